@@ -3,6 +3,8 @@
     ChoraLoggingError
     ├── ConfigurationError (ValueError)    a setting, argument or environment variable that cannot be used
     ├── TraceIdError (ValueError)          a trace id that cannot be carried
+    ├── RotationBlockedError (OSError)     a rotation that has to wait
+    │   └── RotationBusyError              … for another process that is rotating
     └── MissingExtraError (ImportError)    an optional dependency that is not installed
 
 Each derives from the fitting builtin too, so `except ValueError` keeps working, keeps its parts as
@@ -70,3 +72,24 @@ class MissingExtraError(ChoraLoggingError, ImportError):
 
     def __str__(self) -> str:
         return f"{self.package} is not installed: pip install 'chora_logging[{self.extra}]'"
+
+
+class RotationBlockedError(ChoraLoggingError, OSError):
+    """A rotation cannot go on now; records go on being written and it is tried again.
+
+    Attributes:
+        path: What stands in the way.
+        reason: Why.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class RotationBusyError(RotationBlockedError):
+    """Another process is rotating this log."""

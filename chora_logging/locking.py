@@ -1,0 +1,59 @@
+"""The lock between processes: an advisory `flock` on an open descriptor.
+
+A lock belongs to the open file description (flock(2)): it ends with the process that holds it,
+however that ends, and a forked child that keeps its parent's descriptor shares the parent's lock
+and excludes nobody. Whoever locks therefore opens the file anew after a fork.
+"""
+
+from __future__ import annotations
+
+import time
+
+try:
+    import fcntl
+except ImportError as error:  # pragma: no cover - Windows has no flock
+    raise ImportError(
+        "chora_logging writes files on POSIX systems only (Linux, macOS, BSD): "
+        "this Python has no fcntl module. EventFormatter and TraceIdFilter work everywhere."
+    ) from error
+
+#: The first and the longest pause between two looks at a lock that somebody else holds, in seconds.
+FIRST_PAUSE = 0.00005
+LONGEST_PAUSE = 0.001
+
+_EXCLUSIVE_NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
+
+
+def try_lock(fd: int) -> bool:
+    """Take the exclusive lock of *fd* if nobody else has it; say whether it is ours now.
+
+    A file system without locks answers no, like a lock that is held.
+    """
+    try:
+        fcntl.flock(fd, _EXCLUSIVE_NOW)
+    except OSError:
+        return False
+    return True
+
+
+def lock(fd: int, timeout: float) -> bool:
+    """Take the exclusive lock of *fd*, waiting at most *timeout* seconds; say whether it is ours now.
+
+    The wait is a series of looks and not a blocking `flock`, which could not be given a limit: a
+    stopped process (SIGSTOP) keeps its locks for as long as it is stopped.
+    """
+    if try_lock(fd):
+        return True
+    deadline = time.monotonic() + timeout
+    pause = FIRST_PAUSE
+    while time.monotonic() < deadline:
+        time.sleep(pause)
+        if try_lock(fd):
+            return True
+        pause = min(pause * 2, LONGEST_PAUSE)
+    return False
+
+
+def unlock(fd: int) -> None:
+    """Give the lock of *fd* back; nothing happens if it was not held."""
+    fcntl.flock(fd, fcntl.LOCK_UN)

@@ -1,0 +1,228 @@
+"""One rotation: the renames `NAME.4` → `NAME.5` … `NAME.1` → `NAME.2`, `NAME` → `NAME.1`, and a new `NAME`.
+
+Whoever calls holds the lock of the live file, so nobody writes to it meanwhile. Each step is noted
+in the sidecar before it is taken; a rotation whose process was killed is completed by the next
+writer from the step where it stopped. While it lasts the live file has a second name,
+`.NAME.rotating`: any writer's look at the live file shows it (link count 2), so that a rotation
+that was left half-done is noticed by the very next record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+from chora_logging import live_file, locking, rotation, sidecar
+from chora_logging.errors import RotationBlockedError, RotationBusyError
+
+
+class Rollover:
+    """The rotation of one log.
+
+    Args:
+        log: The live file, symbolic links resolved.
+        count: How many backups are kept, at least 1.
+        name_of: Gives a backup's name from its default name (`RotatingFileHandler.rotation_filename`).
+        rotate: Moves the live file to the first backup's name (`RotatingFileHandler.rotate`).
+        mode: Permission bits of new files; None for those of the file before.
+        timeout: How long another rotation is waited for, in seconds.
+    """
+
+    def __init__(
+        self,
+        log: str,
+        count: int,
+        *,
+        name_of: Callable[[str], str],
+        rotate: Callable[[str, str], None],
+        mode: int | None,
+        timeout: float,
+    ) -> None:
+        self.log = log
+        self.count = count
+        self._name_of = name_of
+        self._rotate = rotate
+        self._mode = mode
+        self._timeout = timeout
+
+    def run(self) -> None:
+        """Rotate once; complete an interrupted rotation instead if there is one.
+
+        Raises:
+            OSError: a rename failed; what is left is completed by a later call.
+            RotationBlockedError: something that is not a backup has a backup's name.
+            RotationBusyError: another process is rotating for longer than the timeout.
+        """
+        status = os.stat(self.log)
+        with open_journal(self.log, status, self._mode, self._timeout) as journal:
+            if journal is None or not journal.state.under_way:
+                self._begin(journal, status)
+                self._move(journal, self.count - 1, status)
+            else:
+                self._resume(journal, status)
+        self._delete_surplus()
+
+    def complete(self) -> bool:
+        """Complete a rotation whose process was killed; whether there was one.
+
+        The sidecar is made if the log has none yet.
+
+        Raises:
+            OSError, RotationBlockedError, RotationBusyError: as `run`.
+        """
+        status = os.stat(self.log)
+        with open_journal(self.log, status, self._mode, timeout=0) as journal:
+            if journal is None:
+                return False
+            if not journal.state.under_way:
+                _unmark(self.log)
+                return False
+            self._resume(journal, status)
+        return True
+
+    def _begin(self, journal: Journal | None, status: os.stat_result) -> None:
+        if journal is None:
+            return
+        state = journal.state
+        journal.write(
+            state._replace(sequence=state.sequence + 1, inode=status.st_ino, step=max(self.count - 1, 0))
+        )
+        _mark(self.log)
+
+    def _resume(self, journal: Journal, status: os.stat_result) -> None:
+        if journal.state.inode == status.st_ino and status.st_size:
+            self._move(journal, journal.state.step, status)
+        else:
+            self._end(journal)
+
+    def _move(self, journal: Journal | None, step: int, status: os.stat_result) -> None:
+        for number in range(step, 0, -1):
+            if journal is not None:
+                journal.write(journal.state._replace(step=number))
+            self._shift(number)
+        if journal is not None:
+            journal.write(journal.state._replace(step=0))
+        if self.count == 1 or step == 0:
+            self._clear(1)
+        self._rotate(self.log, self._name(1))
+        live_file.create(self.log, live_file.permissions(status, self._mode), status)
+        self._end(journal)
+
+    def _end(self, journal: Journal | None) -> None:
+        _unmark(self.log)
+        if journal is not None:
+            state = journal.state
+            journal.write(state._replace(sequence=state.sequence + 1, inode=0, step=0))
+
+    def _shift(self, number: int) -> None:
+        if number + 1 >= self.count:
+            self._clear(number + 1)
+        for source, target in zip(self._variants(number), self._variants(number + 1), strict=True):
+            if _is_backup(source):
+                os.replace(source, target)
+
+    def _clear(self, number: int) -> None:
+        for path in self._variants(number):
+            if _is_backup(path):
+                os.unlink(path)
+
+    def _delete_surplus(self) -> None:
+        folder, name = os.path.split(self.log)
+        for filename in rotation.surplus(os.listdir(folder), name, self.count):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, filename))
+
+    def _name(self, number: int) -> str:
+        return self._name_of(f"{self.log}.{number}")
+
+    def _variants(self, number: int) -> tuple[str, str]:
+        name = self._name(number)
+        return name, name + rotation.COMPRESSED
+
+
+class Journal:
+    """An open, locked sidecar."""
+
+    def __init__(self, fd: int, state: sidecar.State) -> None:
+        self._fd = fd
+        self.state = state
+
+    def write(self, state: sidecar.State) -> None:
+        """Note *state*."""
+        os.pwrite(self._fd, sidecar.pack(state), 0)
+        self.state = state
+
+
+@contextlib.contextmanager
+def open_journal(
+    log: str, like: os.stat_result, mode: int | None, timeout: float
+) -> Iterator[Journal | None]:
+    """The sidecar of *log*, made when it is missing, locked while the block runs.
+
+    It gets the permissions *mode* (None: those of *like*) and the owner of *like*, so that everybody
+    who may write the log may rotate it. None comes where this process may not write it: the rotation
+    is then not completed by others if it is interrupted, and readers know files by their content.
+
+    Raises:
+        RotationBusyError: another process holds it for longer than *timeout* seconds.
+        OSError: it cannot be opened for another reason than permissions.
+    """
+    path = sidecar.path_of(log)
+    fd = _open_sidecar(path, live_file.permissions(like, mode), like)
+    if fd is None:
+        yield None
+        return
+    try:
+        if not locking.lock(fd, timeout):
+            raise RotationBusyError(path, "another process is rotating this log")
+        state = sidecar.parse(os.pread(fd, sidecar.SIZE, 0))
+        journal = Journal(fd, state or sidecar.new())
+        if state is None:
+            journal.write(journal.state)
+        yield journal
+    finally:
+        os.close(fd)
+
+
+def _open_sidecar(path: str, mode: int, like: os.stat_result) -> int | None:
+    try:
+        if not os.path.exists(path):
+            live_file.create(path, mode, like)
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return None
+        raise
+    if live_file.permissions(os.fstat(fd)) != mode:
+        with contextlib.suppress(PermissionError):
+            os.fchmod(fd, mode)
+    return fd
+
+
+def _is_backup(path: str) -> bool:
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+        raise RotationBlockedError(path, "it is not a file, and stands where a backup belongs")
+    return True
+
+
+def _mark_of(log: str) -> str:
+    folder, name = os.path.split(log)
+    return os.path.join(folder, f".{name}.rotating")
+
+
+def _mark(log: str) -> None:
+    _unmark(log)
+    with contextlib.suppress(OSError):
+        os.link(log, _mark_of(log))
+
+
+def _unmark(log: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(_mark_of(log))
