@@ -1,0 +1,81 @@
+"""`python -m tests.benchmarks`: measure, and print tables in Markdown.
+
+The rivals live in an environment of their own, `.venvs/benchmarks`, which is made at the first run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from tests.benchmarks import emit, import_cost, processes
+from tests.benchmarks.table import machine
+from tests.benchmarks.worker import ROOT
+
+SCENARIOS = {"emit": emit.run, "processes": processes.run, "import": import_cost.run}
+#: What the package needs, and its rivals; no dependency of the package or of its tests.
+REQUIREMENTS = (
+    "python-json-logger>=4",
+    "msgspec>=0.19",
+    "pydantic>=2",
+    "orjson>=3.10",
+    "concurrent-log-handler>=0.9.31",
+    "structlog>=25",
+    "loguru>=0.7",
+    "eliot>=1.17",
+)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("scenario", nargs="*", help=f"any of: {', '.join(SCENARIOS)} (all)")
+    parser.add_argument("--quick", action="store_true", help="a look in a minute, not for citing")
+    parser.add_argument("--rounds", type=int, help="how many rounds instead of the usual number")
+    parser.add_argument("--events", type=int, help="how many events a round instead of the usual number")
+    parser.add_argument(
+        "--here", action="store_true", help="use the running Python as it is; rivals may be missing"
+    )
+    options = parser.parse_args(arguments)
+    unknown = sorted(set(options.scenario) - set(SCENARIOS))
+    if unknown:
+        parser.error(f"scenario must be one of {', '.join(SCENARIOS)}, got {', '.join(unknown)}")
+    return options
+
+
+def environment() -> str:
+    """The Python of the environment with all rivals; it is made if it is not there or lacks one."""
+    folder = ROOT / ".venvs" / "benchmarks"
+    python = folder / "bin" / "python"
+    mark = folder / "stamp"
+    wanted = "\n".join([sys.version, *REQUIREMENTS])
+    if not mark.exists() or mark.read_text() != wanted:
+        print(f"installing the rivals into {folder}", file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        done = subprocess.run([*pip, *REQUIREMENTS], capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        mark.write_text(wanted)
+    return str(python)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the scenarios that were asked for, in the environment that has the rivals."""
+    options = parse(arguments)
+    if not options.here:
+        python = environment()
+        os.chdir(ROOT)
+        os.execv(python, [python, "-m", "tests.benchmarks", "--here", *arguments])
+    print(f"{machine()}\n", flush=True)
+    for name in options.scenario or SCENARIOS:
+        text = SCENARIOS[name](quick=options.quick, rounds=options.rounds, events=options.events)
+        print(text, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,106 @@
+"""Scenario `emit`: microseconds that one event takes in a process that writes alone.
+
+Each round starts every rival once, each in a fresh process, in an order that is shuffled anew: what the
+machine does meanwhile hits all alike. A process warms up, then writes all events in one go; no log
+reaches the size at which it would rotate. The sum of the floors is the sum of their medians.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import random
+import statistics
+import tempfile
+
+from tests.benchmarks.rivals import RIVALS, Log, Rival, expected
+from tests.benchmarks.table import table
+from tests.benchmarks.worker import Writer
+
+#: Rounds and events: the whole, and a look.
+FULL = (9, 20_000)
+QUICK = (3, 3_000)
+COMPARED = 50
+
+
+def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
+    """Compare, time, and give the table."""
+    usual_rounds, usual_events = QUICK if quick else FULL
+    rounds, events = rounds or usual_rounds, events or usual_events
+    installed = {key: rival for key, rival in RIVALS.items() if not rival.missing}
+    verdicts = {key: compare(key, rival) for key, rival in installed.items()}
+    times: dict[str, list[float]] = {key: [] for key in installed}
+    for turn in range(rounds):
+        for key in shuffled(list(installed), turn):
+            times[key].append(microseconds(key, events))
+    title = (
+        "### One process: microseconds per event\n\n"
+        f"`logger.info(…, extra={{six fields}})` or what a rival has for it; {events:,} events a round, "
+        f"median and least of {rounds} rounds in turns, each in a fresh process.\n\n"
+    )
+    return title + show(times, verdicts)
+
+
+def shuffled(keys: list[str], turn: int) -> list[str]:
+    """The order of a round."""
+    random.Random(turn).shuffle(keys)
+    return keys
+
+
+def microseconds(key: str, events: int) -> float:
+    """What one event takes, measured once."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Log(pathlib.Path(folder) / "bench.log")
+        writer = Writer(key, log, events=events, warm_up=min(1_000, events))
+        writer.go()
+        result = writer.result()
+    return (result["ended"] - result["began"]) / events * 1e6
+
+
+def compare(key: str, rival: Rival) -> str:
+    """What a rival's lines lack of what was logged; `ours`, the floors and the rest are judged alike."""
+    if rival.floor:
+        return ""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Log(pathlib.Path(folder) / "bench.log")
+        writer = Writer(key, log, events=COMPARED, writer=7)
+        writer.go()
+        writer.result()
+        lines = log.path.read_bytes().splitlines()
+    return judge(lines, rival)
+
+
+def judge(lines: list[bytes], rival: Rival) -> str:
+    """Whether lines hold the events that were logged: "same", or what is wrong."""
+    if len(lines) != COMPARED:
+        return f"{len(lines)} lines for {COMPARED} events"
+    for number, line in enumerate(lines):
+        wanted = expected(7, number)
+        try:
+            fields = rival.fields(json.loads(line))
+        except (ValueError, KeyError) as error:
+            return f"line {number + 1}: {error!r}"
+        wrong = sorted(name for name, value in wanted.items() if fields.get(name) != value)
+        if wrong:
+            return f"other values: {', '.join(wrong)}"
+    return "same"
+
+
+def show(times: dict[str, list[float]], verdicts: dict[str, str]) -> str:
+    """The table: what is measured fastest first, the floors and what is not installed after it."""
+    middle = {key: statistics.median(values) for key, values in times.items()}
+    least = {key: min(values) for key, values in times.items()}
+    floors = [key for key in middle if RIVALS[key].floor]
+    floor = sum(middle[key] for key in floors)
+
+    def line(key: str) -> list[str]:
+        said = "; ".join(filter(None, [verdicts[key], RIVALS[key].remark]))
+        numbers = [f"{value:.2f}" for value in (middle[key], least[key], middle[key] / floor)]
+        return [RIVALS[key].name, *numbers, said]
+
+    measured = sorted((key for key in middle if key not in floors), key=middle.__getitem__)
+    rows = [line(key) for key in [*measured, *floors]]
+    total = sum(least[key] for key in floors)
+    rows.append(["sum of the floors", f"{floor:.2f}", f"{total:.2f}", "1.00", ""])
+    rows += [[rival.name, "not installed", "", "", ""] for key, rival in RIVALS.items() if key not in times]
+    return table(["writer", "median µs", "least µs", "× floors", "six fields"], rows)

@@ -1,0 +1,57 @@
+"""Tables as Markdown writes them, and the line that says on which machine they came about."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+from collections.abc import Sequence
+
+DISTRIBUTIONS = (
+    "python-json-logger",
+    "msgspec",
+    "pydantic",
+    "orjson",
+    "concurrent-log-handler",
+    "structlog",
+    "loguru",
+    "eliot",
+)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; every column but the first and the last has numbers and stands to the right."""
+    rule = [":--", *["--:"] * (len(head) - 2), ":--"]
+    lines = ["| " + " | ".join(row) + " |" for row in [head, rule, *rows]]
+    return "\n".join(lines) + "\n"
+
+
+def machine() -> str:
+    """Processor, system, Python and the versions of all rivals."""
+    parts = [
+        processor(),
+        f"{os.cpu_count()} cores",
+        f"{platform.system()} {platform.release()}",
+        f"{platform.python_implementation()} {platform.python_version()}",
+    ]
+    versions = ", ".join(f"{name} {version(name)}" for name in DISTRIBUTIONS)
+    return f"{'; '.join(parts)}. {versions}."
+
+
+def processor() -> str:
+    """The model of the processor as the system calls it."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def version(distribution: str) -> str:
+    """The version that is installed."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"

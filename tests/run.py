@@ -1,0 +1,280 @@
+"""The one test command: `python3 tests/run.py`.
+
+Needs a Python 3.10 to 3.13 and nothing else; each one found on the machine (the running one, pyenv's,
+those on PATH) gets an environment under `.venvs/`, kept until setup.cfg changes. Then:
+
+    checks      ruff check, ruff format --check, mypy --strict, once
+    core        everything outside `tests/faults` and `tests/browser`, on each other Python, two at a time
+    script      `tests/test_orchestrator_logging.py` run as its users run it
+    suite       every test on the main Python (the running one if it is supported), alone on the machine
+                because the faults measure time and count processes, with the coverage of package and tests
+
+A failed step never hides the next one; the exit status is 1 if any failed. A skipped test is a failure
+(`tests/conftest.py`). What follows the options is handed to pytest, and then only that is run:
+
+    python3 tests/run.py --python 3.12 tests/test_formatter.py -k surrogate
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+VENVS = ROOT / ".venvs"
+SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
+AT_A_TIME = 2
+#: Not on every Python: they take minutes, or are no tests.
+HEAVY = ("tests/faults", "tests/browser", "tests/benchmarks")
+#: Programs that tests start, and the Debian package of each.
+SYSTEM_TOOLS: dict[str, str] = {"git": "git", "logrotate": "logrotate"}
+
+
+class Step:
+    """One command of the run: what it is called, how it ended, what it wrote."""
+
+    def __init__(self, name: str, command: Sequence[str], *, live: bool = False) -> None:
+        self.name = name
+        self.command = list(command)
+        self.live = live
+        self.seconds = 0.0
+        self.status = 0
+        self.lines: list[str] = []
+
+    def run(self) -> Step:
+        """Run the command; what it writes is shown at once, or at the end if it fails."""
+        if self.live:
+            say(f"----   {self.name}: {' '.join(self.command)}")
+        began = time.monotonic()
+        process = subprocess.Popen(
+            self.command,
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if self.live:
+                say(self.lines[-1])
+        self.status = process.wait()
+        self.seconds = time.monotonic() - began
+        if self.status and not self.live:
+            say("\n".join([f"----   {self.name}: {' '.join(self.command)}", *self.lines]))
+        say(self.line)
+        return self
+
+    @property
+    def line(self) -> str:
+        """How it ended, in one line; a pytest run says its own summary too."""
+        summary = self.pytest_summary.strip("= ")
+        state = f"FAILED ({self.status})" if self.status else "ok"
+        return f"{state:<10} {self.seconds:6.1f} s  {self.name}{': ' + summary if summary else ''}"
+
+    @property
+    def pytest_summary(self) -> str:
+        """The closing line of pytest, or nothing if this was no pytest run."""
+        for line in reversed(self.lines):
+            if line.startswith("=") and line.endswith("=") and " in " in line:
+                return line
+        return ""
+
+
+def say(text: str) -> None:
+    """Print at once: a log of a run that hangs shows where."""
+    print(text, flush=True)
+
+
+def environment() -> dict[str, str]:
+    """The variables of a step: those of the caller without what would mix Pythons."""
+    mixing = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+    kept = {name: value for name, value in os.environ.items() if name not in mixing}
+    return {**kept, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def find_pythons() -> dict[str, str]:
+    """Every supported Python of this machine that can make environments: version → program."""
+    candidates = [sys.executable]
+    roots = [os.environ.get("PYENV_ROOT"), str(pathlib.Path.home() / ".pyenv"), "/opt/pyenv"]
+    for root in filter(None, roots):
+        for version in SUPPORTED:
+            folders = pathlib.Path(root, "versions").glob(f"{version}.*")
+            programs = [folder / "bin" / "python" for folder in folders]
+            candidates += [str(path) for path in sorted(programs, key=patch, reverse=True)]
+    candidates += [f"python{version}" for version in SUPPORTED]
+    found: dict[str, str] = {}
+    for program in candidates:
+        version = version_of(program)
+        if version in SUPPORTED:
+            found.setdefault(version, program)
+    return {version: found[version] for version in SUPPORTED if version in found}
+
+
+def patch(program: pathlib.Path) -> tuple[int, ...]:
+    """The version that pyenv's folder of a program is named for."""
+    return tuple(int(part) for part in program.parent.parent.name.split(".") if part.isdigit())
+
+
+def version_of(program: str) -> str | None:
+    """The version ("3.12") of a Python that can make environments; None for anything else."""
+    question = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
+    try:
+        answer = subprocess.run(
+            [program, "-c", question], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def python_of(version: str) -> str:
+    """The Python of an environment."""
+    return str(VENVS / version / "bin" / "python")
+
+
+def stamp(program: str) -> str:
+    """What an environment was made from: while it is the same, the environment is kept."""
+    parts = [(ROOT / name).read_bytes() for name in ("setup.cfg", "setup.py")]
+    parts += [str(ROOT).encode(), os.path.realpath(shutil.which(program) or program).encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def prepare(version: str, program: str) -> list[Step]:
+    """Make the environment of a Python unless it is there already."""
+    mark = VENVS / version / "stamp"
+    wanted = stamp(program)
+    if mark.exists() and mark.read_text() == wanted:
+        return []
+    install = [python_of(version), "-m", "pip", "install", "--quiet"]
+    steps = [Step(f"venv {version}", [program, "-m", "venv", "--clear", str(VENVS / version)])]
+    # The build parts are needed by test_packaging and, with --no-build-isolation, spare a download for
+    # each build; Pythons from 3.12 on no longer bring them.
+    steps.append(Step(f"build parts {version}", [*install, "--upgrade", "pip", "setuptools", "wheel"]))
+    steps.append(Step(f"install {version}", [*install, "--no-build-isolation", "-e", ".[test]"]))
+    done = []
+    for step in steps:
+        done.append(step.run())
+        if step.status:
+            return done
+    mark.write_text(wanted)
+    return done
+
+
+def system_tools() -> list[Step]:
+    """Install the programs that tests start; who may not install is told what is missing."""
+    missing = [package for tool, package in SYSTEM_TOOLS.items() if not find_tool(tool)]
+    if not missing:
+        return []
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        steps = [
+            Step("apt-get update", ["apt-get", "update", "-qq"]),
+            Step(f"apt-get install {' '.join(missing)}", ["apt-get", "install", "-y", "-qq", *missing]),
+        ]
+        # A stale package list is no failure as long as the packages can be had.
+        update, install = (step.run() for step in steps)
+        return [install] if install.status == 0 else [update, install]
+    how = f"echo 'tests need these programs: install {' '.join(missing)}'; exit 1"
+    return [Step("system tools", ["sh", "-c", how]).run()]
+
+
+def find_tool(tool: str) -> str | None:
+    """Where a program is; administrators' programs are not on everybody's PATH."""
+    return shutil.which(tool, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+
+
+def pytest_step(name: str, version: str, arguments: Iterable[str], *, live: bool = False) -> Step:
+    """A pytest run that shares no cache with another one at the same time."""
+    cache = ["-o", f"cache_dir={VENVS / version / 'pytest_cache'}"]
+    command = [python_of(version), "-m", "pytest", *cache, *arguments]
+    return Step(f"{name} {version}", command, live=live)
+
+
+def at_once(steps: Iterable[Step]) -> list[Step]:
+    """Run steps side by side, as many as two cores bear."""
+    with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
+        return list(pool.map(Step.run, steps))
+
+
+def everything(main: str, others: Sequence[str]) -> list[Step]:
+    """The checks, the core tests on every other Python, the script, the whole suite."""
+    python = python_of(main)
+    done = at_once(
+        [
+            Step("ruff check", [python, "-m", "ruff", "check", "."]),
+            Step("ruff format", [python, "-m", "ruff", "format", "--check", "."]),
+            Step("mypy --strict", [python, "-m", "mypy"]),
+        ]
+    )
+    core = ["-q", *(f"--ignore={folder}" for folder in HEAVY)]
+    done += at_once([pytest_step("core", version, core) for version in others])
+    done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
+    coverage = ["--cov", "--cov-report=term:skip-covered"]
+    done.append(pytest_step("suite", main, coverage, live=True).run())
+    return done
+
+
+def parse(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The Pythons that were asked for, and what is pytest's."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--python", action="append", choices=SUPPORTED, default=[], metavar="3.12")
+    options, rest = parser.parse_known_args(arguments)
+    return options.python, rest
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run it all and return the exit status."""
+    began = time.monotonic()
+    asked, for_pytest = parse(arguments)
+    pythons = find_pythons()
+    absent = sorted(set(asked) - set(pythons))
+    if absent or not pythons:
+        say(f"no Python {' or '.join(absent or SUPPORTED)} with venv and ensurepip on this machine")
+        say("install one, for example: apt-get install python3-venv, or: pyenv install 3.12")
+        return 2
+    versions = asked or list(pythons)
+    running = ".".join(map(str, sys.version_info[:2]))
+    chosen = running if running in versions else versions[-1]
+    say("Pythons: " + ", ".join(f"{version} ({pythons[version]})" for version in versions))
+    done = system_tools()
+    # One after the other: an editable install writes into the source folder.
+    for version in versions:
+        done += prepare(version, pythons[version])
+    if not any(step.status for step in done):
+        others = [version for version in versions if version != chosen]
+        if for_pytest:
+            done += [pytest_step("tests", version, for_pytest, live=True).run() for version in versions]
+        else:
+            done += everything(chosen, others)
+    return close(done, time.monotonic() - began)
+
+
+def close(done: Sequence[Step], seconds: float) -> int:
+    """Say how each step ended; the last lines are pytest's own."""
+    failed = [step.name for step in done if step.status]
+    say("\nsummary")
+    for step in done:
+        say(step.line)
+    verdict = f"FAILED: {', '.join(failed)}" if failed else "everything passed"
+    say(f"{verdict} ({len(done)} steps, {seconds:.0f} s)")
+    for step in done:
+        if step.pytest_summary:
+            say(step.pytest_summary)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""The benchmarks run: with what is installed here, and so few events that only their working is seen."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests.benchmarks import emit, processes
+from tests.benchmarks.rivals import RIVALS, expected, floor_line
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def benchmark(*arguments):
+    """The tables that the command prints."""
+    command = [sys.executable, "-m", "tests.benchmarks", "--here", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def row(text, start):
+    """The cells of the one row that begins with a name."""
+    (line,) = (line for line in text.splitlines() if line.startswith(f"| {start}"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_emit_prints_ours_and_the_floors():
+    """The scenario `emit` has a row for ours, with the fields that were logged, and one for the floors."""
+    text = benchmark("--rounds=1", "--events=50", "emit")
+
+    mine = row(text, RIVALS["ours"].name)
+    assert float(mine[1]) > 0
+    assert mine[4] == "same"
+    assert row(text, "sum of the floors")[3] == "1.00"
+    assert all(rival.name in text for rival in RIVALS.values())
+
+
+def test_processes_counts_what_is_missing():
+    """The scenario `processes` has a row for ours at both sizes, and ours lost nothing."""
+    text = benchmark("--rounds=1", "--events=100", "processes")
+
+    rows = [line for line in text.splitlines() if line.startswith(f"| {RIVALS['ours'].name}")]
+    assert len(rows) == len(processes.SIZES)
+    assert all([cell.strip() for cell in line.split("|")][3:6] == ["0", "0", "0"] for line in rows)
+
+
+def test_import_prints_the_ratio():
+    """The scenario `import` compares with the parts that the package stands on."""
+    text = benchmark("--rounds=1", "import")
+
+    assert row(text, "`import logging.handlers, pythonjsonlogger.msgspec`")[3] == "1.00"
+    assert float(row(text, "**chora_logging**: import it and touch")[3]) > 0
+
+
+def test_an_unknown_scenario_is_wrong_use():
+    """A scenario that does not exist ends with status 2 and the names of those that do."""
+    command = [sys.executable, "-m", "tests.benchmarks", "--here", "emitt"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert "emit, processes, import, got emitt" in done.stderr
+
+
+GOOD = [json.dumps(expected(7, number)).encode() for number in range(emit.COMPARED)]
+CASES = {
+    "same": (GOOD, "same"),
+    "fewer": (GOOD[1:], "49 lines for 50 events"),
+    "swapped": ([*GOOD[:-2], GOOD[-1], GOOD[-2]], "other values: number"),
+    "no JSON": ([b"{", *GOOD[1:]], "line 1: "),
+}
+
+
+@pytest.mark.parametrize(("lines", "verdict"), CASES.values(), ids=CASES)
+def test_a_rival_that_wrote_something_else_is_told(lines, verdict):
+    """Lines that lack an event, a field or a value are not called the same."""
+    assert emit.judge(lines, RIVALS["ours"]).startswith(verdict)
+
+
+def test_losses_are_counted():
+    """Lost, doubled and torn events are each counted, whichever file they are in."""
+    lines = [json.dumps(expected(writer, 0)).encode() for writer in range(processes.WRITERS)]
+    files = [lines[1:], [lines[2], b'{"writer": 1', b"[]"]]
+
+    outcome = processes.count(files, RIVALS["ours"], 1, 1.0)
+
+    assert (outcome.lost, outcome.doubled, outcome.torn, outcome.files) == (1, 1, 2, 2)
+
+
+def test_the_floor_writes_a_whole_line():
+    """The line of the floor is one line of JSON with the six fields, as long as a real one."""
+    line = json.loads(floor_line())
+
+    assert floor_line().count(b"\n") == 1
+    assert {name: line[name] for name in expected(0, 10000)} == expected(0, 10000)

@@ -1,0 +1,80 @@
+"""What importing costs: which modules come along. `tests/benchmarks` says what that takes in time."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BASELINE = "import logging.handlers, pythonjsonlogger.msgspec"
+PACKAGE = "import chora_logging"
+PARTS = "import chora_logging as c; c.EventFormatter, c.EventFileHandler, c.TraceIdFilter"
+
+#: What no application pays for that only logs.
+HEAVY = ("pydantic", "asyncio", "starlette", "opentelemetry", "click", "rich", "nats", "multiprocessing")
+
+#: What the three parts bring beyond `BASELINE`: our modules, and these of the standard library.
+OWN = {
+    "chora_logging",
+    "chora_logging._version",
+    "chora_logging.context",
+    "chora_logging.errors",
+    "chora_logging.filters",
+    "chora_logging.formatter",
+    "chora_logging.handler",
+    "chora_logging.live_file",
+    "chora_logging.locking",
+    "chora_logging.plain",
+    "chora_logging.rollover",
+    "chora_logging.rotation",
+    "chora_logging.schema",
+    "chora_logging.sidecar",
+}
+STANDARD = {"fcntl", "mmap", "_struct", "struct", "zlib", "uuid", "_uuid"}
+
+
+def loaded(statement: str) -> set[str]:
+    """The modules of a fresh interpreter after a statement."""
+    program = f"{statement}\nimport sys, json\nprint(json.dumps(list(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("statement", [PACKAGE, PARTS], ids=["package", "parts"])
+def test_nothing_heavy_is_loaded(statement):
+    """Importing the package and touching the three logging parts loads none of the large dependencies."""
+    roots = {name.split(".")[0] for name in loaded(statement)}
+
+    assert roots.isdisjoint(HEAVY)
+
+
+def test_the_package_alone_is_next_to_nothing():
+    """`import chora_logging` loads of the package its own file and the version, and no other package."""
+    extra = loaded(PACKAGE) - loaded("")
+    roots = {name.split(".")[0] for name in extra}
+
+    assert {name for name in extra if name.startswith("chora_logging")} <= {
+        "chora_logging",
+        "chora_logging._version",
+    }
+    assert roots <= {"chora_logging", *sys.stdlib_module_names}
+    assert "logging" not in roots
+
+
+def test_the_parts_bring_only_what_is_listed():
+    """Over the parts they stand on, the three load our modules and a few small ones, all listed."""
+    extra = loaded(PARTS) - loaded(BASELINE)
+
+    assert extra <= OWN | STANDARD

@@ -1,0 +1,263 @@
+"""The rooms of the package: what may import what, how large and how named a module may be.
+
+Only source text is read; nothing is imported. A new module needs a line in `LAYERS`.
+"""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "chora_logging"
+
+#: Every module, or folder of modules, and its layer. Imports point to lower layers.
+LAYERS = {
+    "_version": 0,
+    "errors": 0,
+    "schema": 0,
+    "rotation": 0,
+    "sidecar": 0,
+    "plain": 1,
+    "timestamps": 1,
+    "context": 1,
+    "locking": 1,
+    "live_file": 1,
+    "filters": 1,
+    "formatter": 1,
+    "rollover": 2,
+    "compression": 2,
+    "handler": 2,
+    "queue_handler": 2,
+    "eventlog": 2,
+    "settings": 3,
+    "config": 3,
+    "telemetry": 3,
+    "orchestrator": 3,
+    "jetstream": 4,
+    "web": 4,
+    "cli": 5,
+    "__init__": 6,
+    "__main__": 6,
+}
+
+#: Rooms of one layer of which the first stands on the second.
+NEIGHBOURS = {
+    ("rotation", "errors"),
+    ("filters", "context"),
+    ("formatter", "plain"),
+    ("formatter", "timestamps"),
+    ("handler", "rollover"),
+    ("handler", "compression"),
+    ("config", "settings"),
+    ("orchestrator", "config"),
+    ("orchestrator", "settings"),
+    ("telemetry", "settings"),
+    ("telemetry", "config"),
+}
+
+WRITE_SIDE = {
+    "plain",
+    "timestamps",
+    "locking",
+    "live_file",
+    "filters",
+    "formatter",
+    "rollover",
+    "compression",
+    "handler",
+    "queue_handler",
+}
+READ_SIDE = {"eventlog"}
+
+#: What is not installed with the package alone, or costs too much to import in passing, and its rooms.
+OPTIONAL = {
+    "starlette": {"web"},
+    "sse_starlette": {"web"},
+    "uvicorn": {"web", "cli"},
+    "prometheus_client": {"web"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "nats": {"jetstream"},
+    "opentelemetry": {"filters"},
+    "pydantic": {"telemetry"},
+}
+
+LONGEST = 400
+VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "base", "common", "misc"}
+TOP_LEVEL = {"setup.cfg", "setup.py", "chora_logging", "tests", "examples", "README.md"}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted(path for path in (ROOT / "tests").rglob("test_*.py"))
+
+
+def name_of(path: pathlib.Path) -> str:
+    """The dotted name of a file below the root, with `__init__` kept."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def room(name: str) -> str:
+    """The module or folder directly below the package that a dotted name belongs to."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+NAMES = {name_of(path) for path in MODULES}
+FOLDERS = {name.removesuffix(".__init__") for name in NAMES if name.endswith(".__init__")}
+
+
+def named(node: ast.Import | ast.ImportFrom, importer: str) -> Iterator[str]:
+    """The dotted names that an import statement asks for, a relative one made absolute."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+        return
+    start = importer.split(".")[: -node.level] if node.level else []
+    source = ".".join([*start, *([node.module] if node.module else [])])
+    for alias in node.names:
+        full = f"{source}.{alias.name}"
+        yield full if full in NAMES | FOLDERS else source
+
+
+def imports(path: pathlib.Path) -> list[str]:
+    """Every name that a module imports, at its top and inside functions."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    statements = (node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
+    return [name for node in statements for name in named(node, name_of(path))]
+
+
+def imports_at_once(path: pathlib.Path) -> list[str]:
+    """The names that are imported when the module is, those for type checkers left out."""
+    found = []
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found += named(node, name_of(path))
+        else:
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def own(path: pathlib.Path) -> set[str]:
+    """The rooms of the package that a module imports from, its own left out."""
+    rooms = {room(name) for name in imports(path) if name.split(".")[0] == "chora_logging"}
+    return rooms - {room(name_of(path))}
+
+
+def foreign(path: pathlib.Path) -> set[str]:
+    """The packages of others that a module imports."""
+    roots = {name.split(".")[0] for name in imports(path)}
+    return roots - {"chora_logging"} - set(sys.stdlib_module_names)
+
+
+every_module = pytest.mark.parametrize("path", MODULES, ids=name_of)
+
+
+class TestImports:
+    @every_module
+    def test_every_module_has_a_layer(self, path):
+        """A module stands in the table of layers."""
+        assert room(name_of(path)) in LAYERS
+
+    @every_module
+    def test_imports_point_to_lower_layers(self, path):
+        """A module imports from its own folder, from lower layers and from its named neighbours only."""
+        here = room(name_of(path))
+        allowed = {there for there, layer in LAYERS.items() if layer < LAYERS[here]}
+        allowed |= {there for mine, there in NEIGHBOURS if mine == here}
+
+        assert own(path) <= allowed
+
+    def test_no_circle(self):
+        """The rooms can be put into an order in which each one stands on earlier ones only."""
+        needs: dict[str, set[str]] = {}
+        for path in MODULES:
+            needs.setdefault(room(name_of(path)), set()).update(own(path))
+        while ready := [here for here, others in needs.items() if not others & needs.keys()]:
+            for here in ready:
+                del needs[here]
+
+        assert needs == {}
+
+    @every_module
+    def test_the_sides_do_not_meet(self, path):
+        """The write side imports nothing of the read side, nor the read side of the write side."""
+        here = room(name_of(path))
+        if here in WRITE_SIDE:
+            assert not own(path) & READ_SIDE
+        if here in READ_SIDE:
+            assert not own(path) & WRITE_SIDE
+
+    @every_module
+    def test_optional_dependencies_stay_in_their_room(self, path):
+        """What an extra installs is imported by the room of that extra only."""
+        here = room(name_of(path))
+        strays = {name for name in foreign(path) if name in OPTIONAL and here not in OPTIONAL[name]}
+
+        assert strays == set()
+
+    def test_the_package_imports_the_standard_library_only(self):
+        """`import chora_logging` imports no module of others, and of its own the version only."""
+        strays = {
+            name
+            for name in imports_at_once(PACKAGE / "__init__.py")
+            if name.split(".")[0] not in sys.stdlib_module_names
+        }
+
+        assert strays <= {"chora_logging._version"}
+
+    @every_module
+    def test_no_module_imports_from_the_package_itself(self, path):
+        """A name is imported from the module that has it, not from the list of public names."""
+        assert name_of(path).endswith("__main__") or "__init__" not in own(path)
+
+
+class TestShape:
+    @every_module
+    def test_no_module_is_too_long(self, path):
+        """A module can be read in one sitting."""
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+    @every_module
+    def test_no_vague_name(self, path):
+        """The name of a module says what is in it."""
+        parts = set(path.relative_to(PACKAGE).with_suffix("").parts)
+
+        assert not parts & VAGUE
+        assert not {word for part in parts for word in part.split("_")} & VAGUE
+
+    @every_module
+    def test_no_module_is_named_like_what_it_wraps(self, path):
+        """No module or folder has the name of a package that it imports."""
+        parts = set(path.relative_to(PACKAGE).with_suffix("").parts)
+
+        assert not parts & (foreign(path) | OPTIONAL.keys())
+
+    @pytest.mark.parametrize("path", TESTS, ids=name_of)
+    def test_every_test_states_its_fact(self, path):
+        """Each test says in a docstring what holds."""
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        silent = [
+            node.name for node in functions if node.name.startswith("test_") and not ast.get_docstring(node)
+        ]
+
+        assert silent == []
+
+    def test_the_top_level(self):
+        """The repository's top level has the agreed entries and hidden ones, nothing else."""
+        listed = subprocess.run(
+            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        entries = {line.strip('"').split("/")[0] for line in listed.splitlines()}
+
+        assert {name for name in entries if not name.startswith(".")} <= TOP_LEVEL
