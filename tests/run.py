@@ -22,9 +22,11 @@ import concurrent.futures
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Sequence
 
@@ -32,8 +34,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 AT_A_TIME = 2
-#: Not on every Python: they take minutes, or are no tests.
-HEAVY = ("tests/faults", "tests/browser", "tests/benchmarks")
+#: Seconds after which a step is ended: none takes half of it.
+LIMIT = 900
+#: The closing line of pytest, with and without -q.
+SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
+#: Not on every Python, because they take minutes.
+HEAVY = ("tests/faults", "tests/browser")
 #: Programs that tests start, and the Debian package of each.
 SYSTEM_TOOLS: dict[str, str] = {"git": "git", "logrotate": "logrotate"}
 
@@ -64,17 +70,28 @@ class Step:
             text=True,
             errors="replace",
         )
-        assert process.stdout is not None
-        for line in process.stdout:
-            self.lines.append(line.rstrip("\n"))
-            if self.live:
-                say(self.lines[-1])
-        self.status = process.wait()
+        # A thread reads, because a process that a test left behind would keep the pipe open for ever.
+        reader = threading.Thread(target=self.read, args=(process.stdout,), daemon=True)
+        reader.start()
+        try:
+            self.status = process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            self.status = process.wait()
+            self.lines.append(f"ended by tests/run.py after {LIMIT} seconds")
+        reader.join(5)
         self.seconds = time.monotonic() - began
         if self.status and not self.live:
             say("\n".join([f"----   {self.name}: {' '.join(self.command)}", *self.lines]))
         say(self.line)
         return self
+
+    def read(self, pipe: Iterable[str]) -> None:
+        """Keep what the command writes, and show it if the step is live."""
+        for line in pipe:
+            self.lines.append(line.rstrip("\n"))
+            if self.live:
+                say(self.lines[-1])
 
     @property
     def line(self) -> str:
@@ -87,7 +104,7 @@ class Step:
     def pytest_summary(self) -> str:
         """The closing line of pytest, or nothing if this was no pytest run."""
         for line in reversed(self.lines):
-            if line.startswith("=") and line.endswith("=") and " in " in line:
+            if SUMMARY.match(line):
                 return line
         return ""
 
@@ -217,7 +234,7 @@ def everything(main: str, others: Sequence[str]) -> list[Step]:
             Step("mypy --strict", [python, "-m", "mypy"]),
         ]
     )
-    core = ["-q", *(f"--ignore={folder}" for folder in HEAVY)]
+    core = [f"--ignore={folder}" for folder in HEAVY]
     done += at_once([pytest_step("core", version, core) for version in others])
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
     coverage = ["--cov", "--cov-report=term:skip-covered"]

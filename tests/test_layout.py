@@ -54,6 +54,7 @@ NEIGHBOURS = {
     ("formatter", "timestamps"),
     ("handler", "rollover"),
     ("handler", "compression"),
+    ("compression", "rollover"),
     ("config", "settings"),
     ("orchestrator", "config"),
     ("orchestrator", "settings"),
