@@ -16,7 +16,6 @@ Deliberate deviations from the standard library's handler, each marked at its pl
 from __future__ import annotations
 
 import codecs
-import collections
 import contextlib
 import locale
 import logging
@@ -26,6 +25,7 @@ import stat
 import sys
 import time
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chora_logging import live_file, locking, rotation, sidecar
@@ -109,8 +109,7 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
         self._forget_file()
         self._codec = _parse_codec(encoding)
         self._bom = "".encode(self._codec)
-        self._begun = self._writing = self._rolling = False
-        self._deferred: collections.deque[tuple[bytes, logging.LogRecord]] = collections.deque()
+        self._begun = self._rolling = False
         self._lost = 0
         self._lost_because: BaseException | None = None
         self._rotation_told = self._lock_told = False
@@ -121,13 +120,19 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
         super().__init__(filename, mode, max_bytes, backup_count, encoding, delay, errors)
         _handlers.add(self)
 
+    def createLock(self) -> None:
+        """Take the lock that all handlers on this file in this process share."""
+        super().createLock()
+        self._turn = locking.turn_of(os.path.realpath(self.baseFilename))
+        self.lock = self._turn.lock
+
     def emit(self, record: logging.LogRecord) -> None:
         """Format *record* and write it as one line; what fails goes to `handleError`."""
         if self.stream is not self._stream:  # somebody put another stream in: theirs to write to
             return logging.StreamHandler.emit(self, record)
         try:
             line = self._encode(self.format(record) + self.terminator)
-            with self.lock:  # type: ignore[union-attr]  # createLock() always makes one
+            with self._turn.lock:
                 if self._closed and self.mode == "w":
                     return None
                 self._write(line, record)
@@ -161,7 +166,7 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
             line = self.format(notice)
         except Exception:  # a formatter that cannot format a plain record says so of every record
             line = message
-        self._deferred.append((self._encode(line + self.terminator), notice))
+        self._defer(self._encode(line + self.terminator), notice)
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:  # type: ignore[override]
         """Whether *record* would take the file to *maxBytes* (deviation 2: in bytes).
@@ -169,7 +174,7 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
         For an empty file the answer is that of this Python's standard library; `emit` itself never
         rotates an empty file.
         """
-        with self.lock:  # type: ignore[union-attr]
+        with self._turn.lock:
             if self.stream is None:
                 self.stream = self._open()
             if self.maxBytes <= 0 or not self._is_file:
@@ -185,44 +190,46 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
 
         A rotation that cannot be done is told in the log and tried again later.
         """
-        with self.lock:  # type: ignore[union-attr]
+        with self._turn.lock:
             if self._rolling:  # `emit` has the lock, and came here perhaps through an override
                 self._roll()
-            elif not self._writing:
+            elif not self._turn.busy:
                 self._write(None, None)
 
     def close(self) -> None:
         """Close the file; wait for the compression of backups if there is one under way."""
-        with self.lock:  # type: ignore[union-attr]
+        with self._turn.lock:
             if self._lost and not self._closed:
                 self._tell_lost()
-                self._write_deferred()
+                while self._turn.deferred:
+                    self._turn.deferred.popleft()()
             self._drop_stream()
         self._compressor.join()
         super().close()
 
     def _write(self, line: bytes | None, record: logging.LogRecord | None) -> None:
-        if self._writing and line is not None and record is not None:
-            # A signal handler or a __del__ interrupted this very thread in the middle of a record.
-            self._deferred.append((line, record))
+        turn = self._turn
+        if turn.busy and record is not None and line is not None:
+            self._defer(line, record)
             return
         try:
-            self._writing = True
+            turn.busy = True
             self._append(line, record)
         finally:
-            self._writing = False
+            turn.busy = False
             if self._closed:  # deviation 5
                 self._drop_stream()
-            if self._deferred:
-                self._write_deferred()
+            while turn.deferred and not turn.busy:
+                turn.deferred.popleft()()
 
-    def _write_deferred(self) -> None:
-        while self._deferred and not self._writing:
-            line, record = self._deferred.popleft()
-            try:
-                self._write(line, record)
-            except Exception as error:
-                self._fail(record, error)
+    def _defer(self, line: bytes, record: logging.LogRecord) -> None:
+        self._turn.deferred.append(partial(self._write_deferred, line, record))
+
+    def _write_deferred(self, line: bytes, record: logging.LogRecord) -> None:
+        try:
+            self._write(line, record)
+        except Exception as error:
+            self._fail(record, error)
 
     def _append(self, line: bytes | None, record: logging.LogRecord | None) -> None:
         """Deviation 1: lock, look, rotate if it is time, write. No *line* means: only rotate."""
@@ -421,8 +428,8 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
         # The child shares the parent's open file description and with it the parent's lock; what
         # another thread of the parent was writing is the parent's.
         self._drop_stream()
-        self._writing = self._rolling = False
-        self._deferred.clear()
+        self._rolling = False
+        self._turn.reset()
         self._compressor = BackupCompressor()
 
     def _encode(self, text: str) -> bytes:

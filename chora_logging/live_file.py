@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import stat
-import threading
 
 
 def append_whole(fd: int, line: bytes, size: int | None) -> None:
@@ -52,25 +51,28 @@ def ends_with(fd: int, size: int, ending: bytes) -> bool:
 def create(path: str, mode: int, like: os.stat_result | None = None) -> None:
     """Make the empty file *path* with exactly *mode*, and the owner of *like*, unless it exists.
 
-    The file gets its name when it has its mode and owner, so no other process ever finds it with
-    wrong ones, whatever the umask. An owner that may not be set is left.
+    The file gets its name when it has its mode and owner, so that no other process finds it with
+    wrong ones, whatever the umask; where files without a name do not exist (outside of Linux, some
+    file systems) it has them right after. An owner that this process may not set is left.
 
     Raises:
         OSError: the file could not be made.
     """
-    folder, name = os.path.split(path)
-    unnamed = os.path.join(folder, f".{name}.{os.getpid()}.{threading.get_ident()}.new")
-    fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
+    try:
+        fd = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode & 0o600)
+    except (OSError, AttributeError):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
         if like is not None:
             own(fd, like)
         with contextlib.suppress(PermissionError):
             os.fchmod(fd, mode)
-        _give_name(unnamed, path, mode)
+        if not os.fstat(fd).st_nlink:
+            with contextlib.suppress(FileExistsError):
+                # With a folder's descriptor Python follows the link that /proc has for the file.
+                os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
     finally:
         os.close(fd)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(unnamed)
 
 
 def own(fd: int, like: os.stat_result) -> None:
@@ -86,13 +88,3 @@ def own(fd: int, like: os.stat_result) -> None:
 def permissions(status: os.stat_result, mode: int | None = None) -> int:
     """The permission bits *mode*, or those of *status* without one."""
     return stat.S_IMODE(status.st_mode) if mode is None else mode
-
-
-def _give_name(unnamed: str, path: str, mode: int) -> None:
-    try:
-        os.link(unnamed, path)
-    except FileExistsError:
-        return
-    except OSError:
-        # No hard links on this file system: the umask and the owner are then the process's own.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode))

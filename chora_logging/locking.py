@@ -1,4 +1,4 @@
-"""The lock between processes: an advisory `flock` on an open descriptor.
+"""Whose turn it is to write a log: between processes an advisory `flock`, between threads a `Turn`.
 
 A lock belongs to the open file description (flock(2)): it ends with the process that holds it,
 however that ends, and a forked child that keeps its parent's descriptor shares the parent's lock
@@ -7,7 +7,11 @@ and excludes nobody. Whoever locks therefore opens the file anew after a fork.
 
 from __future__ import annotations
 
+import collections
+import threading
 import time
+import weakref
+from collections.abc import Callable
 
 try:
     import fcntl
@@ -57,3 +61,40 @@ def lock(fd: int, timeout: float) -> bool:
 def unlock(fd: int) -> None:
     """Give the lock of *fd* back; nothing happens if it was not held."""
     fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+class Turn:
+    """The turns of the threads of one process at one log, whichever handler they come through.
+
+    Threads could exclude each other with `flock` alone, but they would starve: whoever holds it
+    lets the others run just while it is in a system call, holding it.
+
+    Attributes:
+        lock: Held by the thread whose turn it is; re-entrant, as `logging.Handler.lock` is.
+        busy: Whether that thread is in the middle of a record. If it comes again then, it was
+            interrupted, by a signal handler or a `__del__` that logs.
+        deferred: What such an interruption wants written, for when the record is finished.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.busy = False
+        self.deferred: collections.deque[Callable[[], None]] = collections.deque()
+
+    def reset(self) -> None:
+        """Begin anew, in a forked child: what was going on was the parent's."""
+        self.busy = False
+        self.deferred.clear()
+
+
+_turns: weakref.WeakValueDictionary[str, Turn] = weakref.WeakValueDictionary()
+_turns_lock = threading.Lock()
+
+
+def turn_of(path: str) -> Turn:
+    """The turn at the file *path*, one for all that ask in this process."""
+    with _turns_lock:
+        turn = _turns.get(path)
+        if turn is None:
+            turn = _turns[path] = Turn()
+        return turn

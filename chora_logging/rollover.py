@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from chora_logging import live_file, locking, rotation, sidecar
 from chora_logging.errors import RotationBlockedError, RotationBusyError
@@ -99,7 +99,7 @@ class Rollover:
             self._end(journal)
 
     def _move(self, journal: Journal | None, step: int, status: os.stat_result) -> None:
-        for number in range(step, 0, -1):
+        for number in self._present(step):
             if journal is not None:
                 journal.write(journal.state._replace(step=number))
             self._shift(number)
@@ -117,12 +117,21 @@ class Rollover:
             state = journal.state
             journal.write(state._replace(sequence=state.sequence + 1, inode=0, step=0))
 
+    def _present(self, highest: int) -> Iterable[int]:
+        """The numbers up to *highest* that may have a backup, highest first."""
+        if self._name(1) != f"{self.log}.1":
+            return range(highest, 0, -1)
+        folder, name = os.path.split(self.log)
+        numbers = {rotation.backup_number(filename, name) or 0 for filename in os.listdir(folder)}
+        return sorted((number for number in numbers if 0 < number <= highest), reverse=True)
+
     def _shift(self, number: int) -> None:
-        if number + 1 >= self.count:
+        pairs = zip(self._variants(number), self._variants(number + 1), strict=True)
+        moves = [(source, target) for source, target in pairs if _is_backup(source)]
+        if moves and number + 1 >= self.count:
             self._clear(number + 1)
-        for source, target in zip(self._variants(number), self._variants(number + 1), strict=True):
-            if _is_backup(source):
-                os.replace(source, target)
+        for source, target in moves:
+            os.replace(source, target)
 
     def _clear(self, number: int) -> None:
         for path in self._variants(number):

@@ -1,0 +1,139 @@
+"""A writer is killed at each step of a rotation; the next record of whoever writes completes it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from chora_logging import sidecar
+from tests.accounting import assert_exact, events_of, files_of
+from tests.faults.writer import logger_on, write
+
+FREQUENT = {"maxBytes": 30_000, "backupCount": 100_000}
+OPTIONS = {"maxBytes": 1_500, "backupCount": 4}
+STEPS = ("rename", "replace", "link", "unlink", "pwrite", "open", "stat", "fchmod", "close")
+
+#: Fills the log to the brim with all backups there, then dies at call number N of what changes files.
+PROGRAM = f"""
+import os, sys
+from tests.faults.writer import logger_on, write
+log, fatal = sys.argv[1], int(sys.argv[2])
+logger = logger_on(log, **{OPTIONS!r})
+write(logger, "killed", 40, size=100)
+calls = 0
+def watched(name, call):
+    def step(*args, **kwargs):
+        global calls
+        calls += 1
+        if calls == fatal:
+            os.kill(os.getpid(), 9)
+        return call(*args, **kwargs)
+    return step
+for name in {STEPS!r}:
+    setattr(os, name, watched(name, getattr(os, name)))
+logger.handlers[0].doRollover()
+print(calls)
+"""
+
+
+def run(log, fatal):
+    """Run the program on a fresh log; how it ended and what it printed."""
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(log), str(fatal)], capture_output=True, text=True, check=False
+    )
+
+
+def numbers_of(log):
+    """The numbers of the events that the set holds, oldest first."""
+    return [event["seq"] for event in events_of(log) if event.get("writer") == "killed"]
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory):
+    """How many calls one whole rotation makes."""
+    done = run(tmp_path_factory.mktemp("whole") / "events.log", 0)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize("open_before", [False, True], ids=["new writer", "writer that had it open"])
+def test_every_step(tmp_path, steps, open_before):
+    """Killed before call 1, 2, 3 …: the next record completes the rotation, and no event is missing."""
+    assert steps > 15
+    for fatal in range(1, steps + 1):
+        folder = tmp_path / str(fatal)
+        log = folder / "events.log"
+        witness = None
+        if open_before:
+            witness = logger_on(log, **OPTIONS)
+            write(witness, "witness", 1)
+        done = run(log, fatal)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        before = numbers_of(log)
+
+        write(witness or logger_on(log, **OPTIONS), "next", 1)
+
+        after = numbers_of(log)
+        state = sidecar.read(str(log))
+        assert after == list(range(after[0], 40)), f"call {fatal}"
+        assert after[-1] == before[-1] == 39, f"call {fatal}"
+        assert state is not None and not state.under_way, f"call {fatal}"
+        assert [path.name for path in files_of(log)] == [
+            *(f"events.log.{number}" for number in (4, 3, 2, 1)),
+            "events.log",
+        ], f"call {fatal}"
+        assert [name for name in os.listdir(folder) if name.startswith(".")] == [".events.log.lock"]
+
+
+def test_generation_counts_rotations(tmp_path, steps):
+    """Whatever step a rotation was killed at, the generation grows by one for each file that was put away."""
+    for fatal in range(1, steps + 1, 3):
+        log = tmp_path / str(fatal) / "events.log"
+        run(log, fatal)
+        logger = logger_on(log, maxBytes=1_500, backupCount=1000)
+        write(logger, "next", 60, size=100)
+
+        state = sidecar.read(str(log))
+        assert state is not None
+        newest = [event["seq"] for event in events_of(log) if event["writer"] == "next"]
+        assert newest == list(range(60))
+        assert state.generation >= 4 + 60 * 100 // 1_500
+
+
+def forked_writer(log, number):
+    """A process that writes until it is killed; its id and where its acknowledgements arrive."""
+    here, there = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.dup2(there, 1)
+        write(logger_on(log, **FREQUENT), number, 10**9, size=number * 37, acknowledge=True)
+    os.close(there)
+    return pid, os.fdopen(here, "rb")
+
+
+def test_random_kills(tmp_path):
+    """40 writers are killed at random moments: every acknowledged event is there, no line is torn."""
+    log = tmp_path / "events.log"
+    acknowledged = {}
+    for number in range(40):
+        pid, acknowledgements = forked_writer(log, number)
+        with acknowledgements:
+            assert acknowledgements.readline() == b"0\n"
+            time.sleep(random.uniform(0, 0.05))
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            acknowledged[str(number)] = max(map(int, acknowledgements.read().splitlines()), default=0)
+    write(logger_on(log, **FREQUENT), "last", 1)
+
+    written = {}
+    for event in events_of(log):
+        written.setdefault(str(event["writer"]), []).append(event["seq"])
+    for writer, last in acknowledged.items():
+        assert written[writer][: last + 1] == list(range(last + 1)), f"writer {writer}"
+    assert_exact(log, {writer: len(seen) for writer, seen in written.items()})
