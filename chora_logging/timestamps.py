@@ -1,0 +1,54 @@
+"""A record's `created` as text: fixed width, so that lines sort by it as text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+#: What stands where no clock can be read.
+EPOCH = "1970-01-01T00:00:00.000000Z"
+
+# The last second and its text. Most records share their second with the one before; a tuple is
+# replaced in one step, so threads need no lock.
+_second: tuple[int, str] = (0, "1970-01-01T00:00:00.")
+
+
+def rfc3339(created: float) -> str:
+    """Return *created* in UTC with microseconds and `Z`, rounded to the nearest microsecond.
+
+    Raises:
+        Exception: *created* is not a number in the years 1 to 9999.
+    """
+    global _second
+    second = int(created)
+    micros = round((created - second) * 1_000_000)
+    # Before 1970 the fraction is negative; 0.9999997 s rounds up to the next second.
+    if not 0 <= micros < 1_000_000:
+        carry, micros = divmod(micros, 1_000_000)
+        second += carry
+    cached, text = _second
+    if second != cached:
+        year, month, day, hour, minute, sec = time.gmtime(second)[:6]
+        if not 1 <= year <= 9999:
+            raise OverflowError(f"year {year}")
+        text = f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{sec:02d}."
+        _second = second, text
+    return "%s%06dZ" % (text, micros)  # noqa: UP031 - twice as fast as an f-string here
+
+
+def local(created: float) -> str:
+    """Return *created* in local time without a zone, ISO 8601 with microseconds."""
+    return datetime.fromtimestamp(created).isoformat(timespec="microseconds")
+
+
+def epoch(created: float) -> float:
+    """Return *created* as seconds since 1970."""
+    seconds = float(created)
+    if not -62135596800 <= seconds < 253402300800:
+        raise OverflowError(f"{seconds} s")
+    return seconds
+
+
+FORMATS: dict[str, Callable[[float], Any]] = {"rfc3339": rfc3339, "local": local, "epoch": epoch}
