@@ -23,7 +23,10 @@ OWN = {
     "chora_logging",
     "chora_logging._version",
     "chora_logging.context",
+    "chora_logging.compression",
+    "chora_logging.encoding",
     "chora_logging.errors",
+    "chora_logging.fields",
     "chora_logging.filters",
     "chora_logging.formatter",
     "chora_logging.handler",
@@ -34,6 +37,7 @@ OWN = {
     "chora_logging.rotation",
     "chora_logging.schema",
     "chora_logging.sidecar",
+    "chora_logging.timestamps",
 }
 STANDARD = {"fcntl", "mmap", "_struct", "struct", "zlib", "uuid", "_uuid"}
 

@@ -61,12 +61,12 @@ def once(key: str, size: int, events: int) -> Outcome:
     """One log, all writers at once."""
     with tempfile.TemporaryDirectory() as folder:
         log = Log(pathlib.Path(folder) / "bench.log", size, 400)
-        writers = [Writer(key, log, events=events, writer=number) for number in range(WRITERS)]
+        writers = [Writer(key, log, events=events, piece=events, writer=number) for number in range(WRITERS)]
         for writer in writers:
             writer.go()
         times = [writer.result() for writer in writers]
         files = [path.read_bytes().splitlines() for path in written(log)]
-    seconds = max(time["ended"] for time in times) - min(time["began"] for time in times)
+    seconds = max(ends[-1] for ends in times) - min(ends[0] for ends in times)
     return count(files, RIVALS[key], events, WRITERS * events / seconds)
 
 

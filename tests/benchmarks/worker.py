@@ -20,32 +20,37 @@ from tests.benchmarks.rivals import RIVALS, Log
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def work(order: dict[str, Any]) -> dict[str, float]:
-    """Write what was ordered and tell when."""
+def work(order: dict[str, Any]) -> dict[str, list[float]]:
+    """Write what was ordered, in pieces, and tell when the first began and when each ended."""
     log = Log(pathlib.Path(order["path"]), order["max_bytes"], order["backups"])
     loop = RIVALS[order["rival"]].open(log)
     loop(order["writer"], -order["warm_up"], 0)
     print("ready", flush=True)
     sys.stdin.readline()
 
-    began = time.monotonic()
-    loop(order["writer"], 0, order["events"])
-    ended = time.monotonic()
+    writer, piece = order["writer"], order["piece"]
+    times = [time.monotonic()]
+    for first in range(0, order["events"], piece):
+        loop(writer, first, min(first + piece, order["events"]))
+        times.append(time.monotonic())
 
     logging.shutdown()
-    return {"began": began, "ended": ended}
+    return {"times": times}
 
 
 class Writer:
     """A started worker, seen from the benchmark."""
 
-    def __init__(self, rival: str, log: Log, *, events: int, writer: int = 0, warm_up: int = 0) -> None:
+    def __init__(
+        self, rival: str, log: Log, *, events: int, piece: int, writer: int = 0, warm_up: int = 0
+    ) -> None:
         order = {
             "rival": rival,
             "path": str(log.path),
             "max_bytes": log.max_bytes,
             "backups": log.backups,
             "events": events,
+            "piece": piece,
             "writer": writer,
             "warm_up": warm_up,
         }
@@ -69,8 +74,8 @@ class Writer:
             self.process.stdin.write("go\n")
             self.process.stdin.flush()
 
-    def result(self) -> dict[str, float]:
-        """When it began and ended.
+    def result(self) -> list[float]:
+        """When it began, and when each piece ended.
 
         Raises:
             RuntimeError: It failed; with what it wrote to its error output.
@@ -81,7 +86,7 @@ class Writer:
             complaints = self.errors.read()
         if self.process.returncode or not self.ready:
             raise RuntimeError(f"a writer failed ({self.process.returncode}):\n{complaints}")
-        times: dict[str, float] = json.loads(out.splitlines()[-1])
+        times: list[float] = json.loads(out.splitlines()[-1])["times"]
         return times
 
 
