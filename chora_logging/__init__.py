@@ -1,0 +1,114 @@
+"""Typed, traced, machine-readable events through Python's own `logging`.
+
+Importing the package loads the standard library only and touches nothing: no logging tree, no disk,
+no network. Each name, and each module, is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from chora_logging._version import __version__
+
+if TYPE_CHECKING:
+    from chora_logging.config import get_logging_config, setup_logging
+    from chora_logging.context import child_env, get_trace_id, set_trace_id, trace_context
+    from chora_logging.errors import (
+        ChoraLoggingError,
+        ConfigurationError,
+        MissingExtraError,
+        TraceIdError,
+    )
+    from chora_logging.filters import TraceIdFilter
+    from chora_logging.formatter import EventFormatter
+    from chora_logging.handler import EventFileHandler
+    from chora_logging.orchestrator import (
+        get_orchestrator_events,
+        get_request_logger,
+        log_orchestrator_event,
+        setup_orchestrator_logging,
+        stream_orchestrator_events,
+    )
+    from chora_logging.queue_handler import EventQueueHandler
+    from chora_logging.telemetry import (
+        ArtifactAssembledEvent,
+        ContentGeneratedEvent,
+        EventEmitter,
+        TelemetryEvent,
+        ValidationCompletedEvent,
+        emit_event,
+        get_emitter,
+    )
+
+__all__ = [
+    "ArtifactAssembledEvent",
+    "ChoraLoggingError",
+    "ConfigurationError",
+    "ContentGeneratedEvent",
+    "EventEmitter",
+    "EventFileHandler",
+    "EventFormatter",
+    "EventQueueHandler",
+    "MissingExtraError",
+    "TelemetryEvent",
+    "TraceIdError",
+    "TraceIdFilter",
+    "ValidationCompletedEvent",
+    "__version__",
+    "child_env",
+    "emit_event",
+    "get_emitter",
+    "get_logging_config",
+    "get_orchestrator_events",
+    "get_request_logger",
+    "get_trace_id",
+    "log_orchestrator_event",
+    "set_trace_id",
+    "setup_logging",
+    "setup_orchestrator_logging",
+    "stream_orchestrator_events",
+    "trace_context",
+]
+
+_HOMES = {
+    "config": ("get_logging_config", "setup_logging"),
+    "context": ("child_env", "get_trace_id", "set_trace_id", "trace_context"),
+    "errors": ("ChoraLoggingError", "ConfigurationError", "MissingExtraError", "TraceIdError"),
+    "eventlog": (),
+    "filters": ("TraceIdFilter",),
+    "formatter": ("EventFormatter",),
+    "handler": ("EventFileHandler",),
+    "orchestrator": (
+        "get_orchestrator_events",
+        "get_request_logger",
+        "log_orchestrator_event",
+        "setup_orchestrator_logging",
+        "stream_orchestrator_events",
+    ),
+    "queue_handler": ("EventQueueHandler",),
+    "telemetry": (
+        "ArtifactAssembledEvent",
+        "ContentGeneratedEvent",
+        "EventEmitter",
+        "TelemetryEvent",
+        "ValidationCompletedEvent",
+        "emit_event",
+        "get_emitter",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _HOME_OF:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_HOMES})

@@ -1,0 +1,194 @@
+"""Settings from arguments and environment variables: what is given, what is allowed, what is assumed.
+
+Arguments win over the environment. An environment variable that is set and empty counts as not set,
+as `docker compose` and CI systems leave them; an empty argument is an error.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from chora_logging import arguments
+from chora_logging.errors import ConfigurationError
+from chora_logging.schema import LEVELS
+
+StrPath = str | os.PathLike[str]
+
+#: What counts where nothing is given.
+ORCH_ID = "o-glm"
+ORCH_LOG_FILE = ".devlogs/orch-{ORCH_ID}.log"
+LOG_LEVEL = "INFO"
+EVENTS_FILE = "var/telemetry/events.jsonl"
+MAX_BYTES = 10 * 1024 * 1024
+BACKUP_COUNT = 5
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a configuration needs, checked."""
+
+    log_level: int
+    log_file: str | None
+    orch_log_file: str
+    events_file: str
+    max_bytes: int
+    backup_count: int
+
+
+def resolve(
+    log_level: str | int | None = None,
+    log_file: StrPath | None = None,
+    *,
+    orch_id: str | None = None,
+    orch_log_file: StrPath | None = None,
+    events_file: StrPath | None = None,
+    max_bytes: int | str = MAX_BYTES,
+    backup_count: int = BACKUP_COUNT,
+) -> Settings:
+    """Settings from the arguments, else the environment, else the defaults.
+
+    Raises:
+        ConfigurationError: one or more of them cannot be used; the message names each.
+    """
+    errors: list[ConfigurationError] = []
+
+    def checked(check: Callable[..., _Value], *arguments: Any) -> _Value | None:
+        try:
+            return check(*arguments)
+        except ConfigurationError as error:
+            errors.append(error)
+            return None
+
+    level = checked(resolve_level, log_level)
+    general = checked(resolve_log_file, log_file)
+    orchestrator = checked(resolve_orch_log_file, orch_id, orch_log_file)
+    events = checked(resolve_events_file, events_file)
+    size = checked(arguments.parse_size, "max_bytes", max_bytes)
+    count = checked(arguments.parse_count, "backup_count", backup_count)
+    if errors:
+        raise _joined(errors)
+    assert level is not None and orchestrator and events and size is not None and count is not None
+    return Settings(level, general, orchestrator, events, size, count)
+
+
+def resolve_level(log_level: str | int | None = None) -> int:
+    """The level from the argument, else `LOG_LEVEL`.
+
+    Raises:
+        ConfigurationError: it is not a level.
+    """
+    name, value = _given("log_level", log_level, "LOG_LEVEL", LOG_LEVEL)
+    level = parse_level(value)
+    if level is None:
+        allowed = f"one of {', '.join(LEVELS)} (any case), or a number, 0 or more"
+        raise ConfigurationError(name, value, allowed)
+    return level
+
+
+def resolve_log_file(log_file: StrPath | None = None) -> str | None:
+    """The application's general log from the argument, else `LOG_FILE`; None if there is none.
+
+    Raises:
+        ConfigurationError: it is not the path of a file.
+    """
+    name, value = _given("log_file", log_file, "LOG_FILE", None)
+    return None if value is None else check_path(name, value)
+
+
+def resolve_orch_log_file(orch_id: str | None = None, orch_log_file: StrPath | None = None) -> str:
+    """The orchestrator's log: its path if that is given, else the one that the id makes.
+
+    An id in the arguments wins over a path in the environment.
+
+    Raises:
+        ConfigurationError: the path is not that of a file, or the id cannot be part of its name.
+    """
+    name, value = _given("orch_log_file", orch_log_file, "ORCH_LOG_FILE", None)
+    if value is not None and (orch_log_file is not None or orch_id is None):
+        return check_path(name, value)
+    name, value = _given("orch_id", orch_id, "ORCH_ID", ORCH_ID)
+    if not isinstance(value, str) or not _is_name_part(value):
+        allowed = "1 to 200 printable characters without a slash, since it becomes part of a file's name"
+        raise ConfigurationError(name, value, allowed)
+    return check_path(name, ORCH_LOG_FILE.format(ORCH_ID=value))
+
+
+def resolve_events_file(events_file: StrPath | None = None) -> str:
+    """The file of the typed events from the argument, else `CHORA_EVENTS_FILE`.
+
+    Raises:
+        ConfigurationError: it is not the path of a file.
+    """
+    name, value = _given("events_file", events_file, "CHORA_EVENTS_FILE", EVENTS_FILE)
+    return check_path(name, value)
+
+
+def parse_level(value: object) -> int | None:
+    """The level that *value* names, in any case, or is; None if there is no such level.
+
+    Levels that were added with `logging.addLevelName` are known too.
+    """
+    if isinstance(value, str):
+        text = value.strip().upper()
+        if text.isascii() and text.isdigit():
+            return int(text)
+        level = logging.getLevelName(text)
+        return level if isinstance(level, int) else None
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return None
+
+
+def check_path(name: str, value: Any) -> str:
+    """*value* as the path of a file that is there or can be made.
+
+    Whether it can be written is not asked: that may change, and the handler deals with it.
+
+    Raises:
+        ConfigurationError: it is something else; *name* is the argument or variable it came from.
+    """
+    try:
+        path = os.fsdecode(os.fspath(value))
+    except TypeError:
+        raise ConfigurationError(name, value, "a path (str or os.PathLike)") from None
+    if not path.strip():
+        raise ConfigurationError(name, value, "the path of a file, not empty")
+    if "\0" in path:
+        raise ConfigurationError(name, value, "the path of a file, without a NUL character")
+    if path.endswith(os.sep) or os.path.isdir(path):
+        raise ConfigurationError(name, value, "the path of a file, not of a folder")
+    obstacle = _file_on_the_way(path)
+    if obstacle:
+        raise ConfigurationError(name, value, f"a path below folders ({obstacle} is a file)")
+    return path
+
+
+def _given(name: str, argument: Any, variable: str, default: Any) -> tuple[str, Any]:
+    if argument is not None:
+        return name, argument
+    return variable, os.environ.get(variable) or default
+
+
+def _is_name_part(text: str) -> bool:
+    return 0 < len(text) <= 200 and text.isprintable() and text.strip() != "" and "/" not in text
+
+
+def _file_on_the_way(path: str) -> str | None:
+    folder = os.path.dirname(os.path.abspath(path))
+    while not os.path.exists(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    return folder if os.path.isfile(folder) else None
+
+
+def _joined(errors: list[ConfigurationError]) -> ConfigurationError:
+    first, *others = errors
+    if not others:
+        return first
+    also = "; ".join(str(error) for error in others)
+    return ConfigurationError(first.name, first.value, f"{first.allowed} (also: {also})")

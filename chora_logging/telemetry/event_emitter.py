@@ -1,0 +1,258 @@
+"""Emitting typed events: written to their own file whatever logging is configured to, then passed on.
+
+The emitter writes to its file itself, because it promises to raise what that write raises, which a
+handler in the logging tree must not. After that the event goes up the tree from the logger
+`chora_events` like any other record, past handlers on the same file: it is written there once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pydantic import ValidationError
+
+from chora_logging import locking, rotation, settings
+from chora_logging.eventlog.files import paths_of
+from chora_logging.eventlog.reading import read_stored, wanted
+from chora_logging.filters import TraceIdFilter
+from chora_logging.formatter import EventFormatter
+from chora_logging.handler import EventFileHandler
+from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER
+from chora_logging.telemetry.event_schemas import TelemetryEvent
+
+#: How long `clear` waits for another process that is writing, in seconds.
+PATIENCE = 1.0
+
+_trace = TraceIdFilter()
+
+
+class EventEmitter:
+    """Write typed events to a file of JSON lines that any number of threads and processes share.
+
+    Promised: when `emit` returns, the event is a line of the file and survives the death of the
+    process; if it cannot be written, `emit` raises and nothing of it stays. A file that was rotated,
+    deleted or replaced, by whomever, is noticed by the next `emit`.
+
+    Args:
+        events_file: The file; a relative path is resolved now. Its folder is made now, the file by
+            the first `emit`.
+        max_bytes: Rotate before the file reaches this size; an int, or a string such as `"10MB"`.
+        backup_count: How many rotated files to keep.
+
+    Raises:
+        ConfigurationError: an argument cannot be used.
+
+    Thread safe, fork safe, and picklable: an emitter that is sent to a worker process writes to the
+    same file from there.
+    """
+
+    def __init__(
+        self,
+        events_file: str | os.PathLike[str] = settings.EVENTS_FILE,
+        *,
+        max_bytes: int | str = settings.MAX_BYTES,
+        backup_count: int = settings.BACKUP_COUNT,
+    ) -> None:
+        path = settings.check_path("events_file", events_file)
+        self._handler = _EventsFile(path, maxBytes=max_bytes, backupCount=backup_count, delay=True)
+        self._handler.setFormatter(EventFormatter())
+
+    @property
+    def events_file(self) -> Path:
+        """The file, absolute."""
+        return Path(self._handler.baseFilename)
+
+    def emit(self, event: TelemetryEvent) -> None:
+        """Write *event*.
+
+        Its `trace_id` is filled in when it is None: from `trace_context`, an active OpenTelemetry
+        span, `CHORA_TRACE_ID` or `TRACEPARENT`.
+
+        The event is then passed on to the handlers of the logger `chora_events` and its parents, as
+        INFO, or as ERROR when its status is `"error"`.
+
+        Raises:
+            OSError: the event could not be written: no permission, no space, …
+            TypeError: *event* is not a `TelemetryEvent`.
+        """
+        self._emit(event, sys._getframe(1))
+
+    def read_events(self, trace_id: str | None = None) -> list[dict[str, Any]]:
+        """The events in the file and its backups, oldest first; all of them are in memory then.
+
+        Args:
+            trace_id: Only those of this trace.
+
+        Raises:
+            OSError: the file exists and cannot be read.
+        """
+        return list(filter(wanted(trace_id=trace_id), read_stored(self._handler.baseFilename)))
+
+    def clear(self) -> None:
+        """Delete the file and its backups, with every event in them; the next `emit` makes a new file.
+
+        Raises:
+            OSError: a file could not be deleted.
+        """
+        path = self._handler.baseFilename
+        fd = _open(path)
+        try:
+            # Rotation happens under the same lock, so no backup is renamed meanwhile.
+            if fd is not None:
+                locking.lock(fd, PATIENCE)
+            for name in paths_of(path):
+                Path(name).unlink(missing_ok=True)
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def close(self) -> None:
+        """Close the file; a later `emit` opens it again."""
+        self._handler.close()
+
+    def __enter__(self) -> EventEmitter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._handler.baseFilename!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        handler = self._handler
+        return {
+            "events_file": handler.baseFilename,
+            "max_bytes": handler.maxBytes,
+            "backup_count": handler.backupCount,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        EventEmitter.__init__(self, **state)
+
+    def _emit(self, event: TelemetryEvent, caller: FrameType) -> None:
+        if not isinstance(event, TelemetryEvent):
+            raise TypeError(f"event must be a TelemetryEvent, got {type(event).__name__}")
+        record = _as_record(event, caller)
+        try:
+            self._handler.write(record)
+        finally:
+            self._pass_on(record)
+
+    def _pass_on(self, record: logging.LogRecord) -> None:
+        logger: logging.Logger | None = logging.getLogger(TELEMETRY_LOGGER)
+        if logger is None or not logger.isEnabledFor(record.levelno):
+            return
+        verdict: object = logger.filter(record)  # since Python 3.12 it may be another record
+        if not verdict:
+            return
+        record = verdict if isinstance(verdict, logging.LogRecord) else record
+        while logger is not None:
+            for handler in logger.handlers:
+                if record.levelno >= handler.level and not self._writes_here(handler):
+                    handler.handle(record)
+            logger = logger.parent if logger.propagate else None
+
+    def _writes_here(self, handler: logging.Handler) -> bool:
+        return isinstance(handler, EventFileHandler) and handler.baseFilename == self._handler.baseFilename
+
+
+class _EventsFile(EventFileHandler):
+    """The emitter's own file: what goes wrong with a record goes to whoever waits for it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._awaited: dict[int, BaseException | None] = {}
+        super().__init__(*args, **kwargs)
+
+    def write(self, record: logging.LogRecord) -> None:
+        """Write *record* as a line, and raise what that raised."""
+        self._awaited[id(record)] = None
+        try:
+            self.handle(record)
+        finally:
+            error = self._awaited.pop(id(record))
+        if error is not None:
+            raise error
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Keep the error for `write`; one of a record that was put off goes logging's way."""
+        if id(record) in self._awaited:
+            self._awaited[id(record)] = sys.exc_info()[1]
+        else:
+            super().handleError(record)
+
+    def notice(self, event: str, message: str, **fields: Any) -> None:
+        """Say something about this file elsewhere: it holds typed events only."""
+        if event == "records_lost":  # each was raised where it was emitted
+            return
+        logging.getLogger(OWN_LOGGER).warning(message, extra={"event": event, **fields})
+
+
+def get_emitter() -> EventEmitter:
+    """The emitter of this process, the same one on each call.
+
+    Its file is, when it is made by the first call: that of the handler which `setup_logging` or a
+    `dictConfig` gave the logger `chora_events`, else `CHORA_EVENTS_FILE`, else
+    `var/telemetry/events.jsonl` below the working directory.
+
+    Raises:
+        ConfigurationError: `CHORA_EVENTS_FILE` is not the path of a file.
+    """
+    emitter = _shared.get("emitter")
+    if emitter is None:
+        made = _make_emitter()
+        # One step that needs no lock: none can be left held in a child that is forked meanwhile.
+        emitter = _shared.setdefault("emitter", made)
+        if emitter is not made:
+            made.close()
+    return emitter
+
+
+def emit_event(event: TelemetryEvent) -> None:
+    """Write *event* with the emitter of this process; `EventEmitter.emit` says what is promised."""
+    get_emitter()._emit(event, sys._getframe(1))
+
+
+_shared: dict[str, EventEmitter] = {}
+
+
+def _make_emitter() -> EventEmitter:
+    for handler in logging.getLogger(TELEMETRY_LOGGER).handlers:
+        if isinstance(handler, EventFileHandler):
+            return EventEmitter(
+                handler.baseFilename, max_bytes=handler.maxBytes, backup_count=handler.backupCount
+            )
+    return EventEmitter(settings.resolve_events_file())
+
+
+def _as_record(event: TelemetryEvent, caller: FrameType) -> logging.LogRecord:
+    code = caller.f_code
+    level = logging.ERROR if event.status == "error" else logging.INFO
+    record = logging.getLogger(TELEMETRY_LOGGER).makeRecord(
+        TELEMETRY_LOGGER, level, code.co_filename, caller.f_lineno, event, (), None, code.co_name
+    )
+    if event.trace_id is None:
+        _trace.filter(record)
+        if (trace_id := record.__dict__.get("trace_id")) is not None:
+            record.msg = _with_trace(event, str(trace_id))
+    return record
+
+
+def _with_trace(event: TelemetryEvent, trace_id: str) -> TelemetryEvent:
+    try:
+        event.trace_id = trace_id
+    except ValidationError:  # a subclass is frozen, or has a rule of its own
+        return event.model_copy(update={"trace_id": trace_id})
+    return event
+
+
+def _open(path: str) -> int | None:
+    try:
+        return os.open(rotation.real_path(path), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
