@@ -23,6 +23,8 @@ OWN = {
     "chora_logging",
     "chora_logging._version",
     "chora_logging.context",
+    "chora_logging.arguments",
+    "chora_logging.arrange",
     "chora_logging.compression",
     "chora_logging.encoding",
     "chora_logging.errors",
@@ -39,7 +41,7 @@ OWN = {
     "chora_logging.sidecar",
     "chora_logging.timestamps",
 }
-STANDARD = {"fcntl", "mmap", "_struct", "struct", "zlib", "uuid", "_uuid"}
+STANDARD = {"_contextvars", "_struct", "contextvars", "fcntl", "mmap", "struct", "zlib"}
 
 
 def loaded(statement: str) -> set[str]:
