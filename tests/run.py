@@ -224,8 +224,8 @@ def at_once(steps: Iterable[Step]) -> list[Step]:
         return list(pool.map(Step.run, steps))
 
 
-def everything(main: str, others: Sequence[str]) -> list[Step]:
-    """The checks, the core tests on every other Python, the script, the whole suite."""
+def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
+    """The checks, the core (or all) tests on every other Python, the script, the whole suite."""
     python = python_of(main)
     done = at_once(
         [
@@ -234,28 +234,32 @@ def everything(main: str, others: Sequence[str]) -> list[Step]:
             Step("mypy --strict", [python, "-m", "mypy"]),
         ]
     )
-    core = [f"--ignore={folder}" for folder in HEAVY]
-    done += at_once([pytest_step("core", version, core) for version in others])
+    if whole:
+        done += [pytest_step("suite", version, []).run() for version in others]
+    else:
+        core = [f"--ignore={folder}" for folder in HEAVY]
+        done += at_once([pytest_step("core", version, core) for version in others])
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
     coverage = ["--cov", "--cov-report=term:skip-covered"]
     done.append(pytest_step("suite", main, coverage, live=True).run())
     return done
 
 
-def parse(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The Pythons that were asked for, and what is pytest's."""
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options, and what is pytest's."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--python", action="append", choices=SUPPORTED, default=[], metavar="3.12")
-    options, rest = parser.parse_known_args(arguments)
-    return options.python, rest
+    parser.add_argument("--whole", action="store_true", help="every test on every Python")
+    return parser.parse_known_args(arguments)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run it all and return the exit status."""
     began = time.monotonic()
-    asked, for_pytest = parse(arguments)
+    options, for_pytest = parse(arguments)
+    asked = options.python
     pythons = find_pythons()
     absent = sorted(set(asked) - set(pythons))
     if absent or not pythons:
@@ -275,7 +279,7 @@ def main(arguments: Sequence[str]) -> int:
         if for_pytest:
             done += [pytest_step("tests", version, for_pytest, live=True).run() for version in versions]
         else:
-            done += everything(chosen, others)
+            done += everything(chosen, others, whole=options.whole)
     return close(done, time.monotonic() - began)
 
 
