@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import weakref
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -61,6 +62,8 @@ class EventEmitter:
         path = settings.check_path("events_file", events_file)
         self._handler = _EventsFile(path, maxBytes=max_bytes, backupCount=backup_count, delay=True)
         self._handler.setFormatter(EventFormatter())
+        # Emitters have always been dropped without a word: the open file must not outlive them.
+        weakref.finalize(self, self._handler.close)
 
     @property
     def events_file(self) -> Path:
