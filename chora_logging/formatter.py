@@ -7,10 +7,9 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from itertools import islice
-from operator import countOf
 from typing import Any
 
+from msgspec import UNSET
 from pythonjsonlogger.core import BaseJsonFormatter
 
 from chora_logging import timestamps
@@ -26,7 +25,8 @@ from chora_logging.fields import (
     text_of,
 )
 from chora_logging.plain import default, plain_text
-from chora_logging.schema import DEFAULT_EVENT, EVENT_MARK, FIELDS_ATTRIBUTE, LAYOUT, ORCHESTRATOR_LOGGER
+from chora_logging.plans import Plans
+from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER
 
 _HOOKS = (
     "add_fields",
@@ -42,9 +42,7 @@ _NEVER_EXTRA = {"exc_info", "exc_text", "stack_info", "message", "asctime"}
 _MIN_BYTES = 512
 _NO_STACK_LEFT = f'{{"timestamp":"{timestamps.EPOCH}","level":"ERROR","format_error":"RecursionError"}}'
 
-_record_type = logging.LogRecord
-_last_standard = len(STANDARD_ORDER) - 1
-_last_name = STANDARD_ORDER[-1]
+_get_message = logging.LogRecord.getMessage
 
 
 class EventFormatter(BaseJsonFormatter):
@@ -130,21 +128,14 @@ class EventFormatter(BaseJsonFormatter):
         kept = [self._arrangement.names[name] for name in LAYOUT]
         self._lines = LineEncoder(self.json_default, self.max_bytes, kept)
         self._quick = self._lines.quick
-        self._straight_on = not (
-            own
-            or not self._layout
-            or self.prefix
-            or self.rename_fields
-            or self.defaults
-            or reserved is not None
-            or self._own_time
-            or isinstance(self.timestamp, str)
-            or self.timestamp_format not in (None, "rfc3339")
-        )
+        self._plans = Plans(self._arrangement)
+        self._known = self._plans.known
+        self._clock = timestamps.FORMATS[self.timestamp_format or "rfc3339"]
+        self._straight_on = self._layout and not (own or self.prefix or self._own_time)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as one line, without its newline."""
-        if self._straight_on and type(record) is _record_type:
+        if self._straight_on and type(record).getMessage is _get_message:
             try:
                 line = self._straight(record)
                 if line is not None:
@@ -164,46 +155,26 @@ class EventFormatter(BaseJsonFormatter):
             if getattr(type(message), EVENT_MARK, False):
                 return self._bare_event(record, message)
             return None
-        if record.exc_info or record.exc_text or record.stack_info or "asctime" in attributes:
+        if record.exc_info or record.exc_text or record.stack_info:
             return None
+        names = tuple(attributes)
+        orchestrator = record.name == ORCHESTRATOR_LOGGER
+        plan = self._known[orchestrator].get(names) or self._plans.make(names, orchestrator)
+        if plan is None:
+            return None
+        line = plan.line(self._clock(record.created), *plan.values(attributes))
         if record.args:
-            if type(record.args) is not tuple:
+            if type(record.args) is not tuple or not plan.message:
                 return None
-            message = message % record.args
-        line: dict[str, Any] = {
-            "timestamp": timestamps.rfc3339(record.created),
-            "level": record.levelname,
-            "logger": record.name,
-        }
-        size = len(attributes) - _last_standard + 3
-        if "event" in attributes:
-            line["event"] = None
-        elif record.name == ORCHESTRATOR_LOGGER:
-            line["event"] = DEFAULT_EVENT
-            size += 1
-        if "task_id" in attributes:
-            line["task_id"] = None
-        if "run_id" in attributes:
-            line["run_id"] = None
-        if "trace_id" in attributes:
-            line["trace_id"] = None
-        line["message"] = message
-        if self.static_fields:
-            line.update(self.static_fields)
-            size += len(self.static_fields)
-        # The caller's attributes come after the standard ones: no look-up of each, no copy.
-        extras = islice(attributes.items(), _last_standard, None)
-        if next(extras)[0] != _last_name:
-            return None
-        line.update(extras)
-        # Fewer fields than went in: a name came twice. A key that is not text may come twice in the line.
-        if len(line) != size or countOf(map(type, line), str) != size or FIELDS_ATTRIBUTE in line:
-            return None
-        if line.get("trace_id", "") is None:
-            del line["trace_id"]
+            setattr(line, plan.message, message % record.args)
+        for name, value in plan.constants:
+            setattr(line, name, value)
+        if plan.trace_id is not None and attributes["trace_id"] is None:
+            setattr(line, plan.trace_id, UNSET)
         text = self._quick(line)
         if self.max_bytes is not None and len(text) > self.max_bytes:
             return None
+        # A brace beyond the first: something nests, and may repeat a key or nest without end.
         if text.find(b"{", 1) > 0 and not sound(text):
             return None
         return text.decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -9,6 +10,12 @@ from typing import Any
 
 #: What stands where no clock can be read.
 EPOCH = "1970-01-01T00:00:00.000000Z"
+
+# From this fraction on a second rounds up to the next.
+_NEXT = 0.9999995
+
+# Three digits as text, for microseconds: looking them up takes half the time of formatting them.
+_THREE = [f"{number:03d}" for number in range(1000)]
 
 # The last second and its text. Most records share their second with the one before; a tuple is
 # replaced in one step, so threads need no lock.
@@ -22,20 +29,24 @@ def rfc3339(created: float) -> str:
         Exception: *created* is not a number in the years 1 to 9999.
     """
     global _second
-    second = int(created)
-    micros = round((created - second) * 1_000_000)
-    # Before 1970 the fraction is negative; 0.9999997 s rounds up to the next second.
-    if not 0 <= micros < 1_000_000:
-        carry, micros = divmod(micros, 1_000_000)
-        second += carry
-    cached, text = _second
-    if second != cached:
-        year, month, day, hour, minute, sec = time.gmtime(second)[:6]
-        if not 1 <= year <= 9999:
-            raise OverflowError(f"year {year}")
-        text = f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{sec:02d}."
+    second, text = _second
+    fraction = created - second
+    if not 0.0 <= fraction < _NEXT:
+        second = math.floor(created)
+        if created - second >= _NEXT:
+            second += 1
+        text = _text(second)
         _second = second, text
-    return "%s%06dZ" % (text, micros)  # noqa: UP031 - twice as fast as an f-string here
+        fraction = max(created - second, 0.0)
+    micros = int(fraction * 1e6 + 0.5)
+    return f"{text}{_THREE[micros // 1000]}{_THREE[micros % 1000]}Z"
+
+
+def _text(second: int) -> str:
+    year, month, day, hour, minute, sec = time.gmtime(second)[:6]
+    if not 1 <= year <= 9999:
+        raise OverflowError(f"year {year}")
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{sec:02d}."
 
 
 def local(created: float) -> str:

@@ -1,0 +1,132 @@
+"""How lines are made of records that all have the same attributes, worked out once for all of them.
+
+A program logs the same sets of fields over and over. Which field stands where, and under which name,
+depends on the names of a record's attributes and not on their values. So the arrangement is tried
+once with a marker for each value, and where the markers come out is kept as a plan: which attributes
+to take, and a msgspec struct that has the line's fields in their order. Filling a struct and encoding
+it takes a third of the time of building a dict and encoding that.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from chora_logging.arrange import Arrangement
+from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER
+
+_STAMP = "timestamp of the line"
+
+#: The sets of attributes that are remembered; a program with more of them starts over.
+_REMEMBERED = 512
+
+
+class _Marker(str):
+    """Stands for the value of the attribute *source* while the arrangement is tried."""
+
+    source: str
+
+    def __new__(cls, source: str, text: str = "") -> _Marker:
+        marker = super().__new__(cls, text or source)
+        marker.source = source
+        return marker
+
+
+class Plan:
+    """What to take of a record, and the struct to put it into.
+
+    Attributes:
+        values: Gives the values of the fields after the timestamp, from the record's attributes.
+        line: The struct, the timestamp first.
+        constants: Fields whose value is always the same, as pairs of attribute and value.
+        message: The struct's attribute for the message, empty when a static field took its place.
+        trace_id: The struct's attribute for the trace id, or `None` when records have none.
+    """
+
+    __slots__ = ("constants", "line", "message", "trace_id", "values")
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        slots = [f"f{index}" for index in range(len(fields))]
+        sources = [_source(value) for value in fields.values()]
+        self.values: Callable[[Any], tuple[Any, ...]] = itemgetter(
+            *(source or "name" for source in sources[1:])
+        )
+        self.line: Callable[..., Any] = msgspec.defstruct(
+            "Line",
+            [(slot, Any) for slot in slots],
+            rename=dict(zip(slots, fields, strict=True)),
+            gc=False,
+        )
+        self.constants = [
+            (slot, value)
+            for slot, source, value in zip(slots, sources, fields.values(), strict=True)
+            if source is None
+        ]
+        self.message = slots[sources.index("msg")] if "msg" in sources else ""
+        self.trace_id = slots[sources.index("trace_id")] if "trace_id" in sources else None
+
+
+def _source(value: Any) -> str | None:
+    return value.source if isinstance(value, _Marker) else None
+
+
+class Plans:
+    """The plans of one formatter, made when a set of attributes comes the second time.
+
+    Args:
+        arrangement: Says where each field stands.
+
+    Attributes:
+        known: The plans by the names of a record's attributes, in their order; the second dict is for
+            records of the orchestrator's logger, which have an event without being given one.
+    """
+
+    def __init__(self, arrangement: Arrangement) -> None:
+        self.arrangement = arrangement
+        self.known: tuple[dict[tuple[Any, ...], Plan | None], ...] = ({}, {})
+        self._seen: set[tuple[Any, ...]] = set()
+
+    def make(self, names: tuple[Any, ...], orchestrator: bool) -> Plan | None:
+        """Return the plan for records with attributes of these *names*, or `None` to go without.
+
+        Args:
+            names: The names of all attributes of the record, in their order.
+            orchestrator: Whether the record is of the orchestrator's logger.
+        """
+        known = self.known[orchestrator]
+        if names in known:
+            return known[names]
+        if (names, orchestrator) not in self._seen:
+            # A set that comes once is not worth a struct, which takes as long as twenty lines.
+            if len(self._seen) >= _REMEMBERED:
+                for store in (self._seen, *self.known):
+                    store.clear()
+            self._seen.add((names, orchestrator))
+            return None
+        try:
+            plan = self._tried(names, orchestrator)
+        except Exception:  # a name that no struct can have: a quote, half a surrogate pair
+            plan = None
+        known[names] = plan
+        return plan
+
+    def _tried(self, names: tuple[Any, ...], orchestrator: bool) -> Plan | None:
+        if not all(type(name) is str for name in names) or FIELDS_ATTRIBUTE in names:
+            return None
+        record = logging.LogRecord("", 0, "", 0, "", (), None)
+        record.__dict__.clear()
+        record.__dict__.update({name: _Marker(name) for name in names})
+        record.name = _Marker("name", ORCHESTRATOR_LOGGER if orchestrator else "")
+        record.message = record.msg = _Marker("msg")
+        record.exc_text = record.stack_info = None
+        fields: dict[str, Any] = {}
+        self.arrangement.add_layout(fields, record, {}, _Marker(_STAMP))
+        sources = [_source(value) for value in fields.values()]
+        # Whether a field that may be None counts as absent depends on its value.
+        if "taskName" in sources or "trace_id" in self.arrangement.formatter.defaults:
+            return None
+        return Plan(fields) if sources[0] in (_STAMP, None) else None
