@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from typing import Any, TypeVar
 
-from chora_logging import config, settings
+from chora_logging import arguments, config, settings
 from chora_logging.config import get_logging_config, setup_logging
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.reading import Event, read_stored, wanted
@@ -125,9 +125,9 @@ def setup_orchestrator_logging(
         ConfigurationError: a value cannot be used.
     """
     return config.attach_orchestrator_log(
-        settings.resolve_orch_log_file(orch_id, log_file),
-        max_bytes=max_bytes,
-        backup_count=backup_count,
+        settings.resolve_orch_log_file(orch_id, log_file, "log_file"),
+        max_bytes=arguments.parse_size("max_bytes", max_bytes),
+        backup_count=arguments.parse_count("backup_count", backup_count),
         timestamp_format=timestamp_format,
         static_fields=static_fields,
     )

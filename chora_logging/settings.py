@@ -101,15 +101,20 @@ def resolve_log_file(log_file: StrPath | None = None) -> str | None:
     return None if value is None else check_path(name, value)
 
 
-def resolve_orch_log_file(orch_id: str | None = None, orch_log_file: StrPath | None = None) -> str:
+def resolve_orch_log_file(
+    orch_id: str | None = None,
+    orch_log_file: StrPath | None = None,
+    argument: str = "orch_log_file",
+) -> str:
     """The orchestrator's log: its path if that is given, else the one that the id makes.
 
-    An id in the arguments wins over a path in the environment.
+    An id in the arguments wins over a path in the environment. *argument* is what the caller calls
+    the path.
 
     Raises:
         ConfigurationError: the path is not that of a file, or the id cannot be part of its name.
     """
-    name, value = _given("orch_log_file", orch_log_file, "ORCH_LOG_FILE", None)
+    name, value = _given(argument, orch_log_file, "ORCH_LOG_FILE", None)
     if value is not None and (orch_log_file is not None or orch_id is None):
         return check_path(name, value)
     name, value = _given("orch_id", orch_id, "ORCH_ID", ORCH_ID)

@@ -338,7 +338,7 @@ class TestEmit:
         """A path or size that cannot be used is an error about that argument."""
         with pytest.raises(ConfigurationError, match="events_file must be the path of a file"):
             EventEmitter(tmp_path)
-        with pytest.raises(ConfigurationError, match="maxBytes must be a number of bytes"):
+        with pytest.raises(ConfigurationError, match="max_bytes must be a number of bytes"):
             EventEmitter(max_bytes="many")
 
 
@@ -722,7 +722,7 @@ class TestTheSharedEmitter:
         """A CHORA_EVENTS_FILE that is a folder is an error that names the variable."""
         monkeypatch.setenv("CHORA_EVENTS_FILE", str(tmp_path))
 
-        with pytest.raises(ConfigurationError, match="^CHORA_EVENTS_FILE must be the path of a file"):
+        with pytest.raises(ConfigurationError, match=r"^CHORA_EVENTS_FILE must be the path of a file"):
             get_emitter()
 
     def test_a_subprocess_carries_the_trace_on(self, tmp_path):

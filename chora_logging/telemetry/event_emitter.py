@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from chora_logging import locking, rotation, settings
+from chora_logging import arguments, locking, rotation, settings
 from chora_logging.eventlog.files import paths_of
 from chora_logging.eventlog.reading import read_stored, wanted
 from chora_logging.filters import TraceIdFilter
@@ -60,7 +60,9 @@ class EventEmitter:
         backup_count: int = settings.BACKUP_COUNT,
     ) -> None:
         path = settings.check_path("events_file", events_file)
-        self._handler = _EventsFile(path, maxBytes=max_bytes, backupCount=backup_count, delay=True)
+        size = arguments.parse_size("max_bytes", max_bytes)
+        count = arguments.parse_count("backup_count", backup_count)
+        self._handler = _EventsFile(path, maxBytes=size, backupCount=count, delay=True)
         self._handler.setFormatter(EventFormatter())
         # Emitters have always been dropped without a word: the open file must not outlive them.
         weakref.finalize(self, self._handler.close)
