@@ -103,8 +103,9 @@ class Plans:
         if (names, orchestrator) not in self._seen:
             # A set that comes once is not worth a struct, which takes as long as twenty lines.
             if len(self._seen) >= _REMEMBERED:
-                for store in (self._seen, *self.known):
-                    store.clear()
+                self._seen.clear()
+                for plans in self.known:
+                    plans.clear()
             self._seen.add((names, orchestrator))
             return None
         try:
