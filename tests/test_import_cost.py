@@ -35,6 +35,7 @@ OWN = {
     "chora_logging.live_file",
     "chora_logging.locking",
     "chora_logging.plain",
+    "chora_logging.plans",
     "chora_logging.reporting",
     "chora_logging.rollover",
     "chora_logging.rotation",

@@ -32,6 +32,7 @@ def machine() -> str:
     parts = [
         processor(),
         f"{os.cpu_count()} cores",
+        f"load {os.getloadavg()[0]:.1f} before",
         f"{platform.system()} {platform.release()}",
         f"{platform.python_implementation()} {platform.python_version()}",
     ]
