@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import os
 import sys
 from typing import Any, Literal
 
@@ -183,14 +184,11 @@ def attach_orchestrator_log(
 ) -> logging.Logger:
     """Give the logger of the orchestrator's events the file *path*, in place of the one before.
 
-    Nothing is added where its records reach a handler of the application's on the same file.
+    A later `setup_logging` leaves it if it was *chosen*, and not only what there was by default.
     """
     config = _parts({ORCHESTRATOR: path}, max_bytes, backup_count, timestamp_format, static_fields)
     logger = logging.getLogger(ORCHESTRATOR_LOGGER)
     handlers = list(_make_handlers(config).values())
-    files = [found.baseFilename for found in files_reached(logger) if found.name != ORCHESTRATOR]
-    if any(getattr(handler, "baseFilename", None) in files for handler in handlers):
-        handlers = []
     _attach(logger, handlers, (ORCHESTRATOR,))
     if chosen and handlers:
         _chosen[ORCHESTRATOR] = handlers[0]
@@ -282,8 +280,9 @@ class _Maker(logging.config.DictConfigurator):
 
 def _make_handlers(config: Config) -> dict[str, logging.Handler]:
     """The handlers of *config*; one that was made from the same before is taken again."""
+    here = os.getcwd()  # a relative path means another file in another folder
     sources = {
-        name: (dict(entry), config["formatters"][entry["formatter"]])
+        name: (here, dict(entry), config["formatters"][entry["formatter"]])
         for name, entry in config["handlers"].items()
     }
     kept = {
@@ -305,16 +304,19 @@ def _apply(
     handlers: dict[str, logging.Handler],
     ours: tuple[str, ...],
 ) -> None:
+    logger.propagate = entry.get("propagate", logger.propagate)
     _attach(logger, [handlers[name] for name in entry["handlers"]], ours)
     logger.setLevel(entry["level"])
-    logger.propagate = entry.get("propagate", logger.propagate)
 
 
 def _attach(logger: logging.Logger, new: list[logging.Handler], ours: tuple[str, ...]) -> None:
     """Put *new* in the place of those of *ours* that *logger* has, in one step.
 
     A record that is logged meanwhile sees the list before or after: it is not missed, nor doubled.
+    A handler is left out where another one that gets the same records writes to its file already.
     """
+    written = {found.baseFilename for found in files_reached(logger) if found.name not in ours}
+    new = [found for found in new if getattr(found, "baseFilename", None) not in written]
     # The lock that addHandler takes; `logging` itself makes it anew in a forked child.
     with logging._lock:  # type: ignore[attr-defined]
         old = [found for found in logger.handlers if found.name in ours and found not in new]
