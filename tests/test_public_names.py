@@ -1,0 +1,157 @@
+"""What `import chora_logging` offers, and what it costs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pathlib
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+import chora_logging
+
+ROOT = pathlib.Path(chora_logging.__file__).parent.parent
+
+#: The names and modules that existing users import, after the change of the prefix.
+IMPORTS = [
+    "from chora_logging.telemetry import EventEmitter, emit_event, get_emitter, TelemetryEvent",
+    "from chora_logging.telemetry import ContentGeneratedEvent, ArtifactAssembledEvent",
+    "from chora_logging.telemetry import ValidationCompletedEvent",
+    "from chora_logging.telemetry.event_emitter import EventEmitter, emit_event, get_emitter",
+    "from chora_logging.telemetry.event_schemas import TelemetryEvent, ContentGeneratedEvent",
+    "from chora_logging.telemetry.event_schemas import ArtifactAssembledEvent, ValidationCompletedEvent",
+    "from chora_logging.orchestrator import log_orchestrator_event, stream_orchestrator_events",
+    "from chora_logging.orchestrator import get_orchestrator_events, get_request_logger",
+    "from chora_logging.orchestrator import setup_orchestrator_logging, setup_logging",
+    "from chora_logging.orchestrator import get_logging_config",
+    "from chora_logging.config import get_logging_config, setup_logging",
+    "from chora_logging.context import trace_context, get_trace_id, set_trace_id, child_env",
+]
+
+
+def run(code, cwd=None):
+    """What *code* prints in a Python of its own."""
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, env=env, cwd=cwd
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+class TestNames:
+    def test_all_is_sorted_and_has_no_name_twice(self):
+        """The list of public names is in order."""
+        assert chora_logging.__all__ == sorted(set(chora_logging.__all__))
+
+    @pytest.mark.parametrize("name", chora_logging.__all__)
+    def test_every_name_is_there(self, name):
+        """Each public name can be had from the package."""
+        assert getattr(chora_logging, name) is not None
+
+    def test_every_name_is_known_to_type_checkers(self):
+        """What is loaded on first use is imported for type checkers too, and nothing else is."""
+        tree = ast.parse(pathlib.Path(chora_logging.__file__).read_text(encoding="utf-8"))
+        imported = {
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("chora_logging")
+            for alias in node.names
+        }
+
+        assert imported == set(chora_logging.__all__)
+
+    def test_a_star_import_gives_them_all(self):
+        """`from chora_logging import *` works and gives the public names."""
+        namespace: dict = {}
+        exec("from chora_logging import *", namespace)
+
+        assert set(chora_logging.__all__) <= set(namespace)
+
+    def test_dir_lists_them(self):
+        """dir() shows the names and the modules before they are loaded."""
+        listed = run("import chora_logging; print(*dir(chora_logging))")
+
+        assert {*chora_logging.__all__, "telemetry", "orchestrator", "config"} <= set(listed)
+
+    def test_modules_are_attributes(self):
+        """After `import chora_logging` its modules are there without a further import."""
+        code = "import chora_logging as c; print(c.orchestrator.__name__, c.telemetry.__name__)"
+
+        assert run(code) == ["chora_logging.orchestrator", "chora_logging.telemetry"]
+
+    def test_an_unknown_name(self):
+        """A name that does not exist is an AttributeError that names it."""
+        with pytest.raises(AttributeError, match="module 'chora_logging' has no attribute 'nothing'"):
+            _ = chora_logging.nothing
+
+    @pytest.mark.parametrize("statement", IMPORTS, ids=lambda text: text.split("import ")[-1][:40])
+    def test_imports_of_existing_users(self, statement):
+        """Every import that existing users have works with the prefix changed."""
+        exec(statement, {})
+
+    @pytest.mark.parametrize("name", ["telemetry", "orchestrator"])
+    def test_all_of_the_modules_that_users_import(self, name):
+        """These modules list their public names too."""
+        module = importlib.import_module(f"chora_logging.{name}")
+
+        assert module.__all__ == sorted(module.__all__)
+        assert all(hasattr(module, public) for public in module.__all__)
+
+    def test_names_are_the_same_objects_everywhere(self):
+        """A name of the package is that of its module, so isinstance and pickling work."""
+        from chora_logging.telemetry.event_schemas import TelemetryEvent
+
+        assert chora_logging.TelemetryEvent is TelemetryEvent
+        assert pickle.loads(pickle.dumps(chora_logging.EventFormatter)) is chora_logging.EventFormatter
+
+
+class TestCost:
+    HEAVY = ("pydantic", "asyncio", "starlette", "opentelemetry")
+
+    def test_the_import_loads_the_standard_library_only(self):
+        """`import chora_logging` loads nothing of others, and not much of the standard library."""
+        code = (
+            "import sys; before = set(sys.modules); import chora_logging;"
+            "print(*sorted(set(sys.modules) - before))"
+        )
+        loaded = {name.split(".")[0] for name in run(code)} - {"chora_logging"}
+
+        assert loaded <= set(sys.stdlib_module_names)
+        assert not loaded & {"asyncio", "logging", "concurrent"}
+
+    def test_the_logging_parts_load_nothing_heavy(self):
+        """The three parts need no pydantic, asyncio, starlette or opentelemetry."""
+        code = (
+            "import sys, chora_logging as c; c.EventFormatter, c.EventFileHandler, c.TraceIdFilter;"
+            f"print(*[name for name in {self.HEAVY!r} if name in sys.modules])"
+        )
+
+        assert run(code) == []
+
+    def test_orchestrator_events_load_nothing_heavy(self, tmp_path):
+        """Logging an event needs no pydantic and no asyncio."""
+        code = (
+            "import sys, chora_logging as c; c.log_orchestrator_event('a');"
+            f"print(*[name for name in {self.HEAVY!r} if name in sys.modules])"
+        )
+
+        assert run(code, cwd=tmp_path) == []
+
+    @pytest.mark.parametrize("module", ["telemetry", "orchestrator", "config", "eventlog", "context"])
+    def test_importing_touches_nothing(self, tmp_path, module):
+        """Importing makes no file and folder, no handler, and changes no level."""
+        code = (
+            f"import logging, chora_logging.{module};"
+            "names = ('orchestrator_events', 'chora_events', 'chora_logging');"
+            "loggers = [logging.getLogger(), *map(logging.getLogger, names)];"
+            "print(*[(l.handlers, l.level, l.propagate) for l in loggers])"
+        )
+
+        said = " ".join(run(code, cwd=tmp_path))
+
+        assert said == " ".join(["([], 30, True)"] + ["([], 0, True)"] * 3)
+        assert list(tmp_path.iterdir()) == []
