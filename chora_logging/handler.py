@@ -1,4 +1,4 @@
-"""One log, many writers: `EventFileHandler`, a `RotatingFileHandler` for any number of threads and processes.
+"""One log, many writers: a `RotatingFileHandler` for any number of threads and processes.
 
 Deliberate deviations from the standard library's handler, each marked at its place:
 
@@ -10,29 +10,34 @@ Deliberate deviations from the standard library's handler, each marked at its pl
 4. `mode="w"` truncates once, at construction, and never when the file is opened anew.
 5. A handler that was closed reopens the file for a late record and closes it again.
 6. Non-files (FIFOs, terminals, `/dev/null`, `/dev/stdout`) are written to and never rotated.
-7. A character that the encoding cannot write is escaped, where the standard library loses the record.
+7. A character that the encoding cannot write is escaped, where the standard library loses the record;
+   of an outage only the first error is printed (both in `chora_logging.reporting`).
 """
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import locale
 import logging
-import logging.handlers
 import os
-import stat
-import sys
 import time
 import weakref
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chora_logging import live_file, locking, rotation, sidecar
+from chora_logging.arguments import (
+    parse_count,
+    parse_encoding,
+    parse_mode,
+    parse_size,
+    parse_text_mode,
+    parse_timeout,
+)
 from chora_logging.compression import BackupCompressor
-from chora_logging.errors import ConfigurationError, RotationBusyError
+from chora_logging.errors import RotationBusyError
+from chora_logging.live_file import LiveFile
+from chora_logging.reporting import ReportingHandler
 from chora_logging.rollover import Rollover
-from chora_logging.schema import OWN_LOGGER
 
 if TYPE_CHECKING:
     from io import TextIOWrapper
@@ -41,10 +46,8 @@ if TYPE_CHECKING:
 FIRST_RETRY = 1.0
 LONGEST_RETRY = 60.0
 
-_STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 
-
-class EventFileHandler(logging.handlers.RotatingFileHandler):
+class EventFileHandler(ReportingHandler):
     """Write records to a rotated file that any number of threads and processes share.
 
     Use it like `RotatingFileHandler`: same positional arguments, `namer`, `rotator`, subclassing.
@@ -72,9 +75,10 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
         file_mode: Permission bits of the log, its backups and its sidecar; None leaves new files to
             the umask and gives a file after a rotation those of the one before it.
         compress: Compress backups with gzip, in a thread of this process, outside of all locks.
-        lock_timeout: How long to wait for the lock of another process, in seconds. A process that
-            holds it for longer (it was stopped) delays each other one once by this time; records
-            are then appended without the lock, and nothing is rotated until it is free.
+        lock_timeout: How long to wait for the lock of another process while that does nothing, in
+            seconds. A process that was stopped while it held the lock delays each other one once by
+            this time; records are then appended without the lock, and nothing is rotated until it
+            is free. While others write, the wait goes on up to ten times as long.
         fsync: Wait for the disk on each record, so that it survives a power cut.
 
     Raises:
@@ -83,6 +87,9 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
 
     Thread and process safe. After a fork the child opens the file for itself.
     """
+
+    # Kept to be had while the interpreter goes down (bpo-26789).
+    _open_file: Callable[..., TextIOWrapper] = staticmethod(open)
 
     def __init__(
         self,
@@ -99,23 +106,20 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
         lock_timeout: float = 1.0,
         fsync: bool = False,
     ) -> None:
-        max_bytes = rotation.parse_size("maxBytes", maxBytes)
-        backup_count = rotation.parse_count("backupCount", backupCount)
-        self._file_mode = rotation.parse_mode("file_mode", file_mode)
-        self._patience = self.lock_timeout = _parse_timeout(lock_timeout)
+        max_bytes = parse_size("maxBytes", maxBytes)
+        backup_count = parse_count("backupCount", backupCount)
+        self._file_mode = parse_mode("file_mode", file_mode)
+        self._patience = self.lock_timeout = parse_timeout("lock_timeout", lock_timeout)
         self.fsync = fsync
         self.compress = compress
         self._compressor = BackupCompressor()
-        self._forget_file()
-        self._codec = _parse_codec(encoding)
-        self._bom = "".encode(self._codec)
-        self._begun = self._rolling = False
-        self._lost = 0
-        self._lost_because: BaseException | None = None
+        self._file: LiveFile | None = None
+        self._prepare_reports(parse_encoding("encoding", encoding))
+        self._begun = self._rolling = self._is_closed = False
         self._rotation_told = self._lock_told = False
         self._retry_at, self._retry_pause = 0.0, FIRST_RETRY
         self._asks = type(self).shouldRollover is not EventFileHandler.shouldRollover
-        mode = _parse_text_mode(mode)
+        mode = parse_text_mode("mode", mode)
         _make_folder(os.path.abspath(os.fspath(filename)), must=not delay)
         super().__init__(filename, mode, max_bytes, backup_count, encoding, delay, errors)
         _handlers.add(self)
@@ -128,47 +132,19 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Format *record* and write it as one line; what fails goes to `handleError`."""
-        if self.stream is not self._stream:  # somebody put another stream in: theirs to write to
-            return logging.StreamHandler.emit(self, record)
+        if self.stream is not (self._file and self._file.stream):
+            return logging.StreamHandler.emit(self, record)  # somebody put another stream in
         try:
             line = self._encode(self.format(record) + self.terminator)
             with self._turn.lock:
-                if self._closed and self.mode == "w":
+                if self._is_closed and self.mode == "w":
                     return None
                 self._write(line, record)
         except Exception as error:
             self._fail(record, error)
         return None
 
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Report a record that could not be written, as `logging.Handler.handleError` does.
-
-        Of an outage (the same kind of error on one record after the other) only the first is
-        printed; all are counted, and the log itself says how many once writing works again.
-        """
-        if record.__dict__.get("_raise_to_caller"):
-            raise
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError) or self._lost <= 1:
-            super().handleError(record)
-
-    def notice(self, event: str, message: str, **fields: Any) -> None:
-        """Say something about this log in the log itself, after the record being written.
-
-        Args:
-            event: What happened, as the `event` field.
-            message: The same for people.
-            fields: Further fields.
-        """
-        notice = _Notice(OWN_LOGGER, logging.WARNING, __file__, 0, message, None, None)
-        notice.__dict__.update(fields, event=event)
-        try:
-            line = self.format(notice)
-        except Exception:  # a formatter that cannot format a plain record says so of every record
-            line = message
-        self._defer(self._encode(line + self.terminator), notice)
-
-    def shouldRollover(self, record: logging.LogRecord) -> bool:  # type: ignore[override]
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
         """Whether *record* would take the file to *maxBytes* (deviation 2: in bytes).
 
         For an empty file the answer is that of this Python's standard library; `emit` itself never
@@ -177,7 +153,7 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
         with self._turn.lock:
             if self.stream is None:
                 self.stream = self._open()
-            if self.maxBytes <= 0 or not self._is_file:
+            if self.maxBytes <= 0 or self._file is None or not self._file.is_rotatable:
                 return False
             size = os.stat(self.baseFilename).st_size
             if not size:
@@ -199,11 +175,12 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
     def close(self) -> None:
         """Close the file; wait for the compression of backups if there is one under way."""
         with self._turn.lock:
-            if self._lost and not self._closed:
+            if self._lost and not self._is_closed:
                 self._tell_lost()
                 while self._turn.deferred:
                     self._turn.deferred.popleft()()
-            self._drop_stream()
+            self._close_file()
+            self._is_closed = True
         self._compressor.join()
         super().close()
 
@@ -217,8 +194,8 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
             self._append(line, record)
         finally:
             turn.busy = False
-            if self._closed:  # deviation 5
-                self._drop_stream()
+            if self._is_closed:  # deviation 5
+                self._close_file()
             while turn.deferred and not turn.busy:
                 turn.deferred.popleft()()
 
@@ -233,37 +210,35 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
 
     def _append(self, line: bytes | None, record: logging.LogRecord | None) -> None:
         """Deviation 1: lock, look, rotate if it is time, write. No *line* means: only rotate."""
-        rotated = False
+        rotated = 0
         while True:
-            fd = self._fd if self._fd is not None else self._open_live()
-            if not self._is_file:
-                return None if line is None else live_file.append_whole(fd, line, None)
-            locked = self._take_lock(fd)
+            file = self._file or self._open_live()
+            if not file.is_rotatable:
+                return None if line is None else live_file.append_whole(file.fd, line, None)
+            locked = self._take_lock(file.fd)
             try:
-                status = self._look()
-                if status is None or (locked and self._complete_rotation(status)):
-                    self._drop_stream()
+                status = file.look()
+                if status is None or (locked and self._complete_rotation(file, status)):
+                    self._close_file()
                     continue
-                if locked and not rotated and self._is_due(status.st_size, line, record):
-                    rotated = True
-                    if self._rotate_as_configured():
+                due = locked and self._is_due(status.st_size, line, record)
+                if due and status.st_ino != rotated:  # a rotator that leaves the file is not asked again
+                    rotated = status.st_ino
+                    if self._rotate_as_configured() and line is not None:
                         continue
-                return None if line is None else self._put(fd, line, status.st_size, locked)
+                return None if line is None else self._put(file, line, status.st_size, locked)
             finally:
-                if locked and self._fd == fd:
-                    locking.unlock(fd)
+                if locked and self._file is file:
+                    locking.unlock(file.fd)
 
-    def _put(self, fd: int, line: bytes, size: int, locked: bool) -> None:
+    def _put(self, file: LiveFile, line: bytes, size: int, locked: bool) -> None:
         if self._bom and size:
             line = line.removeprefix(self._bom)
-        if size != self._end:
-            end = self.terminator.encode(self._codec).removeprefix(self._bom)
-            if not live_file.ends_with(fd, size, end):
-                line = end + line  # close off the half line of a writer that was killed
-        live_file.append_whole(fd, line, size if locked else None)
-        self._end = size + len(line)
+        if size != file.end and locked:  # somebody else has written
+            size = file.mend(self.terminator.encode(self._codec).removeprefix(self._bom), size)
+        file.append(line, size, alone=locked)
         if self.fsync:
-            os.fsync(fd)
+            os.fsync(file.fd)
         if self._lost:
             self._tell_lost()
 
@@ -281,16 +256,6 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
             )
         return False
 
-    def _look(self) -> os.stat_result | None:
-        """What the log's name stands for now; None if that is not the file that is open here."""
-        try:
-            status = os.stat(self.baseFilename)
-        except FileNotFoundError:
-            return None
-        if status.st_ino != self._inode or status.st_dev != self._device:
-            return None
-        return status
-
     def _is_due(self, size: int, line: bytes | None, record: logging.LogRecord | None) -> bool:
         if line is None:
             return size > 0
@@ -301,13 +266,13 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
         return self.backupCount > 0 and rotation.is_due(size, len(line), self.maxBytes)
 
     def _rotate_as_configured(self) -> bool:
-        before = self._stream
+        before = self._file
         self._rolling = True
         try:
             self.doRollover()  # a subclass may have its own
         finally:
             self._rolling = False
-        return self._stream is not before
+        return self._file is not before
 
     def _roll(self) -> None:
         if self.backupCount > 0:
@@ -319,7 +284,7 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
             self._rotation_told, self._retry_pause = False, FIRST_RETRY
             if self.compress:
                 self._compressor.start(self._log, self.backupCount, self.rotation_filename)
-        self._drop_stream()
+        self._close_file()
 
     def _rotation_failed(self, error: Exception) -> None:
         self._retry_at = time.monotonic() + self._retry_pause
@@ -332,9 +297,9 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
                 error=f"{type(error).__name__}: {error}",
             )
 
-    def _complete_rotation(self, status: os.stat_result) -> bool:
+    def _complete_rotation(self, file: LiveFile, status: os.stat_result) -> bool:
         """Complete the rotation of a writer that was killed, if the file shows a sign of one."""
-        if status.st_nlink == self._links or time.monotonic() < self._retry_at:
+        if status.st_nlink == file.links or time.monotonic() < self._retry_at:
             return False
         try:
             completed = self._rollover(0).complete()
@@ -343,7 +308,7 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
         except Exception as error:
             self._rotation_failed(error)
             return False
-        self._links = os.stat(self.baseFilename).st_nlink
+        file.links = os.stat(self.baseFilename).st_nlink
         return completed
 
     def _rollover(self, timeout: float) -> Rollover:
@@ -360,109 +325,36 @@ class EventFileHandler(logging.handlers.RotatingFileHandler):
         """Open the log for appending and remember which file it is."""
         self._log = rotation.real_path(self.baseFilename)
         _make_folder(self._log, must=True)
-        mode = "a" if self._begun else self.mode  # deviation 4
-        stream: TextIOWrapper = self._builtin_open(  # type: ignore[attr-defined]
-            self.baseFilename, mode, encoding=self._codec, errors=self.errors, opener=self._opener
+        stream: TextIOWrapper = self._open_file(
+            self.baseFilename,
+            "a" if self._begun else self.mode,  # deviation 4
+            encoding=self._codec,
+            errors=self.errors,
+            opener=live_file.opener(self._log, self._file_mode),
         )
         self._begun = True
-        self._stream, self._fd = stream, stream.fileno()
-        status = os.fstat(self._fd)
-        self._inode, self._device, self._end = status.st_ino, status.st_dev, -1
-        # Deviation 6. /dev/stdout may be a regular file, but it is not ours to rename.
-        self._is_file = stat.S_ISREG(status.st_mode) and not self.baseFilename.startswith(_STREAMS)
-        if self._is_file:
-            self._look_at_sidecar(status)
+        self._file = LiveFile(stream, self.baseFilename, sidecar.read(self._log))
         return stream
 
-    def _look_at_sidecar(self, status: os.stat_result) -> None:
-        state = sidecar.read(self._log)
-        # 0 is no file's link count: the first record then completes the rotation, or makes the sidecar.
-        self._links = 1 if state is not None and not state.under_way else 0
-        if self._file_mode is not None and live_file.permissions(status) != self._file_mode:
-            with contextlib.suppress(PermissionError):
-                os.fchmod(self._fd or 0, self._file_mode)
-
-    def _opener(self, path: str, flags: int) -> int:
-        flags |= os.O_APPEND
-        try:
-            readable = stat.S_ISREG(os.stat(path).st_mode)
-        except FileNotFoundError:
-            readable = True
-            if not flags & os.O_EXCL:
-                self._create_missing()
-        if readable:  # its end is looked at: a FIFO is not read, that would steal from its reader
-            with contextlib.suppress(PermissionError):
-                return os.open(path, flags & ~os.O_WRONLY | os.O_RDWR, 0o666)
-        return os.open(path, flags, 0o666)
-
-    def _create_missing(self) -> None:
-        """Make the log with the permissions that it had, which its sidecar still has."""
-        try:
-            like = os.stat(sidecar.path_of(self._log))
-        except OSError:
-            if self._file_mode is not None:
-                live_file.create(self._log, self._file_mode)
-        else:
-            live_file.create(self._log, live_file.permissions(like, self._file_mode), like)
-
-    def _open_live(self) -> int:
+    def _open_live(self) -> LiveFile:
         self.stream = self._open()
-        return self.stream.fileno()
+        assert self._file is not None
+        return self._file
 
-    def _drop_stream(self) -> None:
-        stream = self.stream
-        self.stream = None  # type: ignore[assignment]  # as FileHandler does
-        self._forget_file()
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()
-
-    def _forget_file(self) -> None:
-        self._stream: TextIOWrapper | None = None
-        self._fd: int | None = None
-        self._inode = self._device = self._links = 0
-        self._end = -1
-        self._is_file = True
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        self.stream = None
+        if file is not None:
+            file.close()
 
     def _reopen_after_fork(self) -> None:
         # The child shares the parent's open file description and with it the parent's lock; what
         # another thread of the parent was writing is the parent's.
-        self._drop_stream()
+        self._close_file()
         self._rolling = False
         self._turn.reset()
+        self._lost = 0
         self._compressor = BackupCompressor()
-
-    def _encode(self, text: str) -> bytes:
-        try:
-            return text.encode(self._codec, self.errors or "strict")
-        except UnicodeEncodeError:
-            if self.errors:
-                raise
-            return text.encode(self._codec, "backslashreplace")  # deviation 7
-
-    def _fail(self, record: logging.LogRecord, error: Exception) -> None:
-        if isinstance(record, _Notice):
-            self._lost += record.__dict__.get("lost", 0)
-            return
-        if not record.__dict__.get("_raise_to_caller"):
-            self._lost += 1
-            self._lost_because = error
-        with contextlib.suppress(RecursionError):  # of reporting a record that recurses
-            self.handleError(record)
-
-    def _tell_lost(self) -> None:
-        lost, self._lost = self._lost, 0
-        error = self._lost_because
-        self.notice(
-            "records_lost",
-            f"{lost} records could not be written before this line: {error}",
-            lost=lost,
-            error=f"{type(error).__name__}: {error}",
-        )
-
-
-class _Notice(logging.LogRecord):
-    """What the handler says about its log."""
 
 
 def _make_folder(path: str, *, must: bool) -> None:
@@ -471,27 +363,6 @@ def _make_folder(path: str, *, must: bool) -> None:
     except OSError:
         if must:
             raise
-
-
-def _parse_timeout(value: object) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9:
-        return float(value)
-    raise ConfigurationError("lock_timeout", value, "a number of seconds, 0 or more")
-
-
-def _parse_text_mode(value: object) -> str:
-    if isinstance(value, str) and value.replace("+", "").replace("t", "") in ("a", "w", "x"):
-        return value
-    raise ConfigurationError("mode", value, '"a", "w" or "x" (lines are text)')
-
-
-def _parse_codec(value: object) -> str:
-    if value is None or value == "locale":
-        return locale.getpreferredencoding(False)
-    try:
-        return codecs.lookup(str(value)).name
-    except LookupError:
-        raise ConfigurationError("encoding", value, "an encoding that this Python has") from None
 
 
 _handlers: weakref.WeakSet[EventFileHandler] = weakref.WeakSet()

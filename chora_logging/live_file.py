@@ -1,11 +1,106 @@
-"""Files of a log on the disk: making one with the right owner and mode, adding a whole line or nothing."""
+"""The file that a log's name stands for: opened to append, looked at, a line added whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
+import mmap
 import os
 import stat
+from collections.abc import Callable
+from io import TextIOWrapper
+
+from chora_logging import sidecar
+
+#: What may be a regular file behind it (`app > file`), but is not ours to rename.
+_STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
+
+
+class LiveFile:
+    """An open log. Not thread safe: whoever uses it has the log's turn.
+
+    Args:
+        stream: The file, opened with `opener`.
+        path: The name under which it was opened.
+        state: What its sidecar says.
+
+    Attributes:
+        is_rotatable: Whether it is a file, and not a FIFO, a terminal, `/dev/null` or `/dev/stdout`.
+        end: Where the last line that was written through it ended; -1 before the first.
+        links: How many names it has as far as is known; 0 asks for a look at the sidecar.
+    """
+
+    def __init__(self, stream: TextIOWrapper, path: str, state: sidecar.State | None) -> None:
+        self.stream = stream
+        self.fd = stream.fileno()
+        self.path = path
+        status = os.fstat(self.fd)
+        self._inode, self._device = status.st_ino, status.st_dev
+        self.end = -1
+        self.is_rotatable = stat.S_ISREG(status.st_mode) and not path.startswith(_STREAMS)
+        self.links = 1 if state is not None and not state.under_way else 0
+
+    def look(self) -> os.stat_result | None:
+        """What the log's name stands for now; None if that is not this file any more."""
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            return None
+        if status.st_ino != self._inode or status.st_dev != self._device:
+            return None
+        return status
+
+    def append(self, line: bytes, size: int, *, alone: bool) -> None:
+        """Add *line* to the file, which has *size* bytes now.
+
+        Args:
+            line: The bytes of the line, its end included.
+            size: The size of the file, in bytes.
+            alone: Whether nobody else can write meanwhile; else a part that was written stays there.
+
+        Raises:
+            OSError: the line was not written.
+        """
+        append_whole(self.fd, line, size if alone else None)
+        self.end = size + len(line)
+
+    def mend(self, ending: bytes, size: int) -> int:
+        """Make the end of the file, which has *size* bytes now, the end of a line; its size after that.
+
+        Nobody else may write meanwhile. A half line that its writer's death cut off in the middle
+        of a `write` was acknowledged to nobody and is taken away: the system stops such a write at
+        the end of a page, and what stands there is the beginning of a JSON object. Any other half
+        line gets its ending.
+
+        Raises:
+            OSError: it could not be done.
+        """
+        if not size or not ending:
+            return size
+        try:
+            if os.pread(self.fd, len(ending), max(size - len(ending), 0)) == ending:
+                return size
+        except OSError:  # the file may be written, and not read
+            return size
+        half = self._half_line(size)
+        if size % mmap.PAGESIZE == 0 and half.startswith(b"{") and not _is_json(half):
+            os.ftruncate(self.fd, size - len(half))
+            return size - len(half)
+        append_whole(self.fd, ending, size)
+        return size + len(ending)
+
+    def _half_line(self, size: int) -> bytes:
+        half = b""
+        while b"\n" not in half and len(half) < size:
+            length = min(max(len(half), mmap.PAGESIZE), size - len(half))
+            half = os.pread(self.fd, length, size - len(half) - length) + half
+        return half.rpartition(b"\n")[2]
+
+    def close(self) -> None:
+        """Close it; its lock goes with it."""
+        with contextlib.suppress(OSError):
+            self.stream.close()
 
 
 def append_whole(fd: int, line: bytes, size: int | None) -> None:
@@ -38,14 +133,55 @@ def append_whole(fd: int, line: bytes, size: int | None) -> None:
         raise
 
 
-def ends_with(fd: int, size: int, ending: bytes) -> bool:
-    """Whether the first *size* bytes of *fd* end with *ending*; yes if they cannot be read."""
-    if not ending or size < len(ending):
-        return size == 0 or not ending
+def _is_json(line: bytes) -> bool:
     try:
-        return os.pread(fd, len(ending), size - len(ending)) == ending
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def opener(log: str, mode: int | None) -> Callable[[str, int], int]:
+    """An `opener` for `open`: the file is for appending only, and can be read where that harms nobody.
+
+    A log that is missing is made with the permissions *mode*, else with those that it had (its
+    sidecar still has them), else as the umask says.
+    """
+
+    def open_log(path: str, flags: int) -> int:
+        flags |= os.O_APPEND
+        try:
+            readable = stat.S_ISREG(os.stat(path).st_mode)
+        except FileNotFoundError:
+            readable = True
+            if not flags & os.O_EXCL:
+                _create_missing(log, mode)
+        fd = _open_readable(path, flags) if readable else os.open(path, flags, 0o666)
+        status = os.fstat(fd)
+        if readable and permissions(status, mode) != permissions(status):
+            with contextlib.suppress(PermissionError):
+                os.fchmod(fd, permissions(status, mode))
+        return fd
+
+    return open_log
+
+
+def _open_readable(path: str, flags: int) -> int:
+    # Its end is looked at. A FIFO is not opened so: that would steal from its reader.
+    try:
+        return os.open(path, flags & ~os.O_WRONLY | os.O_RDWR, 0o666)
+    except PermissionError:
+        return os.open(path, flags, 0o666)
+
+
+def _create_missing(log: str, mode: int | None) -> None:
+    try:
+        like = os.stat(sidecar.path_of(log))
     except OSError:
-        return True
+        if mode is not None:
+            create(log, mode)
+    else:
+        create(log, permissions(like, mode), like)
 
 
 def create(path: str, mode: int, like: os.stat_result | None = None) -> None:

@@ -8,6 +8,7 @@ and excludes nobody. Whoever locks therefore opens the file anew after a fork.
 from __future__ import annotations
 
 import collections
+import os
 import threading
 import time
 import weakref
@@ -25,6 +26,9 @@ except ImportError as error:  # pragma: no cover - Windows has no flock
 FIRST_PAUSE = 0.00005
 LONGEST_PAUSE = 0.001
 
+#: How many timeouts a wait may last while others write.
+PATIENCE = 10
+
 _EXCLUSIVE_NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
@@ -41,21 +45,32 @@ def try_lock(fd: int) -> bool:
 
 
 def lock(fd: int, timeout: float) -> bool:
-    """Take the exclusive lock of *fd*, waiting at most *timeout* seconds; say whether it is ours now.
+    """Take the exclusive lock of *fd*, waiting for it; say whether it is ours now.
 
-    The wait is a series of looks and not a blocking `flock`, which could not be given a limit: a
-    stopped process (SIGSTOP) keeps its locks for as long as it is stopped.
+    The wait ends when the file has not changed for *timeout* seconds, for then its holder is stopped
+    or stuck, and in any case after `PATIENCE` times *timeout*. It is a series of looks and not a
+    blocking `flock`, which could not be given a limit: a stopped process (SIGSTOP) keeps its locks
+    for as long as it is stopped.
     """
     if try_lock(fd):
         return True
-    deadline = time.monotonic() + timeout
+    start = moved = time.monotonic()
+    seen = _signature(fd)
     pause = FIRST_PAUSE
-    while time.monotonic() < deadline:
+    while (now := time.monotonic()) < min(moved + timeout, start + PATIENCE * timeout):
         time.sleep(pause)
         if try_lock(fd):
             return True
-        pause = min(pause * 2, LONGEST_PAUSE)
+        if pause < LONGEST_PAUSE:
+            pause *= 2
+        elif seen != (seen := _signature(fd)):
+            moved = now
     return False
+
+
+def _signature(fd: int) -> tuple[int, int, int]:
+    status = os.fstat(fd)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def unlock(fd: int) -> None:

@@ -7,15 +7,9 @@ A log `NAME` has the backups `NAME.1` (newest) to `NAME.<backupCount>` (oldest),
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 
-from chora_logging.errors import ConfigurationError
-
 COMPRESSED = ".gz"
-
-_UNITS = {"": 1, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-_SIZE = re.compile(r"\s*(\d+)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE | re.ASCII)
 
 
 def is_due(size: int, line_length: int, max_bytes: int) -> bool:
@@ -58,47 +52,3 @@ def real_path(path: str) -> str:
     beside the file that it points at.
     """
     return os.path.realpath(path) if os.path.islink(path) else path
-
-
-def parse_size(name: str, value: object) -> int:
-    """*value* as a number of bytes: an int, or a string such as `"10MB"`, `"512 kB"`, `"1GiB"`.
-
-    Units are powers of 1024, as in logrotate and logback: `"10MB"` is 10 * 1024 * 1024.
-
-    Raises:
-        ConfigurationError: *value* is neither; *name* is the argument or variable it came from.
-
-    >>> parse_size("maxBytes", "10MB")
-    10485760
-    """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
-        return int(match[1]) * _UNITS[match[2].upper()]
-    raise ConfigurationError(name, value, 'a number of bytes, 0 or more, or a string like "10MB"')
-
-
-def parse_count(name: str, value: object) -> int:
-    """*value* as a number of backups.
-
-    Raises:
-        ConfigurationError: it is not an int of 0 or more.
-    """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    raise ConfigurationError(name, value, "a whole number, 0 or more")
-
-
-def parse_mode(name: str, value: object) -> int | None:
-    """*value* as permission bits: None, an int such as 0o640, or a string such as `"0640"`.
-
-    Raises:
-        ConfigurationError: it is none of these.
-    """
-    if value is None:
-        return None
-    if isinstance(value, str) and re.fullmatch(r"(0o?)?[0-7]{3,4}", value):
-        value = int(value.removeprefix("0o"), 8)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o7777:
-        return value
-    raise ConfigurationError(name, value, 'permission bits such as 0o640 or "0640"')
