@@ -35,7 +35,8 @@ def logging_as_before():
         logger: (logger.handlers[:], logger.filters[:], logger.level, logger.propagate, logger.disabled)
         for logger in [root, *(item for item in before.values() if isinstance(item, logging.Logger))]
     }
-    switches = logging.raiseExceptions, manager.disable, logging.getLoggerClass(), logging.getLogRecordFactory()
+    switches = (logging.raiseExceptions, manager.disable, logging.getLoggerClass())
+    factory = logging.getLogRecordFactory()
 
     yield
 
@@ -53,7 +54,7 @@ def logging_as_before():
         logger.propagate, logger.disabled = propagate, disabled
     logging.raiseExceptions, manager.disable = switches[:2]
     logging.setLoggerClass(switches[2])
-    logging.setLogRecordFactory(switches[3])
+    logging.setLogRecordFactory(factory)
 
 
 @pytest.hookimpl(hookwrapper=True)

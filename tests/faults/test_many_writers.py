@@ -91,7 +91,7 @@ def test_different_settings(tmp_path):
 
 
 def test_threads_and_processes(tmp_path):
-    """6 processes of 4 threads each rotate at every few lines: each thread's events are there in its order."""
+    """6 processes of 4 threads each rotate at every few lines: each thread's events are in order."""
     log = tmp_path / "events.log"
     programs = [start_writer(log, n, 150, threads=4, maxBytes=2_000, backupCount=KEEP) for n in range(6)]
     for program in programs:

@@ -1,0 +1,159 @@
+"""Signals: handlers that log, and a lock holder that is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from chora_logging import locking
+from tests.accounting import assert_exact, assert_small, events_of
+from tests.faults.writer import logger_on, write
+
+#: Logs from a timer's signal handler while the main thread logs, until both have logged enough.
+INTERRUPTED = """
+import signal, sys
+from tests.faults.writer import logger_on, write
+logger = logger_on(sys.argv[1], maxBytes=20_000, backupCount=5000)
+count = 0
+def on_timer(*_):
+    global count
+    write(logger, "signal", count + 1, first=count)
+    count += 1
+signal.signal(signal.SIGALRM, on_timer)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+number = 0
+while count < 500 or number < 5000:
+    write(logger, "main", number + 1, first=number)
+    number += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(number, count)
+"""
+
+#: Ends by SIGTERM whose handler logs and raises SystemExit, in the middle of records.
+TERMINATED = """
+import signal, sys
+from tests.faults.writer import logger_on, write
+logger = logger_on(sys.argv[1], maxBytes=20_000, backupCount=5000)
+def on_term(*_):
+    write(logger, "last", 1)
+    sys.exit(7)
+signal.signal(signal.SIGTERM, on_term)
+write(logger, "main", 10**9, acknowledge=True)
+"""
+
+
+def test_logging_in_a_signal_handler(tmp_path):
+    """Thousands of events from a signal handler and from the code that it interrupts are there, whole."""
+    log = tmp_path / "events.log"
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(log)], capture_output=True, text=True, check=True
+    )
+    main, handler = map(int, done.stdout.split())
+
+    assert done.stderr == ""
+    assert_exact(log, {"main": main, "signal": handler})
+    assert_small(log, 20_000)
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_leaving_from_a_signal_handler(tmp_path, attempt):
+    """A SIGTERM handler that logs and leaves by SystemExit, whatever it interrupts, loses nothing."""
+    log = tmp_path / "events.log"
+    program = subprocess.Popen([sys.executable, "-c", TERMINATED, str(log)], stdout=subprocess.PIPE)
+    assert program.stdout is not None
+    assert program.stdout.readline() == b"0\n"
+    time.sleep(0.01 + attempt * 0.0037)  # some moment
+    program.terminate()
+    acknowledged = [0, *map(int, program.stdout.read().split())]
+    program.stdout.close()
+
+    assert program.wait() == 7
+    written = [event["seq"] for event in events_of(log) if event["writer"] == "main"]
+    assert written[: len(acknowledged)] == acknowledged
+    assert written == list(range(len(written)))
+    assert events_of(log)[-1]["writer"] == "last"
+
+
+@pytest.fixture
+def stopped_holder(tmp_path):
+    """A process that was stopped while it held the log's lock; the log, and how to let it go on."""
+    log = tmp_path / "events.log"
+    write(logger_on(log, maxBytes=2_000, backupCount=50), "first", 1)
+    pid = os.fork()
+    if not pid:
+        fd = os.open(log, os.O_WRONLY)
+        locking.lock(fd, 10)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
+    yield log, lambda: os.kill(pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def test_stopped_lock_holder(stopped_holder):
+    """A stopped process delays another one once; all records are written, and rotation waits and goes on."""
+    log, resume = stopped_holder
+    waits = []
+    logger = logger_on(log, maxBytes=2_000, backupCount=50, lock_timeout=0.2)
+    original = locking.lock
+
+    def counted(fd, timeout):
+        waits.append(timeout)
+        return original(fd, timeout)
+
+    locking.lock = counted
+    try:
+        write(logger, "other", 40)
+    finally:
+        locking.lock = original
+    assert waits == [0.2]
+    assert sum(event.get("event") == "lock_timeout" for event in events_of(log)) == 1
+    assert log.stat().st_size > 4_000
+
+    resume()
+    deadline = time.monotonic() + 10
+    count = 40
+    while not (log.parent / "events.log.1").exists():
+        assert time.monotonic() < deadline
+        write(logger, "other", count + 1, first=count)
+        count += 1
+    events = [event for event in events_of(log) if "writer" in event]
+    assert [event["seq"] for event in events if event["writer"] == "other"] == list(range(count))
+
+
+def test_killed_parent_with_forked_child(tmp_path):
+    """A holder that is killed frees the lock, though its forked child lives on with what it inherited."""
+    log = tmp_path / "events.log"
+    logger = logger_on(log, maxBytes=2_000, backupCount=50)
+    write(logger, "first", 1)
+    here, there = os.pipe()
+    parent = os.fork()
+    if not parent:
+        handler = logger.handlers[0]
+        with handler.lock:
+            write(logger, "parent", 1)
+            fd = handler.stream.fileno()
+            locking.lock(fd, 1)
+            child = os.fork()
+            if child:
+                os.write(there, b"%d" % child)
+                os.kill(os.getpid(), signal.SIGKILL)
+            signal.pause()
+    os.waitpid(parent, 0)
+    child = int(os.read(here, 20))
+    try:
+        assert not [event for event in events_of(log) if event["logger"] == "chora_logging"]
+        write(logger, "other", 40)
+
+        assert not [event for event in events_of(log) if event["logger"] == "chora_logging"]
+        assert_exact(log, {"first": 1, "parent": 1, "other": 40})
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.close(here)
+        os.close(there)
