@@ -92,7 +92,7 @@ def shorten(fields: dict[str, Any], limit: int, kept: frozenset[str]) -> bytes:
     not enough the other fields go, the last ones first, and then the kept ones are cut too.
     """
     if TRUNCATED in fields:
-        fields[free_name(TRUNCATED, fields)] = fields.pop(TRUNCATED)
+        fields[free_name(TRUNCATED, fields)] = fields[TRUNCATED]
     fields[TRUNCATED] = True
     sparing = {*kept, TRUNCATED} - {"message"}
     while True:

@@ -103,6 +103,8 @@ class EventFormatter(BaseJsonFormatter):
         max_bytes: int | None = None,
         **options: Any,
     ) -> None:
+        if fmt is not None and not isinstance(fmt, (str, Sequence)):
+            raise ConfigurationError("fmt", fmt, "a format or a list of field names")
         _check_options(options, json_default, timestamp_format, max_bytes)
         if not fmt and isinstance(fmt, str):
             fmt = None  # an empty line in a configuration file
@@ -145,7 +147,10 @@ class EventFormatter(BaseJsonFormatter):
         try:
             return self._carefully(record)
         except Exception as error:
-            return _last_resort(record, error)
+            try:
+                return _last_resort(record, error)
+            except Exception:  # not even room for that call
+                return _NO_STACK_LEFT
 
     def _straight(self, record: logging.LogRecord) -> str | None:
         """Return the line of a record that has nothing special, or `None` when it has."""
@@ -295,11 +300,8 @@ def _last_resort(record: logging.LogRecord, error: Exception) -> str:
         line["message"] = plain_text(text_of(record.msg))
     except Exception:
         pass
-    try:
-        line["format_error"] = plain_text(describe(error))
-        return encode_plain(line).decode()
-    except Exception:
-        return _NO_STACK_LEFT
+    line["format_error"] = plain_text(describe(error))
+    return encode_plain(line).decode()
 
 
 def _check_options(

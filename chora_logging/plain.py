@@ -43,13 +43,22 @@ DEPTH = 100
 _DIGITS = 4300
 _LARGEST = 10**_DIGITS
 
+_BASES: dict[type, Callable[[Any], Any]] = {
+    str: str.__str__,
+    float: float.__float__,
+    int: int.__index__,
+    bytes: lambda value: bytes.__getitem__(value, slice(None)),
+}
+
 
 def default(value: Any) -> Any:
     """Return what stands for an object that the encoder does not know, as python-json-logger does."""
+    if value is None or value is True or value is False:  # as a key: values of these JSON has
+        return {None: "null", True: "true", False: "false"}[value]
     # Subclasses of the numbers, numpy.float64 for one, are numbers.
-    for kind in (float, int, bytes):
+    for kind, as_base in _BASES.items():
         if isinstance(value, kind):
-            return _as_base(value, kind)
+            return as_base(value)
     if _known.use_datetime_any(value):
         return _known.datetime_any(value)
     if _known.use_exception_default(value):
@@ -99,8 +108,6 @@ def plain_key(key: Any) -> str:
     kind = type(key)
     if kind is str:
         return plain_text(key)
-    if key is None or kind is bool:
-        return {None: "null", True: "true", False: "false"}[key]
     try:
         if kind is int:
             return str(_whole(key))
@@ -115,12 +122,6 @@ def free_name(name: str, taken: Container[str]) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _as_base(value: Any, kind: type) -> Any:
-    if kind is float:
-        return float.__float__(value)
-    return int.__index__(value) if kind is int else bytes.__getitem__(value, slice(None))
 
 
 def _whole(value: int) -> int | str:

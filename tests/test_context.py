@@ -1,0 +1,345 @@
+"""The current trace id, over blocks, calls, tasks, threads and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import os
+import pickle
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from chora_logging.context import (
+    child_env,
+    get_trace_id,
+    new_trace_id,
+    parse_traceparent,
+    set_trace_id,
+    trace_context,
+)
+from chora_logging.errors import TraceIdError
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+class TestBlocks:
+    """`with trace_context(...)`."""
+
+    def test_sets_and_puts_back(self):
+        """The id holds inside the block, the former one after it, blocks may nest."""
+        assert get_trace_id() is None
+        with trace_context("a") as outer:
+            with trace_context("b"):
+                assert get_trace_id() == "b"
+            assert get_trace_id() == outer == "a"
+        assert get_trace_id() is None
+
+    def test_puts_back_after_an_exception(self):
+        """An exception passes through and the former id is back."""
+        with pytest.raises(KeyError), trace_context("a"):
+            raise KeyError
+        assert get_trace_id() is None
+
+    def test_without_an_id_each_entry_gets_a_new_one(self):
+        """New ids are 32 hexadecimal digits, as OpenTelemetry's are."""
+        context = trace_context()
+        with context as first:
+            pass
+        with context as second:
+            pass
+
+        assert first != second
+        assert len(first) == len(bytes.fromhex(first)) * 2 == 32
+
+    def test_one_object_may_be_entered_again(self):
+        """The same object entered inside itself unwinds in order."""
+        context = trace_context()
+        with context as outer:
+            with context as inner:
+                assert get_trace_id() == inner
+            assert get_trace_id() == outer
+        assert get_trace_id() is None
+
+    def test_async_block(self):
+        """`async with` works as `with` does."""
+
+        async def main():
+            async with trace_context("a") as trace_id:
+                await asyncio.sleep(0)
+                assert get_trace_id() == trace_id == "a"
+            return get_trace_id()
+
+        assert asyncio.run(main()) is None
+
+    def test_one_object_in_many_tasks(self):
+        """Tasks that enter the same object at once do not disturb one another."""
+        context = trace_context()
+
+        async def work():
+            async with context as mine:
+                for _ in range(5):
+                    await asyncio.sleep(0)
+                    assert get_trace_id() == mine
+            assert get_trace_id() is None
+            return mine
+
+        async def main():
+            return await asyncio.gather(*(work() for _ in range(10)))
+
+        assert len(set(asyncio.run(main()))) == 10
+        assert context._tokens == []
+
+    def test_closed_in_another_context(self):
+        """A generator that is closed elsewhere ends its block without an error."""
+
+        def generator():
+            with trace_context("a"):
+                yield
+
+        running = generator()
+        contextvars.copy_context().run(next, running)
+        running.close()
+
+        assert get_trace_id() is None
+
+
+class TestDecorator:
+    """`@trace_context(...)`."""
+
+    def test_function(self):
+        """Each call is under the id, or under a new one when none is given."""
+
+        @trace_context("a")
+        def named(value):
+            """Doc."""
+            return value, get_trace_id()
+
+        @trace_context()
+        def fresh():
+            return get_trace_id()
+
+        assert named(1) == (1, "a")
+        assert named.__doc__ == "Doc."
+        assert fresh() != fresh()
+        assert get_trace_id() is None
+
+    def test_coroutine_function(self):
+        """The id holds until the coroutine has ended, in each of many at once."""
+
+        @trace_context()
+        async def work():
+            before = get_trace_id()
+            await asyncio.sleep(0)
+            assert get_trace_id() == before
+            return before
+
+        async def main():
+            return await asyncio.gather(*(work() for _ in range(10)))
+
+        assert len(set(asyncio.run(main()))) == 10
+
+    def test_recursion(self):
+        """A decorated function that calls itself unwinds in order."""
+
+        @trace_context()
+        def down(levels):
+            mine = get_trace_id()
+            if levels:
+                down(levels - 1)
+            assert get_trace_id() == mine
+
+        down(5)
+
+    def test_generator_functions_are_refused(self):
+        """Their body would run outside of the block: the error says what to write instead."""
+
+        def generator():
+            yield
+
+        async def agenerator():
+            yield
+
+        for function in (generator, agenerator):
+            with pytest.raises(TypeError, match="inside it"):
+                trace_context("a")(function)
+
+
+class TestWhereItGoes:
+    """Tasks, threads and processes."""
+
+    def test_tasks_and_to_thread(self):
+        """Tasks, `gather` and `to_thread` inherit the id and do not leak theirs."""
+
+        async def child():
+            before = get_trace_id()
+            set_trace_id("child's own")
+            return before
+
+        async def main():
+            with trace_context("a"):
+                results = await asyncio.gather(child(), child(), asyncio.to_thread(get_trace_id))
+                results.append(await asyncio.create_task(child()))
+                return results, get_trace_id()
+
+        assert asyncio.run(main()) == (["a"] * 4, "a")
+
+    def test_threads_and_executors_by_hand(self):
+        """A bare thread has no id; work that is wrapped with the current one has it."""
+        seen = []
+        with trace_context("a"), concurrent.futures.ThreadPoolExecutor(2) as pool:
+            bare = pool.submit(get_trace_id)
+            wrapped = pool.submit(trace_context(get_trace_id())(get_trace_id))
+            copied = pool.submit(contextvars.copy_context().run, get_trace_id)
+            thread = threading.Thread(
+                target=trace_context(get_trace_id())(lambda: seen.append(get_trace_id()))
+            )
+            thread.start()
+            thread.join()
+
+        assert (bare.result(), wrapped.result(), copied.result(), seen) == (None, "a", "a", ["a"])
+
+    def test_run_in_executor(self):
+        """`loop.run_in_executor` takes the id along in wrapped work."""
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            with trace_context("a"):
+                return await loop.run_in_executor(None, trace_context(get_trace_id())(get_trace_id))
+
+        assert asyncio.run(main()) == "a"
+
+    def test_subprocess(self):
+        """A child process started with child_env has the id."""
+        code = "from chora_logging.context import get_trace_id; print(get_trace_id())"
+        with trace_context("workflow-ü"):
+            result = subprocess.run(
+                [sys.executable, "-X", "utf8", "-c", code],
+                env=child_env(),
+                capture_output=True,
+                encoding="utf-8",
+                check=True,
+                timeout=60,
+            )
+
+        assert result.stdout.strip() == "workflow-ü"
+
+    def test_child_env_is_a_copy(self):
+        """The environment itself is left alone, and passed on as it is when there is no id."""
+        assert child_env() == dict(os.environ)
+        with trace_context("a"):
+            assert child_env() == {**os.environ, "CHORA_TRACE_ID": "a"}
+        assert "CHORA_TRACE_ID" not in os.environ
+
+
+class TestEnvironment:
+    """CHORA_TRACE_ID and TRACEPARENT."""
+
+    def test_precedence(self, monkeypatch):
+        """Context, then CHORA_TRACE_ID, then TRACEPARENT; each change is seen at once."""
+        monkeypatch.setenv("TRACEPARENT", PARENT)
+        assert get_trace_id() == TRACE
+        monkeypatch.setenv("CHORA_TRACE_ID", "env")
+        assert get_trace_id() == "env"
+        with trace_context("a"):
+            assert get_trace_id() == "a"
+        monkeypatch.delenv("CHORA_TRACE_ID")
+        monkeypatch.delenv("TRACEPARENT")
+        assert get_trace_id() is None
+
+    @pytest.mark.parametrize("value", ["x" * 201, "a\nb", "\x7f", "\udc80", "", "\u2028"])
+    def test_unusable_ids_are_passed_over(self, monkeypatch, value):
+        """What cannot be carried is not the doing of who logs: the next source is asked."""
+        monkeypatch.setenv("CHORA_TRACE_ID", value)
+        monkeypatch.setenv("TRACEPARENT", PARENT)
+
+        assert get_trace_id() == TRACE
+
+    def test_plain_mapping_will_do(self, monkeypatch):
+        """Where os.environ is made otherwise the documented way of reading it gives the same."""
+        from chora_logging import context
+
+        monkeypatch.setattr(context, "_environ", {"CHORA_TRACE_ID": "env"})
+        monkeypatch.setattr(context, "_trace_key", "CHORA_TRACE_ID")
+
+        assert get_trace_id() == "env"
+
+    @pytest.mark.parametrize(
+        ("value", "trace_id"),
+        [
+            (PARENT, TRACE),
+            (PARENT + "-extra", None),
+            (PARENT.replace("00-", "cc-", 1) + "-extra", TRACE),
+            (PARENT.replace("00-", "ff-", 1), None),
+            (PARENT.upper(), None),
+            (f"00-{'0' * 32}-00f067aa0ba902b7-01", None),
+            (TRACE, None),
+            ("", None),
+            (PARENT + "\n", None),
+        ],
+    )
+    def test_traceparent(self, value, trace_id):
+        """A W3C traceparent counts when it is valid, of later versions too."""
+        assert parse_traceparent(value) == trace_id
+
+
+class TestIds:
+    """Which ids can be carried."""
+
+    @pytest.mark.parametrize("trace_id", ["a", "x" * 200, "a b", "ünï-código", "日本", "{}\"'"])
+    def test_are_taken(self, trace_id):
+        """Any text of up to 200 characters without control characters."""
+        with trace_context(trace_id):
+            assert get_trace_id() == trace_id
+
+    @pytest.mark.parametrize(
+        ("trace_id", "message"),
+        [
+            ("", "trace_id must not be empty, got ''"),
+            ("x" * 201, "trace_id must have at most 200 characters, got 'xxx"),
+            ("a\nb", "trace_id must have no control characters, got 'a\\nb'"),
+            ("\x7f", "trace_id must have no control characters, got '\\x7f'"),
+            ("\x9b31m", "trace_id must have no control characters"),
+            ("\u2029", "trace_id must have no control characters"),
+            ("\ud800", "trace_id must have no control characters"),
+            (5, "trace_id must be a string, got 5"),
+            (b"a", "trace_id must be a string"),
+        ],
+    )
+    @pytest.mark.parametrize("function", [trace_context, set_trace_id])
+    def test_are_refused(self, function, trace_id, message):
+        """An id that would break lines, headers or environments is an error, a ValueError."""
+        with pytest.raises(TraceIdError) as caught:
+            function(trace_id)
+
+        assert str(caught.value).startswith(message)
+        assert isinstance(caught.value, ValueError)
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+    def test_set_and_reset(self):
+        """A set id stays until it is reset, cleared or the context ends."""
+        token = set_trace_id("a")
+        assert get_trace_id() == "a"
+        inner = set_trace_id(None)
+        assert get_trace_id() is None
+        inner.var.reset(inner)
+        assert get_trace_id() == "a"
+        token.var.reset(token)
+        assert get_trace_id() is None
+
+    def test_new_ids_differ_after_fork(self):
+        """Two processes do not make the same ids."""
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(write, new_trace_id().encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+
+        assert os.read(read, 100).decode() != new_trace_id()
+        os.close(read)
+        os.close(write)
