@@ -340,16 +340,13 @@ def _is_console(handler: logging.Handler) -> bool:
 
 
 def _islands() -> list[logging.Logger]:
-    """The loggers whose records do not reach the root logger, ours left out."""
-    loggers = [
-        logger
-        for logger in logging.getLogger().manager.loggerDict.values()
-        if isinstance(logger, logging.Logger)
-    ]
+    """The loggers that write by themselves and not through the root logger, ours left out."""
+    ours = (ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER)
     return [
         logger
-        for logger in loggers
-        if not logger.propagate
-        and logger.handlers
-        and logger.name not in (ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER)
+        for logger in list(logging.getLogger().manager.loggerDict.values())
+        if isinstance(logger, logging.Logger)
+        and not logger.propagate
+        and logger.name not in ours
+        and not all(isinstance(found, logging.NullHandler) for found in logger.handlers)
     ]

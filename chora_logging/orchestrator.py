@@ -81,6 +81,8 @@ def log_orchestrator_event(
     caller = sys._getframe(1)
     code = caller.f_code
     text, args = (message, ()) if message is not None else ("Event: %s", (event,))
+    if args and type(event) is str:  # another object may raise when it is made text
+        text, args = f"Event: {event}", ()
     record = logger.makeRecord(
         logger.name, number, code.co_filename, caller.f_lineno, text, args, None, code.co_name
     )
@@ -272,4 +274,5 @@ async def _in_thread(function: Callable[[], _Result]) -> _Result:
     except asyncio.CancelledError:
         # The thread has the files: they are closed when it has given them back.
         await asyncio.wait([reading])
+        reading.exception()  # else asyncio complains that nobody asked
         raise

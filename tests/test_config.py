@@ -447,6 +447,17 @@ class TestBesideTheApplication:
 
         assert names("uvicorn") == ["default"]
 
+    def test_a_logger_that_was_silenced_stays_silent(self, tmp_path):
+        """A library's logger that leads nowhere on purpose does not get into the general log."""
+        silenced = logging.getLogger("silenced")
+        silenced.addHandler(logging.NullHandler())
+        silenced.propagate = False
+
+        setup_logging(log_file="app.log", console=False)
+        silenced.error("nothing")
+
+        assert not (tmp_path / "app.log").exists()
+
     def test_uvicorn_without_a_configuration_of_its_own(self, tmp_path, capsys):
         """A server with log_config=None logs through the root logger: once to each."""
         setup_logging(log_file="app.log")

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import json
 import logging
+import logging.config
 import logging.handlers
 import multiprocessing
 import os
 import queue
+import sys
 import threading
 import time
 import uuid
@@ -803,3 +805,48 @@ class TestBehindAQueue:
         assert failed["message"] == "failed"
         assert from_dict["value"] == {"deep": [1]}
         assert from_dict["event"] == "from-dict"
+
+    def test_the_dictConfig_form(self, tmp_path):
+        """A queue from dictConfig (Python 3.12, before that by hand) serves both event systems."""
+        from chora_logging.queue_handler import EventQueueHandler
+        from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
+
+        target = {
+            "class": "chora_logging.handler.EventFileHandler",
+            "filename": str(tmp_path / "all.jsonl"),
+            "formatter": "event",
+        }
+        config = {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"event": {"()": "chora_logging.formatter.EventFormatter"}},
+            "handlers": {"file": target},
+            "root": {"level": "INFO"},
+        }
+        if sys.version_info >= (3, 12):
+            config["handlers"]["queue"] = {
+                "class": "chora_logging.queue_handler.EventQueueHandler",
+                "handlers": ["file"],
+            }
+            config["root"]["handlers"] = ["queue"]
+            logging.config.dictConfig(config)
+            listener = logging.getHandlerByName("queue").listener
+        else:
+            logging.config.dictConfig(config)
+            waiting: queue.Queue = queue.Queue()
+            logging.getLogger().addHandler(EventQueueHandler(waiting))
+            listener = logging.handlers.QueueListener(waiting, logging._handlers["file"])
+        listener.start()
+        event = ContentGeneratedEvent(
+            content_config_id="a", generator_type="b", status="error", duration_ms=1
+        )
+        with trace_context("t"), EventEmitter(tmp_path / "own.jsonl") as emitter:
+            emitter.emit(event)
+            log_orchestrator_event("a", task_id="task", filename="mine")
+        listener.stop()
+        for handler in listener.handlers:
+            handler.close()
+
+        first, second = lines(tmp_path / "all.jsonl")
+        assert first == lines(tmp_path / "own.jsonl")[0] == event.model_dump()
+        assert (second["event"], second["filename"], second["trace_id"]) == ("a", "mine", "t")

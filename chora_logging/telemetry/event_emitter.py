@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 import weakref
 from pathlib import Path
 from types import FrameType
@@ -37,7 +38,10 @@ class EventEmitter:
 
     Promised: when `emit` returns, the event is a line of the file and survives the death of the
     process; if it cannot be written, `emit` raises and nothing of it stays. A file that was rotated,
-    deleted or replaced, by whomever, is noticed by the next `emit`.
+    deleted or replaced, by whomever, is noticed by the next `emit`. A handler of the logging tree on
+    the same file does not write the event a second time.
+
+    Not promised: that for a handler behind a queue. Let the listener's handlers write to other files.
 
     Args:
         events_file: The file; a relative path is resolved now. Its folder is made now, the file by
@@ -104,17 +108,15 @@ class EventEmitter:
         Raises:
             OSError: a file could not be deleted.
         """
-        path = self._handler.baseFilename
-        fd = _open(path)
+        path = rotation.real_path(self._handler.baseFilename)
+        if not paths_of(path):
+            return
+        fd = _open_locked(path)
         try:
-            # Rotation happens under the same lock, so no backup is renamed meanwhile.
-            if fd is not None:
-                locking.lock(fd, PATIENCE)
             for name in paths_of(path):
                 Path(name).unlink(missing_ok=True)
         finally:
-            if fd is not None:
-                os.close(fd)
+            os.close(fd)
 
     def close(self) -> None:
         """Close the file; a later `emit` opens it again."""
@@ -256,8 +258,20 @@ def _with_trace(event: TelemetryEvent, trace_id: str) -> TelemetryEvent:
     return event
 
 
-def _open(path: str) -> int | None:
+def _open_locked(path: str) -> int:
+    """The live file, locked as writers lock it: nobody writes or rotates until it is closed."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        locked = locking.lock(fd, max(0.0, deadline - time.monotonic()))
+        # While the lock was waited for, the file may have been rotated: then it is the wrong one.
+        if not locked or _is_at(fd, path) or time.monotonic() > deadline:
+            return fd
+        os.close(fd)
+
+
+def _is_at(fd: int, path: str) -> bool:
     try:
-        return os.open(rotation.real_path(path), os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
