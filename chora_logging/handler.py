@@ -130,19 +130,30 @@ class EventFileHandler(ReportingHandler):
         self._turn = locking.turn_of(os.path.realpath(self.baseFilename))
         self.lock = self._turn.lock
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write *record* if the filters let it pass; formatting it does not keep other threads waiting."""
+        passed = self.filter(record)
+        if passed:
+            # From Python 3.12 on a filter may give another record in the place of this one.
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return passed
+
     def emit(self, record: logging.LogRecord) -> None:
         """Format *record* and write it as one line; what fails goes to `handleError`."""
-        if self.stream is not (self._file and self._file.stream):
-            return logging.StreamHandler.emit(self, record)  # somebody put another stream in
         try:
             line = self._encode(self.format(record) + self.terminator)
-            with self._turn.lock:
-                if self._is_closed and self.mode == "w":
-                    return None
-                self._write(line, record)
+            turn = self._turn
+            with turn.lock:
+                if (
+                    turn.busy
+                ):  # a signal handler or a __del__ interrupted this thread in the middle of a record
+                    self._defer(line, record)
+                elif self.stream is not (self._file and self._file.stream):
+                    logging.StreamHandler.emit(self, record)  # somebody put another stream in
+                elif not (self._is_closed and self.mode == "w"):
+                    self._write(line, record)
         except Exception as error:
             self._fail(record, error)
-        return None
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:
         """Whether *record* would take the file to *maxBytes* (deviation 2: in bytes).
@@ -186,9 +197,6 @@ class EventFileHandler(ReportingHandler):
 
     def _write(self, line: bytes | None, record: logging.LogRecord | None) -> None:
         turn = self._turn
-        if turn.busy and record is not None and line is not None:
-            self._defer(line, record)
-            return
         try:
             turn.busy = True
             self._append(line, record)
@@ -215,10 +223,12 @@ class EventFileHandler(ReportingHandler):
             file = self._file or self._open_live()
             if not file.is_rotatable:
                 return None if line is None else live_file.append_whole(file.fd, line, None)
-            locked = self._take_lock(file.fd)
+            locked = locking.try_lock(file.fd) or self._wait_for_lock(file.fd)
+            if locked and not self._patience:
+                self._patience, self._lock_told = self.lock_timeout, False
             try:
                 status = file.look()
-                if status is None or (locked and self._complete_rotation(file, status)):
+                if status is None or (status.st_nlink != file.links and self._complete(file, locked)):
                     self._close_file()
                     continue
                 due = locked and self._is_due(status.st_size, line, record)
@@ -236,16 +246,17 @@ class EventFileHandler(ReportingHandler):
             line = line.removeprefix(self._bom)
         if size != file.end and locked:  # somebody else has written
             size = file.mend(self.terminator.encode(self._codec).removeprefix(self._bom), size)
-        file.append(line, size, alone=locked)
+        live_file.append_whole(file.fd, line, size if locked else None)
+        file.end = size + len(line)
         if self.fsync:
             os.fsync(file.fd)
         if self._lost:
             self._tell_lost()
 
-    def _take_lock(self, fd: int) -> bool:
-        if locking.try_lock(fd) or (self._patience and locking.lock(fd, self._patience)):
-            self._patience, self._lock_told = self.lock_timeout, False
+    def _wait_for_lock(self, fd: int) -> bool:
+        if self._patience and locking.lock(fd, self._patience):
             return True
+        # Until the lock is free again, which the next record sees, nobody waits for it.
         self._patience = 0.0
         if not self._lock_told:
             self._lock_told = True
@@ -257,13 +268,13 @@ class EventFileHandler(ReportingHandler):
         return False
 
     def _is_due(self, size: int, line: bytes | None, record: logging.LogRecord | None) -> bool:
-        if line is None:
+        if line is None or not size:
             return size > 0
-        if not size or time.monotonic() < self._retry_at:
-            return False
         if self._asks and record is not None:
-            return bool(self.shouldRollover(record))
-        return self.backupCount > 0 and rotation.is_due(size, len(line), self.maxBytes)
+            due = bool(self.shouldRollover(record))
+        else:
+            due = rotation.is_due(size, len(line), self.maxBytes) and self.backupCount > 0
+        return due and time.monotonic() >= self._retry_at
 
     def _rotate_as_configured(self) -> bool:
         before = self._file
@@ -297,9 +308,9 @@ class EventFileHandler(ReportingHandler):
                 error=f"{type(error).__name__}: {error}",
             )
 
-    def _complete_rotation(self, file: LiveFile, status: os.stat_result) -> bool:
+    def _complete(self, file: LiveFile, locked: bool) -> bool:
         """Complete the rotation of a writer that was killed, if the file shows a sign of one."""
-        if status.st_nlink == file.links or time.monotonic() < self._retry_at:
+        if not locked or time.monotonic() < self._retry_at:
             return False
         try:
             completed = self._rollover(0).complete()

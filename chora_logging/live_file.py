@@ -51,20 +51,6 @@ class LiveFile:
             return None
         return status
 
-    def append(self, line: bytes, size: int, *, alone: bool) -> None:
-        """Add *line* to the file, which has *size* bytes now.
-
-        Args:
-            line: The bytes of the line, its end included.
-            size: The size of the file, in bytes.
-            alone: Whether nobody else can write meanwhile; else a part that was written stays there.
-
-        Raises:
-            OSError: the line was not written.
-        """
-        append_whole(self.fd, line, size if alone else None)
-        self.end = size + len(line)
-
     def mend(self, ending: bytes, size: int) -> int:
         """Make the end of the file, which has *size* bytes now, the end of a line; its size after that.
 
@@ -84,6 +70,8 @@ class LiveFile:
         except OSError:  # the file may be written, and not read
             return size
         half = self._half_line(size)
+        if (actual := os.fstat(self.fd).st_size) < size:  # truncated meanwhile, as copytruncate does
+            return actual
         if size % mmap.PAGESIZE == 0 and half.startswith(b"{") and not _is_json(half):
             os.ftruncate(self.fd, size - len(half))
             return size - len(half)
@@ -94,7 +82,10 @@ class LiveFile:
         half = b""
         while b"\n" not in half and len(half) < size:
             length = min(max(len(half), mmap.PAGESIZE), size - len(half))
-            half = os.pread(self.fd, length, size - len(half) - length) + half
+            part = os.pread(self.fd, length, size - len(half) - length)
+            if not part:  # truncated meanwhile
+                break
+            half = part + half
         return half.rpartition(b"\n")[2]
 
     def close(self) -> None:

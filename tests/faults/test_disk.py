@@ -60,7 +60,7 @@ def run(tmp_path, program, size="64k"):
 
 @pytest.mark.parametrize("size", [50, 700, 5000])
 def test_full_disk(tmp_path, size):
-    """Every refused event is reported and no part of it written; with room again the log goes on and counts."""
+    """Every refused event is reported and no part of it written; with room again the log goes on."""
     found, _ = run(
         tmp_path,
         f"""
