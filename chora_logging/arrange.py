@@ -43,12 +43,15 @@ class Arrangement:
 
     Args:
         formatter: Whose options they are.
-        reserved: The record attributes that are not fields, in the event layout.
+        reserved: The record attributes that are not fields.
+        events: Whether the event layout is meant, or python-json-logger's own.
     """
 
-    def __init__(self, formatter: BaseJsonFormatter, reserved: Container[str]) -> None:
+    def __init__(self, formatter: BaseJsonFormatter, reserved: Container[str], events: bool) -> None:
         self.formatter = formatter
         self.reserved = reserved
+        self.events = events
+        self.add = self.add_layout if events else self.add_chosen
         self.names = layout_names(formatter.rename_fields, formatter.timestamp)
 
     def add_layout(
@@ -111,7 +114,7 @@ class Arrangement:
         given = self._renamed(message)
         reserved = dict.fromkeys(own)
         caller: dict[str, Any] = {}
-        for key, value in extra_fields(attributes, formatter._skip_fields):
+        for key, value in extra_fields(attributes, self.reserved):
             if isinstance(key, str) and key.startswith("_"):
                 continue
             if key in ("exc_info", "stack_info") and key in message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -125,15 +125,20 @@ class EventFormatter(BaseJsonFormatter):
         """Work out once what every record needs."""
         own = {name for name in _HOOKS if getattr(type(self), name) is not getattr(EventFormatter, name)}
         self._own_time = "formatTime" in own or self.datefmt is not None
-        skipped = STANDARD if reserved is None else self.reserved_attrs | _NEVER_EXTRA
-        self._arrangement = Arrangement(self, skipped)
+        skipped: Container[str] = self._skip_fields
+        if self._layout:
+            skipped = STANDARD if reserved is None else self.reserved_attrs | _NEVER_EXTRA
+        self._arrangement = Arrangement(self, skipped, self._layout)
         kept = [self._arrangement.names[name] for name in LAYOUT]
         self._lines = LineEncoder(self.json_default, self.max_bytes, kept)
         self._quick = self._lines.quick
         self._plans = Plans(self._arrangement)
         self._known = self._plans.known
         self._clock = timestamps.FORMATS[self.timestamp_format or "rfc3339"]
-        self._straight_on = self._layout and not (own or self.prefix or self._own_time)
+        if self.timestamp_format is None and not self._layout:
+            self._clock = _datetime
+        by_hand = self._own_time if self._layout else "asctime" in self._required_fields
+        self._straight_on = not (own or self.prefix or by_hand)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as one line, without its newline."""
@@ -157,7 +162,7 @@ class EventFormatter(BaseJsonFormatter):
         attributes = record.__dict__
         message = record.msg
         if type(message) is not str:
-            if getattr(type(message), EVENT_MARK, False):
+            if self._layout and getattr(type(message), EVENT_MARK, False):
                 return self._bare_event(record, message)
             return None
         if record.exc_info or record.exc_text or record.stack_info:
@@ -167,7 +172,12 @@ class EventFormatter(BaseJsonFormatter):
         plan = self._known[orchestrator].get(names) or self._plans.make(names, orchestrator)
         if plan is None:
             return None
-        line = plan.line(self._clock(record.created), *plan.values(attributes))
+        if plan.leads:
+            line = plan.line(self._clock(record.created), *plan.values(attributes))
+        else:
+            line = plan.line(*plan.values(attributes))
+            if plan.stamp:
+                setattr(line, plan.stamp, self._clock(record.created))
         if record.args:
             if type(record.args) is not tuple or not plan.message:
                 return None
@@ -258,10 +268,9 @@ class EventFormatter(BaseJsonFormatter):
             stamp, understood = self._stamp(record)
             if not understood:
                 message_dict = {**message_dict, "created": record.created}
-            self._arrangement.add_layout(log_data, record, message_dict, stamp)
         else:
             stamp = self._stamp(record)[0] if self.timestamp else None
-            self._arrangement.add_chosen(log_data, record, message_dict, stamp)
+        self._arrangement.add(log_data, record, message_dict, stamp)
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """Return *log_data* as one line of JSON."""
@@ -272,11 +281,13 @@ class EventFormatter(BaseJsonFormatter):
         try:
             if self._own_time and self._layout:
                 return self.formatTime(record, self.datefmt), True
-            if self.timestamp_format is None and not self._layout:
-                return datetime.fromtimestamp(record.created, tz=timezone.utc), True
-            return timestamps.FORMATS[self.timestamp_format or "rfc3339"](record.created), True
+            return self._clock(record.created), True
         except Exception:
             return timestamps.rfc3339(time.time()), False
+
+
+def _datetime(created: float) -> datetime:
+    return datetime.fromtimestamp(created, tz=timezone.utc)
 
 
 def _copy(record: logging.LogRecord) -> logging.LogRecord:

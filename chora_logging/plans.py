@@ -10,7 +10,7 @@ it takes a third of the time of building a dict and encoding that.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -19,7 +19,8 @@ import msgspec
 from chora_logging.arrange import Arrangement
 from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER
 
-_STAMP = "timestamp of the line"
+#: An attribute that every record has.
+_ANY = "name"
 
 #: The sets of attributes that are remembered; a program with more of them starts over.
 _REMEMBERED = 512
@@ -40,38 +41,42 @@ class Plan:
     """What to take of a record, and the struct to put it into.
 
     Attributes:
-        values: Gives the values of the fields after the timestamp, from the record's attributes.
-        line: The struct, the timestamp first.
+        values: Gives the values of the fields, after a leading timestamp, from the record's attributes.
+        line: The struct of the line's fields in their order.
+        leads: Whether the timestamp is the first field, and an argument of its own.
+        stamp: The struct's attribute for a timestamp that is not the first, else empty.
         constants: Fields whose value is always the same, as pairs of attribute and value.
-        message: The struct's attribute for the message, empty when a static field took its place.
-        trace_id: The struct's attribute for the trace id, or `None` when records have none.
+        message: The struct's attribute for the message, empty when the line has none.
+        trace_id: The struct's attribute for a trace id that is left out when it is None, or `None`.
     """
 
-    __slots__ = ("constants", "line", "message", "trace_id", "values")
+    __slots__ = ("constants", "leads", "line", "message", "stamp", "trace_id", "values")
 
-    def __init__(self, fields: dict[str, Any]) -> None:
-        slots = [f"f{index}" for index in range(len(fields))]
-        sources = [_source(value) for value in fields.values()]
-        self.values: Callable[[Any], tuple[Any, ...]] = itemgetter(
-            *(source or "name" for source in sources[1:])
-        )
+    def __init__(self, fields: dict[str, Any], stamp: _Marker, message: _Marker) -> None:
+        slots = {f"f{index}": value for index, value in enumerate(fields.values())}
+        own = {id(value): slot for slot, value in slots.items()}
+        self.message = own.get(id(message), "")
+        self.stamp = own.get(id(stamp), "")
+        self.leads = self.stamp == "f0"
+        sources = {slot: v.source for slot, v in slots.items() if isinstance(v, _Marker)}
+        self.trace_id = next((slot for slot, name in sources.items() if name == "trace_id"), None)
+        # A field that is not taken from the record is filled with something and set afterwards.
+        taken = [sources.get(slot) or _ANY for slot in slots if slot != "f0" or not self.leads]
+        self.values = _getter(taken)
+        self.constants = [(slot, value) for slot, value in slots.items() if slot not in sources]
         self.line: Callable[..., Any] = msgspec.defstruct(
             "Line",
             [(slot, Any) for slot in slots],
             rename=dict(zip(slots, fields, strict=True)),
             gc=False,
         )
-        self.constants = [
-            (slot, value)
-            for slot, source, value in zip(slots, sources, fields.values(), strict=True)
-            if source is None
-        ]
-        self.message = slots[sources.index("msg")] if "msg" in sources else ""
-        self.trace_id = slots[sources.index("trace_id")] if "trace_id" in sources else None
 
 
-def _source(value: Any) -> str | None:
-    return value.source if isinstance(value, _Marker) else None
+def _getter(names: list[str]) -> Callable[[Any], Sequence[Any]]:
+    """Return what takes the values of *names*; of one name too, where itemgetter gives no tuple."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda attributes: [attributes[name] for name in names]
 
 
 class Plans:
@@ -122,12 +127,18 @@ class Plans:
         record.__dict__.clear()
         record.__dict__.update({name: _Marker(name) for name in names})
         record.name = _Marker("name", ORCHESTRATOR_LOGGER if orchestrator else "")
-        record.message = record.msg = _Marker("msg")
-        record.exc_text = record.stack_info = None
+        record.msg = _Marker("msg")
+        message = record.message = _Marker("msg")
+        if self.arrangement.events:
+            record.exc_text = record.stack_info = None
+        stamp = _Marker(_ANY)
         fields: dict[str, Any] = {}
-        self.arrangement.add_layout(fields, record, {}, _Marker(_STAMP))
-        sources = [_source(value) for value in fields.values()]
+        self.arrangement.add(fields, record, {}, stamp)
         # Whether a field that may be None counts as absent depends on its value.
-        if "taskName" in sources or "trace_id" in self.arrangement.formatter.defaults:
+        extra = "taskName" in names and "taskName" not in self.arrangement.reserved
+        if extra or "trace_id" in self.arrangement.formatter.defaults:
             return None
-        return Plan(fields) if sources[0] in (_STAMP, None) else None
+        plan = Plan(fields, stamp, message)
+        if not self.arrangement.events:  # python-json-logger writes what is None as null
+            plan.trace_id = None
+        return plan
