@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import locale
 import re
 
 from chora_logging.errors import ConfigurationError
@@ -85,6 +84,8 @@ def parse_encoding(name: str, value: object) -> str:
         ConfigurationError: this Python has no such encoding.
     """
     if value is None or value == "locale":
+        import locale  # rarely asked for, and not loaded by logging
+
         return locale.getpreferredencoding(False)
     try:
         return codecs.lookup(str(value)).name

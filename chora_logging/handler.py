@@ -16,6 +16,7 @@ Deliberate deviations from the standard library's handler, each marked at its pl
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -33,7 +34,6 @@ from chora_logging.arguments import (
     parse_text_mode,
     parse_timeout,
 )
-from chora_logging.compression import BackupCompressor
 from chora_logging.errors import RotationBusyError
 from chora_logging.live_file import LiveFile
 from chora_logging.reporting import ReportingHandler
@@ -41,6 +41,8 @@ from chora_logging.rollover import Rollover
 
 if TYPE_CHECKING:
     from io import TextIOWrapper
+
+    from chora_logging.compression import BackupCompressor
 
 #: The first and the longest pause before a failed rotation is tried again, in seconds.
 FIRST_RETRY = 1.0
@@ -111,8 +113,7 @@ class EventFileHandler(ReportingHandler):
         self._file_mode = parse_mode("file_mode", file_mode)
         self._patience = self.lock_timeout = parse_timeout("lock_timeout", lock_timeout)
         self.fsync = fsync
-        self.compress = compress
-        self._compressor = BackupCompressor()
+        self._compressor = _compressor() if compress else None
         self._file: LiveFile | None = None
         self._prepare_reports(parse_encoding("encoding", encoding))
         self._begun = self._rolling = self._is_closed = False
@@ -192,7 +193,8 @@ class EventFileHandler(ReportingHandler):
                     self._turn.deferred.popleft()()
             self._close_file()
             self._is_closed = True
-        self._compressor.join()
+        if self._compressor is not None:
+            self._compressor.join()
         super().close()
 
     def _write(self, line: bytes | None, record: logging.LogRecord | None) -> None:
@@ -293,7 +295,7 @@ class EventFileHandler(ReportingHandler):
                 self._rotation_failed(error)
                 return
             self._rotation_told, self._retry_pause = False, FIRST_RETRY
-            if self.compress:
+            if self._compressor is not None:
                 self._compressor.start(self._log, self.backupCount, self.rotation_filename)
         self._close_file()
 
@@ -319,7 +321,8 @@ class EventFileHandler(ReportingHandler):
         except Exception as error:
             self._rotation_failed(error)
             return False
-        file.links = os.stat(self.baseFilename).st_nlink
+        with contextlib.suppress(OSError):  # it was taken away meanwhile: the next look says so
+            file.links = os.stat(self.baseFilename).st_nlink
         return completed
 
     def _rollover(self, timeout: float) -> Rollover:
@@ -365,7 +368,14 @@ class EventFileHandler(ReportingHandler):
         self._rolling = False
         self._turn.reset()
         self._lost = 0
-        self._compressor = BackupCompressor()
+        if self._compressor is not None:
+            self._compressor = _compressor()
+
+
+def _compressor() -> BackupCompressor:
+    from chora_logging.compression import BackupCompressor  # gzip takes long to load
+
+    return BackupCompressor()
 
 
 def _make_folder(path: str, *, must: bool) -> None:

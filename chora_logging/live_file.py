@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
-import mmap
 import os
 import stat
 from collections.abc import Callable
 from io import TextIOWrapper
 
 from chora_logging import sidecar
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 #: What may be a regular file behind it (`app > file`), but is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
@@ -72,7 +72,7 @@ class LiveFile:
         half = self._half_line(size)
         if (actual := os.fstat(self.fd).st_size) < size:  # truncated meanwhile, as copytruncate does
             return actual
-        if size % mmap.PAGESIZE == 0 and half.startswith(b"{") and not _is_json(half):
+        if size % _PAGE == 0 and half.startswith(b"{") and not _is_json(half):
             os.ftruncate(self.fd, size - len(half))
             return size - len(half)
         append_whole(self.fd, ending, size)
@@ -81,7 +81,7 @@ class LiveFile:
     def _half_line(self, size: int) -> bytes:
         half = b""
         while b"\n" not in half and len(half) < size:
-            length = min(max(len(half), mmap.PAGESIZE), size - len(half))
+            length = min(max(len(half), _PAGE), size - len(half))
             part = os.pread(self.fd, length, size - len(half) - length)
             if not part:  # truncated meanwhile
                 break
@@ -125,6 +125,8 @@ def append_whole(fd: int, line: bytes, size: int | None) -> None:
 
 
 def _is_json(line: bytes) -> bool:
+    import json  # after a crash only, and not loaded by logging
+
     try:
         json.loads(line)
     except ValueError:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import struct
-import uuid
 import zlib
 from typing import NamedTuple
 
@@ -52,7 +51,7 @@ def path_of(log: str) -> str:
 
 def new() -> State:
     """The state of a log that has never been rotated."""
-    return State(uuid.uuid4().bytes)
+    return State(os.urandom(16))
 
 
 def pack(state: State) -> bytes:

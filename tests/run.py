@@ -41,7 +41,7 @@ SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
 #: Not on every Python, because they take minutes.
 HEAVY = ("tests/faults", "tests/browser")
 #: Programs that tests start, and the Debian package of each.
-SYSTEM_TOOLS: dict[str, str] = {"git": "git"}
+SYSTEM_TOOLS: dict[str, str] = {"git": "git", "logrotate": "logrotate", "unshare": "util-linux"}
 
 
 class Step:
