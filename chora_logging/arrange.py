@@ -119,7 +119,7 @@ class Arrangement:
                 continue
             if key in ("exc_info", "stack_info") and key in message:
                 continue
-            add_caller_field(caller, output_name(formatter.rename_fields, key), value)
+            caller[free_name(output_name(formatter.rename_fields, key), caller)] = value
         for name, value in given.items():
             if name in own or (name in caller and not same(caller[name], value)):
                 name = free_name(name, {**caller, **given, **reserved})
@@ -133,7 +133,7 @@ class Arrangement:
     def add_event(self, line: dict[str, Any], record: logging.LogRecord, event: Any) -> None:
         """Add a telemetry event's own fields, and after them what else the record has."""
         try:
-            line.update(json.loads(event.model_dump_json()))
+            line.update(strictly_read(event.model_dump_json()))
         except Exception:
             line.update(_dumped(event))
         trace_id = record.__dict__.get("trace_id")
@@ -150,10 +150,11 @@ class Arrangement:
         """Return the caller's fields under the names they have in the line."""
         rename = self.formatter.rename_fields
         caller: dict[str, Any] = {}
-        for source in (extra_fields(attributes, self.reserved), message.items()):
-            for key, value in source:
-                if key == "trace_id" and value is None:
-                    continue
+        for key, value in extra_fields(attributes, self.reserved):
+            if key != "trace_id" or value is not None:
+                caller[free_name(output_name(rename, key), caller)] = value
+        for key, value in message.items():
+            if key != "trace_id" or value is not None:
                 add_caller_field(caller, output_name(rename, key), value)
         missing = {
             name: value
@@ -181,6 +182,29 @@ class Arrangement:
         if self.formatter.rename_fields_keep_missing:
             for name in self.formatter.rename_fields.values():
                 line.setdefault(name, None)
+
+
+def strictly_read(text: str) -> dict[str, Any]:
+    """Return the JSON object that *text* is.
+
+    Raises:
+        ValueError: It is not one object, has NaN or infinities, or a key twice.
+    """
+    fields = json.loads(text, parse_constant=_refused, object_pairs_hook=_unique)
+    if not isinstance(fields, dict):
+        raise ValueError("not an object")
+    return fields
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key comes twice")
+    return fields
 
 
 def _dumped(event: Any) -> dict[str, Any]:

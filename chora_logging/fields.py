@@ -40,7 +40,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def add_caller_field(fields: dict[str, Any], name: str, value: Any) -> None:
-    """Add a caller's field to those of the same caller: equal ones once, others with an underscore."""
+    """Add a field that the caller may have given twice: equal ones once, others with an underscore."""
     while name in fields and not same(fields[name], value):
         name += "_"
     fields[name] = value

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from pythonjsonlogger.core import BaseJsonFormatter
 
 from chora_logging import timestamps
-from chora_logging.arrange import Arrangement
+from chora_logging.arrange import Arrangement, strictly_read
 from chora_logging.encoding import LineEncoder, encode_plain, sound
 from chora_logging.errors import ConfigurationError
 from chora_logging.fields import (
@@ -205,6 +205,11 @@ class EventFormatter(BaseJsonFormatter):
         line: str = event.model_dump_json()
         if self.max_bytes is not None and len(line.encode()) > self.max_bytes:
             return None
+        # An event's class may allow what JSON does not: NaN, a key twice in a nested dict, several lines.
+        if "\n" in line or line[:1] != "{":
+            return None
+        if "NaN" in line or "Infinity" in line or line.find("{", 1) > 0:
+            strictly_read(line)
         return line
 
     def _carefully(self, record: logging.LogRecord) -> str:

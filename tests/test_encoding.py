@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from chora_logging import encoding
 from chora_logging.encoding import LineEncoder
 from chora_logging.formatter import EventFormatter
+from chora_logging.plain import TOO_DEEP
 from tests.records import line_of, record_of
 
 
@@ -73,7 +75,6 @@ class TestEncoder:
 
     def test_integers_that_the_encoder_refuses(self, monkeypatch):
         """Where msgspec takes 64 bits only, larger integers are written all the same."""
-        import chora_logging.encoding as encoding
 
         class Old:
             def __call__(self, value):
@@ -84,3 +85,19 @@ class TestEncoder:
         monkeypatch.setattr(encoding, "_encode_plain", Old())
 
         assert encoder.encode({"a": 2**64}) == b'{"a":18446744073709551616}'
+
+    def test_no_stack_left_for_what_nests(self, monkeypatch):
+        """Where nesting has no room any more what does not nest is still written."""
+        calls = []
+
+        def shallow(value):
+            calls.append(value)
+            if any(isinstance(item, (dict, list)) for item in value.values()):
+                raise RecursionError
+            return json.dumps(value).encode()
+
+        monkeypatch.setattr(encoding, "_encode_plain", shallow)
+        line = LineEncoder().encode({"a": 1, "b": [1], 5: {}, "c": "\ud800"})
+
+        assert json.loads(line) == {"a": 1, "b": TOO_DEEP, "5": TOO_DEEP, "c": "\\ud800"}
+        assert len(calls) == 2

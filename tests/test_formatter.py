@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import subprocess
 import sys
@@ -141,6 +142,13 @@ class TestMessage:
             "message": "m 1",
         }
         assert line_of(record_of("m", {"a": 1}))["args"] == {"a": 1}
+
+    def test_stack_that_is_no_text(self):
+        """An odd object in place of the stack is written as text."""
+        record = record_of()
+        record.stack_info = 5
+
+        assert line_of(record, EventFormatter(stack_info_as_array=True))["stack_info"] == "5"
 
     def test_objects_as_messages_are_text(self):
         """What is no text and no dict is written as its `str`."""
@@ -373,3 +381,43 @@ class TestTelemetryEvent:
         line = line_of(record_of(Event("t")), EventFormatter("%(levelname)s"))
 
         assert line == {"levelname": "INFO", "event_type": "x", "trace_id": "t", "rate": 1.0}
+
+    @pytest.mark.parametrize(
+        ("text", "dumped", "expected"),
+        [
+            ('{"rate":NaN}', {"rate": float("nan")}, {"rate": None}),
+            ('{"k":{"5":1,"5":2}}', {"k": {5: 1, "5": 2}}, {"k": {"5": 1, "5_": 2}}),
+            ('{\n "a": 1\n}', None, {"a": 1}),
+            ('{"a":{"b":1}}', None, {"a": {"b": 1}}),
+            ("[1]", [1], {"event": [1]}),
+        ],
+    )
+    def test_event_whose_json_is_none(self, text, dumped, expected):
+        """An event class that writes what is no line of JSON gets one all the same."""
+
+        class Loose(Event):
+            def model_dump_json(self):
+                return text
+
+            def model_dump(self):
+                return dumped
+
+        assert line_of(record_of(Loose("t"))) == expected
+
+    def test_event_that_cannot_say_its_fields(self):
+        """Where the event's dump fails too its attributes are written."""
+
+        class Broken(Event):
+            def model_dump_json(self):
+                raise ValueError("cannot")
+
+            model_dump = model_dump_json
+
+        assert line_of(record_of(Broken("t"))) == {"trace_id": "t"}
+
+    def test_long_event_is_cut(self):
+        """The limit holds for events too."""
+        text = EventFormatter(max_bytes=512).format(record_of(Event("t" * 1000)))
+
+        assert len(text) <= 512
+        assert json.loads(text)["truncated"] is True

@@ -68,6 +68,19 @@ class TestParity:
         assert ours == theirs
         assert list(ours) == list(theirs)
 
+    def test_everything_unreserved(self):
+        """With nothing reserved every attribute is a field, the exception still as text."""
+        formatter = EventFormatter("%(message)s", reserved_attrs=[])
+
+        line = line_of(record_of("m", exc_info=failure(), k=1), formatter)
+
+        assert line["exc_info"].endswith("ValueError: boom")
+        assert (line["lineno"], line["levelname"], line["k"]) == (7, "INFO", 1)
+
+    def test_empty_format(self):
+        """An empty format, as a configuration file may have, is none."""
+        assert "level" in line_of(record_of(), EventFormatter(""))
+
     def test_json_default(self):
         """The caller's json_default is asked for what JSON has no form for."""
 

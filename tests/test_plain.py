@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -13,10 +14,11 @@ import threading
 import uuid
 from unittest import mock
 
+import msgspec
 import pytest
 
 from chora_logging.formatter import EventFormatter
-from chora_logging.plain import CIRCULAR, TOO_DEEP, UNENCODABLE
+from chora_logging.plain import CIRCULAR, TOO_DEEP, UNENCODABLE, plain
 from tests.records import Raises, record_of, strict
 
 FORMATTERS = [EventFormatter(), EventFormatter("%(levelname)s %(message)s", timestamp=True)]
@@ -272,6 +274,80 @@ class TestValues:
             "\\ud800",
             {"y": 2},
         )
+
+    def test_objects_with_fields_missing_or_raising(self):
+        """Of a struct or dataclass what can be had is written; a cycle makes the careful way look."""
+
+        class Struct(msgspec.Struct):
+            left: object = None
+            gone: object = None
+
+        @dataclasses.dataclass
+        class Halves:
+            good: object
+            bad: object
+
+            def __getattribute__(self, name):
+                if name == "bad":
+                    raise ValueError("no")
+                return super().__getattribute__(name)
+
+        struct, halves = Struct(), Halves(1, 2)
+        struct.left, halves.good = [struct], [halves]
+        del struct.gone
+
+        assert plain(struct) == {"left": [CIRCULAR]}
+        assert plain(halves) == {"good": [CIRCULAR], "bad": UNENCODABLE}
+
+    def test_plain_with_no_stack_left(self):
+        """Hardly any stack is no reason to raise."""
+        results = []
+
+        def dive():
+            with contextlib.suppress(RecursionError):
+                dive()
+            if len(results) < 40:
+                with contextlib.suppress(RecursionError):
+                    results.append(plain([{"a": [1]}]))
+
+        dive()
+
+        assert results[-1] == [{"a": [1]}]
+
+    def test_subclasses_and_keys_that_raise(self):
+        """Subclasses count as what they are made of; a key without text and a value that raises are marked."""
+
+        class Key:
+            def __str__(self):
+                raise ValueError("no")
+
+            __repr__ = __str__
+
+        class Moment(datetime.datetime):
+            pass
+
+        class Worthless(enum.Enum):
+            ONE = 1
+
+            @property
+            def value(self):
+                raise ValueError("no")
+
+        value = {Key(): 1, "text": Text("x\ud800"), "at": Moment(2025, 1, 2), "enum": [Worthless.ONE]}
+
+        assert plain(value) == {
+            UNENCODABLE: 1,
+            "text": "x\\ud800",
+            "at": "2025-01-02T00:00:00",
+            "enum": [UNENCODABLE],
+        }
+
+    def test_traceback_is_text(self):
+        """A traceback object is written as its lines."""
+        try:
+            raise ValueError
+        except ValueError as error:
+            assert "test_traceback_is_text" in written(error.__traceback__)
 
     def test_dict_that_changes_while_it_is_written(self):
         """A dict that grows under the encoder does not get the record lost."""

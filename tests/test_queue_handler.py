@@ -225,6 +225,17 @@ class TestFreezing:
         assert (line["level"], line["logger"], line["message"]) == ("INFO", "app", "m")
         assert line["format_error"].startswith("ZeroDivisionError")
 
+    def test_event_that_cannot_write_itself(self):
+        """An event whose JSON fails crosses as its attributes."""
+
+        class Broken(Event):
+            def model_dump_json(self):
+                raise ValueError("cannot")
+
+        frozen = EventQueueHandler(queue.Queue()).prepare(record_of(Broken("t")))
+
+        assert strict(EventFormatter().format(frozen))["trace_id"] == "t"
+
     def test_full_queue_is_logging_s_own_affair(self, capsys):
         """A full queue raises nothing into the caller; handleError hears of it."""
         told = []

@@ -35,14 +35,15 @@ class TestTimestamp:
 
         assert line_of(record)["timestamp"] == text
 
-    @pytest.mark.parametrize("created", [float("nan"), float("inf"), 1e300, -1e18, None, "now"])
-    def test_impossible_time_is_now_and_kept(self, created):
+    @pytest.mark.parametrize("created", [float("nan"), float("inf"), 1e300, -1e18, 253402300800, None, "now"])
+    @pytest.mark.parametrize("options", [{}, {"timestamp_format": "epoch"}, {"timestamp_format": "local"}])
+    def test_impossible_time_is_now_and_kept(self, created, options):
         """A record whose time is no time gets the present one, and its own as a field."""
         record = record_of()
         record.created = created
         before = datetime.datetime.now(datetime.timezone.utc)
 
-        line = json.loads(EventFormatter().format(record))
+        line = json.loads(EventFormatter(**options).format(record))
 
         written = datetime.datetime.fromisoformat(line["timestamp"].replace("Z", "+00:00"))
         assert abs(written - before) < datetime.timedelta(minutes=1)
