@@ -315,7 +315,7 @@ class TestValues:
         assert results[-1] == [{"a": [1]}]
 
     def test_subclasses_and_keys_that_raise(self):
-        """Subclasses count as what they are made of; a key without text and a value that raises are marked."""
+        """Subclasses count as what they are made of; what raises is marked."""
 
         class Key:
             def __str__(self):
