@@ -1,0 +1,31 @@
+"""The command `chora-logging` (extra `cli`): one module a command, imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+#: What the commands import that is not installed with the package alone, and the extra that brings it.
+_EXTRAS = {"click": "cli", "rich": "cli"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, and return its exit status.
+
+    Needs the extra `cli`; without it one line on stderr says what to install.
+
+    Args:
+        arguments: Those after the name of the program; None takes those of this process.
+    """
+    from chora_logging.errors import MissingExtraError
+
+    try:
+        from chora_logging.cli.commands import run
+
+        return run(arguments)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        print(f"chora-logging: {MissingExtraError(package, _EXTRAS[package])}", file=sys.stderr)
+        return 2

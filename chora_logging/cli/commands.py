@@ -1,0 +1,93 @@
+"""The list of commands, and how each of them ends.
+
+0 is done, 1 is "a check failed" or "nothing found", 2 is wrong use. A command that Ctrl-C or a
+closed pipe ends, ends without a word and with the status that a shell gives to that signal.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from chora_logging._version import __version__
+from chora_logging.errors import ChoraLoggingError
+
+PROGRAM = "chora-logging"
+
+#: Each command: the module that has it, under the name `command`, and what it does.
+COMMANDS = {
+    "demo": ("chora_logging.cli.demo.command", "Watch several processes write two logs that lose nothing."),
+}
+
+INTERRUPTED = 128 + signal.SIGINT
+PIPE_CLOSED = 128 + signal.SIGPIPE
+
+
+class CommandList(click.Group):
+    """Commands that are imported when they are called: the list of them loads none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command with that name, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list for `--help`."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C and a closed pipe are no errors."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # The interpreter flushes stdout once more when it ends, and would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(PIPE_CLOSED)
+
+
+@click.group(cls=CommandList, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+def commands() -> None:
+    """Typed, traced events in rotated files: written by any number of processes, read back and watched.
+
+    \b
+    Example:
+      chora-logging demo
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that *arguments* name, and return the exit status."""
+    try:
+        status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    except ChoraLoggingError as error:
+        click.echo(f"{PROGRAM}: {error}", err=True)
+        return 2
+    except OSError as error:
+        click.echo(f"{PROGRAM}: {_told(error)}", err=True)
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _told(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)

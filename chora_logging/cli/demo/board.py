@@ -1,0 +1,101 @@
+"""What the demo shows while it runs: events as they arrive, as many as eyes can follow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from chora_logging.cli.event_line import as_line
+from chora_logging.eventlog.files import paths_of
+from chora_logging.eventlog.following import Follower
+
+#: How often lines are shown, in seconds, and how many at a time.
+INTERVAL = 0.6
+LINES = 10
+
+#: What the account needs and eyes do not.
+_HIDDEN = ("writer", "seq")
+
+
+class Board:
+    """Follows the logs, counts every event that it is given, and shows some of them.
+
+    Args:
+        logs: The file of each log.
+        console: Where to show events; None shows nothing.
+
+    Close it, or use it in a `with`.
+    """
+
+    def __init__(self, logs: Mapping[str, str], console: Console | None) -> None:
+        self.seen = dict.fromkeys(logs, 0)
+        self._logs = logs
+        self._console = console
+        self._followers = {log: Follower(path) for log, path in logs.items()}
+        self._waiting: list[dict[str, Any]] = []
+        self._shown_at = float("-inf")
+        self._traces: set[str] = set()
+        self._failed = False
+
+    def look(self) -> None:
+        """Read what is new, and show some of it if it is time to."""
+        for log, follower in self._followers.items():
+            while (events := follower.poll()) is not None:
+                self.seen[log] += len(events)
+                if self._console is not None:
+                    self._waiting += events
+        if time.monotonic() >= self._shown_at + INTERVAL:
+            self.show()
+
+    def show(self) -> None:
+        """Show some of the events that wait to be shown, and say how many are not."""
+        if self._console is None or not self._waiting:
+            return
+        events = sorted(self._waiting, key=lambda event: str(event.get("timestamp")))
+        self._waiting = []
+        self._shown_at = time.monotonic()
+        chosen = self._choose(events)
+        for event in chosen:
+            self._console.print(as_line(event, self._console.width, hidden=_HIDDEN))
+        if more := len(events) - len(chosen):
+            rotations = sum(max(0, len(paths_of(path)) - 1) for path in self._logs.values())
+            total = sum(self.seen.values())
+            line = Text(f"  … {more:,} more not shown · {total:,} so far · {rotations:,} rotations", "dim")
+            line.truncate(self._console.width, overflow="ellipsis")
+            self._console.print(line)
+
+    def close(self) -> None:
+        """Close the files."""
+        for follower in self._followers.values():
+            follower.close()
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _choose(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Whole stories: the rest of those that were begun, and a new one; failed ones take turns."""
+        traces: dict[str, list[dict[str, Any]]] = {}
+        for event in events:
+            traces.setdefault(str(event.get("trace_id")), []).append(event)
+        ends = {
+            trace_id: event
+            for trace_id, story in traces.items()
+            for event in story
+            if event.get("event") in ("job_completed", "job_failed") and trace_id not in self._traces
+        }
+        wished = "job_completed" if self._failed else "job_failed"
+        if ends:
+            # A story that goes on in another process is the better one.
+            best = max(ends, key=lambda id_: (ends[id_]["event"] == wished, bool(ends[id_].get("proofread"))))
+            self._failed = ends[best]["event"] == "job_failed"
+            self._traces.add(best)
+        elif not self._traces & traces.keys():
+            self._traces.add(next(iter(traces)))
+        return [event for event in events if str(event.get("trace_id")) in self._traces][:LINES]

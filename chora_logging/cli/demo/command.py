@@ -1,0 +1,166 @@
+"""`chora-logging demo` itself: start the crew, show what arrives, hold the files against it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from chora_logging.cli.commands import INTERRUPTED
+from chora_logging.cli.demo.account import take_account
+from chora_logging.cli.demo.board import Board
+from chora_logging.cli.demo.crew import ORCHESTRATOR_FILE, TELEMETRY_FILE, Crew
+from chora_logging.cli.demo.summary import Summary
+from chora_logging.cli.terminal import open_console, printable
+from chora_logging.eventlog.files import paths_of
+
+#: The size at which the logs are rotated, for each ten seconds of a run: often enough to be seen.
+ROTATE_AT = 24 * 1024
+SHORTEST, LONGEST = 0.1, 3600.0
+#: How long the first event may take, and how often the logs are looked at, in seconds.
+STARTUP = 60.0
+PAUSE = 0.05
+
+
+def _check_seconds(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if not SHORTEST <= value <= LONGEST:  # which no comparison with nan passes
+        raise click.BadParameter(f"must be from {SHORTEST:g} to {LONGEST:g}, got {value:g}")
+    return value
+
+
+@click.command("demo")
+@click.option(
+    "--seconds",
+    type=float,
+    default=5.0,
+    show_default=True,
+    callback=_check_seconds,
+    help="How long the workers write, from the first event on.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="How many processes write."
+)
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Where the logs and pages go, and stay; without it a new folder for temporary files.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print nothing but the result, as JSON.")
+@click.pass_context
+def command(ctx: click.Context, seconds: float, workers: int, folder: Path | None, as_json: bool) -> None:
+    """Watch several processes write two logs that lose nothing.
+
+    Worker processes build pages from templates and write events of both kinds under trace ids: typed
+    ones, and those of an orchestrator's jobs. Some jobs fail. Subprocesses carry the trace ids on. The
+    logs are rotated all the while. You see events as they arrive; then every event that any process
+    says it wrote is looked up in the files.
+
+    Ends with status 1 if anything is missing, torn, doubled or out of order. Ctrl-C ends it early.
+
+    \b
+    Examples:
+      chora-logging demo
+      chora-logging demo --seconds 2 --workers 8
+      chora-logging demo --seconds 1 --json
+    """
+    folder = _make_folder(folder)
+    console = None if as_json else open_console()
+    summary = _run(folder, workers, seconds, console)
+    if console is None:
+        click.echo(json.dumps(summary.as_dict(), indent=2))
+    else:
+        summary.print(console)
+    if summary.problems:
+        ctx.exit(1)
+    if summary.interrupted:
+        ctx.exit(INTERRUPTED)
+
+
+def _make_folder(folder: Path | None) -> Path:
+    if folder is None:
+        return Path(tempfile.mkdtemp(prefix="chora-demo-"))
+    folder = Path(os.path.abspath(folder))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.BadParameter(f"{folder}: {error.strerror}", param_hint="'--dir'") from error
+    for name in (TELEMETRY_FILE, ORCHESTRATOR_FILE):
+        if paths_of(str(folder / name)):
+            rule = f"{folder} has the logs of an earlier run: give another folder, or none"
+            raise click.BadParameter(rule, param_hint="'--dir'")
+    return folder
+
+
+def _run(folder: Path, workers: int, seconds: float, console: Console | None) -> Summary:
+    logs = {"telemetry": str(folder / TELEMETRY_FILE), "orchestrator": str(folder / ORCHESTRATOR_FILE)}
+    max_bytes = int(ROTATE_AT * max(1.0, seconds / 10))
+    if console is not None:
+        _announce(console, logs, workers, seconds, max_bytes)
+    with (
+        _interruptions() as interrupted,
+        Crew(folder, workers, max_bytes) as crew,
+        Board(logs, console) as board,
+    ):
+        took = _watch(crew, board, seconds, interrupted)
+        report = crew.dismiss()
+        board.look()
+        board.show()
+        accounts = {
+            log: take_account(path, report.written.get(log, {}), board.seen[log])
+            for log, path in logs.items()
+        }
+        return Summary(str(folder), took, workers, bool(interrupted), report, accounts)
+
+
+def _watch(crew: Crew, board: Board, seconds: float, interrupted: list[int]) -> float:
+    """Show what arrives until it is time; how long that was, from the first event on."""
+    first = None
+    deadline = time.monotonic() + STARTUP
+    while time.monotonic() < deadline and not interrupted and crew.is_working():
+        board.look()
+        if first is None and any(board.seen.values()):
+            first = time.monotonic()
+            deadline = first + seconds
+        time.sleep(PAUSE)
+    return 0.0 if first is None else time.monotonic() - first
+
+
+@contextlib.contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """Note the first Ctrl-C in a list, where it cannot tear a reader from its lines; the next one raises."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        signal.signal(number, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _announce(console: Console, logs: dict[str, str], workers: int, seconds: float, max_bytes: int) -> None:
+    text = Text("chora-logging demo", "bold")
+    text.append(
+        f"  {workers} process{'' if workers == 1 else 'es'}, {seconds:g} s, "
+        f"logs rotated at {max_bytes // 1024} kB",
+        "not bold",
+    )
+    console.print(text)
+    for log, path in logs.items():
+        console.print(Text(f"  {log:<13} {printable(path)}", "dim"), soft_wrap=True)
+    console.print()

@@ -1,0 +1,145 @@
+"""The worker processes of the demo: started, dismissed, and asked what they wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: The logs of the demo, in the folder that is shown to the user.
+TELEMETRY_FILE = "events.jsonl"
+ORCHESTRATOR_FILE = "orchestrator.log"
+
+#: How long a dismissed worker may take, in seconds.
+PATIENCE = 45.0
+
+#: What the user has set for programs of his own, and is not meant for these.
+_FOREIGN = ("CHORA_TRACE_ID", "LOG_FILE", "LOG_LEVEL", "ORCH_ID", "TRACEPARENT")
+
+
+@dataclass
+class Report:
+    """What one worker, or all of them, wrote: events by log and writer, and by trace and log."""
+
+    written: dict[str, Counter[str]] = field(default_factory=dict)
+    traces: dict[str, Counter[str]] = field(default_factory=dict)
+    jobs: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, told: dict[str, Any]) -> None:
+        """Add what one worker told."""
+        for log, counts in told["written"].items():
+            self.written.setdefault(log, Counter()).update(counts)
+        for trace_id, counts in told["traces"].items():
+            self.traces.setdefault(trace_id, Counter()).update(counts)
+        self.jobs.update(told["jobs"])
+
+
+class Crew:
+    """Worker processes that write to the two logs in *folder* until they are dismissed.
+
+    Close it, or use it in a `with`: what still runs is killed then. Workers whose demo is killed end
+    by themselves, since their stdin is closed.
+    """
+
+    def __init__(self, folder: Path, count: int, max_bytes: int) -> None:
+        self._folder = folder
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+        environment["CHORA_EVENTS_FILE"] = str(folder / TELEMETRY_FILE)
+        environment["ORCH_LOG_FILE"] = str(folder / ORCHESTRATOR_FILE)
+        try:
+            for number in range(1, count + 1):
+                name = f"w{number}"
+                self._start(
+                    name, program("worker", name, str(folder / "pages" / name), max_bytes), environment
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    def is_working(self) -> bool:
+        """Whether any worker still runs."""
+        return any(process.poll() is None for process in self._processes.values())
+
+    def dismiss(self) -> Report:
+        """Let every worker finish its job, and gather what they wrote."""
+        for process in self._processes.values():
+            if process.stdin is not None:
+                process.stdin.close()
+                process.stdin = None  # communicate() would flush it
+        deadline = time.monotonic() + PATIENCE
+        report = Report()
+        for name, process in self._processes.items():
+            try:
+                output, _ = process.communicate(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                report.problems.append(f"worker {name} did not end within {PATIENCE:g} s")
+                continue
+            if process.returncode:
+                report.problems.append(f"worker {name} {self._end_of(name, process.returncode)}")
+            else:
+                report.add(json.loads(output))
+        return report
+
+    def close(self) -> None:
+        """Kill what still runs; a second time does nothing."""
+        for name, process in self._processes.items():
+            if process.poll() is None:
+                # Each worker leads a session of its own, which its proofreaders belong to.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            with contextlib.suppress(OSError):
+                if not self._errors(name).stat().st_size:
+                    self._errors(name).unlink()
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _start(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        with self._errors(name).open("w") as errors:
+            self._processes[name] = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                # Ctrl-C on the terminal is for the demo, which lets them finish what they do.
+                start_new_session=True,
+            )
+
+    def _errors(self, name: str) -> Path:
+        return self._folder / f"worker-{name}.stderr"
+
+    def _end_of(self, name: str, status: int) -> str:
+        if status < 0:
+            return f"was ended by {signal.Signals(-status).name}"
+        lines = self._errors(name).read_text(errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+        return f"ended with status {status}: {last}"
+
+
+def program(module: str, *arguments: object) -> list[str]:
+    """The command that calls `main` of a module of the demo in a new process.
+
+    It imports from where this process does, whatever lies in the working directory.
+    """
+    source = f"import sys; sys.path[:] = {sys.path!r}; "
+    source += f"from chora_logging.cli.demo.{module} import main; main(*{arguments!r})"
+    return [sys.executable, "-c", source]

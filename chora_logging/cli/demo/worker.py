@@ -1,0 +1,190 @@
+"""One worker of the demo: it builds pages from templates, job after job, until its stdin is closed.
+
+Each job has a trace id of its own. One job in ten finds a template that asks for something nobody
+has, and fails as programs do: with an exception.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections import Counter
+from string import Template
+
+from chora_logging.cli.demo.crew import program
+from chora_logging.cli.demo.pen import PageAssembled, PageValidated, Pen, SectionGenerated
+from chora_logging.context import child_env, trace_context
+from chora_logging.errors import ChoraLoggingError
+
+#: How long a worker rests after a job, in seconds.
+REST = 0.02
+#: Which jobs fail, and how many pages there are: they are built over and over.
+FAILS_AT, OF = 2, 10
+#: How long the last proofreader is waited for, in seconds.
+PATIENCE = 30.0
+
+SECTIONS = {
+    "title": "<h1>$name</h1>\n",
+    "body": "<p>Job $number of $builder has built this page.</p>\n" * 8,
+    "footer": "<footer>$name, by $builder</footer>\n",
+}
+#: The section that fails: no job has an `author`.
+BROKEN = "<footer>$name, by $author</footer>\n"
+
+
+class BuildError(ChoraLoggingError):
+    """A page could not be built."""
+
+
+class Worker:
+    """Builds pages.
+
+    Args:
+        pen: What it writes events with.
+        folder: Where the pages go.
+        max_bytes: The size at which its proofreaders rotate the logs.
+    """
+
+    def __init__(self, pen: Pen, folder: str, max_bytes: int) -> None:
+        self.pen = pen
+        self.folder = folder
+        self.jobs: Counter[str] = Counter(completed=0, failed=0)
+        self._max_bytes = max_bytes
+        self._reading: subprocess.Popen[str] | None = None
+        os.makedirs(folder, exist_ok=True)
+
+    def work(self) -> None:
+        """Do jobs until stdin is closed, which also happens when the demo itself is killed."""
+        number = 0
+        while not select.select([sys.stdin], [], [], REST if number else 0)[0]:
+            number += 1
+            with trace_context():
+                self.run_job(number)
+        self._collect(wait=True)
+
+    def run_job(self, number: int) -> None:
+        """Build one page, and say what became of it."""
+        task, run = f"build-page-{number % OF}", f"{self.pen.writer}-{number:04}"
+        began = time.perf_counter()
+        self.pen.log("task_started", task, run, status="running")
+        try:
+            path = self.build(number)
+        except BuildError as error:
+            self.jobs["failed"] += 1
+            self.pen.log(
+                "job_failed",
+                task,
+                run,
+                level="ERROR",
+                status="failed",
+                error=f"{error} ({error.__cause__!r})",
+                duration_ms=_since(began),
+            )
+            return
+        is_read = self._have_it_read(path, task, run)
+        self.jobs["completed"] += 1
+        self.pen.log(
+            "job_completed", task, run, status="completed", duration_ms=_since(began), proofread=is_read
+        )
+
+    def build(self, number: int) -> str:
+        """Render the sections of a page, put them together, check the page; its path."""
+        page = f"page-{number % OF}"
+        began = time.perf_counter()
+        paths = [self.render(page, section, number) for section in SECTIONS]
+        text = "".join(_read(path) for path in paths)
+        path = os.path.join(self.folder, f"{page}.html")
+        _write(path, text)
+        self.pen.emit(
+            PageAssembled,
+            artifact_config_id=page,
+            section_count=len(paths),
+            duration_ms=_since(began),
+            output_path=path,
+            status="success",
+        )
+        began = time.perf_counter()
+        self.pen.emit(
+            PageValidated,
+            content_config_id=page,
+            validation_passed="$" not in text and text.startswith("<h1>"),
+            rule_count=2,
+            duration_ms=_since(began),
+            status="success",
+        )
+        return path
+
+    def render(self, page: str, section: str, number: int) -> str:
+        """Render one section into a file; what happened is emitted in either case."""
+        template = SECTIONS[section]
+        if section == "footer" and number % OF == FAILS_AT:
+            template = BROKEN
+        began, problem = time.perf_counter(), None
+        path = os.path.join(self.folder, f"{page}.{section}")
+        try:
+            _write(path, Template(template).substitute(name=page, builder=self.pen.writer, number=number))
+        except KeyError as error:
+            problem = f"the template asks for {error}"
+            raise BuildError(f"{page} has no {section}") from error
+        finally:
+            self.pen.emit(
+                SectionGenerated,
+                content_config_id=f"{page}/{section}",
+                generator_type="template",
+                duration_ms=_since(began),
+                status="error" if problem else "success",
+                error_message=problem,
+            )
+        return path
+
+    def _have_it_read(self, path: str, task: str, run: str) -> bool:
+        """Start a proofreader, which carries the trace on, unless the one before is still reading."""
+        self._collect(wait=False)
+        if self._reading is not None:
+            return False
+        self._reading = subprocess.Popen(
+            program("proofreader", f"{run}-proof", path, task, run, self._max_bytes),
+            env=child_env(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return True
+
+    def _collect(self, *, wait: bool) -> None:
+        reading = self._reading
+        if reading is None or (not wait and reading.poll() is None):
+            return
+        output, _ = reading.communicate(timeout=PATIENCE)
+        if reading.returncode:
+            raise BuildError(f"a proofreader ended with status {reading.returncode}")
+        self.pen.add(json.loads(output))
+        self._reading = None
+
+
+def main(writer: str, folder: str, max_bytes: int) -> None:
+    """Run a worker, and report what it did on stdout."""
+    pen = Pen(writer, max_bytes)
+    worker = Worker(pen, folder, max_bytes)
+    worker.work()
+    pen.report(jobs=worker.jobs)
+
+
+def _since(began: float) -> int:
+    return round((time.perf_counter() - began) * 1000)
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def _write(path: str, text: str) -> None:
+    # A proofreader may have the former page open, and must not see half of this one.
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(path + ".new", path)
