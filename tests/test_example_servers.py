@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -72,7 +73,7 @@ class Server:
     def wait_until_ready(self):
         """Return when every worker takes requests."""
         deadline = time.monotonic() + PATIENCE
-        while self.said.count("Application startup complete") < WORKERS:
+        while self.said.count("Application startup complete") < WORKERS or not is_listening(self.port):
             assert self._process.poll() is None, self.said
             assert time.monotonic() < deadline, self.said
             time.sleep(0.02)
@@ -94,6 +95,12 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def is_listening(port):
+    """Whether connections are accepted: uvicorn does so a moment after it says that it has started."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def place_order(port, order_id):
