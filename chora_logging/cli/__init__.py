@@ -29,3 +29,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"chora-logging: {MissingExtraError(package, _EXTRAS[package])}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # while the command was still being imported
+        return 130

@@ -13,9 +13,8 @@ from chora_logging.cli.event_line import as_line
 from chora_logging.eventlog.files import paths_of
 from chora_logging.eventlog.following import Follower
 
-#: How often lines are shown, in seconds, and how many at a time.
+#: How often lines are shown, in seconds.
 INTERVAL = 0.6
-LINES = 10
 
 #: What the account needs and eyes do not.
 _HIDDEN = ("writer", "seq")
@@ -84,18 +83,30 @@ class Board:
         traces: dict[str, list[dict[str, Any]]] = {}
         for event in events:
             traces.setdefault(str(event.get("trace_id")), []).append(event)
-        ends = {
-            trace_id: event
+        new = {
+            trace_id: story
             for trace_id, story in traces.items()
-            for event in story
-            if event.get("event") in ("job_completed", "job_failed") and trace_id not in self._traces
+            if trace_id not in self._traces and _end_of(story) is not None
         }
-        wished = "job_completed" if self._failed else "job_failed"
-        if ends:
-            # A story that goes on in another process is the better one.
-            best = max(ends, key=lambda id_: (ends[id_]["event"] == wished, bool(ends[id_].get("proofread"))))
-            self._failed = ends[best]["event"] == "job_failed"
+        if new:
+            wished = "job_completed" if self._failed else "job_failed"
+            best = max(new, key=lambda trace_id: _worth(new[trace_id], wished))
+            self._failed = _end_of(new[best]) == "job_failed"
             self._traces.add(best)
         elif not self._traces & traces.keys():
             self._traces.add(next(iter(traces)))
-        return [event for event in events if str(event.get("trace_id")) in self._traces][:LINES]
+        return [event for event in events if str(event.get("trace_id")) in self._traces]
+
+
+def _end_of(story: list[dict[str, Any]]) -> str | None:
+    names = (str(event.get("event")) for event in story)
+    return next((name for name in names if name in ("job_completed", "job_failed")), None)
+
+
+def _worth(story: list[dict[str, Any]], wished: str) -> tuple[bool, bool, bool]:
+    """How much a story is worth showing: by its end, its beginning, and whether another process goes on."""
+    return (
+        _end_of(story) == wished,
+        any(event.get("event") == "task_started" for event in story),
+        any(event.get("proofread") for event in story),
+    )

@@ -25,7 +25,7 @@ from chora_logging.cli.terminal import open_console, printable
 from chora_logging.eventlog.files import paths_of
 
 #: The size at which the logs are rotated, for each ten seconds of a run: often enough to be seen.
-ROTATE_AT = 24 * 1024
+ROTATE_AT = 16 * 1024
 SHORTEST, LONGEST = 0.1, 3600.0
 #: How long the first event may take, and how often the logs are looked at, in seconds.
 STARTUP = 60.0
@@ -143,8 +143,12 @@ def _interruptions() -> Iterator[list[int]]:
     noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
+        if noted:
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # the workers are killed now, which a third must not prevent
+            raise KeyboardInterrupt
         noted.append(number)
-        signal.signal(number, signal.default_int_handler)
 
     before = signal.signal(signal.SIGINT, note)
     try:

@@ -1,0 +1,553 @@
+"""`chora-logging demo`: what it shows, what it counts, how it ends; run as a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from rich.cells import cell_len
+
+from chora_logging.cli.demo.account import take_account
+from chora_logging.cli.event_line import as_line
+from tests.accounting import assert_exact, events_of, files_of
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+DEMO = [sys.executable, "-m", "chora_logging", "demo"]
+LOGS = {"telemetry": "events.jsonl", "orchestrator": "orchestrator.log"}
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+DEADLINE = 60
+
+HELP = """\
+Usage: chora-logging demo [OPTIONS]
+
+  Watch several processes write two logs that lose nothing.
+
+  Worker processes build pages from templates and write events of both kinds
+  under trace ids: typed ones, and those of an orchestrator's jobs. Some jobs
+  fail. Subprocesses carry the trace ids on. The logs are rotated all the
+  while. You see events as they arrive; then every event that any process says
+  it wrote is looked up in the files.
+
+  Ends with status 1 if anything is missing, torn, doubled or out of order.
+  Ctrl-C ends it early.
+
+  Examples:
+    chora-logging demo
+    chora-logging demo --seconds 2 --workers 8
+    chora-logging demo --seconds 1 --json
+
+Options:
+  --seconds FLOAT          How long the workers write, from the first event
+                           on.  [default: 5.0]
+  --workers INTEGER RANGE  How many processes write.  [default: 4; 1<=x<=64]
+  --dir FOLDER             Where the logs and pages go, and stay; without it a
+                           new folder for temporary files.
+  --json                   Print nothing but the result, as JSON.
+  -h, --help               Show this message and exit.
+"""
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """Variables for the demo: this package, a folder of the test for temporary files, no preferences."""
+    unwanted = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+    kept = {name: value for name, value in os.environ.items() if name not in unwanted}
+    (tmp_path / "temporary").mkdir()
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error",
+        "TERM": "xterm-256color",
+        "TMPDIR": str(tmp_path / "temporary"),
+    }
+
+
+def run(*arguments, env, command=DEMO, **options):
+    """Run the demo to its end."""
+    given = [*command, *map(str, arguments)]
+    return subprocess.run(given, env=env, capture_output=True, text=True, timeout=DEADLINE, **options)
+
+
+def run_on_terminal(columns, *arguments, env):
+    """Run the demo on a terminal so wide: its status, and what reached the terminal."""
+    master, slave = pty.openpty()
+    environment = {**env, "COLUMNS": str(columns), "LINES": "20"}
+    process = subprocess.Popen([*DEMO, *map(str, arguments)], env=environment, stdout=slave, stderr=slave)
+    os.close(slave)
+    data = b""
+    with contextlib.suppress(OSError):  # Linux says EIO when the other side is closed
+        while part := os.read(master, 65536):
+            data += part
+    os.close(master)
+    return process.wait(DEADLINE), data.decode().replace("\r\n", "\n")
+
+
+@contextlib.contextmanager
+def running(*arguments, env):
+    """A demo that runs; it is killed at the end if the test has not ended it."""
+    process = subprocess.Popen(
+        [*DEMO, *map(str, arguments)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until(condition, what):
+    """Poll until the condition holds."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {DEADLINE} s"
+        time.sleep(0.02)
+
+
+def workers_in(folder):
+    """The processes that write to a folder, by its name in their command: pid → command."""
+    found = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = path.read_bytes().decode(errors="replace")
+            if str(folder) in command and "cli.demo.worker" in command:
+                found[int(path.parent.name)] = command
+    return found
+
+
+def pipes_of(pid):
+    """How many ends of pipes a process has open."""
+    return sum(os.readlink(path).startswith("pipe:") for path in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+
+
+def assert_whole(folder, result):
+    """The files in a folder hold exactly what a result in JSON says each writer wrote."""
+    for log, name in LOGS.items():
+        account = result["logs"][log]
+        assert_exact(folder / name, {writer: count for writer, count in account["writers"].items() if count})
+        assert len(events_of(folder / name)) == account["found"] == account["written"] == account["seen"]
+        assert len(files_of(folder / name)) - 1 == account["rotations"]
+        assert sum(path.stat().st_size for path in files_of(folder / name)) == account["bytes"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A demo of two seconds that has run: its folder, how it ended, its result."""
+    folder = tmp_path_factory.mktemp("demo") / "logs"
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error",
+        "CHORA_TRACE_ID": "not-for-these",
+    }
+    # What the user has set for programs of his own must not reach the workers.
+    env.update(LOG_LEVEL="loud", LOG_FILE="/nowhere/at/all", ORCH_ID="a/b")
+    done = run("--seconds", 2, "--workers", 3, "--dir", folder, "--json", env=env)
+    return folder, done, json.loads(done.stdout)
+
+
+class TestResult:
+    def test_nothing_is_missing(self, finished):
+        """The files hold each event that any process says it wrote exactly once and in its order."""
+        folder, done, result = finished
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert result["ok"] is True
+        assert result["problems"] == []
+        assert_whole(folder, result)
+
+    def test_the_logs_are_rotated(self, finished):
+        """Both logs were rotated while they were written, and no backup was deleted."""
+        _, _, result = finished
+
+        assert all(account["rotations"] >= 1 for account in result["logs"].values())
+        assert all(not account["lost"] for account in result["logs"].values())
+
+    def test_every_worker_writes_both_kinds(self, finished):
+        """Each worker, and each subprocess of one, wrote to both logs."""
+        _, _, result = finished
+        telemetry, orchestrator = (account["writers"] for account in result["logs"].values())
+
+        assert {"w1", "w2", "w3"} < telemetry.keys() == orchestrator.keys()
+        assert all(count > 0 for count in [*telemetry.values(), *orchestrator.values()])
+        assert result["processes"] == len(telemetry) > result["workers"] == 3
+
+    def test_traces_go_over_both_logs_and_processes(self, finished):
+        """Each trace has events in both logs; a subprocess's events are under its worker's trace id."""
+        folder, _, result = finished
+        traces = [{event["trace_id"] for event in events_of(folder / name)} for name in LOGS.values()]
+        writers = {}
+        for name in LOGS.values():
+            for event in events_of(folder / name):
+                writers.setdefault(event["trace_id"], set()).add(event["writer"])
+        shared = [names for names in writers.values() if len(names) == 2]
+
+        assert traces[0] == traces[1]
+        assert result["traces"] == {"written": len(traces[0]), "complete": len(traces[0])}
+        assert len(shared) == result["processes"] - result["workers"]
+        assert all(max(names) == f"{min(names)}{max(names)[2:]}" for names in shared)
+
+    def test_a_job_fails_for_a_real_reason(self, finished):
+        """A failed job is in both logs under one trace id, with the exception that stopped it."""
+        folder, _, result = finished
+        failed = [e for e in events_of(folder / LOGS["orchestrator"]) if e["event"] == "job_failed"]
+        broken = [e for e in events_of(folder / LOGS["telemetry"]) if e["status"] == "error"]
+
+        assert len(failed) == len(broken) == result["jobs"]["failed"] > 0
+        assert {event["trace_id"] for event in failed} == {event["trace_id"] for event in broken}
+        assert all((e["level"], e["status"]) == ("ERROR", "failed") for e in failed)
+        assert all("KeyError('author')" in event["error"] for event in failed)
+        assert all(event["error_message"] == "the template asks for 'author'" for event in broken)
+
+    def test_the_work_is_real(self, finished):
+        """The pages are there, rendered whole, and no file of a worker's complaints is left."""
+        folder, _, _ = finished
+        pages = list((folder / "pages").rglob("*.html"))
+
+        assert len(pages) >= 3
+        assert all(page.read_text().count("<footer>") == 1 for page in pages)
+        assert {path.name for path in folder.iterdir() if path.is_file() and path.name[0] != "."} == {
+            path.name for name in LOGS.values() for path in files_of(folder / name)
+        }
+
+    def test_a_folder_with_logs_is_refused(self, finished, environment):
+        """A folder that has the logs of an earlier run is not written to: they could not be told apart."""
+        folder, _, _ = finished
+        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+        done = run("--dir", folder, env=environment)
+
+        assert done.returncode == 2
+        assert "has the logs of an earlier run: give another folder, or none" in done.stderr
+        assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+class TestScreen:
+    def test_a_pipe_gets_plain_whole_lines(self, environment):
+        """Without a terminal there is no colour, no line is cut, and those not shown are counted."""
+        done = run("--seconds", 1, "--workers", 2, env=environment)
+        (folder,) = pathlib.Path(environment["TMPDIR"]).iterdir()
+        shown = re.findall(r"^\d\d:\d\d:\d\d\.\d{3} (?:INFO |ERROR) [0-9a-f]{8} \w+", done.stdout, re.M)
+        hidden = [int(number) for number in re.findall(r"… (\d+) more not shown", done.stdout)]
+        total = sum(len(events_of(folder / name)) for name in LOGS.values())
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "\x1b" not in done.stdout
+        assert "job_failed" in done.stdout
+        assert "status=error" in done.stdout
+        assert len(shown) + sum(hidden) == total
+        assert f"Nothing is missing: {total:,} events of" in done.stdout
+        assert f"See for yourself: {folder}" in done.stdout
+
+    @pytest.mark.parametrize("columns", [40, 60, 120])
+    def test_lines_fit_the_terminal(self, columns, environment):
+        """No event takes more than one line of the terminal, and the table is whole."""
+        status, text = run_on_terminal(columns, "--seconds", 0.7, "--workers", 2, env=environment)
+        lines = ESCAPE.sub("", text).split("\n")
+        begun = next(index for index, line in enumerate(lines) if not line)
+
+        assert status == 0
+        assert "\x1b[" in text
+        assert all(len(line) <= columns for line in lines[begun:] if "See for yourself" not in line)
+        assert [line.split()[:4:3] for line in lines if " lost " in line] in ([["lost"]], [["lost", "0"]])
+        assert any(line.startswith("Nothing is missing") for line in lines)
+
+    def test_no_color(self, environment):
+        """With NO_COLOR not one escape sequence reaches the terminal."""
+        env = {**environment, "NO_COLOR": "1"}
+        status, text = run_on_terminal(80, "--seconds", 0.3, "--workers", 1, env=env)
+
+        assert status == 0
+        assert "\x1b" not in text
+        assert "Nothing is missing" in text
+
+    def test_an_encoding_that_cannot_write_all(self, environment):
+        """A stdout that takes ASCII only gets every line, with what it cannot take escaped."""
+        env = {**environment, "PYTHONIOENCODING": "ascii"}
+
+        done = run("--seconds", 0.3, "--workers", 1, env=env)
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Nothing is missing" in done.stdout
+
+
+class TestLine:
+    @pytest.mark.parametrize("width", [20, 60, 120, 10_000])
+    @pytest.mark.parametrize(
+        "event",
+        [
+            {"event": "\x1b[2J\x07[bold red]x[/]", "trace_id": "a\nb\r", "task_id": "\x9b31m", "run_id": 7},
+            {"event_type": "日本語" * 30, "status": "error", "error_message": "\u202egnirts\u2066 :smile:"},
+            {"timestamp": "\x1b]0;title\x07", "level": "\x1b[0m", "\x1b[1m": {"\x1b": "\u2028\ud800"}},
+            {"timestamp": 5, "level": 20, "event": None, "trace_id": ["x"], "message": "\t\x00\x7f"},
+            {"timestamp": "0001-01-01T00:00:00Z", "level": "", "event": ""},
+            {},
+        ],
+        ids=["escapes", "wide and turned", "names and levels", "odd types", "empty", "nothing"],
+    )
+    def test_no_event_commands_the_terminal(self, event, width):
+        """Whatever an event holds, it is one line that fits and has no character that is obeyed."""
+        before = json.dumps(event)
+
+        text = as_line(event, width).plain
+
+        assert cell_len(text) <= width
+        assert text.isprintable()
+        assert json.dumps(event) == before
+
+    def test_what_is_seen(self):
+        """A line has the time, level, short trace id, name, whose it is, and the rest with errors first."""
+        event = {
+            "timestamp": "2025-09-28T08:54:11.456336",
+            "level": "ERROR",
+            "logger": "orchestrator_events",
+            "event": "job_failed",
+            "task_id": "task-1",
+            "run_id": "run-1",
+            "trace_id": "0123456789abcdef",
+            "message": "Event: job_failed",
+            "why": "no idea",
+            "error": "[red]gone",
+        }
+
+        assert as_line(event, 200, hidden=["why"]).plain == (
+            "08:54:11.456 ERROR 01234567 job_failed                 task-1 run-1 error=[red]gone"
+        )
+        assert as_line(event, 60).plain == '08:54:11 E 01234567 job_failed task-1 run-1 [red]gone why="…'
+
+
+class TestDamage:
+    def test_a_killed_worker_is_told(self, environment, tmp_path):
+        """When a worker is killed, its account is missing, the result says so, and the status is 1."""
+        folder = tmp_path / "logs"
+        with running("--seconds", 1, "--workers", 2, "--dir", folder, "--json", env=environment) as process:
+            wait_until((folder / LOGS["orchestrator"]).exists, "the first event")
+            victim = next(pid for pid, command in workers_in(folder).items() if "'w2'" in command)
+            os.kill(victim, signal.SIGKILL)
+            output, errors = process.communicate(timeout=DEADLINE)
+        result = json.loads(output)
+
+        assert (process.returncode, errors) == (1, "")
+        assert result["ok"] is False
+        assert "worker w2 was ended by SIGKILL" in result["problems"]
+
+    def test_a_line_that_nobody_wrote_is_told(self, environment, tmp_path):
+        """A line that somebody else puts into a log is found, and the screen says what is wrong."""
+        folder = tmp_path / "logs"
+        with running("--seconds", 1, "--workers", 1, "--dir", folder, env=environment) as process:
+            wait_until((folder / LOGS["orchestrator"]).exists, "the first event")
+            with open(folder / LOGS["orchestrator"], "ab") as file:
+                file.write(b"this is no event\n")
+            output, errors = process.communicate(timeout=DEADLINE)
+
+        assert (process.returncode, errors) == (1, "")
+        assert "orchestrator: 1 torn lines" in output
+        assert "The logs are not whole." in output
+        assert "Nothing is missing" not in output
+
+    def test_workers_that_cannot_write_are_told(self, environment, tmp_path):
+        """When no worker can write, the demo ends at once and says why, without a traceback."""
+        folder = tmp_path / "logs"
+        folder.mkdir()
+        (folder / "pages").write_text("in the way")
+
+        done = run("--workers", 1, "--dir", folder, env=environment)
+
+        assert done.returncode == 1
+        assert "worker w1 ended with status 1: " in done.stdout
+        assert "no worker wrote anything" in done.stdout
+        assert "Traceback" not in done.stdout + done.stderr
+        assert "Traceback" in (folder / "worker-w1.stderr").read_text()
+
+
+class TestAccount:
+    @pytest.fixture
+    def log(self, tmp_path):
+        """A log of two files, ten events of one writer in order, and its lines."""
+        lines = [json.dumps({"writer": "w1", "seq": number, "trace_id": "t"}) + "\n" for number in range(10)]
+        (tmp_path / "x.log.1").write_text("".join(lines[:4]))
+        (tmp_path / "x.log").write_text("".join(lines[4:]))
+        return tmp_path / "x.log", lines
+
+    def test_a_whole_log(self, log):
+        """A log that holds what was written has no differences."""
+        account = take_account(str(log[0]), {"w1": 10}, seen=10)
+
+        assert account.differences() == []
+        assert (account.found, account.rotations, account.traces["t"]) == (10, 1, 10)
+
+    @pytest.mark.parametrize(
+        ("change", "seen", "differences"),
+        [
+            (lambda lines: lines[:-1], 9, ["1 lost"]),
+            (lambda lines: [*lines, lines[-1]], 11, ["1 doubled"]),
+            (lambda lines: [lines[1], lines[0], *lines[2:]], 10, ["1 out of order"]),
+            (lambda lines: [*lines, '{"writer": "w2", "seq": 0}\n'], 11, ["1 written by nobody"]),
+            (lambda lines: [*lines, '{"writer": "w1", "seq": 10}\n'], 11, ["1 written by nobody"]),
+            (lambda lines: [*lines, '{"seq": tr'], 10, ["1 torn lines"]),
+            (lambda lines: [*lines[:-1], lines[-1].strip()], 9, ["1 lost", "1 torn lines"]),
+            (lambda lines: [*lines[:2], lines[2][:9], *lines[3:]], 8, ["2 lost", "1 torn lines"]),
+            (lambda lines: [*lines, "[]\n", "\n"], 10, ["2 torn lines"]),
+            (lambda lines: lines, 8, ["2 not seen live"]),
+        ],
+        ids=[
+            "lost",
+            "doubled",
+            "swapped",
+            "unknown writer",
+            "unknown number",
+            "half a line",
+            "no newline",
+            "run together",
+            "no objects",
+            "not followed",
+        ],
+    )
+    def test_every_difference_is_found(self, log, change, seen, differences):
+        """Each kind of damage is counted as what it is."""
+        path, lines = log
+        path.write_text("".join(change(lines[4:])))
+
+        assert take_account(str(path), {"w1": 10}, seen).differences() == differences
+
+    def test_a_log_that_is_not_there(self, tmp_path):
+        """Of a log without files everything is lost."""
+        assert take_account(str(tmp_path / "x.log"), {"w1": 3}, seen=0).differences() == ["3 lost"]
+
+
+class TestEnds:
+    def test_ctrl_c_ends_early_and_still_checks(self, environment, tmp_path):
+        """Ctrl-C lets the workers finish, checks what there is, and ends with the shell's status 130."""
+        folder = tmp_path / "logs"
+        with running("--seconds", 20, "--workers", 2, "--dir", folder, "--json", env=environment) as process:
+            wait_until((folder / f"{LOGS['telemetry']}.1").exists, "a rotation")
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=DEADLINE)
+        result = json.loads(output)
+
+        assert (process.returncode, errors) == (130, "")
+        assert (result["ok"], result["interrupted"]) == (True, True)
+        assert result["seconds"] < 15
+        assert_whole(folder, result)
+        assert workers_in(folder) == {}
+
+    def test_a_second_ctrl_c_ends_at_once(self, environment, tmp_path):
+        """Whoever does not want to wait for a worker that hangs presses Ctrl-C again."""
+        folder = tmp_path / "logs"
+        with running("--seconds", 600, "--workers", 1, "--dir", folder, env=environment) as process:
+            wait_until((folder / LOGS["telemetry"]).exists, "the first event")
+            (worker,) = workers_in(folder)
+            os.kill(worker, signal.SIGSTOP)
+            before = pipes_of(process.pid)
+            process.send_signal(signal.SIGINT)
+            wait_until(lambda: pipes_of(process.pid) < before, "the closing of the worker's stdin")
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=DEADLINE)
+
+        assert process.returncode == 130
+        assert "Traceback" not in errors
+        assert workers_in(folder) == {}
+
+    def test_a_closed_pipe_ends_quietly(self, environment, tmp_path):
+        """When nobody reads any more (`| head`), the demo ends without a word and stops its workers."""
+        folder = tmp_path / "logs"
+        with running("--seconds", 600, "--workers", 1, "--dir", folder, env=environment) as process:
+            assert process.stdout.readline().startswith("chora-logging demo")
+            process.stdout.close()
+            errors = process.stderr.read()
+            status = process.wait(DEADLINE)
+
+        assert (status, errors) == (141, "")
+        assert workers_in(folder) == {}
+
+    def test_workers_do_not_outlive_a_killed_demo(self, environment, tmp_path):
+        """The workers of a demo that was killed end by themselves."""
+        folder = tmp_path / "logs"
+        with running("--seconds", 600, "--workers", 2, "--dir", folder, env=environment) as process:
+            wait_until(lambda: len(workers_in(folder)) == 2, "the start of the workers")
+            process.kill()
+            process.wait(DEADLINE)
+
+            wait_until(lambda: not workers_in(folder), "the end of the workers")
+
+
+class TestUse:
+    def test_help(self, environment):
+        """The help is this text."""
+        done = run("--help", env={**environment, "COLUMNS": "80"})
+
+        assert done.stdout == HELP
+        assert (done.returncode, done.stderr) == (0, "")
+
+    @pytest.mark.parametrize("example", re.findall(r"^    (chora-logging .*--.*)$", HELP, re.M))
+    def test_the_examples_of_the_help_work(self, example, environment):
+        """Each example ends with nothing missing."""
+        program, *arguments = shlex.split(example)
+
+        done = run(*arguments, env=environment, command=DEMO[:-1])
+
+        assert program == "chora-logging"
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Nothing is missing" in done.stdout or json.loads(done.stdout)["ok"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--seconds", "0"], "Invalid value for '--seconds': must be from 0.1 to 3600, got 0"),
+            (["--seconds", "nan"], "Invalid value for '--seconds': must be from 0.1 to 3600, got nan"),
+            (["--seconds", "soon"], "Invalid value for '--seconds'"),
+            (["--workers", "0"], "Invalid value for '--workers'"),
+            (["--workers", "65"], "Invalid value for '--workers'"),
+            (["--dir", "/dev/null/x"], "Invalid value for '--dir': /dev/null/x: Not a directory"),
+            (["--dir", "/etc/passwd"], "Invalid value for '--dir'"),
+            (["--colour"], "No such option"),
+            (["more"], "unexpected extra argument"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_wrong_use(self, arguments, message, environment):
+        """A wrong option is named with what is allowed, with status 2, and nothing is started."""
+        done = run(*arguments, env=environment)
+
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert done.stdout == ""
+        assert "Traceback" not in done.stderr
+        assert list(pathlib.Path(environment["TMPDIR"]).iterdir()) == []
+
+    @pytest.mark.parametrize("package", ["click", "rich"])
+    def test_without_the_extra(self, package, environment):
+        """Without the extra `cli` one line says what to install, with status 2."""
+        program = (
+            f"import sys; sys.modules[{package!r}] = None; import chora_logging.cli as c; sys.exit(c.main())"
+        )
+
+        done = run("demo", env=environment, command=[sys.executable, "-c", program])
+
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert done.stderr == f"chora-logging: {package} is not installed: pip install 'chora_logging[cli]'\n"
+
+    def test_what_lies_in_the_working_directory(self, environment, tmp_path):
+        """Workers import from where the demo does, not from files of the user's that have such names."""
+        for name in ("logging", "json", "string", "pydantic"):
+            (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')")
+        program = (
+            f"import sys; sys.path[0] = {str(ROOT)!r}; from chora_logging.cli import main; sys.exit(main())"
+        )
+
+        command = [sys.executable, "-c", program]
+        env = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
+        done = run("demo", "--seconds", 0.3, "--workers", 1, env=env, command=command, cwd=tmp_path)
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Nothing is missing" in done.stdout
