@@ -40,7 +40,9 @@ _HOOKS = (
 # What a custom reserved_attrs cannot turn into a field: the event layout has them in its own form.
 _NEVER_EXTRA = {"exc_info", "exc_text", "stack_info", "message", "asctime"}
 _MIN_BYTES = 512
-_NO_STACK_LEFT = f'{{"timestamp":"{timestamps.EPOCH}","level":"ERROR","format_error":"RecursionError"}}'
+_NO_STACK_LEFT = (
+    f'{{"timestamp":"{timestamps.EPOCH}","level":"ERROR","format_error":"RecursionError"}}'.encode()
+)
 
 _get_message = logging.LogRecord.getMessage
 
@@ -142,6 +144,10 @@ class EventFormatter(BaseJsonFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as one line, without its newline."""
+        return self.encode(record).decode()
+
+    def encode(self, record: logging.LogRecord) -> bytes:
+        """Return what `format` returns in UTF-8, for a handler that writes bytes."""
         if self._straight_on and type(record).getMessage is _get_message:
             try:
                 line = self._straight(record)
@@ -150,14 +156,14 @@ class EventFormatter(BaseJsonFormatter):
             except Exception:
                 pass  # the careful way finds out what it was and keeps the rest
         try:
-            return self._carefully(record)
+            return self._carefully(record).encode()
         except Exception as error:
             try:
-                return _last_resort(record, error)
+                return _last_resort(record, error).encode()
             except Exception:  # not even room for that call
                 return _NO_STACK_LEFT
 
-    def _straight(self, record: logging.LogRecord) -> str | None:
+    def _straight(self, record: logging.LogRecord) -> bytes | None:
         """Return the line of a record that has nothing special, or `None` when it has."""
         attributes = record.__dict__
         message = record.msg
@@ -192,9 +198,9 @@ class EventFormatter(BaseJsonFormatter):
         # A brace beyond the first: something nests, and may repeat a key or nest without end.
         if text.find(b"{", 1) > 0 and not sound(text):
             return None
-        return text.decode()
+        return text
 
-    def _bare_event(self, record: logging.LogRecord, event: Any) -> str | None:
+    def _bare_event(self, record: logging.LogRecord, event: Any) -> bytes | None:
         """Return an event's own JSON, or `None` when the record has more to say."""
         attributes = record.__dict__
         extras = len(attributes) - len(STANDARD_ORDER) - ("trace_id" in attributes)
@@ -203,14 +209,15 @@ class EventFormatter(BaseJsonFormatter):
         if event.trace_id is None and attributes.get("trace_id") is not None:
             event = event.model_copy(update={"trace_id": attributes["trace_id"]})
         line: str = event.model_dump_json()
-        if self.max_bytes is not None and len(line.encode()) > self.max_bytes:
+        encoded = line.encode()
+        if self.max_bytes is not None and len(encoded) > self.max_bytes:
             return None
         # An event's class may allow what JSON does not: NaN, a key twice in a nested dict, several lines.
         if "\n" in line or line[:1] != "{":
             return None
         if "NaN" in line or "Infinity" in line or line.find("{", 1) > 0:
             strictly_read(line)
-        return line
+        return encoded
 
     def _carefully(self, record: logging.LogRecord) -> str:
         """Return the line of any record, by way of python-json-logger's hooks."""

@@ -1,6 +1,7 @@
 """One log, many writers: a `RotatingFileHandler` for any number of threads and processes.
 
-Deliberate deviations from the standard library's handler, each marked at its place:
+Deliberate deviations from the standard library's handler, each marked at its place here or in
+`chora_logging.appending`:
 
 1. A record is one `write` to a descriptor opened with O_APPEND, under a `flock` of the live file;
    the name is looked up on every record, so a file that was rotated, moved, deleted or replaced by
@@ -20,12 +21,10 @@ import contextlib
 import logging
 import os
 import time
-import weakref
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
-from chora_logging import live_file, locking, rotation, sidecar
+from chora_logging import rotation
+from chora_logging.appending import AppendingHandler, make_folder, remember
 from chora_logging.arguments import (
     parse_count,
     parse_encoding,
@@ -35,21 +34,18 @@ from chora_logging.arguments import (
     parse_timeout,
 )
 from chora_logging.errors import RotationBusyError
-from chora_logging.live_file import LiveFile
-from chora_logging.reporting import ReportingHandler
 from chora_logging.rollover import Rollover
 
 if TYPE_CHECKING:
-    from io import TextIOWrapper
-
     from chora_logging.compression import BackupCompressor
+    from chora_logging.live_file import LiveFile
 
 #: The first and the longest pause before a failed rotation is tried again, in seconds.
 FIRST_RETRY = 1.0
 LONGEST_RETRY = 60.0
 
 
-class EventFileHandler(ReportingHandler):
+class EventFileHandler(AppendingHandler):
     """Write records to a rotated file that any number of threads and processes share.
 
     Use it like `RotatingFileHandler`: same positional arguments, `namer`, `rotator`, subclassing.
@@ -90,9 +86,6 @@ class EventFileHandler(ReportingHandler):
     Thread and process safe. After a fork the child opens the file for itself.
     """
 
-    # Kept to be had while the interpreter goes down (bpo-26789).
-    _open_file: Callable[..., TextIOWrapper] = staticmethod(open)
-
     def __init__(
         self,
         filename: str | os.PathLike[str],
@@ -110,51 +103,20 @@ class EventFileHandler(ReportingHandler):
     ) -> None:
         max_bytes = parse_size("maxBytes", maxBytes)
         backup_count = parse_count("backupCount", backupCount)
-        self._file_mode = parse_mode("file_mode", file_mode)
-        self._patience = self.lock_timeout = parse_timeout("lock_timeout", lock_timeout)
-        self.fsync = fsync
+        self._prepare(
+            parse_encoding("encoding", encoding),
+            file_mode=parse_mode("file_mode", file_mode),
+            lock_timeout=parse_timeout("lock_timeout", lock_timeout),
+            fsync=fsync,
+        )
         self._compressor = _compressor() if compress else None
-        self._file: LiveFile | None = None
-        self._prepare_reports(parse_encoding("encoding", encoding))
-        self._begun = self._rolling = self._is_closed = False
-        self._rotation_told = self._lock_told = False
+        self._rolling = self._rotation_told = False
         self._retry_at, self._retry_pause = 0.0, FIRST_RETRY
         self._asks = type(self).shouldRollover is not EventFileHandler.shouldRollover
         mode = parse_text_mode("mode", mode)
-        _make_folder(os.path.abspath(os.fspath(filename)), must=not delay)
+        make_folder(os.path.abspath(os.fspath(filename)), must=not delay)
         super().__init__(filename, mode, max_bytes, backup_count, encoding, delay, errors)
-        _handlers.add(self)
-
-    def createLock(self) -> None:
-        """Take the lock that all handlers on this file in this process share."""
-        super().createLock()
-        self._turn = locking.turn_of(os.path.realpath(self.baseFilename))
-        self.lock = self._turn.lock
-
-    def handle(self, record: logging.LogRecord) -> bool:
-        """Write *record* if the filters let it pass; formatting it does not keep other threads waiting."""
-        passed = self.filter(record)
-        if passed:
-            # From Python 3.12 on a filter may give another record in the place of this one.
-            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
-        return passed
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Format *record* and write it as one line; what fails goes to `handleError`."""
-        try:
-            line = self._encode(self.format(record) + self.terminator)
-            turn = self._turn
-            with turn.lock:
-                if (
-                    turn.busy
-                ):  # a signal handler or a __del__ interrupted this thread in the middle of a record
-                    self._defer(line, record)
-                elif self.stream is not (self._file and self._file.stream):
-                    logging.StreamHandler.emit(self, record)  # somebody put another stream in
-                elif not (self._is_closed and self.mode == "w"):
-                    self._write(line, record)
-        except Exception as error:
-            self._fail(record, error)
+        remember(self)
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:
         """Whether *record* would take the file to *maxBytes* (deviation 2: in bytes).
@@ -189,85 +151,11 @@ class EventFileHandler(ReportingHandler):
         with self._turn.lock:
             if self._lost and not self._is_closed:
                 self._tell_lost()
-                while self._turn.deferred:
-                    self._turn.deferred.popleft()()
             self._close_file()
             self._is_closed = True
         if self._compressor is not None:
             self._compressor.join()
         super().close()
-
-    def _write(self, line: bytes | None, record: logging.LogRecord | None) -> None:
-        turn = self._turn
-        try:
-            turn.busy = True
-            self._append(line, record)
-        finally:
-            turn.busy = False
-            if self._is_closed:  # deviation 5
-                self._close_file()
-            while turn.deferred and not turn.busy:
-                turn.deferred.popleft()()
-
-    def _defer(self, line: bytes, record: logging.LogRecord) -> None:
-        self._turn.deferred.append(partial(self._write_deferred, line, record))
-
-    def _write_deferred(self, line: bytes, record: logging.LogRecord) -> None:
-        try:
-            self._write(line, record)
-        except Exception as error:
-            self._fail(record, error)
-
-    def _append(self, line: bytes | None, record: logging.LogRecord | None) -> None:
-        """Deviation 1: lock, look, rotate if it is time, write. No *line* means: only rotate."""
-        rotated = 0
-        while True:
-            file = self._file or self._open_live()
-            if not file.is_rotatable:
-                return None if line is None else live_file.append_whole(file.fd, line, None)
-            locked = locking.try_lock(file.fd) or self._wait_for_lock(file.fd)
-            if locked and not self._patience:
-                self._patience, self._lock_told = self.lock_timeout, False
-            try:
-                status = file.look()
-                if status is None or (status.st_nlink != file.links and self._complete(file, locked)):
-                    self._close_file()
-                    continue
-                due = locked and self._is_due(status.st_size, line, record)
-                if due and status.st_ino != rotated:  # a rotator that leaves the file is not asked again
-                    rotated = status.st_ino
-                    if self._rotate_as_configured() and line is not None:
-                        continue
-                return None if line is None else self._put(file, line, status.st_size, locked)
-            finally:
-                if locked and self._file is file:
-                    locking.unlock(file.fd)
-
-    def _put(self, file: LiveFile, line: bytes, size: int, locked: bool) -> None:
-        if self._bom and size:
-            line = line.removeprefix(self._bom)
-        if size != file.end and locked:  # somebody else has written
-            size = file.mend(self.terminator.encode(self._codec).removeprefix(self._bom), size)
-        live_file.append_whole(file.fd, line, size if locked else None)
-        file.end = size + len(line)
-        if self.fsync:
-            os.fsync(file.fd)
-        if self._lost:
-            self._tell_lost()
-
-    def _wait_for_lock(self, fd: int) -> bool:
-        if self._patience and locking.lock(fd, self._patience):
-            return True
-        # Until the lock is free again, which the next record sees, nobody waits for it.
-        self._patience = 0.0
-        if not self._lock_told:
-            self._lock_told = True
-            self.notice(
-                "lock_timeout",
-                f"{self.baseFilename}: its lock was not to be had within {self.lock_timeout:g} s "
-                "(is a process stopped?): appending without it, not rotating until it is free",
-            )
-        return False
 
     def _is_due(self, size: int, line: bytes | None, record: logging.LogRecord | None) -> bool:
         if line is None or not size:
@@ -278,7 +166,7 @@ class EventFileHandler(ReportingHandler):
             due = rotation.is_due(size, len(line), self.maxBytes) and self.backupCount > 0
         return due and time.monotonic() >= self._retry_at
 
-    def _rotate_as_configured(self) -> bool:
+    def _rotate(self) -> bool:
         before = self._file
         self._rolling = True
         try:
@@ -311,7 +199,6 @@ class EventFileHandler(ReportingHandler):
             )
 
     def _complete(self, file: LiveFile, locked: bool) -> bool:
-        """Complete the rotation of a writer that was killed, if the file shows a sign of one."""
         if not locked or time.monotonic() < self._retry_at:
             return False
         try:
@@ -335,39 +222,9 @@ class EventFileHandler(ReportingHandler):
             timeout=timeout,
         )
 
-    def _open(self) -> TextIOWrapper:
-        """Open the log for appending and remember which file it is."""
-        self._log = rotation.real_path(self.baseFilename)
-        _make_folder(self._log, must=True)
-        stream: TextIOWrapper = self._open_file(
-            self.baseFilename,
-            "a" if self._begun else self.mode,  # deviation 4
-            encoding=self._codec,
-            errors=self.errors,
-            opener=live_file.opener(self._log, self._file_mode),
-        )
-        self._begun = True
-        self._file = LiveFile(stream, self.baseFilename, sidecar.read(self._log))
-        return stream
-
-    def _open_live(self) -> LiveFile:
-        self.stream = self._open()
-        assert self._file is not None
-        return self._file
-
-    def _close_file(self) -> None:
-        file, self._file = self._file, None
-        self.stream = None
-        if file is not None:
-            file.close()
-
     def _reopen_after_fork(self) -> None:
-        # The child shares the parent's open file description and with it the parent's lock; what
-        # another thread of the parent was writing is the parent's.
-        self._close_file()
+        super()._reopen_after_fork()
         self._rolling = False
-        self._turn.reset()
-        self._lost = 0
         if self._compressor is not None:
             self._compressor = _compressor()
 
@@ -376,22 +233,3 @@ def _compressor() -> BackupCompressor:
     from chora_logging.compression import BackupCompressor  # gzip takes long to load
 
     return BackupCompressor()
-
-
-def _make_folder(path: str, *, must: bool) -> None:
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-    except OSError:
-        if must:
-            raise
-
-
-_handlers: weakref.WeakSet[EventFileHandler] = weakref.WeakSet()
-
-
-def _reopen_all_after_fork() -> None:
-    for handler in list(_handlers):
-        handler._reopen_after_fork()
-
-
-os.register_at_fork(after_in_child=_reopen_all_after_fork)

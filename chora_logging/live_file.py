@@ -26,6 +26,7 @@ class LiveFile:
         state: What its sidecar says.
 
     Attributes:
+        inode, device: Which file it is.
         is_rotatable: Whether it is a file, and not a FIFO, a terminal, `/dev/null` or `/dev/stdout`.
         end: Where the last line that was written through it ended; -1 before the first.
         links: How many names it has as far as is known; 0 asks for a look at the sidecar.
@@ -36,7 +37,7 @@ class LiveFile:
         self.fd = stream.fileno()
         self.path = path
         status = os.fstat(self.fd)
-        self._inode, self._device = status.st_ino, status.st_dev
+        self.inode, self.device = status.st_ino, status.st_dev
         self.end = -1
         self.is_rotatable = stat.S_ISREG(status.st_mode) and not path.startswith(_STREAMS)
         self.links = 1 if state is not None and not state.under_way else 0
@@ -47,7 +48,7 @@ class LiveFile:
             status = os.stat(self.path)
         except FileNotFoundError:
             return None
-        if status.st_ino != self._inode or status.st_dev != self._device:
+        if status.st_ino != self.inode or status.st_dev != self.device:
             return None
         return status
 
@@ -110,8 +111,16 @@ def append_whole(fd: int, line: bytes, size: int | None) -> None:
         OSError: the line was not written.
     """
     written = os.write(fd, line)
-    if written == len(line):
-        return
+    if written != len(line):
+        finish_or_undo(fd, line, written, size)
+
+
+def finish_or_undo(fd: int, line: bytes, written: int, size: int | None) -> None:
+    """Write the rest of *line*, of which *written* bytes are there, or cut these off again.
+
+    Raises:
+        OSError: the rest could not be written.
+    """
     try:
         while written < len(line):
             added = os.write(fd, line[written:])

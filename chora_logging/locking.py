@@ -29,7 +29,10 @@ LONGEST_PAUSE = 0.001
 #: How many timeouts a wait may last while others write.
 PATIENCE = 10
 
-_EXCLUSIVE_NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
+#: `flock(fd, EXCLUSIVE)` takes a lock or raises at once, `flock(fd, UNLOCK)` gives it back.
+EXCLUSIVE = fcntl.LOCK_EX | fcntl.LOCK_NB
+UNLOCK = fcntl.LOCK_UN
+flock = fcntl.flock
 
 
 def try_lock(fd: int) -> bool:
@@ -38,7 +41,7 @@ def try_lock(fd: int) -> bool:
     A file system without locks answers no, like a lock that is held.
     """
     try:
-        fcntl.flock(fd, _EXCLUSIVE_NOW)
+        flock(fd, EXCLUSIVE)
     except OSError:
         return False
     return True
@@ -75,7 +78,7 @@ def _signature(fd: int) -> tuple[int, int, int]:
 
 def unlock(fd: int) -> None:
     """Give the lock of *fd* back; nothing happens if it was not held."""
-    fcntl.flock(fd, fcntl.LOCK_UN)
+    flock(fd, UNLOCK)
 
 
 class Turn:
@@ -95,6 +98,16 @@ class Turn:
         self.lock = threading.RLock()
         self.busy = False
         self.deferred: collections.deque[Callable[[], None]] = collections.deque()
+
+    def catch_up(self) -> None:
+        """Do what was put off, in its order; what is put off meanwhile comes after it."""
+        while self.deferred:
+            try:
+                self.busy = True
+                while self.deferred:
+                    self.deferred.popleft()()
+            finally:
+                self.busy = False
 
     def reset(self) -> None:
         """Begin anew, in a forked child: what was going on was the parent's."""

@@ -16,6 +16,7 @@ from typing import Any
 from chora_logging.fields import describe, exception_of, rendered_message, text_of
 from chora_logging.filters import SETTLED_MARK, TraceIdFilter
 from chora_logging.plain import default, plain, plain_key, plain_text
+from chora_logging.records import WrittenRecord
 from chora_logging.schema import EVENT_MARK, FIELDS_ATTRIBUTE
 
 _AS_THEY_ARE = (str, int, float, bool, type(None))
@@ -23,7 +24,7 @@ _trace_ids = TraceIdFilter()
 _exceptions = logging.Formatter()
 
 
-class FrozenRecord(logging.LogRecord):
+class FrozenRecord(WrittenRecord):
     """A record that no longer depends on the place where it was logged, and can be pickled."""
 
 
@@ -96,6 +97,7 @@ class EventQueueHandler(logging.handlers.QueueHandler):
             }
         settled.exc_info, settled.exc_text = None, self._exception(record)
         frozen = FrozenRecord.__new__(FrozenRecord)
+        frozen.written_to = getattr(record, "written_to", None)
         for name, value in settled.__dict__.items():
             key: Any = name if type(name) in (str, int) else plain_key(name)
             kept = type(value) in _AS_THEY_ARE or type(value) is FrozenEvent

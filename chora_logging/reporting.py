@@ -8,13 +8,13 @@ import logging.handlers
 import sys
 from typing import Any
 
-from chora_logging.schema import OWN_LOGGER, RAISE_ATTRIBUTE
+from chora_logging.schema import OWN_LOGGER
 
 
 class ReportingHandler(logging.handlers.RotatingFileHandler):
     """A file handler whose notices and losses are lines of its own log.
 
-    A subclass writes what `_defer` is given, after the record that is being written.
+    A subclass writes what `_defer` is given: after the record that is being written, or now.
     """
 
     def _prepare_reports(self, codec: str) -> None:
@@ -48,8 +48,6 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
         Of an outage (the same kind of error on one record after the other) only the first is
         printed; all are counted, and the log itself says how many once writing works again.
         """
-        if record.__dict__.get(RAISE_ATTRIBUTE):
-            raise
         error = sys.exc_info()[1]
         if not isinstance(error, OSError) or self._lost <= 1:
             super().handleError(record)
@@ -66,9 +64,8 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
         if isinstance(record, _Notice):
             self._lost += record.__dict__.get("lost", 0)
             return
-        if not record.__dict__.get(RAISE_ATTRIBUTE):
-            self._lost += 1
-            self._lost_because = error
+        self._lost += 1
+        self._lost_because = error
         with contextlib.suppress(RecursionError):  # of reporting a record that recurses
             self.handleError(record)
 

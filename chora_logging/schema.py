@@ -24,9 +24,6 @@ LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 #: Record attribute with caller fields that `logging` refuses in `extra` (`name`, `args`, `message`, …).
 FIELDS_ATTRIBUTE = "_chora_fields"
 
-#: Record attribute of a record whose caller was promised the error if it cannot be written.
-RAISE_ATTRIBUTE = "_raise_to_caller"
-
 #: Class attribute that marks a type whose instances, logged as the message, are a whole line of their own.
 EVENT_MARK = "__chora_event__"
 

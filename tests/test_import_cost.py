@@ -22,10 +22,11 @@ HEAVY = ("pydantic", "asyncio", "starlette", "opentelemetry", "click", "rich", "
 OWN = {
     "chora_logging",
     "chora_logging._version",
+    "chora_logging.appending",
     "chora_logging.context",
     "chora_logging.arguments",
     "chora_logging.arrange",
-    "chora_logging.compression",
+    "chora_logging.records",
     "chora_logging.encoding",
     "chora_logging.errors",
     "chora_logging.fields",
@@ -43,7 +44,7 @@ OWN = {
     "chora_logging.sidecar",
     "chora_logging.timestamps",
 }
-STANDARD = {"_contextvars", "_struct", "contextvars", "fcntl", "mmap", "struct", "zlib"}
+STANDARD = {"_contextvars", "_struct", "contextvars", "fcntl", "struct", "zlib"}
 
 
 def loaded(statement: str) -> set[str]:

@@ -35,7 +35,9 @@ LAYERS = {
     "live_file": 1,
     "filters": 1,
     "formatter": 1,
+    "records": 1,
     "reporting": 1,
+    "appending": 2,
     "rollover": 2,
     "compression": 2,
     "handler": 2,
@@ -55,6 +57,7 @@ LAYERS = {
 #: Rooms of one layer of which the first stands on the second.
 NEIGHBOURS = {
     ("filters", "context"),
+    ("handler", "appending"),
     ("formatter", "plain"),
     ("formatter", "timestamps"),
     ("formatter", "encoding"),

@@ -2,7 +2,7 @@
 
 The emitter writes to its file itself, because it promises to raise what that write raises, which a
 handler in the logging tree must not. After that the event goes up the tree from the logger
-`chora_events` like any other record, past handlers on the same file: it is written there once.
+`chora_events` like any other record; handlers on the same file know that they have it already.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from chora_logging.eventlog.reading import read_stored, wanted
 from chora_logging.filters import TraceIdFilter
 from chora_logging.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
+from chora_logging.records import WrittenRecord
 from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER
 from chora_logging.telemetry.event_schemas import TelemetryEvent
 
@@ -39,9 +40,7 @@ class EventEmitter:
     Promised: when `emit` returns, the event is a line of the file and survives the death of the
     process; if it cannot be written, `emit` raises and nothing of it stays. A file that was rotated,
     deleted or replaced, by whomever, is noticed by the next `emit`. A handler of the logging tree on
-    the same file does not write the event a second time.
-
-    Not promised: that for a handler behind a queue. Let the listener's handlers write to other files.
+    the same file, behind an `EventQueueHandler` too, does not write the event a second time.
 
     Args:
         events_file: The file; a relative path is resolved now. Its folder is made now, the file by
@@ -149,7 +148,7 @@ class EventEmitter:
         try:
             self._handler.write(record)
         finally:
-            self._pass_on(record)
+            self._pass_on(WrittenRecord.of(record, self._handler.baseFilename))
 
     def _pass_on(self, record: logging.LogRecord) -> None:
         logger: logging.Logger | None = logging.getLogger(TELEMETRY_LOGGER)
@@ -161,12 +160,9 @@ class EventEmitter:
         record = verdict if isinstance(verdict, logging.LogRecord) else record
         while logger is not None:
             for handler in logger.handlers:
-                if record.levelno >= handler.level and not self._writes_here(handler):
+                if record.levelno >= handler.level:
                     handler.handle(record)
             logger = logger.parent if logger.propagate else None
-
-    def _writes_here(self, handler: logging.Handler) -> bool:
-        return isinstance(handler, EventFileHandler) and handler.baseFilename == self._handler.baseFilename
 
 
 class _EventsFile(EventFileHandler):
