@@ -90,7 +90,7 @@ class AppendingHandler(ReportingHandler):
                 line = self._encode(self.format(record) + self.terminator)
             turn = self._turn
             with turn.lock:
-                if turn.busy or turn.deferred:
+                if turn.deferred or (turn.busy and turn.is_interrupted()):
                     self._defer(line, record)
                 elif self.stream is not self._own_stream:
                     logging.StreamHandler.emit(self, record)  # somebody put another stream in
@@ -102,7 +102,7 @@ class AppendingHandler(ReportingHandler):
     def _write(self, line: bytes | None, record: logging.LogRecord | None) -> None:
         turn = self._turn
         try:
-            turn.busy = True
+            turn.busy = True  # the frame of this function says the same: see Turn.is_interrupted
             if line is None or not self._append_at_once(line):
                 self._append(line, record)
         finally:
@@ -117,9 +117,10 @@ class AppendingHandler(ReportingHandler):
 
         A signal handler or a `__del__` interrupted it. What comes while others wait waits behind them.
         """
-        self._turn.deferred.append(partial(self._write_deferred, line, record))
-        if not self._turn.busy:
-            self._turn.catch_up()
+        turn = self._turn
+        turn.deferred.append(partial(self._write_deferred, line, record))
+        if not (turn.busy and turn.is_interrupted()):
+            turn.catch_up()
 
     def _write_deferred(self, line: bytes, record: logging.LogRecord) -> None:
         try:
@@ -134,10 +135,10 @@ class AppendingHandler(ReportingHandler):
             return False
         fd = file.fd
         try:
-            flock(fd, EXCLUSIVE)
-        except OSError:
-            return False
-        try:
+            try:
+                flock(fd, EXCLUSIVE)
+            except OSError:
+                return False
             status = os.stat(file.path)
             size = status.st_size
             if status.st_ino != file.inode or status.st_dev != file.device or status.st_nlink != file.links:
@@ -162,10 +163,10 @@ class AppendingHandler(ReportingHandler):
             file = self._file or self._open_live()
             if not file.is_rotatable:
                 return None if line is None else live_file.append_whole(file.fd, line, None)
-            locked = locking.try_lock(file.fd) or self._wait_for_lock(file.fd)
-            if locked and not self._patience:
-                self._patience, self._lock_told = self.lock_timeout, False
             try:
+                locked = locking.try_lock(file.fd) or self._wait_for_lock(file.fd)
+                if locked and not self._patience:
+                    self._patience, self._lock_told = self.lock_timeout, False
                 status = file.look()
                 if status is None or (status.st_nlink != file.links and self._complete(file, locked)):
                     self._close_file()
@@ -177,7 +178,7 @@ class AppendingHandler(ReportingHandler):
                         continue
                 return None if line is None else self._put(file, line, status.st_size, locked)
             finally:
-                if locked and self._file is file:
+                if self._file is file:
                     locking.unlock(file.fd)
 
     def _put(self, file: LiveFile, line: bytes, size: int, locked: bool) -> None:
@@ -267,4 +268,5 @@ def _reopen_all_after_fork() -> None:
         handler._reopen_after_fork()
 
 
+locking.Turn.busy_code.add(AppendingHandler._write.__code__)
 os.register_at_fork(after_in_child=_reopen_all_after_fork)

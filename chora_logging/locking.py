@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import collections
 import os
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import ClassVar
 
 try:
     import fcntl
@@ -89,15 +92,29 @@ class Turn:
 
     Attributes:
         lock: Held by the thread whose turn it is; re-entrant, as `logging.Handler.lock` is.
-        busy: Whether that thread is in the middle of a record. If it comes again then, it was
-            interrupted, by a signal handler or a `__del__` that logs.
+        busy: Set while that thread is in the middle of a record; `is_interrupted` says the truth.
+        busy_code: The code of the functions that set it, those of this module apart.
         deferred: What such an interruption wants written, for when the record is finished.
     """
+
+    busy_code: ClassVar[set[CodeType]] = set()
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.busy = False
         self.deferred: collections.deque[Callable[[], None]] = collections.deque()
+
+    def is_interrupted(self) -> bool:
+        """Whether the thread that has the turn is in the middle of a record further up its stack.
+
+        It comes again then because a signal handler or a `__del__` interrupted it, and logs. The
+        flag alone does not do: an exception from a signal handler can come just before it is reset.
+        """
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and frame.f_code not in self.busy_code:
+            frame = frame.f_back
+        self.busy = frame is not None
+        return self.busy
 
     def catch_up(self) -> None:
         """Do what was put off, in its order; what is put off meanwhile comes after it."""
@@ -114,6 +131,8 @@ class Turn:
         self.busy = False
         self.deferred.clear()
 
+
+Turn.busy_code.add(Turn.catch_up.__code__)
 
 _turns: weakref.WeakValueDictionary[str, Turn] = weakref.WeakValueDictionary()
 _turns_lock = threading.Lock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -80,6 +81,44 @@ def test_leaving_from_a_signal_handler(tmp_path, attempt):
     assert written[: len(acknowledged)] == acknowledged
     assert written == list(range(len(written)))
     assert events_of(log)[-1]["writer"] == "last"
+
+
+#: A signal handler raises into the main thread at random moments, as time limits of task queues do.
+RAISING = """
+import os, random, signal, sys
+from tests.faults.writer import logger_on, write
+logger = logger_on(sys.argv[1], maxBytes=3_000, backupCount=5000)
+class Limit(BaseException): pass
+def on_alarm(*_): raise Limit
+signal.signal(signal.SIGALRM, on_alarm)
+number, returned, interrupted = 0, [], 0
+while interrupted < 1500:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 3e-4))
+        while True:
+            number += 1
+            write(logger, "limited", number + 1, first=number)
+            returned.append(number)
+    except Limit:
+        interrupted += 1
+print(returned, number)
+"""
+
+
+def test_exceptions_from_signal_handlers(tmp_path):
+    """1,500 exceptions into logging calls: each call that returned is a line, none is double or torn."""
+    log = tmp_path / "events.log"
+    done = subprocess.run(
+        [sys.executable, "-c", RAISING, str(log)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    returned, last = json.loads(done.stdout.replace("] ", "] , ").join("[]"))
+
+    written = [event["seq"] for event in events_of(log)]
+    assert len(written) == len(set(written))
+    assert written == sorted(written)
+    assert set(returned) <= set(written)
+    assert set(written) <= set(range(1, last + 1))
 
 
 @pytest.fixture
