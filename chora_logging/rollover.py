@@ -128,6 +128,8 @@ class Rollover:
     def _shift(self, number: int) -> None:
         pairs = zip(self._variants(number), self._variants(number + 1), strict=True)
         moves = [(source, target) for source, target in pairs if _is_backup(source)]
+        if len(moves) == 2:  # an interrupted compression: readers would find the one here and the other there
+            os.unlink(moves.pop()[0])
         if moves and number + 1 >= self.count:
             self._clear(number + 1)
         for source, target in moves:
@@ -193,6 +195,8 @@ def open_journal(
             journal.write(journal.state)
         yield journal
     finally:
+        with contextlib.suppress(OSError):
+            locking.unlock(fd)  # a child that was forked meanwhile has the descriptor too, and keeps it open
         os.close(fd)
 
 
