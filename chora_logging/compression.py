@@ -74,7 +74,7 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
     folder, name = os.path.split(log)
     unfinished = os.path.join(folder, f".{name}.gz.new")
     while (backup := _plain_backup(log, count, name_of)) is not None:
-        with open(backup, "rb") as source, open(unfinished, "ab") as target:
+        with open(backup, "rb") as source, open(unfinished, "ab", opener=_for_the_owner) as target:
             if not (locking.try_lock(target.fileno()) and _is_named(target.fileno(), unfinished)):
                 return
             _compress(source, target)
@@ -84,6 +84,10 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
 def _plain_backup(log: str, count: int, name_of: NameOf) -> str | None:
     paths = (name_of(f"{log}.{number}") for number in range(count, 0, -1))
     return next((path for path in paths if os.path.isfile(path)), None)
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)  # it gets the permissions of the backup when it is whole
 
 
 def _is_named(fd: int, path: str) -> bool:
