@@ -1,0 +1,81 @@
+"""Objects whose `__del__` logs, collected when Python likes: in the middle of records and rotations."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.accounting import assert_exact, assert_small
+
+#: Threads log through two handlers on one file. What they call on the way leaves cycles behind, which the
+#: collector finds at the next object that is made: in the middle of the record, and each end logs too.
+PROGRAM = """
+import collections, faulthandler, gc, itertools, os, sys, threading
+from chora_logging.appending import AppendingHandler
+from tests.faults.writer import logger_on, write
+
+class Ending:
+    def __init__(self):
+        self.me = self
+
+    def __del__(self):
+        # Any of the threads may run it: the order is that of the thread.
+        name = f"ends in {threading.current_thread().name}"
+        number = ended[name]
+        ended[name] += 1
+        write(loggers[number % 2], name, number + 1, first=number)
+
+def littering(call):
+    def littered(*args, **kwargs):
+        global left
+        if left and threading.current_thread() in threads and next(calls) % 5 == 0:
+            left -= 1
+            Ending()
+        return call(*args, **kwargs)
+    return littered
+
+def counted(handler, *args, defer=AppendingHandler._defer):
+    global interrupted
+    interrupted += handler._turn.busy
+    defer(handler, *args)
+
+def work(name):
+    for number in range(500):
+        write(loggers[number % 2], name, number + 1, first=number)
+
+faulthandler.dump_traceback_later(60, exit=True)
+options = {"maxBytes": 20_000, "backupCount": 5000, "compress": sys.argv[2] == "compressed"}
+loggers = [logger_on(sys.argv[1], **options) for _ in range(2)]
+ended, calls, left, interrupted, threads = collections.Counter(), itertools.count(), 900, 0, []
+for name in ("stat", "write", "replace", "rename", "link", "unlink", "pwrite", "open"):
+    setattr(os, name, littering(getattr(os, name)))
+AppendingHandler._defer = counted
+gc.set_threshold(1)
+threads += [threading.Thread(target=work, args=(f"thread {n}",), name=f"thread {n}") for n in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+gc.collect()
+for logger in loggers:
+    logger.handlers[0].close()
+print(f"interrupted={interrupted}", *(f"{name}={count}" for name, count in ended.items()), sep="\\n")
+"""
+
+
+@pytest.mark.parametrize("backups", ["plain", "compressed"])
+def test_collected_in_the_middle(tmp_path, backups):
+    """What `__del__` logs in the middle of a record is written after it; nothing hangs or gets lost."""
+    log = tmp_path / "events.log"
+    command = [sys.executable, "-c", PROGRAM, str(log), backups]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+    counts = {name: int(count) for name, count in (line.split("=") for line in done.stdout.splitlines())}
+    assert counts.pop("interrupted") > 10
+    assert sum(counts.values()) > 500
+    assert_exact(log, counts | {f"thread {number}": 500 for number in range(3)})
+    assert_small(log, 20_000)

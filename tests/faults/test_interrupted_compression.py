@@ -1,0 +1,171 @@
+"""A writer is killed at each step of the compression of a backup; no event is lost or doubled."""
+
+from __future__ import annotations
+
+import builtins
+import gzip
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from chora_logging import compression
+from chora_logging.eventlog.reading import read_stored
+from tests.accounting import assert_exact, files_of
+from tests.faults.writer import logger_on, write
+
+OPTIONS = {"maxBytes": 1_500, "backupCount": 100}
+STEPS = (
+    "open", "replace", "unlink", "stat", "fstat", "fchmod", "fchown", "fsync", "ftruncate", "pwrite", "pread",
+    "close", "rename", "link",
+)  # fmt: skip
+
+
+def die_at(fatal, work):
+    """Do *work* in a forked process that dies at call number *fatal*; its number of calls if it did not."""
+    here, there = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.write(there, b"%d" % counted_calls(fatal, work))
+        finally:
+            os._exit(1)
+    os.close(there)
+    _, status = os.waitpid(pid, 0)
+    with os.fdopen(here) as answer:
+        text = answer.read()
+    assert text or os.WTERMSIG(status) == signal.SIGKILL
+    return int(text) if text else None
+
+
+def counted_calls(fatal, work):
+    """Do *work*; how many calls of what changes files it made."""
+    calls = 0
+
+    def watched(call):
+        def step(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls == fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*args, **kwargs)
+
+        return step
+
+    for name in STEPS:
+        setattr(os, name, watched(getattr(os, name)))
+    for name in ("write", "close"):
+        setattr(gzip.GzipFile, name, watched(getattr(gzip.GzipFile, name)))
+    builtins.open = watched(open)
+    work()
+    return calls
+
+
+def read(log):
+    """The numbers of the events as a reader sees them."""
+    return [event["seq"] for event in read_stored(str(log)) if event.get("writer") == "killed"]
+
+
+def backups_on(log, count):
+    """Fill a log with *count* events and plain backups; its logger."""
+    logger = logger_on(log, **OPTIONS)
+    write(logger, "killed", count, size=100)
+    return logger
+
+
+def test_every_step(tmp_path):
+    """Killed before call 1, 2, 3 …: a reader has every event once, and the next writer packs what is left."""
+    for fatal in range(1, 1000):
+        folder = tmp_path / str(fatal)
+        log = folder / "events.log"
+        backups_on(log, 12)
+        calls = die_at(fatal, lambda log=log: compression.compress_backups(str(log), 100, str))
+        assert read(log) == list(range(12)), f"call {fatal}"
+
+        logger = logger_on(log, **OPTIONS, compress=True)
+        write(logger, "next", 8, size=100)
+        during = read(log)
+        logger.handlers[0].close()
+
+        assert during == read(log) == list(range(12)), f"call {fatal}"
+        assert_exact(log, {"killed": 12, "next": 8})
+        *packed, live = files_of(log)
+        assert len(packed) > 2
+        assert {path.suffix for path in packed} == {".gz"}, f"call {fatal}"
+        assert sorted(os.listdir(folder)) == sorted(
+            [".events.log.lock", *(path.name for path in (*packed, live))]
+        ), f"call {fatal}"
+        if calls is not None:
+            break
+    assert fatal > 40
+
+
+def test_every_step_of_the_rotation_after_it(tmp_path):
+    """A backup in both forms is read once, wherever the rotation that moves it is killed in its turn."""
+    for fatal in range(1, 1000):
+        log = tmp_path / str(fatal) / "events.log"
+        logger = backups_on(log, 12)
+        for path in files_of(log)[:-1]:
+            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+        calls = die_at(fatal, logger.handlers[0].doRollover)
+
+        assert read(log) == list(range(12)), f"call {fatal}"
+        write(logger, "next", 1)
+        assert read(log) == list(range(12)), f"call {fatal}"
+        if calls is not None:
+            break
+    assert fatal > 20
+
+
+def test_writers_go_on_while_a_backup_is_packed(tmp_path, monkeypatch):
+    """A compression that takes its time delays no record and no rotation."""
+    log = tmp_path / "events.log"
+    begun, go_on = threading.Event(), threading.Event()
+    original = compression._compress
+
+    def slow(*files):
+        begun.set()
+        assert go_on.wait(60)
+        original(*files)
+
+    monkeypatch.setattr(compression, "_compress", slow)
+    logger = logger_on(log, **OPTIONS, compress=True)
+    write(logger, "first", 20, size=100)
+    assert begun.wait(60)
+    before = time.monotonic()
+    write(logger, "second", 100, size=100)
+    took = time.monotonic() - before
+    rotated = len(files_of(log))
+    go_on.set()
+    logger.handlers[0].close()
+
+    assert took < 10
+    assert rotated > 10
+    assert_exact(log, {"first": 20, "second": 100})
+    assert {path.suffix for path in files_of(log)[:-1]} == {".gz"}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000])
+def test_nobody_else_can_read_it_meanwhile(tmp_path, monkeypatch, umask):
+    """While a backup that only its owner may read is packed, nobody else may read what is packed so far."""
+    log = tmp_path / "events.log"
+    modes = []
+    original = compression.shutil.copyfileobj
+
+    def looked_at(source, target, size):
+        modes.append(os.stat(tmp_path / ".events.log.gz.new").st_mode & 0o777)
+        original(source, target, size)
+
+    monkeypatch.setattr(compression.shutil, "copyfileobj", looked_at)
+    before = os.umask(umask)
+    try:
+        logger = logger_on(log, **OPTIONS, compress=True, file_mode=0o600)
+        write(logger, "one", 40, size=100)
+        logger.handlers[0].close()
+    finally:
+        os.umask(before)
+
+    assert set(modes) == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in files_of(log)} == {0o600}
