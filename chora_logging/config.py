@@ -142,7 +142,8 @@ def setup_logging(
     before, and no second console is added to one that writes to stderr or stdout. Loggers that do
     not propagate to the root logger (uvicorn's and gunicorn's) keep their console, and get the
     general log besides. A server that sets up logging after this (`uvicorn.run` does) needs
-    `log_config=None` for that.
+    `log_config=None` for that. A level that the application gave its root logger stays unless
+    *log_level* or `LOG_LEVEL` says another; our handlers have theirs.
 
     Calling it again changes what has changed and nothing else: no line is doubled or lost, also
     while other threads log. The log of `setup_orchestrator_logging` stays unless another is given.
@@ -163,6 +164,8 @@ def setup_logging(
         config["root"]["handlers"].remove(CONSOLE)
     if options.get("orch_id") is None and options.get("orch_log_file") is None:
         _leave_orchestrator(config)
+    if log_level is None and not os.environ.get("LOG_LEVEL"):
+        _leave_root_level(config, root)
     handlers = _make_handlers(config)
     _apply(root, config["root"], handlers, (CONSOLE, GENERAL))
     for name, entry in config["loggers"].items():
@@ -331,6 +334,17 @@ def _leave_orchestrator(config: Config) -> None:
     attached = chosen in logging.getLogger(ORCHESTRATOR_LOGGER).handlers
     if attached and isinstance(chosen, EventFileHandler) and ORCHESTRATOR in config["handlers"]:
         config["handlers"][ORCHESTRATOR]["filename"] = chosen.baseFilename
+
+
+def _leave_root_level(config: Config, root: logging.Logger) -> None:
+    """Have our level on our handlers where the root logger has a level and handlers of somebody's own."""
+    theirs = [found for found in root.handlers if found.name not in (CONSOLE, GENERAL)]
+    if not theirs:
+        return
+    for name in config["root"]["handlers"]:
+        config["handlers"][name]["level"] = config["root"]["level"]
+    if root.level not in (logging.WARNING, logging.NOTSET):  # these are not chosen: `logging` sets them
+        config["root"]["level"] = root.level
 
 
 def _is_console(handler: logging.Handler) -> bool:

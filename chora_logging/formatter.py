@@ -144,7 +144,10 @@ class EventFormatter(BaseJsonFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as one line, without its newline."""
-        return self.encode(record).decode()
+        try:
+            return self.encode(record).decode()
+        except RecursionError:  # not even room for that call
+            return _NO_STACK_LEFT.decode()
 
     def encode(self, record: logging.LogRecord) -> bytes:
         """Return what `format` returns in UTF-8, for a handler that writes bytes."""

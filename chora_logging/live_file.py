@@ -11,8 +11,6 @@ from io import TextIOWrapper
 
 from chora_logging import sidecar
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-
 #: What may be a regular file behind it (`app > file`), but is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 
@@ -73,7 +71,7 @@ class LiveFile:
         half = self._half_line(size)
         if (actual := os.fstat(self.fd).st_size) < size:  # truncated meanwhile, as copytruncate does
             return actual
-        if size % _PAGE == 0 and half.startswith(b"{") and not _is_json(half):
+        if size % os.sysconf("SC_PAGE_SIZE") == 0 and half.startswith(b"{") and not _is_json(half):
             os.ftruncate(self.fd, size - len(half))
             return size - len(half)
         append_whole(self.fd, ending, size)
@@ -82,7 +80,7 @@ class LiveFile:
     def _half_line(self, size: int) -> bytes:
         half = b""
         while b"\n" not in half and len(half) < size:
-            length = min(max(len(half), _PAGE), size - len(half))
+            length = min(max(len(half), 4096), size - len(half))
             part = os.pread(self.fd, length, size - len(half) - length)
             if not part:  # truncated meanwhile
                 break

@@ -371,6 +371,30 @@ class TestTwiceIsOnce:
 
 
 class TestBesideTheApplication:
+    @pytest.mark.parametrize("level", [logging.DEBUG, logging.ERROR])
+    def test_root_level(self, tmp_path, level):
+        """A level that the application gave its root logger stays; our log has INFO at the least."""
+        seen = logging.handlers.BufferingHandler(100)
+        root = logging.getLogger()
+        root.addHandler(seen)
+        root.setLevel(level)
+        setup_logging(log_file="app.log", console=False)
+        for severity in (logging.DEBUG, logging.INFO, logging.ERROR):
+            logging.getLogger("app").log(severity, "%s", severity)
+
+        expected = [f"{severity}" for severity in (10, 20, 40) if severity >= level]
+        assert [record.getMessage() for record in seen.buffer] == expected
+        assert messages(tmp_path / "app.log") == [text for text in expected if text != "10"]
+
+    def test_root_level_that_was_asked_for(self):
+        """A level that is given is the root logger's, whoever has handlers there."""
+        root = logging.getLogger()
+        root.addHandler(logging.NullHandler())
+        root.setLevel(logging.ERROR)
+        setup_logging("DEBUG", console=False)
+
+        assert root.level == logging.DEBUG
+
     def test_its_handlers_stay(self, tmp_path):
         """Handlers on the root logger, files opened with mode w too, go on as before."""
         own = logging.FileHandler(tmp_path / "own.log", mode="w")
