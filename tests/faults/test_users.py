@@ -109,7 +109,7 @@ if os.geteuid() == 0:
         assert [path.stat().st_uid for path in files_of(log)][:1] == [0]
 
     def test_one_may_only_append(log):
-        """Where a user may not make files in the folder it appends and says so once; the other one rotates."""
+        """Who may not make files in the folder appends, and says so once; the other one rotates."""
         logger = logger_on(log, **OPTIONS, file_mode=0o666)
         write(logger, "root", 1)
         refused = as_nobody(lambda: nobody_writes(log, 0, 60))
