@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import linecache
 import logging
 import sys
+import traceback
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -111,6 +113,49 @@ class TestRecords:
 
         assert "number 299" in fields["exception"]
         assert "ValueError: first" in fields["exception"]
+
+    def test_everything_about_an_exception_is_kept(self):
+        """Notes, causes, contexts and groups are in the line of `logger.exception`, as Python prints them."""
+        error = RuntimeError("the last one")
+        error.__cause__, error.__context__ = KeyError("the cause"), None
+        if sys.version_info >= (3, 11):
+            error.add_note("a note\non two lines")
+            error = ExceptionGroup("many", [error, ValueError("the other one")])  # noqa: F821
+        expected = "".join(traceback.format_exception(error)).rstrip("\n")
+
+        assert line_of(record_of("m", exc_info=(type(error), error, None)))["exception"] == expected
+        as_array = line_of(
+            record_of("m", exc_info=(type(error), error, None)), EventFormatter(exc_info_as_array=True)
+        )
+        assert as_array["exception"] == expected.splitlines()
+
+    def test_traceback_of_ten_thousand_lines(self, monkeypatch):
+        """A traceback of 10,000 lines is one line, and with a limit it is cut to a valid line below it."""
+        space = {}
+        names = [f"step_{number}" for number in range(5000)]
+        source = "".join(
+            f"def {name}():\n    {following}()\n"
+            for name, following in zip(names, [*names[1:], "fail"], strict=True)
+        )
+        exec(compile("def fail():\n    raise ValueError('at last')\n" + source, "job.py", "exec"), space)
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(20_000)
+        try:
+            space["step_0"]()
+        except ValueError as error:
+            info = (type(error), error, error.__traceback__)
+        finally:
+            sys.setrecursionlimit(limit)
+        lines = ["def fail():\n", "    raise ValueError('at last')\n", *source.splitlines(True)]
+        monkeypatch.setitem(linecache.cache, "job.py", (len(source), None, lines, "job.py"))
+
+        whole = line_of(record_of("failed", exc_info=info))
+        text = EventFormatter(max_bytes=10_000).format(record_of("failed", exc_info=info))
+
+        assert whole["exception"].count("\n") >= 10_000
+        assert whole["exception"].endswith("ValueError: at last")
+        assert len(text.encode()) <= 10_000
+        assert (strict(text)["message"], strict(text)["truncated"]) == ("failed", True)
 
     def test_formatting_of_the_exception_fails(self):
         """Where `formatException` raises the exception's type and text remain."""

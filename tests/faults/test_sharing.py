@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import subprocess
 import sys
 
@@ -47,7 +49,7 @@ def test_no_descriptor_to_open_the_log_again(tmp_path):
 
 
 def test_different_backup_counts(tmp_path):
-    """Whoever rotates keeps its own number of backups: the newest, without a hole, never more than the most."""
+    """Whoever rotates keeps its own number of backups: the newest ones, and without a hole."""
     log = tmp_path / "events.log"
     loggers = {count: logger_on(log, maxBytes=600, backupCount=count) for count in (2, 6)}
     for turn, count in enumerate([6] * 60 + [2] * 10 + [6] * 40):
@@ -84,3 +86,37 @@ def test_five_backups_of_many_writers(tmp_path):
     assert kept
     for writer, numbers in kept.items():
         assert numbers == list(range(numbers[0], 1000)), f"writer {writer}"
+
+
+def packed(source, target):
+    """The rotator of Python's logging cookbook."""
+    with open(source, "rb") as plain, gzip.open(target, "wb") as file:
+        file.write(plain.read())
+    os.remove(source)
+
+
+def test_namer_and_rotator_in_many_processes(tmp_path):
+    """With a namer and a rotator of the user's own, processes lose and double nothing either."""
+    log = tmp_path / "events.log"
+    pids = []
+    for writer in range(3):
+        pid = os.fork()
+        if not pid:
+            try:
+                logger = logger_on(log, maxBytes=3_000, backupCount=1000)
+                logger.handlers[0].namer = lambda name: name + ".packed"
+                logger.handlers[0].rotator = packed
+                write(logger, writer, 300)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        pids.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0, 0]
+
+    backups = sorted(tmp_path.glob("events.log.*.packed"), key=lambda path: -int(path.name.split(".")[2]))
+    lines = [line for path in backups for line in gzip.decompress(path.read_bytes()).splitlines()]
+    found = {}
+    for event in map(json.loads, [*lines, *log.read_bytes().splitlines()]):
+        found.setdefault(event["writer"], []).append(event["seq"])
+    assert found == {writer: list(range(300)) for writer in range(3)}
+    assert len(backups) > 20
