@@ -25,28 +25,29 @@ PATIENCE = 10.0
 
 
 class BackupCompressor:
-    """Compresses the backups of one log, one thread at a time. Thread safe."""
+    """Compresses the backups of one log in a thread of its own.
+
+    It has no lock: a `__del__` that logs, and rotates, may run at any point of it. At worst two
+    threads are at work for a moment, and then the second finds the first one's file locked.
+    """
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
-        self._again = threading.Event()
-        self._lock = threading.Lock()
+        self._wanted = self._running = False
 
     def start(self, log: str, count: int, name_of: NameOf) -> None:
         """Compress every plain backup of *log* with a number up to *count*, in the background."""
-        with self._lock:
-            self._again.set()
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run,
-                    args=(log, count, name_of),
-                    name="chora-logging-gzip",
-                    daemon=True,
-                )
-                with contextlib.suppress(RuntimeError):  # the interpreter is going: the next one does it
-                    self._thread.start()
-                    return
-                self._thread = None
+        self._wanted = True
+        if self._running:
+            return
+        self._running = True
+        self._thread = threading.Thread(
+            target=self._run, args=(log, count, name_of), name="chora-logging-gzip", daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError:  # the interpreter is going: the next process does it
+            self._thread, self._running = None, False
 
     def join(self) -> None:
         """Wait until everything is compressed."""
@@ -55,14 +56,12 @@ class BackupCompressor:
             thread.join()
 
     def _run(self, log: str, count: int, name_of: NameOf) -> None:
-        while True:
-            with self._lock:
-                if not self._again.is_set():
-                    self._thread = None
-                    return
-                self._again.clear()
-            with contextlib.suppress(OSError):  # the backups stay plain: the next rotation tries again
-                compress_backups(log, count, name_of)
+        while self._wanted:
+            while self._wanted:
+                self._wanted = False
+                with contextlib.suppress(OSError):  # they stay plain: the next rotation tries again
+                    compress_backups(log, count, name_of)
+            self._running = False  # whoever wants more from here on, or wanted it just before, is seen
 
 
 def compress_backups(log: str, count: int, name_of: NameOf) -> None:

@@ -135,7 +135,16 @@ class Turn:
 Turn.busy_code.add(Turn.catch_up.__code__)
 
 _turns: weakref.WeakValueDictionary[str, Turn] = weakref.WeakValueDictionary()
-_turns_lock = threading.Lock()
+_turns_lock = threading.RLock()
+
+
+def _new_lock_after_fork() -> None:
+    # Another thread of the parent may have been holding it; there is none here to give it back.
+    global _turns_lock
+    _turns_lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_new_lock_after_fork)
 
 
 def turn_of(path: str) -> Turn:

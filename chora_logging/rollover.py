@@ -186,6 +186,7 @@ def open_journal(
     if fd is None:
         yield None
         return
+    _open_journals.add(fd)
     try:
         if not locking.lock(fd, timeout):
             raise RotationBusyError(path, "another process is rotating this log")
@@ -196,8 +197,23 @@ def open_journal(
         yield journal
     finally:
         with contextlib.suppress(OSError):
-            locking.unlock(fd)  # a child that was forked meanwhile has the descriptor too, and keeps it open
+            locking.unlock(fd)  # a child that was forked meanwhile may have the descriptor too
+        _open_journals.discard(fd)
         os.close(fd)
+
+
+#: The descriptors of journals that are open: a forked child closes them, else its parent's lock
+#: would outlive the parent.
+_open_journals: set[int] = set()
+
+
+def _close_journals_after_fork() -> None:
+    while _open_journals:
+        with contextlib.suppress(OSError):
+            os.close(_open_journals.pop())
+
+
+os.register_at_fork(after_in_child=_close_journals_after_fork)
 
 
 def _open_sidecar(path: str, mode: int, like: os.stat_result) -> int | None:

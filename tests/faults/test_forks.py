@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from chora_logging import locking
 from tests.accounting import assert_exact, assert_small, files_of
 from tests.faults.writer import logger_on, write
 
@@ -81,3 +82,66 @@ def test_forked_in_the_middle_of_a_write(tmp_path, monkeypatch, fork):
     write(logger, "after", 20)
     assert_exact(log, {"thread": 20, "after": 20})
     assert_small(log, 1_000)
+
+
+def test_while_another_thread_makes_a_handler(tmp_path, monkeypatch):
+    """A child that is forked while another thread makes a handler can make handlers of its own."""
+    reached, forked = threading.Event(), threading.Event()
+
+    class Slow(locking.Turn):
+        def __init__(self):
+            if threading.current_thread() is thread:
+                reached.set()
+                assert forked.wait(60)
+            super().__init__()
+
+    monkeypatch.setattr(locking, "Turn", Slow)
+    thread = threading.Thread(target=logger_on, args=(tmp_path / "events.log",))
+    thread.start()
+    assert reached.wait(60)
+    pid = os.fork()
+    if not pid:
+        signal.alarm(10)
+        write(logger_on(tmp_path / "child.log"), "child", 3)
+        os._exit(0)
+    forked.set()
+    thread.join()
+
+    assert os.waitpid(pid, 0)[1] == 0
+    assert_exact(tmp_path / "child.log", {"child": 3})
+
+
+def test_parent_killed_in_the_middle_of_a_rotation(tmp_path):
+    """A rotator that is killed keeps nobody from rotating, though its forked child lives on."""
+    log = tmp_path / "events.log"
+    here, there = os.pipe()
+    parent = os.fork()
+    if not parent:
+        logger = logger_on(log, maxBytes=1_000, backupCount=1000)
+        write(logger, "parent", 5)
+
+        def fork():
+            pid = os.fork()
+            if not pid:
+                signal.pause()
+            os.write(there, b"%d" % pid)
+
+        def killed(*_):
+            thread = threading.Thread(target=fork)
+            thread.start()
+            thread.join()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        os.rename = killed
+        logger.handlers[0].doRollover()
+    os.waitpid(parent, 0)
+    child = int(os.read(here, 20))
+    try:
+        write(logger_on(log, maxBytes=1_000, backupCount=1000), "next", 30)
+
+        assert_exact(log, {"parent": 5, "next": 30})
+        assert_small(log, 1_000)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.close(here)
+        os.close(there)
