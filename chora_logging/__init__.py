@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from chora_logging.errors import (
         ChoraLoggingError,
         ConfigurationError,
+        CursorError,
         MissingExtraError,
         TraceIdError,
     )
+    from chora_logging.eventlog import EventLog, Gap
     from chora_logging.filters import TraceIdFilter
     from chora_logging.formatter import EventFormatter
     from chora_logging.handler import EventFileHandler
@@ -46,10 +48,13 @@ __all__ = [
     "ChoraLoggingError",
     "ConfigurationError",
     "ContentGeneratedEvent",
+    "CursorError",
     "EventEmitter",
     "EventFileHandler",
     "EventFormatter",
+    "EventLog",
     "EventQueueHandler",
+    "Gap",
     "MissingExtraError",
     "TelemetryEvent",
     "TraceIdError",
@@ -74,8 +79,8 @@ __all__ = [
 _HOMES = {
     "config": ("get_logging_config", "setup_logging"),
     "context": ("child_env", "get_trace_id", "set_trace_id", "trace_context"),
-    "errors": ("ChoraLoggingError", "ConfigurationError", "MissingExtraError", "TraceIdError"),
-    "eventlog": (),
+    "errors": ("ChoraLoggingError", "ConfigurationError", "CursorError", "MissingExtraError", "TraceIdError"),
+    "eventlog": ("EventLog", "Gap"),
     "filters": ("TraceIdFilter",),
     "formatter": ("EventFormatter",),
     "handler": ("EventFileHandler",),

@@ -3,6 +3,7 @@
     ChoraLoggingError
     ├── ConfigurationError (ValueError)    a setting, argument or environment variable that cannot be used
     ├── TraceIdError (ValueError)          a trace id that cannot be carried
+    ├── CursorError (ValueError)           a position in a log that cannot be understood
     ├── RotationBlockedError (OSError)     a rotation that has to wait
     │   └── RotationBusyError              … for another process that is rotating
     └── MissingExtraError (ImportError)    an optional dependency that is not installed
@@ -72,6 +73,21 @@ class MissingExtraError(ChoraLoggingError, ImportError):
 
     def __str__(self) -> str:
         return f"{self.package} is not installed: pip install 'chora_logging[{self.extra}]'"
+
+
+class CursorError(ChoraLoggingError, ValueError):
+    """A cursor is malformed: cut off, changed, or never one.
+
+    Attributes:
+        cursor: What came.
+    """
+
+    def __init__(self, cursor: Any) -> None:
+        super().__init__(cursor)
+        self.cursor = cursor
+
+    def __str__(self) -> str:
+        return f"cursor must be one that an event came with, unchanged, got {self.cursor!r}"
 
 
 class RotationBlockedError(ChoraLoggingError, OSError):

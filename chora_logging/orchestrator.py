@@ -7,13 +7,14 @@ import logging
 import logging.handlers
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, MutableMapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
 
 from chora_logging import arguments, config, settings
 from chora_logging.config import get_logging_config, setup_logging
-from chora_logging.eventlog.following import Follower
-from chora_logging.eventlog.reading import Event, read_stored, wanted
+from chora_logging.eventlog.items import Event, Gap
+from chora_logging.eventlog.log import EventLog
+from chora_logging.eventlog.threads import in_thread
 from chora_logging.handler import EventFileHandler
 from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER, OWN_LOGGER
 from chora_logging.settings import StrPath
@@ -28,16 +29,11 @@ __all__ = [
     "stream_orchestrator_events",
 ]
 
-#: How long a stream waits before it looks for new events again, in seconds.
-PAUSE = 0.05
-
 #: The logger of `get_request_logger`.
 REQUEST_LOGGER = "request"
 
 # What `logging` itself puts on a record, and refuses in `extra`.
 _TAKEN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime"}
-
-_Result = TypeVar("_Result")
 
 _told: set[str] = set()
 
@@ -159,13 +155,13 @@ async def get_orchestrator_events(
     Raises:
         OSError: the log exists and cannot be read.
     """
-    path = _log_path(log_file)
-    matches = _matcher(task_id=task_id, run_id=run_id, trace_id=trace_id, event=event)
+    log = EventLog(_log_path(log_file))
 
     def read() -> list[Event]:
-        return list(collections.deque(filter(matches, read_stored(path)), maxlen=limit))
+        found = log.read(task_id=task_id, run_id=run_id, trace_id=trace_id, event=event)
+        return list(collections.deque(filter(_is_ours, found), maxlen=limit))
 
-    return await _in_thread(read)
+    return await in_thread(read)
 
 
 async def stream_orchestrator_events(
@@ -195,17 +191,16 @@ async def stream_orchestrator_events(
     Raises:
         OSError: the log exists and cannot be read.
     """
-    import asyncio  # programs that only log should not pay for it
-
-    matches = _matcher(task_id=task_id, run_id=run_id, trace_id=trace_id, event=event)
-    with Follower(_log_path(log_file)) as follower:
-        while True:
-            events = await _in_thread(follower.poll)
-            if events is None:
-                await asyncio.sleep(PAUSE)
-                continue
-            for found in filter(matches, events):
-                yield found
+    log = EventLog(_log_path(log_file))
+    found = log.follow(task_id=task_id, run_id=run_id, trace_id=trace_id, event=event)
+    try:
+        async for item in found:
+            if isinstance(item, Gap):
+                logging.getLogger(OWN_LOGGER).warning("%s: a gap: %s", log.path, item.reason)
+            elif _is_ours(item):
+                yield item
+    finally:
+        await found.aclose()
 
 
 class _RequestLogger(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic since Python 3.11
@@ -256,23 +251,5 @@ def _log_path(log_file: StrPath | None) -> str:
     return os.path.abspath(settings.resolve_orch_log_file())
 
 
-def _matcher(**fields: object) -> Callable[[Event], bool]:
-    matches = wanted(**fields)
-
-    def is_asked_for(event: Event) -> bool:
-        return event.get("logger", ORCHESTRATOR_LOGGER) == ORCHESTRATOR_LOGGER and matches(event)
-
-    return is_asked_for
-
-
-async def _in_thread(function: Callable[[], _Result]) -> _Result:
-    import asyncio
-
-    reading = asyncio.ensure_future(asyncio.to_thread(function))
-    try:
-        return await asyncio.shield(reading)
-    except asyncio.CancelledError:
-        # The thread has the files: they are closed when it has given them back.
-        await asyncio.wait([reading])
-        reading.exception()  # else asyncio complains that nobody asked
-        raise
+def _is_ours(event: Event) -> bool:
+    return bool(event.get("logger", ORCHESTRATOR_LOGGER) == ORCHESTRATOR_LOGGER)

@@ -14,9 +14,11 @@ import time
 
 import pytest
 
-from chora_logging.eventlog.files import open_set, paths_of
+from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.following import Follower
-from chora_logging.eventlog.reading import parse, read_stored, wanted
+from chora_logging.eventlog.lines import parse
+from chora_logging.eventlog.rotated_set import open_set, paths_of
+from chora_logging.eventlog.selection import Selection
 from chora_logging.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 
@@ -25,6 +27,10 @@ DEADLINE = 20
 
 def line(number, size=0):
     return json.dumps({"n": number, "pad": "x" * size}).encode() + b"\n"
+
+
+def read_stored(path):
+    return EventLog(path).read()
 
 
 def write(path, *numbers, size=0):
@@ -475,12 +481,12 @@ class TestLines:
 
     def test_fields_compare_as_text(self):
         """A filter finds a value whether it was logged as text or as a number."""
-        is_wanted = wanted(task_id="5", run_id=None)
+        is_wanted = Selection(task_id="5", run_id=None).matches
 
         assert is_wanted({"task_id": 5, "run_id": "x"})
         assert is_wanted({"task_id": "5"})
         assert not is_wanted({"run_id": "5"})
-        assert not wanted(task_id="None")({})
+        assert not Selection(task_id="None").matches({})
 
     def test_open_set_of_nothing(self, tmp_path):
         """The set of a log that does not exist is empty."""

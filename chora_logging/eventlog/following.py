@@ -3,61 +3,114 @@
 from __future__ import annotations
 
 import collections
+import os
 import threading
+from collections.abc import Callable
+from typing import Any
 
-from chora_logging.eventlog import reading
-from chora_logging.eventlog.files import LogFile, is_live, open_set
+from chora_logging.eventlog import cursor, locating
+from chora_logging.eventlog.backwards import end_of_lines
+from chora_logging.eventlog.files import LogFile, Replaced
+from chora_logging.eventlog.items import Block, Event, Gap, Skipped
+from chora_logging.eventlog.lines import events_of
+from chora_logging.eventlog.rotated_set import close_all, is_live, open_set
+from chora_logging.eventlog.selection import Selection
+from chora_logging.rotation import real_path
 
 #: How many finished files are remembered, to know them again.
 _REMEMBERED = 200
 
+#: Every how many looks the file is read although it seems unchanged.
+_EACH = 32
+
+#: The name for the end of what is stored.
+END = "end"
+
 
 class Follower:
-    """The events of a log from its oldest backup on, as often as it is asked for more.
+    """The events of a log from a position on, as often as it is asked for more.
 
     The file being read is held by its descriptor: when it has been rotated away it is read to its
     end, and only then the files that came after it, in order. A log that is missing, deleted,
-    truncated or made anew is waited for or begun again.
-
-    Not promised: events in backups that retention deleted before they were read.
+    truncated or made anew is waited for or begun again; where events may be missing, a `Gap` comes.
 
     Args:
         path: The live file; it need not exist yet.
+        after: A cursor, `"end"` for what is written from now on, or None for everything.
+        selection: Which events are asked for.
+        on_skip: Called with each line that is neither blank nor an event.
+
+    Raises:
+        CursorError: *after* is not a cursor.
 
     Thread safe; `close` it, or use it in a `with`.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: str,
+        *,
+        after: str | None = None,
+        selection: Selection | None = None,
+        on_skip: Callable[[Skipped], None] | None = None,
+    ) -> None:
+        self.path = real_path(os.path.abspath(path))
         self.skipped = 0
+        self._selection = selection or Selection()
+        self._on_skip = on_skip
         self._lock = threading.Lock()
-        self._files: list[LogFile] = []
+        self._file: LogFile | None = None
+        self._gap: Gap | None = None
         self._finished: collections.deque[tuple[tuple[int, int], bytes]] = collections.deque(
             maxlen=_REMEMBERED
         )
         self._closed = False
+        self._told = False
+        self._looks = 0
+        self._quiet: tuple[int, ...] | None = None
+        self._position = None if after in (None, END) else cursor.decode(after)
+        if after == END:
+            self._file = _open_end(self.path)
 
-    def poll(self) -> list[reading.Event] | None:
-        """The next events, at most a chunk of them; None if there is nothing new at the moment.
+    def poll_items(self) -> list[Event | Gap] | None:
+        """The next events and gaps, at most a block of them; None if there is nothing new now.
 
         Raises:
             OSError: the live file exists and cannot be opened.
         """
         with self._lock:
-            lines = None if self._closed else self._next_lines()
-            if lines is None:
+            look = self._look()
+            block = None if self._closed else self._next_block()
+            gap, self._gap = self._gap, None
+            self._quiet = look if block is None else None
+            if block is None and gap is None:
                 return None
-            events, skipped = reading.parse_all(lines)
-            self.skipped += skipped
-            return events
+            items: list[Event | Gap] = [] if gap is None else [gap]
+            if block is not None:
+                items += events_of(block, self._selection.matches, self._selection.may_match, self._skip)
+            return items
+
+    def has_news(self) -> bool:
+        """Whether a poll is worth its cost: False if the live file is what it was when there was nothing.
+
+        Once in a while it is True all the same: a file that is written anew with the same size in
+        the same tick of the clock looks like the old one.
+        """
+        self._looks += 1
+        return self._looks % _EACH == 0 or self._quiet is None or self._look() != self._quiet
+
+    def poll(self) -> list[dict[str, Any]] | None:
+        """The same without the gaps."""
+        items = self.poll_items()
+        return None if items is None else [item for item in items if isinstance(item, Event)]
 
     def close(self) -> None:
         """Close the files; a second time does nothing."""
         with self._lock:
             self._closed = True
-            for file in self._files:
-                file.close()
-            self._files = []
+            if self._file is not None:
+                self._file.close()
+            self._file = None
 
     def __enter__(self) -> Follower:
         return self
@@ -65,56 +118,157 @@ class Follower:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _next_lines(self) -> list[bytes] | None:
-        if not self._files:
-            self._files = self._open_unread()
-        while self._files:
-            current = self._files[0]
+    def _look(self) -> tuple[int, ...]:
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return ()
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+    def _skip(self, skipped: Skipped) -> None:
+        self.skipped += 1
+        if self._on_skip is not None:
+            self._on_skip(skipped)
+
+    def _next_block(self) -> Block | None:
+        while self._file is not None or self._begin():
+            file = self._file
+            assert file is not None
             # Asked before reading to the end: what was written up to the rotation is then read.
-            moved = len(self._files) > 1 or not is_live(self.path, current)
-            if lines := current.read_lines():
-                return lines
-            if not moved:
+            moved = not is_live(self.path, file)
+            try:
+                block = file.read_block()
+            except Replaced:
+                self._recover(file)
+                continue
+            if block is not None:
+                return block
+            if not moved or not self._go_on(file):
                 return None
-            if len(self._files) == 1:
-                self._files += self._open_after(current)
-            if len(self._files) == 1:
-                return None
-            self._finish(current)
         return None
 
-    def _finish(self, file: LogFile) -> None:
+    def _begin(self) -> bool:
+        """Open the file to begin with; whether there is one that has something in it."""
+        files = open_set(self.path, follow=True)
+        index: int | None = 0
+        if self._position is not None:
+            index, gap = locating.locate(files, self._position)
+            if gap is not None and not self._told:
+                self._gap, self._told = gap, True
+        index = _first_filled(files, index)
+        if index is None:
+            close_all(files)
+            return False
+        self._position, self._told = None, False
+        self._hold(files, index)
+        return True
+
+    def _hold(self, files: list[LogFile], index: int) -> None:
+        """Read on in the file at *index*; close the others, the one before included."""
+        if self._file is not None:
+            self._file.close()
+        self._file = files.pop(index)
+        close_all(files)
+
+    def _recover(self, file: LogFile) -> None:
+        """What was read has gone from *file*: finish its copy if there is one, else begin it again."""
+        position = file.position()
+        files = open_set(self.path, follow=True)
+        index = locating.find(files, position)
+        if index is not None and files[index].place.identity != file.place.identity:
+            files[index].seek(position.offset)
+            self._hold(files, index)
+            return
+        close_all(files)
+        self._gap = Gap("the file was truncated or written anew", None, position.time / 1000, file.path)
+        self._position, self._told = position, True
+        file.close()
+        self._file = None
+
+    def _go_on(self, file: LogFile) -> bool:
+        """Go to the file after *file*, which has been read to its end; whether there is one."""
+        told = self._gap
+        files = open_set(self.path, follow=True)
+        index = _first_filled(files, self._successor(files, file))
+        if index is None:
+            close_all(files)
+            self._gap = told  # a gap is told when it is passed
+            return False
         if head := file.head():
             self._finished.append((file.place.identity, head))
-        file.close()
-        self._files.remove(file)
+        self._hold(files, index)
+        return True
 
-    def _open_unread(self) -> list[LogFile]:
-        return self._keep(open_set(self.path, follow=True), None)
+    def _successor(self, files: list[LogFile], file: LogFile) -> int | None:
+        # While its descriptor is held, no other file can get the inode of this one.
+        for index, other in enumerate(files):
+            if other.place.identity == file.place.identity:
+                return index + 1 if index + 1 < len(files) else None
+        if not files:
+            return None
+        position = file.position()
+        found = locating.find(files, position) if position.offset else None
+        if found is not None:  # it was compressed, or put back from a copy
+            files[found].seek(position.offset)
+            return found
+        if file.generation is not None and all(other.log_id == file.log_id for other in files):
+            return self._next_generation(files, position)
+        return self._unread(files, position)
 
-    def _open_after(self, current: LogFile) -> list[LogFile]:
-        files = open_set(self.path, follow=True)
-        # While its descriptor is held, no other file can get the inode of the current one.
-        for index, file in enumerate(files):
-            if file.place.identity == current.place.identity:
-                for older in files[: index + 1]:
-                    older.close()
-                return files[index + 1 :]
-        return self._keep(files, current)
+    def _next_generation(self, files: list[LogFile], position: cursor.Position) -> int | None:
+        index, between = locating.after_missing(files, position)
+        if index is None:
+            return None
+        if files[index].generation == position.generation:  # deleted, or rotated by somebody else
+            return self._unread(files, position)
+        if between is None or between > 0:
+            self._tell("files were deleted before they were read", between, position, files[index])
+        return index
 
-    def _keep(self, files: list[LogFile], current: LogFile | None) -> list[LogFile]:
-        """Those of *files* that have not been read: by inode and beginning, if compressed by that."""
-        known = list(self._finished)
-        if current is not None and (head := current.head()):
-            known.append((current.place.identity, head))
-        kept: list[LogFile] = []
-        for file in files:
-            head = file.head()
-            if any(
-                head.startswith(seen) and (file.compressed or file.place.identity == identity)
-                for identity, seen in known
-            ):
-                file.close()
-            else:
-                kept.append(file)
-        return kept
+    def _unread(self, files: list[LogFile], position: cursor.Position) -> int | None:
+        unread = [index for index, other in enumerate(files) if not self._is_read(other, position)]
+        if not unread:
+            return None
+        doubtful = any(other.place.number and other.time() == position.time for other in files)
+        if len(unread) > 1 or doubtful:
+            reason = "the file was deleted, and perhaps others before they were read"
+            self._tell(reason, None, position, files[unread[0]])
+        return unread[0]
+
+    def _is_read(self, file: LogFile, position: cursor.Position) -> bool:
+        if file.place.number and file.time() <= position.time:
+            return True
+        head = file.head()
+        return any(
+            head.startswith(seen) and (file.compressed or file.place.identity == identity)
+            for identity, seen in self._finished
+        )
+
+    def _tell(self, reason: str, count: int | None, position: cursor.Position, resumes: LogFile) -> None:
+        self._gap = Gap(reason, count, position.time / 1000, resumes.path)
+
+
+def _first_filled(files: list[LogFile], index: int | None) -> int | None:
+    """The first of *files* from *index* on that has something in it.
+
+    Before an empty file the one before is held: an empty one has nothing by which to know it again
+    when it has been filled and renamed or copied.
+    """
+    if index is None:
+        return None
+    return next(
+        (number for number in range(index, len(files)) if files[number].offset or files[number].size()), None
+    )
+
+
+def _open_end(path: str) -> LogFile | None:
+    """The newest file of the log, at the end of its last complete line; None without one."""
+    files = open_set(path, follow=True)
+    try:
+        for index in range(len(files) - 1, -1, -1):
+            if end := end_of_lines(files[index]):
+                files[index].seek(end)
+                return files.pop(index)
+    finally:
+        close_all(files)
+    return None

@@ -1,76 +1,83 @@
-"""Lines as events: which lines are events, which events are wanted, and one pass over what is stored."""
+"""One pass over what a log holds now."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
 
-from chora_logging.eventlog.files import LogFile, open_set
+from chora_logging.eventlog import cursor, locating
+from chora_logging.eventlog.backwards import events_backwards
+from chora_logging.eventlog.items import Event, Gap, Skipped
+from chora_logging.eventlog.lines import events_of
+from chora_logging.eventlog.rotated_set import close_all, open_set
+from chora_logging.eventlog.selection import Selection
 from chora_logging.schema import OWN_LOGGER
-
-Event = dict[str, Any]
 
 _told: dict[str, int] = {}
 
 
-def parse(line: bytes) -> Event | None:
-    """The event on *line*, or None if the line is not a JSON object."""
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) else None
+def read_forwards(
+    path: str, selection: Selection, after: str | None, on_skip: Callable[[Skipped], None] | None
+) -> Generator[Event | Gap, None, None]:
+    """What the log *path* holds now, oldest first; what is appended meanwhile is not read.
 
-
-def parse_all(lines: Iterable[bytes]) -> tuple[list[Event], int]:
-    """The events on *lines*, and how many lines are neither blank nor an event."""
-    events: list[Event] = []
-    skipped = 0
-    for line in lines:
-        if (event := parse(line)) is not None:
-            events.append(event)
-        elif line.strip():
-            skipped += 1
-    return events, skipped
-
-
-def wanted(**fields: object) -> Callable[[Event], bool]:
-    """A function that says whether an event has all of *fields*; one that is None is not asked for.
-
-    Values are compared as text, so that a task id finds its events whether it was logged as a
-    number, a UUID or a string.
+    Raises:
+        CursorError: *after* is not a cursor.
+        OSError: the live file exists and cannot be opened.
     """
-    asked = {name: str(value) for name, value in fields.items() if value is not None}
+    position = None if after is None else cursor.decode(after)
+    files = open_set(path)
+    tally = _Tally(path, on_skip)
+    try:
+        first: int | None = 0
+        if position is not None:
+            first, gap = locating.locate(files, position)
+            if gap is not None:
+                yield gap
+        for file in files[len(files) if first is None else first :]:
+            while block := file.read_block():
+                yield from events_of(block, selection.matches, selection.may_match, tally)
+            file.close()
+    finally:
+        close_all(files)
+    tally.tell()
 
-    def is_wanted(event: Event) -> bool:
-        return all(name in event and str(event[name]) == text for name, text in asked.items())
 
-    return is_wanted
-
-
-def read_stored(path: str) -> Iterator[Event]:
-    """The events that the log *path* holds now, its backups included, oldest first.
-
-    What is appended while reading goes on is not read. Lines that are not JSON objects are skipped;
-    how many is logged when their number has changed since it was last said.
+def read_backwards(
+    path: str, selection: Selection, on_skip: Callable[[Skipped], None] | None
+) -> Iterator[Event]:
+    """What the log *path* holds now, newest first; no more of it is read than is asked for.
 
     Raises:
         OSError: the live file exists and cannot be opened.
     """
-    files: list[LogFile] = open_set(path)
-    skipped = 0
+    files = open_set(path)
     try:
-        for file in files:
-            while lines := file.read_lines():
-                events, bad = parse_all(lines)
-                skipped += bad
-                yield from events
-            file.close()
+        yield from events_backwards(files, selection, on_skip or _ignore)
     finally:
-        for file in files:
-            file.close()
-    if skipped != _told.get(path, 0):
-        _told[path] = skipped
-        logging.getLogger(OWN_LOGGER).warning("%s: skipped %d lines that are not JSON objects", path, skipped)
+        close_all(files)
+
+
+class _Tally:
+    """Hands skipped lines on to whoever wants them; else says how many there were, when it changes."""
+
+    def __init__(self, path: str, on_skip: Callable[[Skipped], None] | None) -> None:
+        self._path = path
+        self._on_skip = on_skip
+        self._count = 0
+
+    def __call__(self, skipped: Skipped) -> None:
+        self._count += 1
+        if self._on_skip is not None:
+            self._on_skip(skipped)
+
+    def tell(self) -> None:
+        if self._on_skip is None and self._count != _told.get(self._path, 0):
+            _told[self._path] = self._count
+            logging.getLogger(OWN_LOGGER).warning(
+                "%s: skipped %d lines that are not JSON objects", self._path, self._count
+            )
+
+
+def _ignore(skipped: Skipped) -> None:
+    pass

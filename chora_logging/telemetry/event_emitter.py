@@ -19,8 +19,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from chora_logging import arguments, locking, rotation, settings
-from chora_logging.eventlog.files import paths_of
-from chora_logging.eventlog.reading import read_stored, wanted
+from chora_logging.eventlog.log import EventLog
+from chora_logging.eventlog.rotated_set import paths_of
 from chora_logging.filters import TraceIdFilter
 from chora_logging.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
@@ -99,7 +99,7 @@ class EventEmitter:
         Raises:
             OSError: the file exists and cannot be read.
         """
-        return list(filter(wanted(trace_id=trace_id), read_stored(self._handler.baseFilename)))
+        return list(EventLog(self._handler.baseFilename).read(trace_id=trace_id))
 
     def clear(self) -> None:
         """Delete the file and its backups, with every event in them; the next `emit` makes a new file.

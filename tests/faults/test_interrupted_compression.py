@@ -12,7 +12,7 @@ import time
 import pytest
 
 from chora_logging import compression
-from chora_logging.eventlog.reading import read_stored
+from chora_logging.eventlog import EventLog
 from tests.accounting import assert_exact, files_of
 from tests.faults.writer import logger_on, write
 
@@ -65,7 +65,7 @@ def counted_calls(fatal, work):
 
 def read(log):
     """The numbers of the events as a reader sees them."""
-    return [event["seq"] for event in read_stored(str(log)) if event.get("writer") == "killed"]
+    return [event["seq"] for event in EventLog(str(log)).read() if event.get("writer") == "killed"]
 
 
 def backups_on(log, count):

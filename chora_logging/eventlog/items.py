@@ -1,0 +1,89 @@
+"""What a reader hands out: events with their cursors, gaps, and what it says about lines it skipped."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from chora_logging.eventlog import cursor
+from chora_logging.eventlog.cursor import GUARD, Origin
+
+
+class Event(dict[str, Any]):
+    """An event: the JSON object of its line, a plain dict that knows where it stands."""
+
+    __slots__ = ("_place",)
+
+    def __init__(self, fields: dict[str, Any], place: tuple[Origin, int, bytes] | str = "") -> None:
+        super().__init__(fields)
+        self._place = place
+
+    @property
+    def cursor(self) -> str:
+        """The position right after this event: reading goes on there with `after=cursor`."""
+        if isinstance(self._place, str):
+            return self._place
+        origin, offset, before = self._place
+        self._place = cursor.encode(origin.position(offset, before))
+        return self._place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Event, (dict(self), self.cursor)
+
+
+class Gap(NamedTuple):
+    """Events that cannot be given any more: deleted or overwritten before they were read.
+
+    Attributes:
+        reason: What happened, for people.
+        files: In how many files they were at most; None where nobody counted.
+        since: The last time, seconds since 1970, at which the log was known to be whole.
+        resumes: The file with which reading goes on, from its beginning; empty if there is none yet.
+    """
+
+    reason: str
+    files: int | None
+    since: float
+    resumes: str
+
+
+class Skipped(NamedTuple):
+    """A line that is not an event.
+
+    Attributes:
+        path: The file that it is in.
+        offset: Where it begins, in bytes (of the decompressed file).
+        reason: Why it is no event.
+        line: Its beginning.
+    """
+
+    path: str
+    offset: int
+    reason: str
+    line: bytes
+
+
+class Block(NamedTuple):
+    """Complete lines of one file, read at once.
+
+    Attributes:
+        path: The file.
+        start: Where they begin in it.
+        data: The lines with their newlines.
+        before: The bytes before *start*, at most as many as a position needs.
+        origin: What their positions have in common.
+        overlong: How long a line was that is too long to be read; *data* is then empty.
+    """
+
+    path: str
+    start: int
+    data: bytes
+    before: bytes
+    origin: Origin
+    overlong: int = 0
+
+    def place(self, end: int) -> tuple[Origin, int, bytes]:
+        """The position after the first *end* bytes of the data."""
+        before = self.data[max(0, end - GUARD) : end]
+        if end < GUARD:
+            before = (self.before + before)[-GUARD:]
+        return self.origin, self.start + end, before

@@ -1,0 +1,68 @@
+"""Where reading goes on: a position found again in the files as they are now, or what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chora_logging.eventlog.cursor import NO_LOG, Position
+from chora_logging.eventlog.files import LogFile
+from chora_logging.eventlog.items import Gap
+
+
+def find(files: Sequence[LogFile], position: Position) -> int | None:
+    """The index of the file that *position* is in; None if it is in none of them.
+
+    The generation decides where it is known, and is checked by content: others may have rotated,
+    truncated or restored the file. Of equal files the one with the inode is meant, else the oldest.
+    """
+    for index, file in enumerate(files):
+        if _is_generation(file, position) and (not position.offset or file.holds(position)):
+            return index
+    found = [index for index, file in enumerate(files) if file.holds(position)]
+    for index in found:
+        if files[index].place.inode & 0xFFFFFFFF == position.inode:
+            return index
+    return found[0] if found else None
+
+
+def after_missing(files: Sequence[LogFile], position: Position) -> tuple[int | None, int | None]:
+    """Where reading goes on when *position* is in none of *files*.
+
+    Returns:
+        The index of the first file that is newer than the position, None without one; and how many
+        files of the log were between the position's and that one, None where nobody counted. The
+        live file always counts as newer.
+    """
+    live = len(files) - 1 if files and not files[-1].place.number else None
+    if position.log_id != NO_LOG and all(file.log_id == position.log_id for file in files):
+        for index, file in enumerate(files):
+            if file.generation is not None and file.generation >= position.generation:
+                return index, max(0, file.generation - position.generation - 1)
+        return live, None
+    # Backups that had been finished before the position's file was written to are older than it.
+    return next((index for index, file in enumerate(files) if file.time() > position.time), live), None
+
+
+def locate(files: Sequence[LogFile], position: Position) -> tuple[int | None, Gap | None]:
+    """Go to *position*: the index of the file that reading goes on with, and what is missing before it.
+
+    The index is None if there is nothing newer than the position.
+
+    Args:
+        files: The set, oldest first; the file found stands at the position afterwards.
+        position: What a cursor says.
+    """
+    index = find(files, position)
+    if index is not None:
+        files[index].seek(position.offset)
+        return index, None
+    index, between = after_missing(files, position)
+    count = None if between is None else between + 1
+    reason = "the file that the cursor points into was deleted or overwritten"
+    resumes = "" if index is None else files[index].path
+    return index, Gap(reason, count, position.time / 1000, resumes)
+
+
+def _is_generation(file: LogFile, position: Position) -> bool:
+    known = position.log_id != NO_LOG and file.log_id == position.log_id
+    return known and file.generation == position.generation

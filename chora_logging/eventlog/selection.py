@@ -1,0 +1,190 @@
+"""Which events are asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from chora_logging.errors import ConfigurationError
+from chora_logging.schema import LEVELS
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGO = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_FRACTION = re.compile(r"\.(\d+)")
+_OTHER_NAMES = {"WARN": "WARNING", "FATAL": "CRITICAL"}
+
+# A text that stands in a line as it is if it is the value of a field.
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/ -]{3,}", re.ASCII)
+_NOT_TEXT = frozenset(("true", "false", "none", "nan", "inf", "-inf", "infinity"))
+
+Event = Mapping[str, Any]
+
+
+class Selection:
+    """A filter: an event is asked for if it fits every argument that is not None.
+
+    Values compare as text, so that a task id finds its events whether it was logged as a number, a
+    UUID or a string.
+
+    Args:
+        task_id: The field `task_id`.
+        run_id: The field `run_id`.
+        trace_id: The field `trace_id`.
+        event: The field `event` or `event_type`.
+        level: The least level, a name or a number; an event without one does not fit.
+        status: The field `status`.
+        since: The earliest time: a datetime, ISO 8601 (local time without a zone), or how long ago,
+            such as `"15m"`, `"24h"`, `"7d"`.
+        until: The time before which an event must be, in the same forms.
+        where: Any other fields and their values.
+
+    Raises:
+        ConfigurationError: an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        task_id: object = None,
+        run_id: object = None,
+        trace_id: object = None,
+        event: object = None,
+        level: str | int | None = None,
+        status: object = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        where: Mapping[str, object] | None = None,
+    ) -> None:
+        asked = {
+            "task_id": task_id,
+            "run_id": run_id,
+            "trace_id": trace_id,
+            "status": status,
+            **(where or {}),
+        }
+        fields: list[tuple[tuple[str, ...], str]] = [
+            ((name,), str(value)) for name, value in asked.items() if value is not None
+        ]
+        if event is not None:
+            fields.append((("event", "event_type"), str(event)))
+        self._tests: list[Callable[[Event], bool]] = [_equal(names, text) for names, text in fields]
+        if level is not None:
+            self._tests.append(_at_least(_severity(level)))
+        if since is not None or until is not None:
+            self._tests.append(_between(_limit("since", since), _limit("until", until)))
+        self._needles = [text.encode() for _, text in fields if _is_literal(text)]
+
+    def matches(self, event: Event) -> bool:
+        """Whether *event* is asked for."""
+        return all(test(event) for test in self._tests)
+
+    def may_match(self, data: bytes) -> bool:
+        """Whether there can be an event that is asked for in the lines *data*; False is certain."""
+        # A character may be written as an escape: then nothing can be said without decoding.
+        return all(needle in data for needle in self._needles) or b"\\u" in data or b"\\/" in data
+
+
+def parse_time(name: str, value: datetime | str) -> float:
+    """The time *value*, in seconds since 1970.
+
+    Raises:
+        ConfigurationError: it is not a time; *name* is what it is called then.
+    """
+    moment: datetime | str | None = value
+    if isinstance(value, str):
+        text = value.strip()
+        if ago := _AGO.fullmatch(text):
+            try:
+                elapsed = timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+                return (datetime.now(timezone.utc) - elapsed).timestamp()
+            except OverflowError:
+                return float("-inf")
+        moment = _iso(text)
+    if not isinstance(moment, datetime):
+        allowed = 'a datetime, ISO 8601 ("2025-09-28T08:54:11Z") or a time ago ("15m", "24h", "7d")'
+        raise ConfigurationError(name, value, allowed)
+    return moment.timestamp()
+
+
+def _limit(name: str, value: datetime | str | None) -> float | None:
+    return None if value is None else parse_time(name, value)
+
+
+def _iso(text: str) -> datetime | None:
+    # Python 3.10 knows neither the Z nor fractions of other than three or six digits.
+    text = _FRACTION.sub(lambda found: "." + found[1][:6].ljust(6, "0"), text)
+    if text[-1:] in ("Z", "z"):
+        text = text[:-1] + "+00:00"
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _is_literal(text: str) -> bool:
+    if not _PLAIN.fullmatch(text) or text.lower() in _NOT_TEXT:
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
+
+
+def _equal(names: tuple[str, ...], text: str) -> Callable[[Event], bool]:
+    def is_equal(event: Event) -> bool:
+        for name in names:
+            value = event.get(name, is_equal)
+            if value is not is_equal and (value == text or str(value) == text):
+                return True
+        return False
+
+    return is_equal
+
+
+def _at_least(least: int) -> Callable[[Event], bool]:
+    def is_high_enough(event: Event) -> bool:
+        number = _number_of(event.get("level"))
+        return number is not None and number >= least
+
+    return is_high_enough
+
+
+def _severity(level: str | int) -> int:
+    number = _number_of(level)
+    if number is None:
+        raise ConfigurationError("level", level, f"a number or one of {', '.join(LEVELS)}")
+    return number
+
+
+def _number_of(level: object) -> int | None:
+    if isinstance(level, int) and not isinstance(level, bool):
+        return level
+    if not isinstance(level, str):
+        return None
+    name = level.upper()
+    return LEVELS.get(_OTHER_NAMES.get(name, name))
+
+
+def _between(since: float | None, until: float | None) -> Callable[[Event], bool]:
+    def is_between(event: Event) -> bool:
+        time = time_of(event)
+        return time is not None and (since is None or since <= time) and (until is None or time < until)
+
+    return is_between
+
+
+def time_of(event: Event) -> float | None:
+    """When *event* happened, in seconds since 1970; None if it does not say so."""
+    value = event.get("timestamp")
+    if isinstance(value, str):
+        moment = _iso(value)
+        try:
+            return None if moment is None else moment.timestamp()
+        except (OverflowError, ValueError):  # the year 1, in local time
+            return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return None

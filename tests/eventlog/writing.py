@@ -1,0 +1,99 @@
+"""Logs that tests write: numbered events, rotated by our handler or as others do."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import logging
+import os
+import shutil
+
+from chora_logging import sidecar
+from chora_logging.formatter import EventFormatter
+from chora_logging.handler import EventFileHandler
+
+
+def line(number, size=0):
+    return json.dumps({"n": number, "pad": "x" * size}).encode() + b"\n"
+
+
+def write(path, *numbers, size=0):
+    with open(path, "ab") as file:
+        file.write(b"".join(line(number, size) for number in numbers))
+
+
+def numbers(events):
+    return [event["n"] for event in events]
+
+
+def open_files(log):
+    """How many descriptors this process has open on files of *log*."""
+    found = 0
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found += os.readlink(f"/proc/self/fd/{fd}").startswith(str(log))
+    return found
+
+
+class Writer:
+    """Numbers its events; rotates as our handler does, as logrotate does, or has files harmed."""
+
+    def __init__(self, log, keep=3):
+        self.log, self.keep, self.count = str(log), keep, 0
+        self.handler = EventFileHandler(self.log, maxBytes=0, backupCount=keep, delay=True)
+        self.handler.setFormatter(EventFormatter())
+
+    def write(self, count=1, size=0):
+        """Write *count* events."""
+        for _ in range(count):
+            self.handler.handle(logging.makeLogRecord({"msg": "x", "n": self.count, "pad": "x" * size}))
+            self.count += 1
+
+    def rotate(self):
+        """Rotate by our handler."""
+        if os.path.exists(self.log) and os.path.getsize(self.log):
+            self.handler.doRollover()
+
+    def rename(self):
+        """Rotate as logrotate's `create` does."""
+        if self._shift():
+            os.replace(self.log, f"{self.log}.1")
+
+    def copytruncate(self):
+        """Rotate as logrotate's `copytruncate` does."""
+        if self._shift():
+            shutil.copy2(self.log, f"{self.log}.1")
+            os.truncate(self.log, 0)
+
+    def compress(self, number=1):
+        """Compress a backup as logrotate does."""
+        path = f"{self.log}.{number}"
+        if os.path.exists(path):
+            time = os.stat(path).st_mtime_ns
+            with open(path, "rb") as source, open(path + ".new", "wb") as target:
+                target.write(gzip.compress(source.read(), mtime=time // 10**9))
+            os.utime(path + ".new", ns=(time, time))
+            os.replace(path + ".new", path + ".gz")
+            os.unlink(path)
+
+    def forget(self):
+        """Remove the sidecar."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(sidecar.path_of(self.log))
+
+    def close(self):
+        """Close the handler."""
+        self.handler.close()
+
+    def _shift(self):
+        if not os.path.exists(self.log):
+            return False
+        for number in range(self.keep, 0, -1):
+            for ending in ("", ".gz"):
+                with contextlib.suppress(FileNotFoundError):
+                    if number == self.keep:
+                        os.unlink(f"{self.log}.{number}{ending}")
+                    else:
+                        os.replace(f"{self.log}.{number}{ending}", f"{self.log}.{number + 1}{ending}")
+        return True
