@@ -68,14 +68,19 @@ print(f"interrupted={interrupted}", *(f"{name}={count}" for name, count in ended
 @pytest.mark.parametrize("backups", ["plain", "compressed"])
 def test_collected_in_the_middle(tmp_path, backups):
     """What `__del__` logs in the middle of a record is written after it; nothing hangs or gets lost."""
-    log = tmp_path / "events.log"
-    command = [sys.executable, "-c", PROGRAM, str(log), backups]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    interrupted = 0
+    for attempt in range(10):  # when the collector comes is luck: until it came amid a record often enough
+        log = tmp_path / str(attempt) / "events.log"
+        command = [sys.executable, "-c", PROGRAM, str(log), backups]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
 
-    counts = {name: int(count) for name, count in (line.split("=") for line in done.stdout.splitlines())}
-    assert counts.pop("interrupted") > 10
-    assert sum(counts.values()) > 500
-    assert_exact(log, counts | {f"thread {number}": 500 for number in range(3)})
-    assert_small(log, 20_000)
+        counts = {name: int(count) for name, count in (line.split("=") for line in done.stdout.splitlines())}
+        interrupted += counts.pop("interrupted")
+        assert sum(counts.values()) > 500
+        assert_exact(log, counts | {f"thread {number}": 500 for number in range(3)})
+        assert_small(log, 20_000)
+        if interrupted > 10:
+            break
+    assert interrupted > 10
