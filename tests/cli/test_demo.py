@@ -445,7 +445,9 @@ class TestEnds:
         folder = tmp_path / "logs"
         with running("--seconds", 600, "--workers", 1, "--dir", folder, env=environment) as process:
             wait_until((folder / LOGS["telemetry"]).exists, "the first event")
-            (worker,) = workers_in(folder)
+            seen = []  # a proofreader that is just being started looks like its worker for a moment
+            wait_until(lambda: seen.append([*workers_in(folder)]) or len(seen[-1]) == 1, "the worker alone")
+            (worker,) = seen[-1]
             os.kill(worker, signal.SIGSTOP)
             before = pipes_of(process.pid)
             process.send_signal(signal.SIGINT)
