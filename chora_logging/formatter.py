@@ -248,6 +248,7 @@ class EventFormatter(BaseJsonFormatter):
         exception = self._exception_text(info) if info else self._as_array(record.exc_text)
         stack = self._stack_text(record.stack_info) if record.stack_info else None
         if self._layout:
+            # Arrays of lines by option, where the standard library has text.
             copied.exc_text, copied.stack_info = exception, stack  # type: ignore[assignment]
             return copied, message
         if "asctime" in self._required_fields:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
-import json
 import logging
 import multiprocessing
 import os
@@ -21,34 +20,13 @@ from chora_logging.eventlog.rotated_set import open_set, paths_of
 from chora_logging.eventlog.selection import Selection
 from chora_logging.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
+from tests.eventlog.writing import line, numbers, open_files, write
 
 DEADLINE = 20
 
 
-def line(number, size=0):
-    return json.dumps({"n": number, "pad": "x" * size}).encode() + b"\n"
-
-
 def read_stored(path):
     return EventLog(path).read()
-
-
-def write(path, *numbers, size=0):
-    with open(path, "ab") as file:
-        file.write(b"".join(line(number, size) for number in numbers))
-
-
-def numbers(events):
-    return [event["n"] for event in events]
-
-
-def open_files(log):
-    """How many descriptors this process has open on files of *log*."""
-    found = 0
-    for fd in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            found += os.readlink(f"/proc/self/fd/{fd}").startswith(log)
-    return found
 
 
 @pytest.fixture
