@@ -6,16 +6,20 @@ from typing import Any, NamedTuple
 
 from chora_logging.eventlog import cursor
 from chora_logging.eventlog.cursor import GUARD, Origin
+from chora_logging.eventlog.strict_json import strict_json
 
 
 class Event(dict[str, Any]):
     """An event: the JSON object of its line, a plain dict that knows where it stands."""
 
-    __slots__ = ("_place",)
+    __slots__ = ("_line", "_place")
 
-    def __init__(self, fields: dict[str, Any], place: tuple[Origin, int, bytes] | str = "") -> None:
+    def __init__(
+        self, fields: dict[str, Any], place: tuple[Origin, int, bytes] | str = "", line: bytes = b""
+    ) -> None:
         super().__init__(fields)
         self._place = place
+        self._line = line
 
     @property
     def cursor(self) -> str:
@@ -26,8 +30,22 @@ class Event(dict[str, Any]):
         self._place = cursor.encode(origin.position(offset, before))
         return self._place
 
+    @property
+    def json(self) -> bytes:
+        """The event as it was read, as one line of strict JSON in UTF-8, without a newline.
+
+        It is the line itself where that is strict; else NaN and infinities become null, and halves of
+        surrogate pairs U+FFFD. It is made once, and kept. It has no carriage return either, so it can
+        be the data of a server-sent event.
+        """
+        line = self._line.strip()
+        if not line or b"\r" in line:
+            line = strict_json(self)
+        self._line = line
+        return line
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return Event, (dict(self), self.cursor)
+        return Event, (dict(self), self.cursor, self._line)
 
 
 class Gap(NamedTuple):

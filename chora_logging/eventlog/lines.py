@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from chora_logging.eventlog.items import Block, Event, Skipped
+from chora_logging.eventlog.strict_json import strict_json
 
 #: How much of a line that is no event is shown.
 SHOWN = 200
@@ -23,15 +24,20 @@ def parse(line: bytes) -> dict[str, Any] | None:
 
     What older writers made and JSON forbids (NaN, halves of surrogate pairs) is accepted.
     """
+    return read_line(line)[0]
+
+
+def read_line(line: bytes) -> tuple[dict[str, Any] | None, bytes]:
+    """The same, and the object as strict JSON: *line* itself where it is."""
     try:
-        return _decode(line)
+        return _decode(line), line
     except (msgspec.MsgspecError, ValueError, RecursionError):
         pass
     try:
         event = json.loads(line.removeprefix(_BOM))
+        return (event, strict_json(event)) if isinstance(event, dict) else (None, b"")
     except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) else None
+        return None, b""
 
 
 def events_of(
@@ -60,12 +66,12 @@ def events_of(
         start, end = end, end + len(line) + 1
         if not may_match(line):
             continue
-        event = parse(line)
+        event, strict = read_line(line)
         if event is None:
             if line.strip():
                 skipped(Skipped(block.path, block.start + start, why_not(line), line[:SHOWN]))
         elif matches(event):
-            yield Event(event, block.place(end))
+            yield Event(event, block.place(end), strict)
 
 
 def why_not(line: bytes) -> str:
