@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -27,6 +27,16 @@ COMMANDS = {
 
 INTERRUPTED = 128 + signal.SIGINT
 PIPE_CLOSED = 128 + signal.SIGPIPE
+
+
+class NothingFound(click.ClickException):
+    """What was asked for is not there: status 1, and a line that says what was looked for."""
+
+    exit_code = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say so on stderr."""
+        click.echo(f"{PROGRAM}: {self.format_message()}", file=file, err=file is None)
 
 
 class CommandList(click.Group):

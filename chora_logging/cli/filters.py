@@ -1,0 +1,97 @@
+"""Which events a command is asked for: one option a filter, checked before anything is read."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import click
+
+from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog.selection import Selection, parse_time
+
+#: The filters that compare a field: option, argument of `Selection`, what it is called in the help.
+_FIELDS = (
+    (("--task-id",), "task_id", "ID", "Only events of this task."),
+    (("--run-id",), "run_id", "ID", "Only events of this run."),
+    (("--trace", "--trace-id"), "trace_id", "ID", "Only events of this trace."),
+    (("--event",), "event", "NAME", "Only events with this name or type."),
+    (("--status",), "status", "STATUS", "Only events with this status."),
+)
+
+_WHEN = "a time such as 2025-09-28T08:54:11Z (local without a zone), or how long ago: 15m, 24h, 7d"
+
+
+def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the filter options, and what they say as the argument `filters`.
+
+    `filters` is a dict for `EventLog.read(**filters)`, with the given ones only; every value in it can
+    be used. A time ago is counted from now on, once for all logs.
+    """
+
+    @functools.wraps(function)
+    def with_filters(*args: Any, **kwargs: Any) -> Any:
+        given = {name: kwargs.pop(name) for name in names}
+        filters = {name: value for name, value in given.items() if value not in (None, {})}
+        return function(*args, filters=filters, **kwargs)
+
+    options = [
+        click.option(*flags, name, metavar=metavar, help=text, callback=_not_empty)
+        for flags, name, metavar, text in _FIELDS
+    ]
+    options += [
+        click.option("--level", metavar="LEVEL", callback=_level, help="Only events of this level or above."),
+        click.option("--since", metavar="WHEN", callback=_time, help=f"Only from then on: {_WHEN}."),
+        click.option("--until", metavar="WHEN", callback=_time, help="Only before then."),
+        click.option(
+            "--where",
+            metavar="FIELD=VALUE",
+            multiple=True,
+            callback=_where,
+            help="Only events with this value of any other field; may be given several times.",
+        ),
+    ]
+    names = [*(name for _, name, _, _ in _FIELDS), "level", "since", "until", "where"]
+    wrapped: Callable[..., Any] = with_filters
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value == "":
+        raise click.BadParameter("must not be empty")
+    return value
+
+
+def _level(ctx: click.Context, param: click.Parameter, value: str | None) -> str | int | None:
+    if value is None:
+        return None
+    level: str | int = int(value) if value.isascii() and value.isdigit() else value
+    try:
+        Selection(level=level)
+    except ConfigurationError as error:
+        raise click.BadParameter(f"must be {error.allowed}, got {value!r}") from None
+    return level
+
+
+def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return datetime.fromtimestamp(max(parse_time(param.opts[0], value), 0.0), timezone.utc)
+    except (ConfigurationError, OverflowError, ValueError):
+        raise click.BadParameter(f"must be {_WHEN}, got {value!r}") from None
+
+
+def _where(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    where: dict[str, str] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"must be FIELD=VALUE, such as user=anna, got {text!r}")
+        if where.setdefault(name, value) != value:
+            raise click.BadParameter(f"must name each field once, got {name}={where[name]} and {text}")
+    return where

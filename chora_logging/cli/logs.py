@@ -1,0 +1,172 @@
+"""Which logs a command reads: those that `--log` names, else those that writers here would write."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from chora_logging import settings
+from chora_logging.cli.commands import PROGRAM, NothingFound
+from chora_logging.cli.terminal import printable
+from chora_logging.eventlog.items import Skipped
+from chora_logging.eventlog.log import EventLog
+from chora_logging.eventlog.rotated_set import paths_of
+from chora_logging.rotation import real_path
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """A log that a command reads.
+
+    Attributes:
+        name: What it is called on a screen; no two logs of a command have the same name.
+        path: The live file.
+        skipped: How many lines that are no events were read, by reason.
+        events: The log itself; what it skips is counted in *skipped*.
+    """
+
+    name: str
+    path: str
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    @functools.cached_property
+    def events(self) -> EventLog:
+        """The log to read."""
+        return EventLog(self.path, on_skip=self._skip)
+
+    def exists(self) -> bool:
+        """Whether there is a file of this log, the live one or a backup."""
+        return bool(paths_of(self.path))
+
+    def _skip(self, skipped: Skipped) -> None:
+        self.skipped[skipped.reason] += 1
+
+
+@dataclass(frozen=True)
+class Logs:
+    """The logs that a command was asked to read.
+
+    Attributes:
+        all: Each of them, whether it exists yet or not.
+        variables: By path, which variable says so; empty where `--log` named the logs.
+    """
+
+    all: Sequence[Log]
+    variables: dict[str, str]
+
+    def existing(self) -> list[Log]:
+        """Those that exist, the wanted ones for a command that does not wait.
+
+        Raises:
+            click.BadParameter: one that the user named does not exist.
+            NothingFound: the user named none, and none that writers would write exists.
+        """
+        found = [log for log in self.all if log.exists()]
+        if self.variables:
+            if not found:
+                raise NothingFound(
+                    f"no log found; looked for\n{self._looked_for()}\n  (--log PATH names another)"
+                )
+            return found
+        for log in self.all:
+            if log not in found:
+                raise click.BadParameter(f"{_not_there(log.path)}", param_hint="'--log'")
+        return found
+
+    def _looked_for(self) -> str:
+        width = max(map(len, self.variables))
+        return "\n".join(
+            f"  {printable(path):<{width}}  ({variable})" for path, variable in self.variables.items()
+        )
+
+
+def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option `--log`, and what it names as the argument `logs`, a `Logs`.
+
+    However the command ends, what its logs skipped is then said on stderr.
+    """
+
+    @functools.wraps(function)
+    def with_logs(*args: Any, log_paths: Sequence[str], **kwargs: Any) -> Any:
+        logs = named(log_paths) if log_paths else expected()
+        try:
+            return function(*args, logs=logs, **kwargs)
+        finally:
+            tell_skipped(logs.all)
+
+    option = click.option(
+        "--log",
+        "log_paths",
+        metavar="PATH",
+        multiple=True,
+        type=click.Path(dir_okay=False),
+        help="A log to read, with its backups; may be given several times. Without it, the logs that are "
+        "written here: ORCH_LOG_FILE, CHORA_EVENTS_FILE, LOG_FILE, or their defaults.",
+    )
+    return option(with_logs)
+
+
+def named(paths: Sequence[str]) -> Logs:
+    """The logs at *paths*, each once, called by as much of its path as tells it from the others."""
+    found = {real_path(os.path.abspath(path)): path for path in reversed(paths)}
+    return Logs([Log(name, path) for name, path in _names(list(found.values())[::-1])], {})
+
+
+def expected() -> Logs:
+    """The logs that writers with this environment and working directory would write.
+
+    Raises:
+        ConfigurationError: a variable cannot be used.
+    """
+    orchestrator = "ORCH_LOG_FILE" if os.environ.get("ORCH_LOG_FILE") else "ORCH_ID, ORCH_LOG_FILE"
+    candidates = [
+        ("orchestrator", settings.resolve_orch_log_file(), orchestrator),
+        ("telemetry", settings.resolve_events_file(), "CHORA_EVENTS_FILE"),
+        ("general", settings.resolve_log_file(), "LOG_FILE"),
+    ]
+    logs: dict[str, Log] = {}
+    variables: dict[str, str] = {}
+    for name, path, variable in candidates:
+        if path is not None:
+            logs.setdefault(real_path(os.path.abspath(path)), Log(name, path))
+            variables.setdefault(path, variable)
+    return Logs(list(logs.values()), variables)
+
+
+def tell_skipped(logs: Sequence[Log]) -> None:
+    """Say on stderr, in a line, how many lines of *logs* were no events, and why; nothing if all were."""
+    reasons: Counter[str] = sum((log.skipped for log in logs), Counter())
+    if not reasons:
+        return
+    count = sum(reasons.values())
+    where = ", ".join(log.name for log in logs if log.skipped)
+    why = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common(3))
+    if len(reasons) > 3:
+        why += ", …"
+    lines = f"{count:,} line{' that is no event was' if count == 1 else 's that are no events were'} skipped"
+    click.echo(f"{PROGRAM}: {lines} in {printable(where)}: {why}", err=True)
+
+
+def _names(paths: Sequence[str]) -> list[tuple[str, str]]:
+    """Each of *paths* with its name: the file's without its ending, and folders while two are alike."""
+    parts = [os.path.splitext(os.path.abspath(path))[0].split(os.sep) for path in paths]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = [os.sep.join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return list(zip(names, paths, strict=True))
+    return [(path, path) for path in paths]  # they differ in their endings only
+
+
+def _not_there(path: str) -> str:
+    folder = os.path.dirname(os.path.abspath(path))
+    while not os.path.isdir(folder):
+        folder, missing = os.path.dirname(folder), folder
+        if os.path.isdir(folder):
+            return f"{printable(path)} does not exist, nor does the folder {printable(missing)}"
+    return f"{printable(path)} does not exist, and no backup of it"
