@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
@@ -132,6 +133,27 @@ class EventLog:
             CursorError: *after* is not a cursor.
             OSError: the log exists and cannot be read.
         """
+        async with contextlib.aclosing(self.follow_batches(after, **filters)) as batches:
+            async for items in batches:
+                for item in items:
+                    yield item
+
+    async def follow_batches(
+        self, after: str | None = None, **filters: Any
+    ) -> AsyncGenerator[list[Event | Gap], None]:
+        """The same as `follow`, in lists of what came at once, none of them empty: for many subscribers.
+
+        The events must not be changed: all subscribers of this process get the same ones.
+
+        Args:
+            after: As for `follow`.
+            filters: Those of `Selection`.
+
+        Raises:
+            ConfigurationError: a filter cannot be used.
+            CursorError: *after* is not a cursor.
+            OSError: the log exists and cannot be read.
+        """
         import asyncio  # programs that only log should not pay for it
 
         with self._follower(after, filters) as follower:
@@ -143,8 +165,8 @@ class EventLog:
                     pause = min(pause * 2, LONGEST)
                     continue
                 pause = SHORTEST
-                for item in items:
-                    yield item
+                if items:
+                    yield items
 
     def follow_sync(self, after: str | None = None, **filters: Any) -> Generator[Event | Gap, None, None]:
         """The same as `follow` for a thread of its own: an iterator that waits in `next()`.
