@@ -59,8 +59,8 @@ class LogFile:
         self._head = b""
         self._stamp = 0
 
-    def read_block(self) -> Block | None:
-        """The next complete lines; None at the end.
+    def read_block(self, stop: int | None = None) -> Block | None:
+        """The next complete lines, up to the offset *stop* if it is given; None at the end.
 
         Raises:
             Replaced: the file is not what it was; `seek` goes on somewhere.
@@ -68,6 +68,8 @@ class LogFile:
         size = CHUNK
         while True:
             data = self._next(size)
+            if stop is not None:
+                data = data[: max(0, stop - self.offset)]
             end = data.rfind(b"\n") + 1
             if end:
                 return self._advance(data[:end])

@@ -6,7 +6,7 @@ import collections
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from chora_logging.eventlog import cursor, locating
 from chora_logging.eventlog.backwards import end_of_lines
@@ -26,6 +26,21 @@ _EACH = 32
 #: The name for the end of what is stored.
 END = "end"
 
+#: A follower that is no further behind another one than this is brought to it at once, in bytes.
+_NEAR = 64 * 1024
+
+
+class Standing(NamedTuple):
+    """Where a follower stands, to go on there later.
+
+    Attributes:
+        position: What has been read; None if that is nothing.
+        told: Whether what is missing after it has been told.
+    """
+
+    position: cursor.Position | None = None
+    told: bool = False
+
 
 class Follower:
     """The events of a log from a position on, as often as it is asked for more.
@@ -36,7 +51,8 @@ class Follower:
 
     Args:
         path: The live file; it need not exist yet.
-        after: A cursor, `"end"` for what is written from now on, or None for everything.
+        after: A cursor, where another one stood, `"end"` for what is written from now on, or None for
+            everything.
         selection: Which events are asked for.
         on_skip: Called with each line that is neither blank nor an event.
 
@@ -50,12 +66,13 @@ class Follower:
         self,
         path: str,
         *,
-        after: str | None = None,
+        after: str | Standing | None = None,
         selection: Selection | None = None,
         on_skip: Callable[[Skipped], None] | None = None,
     ) -> None:
         self.path = real_path(os.path.abspath(path))
         self.skipped = 0
+        self.bytes_read = 0
         self._selection = selection or Selection()
         self._on_skip = on_skip
         self._lock = threading.Lock()
@@ -65,10 +82,10 @@ class Follower:
             maxlen=_REMEMBERED
         )
         self._closed = False
-        self._told = False
         self._looks = 0
         self._quiet: tuple[int, ...] | None = None
-        self._position = None if after in (None, END) else cursor.decode(after)
+        self._passed = _standing(after)
+        self._position, self._told = self._passed
         if after == END:
             self._file = _open_end(self.path)
 
@@ -87,7 +104,7 @@ class Follower:
                 return None
             items: list[Event | Gap] = [] if gap is None else [gap]
             if block is not None:
-                items += events_of(block, self._selection.matches, self._selection.may_match, self._skip)
+                items += self._events(block)
             return items
 
     def has_news(self) -> bool:
@@ -104,6 +121,38 @@ class Follower:
         items = self.poll_items()
         return None if items is None else [item for item in items if isinstance(item, Event)]
 
+    def standing(self) -> Standing:
+        """Where it stands, for another follower that goes on from there."""
+        with self._lock:
+            if self._file is None:
+                return Standing(self._position, self._told)
+            # The beginning of a file says nothing by which to know it again.
+            return Standing(self._file.position()) if self._file.offset else self._passed
+
+    def stands_with(self, other: Follower) -> bool:
+        """Whether both stand at the same place of the same open file: from now on they give the same.
+
+        Nobody may poll them meanwhile; so with `read_to`.
+        """
+        mine, theirs = self._file, other._file
+        if mine is None or theirs is None:
+            return mine is theirs and (self._position, self._told) == (other._position, other._told)
+        same = mine.place.identity == theirs.place.identity
+        return same and (mine.offset, mine.tail) == (theirs.offset, theirs.tail)
+
+    def read_to(self, other: Follower) -> list[Event | Gap]:
+        """The events up to where *other* stands, if that is a little ahead in the same file."""
+        mine, theirs = self._file, other._file
+        if mine is None or theirs is None or mine.place.identity != theirs.place.identity:
+            return []
+        if not 0 < theirs.offset - mine.offset <= _NEAR:
+            return []
+        try:
+            block = mine.read_block(theirs.offset)
+        except Replaced:  # the next poll will meet it
+            return []
+        return [] if block is None else self._events(block)
+
     def close(self) -> None:
         """Close the files; a second time does nothing."""
         with self._lock:
@@ -117,6 +166,14 @@ class Follower:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: no thread of the parent is in it any more."""
+        self._lock = threading.Lock()
+
+    def _events(self, block: Block) -> list[Event | Gap]:
+        self.bytes_read += len(block.data)
+        return list(events_of(block, self._selection.matches, self._selection.may_match, self._skip))
 
     def _look(self) -> tuple[int, ...]:
         try:
@@ -159,6 +216,7 @@ class Follower:
         if index is None:
             close_all(files)
             return False
+        self._passed = Standing(self._position, self._told)
         self._position, self._told = None, False
         self._hold(files, index)
         return True
@@ -194,6 +252,8 @@ class Follower:
             close_all(files)
             self._gap = told  # a gap is told when it is passed
             return False
+        if file.offset:
+            self._passed = Standing(file.position())
         if head := file.head():
             self._finished.append((file.place.identity, head))
         self._hold(files, index)

@@ -44,6 +44,10 @@ class Event(dict[str, Any]):
         self._line = line
         return line
 
+    def copy(self) -> Event:
+        """A shallow copy that stands at the same place."""
+        return Event(self, self._place, self._line)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Event, (dict(self), self.cursor, self._line)
 
