@@ -308,6 +308,12 @@ class Follower:
         self._gap = Gap(reason, count, position.time / 1000, resumes.path)
 
 
+def _standing(after: str | Standing | None) -> Standing:
+    if isinstance(after, Standing):
+        return after
+    return Standing(None if after is None or after == END else cursor.decode(after))
+
+
 def _first_filled(files: list[LogFile], index: int | None) -> int | None:
     """The first of *files* from *index* on that has something in it.
 
