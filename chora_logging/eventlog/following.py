@@ -238,7 +238,7 @@ class Follower:
             self._hold(files, index)
             return
         close_all(files)
-        self._gap = Gap("the file was truncated or written anew", None, position.time / 1000, file.path)
+        self._gap = locating.gap_before(file, position, "the file was truncated or written anew")
         self._position, self._told = position, True
         file.close()
         self._file = None
@@ -305,7 +305,7 @@ class Follower:
         )
 
     def _tell(self, reason: str, count: int | None, position: cursor.Position, resumes: LogFile) -> None:
-        self._gap = Gap(reason, count, position.time / 1000, resumes.path)
+        self._gap = locating.gap_before(resumes, position, reason, count)
 
 
 def _standing(after: str | Standing | None) -> Standing:

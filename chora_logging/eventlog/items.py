@@ -55,17 +55,24 @@ class Event(dict[str, Any]):
 class Gap(NamedTuple):
     """Events that cannot be given any more: deleted or overwritten before they were read.
 
+    Everything else that the log held was given or will be. Where nobody can know an answer it is
+    None: who deletes a file leaves no note of what was in it.
+
     Attributes:
         reason: What happened, for people.
-        files: In how many files they were at most; None where nobody counted.
-        since: The last time, seconds since 1970, at which the log was known to be whole.
-        resumes: The file with which reading goes on, from its beginning; empty if there is none yet.
+        files: In how many files they were at most.
+        bytes: How many bytes are missing, as far as the reader had seen them.
+        since: They were written after this time, in seconds since 1970 …
+        until: … and before this one, that of the event with which reading goes on.
+        resumes: The file with which reading goes on; None if there is none yet.
     """
 
     reason: str
-    files: int | None
-    since: float
-    resumes: str
+    files: int | None = None
+    bytes: int | None = None
+    since: float | None = None
+    until: float | None = None
+    resumes: str | None = None
 
 
 class Skipped(NamedTuple):

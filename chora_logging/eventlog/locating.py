@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from chora_logging.eventlog.cursor import NO_LOG, Position
 from chora_logging.eventlog.files import LogFile
 from chora_logging.eventlog.items import Gap
+from chora_logging.eventlog.lines import parse
+from chora_logging.eventlog.selection import time_of
 
 
 def find(files: Sequence[LogFile], position: Position) -> int | None:
@@ -59,8 +61,16 @@ def locate(files: Sequence[LogFile], position: Position) -> tuple[int | None, Ga
     index, between = after_missing(files, position)
     count = None if between is None else between + 1
     reason = "the file that the cursor points into was deleted or overwritten"
-    resumes = "" if index is None else files[index].path
-    return index, Gap(reason, count, position.time / 1000, resumes)
+    return index, gap_before(None if index is None else files[index], position, reason, count)
+
+
+def gap_before(file: LogFile | None, position: Position, reason: str, count: int | None = None) -> Gap:
+    """What is missing between *position* and *file*, with which reading goes on."""
+    since = position.time / 1000 if position.time else None
+    if file is None:
+        return Gap(reason, count, since=since)
+    first = parse(file.head().partition(b"\n")[0]) or {}
+    return Gap(reason, count, since=since, until=time_of(first), resumes=file.path)
 
 
 def _is_generation(file: LogFile, position: Position) -> bool:

@@ -157,4 +157,4 @@ class TestGaps:
         (gap,) = EventLog(writer.log).read(after=cursor)
 
         assert isinstance(gap, Gap)
-        assert gap.resumes == ""
+        assert gap.resumes is None
