@@ -23,6 +23,8 @@ PROGRAM = "chora-logging"
 #: Each command: the module that has it, under the name `command`, and what it does.
 COMMANDS = {
     "demo": ("chora_logging.cli.demo.command", "Watch several processes write two logs that lose nothing."),
+    "tail": ("chora_logging.cli.tail", "Show the newest events, and each new one as it is written."),
+    "stats": ("chora_logging.cli.stats.command", "Show what is in the logs, in numbers."),
 }
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -61,7 +63,10 @@ class CommandList(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; Ctrl-C and a closed pipe are no errors."""
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # while it can still be told that nobody reads it
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:

@@ -9,11 +9,16 @@ from typing import Any
 
 from rich.text import Text
 
-from chora_logging.cli.terminal import printable
+from chora_logging.cli.amounts import duration, many, moment, size
+from chora_logging.cli.terminal import UNLIMITED, printable
+from chora_logging.eventlog.items import Gap
+from chora_logging.eventlog.selection import time_of
 from chora_logging.schema import LEVELS
 
 #: Below this width the time has no milliseconds, the level is a letter, and events are not in a column.
 ROOMY = 100
+#: Below this width neither the log nor the trace is told, so that there is room for what happened.
+NARROW = 60
 #: How many characters of a trace id tell it from the others on a screen.
 SHORT_ID = 8
 #: How long an event's name is in most programs.
@@ -24,37 +29,81 @@ _COLUMNS = ("timestamp", "level", "logger", "event", "event_type", "task_id", "r
 _ERRORS = ("error", "error_message")
 #: What is read first, since the end of a line is cut off where it does not fit.
 _FIRST = (*_ERRORS, "duration_ms")
+#: What is read last, since it has many lines: of a traceback the last one tells what it is about.
+_TRACEBACKS = ("exc_info", "exception")
+_LAST = (*_TRACEBACKS, "stack_info")
+
+_SHORT_LEVELS = {"WARNING": "WARN", "CRITICAL": "CRIT"}
 
 _OTHER_NAMES = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 _FAILED = ("error", "failed")
 
+#: What is said to take longer, in milliseconds, is taken for an error: 30,000 years.
+LONGEST = 1e15
+
 _STYLES = {"DEBUG": "dim", "INFO": "green", "WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
 
 
-def as_line(event: dict[str, Any], width: int, *, hidden: Iterable[str] = ()) -> Text:
+def as_line(
+    event: Mapping[str, Any], width: int, *, label: str = "", dated: bool = False, hidden: Iterable[str] = ()
+) -> Text:
     """*event* as one line of at most *width* columns, with no character that commands a terminal.
 
     Args:
         event: As it was read from a log.
         width: The columns of the terminal; what does not fit is cut off.
+        label: Which log it is from, where there are several.
+        dated: Whether the day is told too.
         hidden: Fields that are not shown.
     """
     roomy = width >= ROOMY
     level = level_of(event)
     line = Text(no_wrap=True, overflow="ellipsis", end="")
-    line.append(_time(event.get("timestamp"), roomy), "dim")
-    line.append(f" {printable(level if roomy else level[:1]):<{5 if roomy else 1}}", _STYLES.get(level, ""))
-    trace_id = event.get("trace_id")
-    line.append(f" {'' if trace_id is None else _text(trace_id)[:SHORT_ID]:<{SHORT_ID}}", "magenta")
-    name = name_of(event) or "-"
-    line.append(f" {name:<{NAME if roomy else 0}}", "bold red" if is_error(event) else "bold cyan")
+    line.append(_time(event, roomy, dated), "dim")
+    shown = _SHORT_LEVELS.get(level, level) if roomy else level[:1]
+    line.append(f" {printable(shown):<{5 if roomy else 1}}", _STYLES.get(level, ""))
+    if width >= NARROW:
+        trace_id = event.get("trace_id")
+        line.append(f" {label}" if label else "", "yellow")
+        line.append(f" {'' if trace_id is None else _text(trace_id)[:SHORT_ID]:<{SHORT_ID}}", "magenta")
+    name = name_of(event)
+    if name is None:
+        line.append(f" {_text(event.get('message') or '-')}", "red" if is_error(event) else "")
+    else:
+        line.append(f" {name:<{NAME if roomy else 0}}", "bold red" if is_error(event) else "bold cyan")
     for field in ("task_id", "run_id"):
         if event.get(field) is not None:
             line.append(f" {_text(event[field])}", "blue")
+    if width < UNLIMITED:
+        for field in _TRACEBACKS:
+            if isinstance(text := event.get(field), str) and text.strip():
+                line.append(f" {_text(text.strip().splitlines()[-1])}", "red")
     for field in _remaining(event, frozenset(hidden)):
+        if field == "duration_ms" and (took := duration_of(event)) is not None:
+            line.append(f" {duration(took)}", "cyan")
+            continue
         tells = field in _ERRORS
         line.append(" " if tells and not roomy else f" {printable(field)}=", "dim")
         line.append(_text(event[field], quoted=True), "red" if tells else "")
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def as_gap_line(gap: Gap, width: int, *, label: str = "") -> Text:
+    """*gap* as one line that cannot be overlooked: what is missing, as far as anybody knows."""
+    known = []
+    if gap.files:
+        known.append(many(gap.files, "file"))
+    if gap.bytes:
+        known.append(size(gap.bytes))
+    if gap.since is not None:
+        known.append(f"after {moment(gap.since)}")
+    if gap.until is not None:
+        known.append(f"before {moment(gap.until)}")
+    text = f"── events are missing{f' in {label.strip()}' if label else ''}: {printable(gap.reason)}"
+    line = Text(
+        f"{text} ({', '.join(known)}) ──" if known else f"{text} ──", "bold yellow", no_wrap=True, end=""
+    )
     line.truncate(width, overflow="ellipsis")
     return line
 
@@ -80,23 +129,40 @@ def is_error(event: Mapping[str, Any]) -> bool:
     return event.get("status") in _FAILED or level_of(event) in ("ERROR", "CRITICAL")
 
 
-def _remaining(event: dict[str, Any], hidden: frozenset[str]) -> list[str]:
-    fields = [field for field in _FIRST if event.get(field) is not None]
-    # A message that logging made of the event's name repeats it.
-    if event.get("message") not in (None, f"Event: {event.get('event')}"):
-        fields.append("message")
-    fields += [field for field in event if field not in (*_COLUMNS, *_FIRST) and event[field] is not None]
-    return [field for field in fields if field not in hidden]
+def duration_of(event: Mapping[str, Any]) -> float | None:
+    """How long what *event* tells of took, in milliseconds; None if it does not say so."""
+    value = event.get("duration_ms")
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LONGEST:
+        return float(value)
+    return None
 
 
-def _time(timestamp: Any, roomy: bool) -> str:
+def local_time(event: Mapping[str, Any]) -> datetime | None:
+    """When *event* happened, in the time of this place; None if it does not say so."""
+    time = time_of(event)
     try:
-        moment = datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
-    except (AttributeError, ValueError, OverflowError):
-        size = 12 if roomy else 8
-        return f"{_text(timestamp)[:size]:<{size}}"
-    local = moment.astimezone()  # a time without a zone is local already
-    return local.strftime("%H:%M:%S") + (f".{local.microsecond // 1000:03}" if roomy else "")
+        return None if time is None else datetime.fromtimestamp(time)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def _remaining(event: Mapping[str, Any], hidden: frozenset[str]) -> list[str]:
+    fields = [field for field in _FIRST if event.get(field) is not None]
+    # A message that logging made of the event's name repeats it; without a name it stands for one.
+    if name_of(event) is not None and event.get("message") not in (None, f"Event: {event.get('event')}"):
+        fields.append("message")
+    fields += [field for field in event if field not in (*_COLUMNS, *_FIRST, *_LAST)]
+    fields += [field for field in _LAST if field in event]
+    return [field for field in fields if field not in hidden and event[field] is not None]
+
+
+def _time(event: Mapping[str, Any], roomy: bool, dated: bool) -> str:
+    local = local_time(event)
+    if local is None:
+        columns = 12 if roomy else 8
+        return f"{_text(event.get('timestamp'))[:columns]:<{columns}}"
+    text = local.strftime("%Y-%m-%d %H:%M:%S" if dated else "%H:%M:%S")
+    return text + (f".{local.microsecond // 1000:03}" if roomy else "")
 
 
 def _text(value: Any, *, quoted: bool = False) -> str:

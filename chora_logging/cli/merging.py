@@ -39,16 +39,20 @@ def read(
     streams = [_found(log, limit, newest_first, filters) for log in logs]
     if len(streams) == 1:
         return streams[0]
-    timed = [_timed(stream, newest_first) for stream in streams]
-    merged = heapq.merge(*timed, key=_first, reverse=newest_first)
-    return itertools.islice((found for _, found in merged), limit)
+    return itertools.islice(merged(streams, newest_first=newest_first), limit)
 
 
 def last(logs: Sequence[Log], n: int, **filters: Any) -> list[Found]:
     """The newest *n* events of all *logs* together, oldest first, without reading the whole logs."""
     newest = [list(_found(log, n, True, filters))[::-1] for log in logs]
-    merged = heapq.merge(*(_timed(stream, False) for stream in newest), key=_first)
-    return [found for _, found in merged][-n:] if n else []
+    return list(merged(newest))[-n:] if n else []
+
+
+def merged(streams: Sequence[Iterable[Found]], *, newest_first: bool = False) -> Iterator[Found]:
+    """*streams*, each of one log, as one: by time, without changing the order of any of them."""
+    timed = [_timed(stream, newest_first) for stream in streams]
+    for _, found in heapq.merge(*timed, key=_first, reverse=newest_first):
+        yield found
 
 
 def _found(log: Log, limit: int | None, newest_first: bool, filters: dict[str, Any]) -> Iterator[Found]:

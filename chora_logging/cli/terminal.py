@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from typing import NoReturn
@@ -28,6 +29,9 @@ _HARMFUL = (
 )
 _ESCAPED = {code: ascii(chr(code))[1:-1] for first, last in _HARMFUL for code in range(first, last + 1)}
 
+# Controls below DEL are escaped in JSON anyway; between its tokens they may stand, and do no harm.
+_ESCAPED_IN_JSON = {code: json.dumps(chr(code))[1:-1] for code in _ESCAPED if code >= 0x7F}
+
 
 def printable(text: str) -> str:
     """*text* with every character escaped that would not be seen but obeyed.
@@ -36,6 +40,31 @@ def printable(text: str) -> str:
     'a\\\\x1b[31mred\\\\nnext'
     """
     return text.translate(_ESCAPED)
+
+
+def printable_json(line: bytes) -> bytes:
+    """The same JSON as *line*, with every such character as an escape of JSON."""
+    return (
+        line if line.isascii() and b"\x7f" not in line else line.decode().translate(_ESCAPED_IN_JSON).encode()
+    )
+
+
+class JsonLines:
+    """Events as JSON Lines on stdout, each as its log has it; on a terminal nothing in them is obeyed.
+
+    Args:
+        at_once: Whether each line is to be there when it has been written, for who watches.
+    """
+
+    def __init__(self, *, at_once: bool = False) -> None:
+        self._for_eyes = sys.stdout.isatty()
+        self._at_once = at_once or self._for_eyes
+
+    def write(self, line: bytes) -> None:
+        """Write *line*, strict JSON without a newline."""
+        sys.stdout.buffer.write((printable_json(line) if self._for_eyes else line) + b"\n")
+        if self._at_once:
+            sys.stdout.flush()
 
 
 class _Screen(Console):

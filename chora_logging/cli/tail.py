@@ -1,0 +1,139 @@
+"""`chora-logging tail`: the newest events of the logs, and each new one as it is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import click
+from rich.text import Text
+
+from chora_logging.cli.commands import PROGRAM, NothingFound
+from chora_logging.cli.event_line import ROOMY, as_gap_line, as_line, local_time
+from chora_logging.cli.filters import filter_options
+from chora_logging.cli.following import newest_and_next
+from chora_logging.cli.logs import Log, Logs, log_option
+from chora_logging.cli.merging import last
+from chora_logging.cli.progress import progress
+from chora_logging.cli.terminal import UNLIMITED, JsonLines, open_console, printable
+from chora_logging.eventlog.items import Event, Gap
+
+#: How much of the name of a log is shown: where there is room, and where only as much as tells it apart.
+LABEL, SHORT_LABEL = 12, 4
+
+
+@click.command("tail")
+@click.option("-f", "--follow", is_flag=True, help="Go on with each event as it is written, until Ctrl-C.")
+@click.option(
+    "-n",
+    "--lines",
+    "count",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="How many of the newest events that fit.",
+)
+@log_option
+@filter_options
+@click.option("--json", "as_json", is_flag=True, help="Print the events as JSON Lines, as they are logged.")
+def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_json: bool) -> None:
+    """Show the newest events, and each new one as it is written.
+
+    An event is a line: when, how severe, the beginning of its trace id, what happened, to which task
+    and run, and the rest. Events of several logs are in the order of time. With -f nothing is missed or
+    repeated, however often the logs are rotated; where events were deleted before they could be read, a
+    line says so.
+
+    Ends with status 1 if there is no event that fits.
+
+    \b
+    Examples:
+      chora-logging tail
+      chora-logging tail -f --level warning
+      chora-logging tail -n 50 --trace 4bf92f3577b34da6a3ce929d0e0e4736
+      chora-logging tail -f --json | jq .event
+    """
+    chosen = list(logs.all) if follow else logs.existing()
+    show = _ShowJson(follow) if as_json else _ShowLines(chosen)
+    if follow:
+        _say_what_is_missing(logs)
+        _show_all(newest_and_next(chosen, count, **filters), show)
+        return
+    with progress(chosen):
+        found = last(chosen, count, **filters)
+    if not found and count:
+        raise NothingFound("no event fits" if filters else "there is no event yet")
+    _show_all(found, show)
+
+
+class _ShowJson:
+    """Shows events as JSON Lines; what is no event is said on stderr, where no machine takes it for one."""
+
+    def __init__(self, follow: bool) -> None:
+        self._lines = JsonLines(at_once=follow)
+
+    def __call__(self, log: Log, item: Event | Gap) -> None:
+        if isinstance(item, Gap):
+            click.echo(
+                f"{PROGRAM}: {as_gap_line(item, UNLIMITED, label=printable(log.name)).plain}", err=True
+            )
+        else:
+            self._lines.write(item.json)
+
+
+class _ShowLines:
+    """Shows each item as a line for eyes; on a terminal a new day is a line of its own."""
+
+    def __init__(self, logs: Sequence[Log]) -> None:
+        self._console = open_console()
+        self._labels = _labels(logs) if len(logs) > 1 else {}
+        self._day: date | None = datetime.now().date()
+
+    def __call__(self, log: Log, item: Event | Gap) -> None:
+        width = self._console.width
+        label = self._labels.get(log, ("", ""))[width < ROOMY]
+        if isinstance(item, Gap):
+            self._console.print(as_gap_line(item, width, label=label))
+            return
+        if self._console.is_terminal:
+            self._announce_day(item)
+        self._console.print(as_line(item, width, label=label, dated=not self._console.is_terminal))
+
+    def _announce_day(self, event: Event) -> None:
+        moment = local_time(event)
+        if moment is not None and moment.date() != self._day:
+            self._day = moment.date()
+            self._console.print(Text(f"── {self._day:%A, %Y-%m-%d} ──", "dim"))
+
+
+def _show_all(items: Iterable[tuple[Log, Event | Gap]], show: _ShowJson | _ShowLines) -> None:
+    for log, item in items:
+        show(log, item)
+
+
+def _labels(logs: Sequence[Log]) -> dict[Log, tuple[str, str]]:
+    """By log, what it is called where there is room, and the same as short as it tells it from the others."""
+    names = [printable(log.name) for log in logs]
+    least = next(
+        size for size in range(SHORT_LABEL, max(map(len, names)) + SHORT_LABEL) if _differ(names, size)
+    )
+    long = min(max(map(len, names)), max(LABEL, least))
+    return {
+        log: (f"{name[:long]:<{long}}", f"{name[:least]:<{min(least, long)}}")
+        for log, name in zip(logs, names, strict=True)
+    }
+
+
+def _differ(names: Sequence[str], size: int) -> bool:
+    return len({name[:size] for name in names}) == len(names)
+
+
+def _say_what_is_missing(logs: Logs) -> None:
+    missing = [log for log in logs.all if not log.exists()]
+    # One of the two logs that are looked at by default is all that most programs have.
+    if missing and (not logs.variables or len(missing) == len(logs.all)):
+        paths = ", ".join(printable(os.fspath(log.path)) for log in missing)
+        click.echo(f"{PROGRAM}: waiting for {paths}", err=True)
