@@ -1,0 +1,174 @@
+"""The numbers laid out for eyes, on a terminal of any width."""
+
+from __future__ import annotations
+
+import math
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chora_logging.cli import amounts
+from chora_logging.cli.event_line import as_line
+from chora_logging.cli.stats.plot import columns_for, plot, unit_of
+from chora_logging.cli.stats.survey import PERCENTILES, Extent, Survey
+from chora_logging.cli.stats.tally import Group, Groups
+from chora_logging.cli.terminal import printable
+
+#: Where nothing says how wide the screen is.
+USUAL = 80
+#: The narrowest screen on which a table has all its columns.
+ROOMY = 72
+#: How many types, and how many statuses and levels are shown; `--json` has all.
+TYPES, VALUES = 12, 6
+
+
+def show(survey: Survey, console: Console, width: int) -> None:
+    """Print *survey* in at most *width* columns."""
+    console.print(_headline(survey, width))
+    console.print()
+    console.print(_logs(survey.extents, width))
+    _show_timeline(survey, console, width)
+    console.print()
+    console.print(_types(survey, width))
+    _say_rest(console, survey.tally.types)
+    console.print()
+    console.print(_values(survey, width))
+    _show_slowest(survey, console, width)
+
+
+def _headline(survey: Survey, width: int) -> Text:
+    tally = survey.tally
+    line = Text(amounts.many(tally.all.events, "event"), "bold", no_wrap=True)
+    if width >= ROOMY and math.isfinite(tally.timeline.first):
+        line.append(f" in {amounts.span(tally.timeline.last - tally.timeline.first)}", "not bold")
+    line.append(", ", "not bold")
+    errors = amounts.many(tally.all.errors, "error")
+    share = f" ({amounts.percentage(tally.all.errors, tally.all.events)})" if tally.all.errors else ""
+    line.append(f"{errors}{share}", "red" if tally.all.errors else "green")
+    return line
+
+
+def _logs(extents: list[Extent], width: int) -> Table:
+    roomy = width >= ROOMY
+    table = _table("log", "events", "size", *(("files", "from", "to") if roomy else ()))
+    for extent in extents:
+        cells = [f"{extent.events:,}", amounts.size(extent.size)]
+        if roomy:
+            known = math.isfinite(extent.first)
+            first, last = (
+                (amounts.moment(time) for time in (extent.first, extent.last)) if known else ("", "")
+            )
+            cells += [f"{extent.files:,}", first, last[11:] if last[:10] == first[:10] else last]
+        table.add_row(_name(extent.log.name), *cells)
+    return table
+
+
+def _times(extent: Extent) -> tuple[str, str]:
+    if not math.isfinite(extent.first):
+        return "", ""
+    first, last = amounts.moment(extent.first), amounts.moment(extent.last)
+    return first, last[11:] if last[:10] == first[:10] else last
+
+
+def _show_timeline(survey: Survey, console: Console, width: int) -> None:
+    series = survey.tally.timeline.series(columns_for(width))
+    if series is None:
+        return
+    unit, seconds = unit_of(series)
+    title = Text(f"events per {unit}", "bold", no_wrap=True)
+    details = (
+        f"  {amounts.span(series.step)} a bar, at most {max(series.events) * seconds / series.step:,.0f}"
+    )
+    if len(title) + len(details) <= width:
+        title.append(details, "not bold dim")
+    console.print()
+    console.print(title)
+    for line in plot(series, width):
+        console.print(line)
+
+
+def _types(survey: Survey, width: int) -> Table:
+    whole = survey.tally.all
+    timed: tuple[str, ...] = ()
+    if whole.durations.count:
+        timed = (*(f"p{percent}" for percent in PERCENTILES), "max") if width >= ROOMY else ("p95",)
+    table = _table("type", "events", "errors", *timed)
+    for name, group in survey.tally.types.largest_first()[:TYPES]:
+        table.add_row(_name(name), *_counts(group), *_durations(group, timed))
+    if len(survey.tally.types.by_name) > 1:
+        table.add_row(Text("all", "bold"), *_counts(whole), *_durations(whole, timed))
+    return table
+
+
+def _values(survey: Survey, width: int) -> Table:
+    """Statuses and levels, beside each other where there is room."""
+    tables = []
+    for title, groups in (("status", survey.tally.statuses), ("level", survey.tally.levels)):
+        table = _table(title, "events", "share")
+        for name, group in groups.largest_first()[:VALUES]:
+            share = amounts.percentage(group.events, survey.tally.all.events)
+            table.add_row(_name(name, 20), f"{group.events:,}", share)
+        tables.append(table)
+    grid = Table.grid(padding=(0, 4, 0, 0))
+    if width >= ROOMY:
+        grid.add_row(*tables)
+    else:
+        grid.add_row(tables[0])
+        grid.add_row()
+        grid.add_row(tables[1])
+    return grid
+
+
+def _show_slowest(survey: Survey, console: Console, width: int) -> None:
+    slowest = survey.tally.slowest
+    if not slowest:
+        return
+    console.print()
+    console.print(Text("slowest", "bold"))
+    shown = [amounts.duration(duration) for duration, _ in slowest]
+    room = max(map(len, shown))
+    for text, (_, event) in zip(shown, slowest, strict=True):
+        line = Text(f"{text:>{room}}  ", "yellow", end="", no_wrap=True)
+        line.append_text(as_line(event, max(1, width - room - 2), hidden=("duration_ms",)))
+        console.print(line)
+
+
+def _say_rest(console: Console, types: Groups) -> None:
+    more = len(types.by_name) - TYPES
+    if more > 0:
+        console.print(Text(f"… {more:,} more types: --json has them", "dim"))
+    if types.others:
+        told = f"… {amounts.many(types.others, 'event')} of still other types, not told apart"
+        console.print(Text(told, "dim"))
+
+
+def _table(first: str, *others: str) -> Table:
+    """A table whose first column has what room the others leave, which are numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(first, header_style="bold")
+    for name in others:
+        table.add_column(name, header_style="bold", justify="right", no_wrap=True)
+    return table
+
+
+def _name(name: str | None, longest: int = 40) -> Text:
+    if name is None:
+        return Text("(none)", "dim")
+    text = Text(printable(name), no_wrap=True, overflow="ellipsis")
+    text.truncate(longest, overflow="ellipsis")
+    return text
+
+
+def _counts(group: Group) -> list[Text]:
+    return [Text(f"{group.events:,}"), Text(f"{group.errors:,}", "red" if group.errors else "dim")]
+
+
+def _durations(group: Group, columns: tuple[str, ...]) -> list[str]:
+    found = group.durations
+    if not found.count:
+        return [""] * len(columns)
+    values = [
+        found.longest if column == "max" else found.percentile(int(column[1:])) or 0.0 for column in columns
+    ]
+    return [amounts.duration(value) for value in values]

@@ -1,0 +1,142 @@
+"""The logs that were read, and everything that was counted of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from chora_logging.cli.logs import Log
+from chora_logging.cli.stats.tally import Group, Groups, Tally
+from chora_logging.eventlog.rotated_set import paths_of
+
+PERCENTILES = (50, 95, 99)
+#: Into how many stretches of time the events are put for machines, at most.
+STRETCHES = 120
+
+
+@dataclass
+class Extent:
+    """What one log takes, and what was read of it.
+
+    Attributes:
+        log: Which.
+        files: How many files it has, the live one included.
+        size: How many bytes they have on the disk.
+        events: How many of its events were counted.
+        first: The time of the earliest of them, in seconds since 1970; infinite if none has one.
+        last: The time of the latest.
+    """
+
+    log: Log
+    files: int = 0
+    size: int = 0
+    events: int = 0
+    first: float = math.inf
+    last: float = -math.inf
+
+    def add(self, time: float | None) -> None:
+        """Count an event at that time."""
+        self.events += 1
+        if time is not None:
+            self.first, self.last = min(self.first, time), max(self.last, time)
+
+
+@dataclass
+class Survey:
+    """The whole result."""
+
+    extents: list[Extent]
+    tally: Tally
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result for `--json`."""
+        tally = self.tally
+        return {
+            "events": tally.all.events,
+            "errors": tally.all.errors,
+            "first": _iso(tally.timeline.first),
+            "last": _iso(tally.timeline.last),
+            "duration_ms": _durations(tally.all),
+            "logs": [_extent(extent) for extent in self.extents],
+            "timeline": self._timeline(),
+            "types": _groups("type", tally.types),
+            "statuses": _groups("status", tally.statuses),
+            "levels": _groups("level", tally.levels),
+            "slowest": [json.loads(event.json) for _, event in tally.slowest],
+        }
+
+    def _timeline(self) -> dict[str, Any] | None:
+        series = self.tally.timeline.series(STRETCHES)
+        if series is None:
+            return None
+        return {
+            "start": _iso(series.start),
+            "step_seconds": series.step,
+            "events": series.events,
+            "errors": series.errors,
+        }
+
+
+def take_survey(logs: Iterable[Log], filters: dict[str, Any]) -> Survey:
+    """Read *logs* once, and count the events that fit the *filters*.
+
+    Raises:
+        OSError: a log exists and cannot be read.
+    """
+    survey = Survey([], Tally())
+    for log in logs:
+        extent = Extent(log)
+        survey.extents.append(extent)
+        for path in paths_of(log.path):
+            try:
+                extent.size += os.path.getsize(path)
+            except FileNotFoundError:  # rotated away just now
+                continue
+            extent.files += 1
+        for event in log.events.read(**filters):
+            extent.add(survey.tally.add(event))
+    return survey
+
+
+def _extent(extent: Extent) -> dict[str, Any]:
+    return {
+        "name": extent.log.name,
+        "path": os.path.abspath(extent.log.path),
+        "files": extent.files,
+        "bytes": extent.size,
+        "events": extent.events,
+        "skipped": sum(extent.log.skipped.values()),
+        "first": _iso(extent.first),
+        "last": _iso(extent.last),
+    }
+
+
+def _groups(field: str, groups: Groups) -> dict[str, Any]:
+    return {
+        "found": [
+            {field: name, "events": group.events, "errors": group.errors, **_timed(group)}
+            for name, group in groups.largest_first()
+        ],
+        "events_of_others": groups.others,
+    }
+
+
+def _timed(group: Group) -> dict[str, Any]:
+    return {"duration_ms": _durations(group)} if group.durations.count else {}
+
+
+def _durations(group: Group) -> dict[str, Any]:
+    found = group.durations
+    percentiles = {f"p{percent}": found.percentile(percent) for percent in PERCENTILES}
+    return {"count": found.count, **percentiles, "max": found.longest if found.count else None}
+
+
+def _iso(time: float) -> str | None:
+    if not math.isfinite(time):
+        return None
+    return datetime.fromtimestamp(time, timezone.utc).isoformat().replace("+00:00", "Z")

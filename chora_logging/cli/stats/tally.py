@@ -1,0 +1,146 @@
+"""What is counted of the events: one look at each, in bounded memory."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from chora_logging.cli.event_line import level_of
+from chora_logging.cli.stats.durations import Durations, duration_of
+from chora_logging.cli.stats.timeline import EARLIEST, LATEST, Timeline
+from chora_logging.eventlog.items import Event
+from chora_logging.eventlog.selection import time_of
+
+#: How many different types, statuses and levels are told apart: the first ones that come.
+DISTINCT = 200
+#: How much of such a name is kept.
+LONGEST_NAME = 200
+#: How many of the slowest events are kept.
+SLOWEST = 5
+
+_SEVERE = ("ERROR", "CRITICAL", "FATAL")
+_FAILED = ("error", "failed", "failure")
+
+
+@dataclass
+class Group:
+    """Events of one kind.
+
+    Attributes:
+        events: How many.
+        errors: How many of them are errors.
+        durations: Their `duration_ms`.
+    """
+
+    events: int = 0
+    errors: int = 0
+    durations: Durations = field(default_factory=Durations)
+
+    def add(self, failed: bool, duration: float | None) -> None:
+        """Count an event."""
+        self.events += 1
+        self.errors += failed
+        if duration is not None:
+            self.durations.add(duration)
+
+
+class Groups:
+    """Events by the value of a field, of which only the first `DISTINCT` values are told apart.
+
+    Attributes:
+        by_name: The groups; the name None is for events without the field.
+        others: How many events have other values.
+    """
+
+    def __init__(self) -> None:
+        self.by_name: dict[str | None, Group] = {}
+        self.others = 0
+
+    def add(self, value: Any, failed: bool, duration: float | None = None) -> None:
+        """Count an event with this value."""
+        name = _name(value)
+        group = self.by_name.get(name)
+        if group is None:
+            if len(self.by_name) >= DISTINCT:
+                self.others += 1
+                return
+            group = self.by_name[name] = Group()
+        group.add(failed, duration)
+
+    def largest_first(self) -> list[tuple[str | None, Group]]:
+        """The groups with their names, the largest first."""
+        return sorted(self.by_name.items(), key=lambda item: (-item[1].events, item[0] or ""))
+
+
+class Tally:
+    """Everything that is counted.
+
+    Attributes:
+        all: All events.
+        types: By `event` or `event_type`.
+        statuses: By `status`.
+        levels: By `level`.
+        timeline: By time.
+        slowest: The events that took longest, and how long, the slowest first.
+    """
+
+    def __init__(self) -> None:
+        self.all = Group()
+        self.types = Groups()
+        self.statuses = Groups()
+        self.levels = Groups()
+        self.timeline = Timeline()
+        self._slowest: list[tuple[float, int, Event]] = []
+
+    def add(self, event: Event) -> float | None:
+        """Count *event*; when it happened, in seconds since 1970, if it says so."""
+        failed, duration = is_error(event), duration_of(event)
+        self.all.add(failed, duration)
+        self.types.add(type_of(event), failed, duration)
+        self.statuses.add(event.get("status"), failed)
+        self.levels.add(event.get("level"), failed)
+        if duration is not None:
+            self._keep_if_slow(duration, event)
+        time = time_of(event)
+        if time is None or not EARLIEST <= time < LATEST:
+            return None
+        self.timeline.add(time, failed)
+        return time
+
+    @property
+    def slowest(self) -> list[tuple[float, Event]]:
+        """The events that took longest, and how long, the slowest first."""
+        return [(duration, event) for duration, _, event in sorted(self._slowest, reverse=True)]
+
+    def _keep_if_slow(self, duration: float, event: Event) -> None:
+        # Of two that took as long the first is kept; the number also keeps events from being compared.
+        item = (duration, -self.all.events, event)
+        if len(self._slowest) < SLOWEST:
+            heapq.heappush(self._slowest, item)
+        elif item > self._slowest[0]:
+            heapq.heapreplace(self._slowest, item)
+
+
+def type_of(event: dict[str, Any]) -> Any:
+    """What kind of event it is: its `event`, or `event_type` in typed ones; else which logger wrote it."""
+    return event.get("event", event.get("event_type", event.get("logger")))
+
+
+def is_error(event: dict[str, Any]) -> bool:
+    """Whether *event* says that something failed, by its level or its status."""
+    return level_of(event).upper() in _SEVERE or event.get("status") in _FAILED
+
+
+def _name(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        text = value
+    elif isinstance(value, dict | list):
+        text = "{…}" if isinstance(value, dict) else "[…]"
+    else:
+        text = json.dumps(value)
+    if text is None:
+        return None
+    text = text.encode("utf-8", "replace").decode()  # halves of surrogate pairs are no text
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
