@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
-import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from typing import Any, overload
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, TypedDict, overload
 
 from chora_logging.eventlog import cursor
-from chora_logging.eventlog.following import Follower
+from chora_logging.eventlog.following import END
 from chora_logging.eventlog.items import Event, Gap, Skipped
 from chora_logging.eventlog.reading import read_backwards, read_forwards
 from chora_logging.eventlog.selection import Selection
-from chora_logging.eventlog.threads import in_thread
+from chora_logging.eventlog.subscription import Subscription, batches, items_async, items_sync
 
-#: How long a follower that has read everything waits before it looks again, in seconds: little after
-#: an event, for the next one often comes soon.
-SHORTEST, LONGEST = 0.001, 0.008
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Filters(TypedDict, total=False):
+    """The keyword arguments by which every method of `EventLog` selects events, as `Selection` says."""
+
+    task_id: object
+    run_id: object
+    trace_id: object
+    event: object
+    level: str | int | None
+    status: object
+    since: datetime | str | None
+    until: datetime | str | None
+    where: Mapping[str, object] | None
 
 
 class EventLog:
@@ -27,8 +39,8 @@ class EventLog:
     Nothing is opened before it is read. Readers never lock and never write, and need nothing from
     the processes that write.
 
-    Every method takes filters, those of `Selection`: `task_id`, `run_id`, `trace_id`, `event`,
-    `level`, `status`, `since`, `until`, `where`.
+    Every method takes the filters `task_id`, `run_id`, `trace_id`, `event`, `level`, `status`, `since`,
+    `until` and `where`, with the meaning that `Selection` gives them.
 
     Args:
         path: The live file; it need not exist.
@@ -57,12 +69,17 @@ class EventLog:
 
     @overload
     def read(
-        self, *, after: None = None, limit: int | None = None, newest_first: bool = False, **filters: Any
+        self,
+        *,
+        after: None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        **filters: Unpack[Filters],
     ) -> Iterator[Event]: ...
 
     @overload
     def read(
-        self, *, after: str | None, limit: int | None = None, **filters: Any
+        self, *, after: str | None, limit: int | None = None, **filters: Unpack[Filters]
     ) -> Iterator[Event | Gap]: ...
 
     def read(
@@ -71,7 +88,7 @@ class EventLog:
         after: str | None = None,
         limit: int | None = None,
         newest_first: bool = False,
-        **filters: Any,
+        **filters: Unpack[Filters],
     ) -> Iterator[Event] | Iterator[Event | Gap]:
         """The events that the log holds now, oldest first, in memory that does not grow with the log.
 
@@ -85,7 +102,7 @@ class EventLog:
                 more the first item is a `Gap`.
             limit: At most so many events.
             newest_first: Read from the end, no more than is asked for; not together with *after*.
-            filters: Those of `Selection`.
+            filters: Those of `Filters`.
 
         Raises:
             ConfigurationError: a filter cannot be used.
@@ -102,12 +119,12 @@ class EventLog:
         items = read_forwards(self.path, selection, after, self._on_skip)
         return items if limit is None else _limited(items, limit)
 
-    def last(self, n: int, **filters: Any) -> list[Event]:
+    def last(self, n: int, **filters: Unpack[Filters]) -> list[Event]:
         """The newest *n* events, oldest first, without reading the whole log.
 
         Args:
             n: How many.
-            filters: Those of `Selection`.
+            filters: Those of `Filters`.
 
         Raises:
             ConfigurationError: a filter cannot be used.
@@ -115,84 +132,74 @@ class EventLog:
         """
         return list(self.read(limit=n, newest_first=True, **filters))[::-1]
 
-    async def follow(self, after: str | None = None, **filters: Any) -> AsyncGenerator[Event | Gap, None]:
+    def follow(
+        self, after: str | None = None, **filters: Unpack[Filters]
+    ) -> AsyncGenerator[Event | Gap, None]:
         """The events that are stored, then each that any process writes, without end.
+
+        Leave it by `aclose()` or cancellation.
 
         Promised: none is missing and none comes twice, over rotation, truncation, deletion and
         re-creation; where some may be missing because they were deleted or overwritten before they
         were read, a `Gap` comes in their place. A line that is not complete is waited for. A reader
-        that is slow delays nobody and costs no memory. Leaving the loop by `aclose()` or cancellation
-        closes the files.
+        that is slow delays nobody, costs no memory, and holds one file open at most. However many
+        follow a log in a process, in any threads and event loops, one thread looks at it, by polling,
+        as long as there is one.
+
+        Not promised: that what is nested in an event is this reader's own; other readers may have the
+        same list or dict.
 
         Args:
-            after: A cursor, `"end"` for what is written from now on, or None for everything.
-            filters: Those of `Selection`.
+            after: A cursor, `"end"` for what is written from the first `anext` on, or None for
+                everything.
+            filters: Those of `Filters`.
 
         Raises:
             ConfigurationError: a filter cannot be used.
             CursorError: *after* is not a cursor.
-            OSError: the log exists and cannot be read.
+            OSError: the log exists and cannot be read; it comes out of `anext`.
         """
-        async with contextlib.aclosing(self.follow_batches(after, **filters)) as batches:
-            async for items in batches:
-                for item in items:
-                    yield item
+        return items_async(self._subscribe(after, filters))
 
-    async def follow_batches(
-        self, after: str | None = None, **filters: Any
+    def follow_batches(
+        self, after: str | None = None, **filters: Unpack[Filters]
     ) -> AsyncGenerator[list[Event | Gap], None]:
-        """The same as `follow`, in lists of what came at once, none of them empty: for many subscribers.
+        """The same as `follow`, in lists of what came at once, none of them empty: for many readers.
 
-        The events must not be changed: all subscribers of this process get the same ones.
+        The events must not be changed: all who read the log in this process get the same ones, with
+        their cursor and their JSON made once.
 
         Args:
             after: As for `follow`.
-            filters: Those of `Selection`.
+            filters: Those of `Filters`.
 
         Raises:
             ConfigurationError: a filter cannot be used.
             CursorError: *after* is not a cursor.
-            OSError: the log exists and cannot be read.
+            OSError: the log exists and cannot be read; it comes out of `anext`.
         """
-        import asyncio  # programs that only log should not pay for it
+        return batches(self._subscribe(after, filters))
 
-        with self._follower(after, filters) as follower:
-            pause = SHORTEST
-            while True:
-                items = await in_thread(follower.poll_items) if follower.has_news() else None
-                if items is None:
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, LONGEST)
-                    continue
-                pause = SHORTEST
-                if items:
-                    yield items
-
-    def follow_sync(self, after: str | None = None, **filters: Any) -> Generator[Event | Gap, None, None]:
+    def follow_sync(
+        self, after: str | None = None, **filters: Unpack[Filters]
+    ) -> Generator[Event | Gap, None, None]:
         """The same as `follow` for a thread of its own: an iterator that waits in `next()`.
 
         Args:
             after: As for `follow`.
-            filters: Those of `Selection`.
+            filters: Those of `Filters`.
 
         Raises:
             ConfigurationError: a filter cannot be used.
             CursorError: *after* is not a cursor.
-            OSError: the log exists and cannot be read.
+            OSError: the log exists and cannot be read; it comes out of `next`.
         """
-        with self._follower(after, filters) as follower:
-            pause = SHORTEST
-            while True:
-                items = follower.poll_items() if follower.has_news() else None
-                if items is None:
-                    time.sleep(pause)
-                    pause = min(pause * 2, LONGEST)
-                    continue
-                pause = SHORTEST
-                yield from items
+        return items_sync(self._subscribe(after, filters))
 
-    def _follower(self, after: str | None, filters: dict[str, Any]) -> Follower:
-        return Follower(self.path, after=after, selection=Selection(**filters), on_skip=self._on_skip)
+    def _subscribe(self, after: str | None, filters: Filters) -> Subscription:
+        if after is not None and after != END:
+            cursor.decode(after)
+        return Subscription(self.path, after=after, selection=Selection(**filters), on_skip=self._on_skip)
 
 
 def _limited(items: Generator[Event | Gap, None, None], limit: int) -> Generator[Event | Gap, None, None]:
