@@ -45,8 +45,8 @@ class EventLog:
     Args:
         path: The live file; it need not exist.
         on_skip: Called with each line that is read and is neither blank nor an event; without it
-            `read` says in the log `chora_logging` how many there were. Lines that the filters rule
-            out unread are not looked at.
+            `read` says in the log `chora_logging` how many there were. A line that the filters
+            rule out may be passed over untold.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
