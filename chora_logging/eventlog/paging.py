@@ -1,0 +1,175 @@
+"""A page of a log: some events, and the cursor with which the next page begins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import NamedTuple
+
+from chora_logging.eventlog import cursor, locating
+from chora_logging.eventlog.backwards import lines_backwards
+from chora_logging.eventlog.cursor import GUARD, Origin, Position
+from chora_logging.eventlog.files import CHUNK, LogFile, ReadAt
+from chora_logging.eventlog.items import Event, Gap, Skipped
+from chora_logging.eventlog.lines import events_in, parse
+from chora_logging.eventlog.rotated_set import close_all, open_set, paths_of
+from chora_logging.eventlog.selection import Selection
+
+
+class Page(NamedTuple):
+    """Events, and where to go on.
+
+    Attributes:
+        events: Those that were found, in the order that was asked for.
+        next: The position after the last line that was looked at: the *after* of the next page. None
+            if the log is empty.
+        more: Whether there may be more now. False at the end of what is stored; going on from *next*
+            later gives what has come since.
+        gap: What is missing before the events.
+        live: Newest first and without *after*: the end of the log, where following goes on with what
+            is not on this page. None if the log is empty.
+    """
+
+    events: list[Event]
+    next: str | None
+    more: bool
+    gap: Gap | None = None
+    live: str | None = None
+
+
+class _Collected:
+    """What a page has so far, and when it is full."""
+
+    def __init__(self, after: str | None, limit: int, budget: int) -> None:
+        self.events: list[Event] = []
+        self.gap: Gap | None = None
+        self.next = after
+        self.live: str | None = None
+        self._limit = limit
+        self._left = budget
+
+    def add(self, event: Event) -> bool:
+        """Take *event*; False if the page was full before."""
+        if len(self.events) == self._limit:
+            self.next = self.events[-1].cursor
+            return False
+        self.events.append(event)
+        return True
+
+    def pass_by(self, length: int, position: Position) -> bool:
+        """So many bytes up to *position* have been looked at; False if those were enough for a page."""
+        self.next = cursor.encode(position)
+        self._left -= length
+        return self._left > 0
+
+    def page(self, more: bool) -> Page:
+        return Page(self.events, self.next, more, self.gap, self.live)
+
+
+def read_page(
+    path: str,
+    selection: Selection,
+    *,
+    after: str | None = None,
+    limit: int,
+    budget: int,
+    newest_first: bool = False,
+) -> Generator[None, None, Page]:
+    """Read one page of the log *path* in short steps: the page is what the generator returns.
+
+    Each step looks at a block of lines, so that readers can take turns. Close the generator if it is
+    not run to its end: it holds the files open.
+
+    Args:
+        path: The live file; it need not exist.
+        selection: Which events.
+        after: The `next` of the page before, with the same *newest_first*.
+        limit: At most so many events.
+        budget: About how many bytes are looked at before the page ends with what it has.
+        newest_first: From the end of the log to its beginning.
+
+    Raises:
+        CursorError: *after* is not a cursor.
+        OSError: the log exists and cannot be read.
+    """
+    position = None if after is None else cursor.decode(after)
+    found = _Collected(after, limit, budget)
+    files = open_set(path)
+    walk = _backwards if newest_first else _forwards
+    try:
+        return (yield from walk(files, selection, position, found))
+    finally:
+        close_all(files)
+
+
+def state_of(path: str) -> tuple[tuple[int, ...], ...]:
+    """What tells, without reading, whether the log *path* has changed: the state of each of its files."""
+    found = []
+    for name in paths_of(path):
+        try:
+            status = os.stat(name)
+        except OSError:
+            continue
+        found.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(found)
+
+
+def _forwards(
+    files: list[LogFile], selection: Selection, position: Position | None, found: _Collected
+) -> Generator[None, None, Page]:
+    first: int | None = 0
+    if position is not None:
+        first, found.gap = locating.locate(files, position)
+    for file in files[len(files) if first is None else first :]:
+        while block := file.read_block():
+            for event in events_in(block, selection, _ignore):
+                if not found.add(event):
+                    return found.page(more=True)
+            if not found.pass_by(max(block.size, block.overlong), file.position()):
+                return found.page(more=True)
+            yield
+        file.close()
+    return found.page(more=False)
+
+
+def _backwards(
+    files: list[LogFile], selection: Selection, position: Position | None, found: _Collected
+) -> Generator[None, None, Page]:
+    if position is not None:
+        index, found.gap = locating.locate(files, position)
+        if found.gap is not None:
+            files, position = files[:index], None
+        elif index is not None:
+            files = files[: index + 1]
+    for file in reversed(files):
+        with file.at_random() as (read_at, size):
+            lines = lines_backwards(read_at, size if position is None else position.offset)
+            if position is not None:
+                next(lines, None)  # the one that the cursor came with
+                position = None
+            seen = 0
+            for offset, line in lines:
+                end = offset + len(line) + 1
+                if found.next is None and found.live is None:
+                    found.live = Event({}, _place(file, read_at, end)).cursor
+                event = parse(line) if selection.may_match(line) else None
+                if event is not None and selection.matches(event):
+                    if not found.add(Event(event, _place(file, read_at, end), line)):
+                        return found.page(more=True)
+                seen += len(line) + 1
+                if seen >= CHUNK:
+                    origin, _, before = _place(file, read_at, end)
+                    if not found.pass_by(seen, origin.position(end, before)):
+                        return found.page(more=True)
+                    seen = 0
+                    yield
+        yield
+    return found.page(more=False)
+
+
+def _place(file: LogFile, read_at: ReadAt, end: int) -> tuple[Origin, int, bytes]:
+    return file.origin_at(end), end, read_at(min(end, GUARD), max(0, end - GUARD))
+
+
+def _ignore(skipped: Skipped) -> None:
+    pass

@@ -1,0 +1,152 @@
+"""The routes: as an application of their own, and for mounting in another."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from chora_logging.errors import ConfigurationError
+from chora_logging.web.auth import check_token, token_from_environment
+from chora_logging.web.endpoint import READ, Check, Endpoint
+from chora_logging.web.files import INDEX, Files
+from chora_logging.web.guard import Guard
+from chora_logging.web.headers import HeadersMiddleware
+from chora_logging.web.health import healthz, metrics_page
+from chora_logging.web.limits import Limits
+from chora_logging.web.live import event_stream
+from chora_logging.web.login import Login
+from chora_logging.web.middleware import TraceMiddleware
+from chora_logging.web.openapi import description
+from chora_logging.web.pages import events_page, logs_list, trace_page
+from chora_logging.web.refusals import Refusal
+from chora_logging.web.site import Logs, Site
+
+_ERRORS = {404: ("not_found", "there is nothing here"), 405: ("method_not_allowed", "use another method")}
+
+
+def create_app(
+    logs: Logs | None = None,
+    *,
+    token: str | None = None,
+    allowed_hosts: Sequence[str] | None = None,
+    origins: Sequence[str] = (),
+    limits: Limits | None = None,
+) -> Starlette:
+    """An application that serves logs: pages, live streams, traces and the viewer.
+
+    Without a token it answers only this machine, and only under its own names (`localhost`,
+    `127.0.0.1`, `[::1]`). `uvicorn --factory chora_logging.web:create_app` is enough to run it. Streams
+    end by themselves when uvicorn stops, alone or under gunicorn.
+
+    Args:
+        logs: Names and paths (or `EventLog` objects). None takes `orchestrator` and `telemetry`, where
+            programs with this environment write them.
+        token: What clients must have: in `Authorization: Bearer`, or once in the login form. None takes
+            that of the variable `CHORA_LOGGING_TOKEN`.
+        allowed_hosts: The names under which the server may be asked; `*.example.org` stands for all
+            below, `*` for any.
+        origins: Of other sites, whose pages may read here with the token: `https://example.org`.
+        limits: What requests may cost.
+
+    Raises:
+        ConfigurationError: an argument or variable cannot be used.
+    """
+    token = token_from_environment() if token is None else check_token("token", token)
+    guard = Guard(token, allowed_hosts)
+    middleware = [Middleware(TraceMiddleware), Middleware(HeadersMiddleware)]
+    if origins:
+        middleware.append(_cors(origins))
+    site = Site(logs, limits)
+    return Starlette(
+        routes=[*_login_routes(site, guard), *_routes(site, guard)],
+        middleware=middleware,
+        exception_handlers={HTTPException: _http_error, Exception: _fault},
+    )
+
+
+def routes(logs: Logs | None = None, *, limits: Limits | None = None) -> list[BaseRoute]:
+    """The routes alone, to be mounted in a Starlette or FastAPI application under any prefix.
+
+    `Mount("/logs", routes=routes())` for Starlette; `app.mount("/logs", Starlette(routes=routes()))`
+    for FastAPI. They need no lifespan. Who may read is for that application to say: they let in
+    everybody.
+
+    Args:
+        logs: As for `create_app`.
+        limits: As for `create_app`.
+
+    Raises:
+        ConfigurationError: an argument or variable cannot be used.
+    """
+    return _routes(Site(logs, limits), None)
+
+
+def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
+    holder = None if guard is None else guard.holder
+    viewer = Files("viewer")
+
+    def on_site(handler: Callable[[Site, Request], Awaitable[ASGIApp]], check: Check | None) -> Endpoint:
+        return Endpoint(lambda request: handler(site, request), site.metrics, check)
+
+    async def page(site: Site, request: Request) -> Response:
+        return viewer.response(request, request.path_params.get("name", INDEX))
+
+    async def names(site: Site, request: Request) -> Response:
+        return logs_list(site, login=guard is not None and guard.sessions is not None)
+
+    return [
+        Route("/", on_site(page, None if guard is None else guard.visitor)),
+        Route("/viewer/{name}", on_site(page, holder)),
+        Route("/api/v1/openapi.json", on_site(description, holder)),
+        Route("/api/v1/logs", on_site(names, holder)),
+        Route("/api/v1/{log}/events", on_site(events_page, holder)),
+        Route("/api/v1/{log}/events/stream", on_site(event_stream, holder)),
+        Route("/api/v1/{log}/traces/{trace_id}", on_site(trace_page, holder)),
+        Route("/healthz", on_site(healthz, None if guard is None else guard.anyone)),
+        Route("/metrics", on_site(metrics_page, holder)),
+    ]
+
+
+def _login_routes(site: Site, guard: Guard) -> list[BaseRoute]:
+    login = Login(guard)
+    return [
+        Route("/login", Endpoint(login.show, site.metrics, guard.anyone, (*READ, "POST"))),
+        Route("/login.css", Endpoint(login.style, site.metrics, guard.anyone)),
+        Route("/logout", Endpoint(login.end, site.metrics, guard.anyone, ("POST",))),
+    ]
+
+
+def _cors(origins: Sequence[str]) -> Middleware:
+    if isinstance(origins, str) or not all(_is_origin(origin) for origin in origins):
+        allowed = "a list of origins, each a scheme and a host: https://example.org"
+        raise ConfigurationError("origins", origins, allowed)
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET"],
+        allow_headers=["Authorization", "Last-Event-ID", "If-None-Match", "traceparent", "X-Trace-Id"],
+        expose_headers=["X-Trace-Id", "ETag", "Retry-After"],
+    )
+
+
+def _is_origin(origin: object) -> bool:
+    scheme, _, host = origin.partition("://") if isinstance(origin, str) else ("", "", "")
+    return scheme in ("http", "https") and bool(host) and not set(host) & set("/*?# ")
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    name, detail = _ERRORS.get(error.status_code, ("error", error.detail))
+    return Refusal(error.status_code, name, detail, error.headers).response()
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    return Refusal(500, "fault", "something is wrong with this server; its log says what").response()

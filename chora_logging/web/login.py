@@ -1,0 +1,93 @@
+"""The login: a form that takes the token, and a session in a cookie for it."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from chora_logging.web.auth import LASTING
+from chora_logging.web.files import Files
+from chora_logging.web.guard import Guard
+from chora_logging.web.refusals import Refusal
+
+#: The longest form that is read, in bytes.
+LONGEST = 4096
+
+_SEE_OTHER = 303
+
+
+class Login:
+    """The form and what it does.
+
+    Args:
+        guard: Whose token it asks for.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._pages = Files("login")
+
+    async def show(self, request: Request) -> Response:
+        """The form; what it sends opens a session, or shows it again."""
+        if request.method != "POST":
+            return self._pages.response(request, "login.html")
+        sessions = self._guard.sessions
+        _check_origin(request)
+        self._guard.check_attempts(request)
+        token = await _token(request)
+        if sessions is not None and not sessions.accepts(token):
+            self._guard.count_failure(request)
+            page = self._pages.response(request, "wrong.html")
+            page.status_code = 401
+            return page
+        response = RedirectResponse(".", _SEE_OTHER)
+        if sessions is not None:
+            _set_cookie(response, request, sessions.cookie, sessions.open(), LASTING)
+        return response
+
+    async def style(self, request: Request) -> Response:
+        """How the form looks."""
+        return self._pages.response(request, "login.css")
+
+    async def end(self, request: Request) -> Response:
+        """Forget the session."""
+        _check_origin(request)
+        response = RedirectResponse("login", _SEE_OTHER)
+        if self._guard.sessions is not None:
+            _set_cookie(response, request, self._guard.sessions.cookie, "", 0)
+        return response
+
+
+def _set_cookie(response: Response, request: Request, name: str, value: str, seconds: int) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path=request.scope.get("root_path", "") or "/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
+    response.headers["cache-control"] = "no-store"
+
+
+def _check_origin(request: Request) -> None:
+    """Refuse a form that another site sent: a browser says from where it is."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+        raise Refusal(403, "other_origin", f"this form was sent from {origin[:80]!r}, not from here")
+
+
+async def _token(request: Request) -> str:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > LONGEST:
+            raise Refusal(413, "form_too_long", f"the form may have {LONGEST} bytes")
+    try:
+        values = parse_qs(body.decode("ascii", "replace"), max_num_fields=10)
+    except ValueError:
+        raise Refusal(422, "invalid_form", "the form must have one field, token") from None
+    return values.get("token", [""])[0].strip()

@@ -1,0 +1,158 @@
+"""What the query of a request asks for, checked: each parameter is known, given once, and allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from chora_logging.errors import ConfigurationError, CursorError
+from chora_logging.eventlog import cursor
+from chora_logging.eventlog.selection import Selection
+from chora_logging.web.refusals import Refusal
+
+#: Filters that are a text each, as `Selection` has them; *where* besides, which may come several times.
+FILTERS = ("task_id", "run_id", "trace_id", "event", "level", "status", "since", "until")
+
+#: The largest page, and the one that nobody asked for.
+LARGEST, USUAL = 1000, 100
+
+#: The longest query, in bytes, and the most parameters.
+LONGEST, MOST = 8192, 100
+
+
+class PageQuery(NamedTuple):
+    """Which events of a log, how many, and where to begin."""
+
+    selection: Selection
+    after: str | None
+    limit: int
+    newest_first: bool
+    lasting: bool
+
+
+class StreamQuery(NamedTuple):
+    """Which events of a log, and where to begin: a cursor, `"end"`, or None for the beginning."""
+
+    selection: Selection
+    after: str | None
+
+
+def page_query(query: bytes) -> PageQuery:
+    """What a request for a page asks for.
+
+    Raises:
+        Refusal: a parameter is unknown, given twice, or not allowed.
+    """
+    given = _Given(query, (*FILTERS, "where", "after", "limit", "order"))
+    return PageQuery(
+        given.selection(),
+        given.after(),
+        given.whole("limit", USUAL, LARGEST),
+        given.choice("order", ("asc", "desc")) == "desc",
+        given.lasting(),
+    )
+
+
+def trace_query(query: bytes) -> int:
+    """How many events of a trace a request asks for.
+
+    Raises:
+        Refusal: a parameter is unknown, given twice, or not allowed.
+    """
+    return _Given(query, ("limit",)).whole("limit", LARGEST, LARGEST)
+
+
+def stream_query(query: bytes) -> StreamQuery:
+    """What a request for a stream asks for.
+
+    Raises:
+        Refusal: a parameter is unknown, given twice, or not allowed.
+    """
+    given = _Given(query, (*FILTERS, "where", "after", "from"))
+    start = "end" if given.choice("from", ("start", "end")) == "end" else None
+    return StreamQuery(given.selection(), given.after() or start)
+
+
+class _Given:
+    """The parameters of one request. An empty one counts as not given, as empty fields of a form are."""
+
+    def __init__(self, query: bytes, allowed: Iterable[str]) -> None:
+        if len(query) > LONGEST:
+            raise Refusal(414, "query_too_long", f"the query has {len(query)} bytes, {LONGEST} are allowed")
+        known = tuple(allowed)
+        self.where: dict[str, str] = {}
+        self._values: dict[str, str] = {}
+        for name, value in _pairs(query):
+            if name not in known:
+                raise _refused("unknown_parameter", name, f"is not known; known are {', '.join(known)}")
+            if name == "where":
+                self._add_field(value)
+            elif value and self._values.setdefault(name, value) != value:
+                raise _refused("invalid_parameter", name, "must be given once")
+
+    def selection(self) -> Selection:
+        filters: dict[str, Any] = {name: self._values.get(name) for name in FILTERS}
+        if (filters["level"] or "").isdecimal():
+            filters["level"] = int(filters["level"])
+        try:
+            return Selection(**filters, where=self.where)
+        except ConfigurationError as error:
+            raise Refusal(422, "invalid_parameter", str(error)) from None
+
+    def after(self) -> str | None:
+        value = self._values.get("after")
+        try:
+            if value is not None:
+                cursor.decode(value)
+        except CursorError:
+            rule = f"must be a cursor that an event or a page came with, unchanged, got {_shown(value)}"
+            raise _refused("invalid_parameter", "after", rule) from None
+        return value
+
+    def lasting(self) -> bool:
+        """Whether the same query means the same later: not if it says how long ago."""
+        return not any(self._values.get(name, "")[-1:].islower() for name in ("since", "until"))
+
+    def whole(self, name: str, default: int, most: int) -> int:
+        value = self._values.get(name)
+        if value is None:
+            return default
+        if value.isascii() and value.isdigit() and len(value) < 10 and 1 <= int(value) <= most:
+            return int(value)
+        rule = f"must be a whole number from 1 to {most}, got {_shown(value)}"
+        raise _refused("invalid_parameter", name, rule)
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        value = self._values.get(name, choices[0])
+        if value not in choices:
+            raise _refused("invalid_parameter", name, f"must be {' or '.join(choices)}, got {_shown(value)}")
+        return value
+
+    def _add_field(self, value: str) -> None:
+        field, equals, text = value.partition("=")
+        if not field or not equals:
+            raise _refused("invalid_parameter", "where", f"must be FIELD=VALUE, got {_shown(value)}")
+        if self.where.setdefault(field, text) != text:
+            raise _refused("invalid_parameter", "where", f"must name each field once, got {field} twice")
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        text = query.decode("ascii", "replace")
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MOST)
+    except ValueError:
+        raise Refusal(422, "invalid_parameter", f"the query must have at most {MOST} parameters") from None
+
+
+def _refused(error: str, name: str, rule: str) -> Refusal:
+    return Refusal(422, error, f"{_name(name)} {rule}")
+
+
+def _name(name: str) -> str:
+    return name if name.isidentifier() and len(name) <= 40 else f"the parameter {_shown(name)}"
+
+
+def _shown(value: str | None) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"

@@ -1,0 +1,128 @@
+"""What the routes of one application share: its logs, its limits, and what is open."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from chora_logging import settings
+from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog import EventLog
+from chora_logging.web.limits import Limits
+from chora_logging.web.metrics import Metrics
+from chora_logging.web.refusals import Refusal, busy
+from chora_logging.web.streams import Streams
+
+StrPath = str | os.PathLike[str]
+Logs = Mapping[str, StrPath | EventLog]
+
+#: How many threads read pages: few, since they share one interpreter with the event loop.
+READERS = 2
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_Result = TypeVar("_Result")
+
+
+class Site:
+    """Logs by name, and what serves them.
+
+    Args:
+        logs: The logs; None takes those that writers here would write.
+        limits: What requests may cost.
+
+    Raises:
+        ConfigurationError: a name or a path cannot be used.
+    """
+
+    def __init__(self, logs: Logs | None = None, limits: Limits | None = None) -> None:
+        self.logs = _checked(default_logs() if logs is None else logs)
+        self.limits = limits or Limits()
+        self.metrics = Metrics()
+        self.streams = Streams(self.limits, self.metrics)
+        self._reading = 0
+        self._readers = ThreadPoolExecutor(READERS, "chora-logging-reader")
+
+    def log(self, name: str) -> EventLog:
+        """The log of that name.
+
+        Raises:
+            Refusal: there is none.
+        """
+        if name not in self.logs:
+            known = ", ".join(self.logs)
+            raise Refusal(404, "unknown_log", f"there is no log of that name; there are {known}")
+        return self.logs[name]
+
+    async def read(self, function: Callable[[], _Result]) -> _Result:
+        """Call *function* in one of the reading threads; a cancellation takes effect when it returned."""
+        reading = asyncio.get_running_loop().run_in_executor(self._readers, function)
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            await asyncio.wait([reading])
+            reading.exception()  # else asyncio complains that nobody asked
+            raise
+
+    async def read_in_turns(
+        self, steps: Generator[None, None, _Result], gone: Callable[[], Awaitable[bool]]
+    ) -> _Result:
+        """Run *steps* in the reading threads, one at a time, so that requests that read much take turns.
+
+        Args:
+            steps: What to do; it is closed in any case.
+            gone: Whether nobody waits for the result any more.
+
+        Raises:
+            Refusal: too many requests are being read for.
+        """
+        if self._reading >= self.limits.pages:
+            raise busy(f"{self._reading} requests are being answered")
+        self._reading += 1
+        try:
+            while not (done := await self.read(lambda: _step(steps))):
+                if await gone():
+                    raise Refusal(499, "gone", "the client has gone")
+            return done[0]
+        finally:
+            self._reading -= 1
+            steps.close()
+
+
+def default_logs() -> dict[str, StrPath]:
+    """The logs that programs with this environment write: the orchestrator's and the typed events'.
+
+    Raises:
+        ConfigurationError: a variable cannot be used.
+    """
+    return {
+        "orchestrator": settings.resolve_orch_log_file(),
+        "telemetry": settings.resolve_events_file(),
+    }
+
+
+def _checked(logs: Logs) -> dict[str, EventLog]:
+    if not isinstance(logs, Mapping) or not logs:
+        raise ConfigurationError("logs", logs, "a mapping of names to paths with at least one log")
+    found = {}
+    for name, path in logs.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            allowed = "1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
+            raise ConfigurationError("the name of a log", name, allowed)
+        if isinstance(path, EventLog):
+            found[name] = path
+        else:
+            found[name] = EventLog(settings.check_path(f"logs[{name!r}]", path))
+    return found
+
+
+def _step(steps: Generator[None, None, _Result]) -> list[_Result]:
+    """Take one step; the result in a list when it was the last."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        return [end.value]
+    return []

@@ -1,0 +1,38 @@
+"""Server-sent events as bytes, by the WHATWG specification: no input and no output, only framing.
+
+An event is one `data` line, because its JSON holds no newline and no carriage return; U+2028, NUL and
+what looks like a field are characters of a value there and end nothing. Its `id` is its cursor, which
+is made of letters, digits, `-` and `_`. Nothing else has an `id`: whoever reconnects goes on from the
+last real event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from chora_logging.eventlog import Event, Gap
+from chora_logging.web.gaps import gap_fields
+
+#: What a stream says when there is nothing to say.
+HEARTBEAT = b":\n\n"
+
+
+def opening(retry: int) -> bytes:
+    """The beginning of a stream: how long clients wait before they reconnect, in milliseconds."""
+    return b"retry: %d\n\n" % retry
+
+
+def frames(items: Iterable[Event | Gap]) -> bytes:
+    """Events and gaps, framed."""
+    return b"".join([_event(item) if isinstance(item, Event) else gap_frame(item) for item in items])
+
+
+def gap_frame(gap: Gap) -> bytes:
+    """A gap, as an event of that name."""
+    return b"event: gap\ndata: %s\n\n" % msgspec.json.encode(gap_fields(gap))
+
+
+def _event(event: Event) -> bytes:
+    return b"id: %s\ndata: %s\n\n" % (event.cursor.encode(), event.json)

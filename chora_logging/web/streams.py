@@ -1,0 +1,117 @@
+"""The streams that are open: how many, which have to say that they live, which are stuck, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import weakref
+from collections.abc import Iterator, MutableMapping
+from typing import Any, Protocol
+
+from chora_logging.web.connection import cut
+from chora_logging.web.limits import Limits
+from chora_logging.web.metrics import Metrics
+from chora_logging.web.refusals import busy
+
+#: How often streams are looked after, in seconds: how much later than meant they end at most.
+PERIOD = 0.2
+
+#: How long a client may take for what was sent before its stream ended, when the server stops.
+GRACE = 1.0
+
+
+class Stream(Protocol):
+    """An open stream, as its keeper sees it."""
+
+    scope: MutableMapping[str, Any]
+
+    def look_after(self, now: float) -> None:
+        """Say that it lives if it is time, and end if it is stuck."""
+
+    def end(self) -> None:
+        """End: the server stops."""
+
+
+class Streams:
+    """The open streams of one application, in every event loop that serves it.
+
+    A server that stops waits for its responses to end before it tells the application so: streams
+    would keep it for ever. Hence each loop with open streams asks whether its server is stopping.
+    """
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self._limits = limits
+        self._metrics = metrics
+        self._open: set[Stream] = set()
+        self._keepers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Keeper] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextlib.contextmanager
+    def admit(self, stream: Stream, log: str) -> Iterator[None]:
+        """Count *stream* as open and look after it meanwhile.
+
+        Raises:
+            Refusal: as many are open as may be.
+        """
+        if len(self._open) >= self._limits.streams:
+            raise busy(f"{len(self._open)} streams are open, as many as may be")
+        keeper = self._keepers.setdefault(asyncio.get_running_loop(), _Keeper())
+        clients = self._metrics.clients.labels(log)
+        clients.inc()
+        self._open.add(stream)
+        keeper.add(stream)
+        try:
+            yield
+        finally:
+            keeper.remove(stream)
+            self._open.discard(stream)
+            clients.dec()
+
+
+class _Keeper:
+    """Looks after the streams of one event loop, as long as there are any."""
+
+    def __init__(self) -> None:
+        self._streams: set[Stream] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, stream: Stream) -> None:
+        self._streams.add(stream)
+        if self._timer is None:
+            self._again(asyncio.get_running_loop())
+
+    def remove(self, stream: Stream) -> None:
+        self._streams.discard(stream)
+        if not self._streams and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _again(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(PERIOD, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._again(loop)
+        now = loop.time()
+        if server_is_stopping():
+            loop.call_later(GRACE, cut, [stream.scope for stream in self._streams])
+            for stream in self._streams:
+                stream.end()
+            return
+        for stream in self._streams:
+            stream.look_after(now)
+
+
+def server_is_stopping() -> bool:
+    """Whether the uvicorn that runs in this process has been told to stop.
+
+    Nothing tells an application so while responses are open. uvicorn's handler of SIGTERM is a method
+    of its server, under gunicorn too, and the server says whether it should exit: so nothing has to be
+    patched, and no signal handler of ours comes in the way of anybody's.
+    """
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return getattr(server, "should_exit", False) is True
