@@ -106,6 +106,8 @@ OPTIONAL = {
     "prometheus_client": {"web"},
     "click": {"cli"},
     "rich": {"cli"},
+    "tomli_w": {"cli"},
+    "yaml": {"cli"},
     "nats": {"jetstream"},
     "opentelemetry": {"filters"},
     "pydantic": {"telemetry"},

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from chora_logging._version import __version__
 from chora_logging.errors import ChoraLoggingError
@@ -25,6 +26,8 @@ COMMANDS = {
     "demo": ("chora_logging.cli.demo.command", "Watch several processes write two logs that lose nothing."),
     "tail": ("chora_logging.cli.tail", "Show the newest events, and each new one as it is written."),
     "stats": ("chora_logging.cli.stats.command", "Show what is in the logs, in numbers."),
+    "config": ("chora_logging.cli.config", "Print the configuration that the environment gives."),
+    "completion": ("chora_logging.cli.completion", "Make a shell complete commands and options."),
 }
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -54,6 +57,12 @@ class CommandList(click.Group):
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The names of commands and options that begin so."""
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=COMMANDS[name][1]) for name in names]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list for `--help`."""

@@ -1,0 +1,159 @@
+"""`chora-logging config`: the configuration that programs here get, and where each value comes from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from chora_logging import settings
+from chora_logging.cli.terminal import open_console, printable
+from chora_logging.config import get_logging_config
+
+#: The variables that a setting comes from, in the order in which they are asked.
+_VARIABLES = {
+    "log_level": ("LOG_LEVEL",),
+    "log_file": ("LOG_FILE",),
+    "orch_log_file": ("ORCH_LOG_FILE", "ORCH_ID"),
+    "events_file": ("CHORA_EVENTS_FILE",),
+    "max_bytes": (),
+    "backup_count": (),
+}
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_HALF_A_PAIR = re.compile(r"\\U0000d[89a-f]..")
+
+
+class Origin(NamedTuple):
+    """A setting, its value, and the environment variable that gave it; None for a default."""
+
+    setting: str
+    value: str | int | None
+    variable: str | None
+
+    @property
+    def words(self) -> str:
+        """Where the value comes from, and what else it could have come from."""
+        if self.variable:
+            return f"environment variable {self.variable}"
+        variables = ", ".join(_VARIABLES[self.setting])
+        return f"default (no {variables})" if variables else "default"
+
+
+@click.command("config")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "yaml", "toml"]),
+    help="How to print the configuration. Without it JSON, and on a terminal the table of --origins too.",
+)
+@click.option("--origins", is_flag=True, help="Print where each setting comes from instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print nothing but JSON, also on a terminal.")
+def command(form: str | None, origins: bool, as_json: bool) -> None:
+    """Print the logging configuration that the environment gives, for logging.config.dictConfig.
+
+    It is what setup_logging and get_logging_config make of the environment variables LOG_LEVEL,
+    LOG_FILE, ORCH_ID, ORCH_LOG_FILE and CHORA_EVENTS_FILE. Nothing is set up, made or written.
+    Arguments in a program win over the environment.
+
+    \b
+    Examples:
+      chora-logging config
+      chora-logging config > logging.json
+      chora-logging config --format yaml
+      chora-logging config --origins
+    """
+    if as_json and form not in (None, "json"):
+        raise click.UsageError(f"--json cannot be used together with --format {form}")
+    found = find_origins()
+    if origins and form in ("yaml", "toml"):
+        raise click.UsageError(f"--origins cannot be used together with --format {form}")
+    if origins and not as_json and form is None:
+        _print_table(found)
+        return
+    if origins:
+        click.echo(json.dumps({origin.setting: _as_dict(origin) for origin in found}, indent=2))
+        return
+    if form is None and not as_json and sys.stdout.isatty():
+        _print_table(found)
+        click.echo()
+    click.echo(_FORMATS[form or "json"](get_logging_config(), found), nl=False)
+
+
+def find_origins() -> list[Origin]:
+    """Every setting with its value, and where that comes from.
+
+    Raises:
+        ConfigurationError: a variable cannot be used; the message names all that cannot.
+    """
+    found = settings.resolve()
+    values: dict[str, str | int | None] = {name: getattr(found, name) for name in _VARIABLES}
+    values["log_level"] = logging.getLevelName(found.log_level)
+    return [Origin(name, value, _variable_of(name)) for name, value in values.items()]
+
+
+def _variable_of(setting: str) -> str | None:
+    return next((name for name in _VARIABLES[setting] if os.environ.get(name)), None)
+
+
+def _as_dict(origin: Origin) -> dict[str, Any]:
+    return {"value": origin.value, "variable": origin.variable}
+
+
+def _print_table(origins: list[Origin]) -> None:
+    console = open_console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("setting", "value", "from"):
+        table.add_column(title, header_style="bold", overflow="fold")
+    for origin in origins:
+        value = "none" if origin.value is None else printable(str(origin.value))
+        style = "cyan" if origin.variable else "dim"
+        table.add_row(Text(origin.setting), Text(value), Text(origin.words, style))
+    console.print(table)
+
+
+def _as_json(config: dict[str, Any], origins: list[Origin]) -> str:
+    return json.dumps(config, indent=2) + "\n"
+
+
+def _as_yaml(config: dict[str, Any], origins: list[Origin]) -> str:
+    import yaml
+
+    text: str = yaml.safe_dump(config, sort_keys=False)
+    return _comments(origins) + text
+
+
+def _as_toml(config: dict[str, Any], origins: list[Origin]) -> str:
+    import tomli_w
+
+    # As in JSON and YAML nothing but ASCII: what is not could command a terminal.
+    text = _NOT_ASCII.sub(lambda found: f"\\U{ord(found[0]):08x}", tomli_w.dumps(config))
+    if half := _HALF_A_PAIR.search(text):
+        raise click.UsageError(
+            f"TOML has no way to write {half[0]}, a byte that is not UTF-8: use --format json"
+        )
+    return _comments(origins) + text
+
+
+def _comments(origins: list[Origin]) -> str:
+    lines = [f"# {origin.setting} = {_shown(origin.value)}: {origin.words}\n" for origin in origins]
+    return "".join(lines)
+
+
+def _shown(value: str | int | None) -> str:
+    return "none" if value is None else printable(str(value))
+
+
+_FORMATS: dict[str, Callable[[dict[str, Any], list[Origin]], str]] = {
+    "json": _as_json,
+    "yaml": _as_yaml,
+    "toml": _as_toml,
+}

@@ -1,0 +1,210 @@
+"""`chora-logging config`: the effective configuration, usable as it is, and where each value comes from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from chora_logging.config import get_logging_config
+from tests.cli.calling import HOSTILE, assert_tame
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+READERS = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The working directory of each test is a new one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class TestFormats:
+    @pytest.mark.parametrize("form", READERS)
+    def test_it_is_the_configuration(self, call, monkeypatch, form):
+        """In each format it is what a program gets from `get_logging_config`, and nothing else is printed."""
+        monkeypatch.setenv("LOG_LEVEL", "debug")
+        monkeypatch.setenv("LOG_FILE", 'app\'s "ü" \\log.jsonl')
+        status, output, errors = call("config", "--format", form)
+
+        assert (status, errors) == (0, "")
+        assert READERS[form](output) == get_logging_config()
+
+    @pytest.mark.parametrize("arguments", [(), ("--json",), ("--format", "json", "--json")])
+    def test_json_unless_asked_otherwise(self, call, arguments):
+        """In a pipe it is JSON alone."""
+        assert json.loads(call("config", *arguments)[1]) == get_logging_config()
+
+    @pytest.mark.parametrize("form", READERS)
+    def test_it_can_be_used(self, folder, call, form):
+        """What it prints sets logging up: an event goes to the file that the configuration names."""
+        logging.config.dictConfig(READERS[form](call("config", "--format", form)[1]))
+        logging.getLogger("orchestrator_events").info("done", extra={"event": "task_done"})
+
+        line = (folder / ".devlogs" / "orch-o-glm.log").read_text()
+        assert json.loads(line)["event"] == "task_done"
+
+    def test_redirected_to_a_file(self, folder):
+        """`chora-logging config > logging.json` makes a file for `dictConfig`."""
+        with open("logging.json", "wb") as file:
+            done = subprocess.run(
+                [sys.executable, "-m", "chora_logging", "config"],
+                stdout=file,
+                stderr=subprocess.PIPE,
+                timeout=60,
+            )
+        assert (done.returncode, done.stderr) == (0, b"")
+        logging.config.dictConfig(json.loads((folder / "logging.json").read_text()))
+
+    def test_nothing_is_made(self, folder, call):
+        """Printing a configuration makes no folder and no file."""
+        call("config")
+
+        assert list(folder.iterdir()) == []
+
+
+class TestOrigins:
+    def test_defaults(self, call):
+        """Without any variable every value is a default, and the variables that would give it are named."""
+        status, output, _ = call("config", "--origins")
+
+        assert status == 0
+        assert [line.rstrip() for line in output.splitlines()] == [
+            "setting        value                       from",
+            "log_level      INFO                        default (no LOG_LEVEL)",
+            "log_file       none                        default (no LOG_FILE)",
+            "orch_log_file  .devlogs/orch-o-glm.log     default (no ORCH_LOG_FILE, ORCH_ID)",
+            "events_file    var/telemetry/events.jsonl  default (no CHORA_EVENTS_FILE)",
+            "max_bytes      10485760                    default",
+            "backup_count   5                           default",
+        ]
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "setting", "expected"),
+        [
+            ("LOG_LEVEL", "warning", "log_level", "WARNING"),
+            ("LOG_FILE", "a.log", "log_file", "a.log"),
+            ("ORCH_ID", "x", "orch_log_file", ".devlogs/orch-x.log"),
+            ("ORCH_LOG_FILE", "o.log", "orch_log_file", "o.log"),
+            ("CHORA_EVENTS_FILE", "e.jsonl", "events_file", "e.jsonl"),
+        ],
+    )
+    def test_each_variable(self, call, monkeypatch, variable, value, setting, expected):
+        """A value that a variable gives is said to come from it; all others are not."""
+        monkeypatch.setenv(variable, value)
+        found = call.json("config", "--origins", "--json")
+
+        assert found.pop(setting) == {"value": expected, "variable": variable}
+        assert {origin["variable"] for origin in found.values()} == {None}
+
+    def test_the_path_wins_over_the_id(self, call, monkeypatch):
+        """Of the two variables for the orchestrator's log the one that counts is named."""
+        monkeypatch.setenv("ORCH_ID", "x")
+        monkeypatch.setenv("ORCH_LOG_FILE", "o.log")
+
+        found = call.json("config", "--origins", "--json")["orch_log_file"]
+        assert found == {"value": "o.log", "variable": "ORCH_LOG_FILE"}
+
+    def test_an_empty_variable_is_not_set(self, call, monkeypatch):
+        """An empty variable gives nothing, as everywhere."""
+        monkeypatch.setenv("LOG_LEVEL", "")
+
+        assert call.json("config", "--origins", "--json")["log_level"] == {"value": "INFO", "variable": None}
+
+    @pytest.mark.parametrize("form", ["yaml", "toml"])
+    def test_comments(self, call, monkeypatch, form):
+        """Where the format has comments, they say it at the top."""
+        monkeypatch.setenv("LOG_LEVEL", "ERROR")
+        lines = call("config", "--format", form)[1].splitlines()
+
+        assert lines[0] == "# log_level = ERROR: environment variable LOG_LEVEL"
+        assert lines[5] == "# backup_count = 5: default"
+        assert not lines[6].startswith("#")
+
+    def test_on_a_terminal(self, folder):
+        """A person sees both: where the values come from, and the configuration."""
+        master, slave = pty.openpty()
+        done = subprocess.run(
+            [sys.executable, "-m", "chora_logging", "config"],
+            env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "xterm"},
+            stdout=slave,
+            stderr=slave,
+            timeout=60,
+        )
+        os.close(slave)
+        output = os.read(master, 65536).decode().replace("\r\n", "\n")
+        os.close(master)
+
+        assert done.returncode == 0
+        table, _, config = output.partition("\n\n")
+        assert table.startswith("setting")
+        assert json.loads(config) == get_logging_config()
+
+
+class TestErrors:
+    def test_a_bad_value(self, call, monkeypatch):
+        """A variable that cannot be used is one line that says what is allowed, and status 2."""
+        monkeypatch.setenv("LOG_LEVEL", "loud")
+
+        assert call("config") == (
+            2,
+            "",
+            "chora-logging: LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL (any case), "
+            "or a number, 0 or more, got 'loud'\n",
+        )
+
+    @pytest.mark.parametrize("arguments", [("--format", "ini"), ("--json", "--format", "yaml")])
+    def test_wrong_use(self, call, arguments):
+        """A format that is not known or contradicts another option is status 2."""
+        status, output, errors = call("config", *arguments)
+
+        assert (status, output) == (2, "")
+        assert errors
+
+    @pytest.mark.parametrize(("form", "package"), [("yaml", "yaml"), ("toml", "tomli_w")])
+    def test_a_missing_package(self, call, monkeypatch, form, package):
+        """Without the package that writes the format, the extra that brings it is named."""
+        monkeypatch.setitem(sys.modules, package, None)
+        status, output, errors = call("config", "--format", form)
+
+        assert (status, output) == (2, "")
+        assert errors == f"chora-logging: {package} is not installed: pip install 'chora_logging[cli]'\n"
+
+    @pytest.mark.parametrize("text", [text for text in HOSTILE if "\0" not in text], ids=ascii)
+    @pytest.mark.parametrize("arguments", [("--origins",), ("--format", "yaml"), ("--format", "toml"), ()])
+    def test_hostile_paths(self, call, monkeypatch, text, arguments):
+        """Nothing that a variable holds reaches the terminal as a command."""
+        monkeypatch.setenv("LOG_FILE", text.replace("\ud800", ""))
+        status, output, errors = call("config", *arguments)
+
+        assert status == 0
+        assert_tame(output + errors)
+
+    @pytest.mark.parametrize("text", [text for text in HOSTILE if "\0" not in text], ids=ascii)
+    @pytest.mark.parametrize("form", READERS)
+    def test_hostile_paths_are_kept(self, call, monkeypatch, text, form):
+        """What is escaped is read back as it was."""
+        monkeypatch.setenv("LOG_FILE", text.replace("\ud800", ""))
+
+        assert READERS[form](call("config", "--format", form)[1]) == get_logging_config()
+
+    def test_a_path_that_is_not_utf8(self, call, monkeypatch):
+        """A path with bytes that are no text is kept in JSON; TOML cannot have it, and that is said."""
+        monkeypatch.setenv("LOG_FILE", "a\udc80")
+
+        assert json.loads(call("config")[1]) == get_logging_config()
+        status, output, errors = call("config", "--format", "toml")
+        assert (status, output) == (2, "")
+        assert "use --format json" in errors
