@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from chora_logging.eventlog.cursor import GUARD
 from chora_logging.eventlog.files import CHUNK, LONGEST, LogFile, ReadAt
-from chora_logging.eventlog.items import Event, Skipped
-from chora_logging.eventlog.lines import SHOWN, parse, why_not
+from chora_logging.eventlog.items import Block, Event, Skipped
+from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.selection import Selection
 
 
@@ -17,48 +17,42 @@ def events_backwards(
     """The events of *files*, newest first."""
     for file in reversed(files):
         with file.at_random() as (read_at, size):
-            for offset, line in lines_backwards(read_at, size):
-                if not selection.may_match(line):
-                    continue
-                event = parse(line)
-                if event is None:
-                    if line.strip():
-                        on_skip(Skipped(file.path, offset, why_not(line), line[:SHOWN]))
-                elif selection.matches(event):
-                    end = offset + len(line) + 1
-                    before = read_at(min(end, GUARD), max(0, end - GUARD))
-                    yield Event(event, (file.origin_at(end), end, before))
+            for block in blocks_backwards(file, read_at, _after_newline(read_at, size)):
+                yield from events_in(block, selection, on_skip, newest_first=True)
+
+
+def blocks_backwards(file: LogFile, read_at: ReadAt, end: int) -> Iterator[Block]:
+    """The lines of *file* up to *end*, which is after one, in blocks, the last first."""
+    origin = file.origin_at(end)
+    for start, lines, length in _parts_backwards(read_at, end):
+        before = read_at(min(start, GUARD), max(0, start - GUARD))
+        yield Block(file.path, start, lines, len(lines), before, origin, 0 if lines else length)
 
 
 def lines_backwards(read_at: ReadAt, size: int) -> Iterator[tuple[int, bytes]]:
-    """Each complete line, last first, without its newline, and where it begins.
+    """Each complete line, last first, without its newline, and where it begins."""
+    for offset, lines, _ in _parts_backwards(read_at, _after_newline(read_at, size)):
+        end = offset + len(lines)
+        for line in reversed(lines.split(b"\n")[:-1]):
+            end -= len(line) + 1
+            yield end, line
 
-    A line longer than any event may be is left out.
-    """
-    start = _after_newline(read_at, size) - 1  # before the last newline; nothing is read of it yet
-    parts: list[bytes] = []  # of the line whose beginning has not been read yet, last part first
-    overlong = False
-    while start > 0:
-        length = min(CHUNK, start)
-        start -= length
-        data = read_at(length, start)
-        if len(data) < length:  # truncated meanwhile
-            return
-        *lines, last = data.split(b"\n")
-        parts.append(last)
-        if sum(map(len, parts)) > LONGEST:
-            parts, overlong = [], True
-        if not lines:
-            continue
-        offset = start + length - len(last)
-        if not overlong:
-            yield offset, b"".join(reversed(parts))
-        for line in reversed(lines[1:]):
-            offset -= len(line) + 1
-            yield offset, line
-        parts, overlong = [lines[0]], False
-    if start == 0 and not overlong:
-        yield 0, b"".join(reversed(parts))
+
+def _parts_backwards(read_at: ReadAt, end: int) -> Iterator[tuple[int, bytes, int]]:
+    """Where some lines begin, the lines, and their length; of one that is too long not the line itself."""
+    while end > 0:
+        start, size, data = end, CHUNK, b""
+        while start == end and size <= LONGEST:
+            begin = max(0, end - size)
+            data = read_at(end - begin, begin)
+            if len(data) < end - begin:  # truncated meanwhile
+                return
+            start = begin + (data.find(b"\n", 0, -1) + 1 or len(data)) if begin else 0
+            size *= 2
+        if start == end:
+            start, data = _after_newline(read_at, end - 1), b""
+        yield start, data[start - end :], end - start
+        end = start
 
 
 def end_of_lines(file: LogFile) -> int:

@@ -83,7 +83,7 @@ class LogFile:
             data = self._next(size)
             end = data.rfind(b"\n") + 1
             if end:
-                return self._advance(data[:end])
+                return self._advance(data, end)
             if len(data) < size:
                 return None
             if size >= LONGEST:
@@ -190,16 +190,17 @@ class LogFile:
             raise Replaced
         return data[length:]
 
-    def _advance(self, data: bytes) -> Block:
+    def _advance(self, chunk: bytes, size: int) -> Block:
         start, before, number = self.offset, self.tail, None
-        self.offset += len(data)
-        self.tail = (before + data)[-GUARD:] if len(data) < GUARD else data[-GUARD:]
+        self.offset += size
+        self.tail = chunk[size - GUARD : size] if size >= GUARD else (before + chunk[:size])[-GUARD:]
         if self.packed and self._counted is not None:
             number = self._counted[1] + 1
-            self._counted = self.offset, self._counted[1] + data.count(b"\n")
-        origin = self._origin(data if not start else b"")
+            self._counted = self.offset, self._counted[1] + chunk.count(b"\n", 0, size)
+        origin = self._origin(chunk[:size] if not start else b"")
         self._stamp = origin.time
-        return Block(self.path, start, data, before, origin, first_line=lambda: number or self._line_at(start))
+        first = lambda: number or self._line_at(start)  # noqa: E731
+        return Block(self.path, start, chunk, size, before, origin, first_line=first)
 
     def _line_at(self, offset: int) -> int | None:
         """The number of the line that begins at *offset*, where it can be known without reading much."""
@@ -224,7 +225,7 @@ class LogFile:
                 if counted is not None and self.packed:
                     self._counted = self.offset, counted[1] + 1
                 length = self.offset - start
-                return Block(self.path, start, b"", before, self._origin(), length, lambda: self._line_at(start))
+                return Block(self.path, start, b"", 0, before, self._origin(), length, lambda: self._line_at(start))
             scan += len(data)
         self._scanned = scan
         return None

@@ -12,7 +12,7 @@ from chora_logging.eventlog import cursor, locating
 from chora_logging.eventlog.backwards import end_of_lines
 from chora_logging.eventlog.files import LogFile, Replaced
 from chora_logging.eventlog.items import Block, Event, Gap, Skipped
-from chora_logging.eventlog.lines import events_of
+from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.rotated_set import close_all, is_live, open_set
 from chora_logging.eventlog.selection import Selection
 from chora_logging.rotation import real_path
@@ -172,8 +172,8 @@ class Follower:
         self._lock = threading.Lock()
 
     def _events(self, block: Block) -> list[Event | Gap]:
-        self.bytes_read += len(block.data)
-        return list(events_of(block, self._selection.matches, self._selection.may_match, self._skip))
+        self.bytes_read += block.size
+        return list(events_in(block, self._selection, self._skip))
 
     def _look(self) -> tuple[int, ...]:
         try:
@@ -323,7 +323,7 @@ def _first_filled(files: list[LogFile], index: int | None) -> int | None:
     if index is None:
         return None
     return next(
-        (number for number in range(index, len(files)) if files[number].offset or files[number].size()), None
+        (number for number in range(index, len(files)) if files[number].offset or files[number].head()), None
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from chora_logging.eventlog import cursor
@@ -17,7 +18,7 @@ class Event(dict[str, Any]):
     def __init__(
         self, fields: dict[str, Any], place: tuple[Origin, int, bytes] | str = "", line: bytes = b""
     ) -> None:
-        super().__init__(fields)
+        self.update(fields)  # `super().__init__` takes twice as long
         self._place = place
         self._line = line
 
@@ -62,8 +63,9 @@ class Gap(NamedTuple):
         reason: What happened, for people.
         files: In how many files they were at most.
         bytes: How many bytes are missing, as far as the reader had seen them.
-        since: They were written after this time, in seconds since 1970 …
-        until: … and before this one, that of the event with which reading goes on.
+        since: When the file that was read last had been written to, in seconds since 1970: what is
+            missing is younger, except what that file held and had not been read yet.
+        until: The time of the event with which reading goes on: what is missing is older.
         resumes: The file with which reading goes on; None if there is none yet.
     """
 
@@ -83,12 +85,18 @@ class Skipped(NamedTuple):
         offset: Where it begins, in bytes (of the decompressed file).
         reason: Why it is no event.
         line: Its beginning.
+        number: Its number in the file, from 1; None where reading began elsewhere.
     """
 
     path: str
     offset: int
     reason: str
     line: bytes
+    number: int | None = None
+
+
+def _unknown() -> int | None:
+    return None
 
 
 class Block(NamedTuple):
@@ -97,22 +105,31 @@ class Block(NamedTuple):
     Attributes:
         path: The file.
         start: Where they begin in it.
-        data: The lines with their newlines.
+        chunk: The lines with their newlines; a part of the next line may follow.
+        size: How many bytes of *chunk* the lines are.
         before: The bytes before *start*, at most as many as a position needs.
         origin: What their positions have in common.
-        overlong: How long a line was that is too long to be read; *data* is then empty.
+        overlong: How long a line was that is too long to be read; *chunk* is then empty.
+        first_line: Tells the number of the first line in the file, from 1; None where it is not known.
     """
 
     path: str
     start: int
-    data: bytes
+    chunk: bytes
+    size: int
     before: bytes
     origin: Origin
     overlong: int = 0
+    first_line: Callable[[], int | None] = _unknown
+
+    @property
+    def data(self) -> bytes:
+        """The lines with their newlines."""
+        return self.chunk[: self.size]
 
     def place(self, end: int) -> tuple[Origin, int, bytes]:
-        """The position after the first *end* bytes of the data."""
-        before = self.data[max(0, end - GUARD) : end]
+        """The position after the first *end* bytes of the lines, which need not be the end of one."""
+        before = self.chunk[max(0, end - GUARD) : end]
         if end < GUARD:
             before = (self.before + before)[-GUARD:]
         return self.origin, self.start + end, before

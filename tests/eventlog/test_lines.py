@@ -34,7 +34,7 @@ class TestJson:
             (b' {"a":1.0} \r', b'{"a":1.0}'),
             (b'{"a": 1, "a": 2}', b'{"a": 1, "a": 2}'),
             (b'{"a":\r1}', b'{"a":1}'),
-            (b'\xef\xbb\xbf{"a": 1}', b'{"a":1}'),
+            (b'\xef\xbb\xbf{"a": 1}', b'{"a": 1}'),
             (b'{"a": [NaN, -Infinity, "NaN"]}', b'{"a":[null,null,"NaN"]}'),
             (b'{"a": 1e999}', b'{"a":null}'),
             (b'{"a": "\\ud800"}', '{"a":"\ufffd"}'.encode()),

@@ -51,7 +51,7 @@ class TestLines:
 
     def test_skipped_lines_are_told(self, tmp_path):
         """Each line that is no event is told with its place, the reason and its beginning."""
-        bad = [b"text", b'{"n": 1}{"n": 2}', b"[1]", b"\xff\xfe", b"\0\0{}", b"9" * 5000]
+        bad = [b"text", b'{"n": 1}[2]', b"[1]", b"\xff\xfe", b"\0\0", b"9" * 5000]
         path = tmp_path / "app.log"
         path.write_bytes(line(0) + b"\n  \r\n" + b"".join(text + b"\n" for text in bad) + line(1))
         told = []
@@ -61,7 +61,7 @@ class TestLines:
         assert found == [0, 1]
         assert [skipped.reason for skipped in told] == [
             "not JSON",
-            "several values on one line",
+            "several values, not all of them objects",
             "JSON, but not an object",
             "not UTF-8",
             "zeros, as a crashed file system leaves them",
