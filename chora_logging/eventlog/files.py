@@ -52,7 +52,12 @@ class LogFile:
         path: The name under which it was found.
         place: Where it was found.
         content: Its bytes; they are closed by `close`.
+
+    Attributes:
+        missing: How many bytes that it had cannot be read any more.
     """
+
+    missing = 0
 
     def __init__(self, path: str, place: Place, content: Content) -> None:
         self.path = path
@@ -65,15 +70,19 @@ class LogFile:
         self._head = content.read(HEAD, 0)
         self._stamp = 0
         self._scanned = 0
-        self._counted: tuple[int, int] | None = (0, 0)  # an offset, and how many lines are before it
 
     @property
-    def packed(self) -> bool:
-        """Whether it is compressed."""
+    def compressed(self) -> bool:
+        """Whether it is a compressed file."""
         return self._content.packed
 
-    def read_block(self) -> Block | None:
-        """The next complete lines; None at the end.
+    @property
+    def damage(self) -> str:
+        """Why a compressed file cannot be read to its end, as far as that is known; else empty."""
+        return self._content.damage
+
+    def read_block(self, stop: int | None = None) -> Block | None:
+        """The next complete lines, up to the offset *stop* if it is given; None at the end.
 
         Raises:
             Replaced: the file is not what it was; `seek` goes on somewhere.
@@ -81,6 +90,8 @@ class LogFile:
         size = CHUNK
         while True:
             data = self._next(size)
+            if stop is not None:
+                data = data[: max(0, stop - self.offset)]
             end = data.rfind(b"\n") + 1
             if end:
                 return self._advance(data, end)
@@ -93,8 +104,8 @@ class LogFile:
     def rest(self) -> Skipped | None:
         """What is left of a finished file after its last line and cannot be read; None if nothing is."""
         data = self._read(SHOWN, self.offset)
-        if self._content.damage:
-            reason = f"the compressed file is damaged from here on: {self._content.damage}"
+        if self.damage:
+            reason = f"the compressed file is damaged from here on: {self.damage}"
         elif data.strip():
             reason = "torn: the file ends in the middle of the line"
         else:
@@ -108,7 +119,6 @@ class LogFile:
         self.offset = start + len(self.tail)
         self._stamp = self.time()
         self._scanned = 0
-        self._counted = None if self.offset else (0, 0)
         self._head = self._first(HEAD)
 
     def holds(self, position: Position) -> bool:
@@ -154,7 +164,7 @@ class LogFile:
 
         A compressed file is unpacked into a temporary one, for it can only be read forwards.
         """
-        if not self.packed:
+        if not self.compressed:
             yield self._read, self.size()
             return
         with tempfile.TemporaryFile() as unpacked:
@@ -191,41 +201,22 @@ class LogFile:
         return data[length:]
 
     def _advance(self, chunk: bytes, size: int) -> Block:
-        start, before, number = self.offset, self.tail, None
+        start, before = self.offset, self.tail
         self.offset += size
         self.tail = chunk[size - GUARD : size] if size >= GUARD else (before + chunk[:size])[-GUARD:]
-        if self.packed and self._counted is not None:
-            number = self._counted[1] + 1
-            self._counted = self.offset, self._counted[1] + chunk.count(b"\n", 0, size)
         origin = self._origin(chunk[:size] if not start else b"")
         self._stamp = origin.time
-        first = lambda: number or self._line_at(start)  # noqa: E731
-        return Block(self.path, start, chunk, size, before, origin, first_line=first)
-
-    def _line_at(self, offset: int) -> int | None:
-        """The number of the line that begins at *offset*, where it can be known without reading much."""
-        if self._counted is None or self.packed:
-            return None
-        counted, lines = self._counted
-        while counted < offset and (data := self._read(min(CHUNK, offset - counted), counted)):
-            lines += data.count(b"\n")
-            counted += len(data)
-        self._counted = counted, lines
-        return lines + 1
+        return Block(self.path, start, chunk, size, before, origin)
 
     def _pass_over(self) -> Block | None:
         """Find the end of a line that is too long, without keeping it."""
-        start, before, counted = self.offset, self.tail, self._counted
+        start, before = self.offset, self.tail
         scan = max(self._scanned, start)
         while data := self._read(CHUNK, scan):
             found = data.find(b"\n")
             if found >= 0:
                 self.seek(scan + found + 1)
-                self._counted = counted
-                if counted is not None and self.packed:
-                    self._counted = self.offset, counted[1] + 1
-                length = self.offset - start
-                return Block(self.path, start, b"", 0, before, self._origin(), length, lambda: self._line_at(start))
+                return Block(self.path, start, b"", 0, before, self._origin(), self.offset - start)
             scan += len(data)
         self._scanned = scan
         return None

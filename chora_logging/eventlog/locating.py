@@ -9,6 +9,7 @@ from chora_logging.eventlog.files import LogFile
 from chora_logging.eventlog.items import Gap
 from chora_logging.eventlog.lines import parse
 from chora_logging.eventlog.selection import time_of
+from chora_logging.eventlog.stored import StoredFile
 
 
 def find(files: Sequence[LogFile], position: Position) -> int | None:
@@ -25,6 +26,15 @@ def find(files: Sequence[LogFile], position: Position) -> int | None:
         if files[index].place.inode & 0xFFFFFFFF == position.inode:
             return index
     return found[0] if found else None
+
+
+def find_stored(files: Sequence[LogFile], stored: StoredFile) -> int | None:
+    """The index of the file that *stored* is now, or of a copy of it that goes on where it is read."""
+    if stored.compressed:
+        known = stored.fingerprint()
+        return next((index for index, file in enumerate(files) if file.fingerprint() == known), None)
+    index = find(files, stored.end())
+    return find(files, stored.position()) if index is None and stored.offset else index
 
 
 def after_missing(files: Sequence[LogFile], position: Position) -> tuple[int | None, int | None]:
@@ -64,13 +74,15 @@ def locate(files: Sequence[LogFile], position: Position) -> tuple[int | None, Ga
     return index, gap_before(None if index is None else files[index], position, reason, count)
 
 
-def gap_before(file: LogFile | None, position: Position, reason: str, count: int | None = None) -> Gap:
+def gap_before(
+    file: LogFile | None, position: Position, reason: str, files: int | None = None, size: int | None = None
+) -> Gap:
     """What is missing between *position* and *file*, with which reading goes on."""
     since = position.time / 1000 if position.time else None
     if file is None:
-        return Gap(reason, count, since=since)
+        return Gap(reason, files, size, since)
     first = parse(file.head().partition(b"\n")[0]) or {}
-    return Gap(reason, count, since=since, until=time_of(first), resumes=file.path)
+    return Gap(reason, files, size, since, time_of(first), file.path)
 
 
 def _is_generation(file: LogFile, position: Position) -> bool:

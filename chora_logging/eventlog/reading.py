@@ -133,7 +133,6 @@ class _Tally:
                 "%s: skipped %d lines that are not JSON objects", self._path, self._count
             )
 
-
     def warn(self, gap: Gap) -> None:
         """Say in the log what is missing."""
         amount = "" if gap.bytes is None else f" ({gap.bytes} bytes)"

@@ -8,16 +8,27 @@ the number of rotations that the sidecar counts.
 
 from __future__ import annotations
 
+import errno
+import itertools
 import logging
 import os
 import re
 import stat
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from chora_logging import sidecar
-from chora_logging.eventlog.files import CompressedFile, LogFile, Place, PlainFile
+from chora_logging.eventlog import locating
+from chora_logging.eventlog.content import open_content
+from chora_logging.eventlog.copies import without_copies
+from chora_logging.eventlog.files import LogFile, Place
+from chora_logging.eventlog.stored import StoredFile
 from chora_logging.rotation import COMPRESSED, backup_number, real_path
 from chora_logging.schema import OWN_LOGGER
+
+#: Gives a backup's name from its default name, as `logging.handlers.BaseRotatingHandler.namer`.
+Namer = Callable[[str], str]
 
 #: How often a consistent look at the names is tried for. A rotation takes longer than a look, so a
 #: second look nearly always succeeds.
@@ -27,20 +38,25 @@ _LOOKS = 1000
 #: stays so until the next record; its files are then known by content.
 _PATIENCE = 0.02
 
+#: How many numbers without a file end the backups that a namer names: they need not be in one folder.
+_HOLES = 20
+
 #: How logrotate names a backup with `dateext`: NAME-20250928, NAME-20250928-1759049651, with or without .gz.
 _DATED = re.compile(r"-\d{8}(-\d{1,12})?(\.gz)?", re.ASCII)
 
-_IS_DATED = re.compile(_DATED.pattern + r"\Z", re.ASCII)
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-def open_set(path: str, *, follow: bool = False) -> list[LogFile]:
+def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> list[LogFile]:
     """Open every file of the log *path*, oldest first; the caller closes them.
 
-    Promised: no file is missing, twice or out of order, however fast the log is being rotated.
+    Promised: no file is missing, twice or out of order, however fast the log is being rotated; of a
+    file and its copy there is one.
 
     Args:
         path: The live file; it need not exist.
         follow: Read on as the live file grows, instead of up to its size now.
+        namer: What names the backups, if the handler has one; those with the usual names are older.
 
     Raises:
         OSError: the live file cannot be opened. A backup that cannot is left out, and logged.
@@ -51,10 +67,11 @@ def open_set(path: str, *, follow: bool = False) -> list[LogFile]:
     for _ in range(_LOOKS):
         close_all(files)
         state = sidecar.read(path)
-        before = _look(path)
-        files = _open(path, before, follow)
-        same = _look(path) == before and all(file.place in before.values() for file in files)
-        if not same or sidecar.read(path) != state:
+        before = _look(path, namer)
+        files = _open(path, before, None if follow else partial(_find_again, path, namer))
+        same = _look(path, namer) == before and all(file.place in before.values() for file in files)
+        files = without_copies(files)
+        if not same or sidecar.read(path) != state or (files and not files[-1].is_as_opened()):
             continue
         if state is not None and state.under_way:
             if time.monotonic() < deadline:
@@ -65,7 +82,7 @@ def open_set(path: str, *, follow: bool = False) -> list[LogFile]:
     return files
 
 
-def close_all(files: list[LogFile]) -> None:
+def close_all(files: Sequence[LogFile]) -> None:
     """Close *files*."""
     for file in files:
         file.close()
@@ -80,76 +97,96 @@ def is_live(path: str, file: LogFile) -> bool:
     return (status.st_dev, status.st_ino) == file.place.identity
 
 
-def paths_of(path: str) -> list[str]:
+def paths_of(path: str, namer: Namer | None = None) -> list[str]:
     """The names of the files that make up the log *path*, oldest first."""
-    path = real_path(os.path.abspath(path))
-    folder = os.path.dirname(path)
-    found = _look(path)
-    return [os.path.join(folder, name) for name in sorted(found, key=lambda name: -found[name].number)]
+    found = _look(real_path(os.path.abspath(path)), namer)
+    return sorted(found, key=lambda name: -found[name].number)
 
 
-def _number(files: list[LogFile], state: sidecar.State) -> None:
-    log = os.path.basename(files[-1].path) if files and not files[-1].place.number else None
+def _find_again(path: str, namer: Namer | None, file: StoredFile) -> LogFile | None:
+    files: list[LogFile] = open_set(path, follow=True, namer=namer)
+    index = locating.find_stored(files, file)
+    found = None if index is None else files.pop(index)
+    close_all(files)
+    return found
+
+
+def _number(files: Sequence[LogFile], state: sidecar.State) -> None:
     for file in files:
-        name = os.path.basename(file.path)
-        if name == log or not _IS_DATED.search(name):
+        if file.place.is_ours:
             file.log_id = state.log_id[:8]
             file.generation = state.generation - file.place.number
 
 
-def _look(path: str) -> dict[str, Place]:
+def _look(path: str, namer: Namer | None) -> dict[str, Place]:
+    """Every name of the set, and the file that it stands for."""
     folder, log = os.path.split(path)
-    found: dict[str, Place] = {}
+    found = _look_for_named(path, namer) if namer is not None else {}
+    newer = max((place.number for place in found.values()), default=0)
     dated: list[str] = []
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return found
     for name in names:
-        number = 0 if name == log else backup_number(name, log)
-        if number is None:
-            if name.startswith(log) and _DATED.fullmatch(name, len(log)):
-                dated.append(name)
-            continue
-        _add(found, folder, name, number)
+        full = os.path.join(folder, name)
+        if name == log:
+            _add(found, full, 0)
+        elif (number := backup_number(name, log)) is not None and full not in found:
+            _add(found, full, newer + number, is_ours=not newer)
+        elif name.startswith(log) and _DATED.fullmatch(name, len(log)):
+            dated.append(full)
     highest = max((place.number for place in found.values()), default=0)
-    for number, name in enumerate(sorted(dated, reverse=True), highest + 1):
-        _add(found, folder, name, number)
+    for number, full in enumerate(sorted(dated, reverse=True), highest + 1):
+        _add(found, full, number, is_ours=False)
     # Both NAME.1 and NAME.1.gz: a compression that was interrupted. The plain one is whole.
-    for name in [name for name in found if name.endswith(COMPRESSED)]:
-        if name != log and name.removesuffix(COMPRESSED) in found:
-            del found[name]
+    for full in [full for full in found if full.endswith(COMPRESSED) and full != path]:
+        if full.removesuffix(COMPRESSED) in found:
+            del found[full]
     return found
 
 
-def _add(found: dict[str, Place], folder: str, name: str, number: int) -> None:
+def _look_for_named(path: str, namer: Namer) -> dict[str, Place]:
+    found: dict[str, Place] = {}
+    missing = 0
+    for number in itertools.count(1):
+        name = namer(f"{path}.{number}")
+        there = [_add(found, full, number) for full in (name, name + COMPRESSED) if full != path]
+        missing = 0 if any(there) else missing + 1
+        if missing == _HOLES:
+            break
+    return found
+
+
+def _add(found: dict[str, Place], full: str, number: int, *, is_ours: bool = True) -> bool:
     try:
-        status = os.stat(os.path.join(folder, name))
+        status = os.stat(full)
     except OSError:
-        return
+        return False
     if stat.S_ISREG(status.st_mode):
-        found[name] = Place(number, status.st_dev, status.st_ino)
+        found[full] = Place(number, status.st_dev, status.st_ino, is_ours)
+    return full in found
 
 
-def _open(path: str, found: dict[str, Place], follow: bool) -> list[LogFile]:
-    folder, log = os.path.split(path)
+def _open(
+    path: str, found: dict[str, Place], find: Callable[[StoredFile], LogFile | None] | None
+) -> list[LogFile]:
     files: list[LogFile] = []
-    for name in sorted(found, key=lambda name: -found[name].number):
-        full = os.path.join(folder, name)
+    for full in sorted(found, key=lambda name: -found[name].number):
         try:
-            fd = os.open(full, os.O_RDONLY | os.O_CLOEXEC)
+            content, status = open_content(full)
         except FileNotFoundError:
             continue
         except OSError as error:
-            if name == log:
+            if full == path or error.errno in _OUT_OF_RESOURCES:
                 close_all(files)
                 raise
+            name = os.path.basename(full)
             logging.getLogger(OWN_LOGGER).warning("%s cannot be read: %s", name, error)
             continue
-        status = os.fstat(fd)
-        place = Place(found[name].number, status.st_dev, status.st_ino)
-        if name.endswith(COMPRESSED) and name != log:
-            files.append(CompressedFile(fd, full, place))
+        place = found[full]._replace(device=status.st_dev, inode=status.st_ino)
+        if find is None:
+            files.append(LogFile(full, place, content))
         else:
-            files.append(PlainFile(fd, full, place, None if follow else status.st_size))
+            files.append(StoredFile(full, place, content, find))
     return files

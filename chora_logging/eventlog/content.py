@@ -1,0 +1,166 @@
+"""The bytes of an open file, plain or compressed, from any offset."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from typing import Protocol
+
+#: How many bytes are read at once.
+CHUNK = 256 * 1024
+
+_MAGIC = b"\x1f\x8b"
+
+#: What the end of a compressed file holds: checksum and length of what was compressed.
+_TRAILER = 8
+
+
+class Content(Protocol):
+    """What a file holds.
+
+    Attributes:
+        packed: Whether it is compressed: then it does not change, and is best read forwards.
+        damage: Why it cannot be read to its end; empty as long as that is not known.
+    """
+
+    packed: bool
+    damage: str
+
+    def read(self, size: int, offset: int) -> bytes:
+        """At most *size* bytes from *offset* on; fewer only at the end."""
+
+    def size(self) -> int:
+        """How many bytes there are; for a compressed file it is unpacked to know."""
+
+    def time(self) -> int:
+        """When it was last written to, in milliseconds since 1970."""
+
+    def fingerprint(self) -> tuple[int, bytes]:
+        """Of a compressed file: what no other one has."""
+
+    def close(self) -> None:
+        """Close it; once more does nothing."""
+
+
+def open_content(path: str) -> tuple[Content, os.stat_result]:
+    """The content of the file *path*, and which file it is.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    status = os.fstat(fd)
+    # No JSON begins so. The name says nothing: a rotator may compress without an ending.
+    packed = os.pread(fd, len(_MAGIC), 0) == _MAGIC
+    return (PackedContent(fd) if packed else PlainContent(fd)), status
+
+
+class PlainContent:
+    """A file as it was written; it may grow and be truncated."""
+
+    packed = False
+    damage = ""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def read(self, size: int, offset: int) -> bytes:
+        """At most *size* bytes from *offset* on."""
+        return os.pread(self._fd, size, offset)
+
+    def size(self) -> int:
+        """How many bytes there are now."""
+        return os.fstat(self._fd).st_size
+
+    def time(self) -> int:
+        """When it was last written to, in milliseconds since 1970."""
+        return os.fstat(self._fd).st_mtime_ns // 1_000_000
+
+    def fingerprint(self) -> tuple[int, bytes]:
+        """Nothing: it may change."""
+        return 0, b""
+
+    def close(self) -> None:
+        """Close it; once more does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class PackedContent:
+    """A gzip file; it ends where it is damaged."""
+
+    packed = True
+
+    def __init__(self, fd: int) -> None:
+        status = os.fstat(fd)
+        length = min(_TRAILER, status.st_size)
+        self.damage = ""
+        self._fingerprint = status.st_size, os.pread(fd, length, status.st_size - length)
+        self._time = _time_before_compression(fd, status)
+        self._raw = os.fdopen(fd, "rb")
+        self._file = gzip.GzipFile(fileobj=self._raw)
+        self._begin = 0  # where the buffer begins
+        self._buffer = (
+            b""  # so that reading on from a little before the end of the last part unpacks nothing again
+        )
+        self._size: int | None = None
+
+    def read(self, size: int, offset: int) -> bytes:
+        """At most *size* bytes from *offset* on."""
+        end = self._begin + len(self._buffer)
+        if not self._begin <= offset <= end:
+            self._begin, self._buffer = offset, b""
+            end = offset
+            if not self._seek(offset):
+                return b""
+        parts = [self._buffer[offset - self._begin :]]
+        while end < offset + size and (data := self._unpack(CHUNK)):
+            parts.append(data)
+            end += len(data)
+        self._begin, self._buffer = offset, b"".join(parts)
+        return self._buffer[:size]
+
+    def size(self) -> int:
+        """How many bytes there are unpacked, up to where it is damaged."""
+        if self._size is None:
+            offset = 0
+            while data := self.read(CHUNK, offset):
+                offset += len(data)
+            self._size = offset
+        return self._size
+
+    def time(self) -> int:
+        """When what was compressed had last been written to, in milliseconds since 1970."""
+        return self._time
+
+    def fingerprint(self) -> tuple[int, bytes]:
+        """Its length, and the checksum and length that it ends with."""
+        return self._fingerprint
+
+    def close(self) -> None:
+        """Close it; once more does nothing."""
+        self._file.close()
+        self._raw.close()
+
+    def _seek(self, offset: int) -> bool:
+        try:
+            return self._file.seek(offset) == offset
+        except (OSError, EOFError, zlib.error) as error:
+            self.damage = str(error)
+            return False
+
+    def _unpack(self, size: int) -> bytes:
+        try:
+            return self._file.read1(size)
+        except (OSError, EOFError, zlib.error) as error:
+            self.damage = str(error)
+            return b""
+
+
+def _time_before_compression(fd: int, status: os.stat_result) -> int:
+    """When the file in a compressed one was last written to, in milliseconds: to the second in its header."""
+    time = status.st_mtime_ns // 1_000_000
+    seconds = int.from_bytes(os.pread(fd, 4, 4), "little")
+    return time if seconds in (0, time // 1000) else seconds * 1000
