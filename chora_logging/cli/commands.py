@@ -25,7 +25,14 @@ PROGRAM = "chora-logging"
 COMMANDS = {
     "demo": ("chora_logging.cli.demo.command", "Watch several processes write two logs that lose nothing."),
     "tail": ("chora_logging.cli.tail", "Show the newest events, and each new one as it is written."),
+    "query": (
+        "chora_logging.cli.query",
+        "Print the events that fit, as a table or for programs, or count them.",
+    ),
+    "trace": ("chora_logging.cli.trace", "Show the events of one trace over all logs as a timeline."),
     "stats": ("chora_logging.cli.stats.command", "Show what is in the logs, in numbers."),
+    "check": ("chora_logging.cli.check.command", "Look at every line of the logs for damage."),
+    "serve": ("chora_logging.cli.serve", "Serve the logs over HTTP: a live page, REST and streams."),
     "config": ("chora_logging.cli.config", "Print the configuration that the environment gives."),
     "completion": ("chora_logging.cli.completion", "Make a shell complete commands and options."),
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from chora_logging.cli.amounts import duration, many, moment, size
@@ -65,26 +66,25 @@ def as_line(
     if width >= NARROW:
         trace_id = event.get("trace_id")
         line.append(f" {label}" if label else "", "yellow")
-        line.append(f" {'' if trace_id is None else _text(trace_id)[:SHORT_ID]:<{SHORT_ID}}", "magenta")
-    name = name_of(event)
-    if name is None:
-        line.append(f" {_text(event.get('message') or '-')}", "red" if is_error(event) else "")
+        line.append(f" {'' if trace_id is None else text_of(trace_id)[:SHORT_ID]:<{SHORT_ID}}", "magenta")
+    if name_of(event) is None:
+        line.append(f" {title_of(event)}", "red" if is_error(event) else "")
     else:
-        line.append(f" {name:<{NAME if roomy else 0}}", "bold red" if is_error(event) else "bold cyan")
+        line.append(
+            f" {title_of(event):<{NAME if roomy else 0}}", "bold red" if is_error(event) else "bold cyan"
+        )
     for field in ("task_id", "run_id"):
         if event.get(field) is not None:
-            line.append(f" {_text(event[field])}", "blue")
-    if width < UNLIMITED:
-        for field in _TRACEBACKS:
-            if isinstance(text := event.get(field), str) and text.strip():
-                line.append(f" {_text(text.strip().splitlines()[-1])}", "red")
+            line.append(f" {text_of(event[field])}", "blue")
+    if width < UNLIMITED and (raised := _raised(event)):
+        line.append(f" {raised}", "red")
     for field in _remaining(event, frozenset(hidden)):
         if field == "duration_ms" and (took := duration_of(event)) is not None:
             line.append(f" {duration(took)}", "cyan")
             continue
         tells = field in _ERRORS
         line.append(" " if tells and not roomy else f" {printable(field)}=", "dim")
-        line.append(_text(event[field], quoted=True), "red" if tells else "")
+        line.append(text_of(event[field], quoted=True), "red" if tells else "")
     line.truncate(width, overflow="ellipsis")
     return line
 
@@ -121,12 +121,34 @@ def level_of(event: Mapping[str, Any]) -> str:
 def name_of(event: Mapping[str, Any]) -> str | None:
     """What *event* is called: its field `event` or `event_type`, fit for a terminal; None without one."""
     name = event.get("event", event.get("event_type"))
-    return None if name is None else _text(name)
+    return None if name is None else text_of(name)
+
+
+def title_of(event: Mapping[str, Any]) -> str:
+    """The name of *event*, else its message, fit for a terminal."""
+    return name_of(event) or text_of(event.get("message") or "-")
+
+
+def message_of(event: Mapping[str, Any]) -> str | None:
+    """What the message of *event* says beside its name, fit for a terminal; None if it says no more."""
+    message = event.get("message")
+    # A message that logging made of the event's name repeats it; without a name it stands for one.
+    if message is None or name_of(event) is None or message == f"Event: {event.get('event')}":
+        return None
+    return text_of(message)
 
 
 def is_error(event: Mapping[str, Any]) -> bool:
     """Whether *event* tells of something that failed: by its level, or by its status."""
     return event.get("status") in _FAILED or level_of(event) in ("ERROR", "CRITICAL")
+
+
+def error_of(event: Mapping[str, Any]) -> str | None:
+    """What went wrong, in a line: the error that *event* names, or the exception of its traceback."""
+    for field in _ERRORS:
+        if event.get(field):
+            return text_of(event[field])
+    return _raised(event)
 
 
 def duration_of(event: Mapping[str, Any]) -> float | None:
@@ -146,10 +168,30 @@ def local_time(event: Mapping[str, Any]) -> datetime | None:
         return None
 
 
+def text_of(value: Any, *, quoted: bool = False) -> str:
+    """*value* of a field in one line, fit for a terminal; what is no string as JSON."""
+    if not isinstance(value, str):
+        return printable(json.dumps(value, ensure_ascii=False))
+    if quoted and (not value or " " in value):
+        return printable(f'"{value}"')
+    return printable(value)
+
+
+def cut(text: str, width: int) -> str:
+    """*text* exactly *width* columns wide."""
+    return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+
+
+def _raised(event: Mapping[str, Any]) -> str | None:
+    for field in _TRACEBACKS:
+        if isinstance(text := event.get(field), str) and text.strip():
+            return text_of(text.strip().splitlines()[-1])
+    return None
+
+
 def _remaining(event: Mapping[str, Any], hidden: frozenset[str]) -> list[str]:
     fields = [field for field in _FIRST if event.get(field) is not None]
-    # A message that logging made of the event's name repeats it; without a name it stands for one.
-    if name_of(event) is not None and event.get("message") not in (None, f"Event: {event.get('event')}"):
+    if message_of(event) is not None:
         fields.append("message")
     fields += [field for field in event if field not in (*_COLUMNS, *_FIRST, *_LAST)]
     fields += [field for field in _LAST if field in event]
@@ -160,14 +202,6 @@ def _time(event: Mapping[str, Any], roomy: bool, dated: bool) -> str:
     local = local_time(event)
     if local is None:
         columns = 12 if roomy else 8
-        return f"{_text(event.get('timestamp'))[:columns]:<{columns}}"
+        return f"{text_of(event.get('timestamp'))[:columns]:<{columns}}"
     text = local.strftime("%Y-%m-%d %H:%M:%S" if dated else "%H:%M:%S")
     return text + (f".{local.microsecond // 1000:03}" if roomy else "")
-
-
-def _text(value: Any, *, quoted: bool = False) -> str:
-    if not isinstance(value, str):
-        return printable(json.dumps(value, ensure_ascii=False))
-    if quoted and (not value or " " in value):
-        return printable(f'"{value}"')
-    return printable(value)

@@ -92,3 +92,12 @@ def open_console() -> Console:
         emoji=False,
         soft_wrap=False,
     )
+
+
+def can_draw() -> bool:
+    """Whether stdout takes the characters that lines are drawn with."""
+    try:
+        "━╸╺•".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True

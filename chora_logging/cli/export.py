@@ -1,0 +1,164 @@
+"""Events in the forms that other programs read: CSV, JSON Lines and Parquet."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import IO, Any
+
+from chora_logging.cli.rows import Rows
+from chora_logging.errors import MissingExtraError
+
+#: What a spreadsheet takes for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+#: How many rows are in memory at once.
+BATCH = 10_000
+
+_INT64 = range(-(2**63), 2**63)
+
+
+def write_csv(rows: Rows, file: IO[str], *, tell_log: bool, shown: Callable[[str], str] = str) -> None:
+    """Write *rows* as CSV: a column for each field that any event has, and for the log if it is told.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe before it, so that a log which
+    anybody can write to can be opened. Lists and objects are JSON; null is nothing.
+
+    Args:
+        rows: The events.
+        file: Where to, opened with `newline=""`.
+        tell_log: Whether there is a column `log`.
+        shown: What becomes of each cell.
+    """
+    fields = [field for field in rows.fields if not tell_log or field != "log"]
+    cells = ([*([log] if tell_log else ()), *map(event.get, fields)] for log, event in rows)
+    write_table(file, [*(["log"] if tell_log else ()), *fields], cells, shown)
+
+
+def write_table(
+    file: IO[str], heads: Iterable[str], rows: Iterable[Iterable[Any]], shown: Callable[[str], str] = str
+) -> None:
+    """Write *heads* and *rows* of values as CSV, as `write_csv` does."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([shown(harmless(head)) for head in heads])
+    for row in rows:
+        writer.writerow([shown(as_cell(value)) for value in row])
+
+
+def as_cell(value: Any) -> str:
+    """*value* as a cell of CSV.
+
+    >>> as_cell(None), as_cell(-5), as_cell("-5"), as_cell([1]), as_cell('=HYPERLINK("http://x")')
+    ('', '-5', '-5', '[1]', '\\'=HYPERLINK("http://x")')
+    """
+    if value is None:
+        return ""
+    return harmless(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def harmless(text: str) -> str:
+    """*text* so that no spreadsheet takes it for a formula."""
+    if not text.startswith(_FORMULA) or _is_number(text):
+        return text
+    return "'" + text
+
+
+def write_parquet(rows: Rows, path: str, *, tell_log: bool) -> None:
+    """Write *rows* to the Parquet file *path*, a column for each field, and for the log if it is told.
+
+    A column has whole numbers, numbers, truths or text; where events disagree, and for lists and
+    objects, it has text, JSON for what is no string.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
+    pyarrow, parquet = _pyarrow()
+    fields = [field for field in rows.fields if not tell_log or field != "log"]
+    kinds = _kinds(rows, fields)
+    types = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_(), str: pyarrow.string()}
+    columns = [("log", types[str])] if tell_log else []
+    schema = pyarrow.schema(columns + [(field, types[kinds[field]]) for field in fields])
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in _batches(rows):
+            data = [[log for log, _ in batch]] if tell_log else []
+            data += [[_as_kind(kinds[field], event.get(field)) for _, event in batch] for field in fields]
+            arrays = [pyarrow.array(values, item.type) for values, item in zip(data, schema, strict=True)]
+            writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
+
+
+def check_parquet() -> None:
+    """Have it known before anything is read.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
+    _pyarrow()
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """A new file that takes the place of *path* when it is complete, and is deleted if it is not."""
+    folder, name = os.path.split(os.path.abspath(path))
+    fd, part = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
+    os.close(fd)
+    umask = os.umask(0)
+    os.umask(umask)
+    try:
+        os.chmod(part, 0o666 & ~umask)
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        os.unlink(part)
+        raise
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ModuleNotFoundError:
+        raise MissingExtraError("pyarrow", "parquet") from None
+
+
+def _kinds(rows: Rows, fields: Sequence[str]) -> dict[str, type]:
+    seen: dict[str, set[type]] = {field: set() for field in fields}
+    for _, event in rows:
+        for field, value in event.items():
+            if value is not None and field in seen:
+                seen[field].add(float if type(value) is int and value not in _INT64 else type(value))
+    return {field: _kind(types) for field, types in seen.items()}
+
+
+def _kind(types: set[type]) -> type:
+    if types == {int, float}:
+        return float
+    return next(iter(types)) if len(types) == 1 and types <= {int, float, bool} else str
+
+
+def _as_kind(kind: type, value: Any) -> Any:
+    if value is None or (isinstance(value, kind) and kind is not int):
+        return value
+    return json.dumps(value, ensure_ascii=False) if kind is str else kind(value)
+
+
+def _batches(rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    batch = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,207 @@
+"""`chora-logging query`: the events that fit, as a table, for other programs, or counted."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from chora_logging.cli import export
+from chora_logging.cli.amounts import many, size
+from chora_logging.cli.commands import PROGRAM, NothingFound
+from chora_logging.cli.filters import filter_options
+from chora_logging.cli.logs import Log, Logs, log_option
+from chora_logging.cli.merging import Found, read
+from chora_logging.cli.progress import progress
+from chora_logging.cli.rows import Rows
+from chora_logging.cli.terminal import JsonLines, open_console, printable
+from chora_logging.eventlog.rotated_set import paths_of
+
+FORMATS = ("table", "json", "csv")
+#: What the name of a file for `--to` may end in.
+ENDINGS = (".csv", ".jsonl", ".parquet")
+
+
+def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
+    if path is not None and not path.endswith(ENDINGS):
+        raise click.BadParameter(f"must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, got {path!r}")
+    if path is not None and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        raise click.BadParameter(f"must be in a folder that exists, got {path!r}")
+    if path is not None and path.endswith(".parquet"):
+        export.check_parquet()
+    return path
+
+
+@click.command("query")
+@log_option
+@filter_options
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many rows.")
+@click.option("--newest-first", is_flag=True, help="Begin with the newest event, not with the oldest.")
+@click.option("--count", is_flag=True, help="Print nothing but how many events fit.")
+@click.option(
+    "--by",
+    "fields",
+    metavar="FIELD",
+    multiple=True,
+    help="Print how many events have each value of this field, most first; may be given several times.",
+)
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print."
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json: JSON Lines, as logged.")
+@click.option(
+    "--to",
+    "path",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    callback=_check_ending,
+    help="Write the events to a file, .csv, .jsonl or .parquet (extra `parquet`), and print nothing.",
+)
+def command(
+    logs: Logs,
+    filters: dict[str, Any],
+    limit: int | None,
+    newest_first: bool,
+    count: bool,
+    fields: Sequence[str],
+    form: str,
+    as_json: bool,
+    path: str | None,
+) -> None:
+    """Print the events that fit, or count them.
+
+    The table has what your terminal has room for; a pipe gets all of it. CSV has a column for each field
+    that any event has; text that a spreadsheet would run as a formula gets an apostrophe before it. What
+    does not fit in memory is kept in a temporary file.
+
+    Ends with status 1 if no event fits.
+
+    \b
+    Examples:
+      chora-logging query --level error --since 24h
+      chora-logging query --status error --by event_type --by trace_id --limit 5
+      chora-logging query --event task_started --since 15m --count
+      chora-logging query --trace 4bf92f3577b34da6a3ce929d0e0e4736 --json
+      chora-logging query --since 7d --to week.csv
+    """
+    if path is not None and (count or fields):
+        raise click.UsageError("--to writes events: it cannot be used with --count or --by")
+    if count and not fields and limit is not None:
+        raise click.UsageError("--limit cannot be used with --count")
+    form = "json" if as_json else form
+    chosen = logs.existing()
+    find = functools.partial(read, chosen, **filters)
+    if fields:
+        _print_counts(chosen, find, fields, limit, form)
+    elif count:
+        _print_count(chosen, find, form)
+    elif path is not None:
+        _write(chosen, find(limit=limit, newest_first=newest_first), path)
+    else:
+        _print(chosen, find(limit=limit, newest_first=newest_first), form)
+
+
+def _print(logs: Sequence[Log], found: Iterator[Found], form: str) -> None:
+    if form == "json":
+        _print_json(logs, found)
+        return
+    with progress(logs):
+        rows = Rows(found)
+    with rows:
+        if not rows.count:
+            raise _nothing()
+        if form == "csv":
+            shown = printable if sys.stdout.isatty() else str
+            export.write_csv(rows, sys.stdout, tell_log=len(logs) > 1, shown=shown)
+            return
+        from chora_logging.cli.table import as_table
+
+        console = open_console()
+        for line in as_table(rows, console.width, tell_log=len(logs) > 1):
+            console.print(line)
+
+
+def _print_json(logs: Sequence[Log], found: Iterator[Found]) -> None:
+    lines = JsonLines()
+    first = next(found, None)
+    if first is None:
+        raise _nothing()
+    with progress(logs, streams=True):
+        for _, event in itertools.chain([first], found):
+            lines.write(event.json)
+
+
+def _print_count(logs: Sequence[Log], find: Callable[..., Iterator[Found]], form: str) -> None:
+    with progress(logs):
+        number = sum(1 for _ in find())
+    click.echo(json.dumps({"count": number}) if form == "json" else "count\n" * (form == "csv") + str(number))
+    if not number:
+        raise _nothing()
+
+
+def _print_counts(
+    logs: Sequence[Log],
+    find: Callable[..., Iterator[Found]],
+    fields: Sequence[str],
+    limit: int | None,
+    form: str,
+) -> None:
+    with progress(logs):
+        counts = Counter(tuple(_value(event, field) for field in fields) for _, event in find())
+    if not counts:
+        raise _nothing()
+    most = [([json.loads(value) for value in values], number) for values, number in counts.most_common(limit)]
+    if form == "json":
+        lines = JsonLines()
+        for values, number in most:
+            lines.write(json.dumps(dict(zip([*fields, "count"], [*values, number], strict=True))).encode())
+        return
+    if form == "csv":
+        shown = printable if sys.stdout.isatty() else str
+        export.write_table(sys.stdout, [*fields, "count"], ([*values, n] for values, n in most), shown)
+        return
+    from chora_logging.cli.table import as_counts
+
+    console = open_console()
+    for line in as_counts(fields, most):
+        line.truncate(console.width, overflow="ellipsis")
+        console.print(line)
+
+
+def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
+    mine = {os.path.realpath(file) for log in logs for file in paths_of(log.path)}
+    if os.path.realpath(path) in mine:
+        raise click.BadParameter(f"must not be a log that is read, got {path!r}", param_hint="'--to'")
+    tell_log = len(logs) > 1
+    with progress(logs), Rows(found) as rows:
+        if not rows.count:
+            raise _nothing()
+        with export.replacing(path) as part:
+            if path.endswith(".parquet"):
+                export.write_parquet(rows, part, tell_log=tell_log)
+            elif path.endswith(".csv"):
+                with open(part, "w", encoding="utf-8", newline="") as file:
+                    export.write_csv(rows, file, tell_log=tell_log)
+            else:
+                rows.copy_to(part)
+    told = f"{many(rows.count, 'event')} written to {printable(path)} ({size(os.path.getsize(path))})"
+    click.echo(f"{PROGRAM}: {told}", err=True)
+
+
+def _value(event: dict[str, Any], field: str) -> str:
+    """What *event* is counted by; as JSON, since it may be a list."""
+    value = event.get(field)
+    if value is None and field == "event":  # as the filter of that name
+        value = event.get("event_type")
+    return json.dumps(value)
+
+
+def _nothing() -> NothingFound:
+    return NothingFound("no event fits")

@@ -1,0 +1,106 @@
+"""`chora-logging trace`: everything that happened under one trace id, as a timeline."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from chora_logging.cli.commands import NothingFound
+from chora_logging.cli.logs import Log, Logs, log_option
+from chora_logging.cli.merging import Found, read
+from chora_logging.cli.progress import progress
+from chora_logging.cli.terminal import JsonLines, can_draw, open_console, printable
+from chora_logging.cli.waterfall import LINES, PLAIN, Timeline, as_lines, timeline_of
+from chora_logging.timestamps import rfc3339
+
+#: How many of the ids that begin alike are named.
+NAMED = 3
+
+
+@click.command("trace")
+@click.argument("trace_id", metavar="ID")
+@log_option
+@click.option("--json", "as_json", is_flag=True, help="Print the timeline as one JSON object.")
+def command(logs: Logs, trace_id: str, as_json: bool) -> None:
+    """Show the events of one trace over all logs as a timeline.
+
+    ID is a trace id, or its beginning if no other id in the logs begins so. An event is a row: how long
+    after the beginning it was logged, how long that what it tells of took (`duration_ms`, up to its
+    timestamp), its name, and a bar from start to end; what failed is red, with its error below.
+
+    Ends with status 1 if the logs have no such trace. All events of the trace are held in memory.
+
+    \b
+    Examples:
+      chora-logging trace 4bf92f3577b34da6a3ce929d0e0e4736
+      chora-logging trace 4bf92f35
+      chora-logging trace 4bf92f35 --json | jq .duration_ms
+    """
+    if not trace_id:
+        raise click.BadParameter("must not be empty", param_hint="'ID'")
+    chosen = logs.existing()
+    with progress(chosen):
+        timeline = timeline_of(_find(chosen, trace_id))
+    if as_json:
+        _print_json(timeline)
+        return
+    console = open_console()
+    for line in as_lines(timeline, console.width, LINES if can_draw() else PLAIN):
+        console.print(line)
+
+
+def _find(logs: Sequence[Log], trace_id: str) -> list[Found]:
+    found = list(read(logs, trace_id=trace_id))
+    if not found:
+        full = _complete(logs, trace_id)
+        for log in logs:  # they have been read twice already, and are counted again
+            log.skipped.clear()
+        found = list(read(logs, trace_id=full))
+    return found
+
+
+def _complete(logs: Sequence[Log], beginning: str) -> str:
+    """The one trace id in *logs* that begins so."""
+    ids: dict[str, None] = {}
+    for _, event in read(logs):
+        text = str(event.get("trace_id", ""))
+        if text.startswith(beginning):
+            ids[text] = None
+            if len(ids) > NAMED:
+                break
+    if not ids:
+        raise NothingFound(f"no event of a trace {printable(beginning)} in {_names(logs)}")
+    if len(ids) > 1:
+        named = ", ".join(printable(text) for text in itertools.islice(ids, NAMED))
+        more = " and others" if len(ids) > NAMED else ""
+        raise click.BadParameter(
+            f"must be the beginning of one trace id, {printable(beginning)} is that of {named}{more}",
+            param_hint="'ID'",
+        )
+    return next(iter(ids))
+
+
+def _names(logs: Sequence[Log]) -> str:
+    return ", ".join(printable(log.name) for log in logs)
+
+
+def _print_json(timeline: Timeline) -> None:
+    events = []
+    for span in timeline.spans:
+        place: dict[str, Any] = {"log": span.found.log.name, "offset_ms": _rounded(timeline.offset(span))}
+        events.append(json.dumps(place).encode()[:-1] + b', "event": ' + span.found.event.json + b"}")
+    head = {
+        "trace_id": str(timeline.spans[0].found.event.get("trace_id")),
+        "start": None if timeline.start is None else rfc3339(timeline.start),
+        "duration_ms": _rounded(timeline.seconds * 1000),
+    }
+    line = json.dumps(head).encode()[:-1] + b', "events": [' + b", ".join(events) + b"]}"
+    JsonLines().write(line)
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 3)

@@ -1,0 +1,213 @@
+"""The events of a trace as a timeline: each a row, with a bar from its start to its end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from chora_logging.cli.amounts import duration, many, moment
+from chora_logging.cli.amounts import span as span_of
+from chora_logging.cli.event_line import (
+    NARROW,
+    cut,
+    duration_of,
+    error_of,
+    is_error,
+    message_of,
+    text_of,
+    title_of,
+)
+from chora_logging.cli.merging import Found
+from chora_logging.eventlog.selection import time_of
+
+#: Narrower than that a bar tells nothing, wider it tells no more.
+SHORTEST_BAR, LONGEST_BAR = 10, 60
+
+#: A later time, in seconds since 1970, is taken for an error: the calendar ends with the year 9999.
+LATEST = 253_000_000_000
+
+#: A bar has halves of characters: whole, left half, right half; and what takes no time.
+LINES, PLAIN = "━╸╺•", "===|"
+
+_IDS = ("task_id", "run_id")
+
+
+@dataclass(frozen=True)
+class Span:
+    """What one event tells of, from when to when in seconds since 1970; None where it does not say.
+
+    An event is logged when what it tells of is over: it ends at its timestamp, and has begun
+    `duration_ms` before.
+    """
+
+    found: Found
+    start: float | None
+    end: float | None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The spans of one trace, in the order in which they were logged, at least one.
+
+    Attributes:
+        spans: Each event's.
+        start: When the first one began, in seconds since 1970; None if no event says when it was.
+        seconds: From then to the end of the last one.
+    """
+
+    spans: Sequence[Span]
+    start: float | None
+    seconds: float
+
+    def offset(self, span: Span) -> float | None:
+        """How long after the beginning the event was logged, in milliseconds."""
+        return None if span.end is None or self.start is None else (span.end - self.start) * 1000
+
+
+def timeline_of(found: Iterable[Found]) -> Timeline:
+    """The timeline of events, which are in the order of time."""
+    spans = []
+    for item in found:
+        end = time_of(item.event)
+        if end is None or not 0 <= end < LATEST:
+            spans.append(Span(item, None, None))
+            continue
+        took = duration_of(item.event) or 0.0
+        spans.append(Span(item, max(0.0, end - took / 1000), end))
+    starts = [span.start for span in spans if span.start is not None]
+    ends = [span.end for span in spans if span.end is not None]
+    if not starts:
+        return Timeline(spans, None, 0.0)
+    return Timeline(spans, min(starts), max(ends) - min(starts))
+
+
+def as_lines(timeline: Timeline, width: int, marks: str = LINES) -> Iterator[Text]:
+    """*timeline* as lines of at most *width* columns: what all events have in common, then each of them.
+
+    Args:
+        timeline: Of one trace.
+        width: The columns of the terminal.
+        marks: What bars are drawn with, `LINES` or `PLAIN`.
+    """
+    common = _common(timeline)
+    notes = [_note(span, common) for span in timeline.spans]
+    columns = _fit(timeline, width, any(notes))
+    lines = list(_head(timeline, common))
+    for span, note in zip(timeline.spans, notes, strict=True):
+        row = _row(timeline, span, columns, marks)
+        lines.append(row.append(f" {note}", "dim") if note else row)
+        if error := error_of(span.found.event):
+            lines.append(Text(" " * (columns.name_at + 2) + error, "red"))
+    for line in lines:
+        line.rstrip()
+        line.no_wrap = True
+        line.truncate(width, overflow="ellipsis")
+        yield line
+
+
+def bar(start: float, end: float, width: int, marks: str = LINES) -> str:
+    """A bar *width* characters wide over what is from *start* to *end* of a whole, both from 0 to 1.
+
+    >>> bar(0.25, 0.75, 8), bar(0, 1 / 16, 8), bar(1, 1, 8)
+    ('  ━━━━', '╸', '       •')
+    """
+    if start >= end:
+        return " " * min(width - 1, int(start * width)) + marks[3]
+    first = min(2 * width - 1, int(start * 2 * width))
+    after = max(first + 1, math.ceil(end * 2 * width))
+    characters = {(True, True): marks[0], (True, False): marks[1], (False, True): marks[2]}
+    halves = ((first <= half < after, first <= half + 1 < after) for half in range(0, 2 * width, 2))
+    return "".join(characters.get(pair, " ") for pair in halves).rstrip()
+
+
+class _Columns(NamedTuple):
+    """How wide the columns are; `name_at` is where the names begin."""
+
+    offset: int
+    took: int
+    name: int
+    bar: int
+
+    @property
+    def name_at(self) -> int:
+        return self.offset + self.took + 2
+
+
+def _fit(timeline: Timeline, width: int, noted: bool) -> _Columns:
+    offset = max(len(_offset(timeline, span)) for span in timeline.spans)
+    took = max(len(_took(span)) for span in timeline.spans) if width >= NARROW else 0
+    left = width - offset - took - 4
+    name = min(
+        max(cell_len(title_of(span.found.event)) for span in timeline.spans), max(SHORTEST_BAR, left // 2)
+    )
+    left -= name
+    return _Columns(offset, took, name, max(SHORTEST_BAR, min(left // 2 if noted else left, LONGEST_BAR)))
+
+
+def _head(timeline: Timeline, common: Mapping[str, str]) -> Iterator[Text]:
+    spans = timeline.spans
+    yield Text("trace ", "dim").append(text_of(spans[0].found.event.get("trace_id")), "bold magenta")
+    logs = {span.found.log for span in spans}
+    said = [f"{many(len(spans), 'event')} in {many(len(logs), 'log')}", duration(timeline.seconds * 1000)]
+    if timeline.start is not None:
+        said.insert(0, moment(timeline.start))
+    line = Text(", ".join(said))
+    if failed := sum(is_error(span.found.event) for span in spans):
+        line.append(f", {many(failed, 'error')}", "bold red")
+    yield line
+    if common:
+        yield Text(
+            ", ".join(f"{field.removesuffix('_id')} {value}" for field, value in common.items()), "blue"
+        )
+    yield Text()
+
+
+def _row(timeline: Timeline, span: Span, columns: _Columns, marks: str) -> Text:
+    failed = is_error(span.found.event)
+    row = Text(f"{_offset(timeline, span):>{columns.offset}}", "dim")
+    row.append(f" {_took(span) if columns.took else '':>{columns.took}}", "cyan")
+    row.append(f" {cut(title_of(span.found.event), columns.name)}", "bold red" if failed else "bold")
+    if span.start is None or span.end is None or timeline.start is None:
+        return row.append(" " * (columns.bar + 1))
+    whole = timeline.seconds or 1.0
+    start, end = ((time - timeline.start) / whole for time in (span.start, span.end))
+    drawn = bar(start, end, columns.bar, marks)
+    row.append(f" {drawn:<{columns.bar}}", "red" if failed else "green")
+    return row
+
+
+def _common(timeline: Timeline) -> dict[str, str]:
+    """By field, the id that all events which have one have in common."""
+    events = [span.found.event for span in timeline.spans]
+    ids = {
+        field: {text_of(event[field]) for event in events if event.get(field) is not None} for field in _IDS
+    }
+    return {field: values.pop() for field, values in ids.items() if len(values) == 1}
+
+
+def _note(span: Span, common: Mapping[str, str]) -> str:
+    """What is said of an event after its bar: the ids that others do not share, and its message."""
+    event = span.found.event
+    parts = [text_of(event[field]) for field in _IDS if field not in common and event.get(field) is not None]
+    if message := message_of(event):
+        parts.append(message)
+    return " ".join(parts)
+
+
+def _offset(timeline: Timeline, span: Span) -> str:
+    offset = timeline.offset(span)
+    if offset is None:
+        return "?"
+    if timeline.seconds < 1:
+        return f"+{offset:.{1 if timeline.seconds > 0.1 else 2}f} ms"
+    return f"+{offset / 1000:.3f} s" if timeline.seconds < 100 else f"+{span_of(offset / 1000)}"
+
+
+def _took(span: Span) -> str:
+    took = duration_of(span.found.event)
+    return "" if took is None else duration(took)
