@@ -1,0 +1,123 @@
+/** Requests to the server that the page came from; every address is relative, for any mount point. */
+
+import { elements, fields, text } from "./json.js";
+
+const HISTORY = 500;
+
+/** What the server says when it does not do what was asked. */
+export class Refusal extends Error {
+  /**
+   * @param {number} status
+   * @param {string} detail
+   * @param {number | null} wait seconds after which to ask again, if the server says so
+   */
+  constructor(status, detail, wait) {
+    super(detail);
+    this.status = status;
+    this.wait = wait;
+  }
+}
+
+/** @param {string} log @param {string} rest @param {Record<string, string>} parameters */
+function address(log, rest, parameters) {
+  return `api/v1/${encodeURIComponent(log)}/${rest}?${new URLSearchParams(parameters)}`;
+}
+
+/**
+ * An answer with status 200.
+ * @param {string} url
+ * @param {RequestInit} [options]
+ */
+async function ask(url, options = {}) {
+  const answer = await fetch(url, { cache: "no-store", credentials: "same-origin", ...options });
+  if (!answer.ok) throw new Refusal(answer.status, await detailOf(answer), waitOf(answer));
+  return answer;
+}
+
+/** @param {Response} answer */
+async function detailOf(answer) {
+  const body = await answer.text();
+  try {
+    return String(JSON.parse(body).detail);
+  } catch {
+    return `${answer.status} ${answer.statusText}`.trim();
+  }
+}
+
+/** @param {Response} answer */
+function waitOf(answer) {
+  const stated = answer.headers.get("Retry-After");
+  if (stated === null) return null;
+  const seconds = /^\d+$/.test(stated) ? Number(stated) : (Date.parse(stated) - Date.now()) / 1000;
+  return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
+}
+
+/**
+ * The names of the logs, and whether the server asks for a token.
+ * @returns {Promise<{logs: string[], login: boolean}>}
+ */
+export async function logs() {
+  return (await ask("api/v1/logs")).json();
+}
+
+/**
+ * A page of stored events, newest first, as they are written; it may be empty and still not be the last.
+ * @param {string} log
+ * @param {Record<string, string>} filters
+ * @param {string | null} before the position that the last page ended with
+ * @param {AbortSignal} signal
+ */
+export async function history(log, filters, before, signal) {
+  const parameters = { ...filters, order: "desc", limit: String(HISTORY), after: before ?? "" };
+  const answer = await ask(address(log, "events", parameters), { signal });
+  const found = fields(await answer.text());
+  return {
+    events: elements(found.get("events") ?? "[]"),
+    next: found.get("more") === "true" ? position(found.get("next")) : null,
+    live: position(found.get("live")),
+  };
+}
+
+/** @param {string | undefined} raw */
+function position(raw) {
+  return raw === undefined || raw === "null" ? null : text(raw);
+}
+
+/**
+ * The stream of what comes after a position.
+ * @param {string} log
+ * @param {Record<string, string>} filters
+ * @param {string | null} after the position; null for the beginning of the log
+ * @param {AbortSignal} signal
+ * @returns {Promise<ReadableStream<Uint8Array>>}
+ */
+export async function stream(log, filters, after, signal) {
+  const headers = { Accept: "text/event-stream" };
+  const answer = await ask(address(log, "events/stream", { ...filters, after: after ?? "" }), { headers, signal });
+  return /** @type {ReadableStream<Uint8Array>} */ (answer.body);
+}
+
+/**
+ * The events of one trace over all logs.
+ * @param {string} log one of the logs
+ * @param {string} traceId
+ * @param {AbortSignal} signal
+ */
+export async function trace(log, traceId, signal) {
+  const answer = await ask(address(log, `traces/${encodeURIComponent(traceId)}`, {}), { signal });
+  const found = fields(await answer.text());
+  const events = elements(found.get("events") ?? "[]").map((entry) => {
+    const parts = fields(entry);
+    return { log: text(parts.get("log") ?? '""'), raw: parts.get("event") ?? "{}" };
+  });
+  return { events, isCut: found.get("more") === "true" };
+}
+
+/** @param {string} token */
+export async function logIn(token) {
+  await ask("login", {
+    method: "POST",
+    headers: { Accept: "application/json" },
+    body: new URLSearchParams({ token }),
+  });
+}

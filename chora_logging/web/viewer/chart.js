@@ -1,0 +1,115 @@
+/** Events per second over the last minutes, errors apart. */
+
+import { byId, count, plural } from "./text.js";
+
+const SECONDS = 180;
+const BAR = 2;
+const GAP = 1;
+const LOWEST_TOP = 10;
+const STEPS = [1, 2, 5];
+
+/** Counts by second, and draws them when something has changed or a second has passed. */
+export class Chart {
+  /** @type {Map<number, {events: number, errors: number}>} */ #seconds = new Map();
+  #canvas = /** @type {HTMLCanvasElement} */ (byId("chart"));
+  #words = byId("rate");
+  /** @type {number | null} */ #pointed = null;
+  #end = 0;
+
+  constructor() {
+    setInterval(() => this.#draw(), 1000);
+    document.addEventListener("visibilitychange", () => this.#draw());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
+    new ResizeObserver(() => this.#draw()).observe(this.#canvas);
+    this.#canvas.addEventListener("pointermove", (move) => this.#point(move));
+    this.#canvas.addEventListener("pointerleave", () => this.#point(null));
+  }
+
+  clear() {
+    this.#seconds.clear();
+    this.#draw();
+  }
+
+  /** @param {import("./log_event.js").LogEvent} event */
+  add(event) {
+    const second = Math.floor((Number.isNaN(event.time) ? Date.now() : event.time) / 1000);
+    if (second < Date.now() / 1000 - SECONDS) return;
+    const counted = this.#seconds.get(second) ?? { events: 0, errors: 0 };
+    counted.events += 1;
+    if (event.isError) counted.errors += 1;
+    this.#seconds.set(second, counted);
+    if (this.#seconds.size > 2 * SECONDS) this.#forget();
+  }
+
+  #forget() {
+    const oldest = Date.now() / 1000 - SECONDS;
+    for (const second of this.#seconds.keys()) if (second < oldest) this.#seconds.delete(second);
+    // Clocks ahead of ours: what is left over is from the future.
+    for (const second of [...this.#seconds.keys()].slice(2 * SECONDS)) this.#seconds.delete(second);
+  }
+
+  #draw() {
+    if (document.hidden) return;
+    const { width, height } = this.#canvas.getBoundingClientRect();
+    if (!width || !height) return;
+    const scale = devicePixelRatio || 1;
+    const context = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext("2d"));
+    if (this.#canvas.width !== Math.round(width * scale)) this.#canvas.width = Math.round(width * scale);
+    if (this.#canvas.height !== Math.round(height * scale)) this.#canvas.height = Math.round(height * scale);
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
+    // The running second is not over: it is drawn when it is.
+    this.#end = Math.floor(Date.now() / 1000) - 1;
+    const top = this.#top(Math.floor(width / (BAR + GAP)));
+    this.#drawBars(context, width, height, top);
+    this.#say(top);
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number} top */
+  #drawBars(context, width, height, top) {
+    const style = getComputedStyle(this.#canvas);
+    const colours = { events: style.getPropertyValue("--bar"), errors: style.getPropertyValue("--bar-error") };
+    context.fillStyle = style.getPropertyValue("--line");
+    context.fillRect(0, height - 1, width, 1);
+    const high = height - 2;
+    for (let back = 0; back * (BAR + GAP) < width; back += 1) {
+      const counted = this.#seconds.get(this.#end - back);
+      if (!counted) continue;
+      const left = width - (back + 1) * (BAR + GAP);
+      const all = Math.max(1, (counted.events / top) * high);
+      const errors = counted.errors && Math.max(2, (counted.errors / top) * high);
+      context.fillStyle = colours.events;
+      context.fillRect(left, height - 1 - all, BAR, all);
+      context.fillStyle = colours.errors;
+      context.fillRect(left, height - 1 - errors, BAR, errors);
+    }
+  }
+
+  /** The end of the scale: a round number, so that the bars do not jump with each second. @param {number} seconds */
+  #top(seconds) {
+    let most = LOWEST_TOP;
+    for (let back = 0; back < seconds; back += 1) most = Math.max(most, this.#seconds.get(this.#end - back)?.events ?? 0);
+    const power = 10 ** Math.floor(Math.log10(most));
+    return power * ([...STEPS, 10].find((step) => step * power >= most) ?? 10);
+  }
+
+  /** @param {number} top */
+  #say(top) {
+    const second = this.#pointed === null ? this.#end : this.#end - this.#pointed;
+    const { events, errors } = this.#seconds.get(second) ?? { events: 0, errors: 0 };
+    const when = this.#pointed === null ? "" : `${new Date(second * 1000).toLocaleTimeString("en-GB")} · `;
+    this.#words.textContent = `${when}${count(events)}/s${errors ? ` · ${plural(errors, "error")}` : ""}`;
+    this.#words.classList.toggle("is-error", errors > 0);
+    this.#canvas.setAttribute(
+      "aria-label",
+      `Events per second: ${count(events)} now, errors ${count(errors)}; the scale ends at ${count(top)}`,
+    );
+  }
+
+  /** @param {PointerEvent | null} move */
+  #point(move) {
+    const right = this.#canvas.getBoundingClientRect().right;
+    this.#pointed = move && Math.max(0, Math.floor((right - move.clientX) / (BAR + GAP)));
+    this.#draw();
+  }
+}

@@ -1,0 +1,144 @@
+/** One event whole: as formatted JSON, with its tracebacks as they were printed. */
+
+import { fields, elements, format, text } from "./json.js";
+import { dateOf, timeOfDay, value } from "./log_event.js";
+import { byId, count, element, visible, visibleLines } from "./text.js";
+
+/** What is longer is cut on the screen, not in the copy: the page must not freeze over one event. */
+const LONGEST_STRING = 5_000;
+const MOST_CHARACTERS = 100_000;
+const MOST_PIECES = 20_000;
+const TRACEBACKS = ["exception", "stack_info"];
+/** Fields to narrow the list by, and what the button says. */
+const NARROWING = [
+  ["event", "event"],
+  ["task_id", "task"],
+  ["run_id", "run"],
+  ["trace_id", "trace"],
+];
+
+/** The pane with the event. Says "filter", "trace" and "close". */
+export class Detail extends EventTarget {
+  #root = byId("detail");
+  #raw = "";
+
+  constructor() {
+    super();
+    byId("detail-close").addEventListener("click", () => this.close());
+    byId("copy").addEventListener("click", () => this.copy());
+  }
+
+  get isOpen() {
+    return !this.#root.hidden;
+  }
+
+  /** @param {import("./log_event.js").LogEvent} event @param {string} [log] its log, if it is not the one shown */
+  show(event, log = "") {
+    if (this.isOpen && this.#raw === event.raw) return;
+    this.#raw = event.raw;
+    const found = fields(event.raw);
+    byId("detail-title").textContent = visible(event.name || value(found, "message") || "Event", 120);
+    byId("detail-facts").textContent = factsOf(event, found, log);
+    byId("detail-actions").replaceChildren(...this.#actions(found));
+    byId("detail-tracebacks").replaceChildren(...tracebacks(found));
+    byId("json").replaceChildren(...shown(event.raw));
+    byId("copied").textContent = "";
+    this.#root.classList.toggle("is-error", event.isError);
+    this.#root.hidden = false;
+    byId("detail-body").scrollTop = 0;
+  }
+
+  focus() {
+    byId("detail-close").focus();
+  }
+
+  close() {
+    if (!this.isOpen) return;
+    const hadFocus = this.#root.contains(document.activeElement);
+    this.#root.hidden = true;
+    this.dispatchEvent(new CustomEvent("close", { detail: { hadFocus } }));
+  }
+
+  async copy() {
+    const whole = format(this.#raw).map(([, piece]) => piece).join("");
+    byId("copied").textContent = (await copied(whole)) ? "Copied" : "The browser did not let it be copied";
+  }
+
+  /** @param {Map<string, string>} found @returns {Node[]} */
+  #actions(found) {
+    const traceId = value(found, "trace_id");
+    const timeline = traceId ? [this.#button("Timeline", "Timeline of its trace", "trace", traceId)] : [];
+    const name = value(found, "event") || value(found, "event_type");
+    const narrowing = NARROWING.flatMap(([key, words]) => {
+      const asked = key === "event" ? name : value(found, key);
+      return asked ? [this.#button(words, `Only this ${words}`, "filter", { [key]: asked })] : [];
+    });
+    return narrowing.length ? [...timeline, new Text("Only this"), ...narrowing] : timeline;
+  }
+
+  /** @param {string} words @param {string} name @param {string} says @param {unknown} detail */
+  #button(words, name, says, detail) {
+    const button = element("button", "", words);
+    button.type = "button";
+    button.ariaLabel = name;
+    button.addEventListener("click", () => this.dispatchEvent(new CustomEvent(says, { detail })));
+    return button;
+  }
+}
+
+/** @param {import("./log_event.js").LogEvent} event @param {Map<string, string>} found @param {string} log */
+function factsOf(event, found, log) {
+  const time = Number.isNaN(event.time) ? value(found, "timestamp") : `${dateOf(event.time)} ${timeOfDay(event.time)}`;
+  return [log, event.level, time, value(found, "logger")].filter(Boolean).map((fact) => visible(fact, 80)).join(" · ");
+}
+
+/** @param {Map<string, string>} found */
+function tracebacks(found) {
+  return TRACEBACKS.filter((key) => value(found, key)).map((key) => {
+    const raw = found.get(key) ?? "";
+    const lines = raw[0] === "[" ? elements(raw).map(text).join("\n") : text(raw);
+    const block = element("pre", "traceback", visibleLines(lines, MOST_CHARACTERS));
+    block.tabIndex = 0;
+    block.setAttribute("aria-label", key);
+    return block;
+  });
+}
+
+/** @param {string} raw @returns {Node[]} */
+function shown(raw) {
+  const nodes = [];
+  let left = MOST_CHARACTERS;
+  const pieces = format(raw);
+  for (const [kind, piece] of pieces.slice(0, MOST_PIECES)) {
+    const cut = Math.min(left, LONGEST_STRING);
+    nodes.push(kind === "space" ? new Text(piece) : element("bdi", kind, visible(piece.slice(0, cut))));
+    if (piece.length > cut) nodes.push(element("em", "cut", ` … ${count(piece.length - cut)} more characters`));
+    left -= Math.min(piece.length, cut);
+    if (left <= 0) break;
+  }
+  if (left <= 0 || pieces.length > MOST_PIECES) nodes.push(element("em", "cut", "\n… the rest is in the copy"));
+  return nodes;
+}
+
+/** @param {string} whole @returns {Promise<boolean>} */
+async function copied(whole) {
+  try {
+    await navigator.clipboard.writeText(whole);
+    return true;
+  } catch {
+    return copiedByCommand(whole);
+  }
+}
+
+/** For pages that did not come over HTTPS, which have no `navigator.clipboard`. @param {string} whole */
+function copiedByCommand(whole) {
+  const before = document.activeElement;
+  const area = element("textarea", "off-screen");
+  area.value = whole;
+  document.body.append(area);
+  area.select();
+  const isCopied = document.execCommand("copy");
+  area.remove();
+  if (before instanceof HTMLElement) before.focus();
+  return isCopied;
+}

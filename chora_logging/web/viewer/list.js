@@ -1,0 +1,299 @@
+/** The list of events: only the rows on screen exist, however many events there are. */
+
+import { fields, text } from "./json.js";
+import { LogEvent, timeOfDay, value } from "./log_event.js";
+import { count, element, plural, visible } from "./text.js";
+
+/** Fields that have a column of their own. */
+const COLUMNS = new Set(["timestamp", "level", "event", "event_type", "trace_id", "message"]);
+const MOST_FIELDS = 16;
+const LONGEST_MESSAGE = 400;
+const LONGEST_VALUE = 120;
+const BEYOND = 6;
+const dayNames = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+
+/** One row, used again and again for whatever event stands in its place. */
+class Row {
+  /** @type {import("./store.js").Item | null} */ item = null;
+
+  constructor() {
+    this.time = cell("time");
+    this.level = cell("level");
+    this.name = cell("name");
+    this.content = cell("content");
+    this.trace = cell("trace");
+    this.link = element("a", "trace-link");
+    this.link.tabIndex = -1;
+    this.root = element("div", "row", [this.time, this.level, this.name, this.content, this.trace]);
+    this.root.setAttribute("role", "row");
+  }
+
+  /** @param {import("./store.js").Item} item @param {(traceId: string) => string} addressOf */
+  fill(item, addressOf) {
+    if (this.item === item) return;
+    this.item = item;
+    this.root.id = `row-${item.id}`;
+    if (item instanceof LogEvent) this.#fillEvent(item, addressOf);
+    else this.#fillNote(item);
+  }
+
+  /** @param {LogEvent} event @param {(traceId: string) => string} addressOf */
+  #fillEvent(event, addressOf) {
+    const found = fields(event.raw);
+    this.root.className = event.isError ? "row is-error" : "row";
+    this.root.dataset.level = event.level;
+    this.time.textContent = Number.isNaN(event.time)
+      ? visible(value(found, "timestamp"), 12)
+      : timeOfDay(event.time);
+    this.level.textContent = visible(event.level || (event.isError ? "ERROR" : ""), 9);
+    this.name.textContent = visible(value(found, "event") || value(found, "event_type"), 80);
+    this.content.replaceChildren(...contentOf(found));
+    this.#fillTrace(event.traceId, addressOf);
+  }
+
+  /** @param {string} traceId @param {(traceId: string) => string} addressOf */
+  #fillTrace(traceId, addressOf) {
+    if (!traceId) {
+      this.trace.replaceChildren();
+      return;
+    }
+    this.link.textContent = visible(traceId, 60);
+    this.link.href = addressOf(traceId);
+    this.link.title = "Timeline of this trace";
+    this.trace.replaceChildren(this.link);
+  }
+
+  /** @param {import("./store.js").Note} note */
+  #fillNote(note) {
+    this.root.className = `row note is-${note.kind}`;
+    delete this.root.dataset.level;
+    for (const empty of [this.time, this.level, this.name, this.trace]) empty.replaceChildren();
+    this.content.textContent = wordsOf(note);
+  }
+}
+
+/** @param {string} className */
+function cell(className) {
+  const made = element("div", className);
+  made.setAttribute("role", "gridcell");
+  return made;
+}
+
+/** @param {Map<string, string>} found @returns {Node[]} */
+function contentOf(found) {
+  const parts = [];
+  const message = value(found, "message");
+  const name = value(found, "event");
+  // "Event: job_started" only says again what the event's name says.
+  if (message && message !== `Event: ${name}`) parts.push(element("bdi", "message", visible(message, LONGEST_MESSAGE)));
+  // Which logger it was matters least of all.
+  const others = [...found].filter(([key, written]) => !COLUMNS.has(key) && written !== "null");
+  const logger = others.filter(([key]) => key === "logger");
+  for (const [key, written] of [...others.filter(([key]) => key !== "logger"), ...logger].slice(0, MOST_FIELDS)) {
+    const label = element("bdi", "key", visible(key, LONGEST_VALUE));
+    parts.push(element("span", "field", [label, element("bdi", "value", visible(text(written), LONGEST_VALUE))]));
+  }
+  return parts;
+}
+
+/** @param {import("./store.js").Note} note */
+export function wordsOf(note) {
+  if (note.kind === "day") return dayNames.format(Number(note.raw));
+  if (note.kind === "passed") return `${plural(Number(note.raw), "event")} came while the list was paused and are in the log only`;
+  const found = fields(note.raw);
+  const parts = [`Events are missing here: ${value(found, "reason") || "the log does not hold them any more"}`];
+  const files = Number(value(found, "files"));
+  const bytes = Number(value(found, "bytes"));
+  if (files) parts.push(`at most ${plural(files, "file")}`);
+  if (bytes) parts.push(`${count(bytes)} bytes`);
+  return visible(parts.join(" · "));
+}
+
+/** Shows a store; says when a row is chosen, a trace is asked for, and when the reader scrolls. */
+export class List extends EventTarget {
+  /** @type {Row[]} */ #pool = [];
+  #frame = 0;
+  #rowHeight = 0;
+  #lastTop = 0;
+  #lastForgotten = 0;
+  #lastLength = 0;
+
+  /** The id of the selected event. */
+  /** @type {number | null} */ selected = null;
+
+  /**
+   * @param {HTMLElement} grid the element that scrolls
+   * @param {HTMLElement} space the element that is as high as all rows together
+   * @param {import("./store.js").Store} store
+   * @param {(traceId: string) => string} addressOf the address of a trace's timeline
+   */
+  constructor(grid, space, store, addressOf) {
+    super();
+    this.grid = grid;
+    this.space = space;
+    this.store = store;
+    this.addressOf = addressOf;
+    grid.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    space.addEventListener("click", (click) => this.#clicked(click));
+    new ResizeObserver(() => this.#resized()).observe(grid);
+  }
+
+  /** @param {import("./store.js").Store} store */
+  show(store) {
+    this.store = store;
+    this.selected = null;
+    this.#lastForgotten = 0;
+    this.changed();
+  }
+
+  /** Draw with the next frame. */
+  changed() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#draw();
+    });
+  }
+
+  /** @returns {LogEvent | null} */
+  get selectedEvent() {
+    if (this.selected === null) return null;
+    const item = this.store.view[this.store.indexOf(this.selected)];
+    return item instanceof LogEvent && item.id === this.selected ? item : null;
+  }
+
+  /** Select the event so many rows further down, without notes. @param {number} step */
+  move(step) {
+    const { view } = this.store;
+    const here = this.selected === null ? this.#edge(step) : this.store.indexOf(this.selected) + step;
+    let index = Math.max(0, Math.min(view.length - 1, here));
+    const direction = step < 0 ? -1 : 1;
+    while (view[index] && !(view[index] instanceof LogEvent)) index += direction;
+    if (view[index]) this.select(view[index].id);
+  }
+
+  /** The row to begin with: the last one that is wholly on screen. @param {number} step */
+  #edge(step) {
+    if (Math.abs(step) > this.store.view.length) return step < 0 ? 0 : this.store.view.length - 1;
+    const bottom = this.grid.scrollTop + this.grid.clientHeight - this.space.offsetTop;
+    return Math.floor(bottom / this.#rowHeight) - 1;
+  }
+
+  /** @param {number} id */
+  select(id) {
+    this.selected = id;
+    this.#reveal(this.store.indexOf(id));
+    this.changed();
+    this.dispatchEvent(new Event("select"));
+  }
+
+  /** @param {number} id */
+  scrollTo(id) {
+    this.#reveal(this.store.indexOf(id), true);
+  }
+
+  /** @param {number} index @param {boolean} [atCentre] */
+  #reveal(index, atCentre = false) {
+    const top = index * this.#rowHeight;
+    const seen = this.grid.clientHeight - this.space.offsetTop - this.#rowHeight;
+    if (atCentre) this.grid.scrollTop = top - seen / 2;
+    else if (top < this.grid.scrollTop) this.grid.scrollTop = top;
+    else if (top > this.grid.scrollTop + seen) this.grid.scrollTop = top - seen;
+  }
+
+  /** How many rows a page is. */
+  get page() {
+    return Math.max(1, Math.floor(this.grid.clientHeight / this.#rowHeight) - 2);
+  }
+
+  get isAtEnd() {
+    return this.grid.scrollTop + this.grid.clientHeight >= this.grid.scrollHeight - Math.max(4, this.#rowHeight / 2);
+  }
+
+  #scrolled() {
+    const top = this.grid.scrollTop;
+    const isUp = top < this.#lastTop - 1;
+    this.#lastTop = top;
+    if (isUp && !this.isAtEnd) this.dispatchEvent(new Event("scrollup"));
+    else if (!isUp && this.isAtEnd) this.dispatchEvent(new Event("scrollend"));
+    this.changed();
+  }
+
+  #resized() {
+    this.#rowHeight = 0;
+    this.changed();
+  }
+
+  /** @param {MouseEvent} click */
+  #clicked(click) {
+    const target = /** @type {Element} */ (click.target);
+    const row = this.#pool.find(({ root }) => root.contains(target));
+    if (!(row?.item instanceof LogEvent)) return;
+    if (target === row.link) {
+      if (click.ctrlKey || click.metaKey || click.shiftKey || click.button !== 0) return;
+      click.preventDefault();
+      this.dispatchEvent(new CustomEvent("trace", { detail: row.item.traceId }));
+      return;
+    }
+    // Who marks text to copy it does not choose the row.
+    if (getSelection()?.isCollapsed === false) return;
+    this.select(row.item.id);
+    this.dispatchEvent(new Event("open"));
+  }
+
+  #draw() {
+    const { store } = this;
+    if (!this.#rowHeight) this.#measure();
+    const moved = (this.#lastForgotten - store.forgotten) * this.#rowHeight;
+    this.space.style.height = `${store.view.length * this.#rowHeight}px`;
+    if (!store.isPaused) this.grid.scrollTop = this.grid.scrollHeight;
+    else if (moved) this.grid.scrollTop += moved;
+    this.#lastForgotten = store.forgotten;
+    this.#lastTop = this.grid.scrollTop;
+    if (this.#lastLength !== store.view.length) {
+      this.#lastLength = store.view.length;
+      this.grid.setAttribute("aria-rowcount", String(store.view.length + 1));
+    }
+    this.#drawRows();
+  }
+
+  #drawRows() {
+    const { view, forgotten } = this.store;
+    const first = Math.max(0, Math.floor((this.grid.scrollTop - this.space.offsetTop) / this.#rowHeight) - BEYOND);
+    const number = Math.min(view.length - first, Math.ceil(this.grid.clientHeight / this.#rowHeight) + 2 * BEYOND);
+    while (this.#pool.length < number) this.#grow();
+    const used = new Set();
+    for (let index = first; index < first + number; index += 1) {
+      // A row stays with its event while the list moves on: only new events are written into rows.
+      const size = this.#pool.length;
+      const row = this.#pool[(((forgotten + index) % size) + size) % size];
+      used.add(row);
+      row.fill(view[index], this.addressOf);
+      row.root.hidden = false;
+      row.root.style.transform = `translateY(${index * this.#rowHeight}px)`;
+      row.root.setAttribute("aria-rowindex", String(index + 2));
+      row.root.setAttribute("aria-selected", String(view[index].id === this.selected));
+    }
+    for (const row of this.#pool) if (!used.has(row)) row.root.hidden = true;
+    this.#pointAtSelection(used);
+  }
+
+  /** @param {Set<Row>} used */
+  #pointAtSelection(used) {
+    const isDrawn = [...used].some((row) => row.item.id === this.selected);
+    if (isDrawn) this.grid.setAttribute("aria-activedescendant", `row-${this.selected}`);
+    else this.grid.removeAttribute("aria-activedescendant");
+  }
+
+  #grow() {
+    const row = new Row();
+    this.#pool.push(row);
+    this.space.append(row.root);
+  }
+
+  #measure() {
+    const probe = element("div", "row");
+    this.space.append(probe);
+    this.#rowHeight = probe.getBoundingClientRect().height || 24;
+    probe.remove();
+  }
+}

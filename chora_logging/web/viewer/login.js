@@ -1,0 +1,46 @@
+/** The form that asks for the token when the server wants one. */
+
+import { logIn } from "./api.js";
+import { byId } from "./text.js";
+
+/** Says "login" when the server has taken the token. */
+export class Login extends EventTarget {
+  #root = byId("login");
+  #form = /** @type {HTMLFormElement} */ (byId("login-form"));
+
+  constructor() {
+    super();
+    this.#form.addEventListener("submit", (submit) => {
+      submit.preventDefault();
+      this.#submit();
+    });
+  }
+
+  get isOpen() {
+    return !this.#root.hidden;
+  }
+
+  show() {
+    if (this.isOpen) return;
+    this.#root.hidden = false;
+    byId("page").inert = true;
+    byId("login-error").textContent = "";
+    byId("token").focus();
+  }
+
+  async #submit() {
+    const token = byId("token").value;
+    try {
+      await logIn(token);
+    } catch (failure) {
+      byId("login-error").textContent =
+        failure instanceof TypeError ? "The server does not answer. Try again." : failure.message;
+      byId("token").select();
+      return;
+    }
+    this.#form.reset();
+    this.#root.hidden = true;
+    byId("page").inert = false;
+    this.dispatchEvent(new Event("login"));
+  }
+}

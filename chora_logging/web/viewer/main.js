@@ -1,0 +1,331 @@
+/** The page: its parts, and what they say to each other. */
+
+import { history as storedEvents, logs } from "./api.js";
+import { Chart } from "./chart.js";
+import { Detail } from "./detail.js";
+import { Feed } from "./feed.js";
+import { Filters, Place } from "./filters.js";
+import { listen } from "./keys.js";
+import { List, wordsOf } from "./list.js";
+import { LogEvent } from "./log_event.js";
+import { Login } from "./login.js";
+import { Status } from "./status.js";
+import { MOST_EVENTS, Note, Store } from "./store.js";
+import { byId, count, plural } from "./text.js";
+import { Timeline } from "./timeline.js";
+
+const AGAIN = 2_000;
+const narrow = matchMedia("(max-width: 700px)");
+
+const status = new Status();
+const filters = new Filters();
+const chart = new Chart();
+const detail = new Detail();
+const timeline = new Timeline();
+const login = new Login();
+
+let store = new Store();
+/** @type {Feed | null} */
+let feed = null;
+/** @type {string | null} */
+let older = null;
+let place = Place.now;
+
+const list = new List(byId("list"), byId("space"), store, (traceId) => place.with({ timeline: traceId }).address);
+
+// --- where we are -------------------------------------------------------------------------------
+
+async function begin() {
+  for (;;) {
+    try {
+      const found = await logs();
+      filters.offer(found.logs);
+      byId("logout").hidden = !found.login;
+      if (!place.get("log")) go({ log: found.logs[0] }, true);
+      else arrive(place, true);
+      return;
+    } catch (failure) {
+      if (failure.status === 401) return needLogin();
+      status.show({ kind: "waiting", why: failure.message, until: Date.now() + AGAIN });
+      await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    }
+  }
+}
+
+/** @param {Record<string, string>} changes @param {boolean} [isReplacing] without a step for the back button */
+function go(changes, isReplacing = false) {
+  const next = place.with(changes);
+  if (next.address !== place.address) {
+    if (isReplacing) history.replaceState(null, "", next.address);
+    else history.pushState(null, "", next.address);
+  }
+  arrive(next);
+}
+
+/** @param {Place} next @param {boolean} [isFirst] */
+function arrive(next, isFirst = false) {
+  const before = place;
+  place = next;
+  filters.fill(place);
+  const isOther = JSON.stringify([before.get("log"), before.filters]) !== JSON.stringify([place.get("log"), place.filters]);
+  if (isFirst || isOther || !feed) follow();
+  else if (before.get("text") !== place.get("text")) search();
+  const traceId = place.get("timeline");
+  byId("events").hidden = Boolean(traceId);
+  if (traceId && traceId !== timeline.traceId) timeline.show(place.get("log"), traceId);
+  if (!traceId && timeline.traceId) {
+    timeline.hide();
+    detail.close();
+    list.grid.focus();
+  }
+}
+
+function follow() {
+  feed?.stop();
+  store = new Store();
+  older = null;
+  detail.close();
+  chart.clear();
+  byId("gaps").hidden = true;
+  store.filter(place.get("text"));
+  list.show(store);
+  document.title = `${place.get("log")} · events`;
+  const mine = store;
+  const isMine = (/** @type {(...given: any[]) => void} */ act) => (/** @type {any[]} */ ...given) => {
+    if (mine === store) act(...given);
+  };
+  feed = new Feed(place.get("log"), place.filters, {
+    onHistory: isMine(onHistory),
+    onEvent: isMine(onEvent),
+    onGap: isMine(onGap),
+    onState: isMine(onState),
+  });
+  feed.run();
+  changed();
+}
+
+function search() {
+  store.filter(place.get("text"));
+  list.show(store);
+  changed();
+}
+
+// --- what arrives -------------------------------------------------------------------------------
+
+/** @param {string[]} events @param {string | null} next */
+function onHistory(events, next) {
+  older = next;
+  for (const event of store.prepend(events)) chart.add(event);
+  changed();
+}
+
+/** @param {string} raw */
+function onEvent(raw) {
+  const event = store.add(raw);
+  chart.add(event);
+  if (timeline.traceId && event.traceId === timeline.traceId) timeline.refreshSoon();
+  changed();
+}
+
+/** @param {string} raw */
+function onGap(raw) {
+  store.addGap(raw);
+  byId("gaps").hidden = false;
+  byId("gaps").title = wordsOf(new Note("gap", raw, 0));
+  changed();
+}
+
+/** @param {import("./feed.js").State} state */
+function onState(state) {
+  if (state.kind === "login") needLogin();
+  status.show(state);
+  changed();
+}
+
+function needLogin() {
+  status.show({ kind: "login" });
+  login.show();
+}
+
+async function loadOlder() {
+  const [mine, before] = [store, older];
+  if (!before) return;
+  pause();
+  older = null;
+  try {
+    const page = await storedEvents(place.get("log"), place.filters, before, new AbortController().signal);
+    if (mine !== store) return;
+    onHistory(page.events, page.next);
+  } catch (failure) {
+    older = before;
+    status.show({ kind: "refused", why: failure.message });
+  }
+}
+
+// --- pausing ------------------------------------------------------------------------------------
+
+/** Whether it was by scrolling up: then scrolling down again ends it. */
+let isByScrolling = false;
+
+function pause(byScrolling = false) {
+  isByScrolling = byScrolling;
+  store.pause();
+  changed();
+}
+
+function resume() {
+  store.resume();
+  list.selected = null;
+  changed();
+}
+
+function toggle() {
+  if (store.isPaused) resume();
+  else pause();
+}
+
+// --- what is said about the list ----------------------------------------------------------------
+
+let frame = 0;
+
+function changed() {
+  list.changed();
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    say();
+  });
+}
+
+function say() {
+  const isSearching = place.get("text") !== "";
+  const shown = store.view.length;
+  byId("count").textContent = isSearching
+    ? `${count(shown)} of ${plural(store.held, "loaded event")}`
+    : plural(store.received, "event");
+  byId("errors").textContent = plural(store.errors, "error");
+  byId("errors").classList.toggle("is-error", store.errors > 0);
+  byId("pause").setAttribute("aria-pressed", String(store.isPaused));
+  byId("pause-words").textContent = store.isPaused ? "Resume" : "Pause";
+  byId("waiting").hidden = !store.isPaused;
+  byId("waiting").textContent = store.waiting ? `↓ ${plural(store.waiting, "new event")}` : "↓ Paused";
+  byId("older").hidden = !store.isWhole || !older || store.isFull;
+  byId("oldest").hidden = !byId("older").hidden || shown === 0;
+  byId("oldest").textContent =
+    store.isWhole && !store.isFull ? "The log begins here" : `Older events are in the log; the newest ${count(MOST_EVENTS)} are kept here`;
+  byId("empty").hidden = shown > 0 || byId("status").dataset.state === "connecting";
+  byId("empty-why").textContent = whyEmpty(isSearching);
+}
+
+/** @param {boolean} isSearching */
+function whyEmpty(isSearching) {
+  if (isSearching && store.held) return `None of the ${plural(store.held, "loaded event")} holds this text. New events are looked at as they come.`;
+  if (place.get("level")) return "No event matches. Events without a level do not match a filter by level. New ones appear here.";
+  if (Object.keys(place.filters).length) return "No event matches. New ones that do appear here.";
+  return "This log holds no events yet. New ones appear here.";
+}
+
+// --- what the reader asks for -------------------------------------------------------------------
+
+function openDetail() {
+  if (timeline.traceId) {
+    timeline.open();
+    return;
+  }
+  const event = list.selectedEvent;
+  if (event) showDetail(event);
+}
+
+/** @param {LogEvent} event @param {string} [log] */
+function showDetail(event, log) {
+  detail.show(event, log);
+  byId("view").inert = narrow.matches;
+  if (narrow.matches) detail.focus();
+}
+
+/** @param {number} step */
+function move(step) {
+  if (timeline.traceId) {
+    timeline.move(step);
+    return;
+  }
+  pause();
+  list.move(step);
+  list.grid.focus({ preventScroll: true });
+}
+
+function escape() {
+  if (document.activeElement?.matches("input, select")) list.grid.focus();
+  else if (detail.isOpen) detail.close();
+  else if (timeline.traceId) go({ timeline: "" });
+  else if (store.isPaused) resume();
+}
+
+/** @param {string} traceId */
+function openTimeline(traceId) {
+  if (!traceId) return;
+  detail.close();
+  go({ timeline: traceId });
+}
+
+listen({
+  j: () => move(1),
+  k: () => move(-1),
+  ArrowDown: () => move(1),
+  ArrowUp: () => move(-1),
+  PageDown: () => move(list.page),
+  PageUp: () => move(-list.page),
+  g: () => move(-Infinity),
+  Home: () => move(-Infinity),
+  G: resume,
+  End: resume,
+  Enter: openDetail,
+  t: () => openTimeline(list.selectedEvent?.traceId ?? ""),
+  c: () => detail.isOpen && detail.copy(),
+  " ": toggle,
+  "/": () => filters.focusText(),
+  "?": () => byId("help").showModal(),
+  Escape: escape,
+});
+
+filters.addEventListener("change", (said) => go(said.detail.changes, said.detail.isTyping));
+list.addEventListener("select", () => {
+  pause();
+  if (detail.isOpen) openDetail();
+});
+list.addEventListener("open", openDetail);
+list.addEventListener("trace", (said) => openTimeline(said.detail));
+list.addEventListener("scrollup", () => !store.isPaused && pause(true));
+list.addEventListener("scrollend", () => store.isPaused && isByScrolling && resume());
+timeline.addEventListener("open", (said) => showDetail(said.detail.event, said.detail.log));
+timeline.addEventListener("login", needLogin);
+detail.addEventListener("filter", (said) => go({ ...said.detail, timeline: "" }));
+detail.addEventListener("trace", (said) => openTimeline(said.detail));
+detail.addEventListener("close", (said) => {
+  byId("view").inert = false;
+  if (!said.detail.hadFocus) return;
+  if (timeline.traceId) timeline.focus();
+  else list.grid.focus();
+});
+login.addEventListener("login", () => (feed ? feed.run() : begin()));
+status.addEventListener("retry", () => feed?.retryNow());
+byId("pause").addEventListener("click", toggle);
+byId("waiting").addEventListener("click", () => {
+  resume();
+  list.grid.focus();
+});
+byId("older").addEventListener("click", loadOlder);
+byId("empty-clear").addEventListener("click", () => filters.clear());
+byId("help-open").addEventListener("click", () => byId("help").showModal());
+byId("timeline-back").addEventListener("click", () => go({ timeline: "" }));
+byId("gaps").addEventListener("click", () => {
+  const gap = store.view.findLast((item) => item instanceof Note && item.kind === "gap");
+  if (!gap) return resume();
+  pause();
+  list.scrollTo(gap.id);
+});
+addEventListener("popstate", () => arrive(Place.now));
+addEventListener("online", () => feed?.retryNow());
+document.addEventListener("visibilitychange", () => !document.hidden && feed?.retryNow());
+document.addEventListener("resume", () => feed?.retryNow());
+
+begin();

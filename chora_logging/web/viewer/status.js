@@ -1,0 +1,51 @@
+/** Whether events arrive, said plainly. */
+
+import { byId } from "./text.js";
+
+/** Shows the state of the connection; says "retry" when the reader does not want to wait. */
+export class Status extends EventTarget {
+  #root = byId("status");
+  #words = byId("status-words");
+  #countdown = byId("status-countdown");
+  #retry = byId("retry");
+  #until = 0;
+  #timer = 0;
+
+  constructor() {
+    super();
+    this.#retry.addEventListener("click", () => this.dispatchEvent(new Event("retry")));
+  }
+
+  /** @param {import("./feed.js").State} state */
+  show(state) {
+    clearInterval(this.#timer);
+    this.#root.dataset.state = state.kind;
+    this.#retry.hidden = state.kind !== "waiting";
+    this.#countdown.textContent = "";
+    this.#say(WORDS[state.kind] + ("why" in state ? `: ${state.why}` : ""));
+    if (state.kind !== "waiting") return;
+    this.#until = state.until;
+    this.#timer = setInterval(() => this.#tick(), 250);
+    this.#tick();
+  }
+
+  /** @param {string} words */
+  #say(words) {
+    // Said again only if it is another thing: it is read aloud.
+    if (this.#words.textContent !== words) this.#words.textContent = words;
+    this.#root.title = words;
+  }
+
+  #tick() {
+    const seconds = Math.max(0, Math.ceil((this.#until - Date.now()) / 1000));
+    this.#countdown.textContent = seconds ? `again in ${seconds} s` : "trying again";
+  }
+}
+
+const WORDS = {
+  connecting: "Connecting",
+  live: "Live",
+  waiting: "Disconnected",
+  login: "Not logged in",
+  refused: "Refused",
+};

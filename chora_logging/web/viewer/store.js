@@ -1,0 +1,200 @@
+/** The events that the page holds: those that are shown and those that wait, in bounded memory. */
+
+import { dateOf, LogEvent } from "./log_event.js";
+
+/** At most so many events, and so many characters of them, are held on each side. */
+export const MOST_EVENTS = 10_000;
+const MOST_CHARACTERS = 32_000_000;
+/** Trimming costs time: it is done for several events at once. */
+const SLACK = 1.1;
+
+/** What stands in the list between events: a day begins, events are missing. */
+export class Note {
+  /** @param {"day" | "gap" | "passed"} kind @param {string} raw @param {number} id */
+  constructor(kind, raw, id) {
+    this.kind = kind;
+    this.raw = raw;
+    this.id = id;
+  }
+}
+
+/** @typedef {LogEvent | Note} Item */
+
+/** A sequence of items that forgets the oldest. */
+class Window {
+  /** @type {Item[]} */ items = [];
+  characters = 0;
+
+  /** @param {Item[]} added */
+  append(added) {
+    for (const item of added) {
+      this.items.push(item);
+      this.characters += item.raw.length;
+    }
+  }
+
+  get isOver() {
+    return this.items.length > MOST_EVENTS * SLACK || this.characters > MOST_CHARACTERS * SLACK;
+  }
+
+  /** Forget the oldest items that are too many; how many of these were events. */
+  trim() {
+    let gone = 0;
+    let left = this.characters;
+    while (this.items.length - gone > MOST_EVENTS || (left > MOST_CHARACTERS && gone < this.items.length - 1)) {
+      left -= this.items[gone].raw.length;
+      gone += 1;
+    }
+    this.characters = left;
+    return this.items.splice(0, gone).filter((item) => item instanceof LogEvent).length;
+  }
+}
+
+/** Keeps what is shown still while it is paused, and keeps what comes meanwhile. */
+export class Store {
+  #shown = new Window();
+  #waiting = new Window();
+  /** @type {RegExp | null} */ #text = null;
+  #nextId = 0;
+  #oldestId = 0;
+  #day = "";
+  #lastGap = "";
+  #passed = 0;
+
+  /** What is shown, the text filter applied. */
+  /** @type {Item[]} */ view = [];
+  /** How often the oldest item of the view was forgotten: views before and after can be compared. */
+  forgotten = 0;
+  isPaused = false;
+  /** Events since the filters were set, whether still held or not. */
+  received = 0;
+  errors = 0;
+  /** Whether the oldest event that was loaded is still held. */
+  isWhole = true;
+  waiting = 0;
+
+  /** Events that are held on screen. */
+  get held() {
+    return this.#shown.items.length;
+  }
+
+  get isFull() {
+    return this.held >= MOST_EVENTS;
+  }
+
+  /** @param {string} raw @returns {LogEvent} */
+  add(raw) {
+    const event = new LogEvent(raw, this.#nextId++);
+    this.#count(event);
+    this.#place([...this.#dayBefore(event), event]);
+    this.#lastGap = "";
+    if (this.isPaused) this.waiting += 1;
+    return event;
+  }
+
+  /** @param {string} raw what the server says about it; said again after a reconnection it is the same one */
+  addGap(raw) {
+    if (raw === this.#lastGap) return;
+    this.#lastGap = raw;
+    this.#place([new Note("gap", raw, this.#nextId++)]);
+  }
+
+  /**
+   * Put older events before all others.
+   * @param {string[]} raws newest first
+   * @returns {LogEvent[]} in the order of the list
+   */
+  prepend(raws) {
+    const first = (this.#oldestId -= 2 * raws.length);
+    const events = raws.map((raw, index) => new LogEvent(raw, first + 2 * (raws.length - index) - 1)).reverse();
+    const last = this.#day;
+    this.#day = "";
+    const items = events.flatMap((event) => {
+      this.#count(event);
+      return [...this.#dayBefore(event, event.id - 1), event];
+    });
+    if (last > this.#day) this.#day = last;
+    this.#shown.items = items.concat(this.#shown.items);
+    this.#shown.characters += items.reduce((sum, item) => sum + item.raw.length, 0);
+    const visible = this.#text ? items.filter((item) => this.#fits(item)) : items;
+    this.view = visible.concat(this.view);
+    this.forgotten -= visible.length;
+    return events;
+  }
+
+  pause() {
+    this.isPaused = true;
+  }
+
+  resume() {
+    this.isPaused = false;
+    const passed = this.#passed ? [new Note("passed", String(this.#passed), this.#waiting.items[0].id - 0.5)] : [];
+    const items = [...passed, ...this.#waiting.items];
+    this.#waiting = new Window();
+    this.#passed = 0;
+    this.waiting = 0;
+    this.#place(items);
+  }
+
+  /** @param {string} text what events must hold to be in the view; empty for all */
+  filter(text) {
+    // In JSON a quote is written with a backslash; `holds` looks for both forms.
+    this.#text = text ? new RegExp(text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), "iu") : null;
+    this.view = this.#shown.items.filter((item) => this.#fits(item));
+    this.forgotten = 0;
+  }
+
+  /** The place in the view of an item, or of the next one after it. */
+  /** @param {number} id */
+  indexOf(id) {
+    let low = 0;
+    let high = this.view.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.view[middle].id < id) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** @param {Item[]} items */
+  #place(items) {
+    if (this.isPaused) {
+      this.#waiting.append(items);
+      if (this.#waiting.isOver) this.#passed += this.#waiting.trim();
+      return;
+    }
+    this.#shown.append(items);
+    for (const item of items) if (this.#fits(item)) this.view.push(item);
+    if (this.#shown.isOver) this.#forget();
+  }
+
+  #forget() {
+    this.#shown.trim();
+    this.isWhole = false;
+    const gone = this.indexOf(this.#shown.items[0].id);
+    this.view.splice(0, gone);
+    this.forgotten += gone;
+  }
+
+  /** @param {LogEvent} event */
+  #count(event) {
+    this.received += 1;
+    if (event.isError) this.errors += 1;
+  }
+
+  /** @param {LogEvent} event @param {number} [id] */
+  #dayBefore(event, id) {
+    if (Number.isNaN(event.time)) return [];
+    const day = dateOf(event.time);
+    // Writers overlap around midnight: only a later day begins.
+    if (day <= this.#day) return [];
+    this.#day = day;
+    return [new Note("day", String(event.time), id ?? event.id - 0.5)];
+  }
+
+  /** @param {Item} item */
+  #fits(item) {
+    return this.#text === null || item instanceof Note || item.holds(this.#text);
+  }
+}

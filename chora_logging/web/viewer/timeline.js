@@ -1,0 +1,205 @@
+/** One trace over all logs as a waterfall: when each event began, how long it took, what failed. */
+
+import { trace } from "./api.js";
+import { LogEvent, offset, span, timeOfDay } from "./log_event.js";
+import { byId, element, plural, visible } from "./text.js";
+
+const TICKS = 4;
+const STEPS = [1, 2, 5, 10];
+
+/**
+ * @typedef {object} Entry
+ * @property {LogEvent} event
+ * @property {string} log
+ * @property {number} start milliseconds since 1970
+ * @property {number | null} duration milliseconds; an event is written when what it tells of is over
+ */
+
+/** The view of one trace. Says "open" with the chosen event. */
+export class Timeline extends EventTarget {
+  #root = byId("timeline");
+  #rows = byId("timeline-rows");
+  /** @type {Entry[]} */ #entries = [];
+  #asking = new AbortController();
+  #refreshing = 0;
+  /** The trace that is shown; empty if none is. */
+  traceId = "";
+  log = "";
+
+  constructor() {
+    super();
+    this.#rows.addEventListener("click", (click) => this.#clicked(click));
+    byId("timeline-refresh").addEventListener("click", () => this.#load());
+  }
+
+  /** @param {string} log @param {string} traceId */
+  show(log, traceId) {
+    const isOther = traceId !== this.traceId;
+    this.log = log;
+    this.traceId = traceId;
+    this.#root.hidden = false;
+    byId("timeline-id").textContent = visible(traceId, 200);
+    if (isOther) {
+      this.#entries = [];
+      this.#rows.replaceChildren();
+      byId("timeline-axis").replaceChildren();
+      this.#say("Loading");
+      byId("timeline-title").focus();
+    }
+    this.#load();
+  }
+
+  hide() {
+    this.traceId = "";
+    this.#asking.abort();
+    this.#root.hidden = true;
+  }
+
+  /** Show soon what has been written since. */
+  refreshSoon() {
+    this.#refreshing ||= setTimeout(() => {
+      this.#refreshing = 0;
+      if (this.traceId) this.#load();
+    }, 500);
+  }
+
+  async #load() {
+    this.#asking.abort();
+    this.#asking = new AbortController();
+    const { signal } = this.#asking;
+    try {
+      const { events, isCut } = await trace(this.log, this.traceId, signal);
+      if (signal.aborted) return;
+      this.#entries = inOrder(events);
+      this.#draw(isCut);
+    } catch (failure) {
+      if (signal.aborted) return;
+      if (failure.status === 401) this.dispatchEvent(new Event("login"));
+      this.#say(`The trace cannot be shown: ${failure.message}`);
+    }
+  }
+
+  /** @param {boolean} isCut */
+  #draw(isCut) {
+    const start = Math.min(...this.#entries.map((entry) => entry.start));
+    const end = Math.max(...this.#entries.map((entry) => entry.start + (entry.duration ?? 0)));
+    const whole = Math.max(end - start, 0.001);
+    byId("timeline-axis").replaceChildren(...axis(whole));
+    this.#rows.style.setProperty("--tick", `${(100 * stepOf(whole)) / whole}%`);
+    const focused = this.#rows.contains(document.activeElement) ? this.#focusedIndex() : -1;
+    this.#rows.replaceChildren(...this.#entries.map((entry, index) => rowOf(entry, index, start, whole)));
+    this.#step(Math.max(0, focused), focused >= 0);
+    this.#say(summary(this.#entries, end - start, isCut));
+  }
+
+  /** @param {string} words */
+  #say(words) {
+    byId("timeline-summary").textContent = words;
+  }
+
+  /** @param {MouseEvent} click */
+  #clicked(click) {
+    const row = /** @type {Element} */ (click.target).closest("[role=row]");
+    const index = row ? [...this.#rows.children].indexOf(row) : -1;
+    if (index < 0) return;
+    this.#step(index, true);
+    this.#open(index);
+  }
+
+  /** Go so many rows further down. @param {number} step */
+  move(step) {
+    const isInside = this.#rows.contains(document.activeElement);
+    const target = isInside || Math.abs(step) > 1 ? this.#focusedIndex() + step : this.#focusedIndex();
+    this.#step(Math.max(0, Math.min(this.#entries.length - 1, target)), true);
+  }
+
+  /** Open the event of the row that has the focus. */
+  open() {
+    if (this.#rows.contains(document.activeElement)) this.#open(this.#focusedIndex());
+  }
+
+  #focusedIndex() {
+    return [...this.#rows.children].findIndex((row) => row.tabIndex === 0);
+  }
+
+  /** Of all rows one is in the tab order. @param {number} index @param {boolean} isFocused */
+  #step(index, isFocused) {
+    for (const row of this.#rows.querySelectorAll('[tabindex="0"]')) row.tabIndex = -1;
+    const row = this.#rows.children[index];
+    if (!row) return;
+    row.tabIndex = 0;
+    if (isFocused) row.focus();
+  }
+
+  /** @param {number} index */
+  #open(index) {
+    for (const row of this.#rows.children) row.setAttribute("aria-selected", "false");
+    this.#rows.children[index].setAttribute("aria-selected", "true");
+    this.dispatchEvent(new CustomEvent("open", { detail: this.#entries[index] }));
+  }
+
+  focus() {
+    this.#step(Math.max(0, this.#focusedIndex()), true);
+  }
+}
+
+/** @param {{log: string, raw: string}[]} events @returns {Entry[]} */
+function inOrder(events) {
+  const entries = events.map(({ log, raw }) => {
+    const event = new LogEvent(raw);
+    const { duration } = event;
+    const isLong = duration !== null && duration > 0;
+    return { event, log, duration, start: isLong ? event.time - duration : event.time };
+  });
+  return entries.filter((entry) => !Number.isNaN(entry.start)).sort((a, b) => a.start - b.start);
+}
+
+/** @param {Entry} entry @param {number} index @param {number} start @param {number} whole */
+function rowOf(entry, index, start, whole) {
+  const { event } = entry;
+  const began = element("div", "offset", offset(entry.start - start, whole));
+  began.title = timeOfDay(entry.start);
+  const log = element("div", "log", visible(entry.log, 40));
+  const name = element("div", "name", [element("bdi", "", visible(event.name || event.message || "(no name)", 120))]);
+  const bar = element("div", entry.duration ? "bar" : "bar is-moment");
+  bar.style.left = `${(100 * (entry.start - start)) / whole}%`;
+  bar.style.width = `${(100 * (entry.duration ?? 0)) / whole}%`;
+  const track = element("div", "track", [bar]);
+  const took = element("div", "took", entry.duration === null ? "" : span(entry.duration));
+  const state = element("div", "state", event.isError ? "error" : "");
+  const row = element("div", event.isError ? "row is-error" : "row", [began, log, name, track, took, state]);
+  for (const part of row.children) part.setAttribute("role", "gridcell");
+  row.setAttribute("role", "row");
+  row.setAttribute("aria-selected", "false");
+  row.setAttribute("aria-rowindex", String(index + 2));
+  row.tabIndex = -1;
+  return row;
+}
+
+/** The distance of the lines on the axis. @param {number} whole milliseconds */
+function stepOf(whole) {
+  const power = 10 ** Math.floor(Math.log10(whole / TICKS));
+  return power * (STEPS.find((step) => whole / (step * power) <= TICKS) ?? 10);
+}
+
+/** @param {number} whole milliseconds */
+function axis(whole) {
+  const ticks = [];
+  // The last one has no room for its words.
+  for (let at = 0; at <= whole * 0.93; at += stepOf(whole)) {
+    const tick = element("span", "tick", at ? span(Number(at.toPrecision(6))) : "0");
+    tick.style.left = `${(100 * at) / whole}%`;
+    ticks.push(tick);
+  }
+  return ticks;
+}
+
+/** @param {Entry[]} entries @param {number} whole @param {boolean} isCut */
+function summary(entries, whole, isCut) {
+  if (!entries.length) return "No log holds an event of this trace";
+  const errors = entries.filter((entry) => entry.event.isError).length;
+  const logs = new Set(entries.map((entry) => entry.log)).size;
+  const parts = [plural(entries.length, "event"), plural(logs, "log"), span(whole), plural(errors, "error")];
+  if (isCut) parts.push("there are more: these are the first");
+  return parts.join(" · ");
+}
