@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         emit_event,
         get_emitter,
     )
+    from chora_logging.web import TraceMiddleware, create_app, routes
 
 __all__ = [
     "ArtifactAssembledEvent",
@@ -101,6 +102,8 @@ _HOMES = {
         "emit_event",
         "get_emitter",
     ),
+    # Not in __all__: `from chora_logging import *` works without extras.
+    "web": ("TraceMiddleware", "create_app", "routes"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -101,7 +101,6 @@ READ_SIDE = {"eventlog"}
 #: What is not installed with the package alone, or costs too much to import in passing, and its rooms.
 OPTIONAL = {
     "starlette": {"web"},
-    "sse_starlette": {"web"},
     "uvicorn": {"web", "cli"},
     "prometheus_client": {"web"},
     "click": {"cli"},

@@ -31,6 +31,9 @@ IMPORTS = [
     "from chora_logging.context import trace_context, get_trace_id, set_trace_id, child_env",
 ]
 
+#: What only an extra brings.
+OF_EXTRAS = ("TraceMiddleware", "create_app", "routes")
+
 
 def run(code, cwd=None):
     """What *code* prints in a Python of its own."""
@@ -53,7 +56,7 @@ class TestNames:
         assert getattr(chora_logging, name) is not None
 
     def test_every_name_is_known_to_type_checkers(self):
-        """What is loaded on first use is imported for type checkers too, and nothing else is."""
+        """What is loaded on first use is imported for type checkers too, that of extras included."""
         tree = ast.parse(pathlib.Path(chora_logging.__file__).read_text(encoding="utf-8"))
         imported = {
             alias.name
@@ -62,7 +65,24 @@ class TestNames:
             for alias in node.names
         }
 
-        assert imported == set(chora_logging.__all__)
+        assert imported == {*chora_logging.__all__, *OF_EXTRAS}
+
+    @pytest.mark.parametrize("name", OF_EXTRAS)
+    def test_names_of_extras_can_be_had_too(self, name):
+        """A name that needs an extra is there as well, but not for a star import."""
+        assert getattr(chora_logging, name) is not None
+        assert name not in chora_logging.__all__
+
+    def test_a_missing_extra_is_named(self, tmp_path):
+        """Without the extra the error says which to install."""
+        code = (
+            "import sys; sys.modules['starlette'] = None\n"
+            "import chora_logging as c\n"
+            "try: c.create_app\n"
+            "except ImportError as error: print(error)"
+        )
+
+        assert " ".join(run(code)) == "starlette is not installed: pip install 'chora_logging[web]'"
 
     def test_a_star_import_gives_them_all(self):
         """`from chora_logging import *` works and gives the public names."""

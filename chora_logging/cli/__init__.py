@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 #: What the commands import that is not installed with the package alone, and the extra that brings it.
-_EXTRAS = {"click": "cli", "rich": "cli", "tomli_w": "cli", "yaml": "cli"}
+_EXTRAS = {"click": "cli", "rich": "cli", "tomli_w": "cli", "yaml": "cli", "uvicorn": "web"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

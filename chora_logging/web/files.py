@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.resources
 import mimetypes
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chora_logging.web.conditional import tag_of, unchanged
 from chora_logging.web.refusals import Refusal
 
 #: The page that is served at the root.
@@ -36,9 +36,8 @@ class Files:
         content = self._files.get(name)
         if content is None:
             raise Refusal(404, "not_found", "there is no such page")
-        tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
-        headers = {**_HEADERS, "etag": tag}
-        if tag in request.headers.getlist("if-none-match"):
-            return Response(status_code=304, headers=headers)
+        headers = {**_HEADERS, "etag": tag_of(content)}
+        if same := unchanged(request, headers):
+            return same
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         return Response(content, headers=headers, media_type=kind)

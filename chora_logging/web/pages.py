@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 
 import msgspec
 from starlette.requests import Request
@@ -12,6 +11,7 @@ from starlette.responses import Response
 from chora_logging.eventlog import Event, Gap
 from chora_logging.eventlog.paging import Page, read_page, state_of
 from chora_logging.eventlog.selection import Selection, time_of
+from chora_logging.web.conditional import tag_of, unchanged
 from chora_logging.web.gaps import gap_fields
 from chora_logging.web.parameters import PageQuery, page_query, trace_query
 from chora_logging.web.refusals import json_response, unreadable
@@ -19,32 +19,25 @@ from chora_logging.web.site import Site
 
 _JSON = "application/json"
 
-#: An answer may be kept, and is asked about before it is used.
-_KEPT = {"cache-control": "private, no-cache"}
-
 
 async def events_page(site: Site, request: Request) -> Response:
     """A page of one log."""
     name = request.path_params["log"]
     log = site.log(name)
     query = page_query(request.scope["query_string"])
-    tag = await _tag(site, request, [log.path]) if query.lasting else None
-    if tag is not None and tag in request.headers.getlist("if-none-match"):
-        return Response(status_code=304, headers={"etag": tag, **_KEPT})
-    page: Page = await _read(
-        site,
-        request,
-        lambda: read_page(
-            log.path,
-            query.selection,
-            after=query.after,
-            limit=query.limit,
-            budget=site.limits.scanned,
-            newest_first=query.newest_first,
-        ),
+    headers = await _headers(site, request, [log.path])
+    if query.lasting and (same := unchanged(request, headers)):
+        return same
+    steps = read_page(
+        log.path,
+        query.selection,
+        after=query.after,
+        limit=query.limit,
+        budget=site.limits.scanned,
+        newest_first=query.newest_first,
     )
+    page = await _read(site, request, steps)
     _count(site, name, len(page.events), page.gap)
-    headers = _KEPT if tag is None else {"etag": tag, **_KEPT}
     return Response(_page_body(page, query), headers=headers, media_type=_JSON)
 
 
@@ -53,24 +46,21 @@ async def trace_page(site: Site, request: Request) -> Response:
     site.log(request.path_params["log"])
     limit = trace_query(request.scope["query_string"])
     trace_id = request.path_params["trace_id"]
-    tag = await _tag(site, request, [log.path for log in site.logs.values()])
-    if tag in request.headers.getlist("if-none-match"):
-        return Response(status_code=304, headers={"etag": tag, **_KEPT})
+    headers = await _headers(site, request, [log.path for log in site.logs.values()])
+    if same := unchanged(request, headers):
+        return same
     selection = Selection(trace_id=trace_id)
     found: list[tuple[float, str, Event]] = []
     more = False
     for name, log in site.logs.items():
-        page: Page = await _read(
-            site,
-            request,
-            lambda path=log.path: read_page(path, selection, limit=limit, budget=site.limits.scanned),
-        )
+        steps = read_page(log.path, selection, limit=limit, budget=site.limits.scanned)
+        page = await _read(site, request, steps)
         _count(site, name, len(page.events), None)
         more = more or page.more
         found += _timed(name, page.events)
     found.sort(key=lambda entry: entry[0])
     body = _trace_body(trace_id, found[:limit], more or len(found) > limit)
-    return Response(body, headers={"etag": tag, **_KEPT}, media_type=_JSON)
+    return Response(body, headers=headers, media_type=_JSON)
 
 
 def logs_list(site: Site, *, login: bool) -> Response:
@@ -78,18 +68,21 @@ def logs_list(site: Site, *, login: bool) -> Response:
     return json_response({"logs": list(site.logs), "login": login}, headers={"cache-control": "no-store"})
 
 
-async def _read(site: Site, request: Request, start: Callable[[], Generator[None, None, Page]]) -> Page:
+async def _read(site: Site, request: Request, steps: Generator[None, None, Page]) -> Page:
     try:
-        return await site.read_in_turns(start(), request.is_disconnected)
+        return await site.read_in_turns(steps, request.is_disconnected)
     except OSError as error:
         raise unreadable(error) from error
 
 
-async def _tag(site: Site, request: Request, paths: list[str]) -> str:
-    """What an answer is known by: the question, and the state of the files it comes from."""
+async def _headers(site: Site, request: Request, paths: list[str]) -> dict[str, str]:
+    """An answer is known by its question and the state of the files it comes from, before it is made.
+
+    It may be kept, and is asked about before it is used.
+    """
     state = await site.read(lambda: [state_of(path) for path in paths])
     asked = f"{request.url.path}?{request.url.query} {state}"
-    return f'"{hashlib.blake2b(asked.encode(), digest_size=12).hexdigest()}"'
+    return {"etag": tag_of(asked.encode()), "cache-control": "private, no-cache"}
 
 
 def _page_body(page: Page, query: PageQuery) -> bytes:

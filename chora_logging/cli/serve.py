@@ -1,0 +1,143 @@
+"""`chora-logging serve`: the logs over HTTP, for a browser and for programs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging.config
+import os
+import resource
+import socket
+from collections.abc import Sequence
+
+import click
+import uvicorn
+
+from chora_logging.config import get_logging_config
+from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
+from chora_logging.web import Limits, create_app
+from chora_logging.web.auth import VARIABLE, token_from_environment, token_from_file
+from chora_logging.web.guard import is_loopback
+from chora_logging.web.site import default_logs
+
+#: How long what is still open may take when the server stops, in seconds.
+GRACE = 5
+
+#: How long a client may be away without a sign of it, in seconds, before its connection is given up.
+AWAY = 30
+
+#: How many connections may wait to be accepted.
+BACKLOG = 2048
+
+#: How many connections there may be besides those of streams.
+BESIDES = 200
+
+
+@click.command("serve")
+@click.option(
+    "--log",
+    "named",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="A log and its name in addresses; may come several times. Without it: orchestrator and telemetry, "
+    "where programs with this environment write them.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="The port; 0 takes one that is free.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(dir_okay=False),
+    help=f"A file with the token that clients must have. Without it: {VARIABLE}.",
+)
+def command(named: Sequence[str], host: str, port: int, token_file: str | None) -> None:
+    """Serve the logs over HTTP: a live page for a browser, REST and server-sent events for programs.
+
+    Without a token only this machine may read. Access logs go to stderr, and to LOG_FILE if that is set.
+
+    \b
+    Examples:
+      chora-logging serve
+      chora-logging serve --log web=/var/log/shop/web.log --port 8080
+      openssl rand -hex 32 > token
+      chora-logging serve --host 0.0.0.0 --token-file token
+    """
+    token = token_from_environment() if token_file is None else token_from_file(token_file)
+    if token is None and not is_loopback(host):
+        raise click.UsageError(
+            f"--host {host} lets in other machines, and without a token they could all read the logs. "
+            f"Make one (openssl rand -hex 32 > token) and give it: --token-file token"
+        )
+    logs = _logs(named)
+    limits = Limits()
+    app = create_app(logs, token=token, limits=limits)
+    _set_up_logging()
+    _allow_descriptors()
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        lifespan="off",
+        server_header=False,
+        limit_concurrency=limits.streams + BESIDES,
+        timeout_graceful_shutdown=GRACE,
+    )
+    with _listen(host, port) as listening:
+        for name, path in logs.items():
+            click.echo(f"{name}: {path}")
+        click.echo(_url(listening))
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _logs(named: Sequence[str]) -> dict[str, str]:
+    logs: dict[str, str] = {}
+    for text in named:
+        name, equals, path = text.partition("=")
+        if not name or not equals or not path:
+            raise click.BadParameter(f"{text!r} is not NAME=PATH", param_hint="'--log'")
+        if name in logs:
+            raise click.BadParameter(f"{name!r} is given twice", param_hint="'--log'")
+        logs[name] = path
+    return logs or {name: os.fspath(path) for name, path in default_logs().items()}
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(AttributeError, OSError):
+            # What is accepted has it too. Else a machine that vanished is noticed after 15 minutes.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, AWAY * 1000)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        raise click.ClickException(f"{host}:{port} cannot be used: {error.strerror}; see --port") from error
+    return listening
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def _set_up_logging() -> None:
+    """Lines to stderr, and to LOG_FILE; the logs that are served are not written to."""
+    config = get_logging_config()
+    for name in (ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER):
+        for handler in config["loggers"].pop(name)["handlers"]:
+            del config["handlers"][handler]
+    config["loggers"]["uvicorn.error"] = {"level": "WARNING"}
+    logging.config.dictConfig(config)
+
+
+def _allow_descriptors() -> None:
+    """Each client needs one: take as many as this user may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
