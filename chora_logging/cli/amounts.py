@@ -82,6 +82,12 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def moments(first: float, last: float) -> tuple[str, str]:
+    """The ends of a stretch of time, as exact as is worth the room."""
+    start, end = moment(first), moment(last)
+    return (start, end[11:]) if start[:10] == end[:10] else (start[:16], end[:16])
+
+
 def _three_digits(number: float) -> str:
     if not number or number >= 99.95:
         return f"{number:.0f}"

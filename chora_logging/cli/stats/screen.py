@@ -67,8 +67,7 @@ def _logs(extents: list[Extent], width: int) -> Table:
 def _times(extent: Extent) -> tuple[str, str]:
     if not math.isfinite(extent.first):
         return "", ""
-    first, last = amounts.moment(extent.first), amounts.moment(extent.last)
-    return first, last[11:] if last[:10] == first[:10] else last
+    return amounts.moments(extent.first, extent.last)
 
 
 def _show_timeline(survey: Survey, console: Console, width: int) -> None:

@@ -1,0 +1,61 @@
+"""`chora-logging check` itself."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from chora_logging.cli.check.screen import show
+from chora_logging.cli.check.verdict import judge
+from chora_logging.cli.logs import Logs, log_option
+from chora_logging.cli.progress import progress
+from chora_logging.cli.terminal import open_console
+
+
+@click.command("check")
+@log_option
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="How many problems of each log to list; all are counted.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_context
+def command(ctx: click.Context, logs: Logs, limit: int, as_json: bool) -> None:
+    """Look at every line of the logs: what is no whole event, and how far back the files go.
+
+    \b
+    Damage, with which the status is 1:
+      torn        a part of an event, or several events on one line
+      foreign     something else than an event
+      duplicated  the same line again, time stamp and all
+      unreadable  a file that cannot be read to its end, or a line that is too long
+
+    Told, but no damage: events out of order (several writers take their time stamps before they take
+    turns, and clocks are set back), a last line that is just being written, a file that is a copy of
+    another. Each line is compared with the 250,000 before it at least.
+
+    \b
+    Examples:
+      chora-logging check
+      chora-logging check --limit 50
+      chora-logging check --json
+    """
+    found = logs.existing()
+    with progress(found):
+        verdicts = [judge(log, limit, is_expected=bool(logs.variables)) for log in found]
+    if as_json:
+        sound = not any(verdict.damage for verdict in verdicts)
+        result = {"sound": sound, "logs": [verdict.as_dict() for verdict in verdicts]}
+        click.echo(json.dumps(result, indent=2))
+    else:
+        console = open_console()
+        for number, verdict in enumerate(verdicts):
+            if number:
+                console.print()
+            show(verdict, console, console.width)
+    if any(verdict.damage for verdict in verdicts):
+        ctx.exit(1)

@@ -1,0 +1,134 @@
+"""A verdict laid out for eyes, on a terminal of any width."""
+
+from __future__ import annotations
+
+import math
+import os
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chora_logging.cli import amounts
+from chora_logging.cli.check.examining import DAMAGE, JITTER, Examination, Problem
+from chora_logging.cli.check.retention import Retention
+from chora_logging.cli.check.verdict import Verdict
+from chora_logging.cli.terminal import printable
+
+#: The narrowest screen on which a table has all its columns.
+ROOMY = 72
+#: How many files are shown; beyond that only the newest ones and those with problems.
+FILES = 8
+
+
+def show(verdict: Verdict, console: Console, width: int) -> None:
+    """Print *verdict* in at most *width* columns, its last line says the most."""
+    _print(console, Text(printable(verdict.log.path), "bold"), width)
+    console.print(_files(verdict.files, width))
+    left_out = len(verdict.files) - len(_shown(verdict.files))
+    if left_out:
+        _print(console, Text(f"… and {amounts.many(left_out, 'older file')} without a problem", "dim"), width)
+    console.print()
+    for line in _retained(verdict.retention):
+        _print(console, line, width)
+    if order := _order(verdict):
+        _print(console, order, width)
+    if verdict.problems:
+        console.print()
+        _show_problems(verdict, console, width)
+    console.print()
+    _print(console, _last_line(verdict), width)
+
+
+def _files(files: list[Examination], width: int) -> Table:
+    roomy = width >= ROOMY
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("file", header_style="bold")
+    for title in ("size", "events", "skipped", *(("from", "to") if roomy else ())):
+        table.add_column(title, header_style="bold", justify="right", no_wrap=True)
+    for file in _shown(files):
+        skipped = Text(f"{file.skipped:,}", "red" if file.skipped else "dim")
+        times = _times(file) if roomy else ()
+        name = Text(printable(os.path.basename(file.path)), no_wrap=True, overflow="ellipsis")
+        table.add_row(name, amounts.size(file.size), f"{file.events:,}", skipped, *times)
+    return table
+
+
+def _shown(files: list[Examination]) -> list[Examination]:
+    newest = files[-FILES:]
+    return [file for file in files if file.found or file in newest]
+
+
+def _times(file: Examination) -> tuple[str, str]:
+    if not math.isfinite(file.first):
+        return "", ""
+    return amounts.moments(file.first, file.last)
+
+
+def _retained(found: Retention) -> list[Text]:
+    if found.first is None or found.last is None:
+        return [_said("retained", "no event says when it happened")]
+    lines = [
+        _said("retained", f"{amounts.span(found.last - found.first)}, from {amounts.moment(found.first)}")
+    ]
+    if found.rate is None:
+        return lines
+    rate = f"{amounts.size(found.rate * 3600)} an hour in its newest files"
+    if found.files is None or found.file_size is None:
+        return [*lines, _said("rate", f"{rate}; it has not been rotated yet")]
+    origin = "the default" if found.is_assumed else "as its backups show"
+    capacity = f"{amounts.many(found.files, 'file')} of {amounts.size(found.file_size)} ({origin})"
+    lines.append(_said("rate", rate))
+    lines.append(_said("lasts", f"{amounts.span(found.lasts or 0.0)} at that rate: {capacity}"))
+    return lines
+
+
+def _order(verdict: Verdict) -> Text | None:
+    late, latest = verdict.late
+    if not late:
+        return None
+    events = f"{amounts.many(late, 'event')} out of order by up to {amounts.duration(latest * 1000)}"
+    usual = ", usual with several writers" if latest <= JITTER else ""
+    return _said("order", events + usual)
+
+
+def _said(label: str, text: str) -> Text:
+    line = Text(f"{label:<9} ", "bold")
+    line.append(text, "not bold")
+    return line
+
+
+def _show_problems(verdict: Verdict, console: Console, width: int) -> None:
+    for problem in verdict.problems:
+        _print(console, _problem(problem), width)
+    more = sum(verdict.found.values()) - len(verdict.problems)
+    if more > 0:
+        _print(console, Text(f"… and {more:,} more: --limit shows more of them", "dim"), width)
+
+
+def _problem(problem: Problem) -> Text:
+    place = f":{problem.line}" if problem.line else ""
+    line = Text(f"{printable(os.path.basename(problem.path))}{place}", "magenta")
+    is_damage = problem.kind in DAMAGE
+    line.append(f"  {problem.kind}", "bold red" if is_damage else "yellow")
+    line.append(f"  {printable(problem.reason)}", "default")
+    line.append(f"  {printable(problem.text.decode('utf-8', 'backslashreplace'))}", "dim")
+    return line
+
+
+def _last_line(verdict: Verdict) -> Text:
+    events = amounts.many(verdict.events, "event")
+    if not verdict.damage:
+        line = Text("Sound", "bold green")
+        line.append(f": {events}, each on a whole line of its own.", "default not bold")
+        return line
+    line = Text("Damaged", "bold red")
+    kinds = ", ".join(f"{number:,} {kind}" for kind, number in verdict.damage.items())
+    line.append(f": {kinds}, beside {events}.", "default not bold")
+    return line
+
+
+def _print(console: Console, line: Text, width: int) -> None:
+    line.no_wrap = True
+    line.truncate(width, overflow="ellipsis")
+    console.print(line)

@@ -1,0 +1,146 @@
+"""What was found in each log, and whether it is sound."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from chora_logging.cli.check.examining import DAMAGE, LATE, UNFINISHED, Examination, Examiner, Problem
+from chora_logging.cli.check.retention import Retention, retention_of
+from chora_logging.cli.logs import Log
+from chora_logging.eventlog.rotated_set import close_all, open_set, paths_of
+
+
+@dataclass
+class Verdict:
+    """One log, looked at from end to end.
+
+    Attributes:
+        log: Which.
+        files: Its files, the oldest first.
+        problems: The first problems, up to a number.
+        retention: What its files keep.
+    """
+
+    log: Log
+    files: list[Examination]
+    problems: list[Problem]
+    retention: Retention
+
+    @property
+    def found(self) -> Counter[str]:
+        """How many problems there are, by kind."""
+        return sum((file.found for file in self.files), Counter())
+
+    @property
+    def damage(self) -> dict[str, int]:
+        """How many lines are damaged, by kind."""
+        return {kind: self.found[kind] for kind in DAMAGE if self.found[kind]}
+
+    @property
+    def events(self) -> int:
+        """How many events there are."""
+        return sum(file.events for file in self.files)
+
+    @property
+    def late(self) -> tuple[int, float]:
+        """How many events are out of order within their file, and by how many seconds at most."""
+        return sum(file.late for file in self.files), max((file.latest for file in self.files), default=0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The verdict for `--json`."""
+        late, latest = self.late
+        return {
+            "name": self.log.name,
+            "path": os.path.abspath(self.log.path),
+            "sound": not self.damage,
+            "lines": sum(file.lines for file in self.files),
+            "blank": sum(file.blank for file in self.files),
+            "events": self.events,
+            "damage": {kind: self.found[kind] for kind in DAMAGE},
+            "unfinished": self.found[UNFINISHED],
+            "out_of_order": {"events": late, "most_seconds": latest, "told": self.found[LATE]},
+            "retention": _retention(self.retention),
+            "files": [_file(file) for file in self.files],
+            "problems": [_problem(problem) for problem in self.problems],
+        }
+
+
+def judge(log: Log, limit: int, *, is_expected: bool) -> Verdict:
+    """Look at every line of *log*.
+
+    Args:
+        log: Which.
+        limit: How many problems to keep; all are counted.
+        is_expected: Whether writers with this environment write it.
+
+    Raises:
+        OSError: the log exists and cannot be read.
+    """
+    problems: list[Problem] = []
+
+    def keep(problem: Problem) -> None:
+        if len(problems) < limit:
+            problems.append(problem)
+
+    examiner = Examiner(keep)
+    before = _identities(log.path)
+    files = open_set(log.path)
+    try:
+        opened = {file.place.identity for file in files}
+        left_out = [path for who, path in _identities(log.path).items() if who in before.keys() - opened]
+        found = [examiner.examine_left_out(path) for path in left_out]
+        found += [examiner.examine(file) for file in files]
+    finally:
+        close_all(files)
+    return Verdict(log, found, problems, retention_of(found, is_expected=is_expected))
+
+
+def _identities(path: str) -> dict[tuple[int, int], str]:
+    """The files of the set that the names stand for now."""
+    found = {}
+    for name in paths_of(path):
+        with contextlib.suppress(FileNotFoundError):  # rotated away just now
+            status = os.stat(name)
+            found[status.st_dev, status.st_ino] = name
+    return found
+
+
+def _file(file: Examination) -> dict[str, Any]:
+    return {
+        "path": file.path,
+        "bytes": file.size,
+        "lines": file.lines,
+        "events": file.events,
+        "skipped": file.skipped,
+        "first": _iso(file.first),
+        "last": _iso(file.last),
+    }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    text = problem.text.decode("utf-8", "replace")
+    return {**problem._asdict(), "text": text}
+
+
+def _retention(found: Retention) -> dict[str, Any]:
+    return {
+        "first": _iso(found.first),
+        "last": _iso(found.last),
+        "bytes_per_second": found.rate,
+        "files": found.files,
+        "file_bytes": found.file_size,
+        "assumed": found.is_assumed,
+        "lasts_seconds": found.lasts,
+    }
+
+
+def _iso(time: float | None) -> str | None:
+    if time is None or not math.isfinite(time):
+        return None
+    return datetime.fromtimestamp(time, timezone.utc).isoformat().replace("+00:00", "Z")
