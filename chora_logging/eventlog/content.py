@@ -33,6 +33,9 @@ class Content(Protocol):
     def size(self) -> int:
         """How many bytes there are; for a compressed file it is unpacked to know."""
 
+    def length(self) -> int:
+        """The same, as a compressed file itself says: below 4 GiB, and not checked."""
+
     def time(self) -> int:
         """When it was last written to, in milliseconds since 1970."""
 
@@ -72,6 +75,10 @@ class PlainContent:
     def size(self) -> int:
         """How many bytes there are now."""
         return os.fstat(self._fd).st_size
+
+    def length(self) -> int:
+        """How many bytes there are now."""
+        return self.size()
 
     def time(self) -> int:
         """When it was last written to, in milliseconds since 1970."""
@@ -130,6 +137,10 @@ class PackedContent:
                 offset += len(data)
             self._size = offset
         return self._size
+
+    def length(self) -> int:
+        """How many bytes it says that there are."""
+        return int.from_bytes(self._fingerprint[1][4:], "little")
 
     def time(self) -> int:
         """When what was compressed had last been written to, in milliseconds since 1970."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -70,6 +71,7 @@ class LogFile:
         self._head = content.read(HEAD, 0)
         self._stamp = 0
         self._scanned = 0
+        self._counted = 0, 0  # an offset, and how many newlines are before it
 
     @property
     def compressed(self) -> bool:
@@ -138,6 +140,10 @@ class LogFile:
         """Its first bytes."""
         return self._first(HEAD)
 
+    def head_as_read(self) -> bytes:
+        """Its first bytes as they were when they were read."""
+        return self._head
+
     def time(self) -> int:
         """When it was last written to, in milliseconds since 1970."""
         return self._content.time()
@@ -149,6 +155,10 @@ class LogFile:
     def size(self) -> int:
         """How many bytes there are to read; for a compressed file it is unpacked to know."""
         return self._content.size()
+
+    def length(self) -> int:
+        """The same, as a compressed file itself says: below 4 GiB, and not checked."""
+        return self._content.length()
 
     def peek(self, size: int, offset: int) -> bytes:
         """At most *size* bytes from *offset* on, as they are now."""
@@ -206,7 +216,29 @@ class LogFile:
         self.tail = chunk[size - GUARD : size] if size >= GUARD else (before + chunk[:size])[-GUARD:]
         origin = self._origin(chunk[:size] if not start else b"")
         self._stamp = origin.time
-        return Block(self.path, start, chunk, size, before, origin)
+        line = self._line(start, chunk.count(b"\n", 0, size) if self.compressed else 0)
+        return Block(self.path, start, chunk, size, before, origin, first_line=line)
+
+    def _line(self, start: int, count: int) -> Callable[[], int | None]:
+        """What tells the number of the line at *start*, from which *count* lines have been read.
+
+        It is asked for seldom. A plain file is read for it, a compressed one would have to be unpacked.
+        """
+        counted, lines = self._counted
+        if not self.compressed:
+            return functools.partial(self._line_at, start)
+        if counted != start:
+            return lambda: None
+        self._counted = self.offset, lines + count
+        return lambda: lines + 1
+
+    def _line_at(self, offset: int) -> int:
+        counted, lines = self._counted if self._counted[0] <= offset else (0, 0)
+        while counted < offset and (data := self._read(min(CHUNK, offset - counted), counted)):
+            lines += data.count(b"\n")
+            counted += len(data)
+        self._counted = counted, lines
+        return lines + 1
 
     def _pass_over(self) -> Block | None:
         """Find the end of a line that is too long, without keeping it."""
@@ -216,7 +248,8 @@ class LogFile:
             found = data.find(b"\n")
             if found >= 0:
                 self.seek(scan + found + 1)
-                return Block(self.path, start, b"", 0, before, self._origin(), self.offset - start)
+                length = self.offset - start
+                return Block(self.path, start, b"", 0, before, self._origin(), length, self._line(start, 1))
             scan += len(data)
         self._scanned = scan
         return None

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import collections
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from chora_logging import sidecar
 from chora_logging.eventlog import cursor, locating
 from chora_logging.eventlog.backwards import end_of_lines
 from chora_logging.eventlog.files import LogFile, Replaced
 from chora_logging.eventlog.items import Block, Event, Gap, Skipped
+from chora_logging.eventlog.known import KnownFiles
 from chora_logging.eventlog.lines import events_in
-from chora_logging.eventlog.rotated_set import close_all, is_live, open_set
+from chora_logging.eventlog.rotated_set import Namer, close_all, is_live, open_set
 from chora_logging.eventlog.selection import Selection
 from chora_logging.rotation import real_path
 
-#: How many finished files are remembered, to know them again.
-_REMEMBERED = 200
+#: How long a file that was rotated away by somebody else than our handler is read on, in seconds since
+#: it was last written to: its writers may not know yet. Ours look at the name before each record.
+SETTLING, SETTLING_OURS = 1.0, 0.05
 
 #: Every how many looks the file is read although it seems unchanged.
 _EACH = 32
@@ -55,6 +58,7 @@ class Follower:
             everything.
         selection: Which events are asked for.
         on_skip: Called with each line that is neither blank nor an event.
+        namer: What names the backups, if the handler has one.
 
     Raises:
         CursorError: *after* is not a cursor.
@@ -69,25 +73,28 @@ class Follower:
         after: str | Standing | None = None,
         selection: Selection | None = None,
         on_skip: Callable[[Skipped], None] | None = None,
+        namer: Namer | None = None,
     ) -> None:
         self.path = real_path(os.path.abspath(path))
         self.skipped = 0
         self.bytes_read = 0
         self._selection = selection or Selection()
         self._on_skip = on_skip
+        self._namer = namer
         self._lock = threading.Lock()
         self._file: LogFile | None = None
         self._gap: Gap | None = None
-        self._finished: collections.deque[tuple[tuple[int, int], bytes]] = collections.deque(
-            maxlen=_REMEMBERED
-        )
+        self._known = KnownFiles()  # what it has read or will not read
         self._closed = False
+        self._still: float | None = None  # since when the file, rotated away, has not grown
+        self._seen: tuple[int, ...] = ()  # the live file when there was the last poll
+        self._sizes: dict[int | None, int] = {}  # of the files by generation when they were last seen
         self._looks = 0
         self._quiet: tuple[int, ...] | None = None
         self._passed = _standing(after)
         self._position, self._told = self._passed
         if after == END:
-            self._file = _open_end(self.path)
+            self._file = self._open_end()
 
     def poll_items(self) -> list[Event | Gap] | None:
         """The next events and gaps, at most a block of them; None if there is nothing new now.
@@ -99,7 +106,8 @@ class Follower:
             look = self._look()
             block = None if self._closed else self._next_block()
             gap, self._gap = self._gap, None
-            self._quiet = look if block is None else None
+            self._quiet = look if block is None and self._still is None else None
+            self._seen = look
             if block is None and gap is None:
                 return None
             items: list[Event | Gap] = [] if gap is None else [gap]
@@ -199,6 +207,7 @@ class Follower:
                 self._recover(file)
                 continue
             if block is not None:
+                self._still = None
                 return block
             if not moved or not self._go_on(file):
                 return None
@@ -206,7 +215,7 @@ class Follower:
 
     def _begin(self) -> bool:
         """Open the file to begin with; whether there is one that has something in it."""
-        files = open_set(self.path, follow=True)
+        files = self._open()
         index: int | None = 0
         if self._position is not None:
             index, gap = locating.locate(files, self._position)
@@ -221,24 +230,37 @@ class Follower:
         self._hold(files, index)
         return True
 
+    def _open(self) -> list[LogFile]:
+        return open_set(self.path, follow=True, namer=self._namer)
+
     def _hold(self, files: list[LogFile], index: int) -> None:
         """Read on in the file at *index*; close the others, the one before included."""
         if self._file is not None:
+            self._known.add(self._file)
             self._file.close()
-        self._file = files.pop(index)
+        self._sizes = {file.generation: file.size() for file in files if not file.compressed}
+        for older in files[:index]:
+            self._known.add(older)
+        self._file, self._still = files.pop(index), None
         close_all(files)
 
     def _recover(self, file: LogFile) -> None:
         """What was read has gone from *file*: finish its copy if there is one, else begin it again."""
         position = file.position()
-        files = open_set(self.path, follow=True)
-        index = locating.find(files, position)
-        if index is not None and files[index].place.identity != file.place.identity:
+        files = self._open()
+        index = locating.find_copy(files, file)
+        if index is not None:
             files[index].seek(position.offset)
             self._hold(files, index)
             return
         close_all(files)
-        self._gap = locating.gap_before(file, position, "the file was truncated or written anew")
+        unread = 0
+        if self._seen[:2] == file.place.identity:
+            unread = max(0, self._seen[2] - position.offset)
+        gap = locating.gap_before(
+            None, position, "the file was truncated or written anew", size=unread or None
+        )
+        self._tell(gap._replace(resumes=file.path))
         self._position, self._told = position, True
         file.close()
         self._file = None
@@ -246,18 +268,30 @@ class Follower:
     def _go_on(self, file: LogFile) -> bool:
         """Go to the file after *file*, which has been read to its end; whether there is one."""
         told = self._gap
-        files = open_set(self.path, follow=True)
+        files = self._open()
         index = _first_filled(files, self._successor(files, file))
-        if index is None:
+        if index is None or not (files[index].place.number or self._is_settled(file)):
             close_all(files)
             self._gap = told  # a gap is told when it is passed
             return False
         if file.offset:
             self._passed = Standing(file.position())
-        if head := file.head():
-            self._finished.append((file.place.identity, head))
+        if not files[index].offset and (rest := file.rest()) is not None:
+            self._skip(rest)
         self._hold(files, index)
         return True
+
+    def _is_settled(self, file: LogFile) -> bool:
+        """Whether nobody writes any more to *file*, which has been rotated away."""
+        state = sidecar.read(self.path)
+        generation = None if state is None or state.log_id[:8] != file.log_id else state.generation
+        if generation is not None and file.generation is not None and generation > file.generation:
+            return True
+        now = time.monotonic()
+        self._still = self._still or now
+        patience = SETTLING if state is None else SETTLING_OURS
+        age = time.time() - file.time() / 1000
+        return file.compressed or max(age, now - self._still) >= patience
 
     def _successor(self, files: list[LogFile], file: LogFile) -> int | None:
         # While its descriptor is held, no other file can get the inode of this one.
@@ -282,30 +316,37 @@ class Follower:
         if files[index].generation == position.generation:  # deleted, or rotated by somebody else
             return self._unread(files, position)
         if between is None or between > 0:
-            self._tell("files were deleted before they were read", between, position, files[index])
+            reason = "files were deleted before they were read"
+            size = sum(self._sizes.get(position.generation + n, 0) for n in range(1, (between or 0) + 1))
+            self._tell(locating.gap_before(files[index], position, reason, between, size or None))
         return index
 
     def _unread(self, files: list[LogFile], position: cursor.Position) -> int | None:
-        unread = [index for index, other in enumerate(files) if not self._is_read(other, position)]
+        known = [index for index, other in enumerate(files) if other in self._known]
+        unread = list(range(known[-1] + 1 if known else 0, len(files)))
+        if not known:  # backups that had been finished before are older, and put back
+            unread = [i for i in unread if not files[i].place.number or files[i].time() >= position.time]
         if not unread:
             return None
-        doubtful = any(other.place.number and other.time() == position.time for other in files)
-        if len(unread) > 1 or doubtful:
+        if len(unread) > 1:
             reason = "the file was deleted, and perhaps others before they were read"
-            self._tell(reason, None, position, files[unread[0]])
+            self._tell(locating.gap_before(files[unread[0]], position, reason))
         return unread[0]
 
-    def _is_read(self, file: LogFile, position: cursor.Position) -> bool:
-        if file.place.number and file.time() <= position.time:
-            return True
-        head = file.head()
-        return any(
-            head.startswith(seen) and (file.compressed or file.place.identity == identity)
-            for identity, seen in self._finished
-        )
+    def _tell(self, gap: Gap) -> None:
+        self._gap = gap if self._gap is None else locating.joined(self._gap, gap)
 
-    def _tell(self, reason: str, count: int | None, position: cursor.Position, resumes: LogFile) -> None:
-        self._gap = locating.gap_before(resumes, position, reason, count)
+    def _open_end(self) -> LogFile | None:
+        """The newest file of the log, at the end of its last complete line; None without one."""
+        files = self._open()
+        try:
+            for index in range(len(files) - 1, -1, -1):
+                if end := end_of_lines(files[index]):
+                    files[index].seek(end)
+                    return files.pop(index)
+        finally:
+            close_all(files)
+        return None
 
 
 def _standing(after: str | Standing | None) -> Standing:
@@ -325,16 +366,3 @@ def _first_filled(files: list[LogFile], index: int | None) -> int | None:
     return next(
         (number for number in range(index, len(files)) if files[number].offset or files[number].head()), None
     )
-
-
-def _open_end(path: str) -> LogFile | None:
-    """The newest file of the log, at the end of its last complete line; None without one."""
-    files = open_set(path, follow=True)
-    try:
-        for index in range(len(files) - 1, -1, -1):
-            if end := end_of_lines(files[index]):
-                files[index].seek(end)
-                return files.pop(index)
-    finally:
-        close_all(files)
-    return None

@@ -37,6 +37,17 @@ def find_stored(files: Sequence[LogFile], stored: StoredFile) -> int | None:
     return find(files, stored.position()) if index is None and stored.offset else index
 
 
+def find_copy(files: Sequence[LogFile], file: LogFile) -> int | None:
+    """The index of a copy of what has gone from *file*, which goes on where that was read."""
+    if file.offset:
+        index = find(files, file.position())
+    else:
+        head = file.head_as_read()
+        index = next((i for i, other in enumerate(files) if head and other.head().startswith(head)), None)
+    is_copy = index is not None and files[index].place.identity != file.place.identity
+    return index if is_copy else None
+
+
 def after_missing(files: Sequence[LogFile], position: Position) -> tuple[int | None, int | None]:
     """Where reading goes on when *position* is in none of *files*.
 
@@ -83,6 +94,13 @@ def gap_before(
         return Gap(reason, files, size, since)
     first = parse(file.head().partition(b"\n")[0]) or {}
     return Gap(reason, files, size, since, time_of(first), file.path)
+
+
+def joined(first: Gap, second: Gap) -> Gap:
+    """Two gaps with nothing in between as one."""
+    files = None if first.files is None or second.files is None else first.files + second.files
+    size = (first.bytes or 0) + (second.bytes or 0)
+    return second._replace(files=files, bytes=size or None, since=first.since)
 
 
 def _is_generation(file: LogFile, position: Position) -> bool:

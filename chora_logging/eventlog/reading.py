@@ -129,6 +129,8 @@ class _Tally:
     def tell(self) -> None:
         if self._on_skip is None and self._count != _told.get(self._path, 0):
             _told[self._path] = self._count
+            if not self._count:
+                return
             logging.getLogger(OWN_LOGGER).warning(
                 "%s: skipped %d lines that are not JSON objects", self._path, self._count
             )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from chora_logging.eventlog.content import Content
 from chora_logging.eventlog.cursor import GUARD, Position
-from chora_logging.eventlog.files import LogFile, Place, Replaced
+from chora_logging.eventlog.files import LogFile, Place
 
 #: How many bytes of files that come next are held open. What is rotated fast is small: it is read
 #: whole at any speed. What is large is opened when its turn comes: a reader that stands still then
@@ -49,6 +49,10 @@ class StoredFile(LogFile):
         """How many bytes there are to read; for a compressed file it is unpacked to know."""
         return super().size() if self._until is None else self._until
 
+    def length(self) -> int:
+        """The same, as a compressed file itself says: below 4 GiB, and not checked."""
+        return super().length() if self._until is None else self._until
+
     def is_as_opened(self) -> bool:
         """Whether it begins and goes on as when it was opened."""
         return super().is_as_opened() and self._is_whole()
@@ -86,16 +90,13 @@ class StoredFile(LogFile):
         return self._content.read(len(self._guard), self._until - len(self._guard)) == self._guard
 
     def _next(self, size: int) -> bytes:
-        try:
-            return super()._next(size)
-        except Replaced:
-            return b""
+        return self._read(size, self.offset)  # `_read` has looked whether it is still the same file
 
     def _open_again(self) -> bool:
         found = None if self._is_gone else self._find(self)
         if found is None:
             if not self._is_gone:
-                self.missing += max(0, self._length() - self.offset)
+                self.missing += max(0, self.length() - self.offset)
             self._is_gone = True
             return False
         self._content = found.take_content()
@@ -107,10 +108,6 @@ class StoredFile(LogFile):
             self.missing += self._until - shorter
             self._remember_end(shorter)
         return True
-
-    def _length(self) -> int:
-        """How many bytes there were: a compressed file says so at its end."""
-        return self._until if self._until is not None else int.from_bytes(self.fingerprint()[1][4:], "little")
 
 
 def hold_next(files: Sequence[LogFile]) -> None:
