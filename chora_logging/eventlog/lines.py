@@ -46,13 +46,15 @@ def events_in(
             fields = decode(line)
         except REFUSED:
             found = odd.events(line, end - len(line) - 1)
-            yield from filter(matches, reversed(found) if newest_first else found)
+            if newest_first:
+                found.reverse()
+            yield from found if matches is None else filter(matches, found)
             continue
         if matches is not None and not matches(fields):
             continue
         # What `Event(…)` and `block.place(end)` do: their calls would take half as long as all the rest.
         event = new(Event)
-        event.update(fields)
+        event |= fields
         event._line = line
         event._place = (origin, start + end, chunk[end - GUARD : end]) if end >= GUARD else block.place(end)
         yield event

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/ -]{3,}", re.ASCII)
 _ESCAPE = re.compile(rb"\\(?:u00[2-7]|/)")
 
+_NEAR = 4096
+
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 _NOT_TEXT = frozenset(("true", "false", "none"))
 
@@ -30,9 +32,9 @@ class Prefilter:
 
         Promised: every line that has a field for each value whose text, as `str` gives it, is the value.
         """
-        spans = list(self._with_values(chunk))
-        if b"\\" in chunk:
-            spans = sorted({*spans, *_with_escapes(chunk)})
+        spans: Iterable[tuple[int, int]] = self._with_values(chunk)
+        if escaped := set(_with_escapes(chunk)):
+            spans = sorted(escaped.union(spans))
         for start, end in spans:
             yield end + 1, chunk[start:end]
 
@@ -44,15 +46,15 @@ class Prefilter:
         at = chunk.find(text)
         while at >= 0:
             if not chunk.startswith(longest, at - shift):
-                at = chunk.find(text, at + 1)
+                at = _find(chunk, text, at + 1)
                 continue
             end = chunk.find(b"\n", at)
             if end < 0:
                 return
             start = chunk.rfind(b"\n", 0, at) + 1
-            if all(chunk.find(other, start, end) >= 0 for other in others):
+            if not others or all(chunk.find(other, start, end) >= 0 for other in others):
                 yield start, end
-            at = chunk.find(text, end)
+            at = _find(chunk, text, end)
 
 
 def can_find(value: str) -> bool:
@@ -66,6 +68,12 @@ def can_find(value: str) -> bool:
     except ValueError:
         return True
     return False
+
+
+def _find(chunk: bytes, text: bytes, start: int) -> int:
+    # A search through much is prepared each time, which takes longer than to find what is frequent.
+    at = chunk.find(text, start, start + _NEAR)
+    return at if at >= 0 else chunk.find(text, start + _NEAR - len(text) + 1)
 
 
 def _in_json(value: str) -> bytes:
