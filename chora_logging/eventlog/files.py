@@ -140,6 +140,10 @@ class LogFile:
         """Its first bytes."""
         return self._first(HEAD)
 
+    def head_as_read(self) -> bytes:
+        """Its first bytes as they were when they were read."""
+        return self._head
+
     def time(self) -> int:
         """When it was last written to, in milliseconds since 1970."""
         return self._content.time()
@@ -151,6 +155,10 @@ class LogFile:
     def size(self) -> int:
         """How many bytes there are to read; for a compressed file it is unpacked to know."""
         return self._content.size()
+
+    def length(self) -> int:
+        """The same, as a compressed file itself says: below 4 GiB, and not checked."""
+        return self._content.length()
 
     def peek(self, size: int, offset: int) -> bytes:
         """At most *size* bytes from *offset* on, as they are now."""
