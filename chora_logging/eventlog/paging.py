@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from typing import NamedTuple
 
 from chora_logging.eventlog import cursor, locating
-from chora_logging.eventlog.backwards import lines_backwards
-from chora_logging.eventlog.cursor import GUARD, Origin, Position
+from chora_logging.eventlog.backwards import blocks_backwards, end_of_lines
+from chora_logging.eventlog.cursor import Position
 from chora_logging.eventlog.files import CHUNK, LogFile, ReadAt
-from chora_logging.eventlog.items import Event, Gap, Skipped
-from chora_logging.eventlog.lines import events_in, parse
+from chora_logging.eventlog.items import Block, Event, Gap, Skipped
+from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.rotated_set import close_all, open_set, paths_of
 from chora_logging.eventlog.selection import Selection
 
@@ -56,9 +57,9 @@ class _Collected:
         self.events.append(event)
         return True
 
-    def pass_by(self, length: int, position: Position) -> bool:
+    def pass_by(self, length: int, position: str) -> bool:
         """So many bytes up to *position* have been looked at; False if those were enough for a page."""
-        self.next = cursor.encode(position)
+        self.next = position
         self._left -= length
         return self._left > 0
 
@@ -125,7 +126,7 @@ def _forwards(
             for event in events_in(block, selection, _ignore):
                 if not found.add(event):
                     return found.page(more=True)
-            if not found.pass_by(max(block.size, block.overlong), file.position()):
+            if not found.pass_by(max(block.size, block.overlong), cursor.encode(file.position())):
                 return found.page(more=True)
             yield
         file.close()
@@ -135,40 +136,52 @@ def _forwards(
 def _backwards(
     files: list[LogFile], selection: Selection, position: Position | None, found: _Collected
 ) -> Generator[None, None, Page]:
+    offset: int | None = None
     if position is not None:
         index, found.gap = locating.locate(files, position)
         if found.gap is not None:
-            files, position = files[:index], None
+            files = files[:index]
         elif index is not None:
-            files = files[: index + 1]
+            files, offset = files[: index + 1], position.offset
     for file in reversed(files):
         with file.at_random() as (read_at, size):
-            lines = lines_backwards(read_at, size if position is None else position.offset)
-            if position is not None:
-                next(lines, None)  # the one that the cursor came with
-                position = None
-            seen = 0
-            for offset, line in lines:
-                end = offset + len(line) + 1
-                if found.next is None and found.live is None:
-                    found.live = Event({}, _place(file, read_at, end)).cursor
-                event = parse(line) if selection.may_match(line) else None
-                if event is not None and selection.matches(event):
-                    if not found.add(Event(event, _place(file, read_at, end), line)):
+            for block in blocks_backwards(file, read_at, _end(file, read_at, size, offset)):
+                if block.size and found.live is None:
+                    found.live = _cursor(block, block.size)
+                events = events_in(block, selection, _ignore, newest_first=True)
+                for event in events if offset is None else _before(offset, events):
+                    if not found.add(event):
                         return found.page(more=True)
-                seen += len(line) + 1
-                if seen >= CHUNK:
-                    origin, _, before = _place(file, read_at, end)
-                    if not found.pass_by(seen, origin.position(end, before)):
-                        return found.page(more=True)
-                    seen = 0
-                    yield
+                oldest = _cursor(block, block.chunk.find(b"\n") + 1)
+                if not found.pass_by(max(block.size, block.overlong), oldest):
+                    return found.page(more=True)
+                offset = None
+                yield
         yield
     return found.page(more=False)
 
 
-def _place(file: LogFile, read_at: ReadAt, end: int) -> tuple[Origin, int, bytes]:
-    return file.origin_at(end), end, read_at(min(end, GUARD), max(0, end - GUARD))
+def _end(file: LogFile, read_at: ReadAt, size: int, offset: int | None) -> int:
+    """Where the last line ends, or the one that *offset* is in or after: several events may be on one."""
+    if offset is None:
+        return end_of_lines(file)
+    end = offset - 1
+    while end < size:
+        found = read_at(CHUNK, end).find(b"\n")
+        if found >= 0:
+            return end + found + 1
+        end += CHUNK
+    return offset
+
+
+def _before(offset: int, events: Iterable[Event]) -> Iterator[Event]:
+    """Those of *events*, newest first, that end before *offset*."""
+    return itertools.dropwhile(lambda event: cursor.decode(event.cursor).offset >= offset, events)
+
+
+def _cursor(block: Block, end: int) -> str:
+    origin, offset, before = block.place(end)
+    return cursor.encode(origin.position(offset, before))
 
 
 def _ignore(skipped: Skipped) -> None:

@@ -61,7 +61,7 @@ def create_app(
     """
     token = token_from_environment() if token is None else check_token("token", token)
     guard = Guard(token, allowed_hosts)
-    middleware = [Middleware(TraceMiddleware), Middleware(HeadersMiddleware)]
+    middleware = [Middleware(HeadersMiddleware), Middleware(TraceMiddleware)]
     if origins:
         middleware.append(_cors(origins))
     site = Site(logs, limits)

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
+import time
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chora_logging.rotation import real_path
 from chora_logging.web import metrics
 from chora_logging.web.refusals import json_response
 from chora_logging.web.site import Site
 
 _FRESH = {"cache-control": "no-store"}
 
+#: How long a log that has clients may be without a follower, in seconds: it starts with the first.
+PATIENCE = 2.0
+
 
 async def healthz(site: Site, request: Request) -> Response:
-    """200 if every log can be read, else 503. A log that nobody has written yet can be read."""
+    """200 if every log can be read and is followed for its streams, else 503.
+
+    A log that nobody has written yet can be read. What the files are called is not said.
+    """
     paths = {name: log.path for name, log in site.logs.items()}
     readable = await site.read(lambda: {name: _is_readable(path) for name, path in paths.items()})
-    well = all(readable.values())
-    body = {
-        "status": "ok" if well else "failing",
-        "logs": {name: {"readable": can} for name, can in readable.items()},
-        "streams": len(site.streams),
-    }
+    logs = {}
+    for name, path in paths.items():
+        clients = site.streams.count(name)
+        logs[name] = {
+            "readable": readable[name],
+            "clients": clients,
+            "following": bool(clients) and await _is_followed(path),
+        }
+    well = all(log["readable"] and (log["following"] or not log["clients"]) for log in logs.values())
+    body = {"status": "ok" if well else "failing", "logs": logs}
     return json_response(body, status=200 if well else 503, headers=_FRESH)
 
 
@@ -39,4 +53,15 @@ def _is_readable(path: str) -> bool:
         return True
     except OSError:
         return False
+    return True
+
+
+async def _is_followed(path: str) -> bool:
+    """Whether the thread that follows the log for all its streams is alive."""
+    name = f"follow {real_path(path)}"
+    deadline = time.monotonic() + PATIENCE
+    while not any(thread.name == name for thread in threading.enumerate()):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.05)
     return True

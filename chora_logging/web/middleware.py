@@ -15,6 +15,9 @@ from chora_logging.schema import TRACE_ID_MAX
 #: The header of every response.
 HEADER = "X-Trace-Id"
 
+# In the scope of a request that has its id: an application within another one has the same id.
+_DONE = "chora_logging.trace_id"
+
 # Visible ASCII: what headers, environments, URLs and terminals carry unchanged.
 _id = re.compile(rb"[\x21-\x7e]{1,%d}" % TRACE_ID_MAX).fullmatch
 
@@ -44,10 +47,11 @@ class TraceMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, websocket or lifespan."""
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] not in ("http", "websocket") or _DONE in scope:
             await self.app(scope, receive, send)
             return
         trace_id = _given(scope["headers"]) or new_trace_id()
+        scope[_DONE] = trace_id
 
         async def send_with_id(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept"):

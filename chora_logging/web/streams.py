@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import weakref
+from collections import Counter
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Protocol
 
@@ -43,13 +44,17 @@ class Streams:
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self._limits = limits
         self._metrics = metrics
-        self._open: set[Stream] = set()
+        self._open: Counter[str] = Counter()
         self._keepers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Keeper] = (
             weakref.WeakKeyDictionary()
         )
 
     def __len__(self) -> int:
-        return len(self._open)
+        return self._open.total()
+
+    def count(self, log: str) -> int:
+        """How many of *log* are open."""
+        return self._open[log]
 
     @contextlib.contextmanager
     def admit(self, stream: Stream, log: str) -> Iterator[None]:
@@ -58,18 +63,18 @@ class Streams:
         Raises:
             Refusal: as many are open as may be.
         """
-        if len(self._open) >= self._limits.streams:
-            raise busy(f"{len(self._open)} streams are open, as many as may be")
+        if len(self) >= self._limits.streams:
+            raise busy(f"{len(self)} streams are open, as many as may be")
         keeper = self._keepers.setdefault(asyncio.get_running_loop(), _Keeper())
         clients = self._metrics.clients.labels(log)
         clients.inc()
-        self._open.add(stream)
+        self._open[log] += 1
         keeper.add(stream)
         try:
             yield
         finally:
             keeper.remove(stream)
-            self._open.discard(stream)
+            self._open[log] -= 1
             clients.dec()
 
 
