@@ -145,10 +145,9 @@ def tell_skipped(logs: Sequence[Log]) -> None:
     if not reasons:
         return
     count = sum(reasons.values())
-    where = ", ".join(log.name for log in logs if log.skipped)
-    why = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common(3))
-    if len(reasons) > 3:
-        why += ", …"
+    where = ", ".join(log.name for log in logs if +log.skipped)
+    most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:3]
+    why = "; ".join(f"{number:,} {reason}" for reason, number in most) + "; …" * (len(reasons) > 3)
     lines = f"{count:,} line{' that is no event was' if count == 1 else 's that are no events were'} skipped"
     click.echo(f"{PROGRAM}: {lines} in {printable(where)}: {why}", err=True)
 

@@ -1,0 +1,184 @@
+"""Which logs a command reads, how several become one stream, and what is said of lines that are no events."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chora_logging.cli.logs import Log, expected, named
+from chora_logging.cli.merging import Found, last, merged, read
+from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog.items import Event
+from tests.cli.calling import write_events
+
+
+@pytest.fixture(autouse=True)
+def below_tmp_path(tmp_path, monkeypatch):
+    """The working directory is the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+def at(second, **fields):
+    return {"timestamp": f"2026-03-01T12:00:{second:02}Z", **fields}
+
+
+class TestExpected:
+    def test_defaults(self):
+        """Without anything said, the logs are those that the writers make without anything said."""
+        found = [(log.name, log.path) for log in expected().all]
+
+        assert found == [
+            ("orchestrator", ".devlogs/orch-o-glm.log"),
+            ("telemetry", "var/telemetry/events.jsonl"),
+        ]
+
+    def test_the_writers_variables(self, monkeypatch):
+        """The variables that name the files of the writers name those of the readers."""
+        monkeypatch.setenv("ORCH_ID", "o-2")
+        monkeypatch.setenv("CHORA_EVENTS_FILE", "events.jsonl")
+        monkeypatch.setenv("LOG_FILE", "app.log")
+
+        assert [log.path for log in expected().all] == [".devlogs/orch-o-2.log", "events.jsonl", "app.log"]
+
+        monkeypatch.setenv("ORCH_LOG_FILE", "orch.log")
+
+        assert expected().all[0].path == "orch.log"
+
+    def test_a_file_of_two_writers(self, monkeypatch):
+        """A file that two variables name is read once."""
+        monkeypatch.setenv("ORCH_LOG_FILE", "all.log")
+        monkeypatch.setenv("LOG_FILE", "./all.log")
+
+        assert [log.name for log in expected().all] == ["orchestrator", "telemetry"]
+
+    def test_a_bad_variable(self, monkeypatch, call):
+        """A variable that cannot be used is told by its name, with status 2."""
+        monkeypatch.setenv("ORCH_ID", "a/b")
+
+        with pytest.raises(ConfigurationError, match="ORCH_ID"):
+            expected()
+        assert call("tail")[0] == 2
+        assert "ORCH_ID must be" in call("tail")[2]
+
+    def test_none_found(self, call):
+        """Where there is none, it is said which paths were looked at and what sets them; the status is 1."""
+        assert call("query") == (
+            1,
+            "",
+            "chora-logging: no log found; looked for\n"
+            "  .devlogs/orch-o-glm.log     (ORCH_ID, ORCH_LOG_FILE)\n"
+            "  var/telemetry/events.jsonl  (CHORA_EVENTS_FILE)\n"
+            "  (--log PATH names another)\n",
+        )
+
+    def test_one_of_two_found(self, tmp_path, call):
+        """One of the logs looked for is enough."""
+        write_events(tmp_path / "var/telemetry/events.jsonl", at(1))
+
+        assert call("query", "--count") == (0, "1\n", "")
+
+
+class TestNamed:
+    def test_one_that_does_not_exist(self, tmp_path, call):
+        """A named log must exist, it or a backup of it; the status is 2."""
+        write_events(tmp_path / "old.log.1", at(1))
+
+        assert call("query", "--count", "--log", "old.log") == (0, "1\n", "")
+
+        status, output, errors = call("query", "--log", "old.log", "--log", "new.log")
+
+        assert (status, output) == (2, "")
+        assert "Invalid value for '--log': new.log does not exist, and no backup of it" in errors
+        assert f"nor does the folder {tmp_path}/a" in call("query", "--log", "a/b/new.log")[2]
+
+    def test_a_folder(self, tmp_path, call):
+        """A folder is no log."""
+        (tmp_path / "logs").mkdir()
+
+        status, _, errors = call("tail", "--log", "logs")
+
+        assert status == 2
+        assert "'--log'" in errors
+        assert "is a directory" in errors
+
+    def test_what_logs_are_called(self):
+        """A log is called by as much of its path as tells it from the others; the same one is read once."""
+        assert [log.name for log in named(["a/events.jsonl", "orch.log"]).all] == ["events", "orch"]
+        assert [log.name for log in named(["a/events.jsonl", "b/events.log"]).all] == ["a/events", "b/events"]
+        assert [log.name for log in named(["x.log", "x.jsonl"]).all] == ["x.log", "x.jsonl"]
+        assert [log.name for log in named(["x.log", "./x.log"]).all] == ["x"]
+
+
+class TestSkipped:
+    def test_what_is_no_event_is_said(self, tmp_path, call):
+        """Lines that are no events are counted by reason in a line on stderr, also if nothing fits."""
+        (tmp_path / "app.log").write_bytes(b'{"n":1}\nbroken\n[1]\n\n\xff\xfe\n{"n":2}\n[2]\n')
+        said = (
+            "chora-logging: 4 lines that are no events were skipped in app: "
+            "2 JSON, but not an object; 1 not JSON; 1 not UTF-8\n"
+        )
+
+        assert call("query", "--count", "--log", "app.log") == (0, "2\n", said)
+        assert call("tail", "--json", "--log", "app.log") == (0, '{"n":1}\n{"n":2}\n', said)
+
+    def test_a_single_line(self, tmp_path, call):
+        """One line is one line."""
+        (tmp_path / "app.log").write_bytes(b'{"n":1}\n[1]\n')
+
+        assert "1 line that is no event was skipped" in call("query", "--log", "app.log")[2]
+
+
+def events(name, times):
+    log = Log(name, name)
+    return [
+        Found(log, Event({"n": n} if time is None else {"n": n, "timestamp": time}))
+        for n, time in enumerate(times)
+    ]
+
+
+TIMES = st.lists(st.none() | st.integers(0, 9), max_size=12)
+
+
+class TestMerging:
+    @given(st.lists(TIMES, max_size=3), st.booleans())
+    def test_the_order_of_each_log_stays(self, logs, newest_first):
+        """Whatever the times are, nothing is lost, and the events of a log stay in its order."""
+        streams = [events(str(name), times) for name, times in enumerate(logs)]
+
+        found = list(merged(streams, newest_first=newest_first))
+
+        for stream in streams:
+            assert [item for item in found if stream and item.log is stream[0].log] == stream
+        assert len(found) == sum(map(len, streams))
+
+    @given(st.lists(st.lists(st.integers(0, 9), max_size=12).map(sorted), max_size=3), st.booleans())
+    def test_logs_in_order_give_a_stream_in_order(self, logs, newest_first):
+        """Logs that are in the order of time become one stream that is."""
+        streams = [events(str(name), times) for name, times in enumerate(logs)]
+        if newest_first:
+            streams = [stream[::-1] for stream in streams]
+
+        found = [item.event["timestamp"] for item in merged(streams, newest_first=newest_first)]
+
+        assert found == sorted(itertools.chain(*logs), reverse=newest_first)
+
+    def test_several_logs(self, tmp_path):
+        """Several logs are read, oldest or newest first, with limits and filters, as if they were one."""
+        write_events(tmp_path / "a.log", at(1, n=1), at(4, n=4), at(5, n=5, level="ERROR"))
+        write_events(tmp_path / "b.log", at(2, n=2), at(3, n=3, level="ERROR"))
+        logs = named(["a.log", "b.log"]).all
+
+        def numbers(found):
+            return [item.event["n"] for item in found]
+
+        assert numbers(read(logs)) == [1, 2, 3, 4, 5]
+        assert numbers(read(logs, newest_first=True)) == [5, 4, 3, 2, 1]
+        assert numbers(read(logs, limit=2)) == [1, 2]
+        assert numbers(read(logs, limit=2, newest_first=True)) == [5, 4]
+        assert numbers(read(logs, level="ERROR")) == [3, 5]
+        assert numbers(last(logs, 3)) == [3, 4, 5]
+        assert numbers(last(logs, 0)) == []
+        assert [item.log.name for item in last(logs, 2)] == ["a", "a"]

@@ -1,0 +1,363 @@
+"""`chora-logging tail`: the newest events as lines for eyes and machines, and what is written next."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import pty
+import signal
+import subprocess
+import threading
+from datetime import datetime, timezone
+
+import pytest
+
+from chora_logging.cli import tail
+from chora_logging.cli.event_line import as_gap_line, as_line
+from chora_logging.cli.logs import named
+from chora_logging.eventlog.items import Gap
+from chora_logging.formatter import EventFormatter
+from chora_logging.handler import EventFileHandler
+from tests.cli.calling import HOSTILE, assert_tame, write_events
+from tests.cli.running import COMMAND, DEADLINE, environment, running
+
+#: In the time of this place, so that the screens are the same everywhere.
+TIME = "2026-03-01T12:00:{:02}.5"
+
+JOB = {
+    "timestamp": TIME.format(0),
+    "level": "ERROR",
+    "logger": "orchestrator_events",
+    "event": "job_failed",
+    "task_id": "task-1",
+    "run_id": "run-1",
+    "trace_id": "0123456789abcdef",
+    "message": "Event: job_failed",
+    "status": "failed",
+    "duration_ms": 1234,
+    "error": "no footer",
+}
+
+
+def numbered(*numbers, **fields):
+    return [{"timestamp": TIME.format(n % 60), "event": "step", "n": n, **fields} for n in numbers]
+
+
+def numbers(lines):
+    return [json.loads(line)["n"] for line in lines]
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A log of three files and 30 events."""
+    write_events(tmp_path / "app.log.2", *numbered(*range(10)))
+    write_events(tmp_path / "app.log.1", *numbered(*range(10, 20)))
+    return write_events(tmp_path / "app.log", *numbered(*range(20, 30)))
+
+
+class TestStored:
+    def test_the_newest_events(self, log, call):
+        """The newest events of the whole set come in order, as many as asked for, ten without asking."""
+        assert numbers(call("tail", "--json", "--log", log)[1].splitlines()) == [*range(20, 30)]
+        assert numbers(call("tail", "--json", "-n", 15, "--log", log)[1].splitlines()) == [*range(15, 30)]
+        assert numbers(call("tail", "--json", "-n", 99, "--log", log)[1].splitlines()) == [*range(30)]
+        assert call("tail", "-n", 0, "--log", log) == (0, "", "")
+
+    def test_filters(self, log, call):
+        """Only events that fit are shown, and counted."""
+        write_events(log, *numbered(30, 31, trace_id="t"))
+
+        assert numbers(call("tail", "--json", "-n", 1, "--trace", "t", "--log", log)[1].splitlines()) == [31]
+        assert call("tail", "--trace", "u", "--log", log) == (1, "", "chora-logging: no event fits\n")
+
+    def test_an_empty_log(self, tmp_path, call):
+        """A log without an event is told, with status 1."""
+        (tmp_path / "app.log").touch()
+
+        assert call("tail", "--log", tmp_path / "app.log") == (
+            1,
+            "",
+            "chora-logging: there is no event yet\n",
+        )
+
+    def test_json_is_the_line(self, tmp_path, call):
+        """With --json an event is its line, byte for byte where that is strict JSON."""
+        lines = '{"b": 1,"a":"\u00fc\u202e"}\n{"n":NaN}\n'
+        (tmp_path / "app.log").write_text(lines, encoding="utf-8")
+
+        assert call("tail", "--json", "--log", tmp_path / "app.log")[1] == lines.replace("NaN", "null")
+
+    def test_a_bad_number(self, log, call):
+        """A number of lines below 0 is a usage error."""
+        status, _, errors = call("tail", "-n", -1, "--log", log)
+
+        assert status == 2
+        assert "'-n'" in errors
+
+
+class TestLines:
+    def test_on_a_terminal(self, tmp_path, terminal):
+        """A line has the time, level, trace, event, ids and the rest; an older day is a line of its own."""
+        log = write_events(tmp_path / "app.log", JOB, {"timestamp": TIME.format(1), "message": "Plain text"})
+
+        assert terminal("tail", "--log", log) == (
+            0,
+            "── Sunday, 2026-03-01 ──\n"
+            '12:00:00 E 01234567 job_failed task-1 run-1 "no footer" 1.23 s status=failed\n'
+            "12:00:01 I          Plain text\n",
+        )
+
+    def test_today_is_not_told(self, tmp_path, terminal):
+        """Events of this day are shown without it."""
+        log = write_events(tmp_path / "app.log", {**JOB, "timestamp": datetime.now().isoformat()})
+
+        assert "──" not in terminal("tail", "--log", log)[1]
+
+    def test_in_a_pipe(self, tmp_path, call):
+        """In a pipe nothing is cut or coloured, and each line has the day and milliseconds."""
+        log = write_events(tmp_path / "app.log", {**JOB, "more": "x" * 300})
+
+        # COLUMNS is how a width is asked for where there is none.
+        assert call("tail", "--log", log, width="")[1] == (
+            "2026-03-01 12:00:00.500 ERROR 01234567 job_failed                 task-1 run-1 "
+            f'error="no footer" 1.23 s status=failed more={"x" * 300}\n'
+        )
+
+    def test_colours(self, tmp_path, terminal):
+        """There are colours on a terminal, unless NO_COLOR is set."""
+        log = write_events(tmp_path / "app.log", JOB)
+
+        assert "\x1b[" in terminal("tail", "--log", log, colours=True)[1]
+        assert "\x1b" not in terminal("tail", "--log", log)[1]
+
+    @pytest.mark.parametrize("width", [40, 60, 80, 120])
+    def test_hostile_events(self, tmp_path, terminal, width):
+        """Whatever is logged, a line is one line that fits, and nothing in it is obeyed."""
+        events = [{name: text, text: text, "timestamp": text} for text in HOSTILE for name in JOB]
+        log = write_events(tmp_path / "app.log", *events)
+
+        status, text = terminal("tail", "-n", 999, "--log", log, width=width)
+
+        assert status == 0
+        assert text.count("\n") == len(events)
+        assert_tame(text, width)
+
+    def test_hostile_json(self, tmp_path, terminal):
+        """On a terminal JSON is the same JSON, with escapes for what the terminal would obey."""
+        hostile = "\x7f\x9b31m\u202e\u2028\U000e0041\ufeff"
+        log = tmp_path / "app.log"
+        log.write_text(json.dumps({hostile: hostile, "ü": "日"}, ensure_ascii=False) + "\n", encoding="utf-8")
+
+        _, text = terminal("tail", "--json", "--log", log)
+
+        assert_tame(text)
+        assert json.loads(text) == {hostile: hostile, "ü": "日"}
+        assert '"ü": "日"' in text
+
+    def test_the_exception_of_a_traceback(self):
+        """Of a traceback its last line is shown where the event is, for the rest is cut off."""
+        event = {"event": "log", "level": "ERROR", "exc_info": "Traceback:\n  File x\nValueError: bad\n"}
+
+        assert "log ValueError: bad" in as_line(event, 60).plain
+
+    def test_levels_have_one_width(self):
+        """Levels stand in a column, whatever they are called."""
+        levels = ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "info", 30)
+        columns = {as_line({"event": "x", "level": level}, 120).plain.index(" x ") for level in levels}
+
+        assert len(columns) == 1
+
+
+class TestSeveralLogs:
+    def test_which_log(self, tmp_path, call, terminal):
+        """Events of several logs are in the order of time, and each says which log it is from."""
+        orch = write_events(tmp_path / "orchestrator.log", *numbered(1, 3))
+        events = write_events(tmp_path / "events.jsonl", *numbered(2, 4))
+        logs = ("--log", orch, "--log", events)
+
+        assert numbers(call("tail", "--json", "-n", 3, *logs)[1].splitlines()) == [2, 3, 4]
+        assert terminal("tail", "-n", 2, *logs)[1].splitlines()[1:] == [
+            "12:00:03 I orch          step n=3",
+            "12:00:04 I even          step n=4",
+        ]
+        wide = terminal("tail", "-n", 2, *logs, width=120)[1].splitlines()[1:]
+        assert [line[13:31] for line in wide] == ["INFO  orchestrator", "INFO  events      "]
+        narrow = terminal("tail", "-n", 1, *logs, width=40)[1].splitlines()[1:]
+        assert narrow == ["12:00:04 I step n=4"]
+
+    @pytest.mark.parametrize(
+        ("paths", "labels"),
+        [
+            (["orchestrator.log", "events.jsonl"], ["orch", "even"]),
+            (["service-a.log", "service-b.log"], ["service-a", "service-b"]),
+            (["a/x.log", "b/x.log"], ["a/x", "b/x"]),
+            (["a.log", "b.log", "abc.log"], ["a  ", "b  ", "abc"]),
+        ],
+    )
+    def test_labels_differ(self, paths, labels):
+        """The short name of a log is as long as it must be to tell it from the others."""
+        logs = named(paths).all
+
+        assert [short for _, short in tail._labels(logs).values()] == labels
+
+
+class TestGaps:
+    @pytest.mark.parametrize("width", [20, 80, 300])
+    def test_a_gap_is_a_line(self, width):
+        """What is missing is told as far as it is known, in one line that fits."""
+        since = datetime(2026, 3, 1, 12).timestamp()
+        line = as_gap_line(Gap("deleted\x1b", 3, 2048, since, since + 60, None), width, label="orch").plain
+
+        assert len(line) <= width
+        assert_tame(line)
+        if width == 300:
+            assert line == (
+                "── events are missing in orch: deleted\\x1b (3 files, 2 kB, "
+                "after 2026-03-01 12:00:00, before 2026-03-01 12:01:00) ──"
+            )
+
+    def test_a_gap_beside_json(self, tmp_path, capsys):
+        """With --json a gap is told on stderr: it is no event."""
+        (log,) = named([str(tmp_path / "app.log")]).all
+
+        tail._ShowJson(True)(log, Gap("deleted"))
+
+        assert capsys.readouterr() == (
+            "",
+            "chora-logging: ── events are missing in app: deleted ──\n",
+        )
+
+
+class TestFollow:
+    def test_stored_then_live(self, log):
+        """The newest events come, then each one when it is written; Ctrl-C ends it quietly with 130."""
+        with running("tail", "-f", "-n", 3, "--json", "--log", log) as command:
+            assert numbers(command.lines(3)) == [27, 28, 29]
+
+            write_events(log, *numbered(30))
+
+            assert numbers(command.lines(4)) == [27, 28, 29, 30]
+            assert command.end(signal.SIGINT) == (130, "")
+
+    def test_no_seam(self, tmp_path):
+        """While a writer writes and rotates, the stored and the live events are one whole sequence."""
+        log, written, enough = tmp_path / "app.log", [], threading.Event()
+        handler = EventFileHandler(log, maxBytes=40_000, backupCount=500)
+        handler.setFormatter(EventFormatter())
+
+        def write():
+            while not enough.wait(0.001):
+                for n in range(len(written), len(written) + 10):
+                    handler.handle(logging.makeLogRecord({"msg": "x", "n": n}))
+                    written.append(n)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        with running("tail", "-f", "-n", 50, "--json", "--log", log) as command:
+            command.lines(1000)
+            enough.set()
+            writer.join()
+            lines = command.lines(1000)
+            while numbers(lines[-1:]) != written[-1:]:
+                lines = command.lines(len(lines) + 1)
+        handler.close()
+        found = numbers(lines)
+
+        assert found == [*range(found[0], len(written))]
+
+    def test_filters_and_no_seam(self, log):
+        """A filter holds for the live events as for the stored ones, also where none of those fits."""
+        with running("tail", "-f", "--json", "--trace", "t", "--log", log) as command:
+            for n in range(30, 40):
+                write_events(log, *numbered(n), *numbered(n, trace_id="t"))
+                found = command.lines(n - 29)
+
+        assert numbers(found) == [*range(30, 40)]
+        assert all(json.loads(line)["trace_id"] == "t" for line in found)
+
+    def test_several_logs(self, tmp_path):
+        """Several logs are followed at once, each in its order; one that does not exist yet is waited for."""
+        first = write_events(tmp_path / "a.log", *numbered(1))
+        second = tmp_path / "new" / "b.log"
+        with running("tail", "-f", "--json", "--log", first, "--log", second) as command:
+            assert numbers(command.lines(1)) == [1]
+
+            write_events(second, *numbered(2))
+            command.lines(2)
+            write_events(first, *numbered(3))
+
+            assert numbers(command.lines(3)) == [1, 2, 3]
+            assert command.end(signal.SIGINT) == (130, f"chora-logging: waiting for {second}\n")
+
+    def test_what_is_skipped_is_said_once(self, log):
+        """Lines that are no events are counted once, also those that are read twice at the seam."""
+        with open(log, "ab") as file:
+            file.write(b"broken\n[1]\n")
+        with running("tail", "-f", "-n", 12, "--json", "--log", log) as command:
+            command.lines(12)
+            write_events(log, *numbered(30))
+            command.lines(13)
+            status, errors = command.end(signal.SIGINT)
+
+        assert status == 130
+        assert errors == (
+            "chora-logging: 2 lines that are no events were skipped in app: "
+            "1 JSON, but not an object; 1 not JSON\n"
+        )
+
+    def test_for_eyes(self, log):
+        """The lines for eyes are there as soon as the events are."""
+        stamp = datetime.now(timezone.utc).isoformat()
+        with running("tail", "-f", "-n", 1, "--log", log) as command:
+            command.lines(1)
+            write_events(log, {"timestamp": stamp, "event": "now"})
+
+            assert command.lines(2)[-1].split()[-1] == "now"
+
+
+class TestEnds:
+    @pytest.mark.parametrize("options", [["--json"], []])
+    def test_a_closed_pipe(self, log, options):
+        """`tail | head` ends quietly, with the status that a shell gives to SIGPIPE."""
+        write_events(log, *numbered(*range(30, 3000)))
+        reading, writing = os.pipe()
+        with running("tail", "-n", 3000, "--log", log, *options, stdout=writing) as command:
+            os.close(writing)
+            with open(reading, "rb") as file:
+                assert file.readline()
+            assert command.process.wait(DEADLINE) == 141
+            assert command.process.stderr.read() == b""
+
+    def test_nobody_reads(self, log):
+        """A pipe that is closed before anything is written ends it as quietly."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(
+            [*COMMAND, "tail", "--log", log], env=environment(), stdout=writing, stderr=subprocess.PIPE
+        )
+        os.close(writing)
+
+        assert (done.returncode, done.stderr) == (141, b"")
+
+    def test_on_a_real_terminal(self, log):
+        """A terminal gets colours, the whole width, and no traceback when Ctrl-C is pressed."""
+        master, slave = pty.openpty()
+        with running(
+            "tail", "-f", "--log", log, stdout=slave, stderr=slave, env=environment(COLUMNS="40")
+        ) as command:
+            os.close(slave)
+            data = b""
+            while b"29" not in data:
+                data += os.read(master, 65536)
+            command.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(OSError):  # Linux says EIO when the other side is closed
+                while part := os.read(master, 65536):
+                    data += part
+            os.close(master)
+            assert command.process.wait(DEADLINE) == 130
+
+        assert b"\x1b[" in data
+        assert data.count(b"\n") == 11
+        assert b"Traceback" not in data
