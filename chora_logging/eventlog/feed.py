@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from chora_logging.eventlog.following import END, Follower, Standing
 from chora_logging.eventlog.items import Event, Gap, Skipped
+from chora_logging.eventlog.rotated_set import Namer
 
 if TYPE_CHECKING:
     import asyncio
@@ -58,6 +59,7 @@ class Feed:
 
     Args:
         path: The live file.
+        namer: What names its backups, if the handler has one.
 
     Attributes:
         next: The number of the next batch.
@@ -66,8 +68,9 @@ class Feed:
     Thread safe.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, namer: Namer | None = None) -> None:
         self.path = path
+        self.namer = namer
         self.next = 0
         self.ended = False
         self.members: weakref.WeakSet[object] = weakref.WeakSet()
@@ -180,7 +183,7 @@ class Feed:
 
     def _read(self) -> bool:
         if self._follower is None:
-            self._follower = Follower(self.path, after=END, on_skip=self._skipped.append)
+            self._follower = Follower(self.path, after=END, on_skip=self._skipped.append, namer=self.namer)
         follower = self._follower
         before = follower.bytes_read
         items = follower.poll_items() if follower.has_news() else None
@@ -229,8 +232,8 @@ class Feed:
             if deserted and self.members:
                 return False
             self.ended = True
-            if _feeds.get(self.path) is self:
-                del _feeds[self.path]
+            if _feeds.get((self.path, self.namer)) is self:
+                del _feeds[self.path, self.namer]
         finally:
             _feeds_lock.release()
         if not deserted:
@@ -242,24 +245,24 @@ class Feed:
             self._follower.close()
 
 
-_feeds: dict[str, Feed] = {}
+_feeds: dict[tuple[str, Namer | None], Feed] = {}
 _feeds_lock = threading.Lock()
 
 
-def join(path: str, member: object) -> Feed:
+def join(path: str, member: object, namer: Namer | None = None) -> Feed:
     """The feed of the log *path*, a real path, with *member*; it goes on until all members have left.
 
     Its thread is started with it.
     """
     with _feeds_lock:
-        feed = _feeds.get(path)
+        feed = _feeds.get((path, namer))
         if feed is not None:
             feed.members.add(member)
             return feed
-        feed = Feed(path)
+        feed = Feed(path, namer)
         feed.members.add(member)
         threading.Thread(target=feed.run, name=f"follow {path}", daemon=True).start()
-        _feeds[path] = feed
+        _feeds[path, namer] = feed
         return feed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
@@ -12,6 +13,7 @@ from chora_logging.eventlog import cursor
 from chora_logging.eventlog.following import END
 from chora_logging.eventlog.items import Event, Gap, Skipped
 from chora_logging.eventlog.reading import read_backwards, read_forwards
+from chora_logging.eventlog.rotated_set import Namer, paths_of
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.subscription import Subscription, batches, items_async, items_sync
 
@@ -47,6 +49,8 @@ class EventLog:
         on_skip: Called with each line that is read and is neither blank nor an event; without it
             `read` says in the log `chora_logging` how many there were. A line that the filters
             rule out may be passed over untold.
+        namer: What names the backups, the `namer` of the handler that makes them.
+        must_exist: A log of which there is no file is an error; else it is empty, and waited for.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -59,10 +63,17 @@ class EventLog:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, on_skip: Callable[[Skipped], None] | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        on_skip: Callable[[Skipped], None] | None = None,
+        namer: Namer | None = None,
+        must_exist: bool = False,
     ) -> None:
         self.path = os.path.abspath(path)
         self._on_skip = on_skip
+        self._namer = namer
+        self._must_exist = must_exist
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"
@@ -92,14 +103,17 @@ class EventLog:
     ) -> Iterator[Event] | Iterator[Event | Gap]:
         """The events that the log holds now, oldest first, in memory that does not grow with the log.
 
-        Leave the iterator by its end or by `close()`: it holds the files open.
+        Leave the iterator by its end or by `close()`: it holds files open.
 
         Promised: no event is missing or comes twice, however fast the log is rotated meanwhile. What
-        is appended after the beginning is not read.
+        is appended after the beginning is not read. Who stands still while reading keeps the disk
+        from getting back the file being read and 8 MiB at most of those that come next: what the
+        rotation deletes of the others until they are read is missing, and told by a `Gap`, or in the
+        log `chora_logging` where *after* is not given.
 
         Args:
             after: The cursor of an event: only what comes after it. Where that cannot be given any
-                more the first item is a `Gap`.
+                more a `Gap` comes in its place.
             limit: At most so many events.
             newest_first: Read from the end, no more than is asked for; not together with *after*.
             filters: Those of `Filters`.
@@ -107,16 +121,18 @@ class EventLog:
         Raises:
             ConfigurationError: a filter cannot be used.
             CursorError: *after* is not a cursor.
-            OSError: the log exists and cannot be read.
+            OSError: the log exists and cannot be read, or it must exist and does not.
         """
         selection = Selection(**filters)
+        self._check()
         if newest_first:
             if after is not None:
                 raise ValueError("newest_first cannot be used together with after")
-            return itertools.islice(read_backwards(self.path, selection, self._on_skip), limit)
+            found = read_backwards(self.path, selection, self._on_skip, self._namer)
+            return itertools.islice(found, limit)
         if after is not None:
             cursor.decode(after)
-        items = read_forwards(self.path, selection, after, self._on_skip)
+        items = read_forwards(self.path, selection, after, self._on_skip, self._namer)
         return items if limit is None else _limited(items, limit)
 
     def last(self, n: int, **filters: Unpack[Filters]) -> list[Event]:
@@ -128,7 +144,7 @@ class EventLog:
 
         Raises:
             ConfigurationError: a filter cannot be used.
-            OSError: the log exists and cannot be read.
+            OSError: the log exists and cannot be read, or it must exist and does not.
         """
         return list(self.read(limit=n, newest_first=True, **filters))[::-1]
 
@@ -199,7 +215,15 @@ class EventLog:
     def _subscribe(self, after: str | None, filters: Filters) -> Subscription:
         if after is not None and after != END:
             cursor.decode(after)
-        return Subscription(self.path, after=after, selection=Selection(**filters), on_skip=self._on_skip)
+        selection = Selection(**filters)
+        self._check()
+        return Subscription(
+            self.path, after=after, selection=selection, on_skip=self._on_skip, namer=self._namer
+        )
+
+    def _check(self) -> None:
+        if self._must_exist and not paths_of(self.path, self._namer):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
 
 
 def _limited(items: Generator[Event | Gap, None, None], limit: int) -> Generator[Event | Gap, None, None]:

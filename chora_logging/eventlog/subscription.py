@@ -9,6 +9,7 @@ from chora_logging.eventlog import feed as feeds
 from chora_logging.eventlog.feed import Feed
 from chora_logging.eventlog.following import Follower, Standing
 from chora_logging.eventlog.items import Event, Gap, Skipped
+from chora_logging.eventlog.rotated_set import Namer
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.threads import in_thread
 from chora_logging.rotation import real_path
@@ -31,6 +32,7 @@ class Subscription:
         after: A cursor, `"end"` for what is written from now on, or None for everything.
         selection: Which events are asked for.
         on_skip: Called with each line that is neither blank nor an event.
+        namer: What names the backups, if the handler has one.
 
     `close` it; one that is garbage collected is closed too. For one thread at a time.
     """
@@ -42,10 +44,12 @@ class Subscription:
         after: str | None,
         selection: Selection,
         on_skip: Callable[[Skipped], None] | None = None,
+        namer: Namer | None = None,
     ) -> None:
         self._path = path
         self._selection = selection
         self._on_skip = on_skip
+        self._namer = namer
         self._skipped: list[Skipped] = []
         self._standing: str | Standing | None = after
         self._follower: Follower | None = None
@@ -83,7 +87,11 @@ class Subscription:
             self._number = self._feed.next  # before looking, so that what comes after it is waited for
         if self._follower is None:
             self._follower = Follower(
-                self._path, after=self._standing, selection=self._selection, on_skip=self._skipped.append
+                self._path,
+                after=self._standing,
+                selection=self._selection,
+                on_skip=self._skipped.append,
+                namer=self._namer,
             )
         items = self._follower.poll_items()
         if items is None:
@@ -125,7 +133,7 @@ class Subscription:
     def _meet_feed(self, follower: Follower) -> Items | None:
         feed = self._feed
         if feed is None or feed.ended:
-            feed = self._feed = feeds.join(real_path(self._path), self)
+            feed = self._feed = feeds.join(real_path(self._path), self, self._namer)
             self._number = -1  # there is nothing to wait for before it has been asked
         items, number = feed.meet(follower)
         if number is None:
