@@ -7,17 +7,15 @@ import contextlib
 import copy
 import json
 import os
-import pathlib
 import pickle
-import tempfile
 import tracemalloc
-from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chora_logging.eventlog import Event, EventLog
+from tests.eventlog.contents import log_of, places
 from tests.eventlog.writing import numbers
 
 
@@ -352,19 +350,3 @@ def as_objects(line):
 
 
 codecs.register_error("replace_half", lambda error: ("\ufffd" * (error.end - error.start), error.end))
-
-
-@contextlib.contextmanager
-def log_of(content, chunk):
-    """A log that is read in pieces of a size."""
-    with contextlib.ExitStack() as stack:
-        for module in ("files", "backwards"):
-            stack.enter_context(mock.patch(f"chora_logging.eventlog.{module}.CHUNK", chunk))
-        path = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()), "app.log")
-        path.write_bytes(content)
-        yield path
-
-
-def places(events):
-    """All that there is to an event."""
-    return [(repr(event), event.cursor, event.json) for event in events]

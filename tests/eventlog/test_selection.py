@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import string
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.selection import Selection, parse_time
+from tests.eventlog.contents import log_of, places
 
 UTC = timezone.utc
 NOON = datetime(2025, 9, 28, 12, tzinfo=UTC)
@@ -92,3 +97,95 @@ def test_escaped_values_are_found(tmp_path):
 
     assert len(list(EventLog(log).read(task_id="task"))) == 1
     assert len(list(EventLog(log).read(task_id="a/b"))) == 1
+
+
+# Few values, so that filters find something; each kind that JSON or `str` writes in more than one way.
+TEXTS = [
+    "task-1",
+    "task-12",
+    "task",
+    "a/b",
+    "100",
+    "-100",
+    "12.50",
+    "1e2",
+    "True",
+    "None",
+    "nan",
+    "é",
+    'say "hi"',
+    "",
+]
+VALUES = st.sampled_from(
+    [*TEXTS, 100, -100, 12.5, 100.0, True, None, float("nan"), ["task-1"], {"task_id": "task-1"}]
+)
+EVENTS = st.dictionaries(st.sampled_from(["task_id", "run_id", "event", "event_type", "user"]), VALUES)
+
+
+@st.composite
+def written(draw):
+    """An event as some writer's line has it: with escapes where none are needed, and other text around it."""
+    text = json.dumps(
+        draw(EVENTS), ensure_ascii=draw(st.booleans()), separators=draw(st.sampled_from([",:", (", ", ": ")]))
+    )
+    escaped = draw(st.sampled_from(["", "ak", "1", "/", "-é", "e"]))
+    inside, parts = False, []
+    for at, character in enumerate(text):
+        if character == '"' and text[at - 1] != "\\":
+            inside = not inside
+        is_escaped = inside and character in escaped and text[at - 1] != "\\"
+        plain = "\\/" if character == "/" else f"\\u{ord(character):04{draw(st.sampled_from('xX'))}}"
+        parts.append(plain if is_escaped and character != "u" else character)
+    around = draw(st.sampled_from(["{}\n", "{}\r\n", "{}", "\n{}\n", 'task-1 "task-1"\n{}\n', "{}{{}}\n"]))
+    return around.format("".join(parts)).encode()
+
+
+@given(
+    st.lists(written(), max_size=12).map(b"".join),
+    st.dictionaries(st.sampled_from(["task_id", "run_id", "event"]), st.sampled_from(TEXTS), min_size=1),
+    st.dictionaries(st.just("user"), st.sampled_from(TEXTS)),
+    st.sampled_from([16, 256 * 1024]),
+)
+def test_lines_ruled_out_have_no_match(content, filters, where, chunk):
+    """A filter gives what it lets through of all events, in both directions, whatever escapes lines have."""
+    with log_of(content, chunk) as path:
+        log = EventLog(path)
+        expected = [event for event in log.read() if Selection(**filters, where=where).matches(event)]
+
+        assert places(log.read(**filters, where=where)) == places(expected)
+        assert places(log.read(**filters, where=where, newest_first=True)) == places(expected[::-1])
+
+
+def test_every_character_may_be_escaped(tmp_path):
+    """A value is found with any of its characters written as an escape."""
+    value = string.ascii_letters + string.digits + "_.:/ -"
+    forms = [f"\\u{code:04{case}}" for code in value.encode() for case in "xX"] + ["\\/"]
+    texts = [value.replace(json.loads(f'"{form}"'), form) for form in forms]
+    log = tmp_path / "app.log"
+    log.write_text("".join(f'{{"user": "{text}"}}\n{{"user": "\\u2028\\n"}}\n' for text in texts))
+
+    assert len(list(EventLog(log).read(where={"user": value}))) == len(texts)
+
+
+def test_values_at_any_distance(tmp_path):
+    """A value is found however far it stands from the one before."""
+    log = tmp_path / "app.log"
+    log.write_text("".join(f'{{"pad": "{"x" * size}", "status": "error"}}\n' for size in range(4000, 4200)))
+
+    assert len(list(EventLog(log).read(status="error"))) == 200
+
+
+def test_frequent_and_rare_values(tmp_path):
+    """Values are found that stand in many lines, in one, far apart, and together with others."""
+    log = tmp_path / "app.log"
+    statuses = ["success", "error"]
+    lines = [
+        {"task_id": f"task-{number}", "status": statuses[number % 3 == 0], "pad": "x" * (number % 700)}
+        for number in range(3000)
+    ]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    assert [event["task_id"] for event in EventLog(log).read(task_id="task-299")] == ["task-299"]
+    assert list(EventLog(log).read(status="error")) == lines[::3]
+    assert list(EventLog(log).read(status="error", task_id="task-2997")) == [lines[2997]]
+    assert list(EventLog(log).read(status="success", task_id="task-2997")) == []

@@ -1,0 +1,24 @@
+"""Logs with given bytes, and all that readers find in them."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import tempfile
+from unittest import mock
+
+
+@contextlib.contextmanager
+def log_of(content, chunk):
+    """A log that is read in pieces of a size."""
+    with contextlib.ExitStack() as stack:
+        for module in ("files", "backwards"):
+            stack.enter_context(mock.patch(f"chora_logging.eventlog.{module}.CHUNK", chunk))
+        path = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()), "app.log")
+        path.write_bytes(content)
+        yield path
+
+
+def places(events):
+    """All that there is to an event."""
+    return [(repr(event), event.cursor, event.json) for event in events]
