@@ -120,8 +120,10 @@ def level_of(event: Mapping[str, Any]) -> str:
 
 def name_of(event: Mapping[str, Any]) -> str | None:
     """What *event* is called: its field `event` or `event_type`, fit for a terminal; None without one."""
-    name = event.get("event", event.get("event_type"))
-    return None if name is None else text_of(name)
+    for field in ("event", "event_type"):
+        if event.get(field) is not None:
+            return text_of(event[field])
+    return None
 
 
 def title_of(event: Mapping[str, Any]) -> str:

@@ -55,12 +55,13 @@ def command(logs: Logs, trace_id: str, as_json: bool) -> None:
 
 def _find(logs: Sequence[Log], trace_id: str) -> list[Found]:
     found = list(read(logs, trace_id=trace_id))
-    if not found:
-        full = _complete(logs, trace_id)
-        for log in logs:  # they have been read twice already, and are counted again
-            log.skipped.clear()
-        found = list(read(logs, trace_id=full))
-    return found
+    if found:
+        return found
+    for log in logs:
+        log.skipped.clear()
+    full = _complete(logs, trace_id)
+    # What is skipped has been counted: by those that are told of it.
+    return list(read([Log(log.name, log.path) for log in logs], trace_id=full))
 
 
 def _complete(logs: Sequence[Log], beginning: str) -> str:

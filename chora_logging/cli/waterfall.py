@@ -28,6 +28,9 @@ from chora_logging.eventlog.selection import time_of
 #: Narrower than that a bar tells nothing, wider it tells no more.
 SHORTEST_BAR, LONGEST_BAR = 10, 60
 
+#: What sums of times may be wrong by, in halves of characters.
+ROUNDING = 1e-3
+
 #: A later time, in seconds since 1970, is taken for an error: the calendar ends with the year 9999.
 LATEST = 253_000_000_000
 
@@ -119,7 +122,7 @@ def bar(start: float, end: float, width: int, marks: str = LINES) -> str:
     if start >= end:
         return " " * min(width - 1, int(start * width)) + marks[3]
     first = min(2 * width - 1, int(start * 2 * width))
-    after = max(first + 1, math.ceil(end * 2 * width))
+    after = max(first + 1, math.ceil(end * 2 * width - ROUNDING))
     characters = {(True, True): marks[0], (True, False): marks[1], (False, True): marks[2]}
     halves = ((first <= half < after, first <= half + 1 < after) for half in range(0, 2 * width, 2))
     return "".join(characters.get(pair, " ") for pair in halves).rstrip()
