@@ -152,8 +152,10 @@ def _backwards(
                 for event in events if offset is None else _before(offset, events):
                     if not found.add(event):
                         return found.page(more=True)
-                oldest = _cursor(block, block.chunk.find(b"\n") + 1)
-                if not found.pass_by(max(block.size, block.overlong), oldest):
+                oldest = block.chunk.find(b"\n") + 1
+                enough = not found.pass_by(max(block.size, block.overlong), _cursor(block, oldest))
+                # A page ends where the next one begins with something that this one had not.
+                if enough and block.start and block.start + oldest != offset:
                     return found.page(more=True)
                 offset = None
                 yield

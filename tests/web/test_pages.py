@@ -1,0 +1,251 @@
+"""Stored events over HTTP: pages, filters, traces, and what a client has already."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime, timezone
+
+import pytest
+
+from chora_logging.web import Limits, create_app
+from chora_logging.web import site as sites
+from tests.eventlog.writing import Writer, write
+from tests.web.serving import ask
+
+EVENTS = "/api/v1/orchestrator/events"
+
+
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "orch.log"
+
+
+@pytest.fixture
+def app(log, tmp_path):
+    return create_app({"orchestrator": log, "telemetry": tmp_path / "events.jsonl"})
+
+
+def append(path, *events):
+    with open(path, "ab") as file:
+        file.write(b"".join(json.dumps(event).encode() + b"\n" for event in events))
+
+
+def numbers(answer):
+    return [event["n"] for event in answer.json()["events"]]
+
+
+def pages(app, query=""):
+    """Every page of a listing, the way a client goes through it."""
+    found, after = [], ""
+    while True:
+        answer = ask(app, f"{EVENTS}?{query}{after}")
+        assert answer.status_code == 200, answer.text
+        found.append(answer.json())
+        if not found[-1]["more"]:
+            return found
+        after = f"&after={found[-1]['next']}"
+
+
+class TestPages:
+    def test_existing_clients_get_the_events_of_their_task(self, app, log):
+        """`events?task_id=…` gives the events of that task as they were logged, oldest first."""
+        events = [{"event": "step", "task_id": f"task-{n % 2}", "n": n} for n in range(6)]
+        append(log, *events)
+
+        answer = ask(app, f"{EVENTS}?task_id=task-1")
+
+        assert answer.json()["events"] == events[1::2]
+        assert answer.headers["content-type"] == "application/json"
+
+    def test_a_log_that_nobody_wrote_is_empty(self, app):
+        """A log without a file has no events and is no error."""
+        assert ask(app, EVENTS).json() == {"events": [], "next": None, "more": False}
+
+    @pytest.mark.parametrize("order", ["asc", "desc"])
+    @pytest.mark.parametrize("limit", [1, 3, 10, 30])
+    def test_pages_give_each_event_once(self, app, log, order, limit):
+        """Going on with `next` gives each event once and in order, over rotated files, either way."""
+        writer = Writer(log)
+        for _ in range(3):
+            writer.write(10)
+            writer.rotate()
+        writer.close()
+
+        found = pages(app, f"order={order}&limit={limit}")
+
+        listed = [event["n"] for page in found for event in page["events"]]
+        assert listed == (list(range(30)) if order == "asc" else list(range(29, -1, -1)))
+        assert all(len(page["events"]) == limit for page in found[:-1])
+
+    def test_what_comes_later_is_after_next(self, app, log):
+        """The `next` of the last page is where later events are, also when no event fitted."""
+        write(log, 1, 2)
+        after = ask(app, f"{EVENTS}?where=n=9").json()["next"]
+        write(log, 3)
+
+        assert numbers(ask(app, f"{EVENTS}?after={after}")) == [3]
+
+    def test_live_is_the_end_of_the_log(self, app, log):
+        """A page of the newest says with which cursor a stream goes on without a seam."""
+        write(log, 1, 2)
+        page = ask(app, f"{EVENTS}?order=desc&limit=1&where=n=1").json()
+        write(log, 3)
+
+        assert numbers(ask(app, f"{EVENTS}?after={page['live']}")) == [3]
+        assert "live" not in ask(app, f"{EVENTS}?order=desc&after={page['next']}").json()
+        assert ask(app, "/api/v1/telemetry/events?order=desc").json()["live"] is None
+
+    @pytest.mark.parametrize("order", ["asc", "desc"])
+    def test_a_request_reads_so_much_and_no_more(self, log, tmp_path, order):
+        """A filter that fits nothing ends its page after a bounded part of the log, and goes on from there."""
+        app = create_app({"orchestrator": log}, limits=Limits(scanned=1))
+        write(log, *range(3000), size=1000)
+
+        found = pages(app, f"order={order}&where=n=1500")
+
+        assert len(found) > 10
+        assert [event["n"] for page in found for event in page["events"]] == [1500]
+
+    def test_events_of_a_torn_line_come_once(self, app, log):
+        """Two events that a crash put on one line are two, on pages in either order."""
+        log.write_bytes(b'{"n": 0}\n{"n": 1}{"n": 2}\n{"n": 3}\n')
+
+        for order, expected in (("asc", [0, 1, 2, 3]), ("desc", [3, 2, 1, 0])):
+            listed = [e["n"] for page in pages(app, f"order={order}&limit=1") for e in page["events"]]
+            assert listed == expected
+
+    def test_what_was_deleted_is_a_gap(self, app, log):
+        """A page after a cursor whose file is gone says so, and goes on with what there is."""
+        writer = Writer(log, keep=1)
+        writer.write(2)
+        after = ask(app, f"{EVENTS}?limit=1").json()["next"]
+        for _ in range(3):
+            writer.rotate()
+            writer.write(1)
+        writer.close()
+
+        page = ask(app, f"{EVENTS}?after={after}").json()
+
+        assert [event["n"] for event in page["events"]] == [3, 4]
+        assert page["gap"]["reason"]
+        assert str(log.parent) not in json.dumps(page["gap"])
+
+    def test_an_unreadable_log_is_told(self, app, log, monkeypatch):
+        """A log that cannot be read is 503 with the reason and without its path."""
+        write(log, 1)
+        really = os.open
+
+        def refuse(path, *arguments, **options):
+            if str(path) == str(log):
+                raise PermissionError(13, "Permission denied", path)
+            return really(path, *arguments, **options)
+
+        monkeypatch.setattr(os, "open", refuse)
+        answer = ask(app, EVENTS)
+
+        assert (answer.status_code, answer.json()["error"]) == (503, "log_unreadable")
+        assert "Permission denied" in answer.json()["detail"]
+        assert str(log) not in answer.text
+        assert answer.headers["retry-after"]
+
+
+class TestFilters:
+    NOW = datetime.now(timezone.utc).isoformat()
+    LOGGED = (
+        {"n": 0, "event": "started", "level": "INFO", "task_id": 1, "run_id": "r", "timestamp": NOW},
+        {"n": 1, "event_type": "ended", "level": "ERROR", "trace_id": "t", "timestamp": NOW},
+        {"n": 2, "status": "failed", "level": "DEBUG", "shop": "a=b", "timestamp": "2020-01-01T00:00:00Z"},
+    )
+    QUERIES = {
+        "task_id=1": [0],
+        "run_id=r": [0],
+        "trace_id=t": [1],
+        "event=ended": [1],
+        "level=info": [0, 1],
+        "level=40": [1],
+        "status=failed": [2],
+        "since=1h": [0, 1],
+        "until=2021-01-01": [2],
+        "where=shop=a%3Db": [2],
+        "where=shop%3Da=b": [2],
+        "where=n=0&where=level=INFO": [0],
+        "task_id=1&level=error": [],
+        "task_id=&run_id=": [0, 1, 2],
+        "": [0, 1, 2],
+    }
+
+    @pytest.mark.parametrize(("query", "expected"), QUERIES.items(), ids=QUERIES)
+    def test_each_filter_of_the_reader(self, app, log, query, expected):
+        """Every filter of the reader is a parameter with its name; one that is empty filters nothing."""
+        append(log, *self.LOGGED)
+
+        assert numbers(ask(app, f"{EVENTS}?{query}")) == expected
+
+
+class TestWhatAClientHas:
+    def test_an_unchanged_log_is_not_read_again(self, app, log, monkeypatch):
+        """With If-None-Match an unchanged log costs no reading, and is answered with 304."""
+        write(log, 1)
+        tag = ask(app, EVENTS).headers["etag"]
+        monkeypatch.setattr(sites.Site, "read_in_turns", None)
+
+        answer = ask(app, EVENTS, headers={"if-none-match": f'"x", W/{tag}'})
+
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+
+    @pytest.mark.parametrize("query", ["", "limit=5", "since=1h"], ids=["changed", "other", "relative"])
+    def test_what_may_differ_is_sent(self, app, log, query):
+        """Another question, a changed log, and times that pass are answered anew."""
+        write(log, 1)
+        tag = ask(app, f"{EVENTS}?since=1h" if query == "since=1h" else EVENTS).headers["etag"]
+        if not query:
+            write(log, 2)
+
+        assert ask(app, f"{EVENTS}?{query}", headers={"if-none-match": tag}).status_code == 200
+
+
+class TestTraces:
+    def test_a_trace_over_all_logs_in_time_order(self, app, log, tmp_path):
+        """The events of a trace come from every log with its name, in the order of their times."""
+        append(log, {"trace_id": "t", "timestamp": "2025-01-01T00:00:01Z", "n": 1}, {"trace_id": "u"})
+        append(log, {"trace_id": "t", "n": 2}, {"trace_id": "t", "timestamp": 1735689604, "n": 4})
+        append(
+            tmp_path / "events.jsonl", {"trace_id": "t", "timestamp": "2025-01-01T01:00:02+01:00", "n": 3}
+        )
+
+        body = ask(app, "/api/v1/orchestrator/traces/t").json()
+
+        assert [(entry["log"], entry["event"]["n"]) for entry in body["events"]] == [
+            ("orchestrator", 1),
+            ("orchestrator", 2),
+            ("telemetry", 3),
+            ("orchestrator", 4),
+        ]
+        assert (body["trace_id"], body["more"]) == ("t", False)
+
+    def test_a_long_trace_is_cut(self, app, log):
+        """Of a trace with more events than asked for come the first, and that there are more."""
+        append(log, *({"trace_id": "t", "n": n} for n in range(5)))
+
+        body = ask(app, "/api/v1/telemetry/traces/t?limit=2").json()
+
+        assert [entry["event"]["n"] for entry in body["events"]] == [0, 1]
+        assert body["more"] is True
+
+    def test_any_id_can_be_asked_for(self, app, log):
+        """An id with characters that addresses have a meaning for is found when it is escaped."""
+        append(log, {"trace_id": "a b?c&d%ü", "n": 1})
+
+        body = ask(app, "/api/v1/orchestrator/traces/a%20b%3Fc%26d%25%C3%BC").json()
+
+        assert len(body["events"]) == 1
+
+    def test_a_trace_that_is_known_is_not_read_again(self, app, log):
+        """An unchanged trace is answered with 304."""
+        append(log, {"trace_id": "t", "n": 1})
+        tag = ask(app, "/api/v1/orchestrator/traces/t").headers["etag"]
+
+        answer = ask(app, "/api/v1/orchestrator/traces/t", headers={"if-none-match": tag})
+
+        assert answer.status_code == 304

@@ -1,0 +1,91 @@
+"""What a query may ask for, and what is said about one that may not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chora_logging.web import create_app
+from chora_logging.web.parameters import FILTERS, page_query, stream_query, trace_query
+from chora_logging.web.refusals import Refusal
+from tests.web.serving import ask
+
+#: A query, the error, and what the detail says: the parameter, what came, what is allowed.
+BAD = [
+    ("limit=0", "invalid_parameter", "limit must be a whole number from 1 to 1000, got '0'"),
+    ("limit=1001", "invalid_parameter", "limit must be a whole number from 1 to 1000, got '1001'"),
+    ("limit=%D9%A3", "invalid_parameter", "limit must be a whole number from 1 to 1000, got '٣'"),
+    ("limit=1e2", "invalid_parameter", "limit must be a whole number from 1 to 1000, got '1e2'"),
+    ("limit=99999999999999999999", "invalid_parameter", "got '99999999999999999999'"),
+    ("order=up", "invalid_parameter", "order must be asc or desc, got 'up'"),
+    ("after=xyz", "invalid_parameter", "after must be a cursor that an event or a page came with"),
+    ("level=loud", "invalid_parameter", "level must be a number or one of DEBUG, INFO, WARNING, ERROR"),
+    ("since=yesterday", "invalid_parameter", "since must be a datetime, ISO 8601"),
+    ("until=25:00", "invalid_parameter", "until must be a datetime"),
+    ("where=x", "invalid_parameter", "where must be FIELD=VALUE, got 'x'"),
+    ("where=%3Dx", "invalid_parameter", "where must be FIELD=VALUE, got '=x'"),
+    ("where=a=1&where=a=2", "invalid_parameter", "where must name each field once, got a twice"),
+    ("task_id=1&task_id=2", "invalid_parameter", "task_id must be given once"),
+    ("taskid=1", "unknown_parameter", "taskid is not known; known are task_id, run_id,"),
+    ("a%0Ab=1", "unknown_parameter", r"the parameter 'a\nb' is not known"),
+    ("&".join(f"a{n}=1" for n in range(200)), "invalid_parameter", "at most 100 parameters"),
+]
+
+
+@pytest.fixture
+def app(tmp_path):
+    return create_app({"orchestrator": tmp_path / "orch.log"})
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(("query", "error", "detail"), BAD, ids=[query[:30] for query, *_ in BAD])
+    def test_a_bad_parameter_is_named(self, app, query, error, detail):
+        """422 says which parameter, what came, and what is allowed."""
+        answer = ask(app, f"/api/v1/orchestrator/events?{query}")
+
+        assert (answer.status_code, set(answer.json())) == (422, {"error", "detail"})
+        assert answer.json()["error"] == error
+        assert detail in answer.json()["detail"]
+
+    def test_streams_check_theirs(self, app):
+        """A stream with a bad parameter is refused before it begins."""
+        answer = ask(app, "/api/v1/orchestrator/events/stream?from=middle")
+
+        assert answer.status_code == 422
+        assert answer.json()["detail"] == "from must be start or end, got 'middle'"
+
+    def test_a_query_that_is_too_long(self, app):
+        """A query of more than 8 kB is refused unread."""
+        answer = ask(app, f"/api/v1/orchestrator/events?task_id={'x' * 9000}")
+
+        assert (answer.status_code, answer.json()["error"]) == (414, "query_too_long")
+
+    def test_what_is_shown_of_a_value_is_short(self, app):
+        """A long value is not sent back whole."""
+        answer = ask(app, f"/api/v1/orchestrator/events?limit={'9' * 5000}")
+
+        assert len(answer.text) < 300
+
+
+class TestAnyQuery:
+    @given(st.binary(max_size=300))
+    @example(b"where=&where&=&&;")
+    @example(b"%00=%ff%fe")
+    def test_every_query_is_answered_or_refused(self, query):
+        """Whatever bytes come as a query, they are understood or refused, and nothing else happens."""
+        for parse in (page_query, trace_query, stream_query):
+            try:
+                parse(query)
+            except Refusal as refusal:
+                assert refusal.status in (414, 422)
+
+    @given(st.sampled_from([*FILTERS, "where", "limit", "after", "order", "from"]), st.text(max_size=60))
+    def test_every_value_is_answered_or_refused(self, name, value):
+        """Whatever text comes as a parameter's value is understood or refused."""
+        query = f"{name}={''.join(f'%{byte:02X}' for byte in value.encode('utf-8', 'surrogatepass'))}"
+        for parse in (page_query, stream_query):
+            try:
+                parse(query.encode())
+            except Refusal as refusal:
+                assert refusal.status == 422
