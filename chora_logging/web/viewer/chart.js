@@ -60,9 +60,9 @@ export class Chart {
     context.clearRect(0, 0, width, height);
     // The running second is not over: it is drawn when it is.
     this.#end = Math.floor(Date.now() / 1000) - 1;
-    const top = this.#top(Math.floor(width / (BAR + GAP)));
-    this.#drawBars(context, width, height, top);
-    this.#say(top);
+    const seconds = Math.floor(width / (BAR + GAP));
+    this.#drawBars(context, width, height, this.#top(seconds));
+    this.#say(seconds);
   }
 
   /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number} top */
@@ -93,17 +93,17 @@ export class Chart {
     return power * ([...STEPS, 10].find((step) => step * power >= most) ?? 10);
   }
 
-  /** @param {number} top */
-  #say(top) {
+  /** @param {number} seconds how many are drawn */
+  #say(seconds) {
     const second = this.#pointed === null ? this.#end : this.#end - this.#pointed;
     const { events, errors } = this.#seconds.get(second) ?? { events: 0, errors: 0 };
     const when = this.#pointed === null ? "" : `${new Date(second * 1000).toLocaleTimeString("en-GB")} · `;
     this.#words.textContent = `${when}${count(events)}/s${errors ? ` · ${plural(errors, "error")}` : ""}`;
     this.#words.classList.toggle("is-error", errors > 0);
-    this.#canvas.setAttribute(
-      "aria-label",
-      `Events per second: ${count(events)} now, errors ${count(errors)}; the scale ends at ${count(top)}`,
-    );
+    const drawn = [...this.#seconds].filter(([at]) => at > this.#end - seconds && at <= this.#end);
+    const [all, bad] = ["events", "errors"].map((kind) => drawn.reduce((sum, [, counted]) => sum + counted[kind], 0));
+    const words = `Events per second: in the last ${seconds} seconds ${plural(all, "event")}, ${plural(bad, "error")}`;
+    this.#canvas.setAttribute("aria-label", words);
   }
 
   /** @param {PointerEvent | null} move */

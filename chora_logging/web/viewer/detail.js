@@ -32,14 +32,14 @@ export class Detail extends EventTarget {
     return !this.#root.hidden;
   }
 
-  /** @param {import("./log_event.js").LogEvent} event @param {string} [log] its log, if it is not the one shown */
+  /** @param {import("./log_event.js").LogEvent} event @param {string} [log] its log, if it is chosen in a timeline */
   show(event, log = "") {
     if (this.isOpen && this.#raw === event.raw) return;
     this.#raw = event.raw;
     const found = fields(event.raw);
     byId("detail-title").textContent = visible(event.name || value(found, "message") || "Event", 120);
     byId("detail-facts").textContent = factsOf(event, found, log);
-    byId("detail-actions").replaceChildren(...this.#actions(found));
+    byId("detail-actions").replaceChildren(...this.#actions(found, log === ""));
     byId("detail-tracebacks").replaceChildren(...tracebacks(found));
     byId("json").replaceChildren(...shown(event.raw));
     byId("copied").textContent = "";
@@ -64,10 +64,10 @@ export class Detail extends EventTarget {
     byId("copied").textContent = (await copied(whole)) ? "Copied" : "The browser did not let it be copied";
   }
 
-  /** @param {Map<string, string>} found @returns {Node[]} */
-  #actions(found) {
+  /** @param {Map<string, string>} found @param {boolean} isInList @returns {Node[]} */
+  #actions(found, isInList) {
     const traceId = value(found, "trace_id");
-    const timeline = traceId ? [this.#button("Timeline", "Timeline of its trace", "trace", traceId)] : [];
+    const timeline = traceId && isInList ? [this.#button("Timeline", "Timeline of its trace", "trace", traceId)] : [];
     const name = value(found, "event") || value(found, "event_type");
     const narrowing = NARROWING.flatMap(([key, words]) => {
       const asked = key === "event" ? name : value(found, key);

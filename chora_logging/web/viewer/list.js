@@ -90,16 +90,15 @@ function contentOf(found) {
   const others = [...found].filter(([key, written]) => !COLUMNS.has(key) && written !== "null");
   const logger = others.filter(([key]) => key === "logger");
   for (const [key, written] of [...others.filter(([key]) => key !== "logger"), ...logger].slice(0, MOST_FIELDS)) {
-    const label = element("bdi", "key", visible(key, LONGEST_VALUE));
+    const label = element("bdi", "key", visible(key, LONGEST_VALUE) + "=");
     parts.push(element("span", "field", [label, element("bdi", "value", visible(text(written), LONGEST_VALUE))]));
   }
-  return parts;
+  return parts.flatMap((part) => [part, new Text(" ")]);
 }
 
 /** @param {import("./store.js").Note} note */
 export function wordsOf(note) {
   if (note.kind === "day") return dayNames.format(Number(note.raw));
-  if (note.kind === "passed") return `${plural(Number(note.raw), "event")} came while the list was paused and are in the log only`;
   const found = fields(note.raw);
   const parts = [`Events are missing here: ${value(found, "reason") || "the log does not hold them any more"}`];
   const files = Number(value(found, "files"));
@@ -114,7 +113,7 @@ export class List extends EventTarget {
   /** @type {Row[]} */ #pool = [];
   #frame = 0;
   #rowHeight = 0;
-  #lastTop = 0;
+  #last = { scrollTop: 0, clientHeight: 0, scrollHeight: 0 };
   #lastForgotten = 0;
   #lastLength = 0;
 
@@ -134,6 +133,8 @@ export class List extends EventTarget {
     this.store = store;
     this.addressOf = addressOf;
     grid.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    grid.addEventListener("wheel", (wheel) => wheel.deltaY < 0 && this.#scrollsUp(), { passive: true });
+    grid.addEventListener("touchmove", () => this.#scrollsUp(), { passive: true });
     space.addEventListener("click", (click) => this.#clicked(click));
     new ResizeObserver(() => this.#resized()).observe(grid);
   }
@@ -210,12 +211,24 @@ export class List extends EventTarget {
   }
 
   #scrolled() {
-    const top = this.grid.scrollTop;
-    const isUp = top < this.#lastTop - 1;
-    this.#lastTop = top;
-    if (isUp && !this.isAtEnd) this.dispatchEvent(new Event("scrollup"));
+    const { scrollTop, clientHeight, scrollHeight } = this.grid;
+    const isUp = scrollTop < this.#last.scrollTop - 1;
+    // A list that was given another size scrolls by itself.
+    const isByReader = clientHeight === this.#last.clientHeight && scrollHeight === this.#last.scrollHeight;
+    this.#remember();
+    if (isUp && isByReader) this.dispatchEvent(new Event("scrollup"));
     else if (!isUp && this.isAtEnd) this.dispatchEvent(new Event("scrollend"));
     this.changed();
+  }
+
+  /** Before it has any effect: rows that arrive with every frame would scroll down again at once. */
+  #scrollsUp() {
+    if (this.grid.scrollTop > 0) this.dispatchEvent(new Event("scrollup"));
+  }
+
+  #remember() {
+    const { scrollTop, clientHeight, scrollHeight } = this.grid;
+    this.#last = { scrollTop, clientHeight, scrollHeight };
   }
 
   #resized() {
@@ -248,7 +261,7 @@ export class List extends EventTarget {
     if (!store.isPaused) this.grid.scrollTop = this.grid.scrollHeight;
     else if (moved) this.grid.scrollTop += moved;
     this.#lastForgotten = store.forgotten;
-    this.#lastTop = this.grid.scrollTop;
+    this.#remember();
     if (this.#lastLength !== store.view.length) {
       this.#lastLength = store.view.length;
       this.grid.setAttribute("aria-rowcount", String(store.view.length + 1));

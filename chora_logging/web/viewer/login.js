@@ -33,8 +33,7 @@ export class Login extends EventTarget {
     try {
       await logIn(token);
     } catch (failure) {
-      byId("login-error").textContent =
-        failure instanceof TypeError ? "The server does not answer. Try again." : failure.message;
+      byId("login-error").textContent = wordsOf(failure);
       byId("token").select();
       return;
     }
@@ -43,4 +42,10 @@ export class Login extends EventTarget {
     byId("page").inert = false;
     this.dispatchEvent(new Event("login"));
   }
+}
+
+/** @param {any} failure */
+function wordsOf(failure) {
+  if (failure.status === 401) return "This is not the token of this server.";
+  return failure instanceof TypeError ? "The server does not answer. Try again." : failure.message;
 }

@@ -200,7 +200,7 @@ function say() {
   const isSearching = place.get("text") !== "";
   const shown = store.view.length;
   byId("count").textContent = isSearching
-    ? `${count(shown)} of ${plural(store.held, "loaded event")}`
+    ? `${count(store.matching)} of ${plural(store.held, "loaded event")}`
     : plural(store.received, "event");
   byId("errors").textContent = plural(store.errors, "error");
   byId("errors").classList.toggle("is-error", store.errors > 0);

@@ -10,7 +10,7 @@ const SLACK = 1.1;
 
 /** What stands in the list between events: a day begins, events are missing. */
 export class Note {
-  /** @param {"day" | "gap" | "passed"} kind @param {string} raw @param {number} id */
+  /** @param {"day" | "gap"} kind @param {string} raw @param {number} id */
   constructor(kind, raw, id) {
     this.kind = kind;
     this.raw = raw;
@@ -37,7 +37,7 @@ class Window {
     return this.items.length > MOST_EVENTS * SLACK || this.characters > MOST_CHARACTERS * SLACK;
   }
 
-  /** Forget the oldest items that are too many; how many of these were events. */
+  /** Forget the oldest items that are too many. */
   trim() {
     let gone = 0;
     let left = this.characters;
@@ -45,8 +45,8 @@ class Window {
       left -= this.items[gone].raw.length;
       gone += 1;
     }
+    this.items.splice(0, gone);
     this.characters = left;
-    return this.items.splice(0, gone).filter((item) => item instanceof LogEvent).length;
   }
 }
 
@@ -59,7 +59,7 @@ export class Store {
   #oldestId = 0;
   #day = "";
   #lastGap = "";
-  #passed = 0;
+  #hasForgotten = false;
 
   /** What is shown, the text filter applied. */
   /** @type {Item[]} */ view = [];
@@ -73,13 +73,18 @@ export class Store {
   isWhole = true;
   waiting = 0;
 
-  /** Events that are held on screen. */
+  /** How many events are held to be shown. */
   get held() {
-    return this.#shown.items.length;
+    return countEvents(this.#shown.items);
+  }
+
+  /** How many of them the text filter lets through. */
+  get matching() {
+    return countEvents(this.view);
   }
 
   get isFull() {
-    return this.held >= MOST_EVENTS;
+    return this.#shown.items.length >= MOST_EVENTS;
   }
 
   /** @param {string} raw @returns {LogEvent} */
@@ -128,12 +133,13 @@ export class Store {
 
   resume() {
     this.isPaused = false;
-    const passed = this.#passed ? [new Note("passed", String(this.#passed), this.#waiting.items[0].id - 0.5)] : [];
-    const items = [...passed, ...this.#waiting.items];
+    const waited = this.#waiting;
     this.#waiting = new Window();
-    this.#passed = 0;
     this.waiting = 0;
-    this.#place(items);
+    // So many waited that some were forgotten: then nothing that is older is kept either.
+    if (this.#hasForgotten) this.#forgetAll();
+    this.#hasForgotten = false;
+    this.#place(waited.items);
   }
 
   /** @param {string} text what events must hold to be in the view; empty for all */
@@ -161,7 +167,9 @@ export class Store {
   #place(items) {
     if (this.isPaused) {
       this.#waiting.append(items);
-      if (this.#waiting.isOver) this.#passed += this.#waiting.trim();
+      if (!this.#waiting.isOver) return;
+      this.#waiting.trim();
+      this.#hasForgotten = true;
       return;
     }
     this.#shown.append(items);
@@ -175,6 +183,13 @@ export class Store {
     const gone = this.indexOf(this.#shown.items[0].id);
     this.view.splice(0, gone);
     this.forgotten += gone;
+  }
+
+  #forgetAll() {
+    this.#shown = new Window();
+    this.isWhole = false;
+    this.forgotten += this.view.length;
+    this.view = [];
   }
 
   /** @param {LogEvent} event */
@@ -197,4 +212,9 @@ export class Store {
   #fits(item) {
     return this.#text === null || item instanceof Note || item.holds(this.#text);
   }
+}
+
+/** @param {Item[]} items */
+function countEvents(items) {
+  return items.reduce((sum, item) => sum + (item instanceof LogEvent ? 1 : 0), 0);
 }

@@ -1,0 +1,69 @@
+"""A real browser on a real server."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from tests.browser.reader import Reader
+from tests.browser.site import Site
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+expect.set_options(timeout=20_000)
+
+
+# Not longer than this folder: while Playwright runs, its thread has a running event loop.
+@pytest.fixture(scope="package")
+def browser():
+    """Chromium, once for all tests."""
+    program = shutil.which("chromium")
+    assert program, "these tests need the program chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A server on two logs that are empty."""
+    site = Site(tmp_path)
+    site.start()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Make readers of a site; after the test each is asked whether something went wrong."""
+    made = []
+
+    def open_page(site, **options):
+        options = {"viewport": {"width": 1280, "height": 800}, **options}
+        context = browser.new_context(**options)
+        reader = Reader(context.new_page(), site.url)
+        made.append((context, reader))
+        return reader
+
+    yield open_page
+    for context, reader in made:
+        reader.check()
+        context.close()
+
+
+@pytest.fixture
+def reader(site, open_page):
+    """A reader of the site whose page is not open yet."""
+    return open_page(site)

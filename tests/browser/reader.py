@@ -1,0 +1,122 @@
+"""A page as a reader sees it: what is on it, and that nothing went wrong meanwhile."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page, expect
+
+#: Before the page's own scripts: what the browser refused, and how long its thread was busy.
+WATCH = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (event) => violations.push(event.violatedDirective));
+window.longTasks = [];
+new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((entry) => entry.duration)))
+  .observe({ type: "longtask", buffered: true });
+"""
+
+#: What the browser itself says when a server is away or refuses; the page tells of it in its own words.
+NETWORK = re.compile(r"Failed to load resource: (net::ERR_|the server responded with a status of)")
+
+
+class Reader:
+    """Drives a page of the viewer.
+
+    Args:
+        page: A page with nothing on it yet.
+        url: Where the viewer is.
+    """
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.wrong: list[str] = []
+        self.network: list[str] = []
+        page.add_init_script(WATCH)
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("request", self._on_request)
+
+    def _on_console(self, message: Any) -> None:
+        if NETWORK.match(message.text):
+            self.network.append(message.text)
+        elif message.type in ("error", "warning"):
+            self.wrong.append(message.text)
+
+    def _on_request(self, request: Any) -> None:
+        if urlsplit(request.url).netloc != urlsplit(self.url).netloc:
+            self.wrong.append(f"a request elsewhere: {request.url}")
+
+    def open(self, query: str = "") -> Reader:
+        """Open the viewer and wait until it is live."""
+        self.page.goto(self.url + query)
+        self.is_live()
+        return self
+
+    def is_live(self) -> None:
+        """Wait until events arrive as they are written."""
+        expect(self.page.locator("#status-words")).to_have_text("Live")
+
+    def says(self, selector: str, text: str | re.Pattern[str]) -> None:
+        """Wait until an element says a text."""
+        expect(self.page.locator(selector)).to_have_text(text)
+
+    def counts(self, number: int) -> None:
+        """Wait until so many events have come."""
+        self.says("#count", f"{number:,} event{'' if number == 1 else 's'}")
+
+    def rows(self) -> list[str]:
+        """What the rows on screen say, from top to bottom."""
+        return self.page.evaluate(
+            """() => [...document.querySelectorAll("#space .row:not([hidden])")]
+              .sort((a, b) => a.ariaRowIndex - b.ariaRowIndex).map((row) => row.textContent)"""
+        )
+
+    def whole_list(self, find: str) -> list[str]:
+        """What an expression finds in each row of the whole list, from its beginning to its end."""
+        self.page.keyboard.press("Escape")
+        self.page.locator("#pause[aria-pressed=false]").click()
+        found: dict[int, str] = {}
+        top = 0
+        self.page.evaluate("document.getElementById('list').scrollTop = 0")
+        while True:
+            self._next_frame()
+            for index, text in self.page.evaluate(
+                """() => [...document.querySelectorAll("#space .row:not([hidden])")]
+                  .map((row) => [Number(row.ariaRowIndex), row.textContent])"""
+            ):
+                if match := re.search(find, text):
+                    found[index] = match[1]
+            before, top = top, self.page.evaluate(
+                "(list => { list.scrollTop += list.clientHeight / 2; return list.scrollTop })"
+                "(document.getElementById('list'))"
+            )
+            if before == top:
+                return [found[index] for index in sorted(found)]
+
+    def _next_frame(self) -> None:
+        self.page.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+        )
+
+    def focused(self) -> str:
+        """The id of the element with the focus."""
+        return self.page.evaluate("document.activeElement.id")
+
+    def check(self) -> None:
+        """Nothing went wrong, nothing was asked of anybody else, and no policy was broken."""
+        assert self.wrong == []
+        if self.page.url.startswith("http"):
+            assert self.page.evaluate("window.violations ?? []") == []
+
+
+def until(is_so: Callable[[], bool], seconds: float = 15.0) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.02)

@@ -1,0 +1,86 @@
+"""A real server on real logs, as `chora-logging serve` starts it, and those who write them."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+
+from chora_logging import EventFileHandler, EventFormatter
+
+
+class Site:
+    """Two logs, and a server that can be killed and started again at the same address."""
+
+    def __init__(self, folder: pathlib.Path, *, token: str | None = None) -> None:
+        self.folder = folder
+        self.token = token
+        self.url = ""
+        self._server: subprocess.Popen[str] | None = None
+        self._handlers: list[logging.Handler] = []
+        self._port = 0
+
+    def path(self, name: str) -> pathlib.Path:
+        """The live file of a log."""
+        return self.folder / f"{name}.jsonl"
+
+    def logger(self, name: str = "orchestrator", **options: object) -> logging.Logger:
+        """A logger that writes to a log; the options are those of the handler."""
+        handler = EventFileHandler(self.path(name), **options)
+        handler.setFormatter(EventFormatter())
+        self._handlers.append(handler)
+        logger = logging.Logger(f"{name}.{uuid.uuid4().hex[:6]}")
+        logger.addHandler(handler)
+        return logger
+
+    def raw(self, line: str, name: str = "orchestrator") -> None:
+        """Append a line as it is."""
+        with self.path(name).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def start(self) -> None:
+        """Start the server and wait until it listens."""
+        command = [sys.executable, "-m", "chora_logging", "serve", "--port", str(self._port)]
+        for name in ("orchestrator", "telemetry"):
+            command += ["--log", f"{name}={self.path(name)}"]
+        if self.token:
+            file = self.folder / "token"
+            file.write_text(self.token)
+            command += ["--token-file", str(file)]
+        errors = (self.folder / "server.err").open("a")
+        with errors:
+            self._server = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True
+            )
+        self.url = self._printed_url()
+        self._port = int(self.url.rstrip("/").rpartition(":")[2])
+
+    def _printed_url(self) -> str:
+        assert self._server is not None
+        assert self._server.stdout is not None
+        for line in self._server.stdout:
+            if line.startswith("http://"):
+                # Nobody reads on; what little the server still prints must not block it.
+                threading.Thread(target=self._server.stdout.read, daemon=True).start()
+                return line.strip()
+        raise AssertionError((self.folder / "server.err").read_text())
+
+    def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """End the server."""
+        if self._server is None:
+            return
+        self._server.send_signal(how)
+        self._server.wait(15)
+        assert self._server.stdout is not None
+        self._server.stdout.close()
+        self._server = None
+
+    def close(self) -> None:
+        """End the server and close the logs."""
+        self.stop()
+        for handler in self._handlers:
+            handler.close()

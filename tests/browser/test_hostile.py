@@ -1,0 +1,119 @@
+"""What is in a log is text, whatever it holds: nothing of it runs, hides or moves anything."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+import chora_logging.web
+
+VIEWER = pathlib.Path(chora_logging.web.__file__).parent / "viewer"
+
+ATTACKS = {
+    "image": "<img src=x onerror=\"document.title='run'\">",
+    "script": "</script><script>document.title='run'</script>",
+    "link": '<a href="javascript:document.title=\'run\'">x</a>',
+    "attribute": "\" onmouseover=\"document.title='run'",
+    "style": "</style><style>*{display:none}</style>",
+    "terminal": "\x1b[2J\x1b]0;title\x07",
+    "bidi": "abc\u202egnp.exe\u2066\u200f",
+    "controls": "a\x00b\x7f\x85c\r\nd\te",
+    "lines": "one\u2028two\u2029three\ndata: x\nid: 1\n\nevent: gap",
+    "unseen": "a\u200bb\ufeffc\u00add\U000e0041",
+    "combining": "Z" + "\u0318\u0321\u0334" * 200,
+    "long": "x" * 5000,
+}
+HIDING = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\xad\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\U000e0000-\\U000e0fff]")
+
+
+@pytest.fixture
+def attacked(site, reader):
+    """A reader of events with each attack in every place that the page shows."""
+    for name, attack in ATTACKS.items():
+        event = {
+            "timestamp": "2025-10-17T12:00:00.000000Z",
+            "level": attack,
+            "event": attack,
+            "trace_id": attack,
+            "message": attack,
+            "exception": attack,
+            attack: {attack: [attack]},
+            "name": name,
+        }
+        site.raw(json.dumps(event, ensure_ascii=False))
+    reader.open()
+    reader.counts(len(ATTACKS))
+    return reader
+
+
+class TestHostileContent:
+    def test_it_runs_nothing_and_hides_nothing(self, attacked):
+        """In the list, the pane and the timeline markup is text, and characters that act are written out."""
+        for index in range(len(ATTACKS)):
+            attacked.page.keyboard.press("j" if index else "g")
+            attacked.page.keyboard.press("Enter")
+            expect(attacked.page.locator("#json")).to_contain_text(f'"name": "{list(ATTACKS)[index]}"')
+            pane = attacked.page.locator("#detail").inner_text()
+            assert HIDING.search(pane.replace("\t", "")) is None
+        for row in attacked.rows():
+            assert HIDING.search(row) is None
+
+        assert attacked.page.evaluate("document.querySelectorAll('#content :is(img, script, style, a[href^=javascript])').length") == 0
+        assert attacked.page.title() == "orchestrator · events"
+
+    def test_markup_is_shown_as_it_is(self, attacked):
+        """A reader sees the characters that were logged."""
+        rows = "\n".join(attacked.rows())
+
+        assert ATTACKS["image"] in rows
+        assert ATTACKS["script"] in rows
+        assert r"abc\u202egnp.exe\u2066\u200f" in rows
+        assert r"\u001b[2J\u001b]0;title\u0007" in rows
+
+    def test_the_copy_is_what_was_logged(self, attacked, site):
+        """What the page writes out for the eye is copied as it was."""
+        attacked.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        attacked.page.locator("#space .row", has_text="gnp.exe").first.click()
+        attacked.page.keyboard.press("c")
+        attacked.says("#copied", "Copied")
+
+        assert json.loads(attacked.page.evaluate("navigator.clipboard.readText()"))["message"] == ATTACKS["bidi"]
+
+    @pytest.mark.parametrize("name", ["script", "bidi", "terminal"])
+    def test_the_timeline_of_a_hostile_trace_id(self, attacked, name):
+        """A trace id is only ever an id, in the address, the heading and the rows."""
+        query = attacked.page.evaluate("(id) => '?' + new URLSearchParams({log: 'orchestrator', timeline: id})", ATTACKS[name])
+        attacked.page.goto(attacked.url + query)
+        attacked.says("#timeline-summary", re.compile("event"))
+
+        assert HIDING.search(attacked.page.locator("#timeline").inner_text().replace("\t", "")) is None
+        assert attacked.page.title() == "orchestrator · events"
+
+    def test_one_row_stays_one_row(self, attacked):
+        """Whatever an event holds, its row is as high as any other, and nothing leaves it."""
+        heights = attacked.page.evaluate(
+            "[...new Set([...document.querySelectorAll('#space .row:not([hidden])')].map((row) => row.offsetHeight))]"
+        )
+
+        assert heights == [24]
+        assert attacked.page.evaluate("document.documentElement.scrollWidth") == 1280
+
+
+class TestSource:
+    @pytest.mark.parametrize("path", sorted(VIEWER.glob("*.js")), ids=lambda path: path.name)
+    def test_no_script_makes_markup_or_code_of_text(self, path):
+        """No script uses what turns text into markup or code."""
+        forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|srcdoc|DOMParser|setHTML"
+
+        assert re.findall(forbidden, path.read_text(encoding="utf-8")) == []
+
+    @pytest.mark.parametrize("path", sorted(VIEWER.iterdir()), ids=lambda path: path.name)
+    def test_nothing_comes_from_elsewhere(self, path):
+        """No file names another server, nor an address that a mounted page would not have."""
+        text = path.read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
+
+        assert re.findall(r"https?://|\b(?:src|href|action)=\"/|url\(|@import", text) == []

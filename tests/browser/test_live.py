@@ -1,0 +1,112 @@
+"""The list is live: stored events, then each that any process writes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from playwright.sync_api import expect
+
+from tests.browser.reader import until
+
+PER_WRITER = 400
+WRITER = f"""
+import logging, sys, time
+from chora_logging import EventFileHandler, EventFormatter
+
+handler = EventFileHandler(sys.argv[1], maxBytes=50_000, backupCount=20)
+handler.setFormatter(EventFormatter())
+logger = logging.Logger("load")
+logger.addHandler(handler)
+began = time.monotonic()
+for number in range({PER_WRITER}):
+    logger.info("load", extra={{"event": "load", "writer": sys.argv[2], "number": number, "task_id": "t"}})
+    time.sleep(max(0, began + (number + 1) / 100 - time.monotonic()))
+"""
+
+
+class TestLiveList:
+    def test_stored_events_come_first_and_then_live_ones(self, site, reader):
+        """A page shows what is stored, and what is written later at its end."""
+        logger = site.logger()
+        for number in range(3):
+            logger.info("stored %d", number)
+        reader.open()
+        reader.counts(3)
+        logger.warning("live", extra={"event": "just_now"})
+
+        reader.counts(4)
+        until(lambda: "just_now" in reader.rows()[-1])
+
+    def test_an_empty_log_says_so_and_then_fills(self, site, reader):
+        """A log that does not exist yet is said to be empty, and its first event appears."""
+        reader.open()
+        reader.says("#empty-why", "This log holds no events yet. New ones appear here.")
+        site.logger().info("first")
+
+        reader.counts(1)
+        expect(reader.page.locator("#empty")).to_be_hidden()
+
+    def test_older_events_are_loaded_on_demand(self, site, reader):
+        """The newest 500 are loaded; older ones come when asked for, without a hole, to the beginning."""
+        logger = site.logger()
+        for number in range(1200):
+            logger.info("n", extra={"number": number})
+        reader.open()
+        reader.counts(500)
+        reader.page.keyboard.press("g")
+        for loaded in (1000, 1200):
+            reader.page.locator("#older").click()
+            reader.counts(loaded)
+
+        reader.says("#oldest", "The log begins here")
+        assert reader.whole_list(r"number=(\d+)") == [str(number) for number in range(1200)]
+
+    def test_two_hundred_events_a_second(self, site, reader):
+        """At 200 events a second, under rotation, each comes once and in its writer's order; the page stays free."""
+        reader.open()
+        writers = [
+            subprocess.Popen(
+                [sys.executable, "-c", WRITER, str(site.path("orchestrator")), name], stdin=subprocess.DEVNULL
+            )
+            for name in "ab"
+        ]
+        reader.page.keyboard.press("?")
+        expect(reader.page.locator("#help")).to_be_visible()
+        reader.page.keyboard.press("Escape")
+        assert [writer.wait(60) for writer in writers] == [0, 0]
+
+        reader.counts(2 * PER_WRITER)
+        assert reader.page.locator("#space .row").count() < 100
+        assert max(reader.page.evaluate("longTasks"), default=0) < 1000
+        seen = reader.whole_list(r"writer=(\w number=\d+)")
+        for name in "ab":
+            mine = [text for text in seen if text.startswith(name)]
+            assert mine == [f"{name} number={number}" for number in range(PER_WRITER)]
+        assert len(seen) == 2 * PER_WRITER
+
+    def test_memory_is_bounded(self, site, reader):
+        """Of more events than are kept the newest stay; all are counted, and the list says what it lacks."""
+        reader.open()
+        logger = site.logger()
+        for number in range(12_000):
+            logger.info("n", extra={"number": number})
+
+        reader.counts(12_000)
+        reader.says("#oldest", "Older events are in the log; the newest 10,000 are kept here")
+        until(lambda: "number=11999" in reader.rows()[-1])
+        assert int(reader.page.locator("#list").get_attribute("aria-rowcount")) <= 11_002
+
+    def test_the_chart_counts_errors_apart(self, site, reader):
+        """Events and errors of a second are said beside the chart."""
+        reader.open()
+        logger = site.logger()
+        logger.error("bad", extra={"event": "job_failed"})
+        logger.info({"event": "ended", "status": "error"})
+        logger.info("good")
+
+        reader.counts(3)
+        reader.says("#errors", "2 errors")
+        words = re.compile(r"in the last \d+ seconds 3 events, 2 errors")
+        expect(reader.page.locator("#chart")).to_have_attribute("aria-label", words)

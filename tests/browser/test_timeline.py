@@ -1,0 +1,101 @@
+"""The timeline of a trace: a waterfall over all logs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+
+def write(site, log, second, event, **fields):
+    """Append an event of the trace that was written so many seconds after noon."""
+    stamp = f"2025-10-17T12:00:{second:09.6f}Z"
+    site.raw(json.dumps({"timestamp": stamp, "level": "INFO", "event": event, "trace_id": "tr 1?&é", **fields}), log)
+
+
+@pytest.fixture
+def traced(site, reader):
+    """A reader of a trace with four events in two logs."""
+    write(site, "orchestrator", 0.5, "request_received")
+    write(site, "telemetry", 1.0, "content_generated", duration_ms=250)
+    write(site, "telemetry", 1.5, "artifact_assembled", duration_ms=500, status="error", error_message="no room")
+    write(site, "orchestrator", 2.5, "request_done", duration_ms=2000)
+    reader.open()
+    reader.counts(2)
+    return reader
+
+
+def waterfall(reader):
+    """Start, log, event, duration and result of each row."""
+    expect(reader.page.locator("#timeline-rows .row")).to_have_count(4)
+    return reader.page.evaluate(
+        """() => [...document.querySelectorAll("#timeline-rows .row")].map((row) =>
+          ["offset", "log", "name", "took", "state"].map((name) => row.querySelector("." + name).textContent))"""
+    )
+
+
+def bars(reader):
+    """Where each bar begins and how wide it is, in per cent of the track."""
+    return reader.page.evaluate(
+        """() => [...document.querySelectorAll("#timeline-rows .bar")].map((bar) => [bar.style.left, bar.style.width])"""
+    )
+
+
+EXPECTED = [
+    ["+0.0 ms", "orchestrator", "request_received", "", ""],
+    ["+0.0 ms", "orchestrator", "request_done", "2 s", ""],
+    ["+250.0 ms", "telemetry", "content_generated", "250 ms", ""],
+    ["+500.0 ms", "telemetry", "artifact_assembled", "500 ms", "error"],
+]
+
+
+class TestTimeline:
+    def test_a_click_on_a_trace_id_shows_it(self, traced):
+        """All logs' events stand in the order of their beginnings, with durations, errors apart."""
+        traced.page.locator("#space .trace-link").first.click()
+
+        assert waterfall(traced) == EXPECTED
+        assert bars(traced) == [["0%", "0%"], ["0%", "100%"], ["12.5%", "12.5%"], ["25%", "25%"]]
+        traced.says("#timeline-summary", "4 events · 2 logs · 2 s · 1 error")
+
+    def test_it_has_an_address(self, traced):
+        """A timeline can be linked to, and back leads to the list."""
+        traced.page.locator("#space .trace-link").first.click()
+        waterfall(traced)
+        traced.page.reload()
+        assert waterfall(traced) == EXPECTED
+        traced.page.go_back()
+
+        expect(traced.page.locator("#timeline")).to_be_hidden()
+        expect(traced.page.locator("#list")).to_be_visible()
+
+    def test_the_keyboard_reaches_everything(self, traced):
+        """Keys open the timeline, go through its events, open one, and lead back."""
+        for key in ("k", "t"):
+            traced.page.keyboard.press(key)
+        waterfall(traced)
+        for key in ("j", "j", "j", "j", "Enter"):
+            traced.page.keyboard.press(key)
+        traced.says("#detail-title", "artifact_assembled")
+        expect(traced.page.locator("#json")).to_contain_text("no room")
+        traced.page.keyboard.press("Escape")
+        expect(traced.page.locator("#detail")).to_be_hidden()
+        traced.page.keyboard.press("Escape")
+
+        expect(traced.page.locator("#timeline")).to_be_hidden()
+        assert traced.focused() == "list"
+
+    def test_it_grows_with_the_trace(self, site, traced):
+        """An event of the trace that is written meanwhile appears in it."""
+        traced.page.locator("#space .trace-link").first.click()
+        waterfall(traced)
+        write(site, "orchestrator", 3.5, "afterwards")
+
+        traced.says("#timeline-summary", "5 events · 2 logs · 3 s · 1 error")
+
+    def test_a_trace_that_no_log_holds(self, traced):
+        """A trace without events is said to be one."""
+        traced.page.goto(traced.url + "?log=orchestrator&timeline=nobody")
+
+        traced.says("#timeline-summary", "No log holds an event of this trace")
