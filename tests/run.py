@@ -4,7 +4,7 @@ Needs a Python 3.10 to 3.13 and nothing else; each one found on the machine (the
 those on PATH) gets an environment under `.venvs/`, kept until setup.cfg changes. Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
-    core        everything outside `tests/faults` and `tests/browser`, on each other Python, two at a time
+    core        everything outside the folders `HEAVY`, on each other Python, two at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
     suite       every test on the main Python (the running one if it is supported), alone on the machine
                 because the faults measure time and count processes, with the coverage of package and tests
@@ -38,10 +38,17 @@ AT_A_TIME = 2
 LIMIT = 900
 #: The closing line of pytest, with and without -q.
 SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
-#: Not on every Python, because they take minutes.
-HEAVY = ("tests/faults", "tests/browser")
+#: Not on every Python, because they take long.
+HEAVY = ("tests/faults", "tests/browser", "tests/terminal")
 #: Programs that tests start, and the Debian package of each.
-SYSTEM_TOOLS: dict[str, str] = {"git": "git", "logrotate": "logrotate", "unshare": "util-linux"}
+SYSTEM_TOOLS: dict[str, str] = {
+    "git": "git",
+    "jq": "jq",
+    "logrotate": "logrotate",
+    "openssl": "openssl",
+    "tmux": "tmux",
+    "unshare": "util-linux",
+}
 
 
 class Step:

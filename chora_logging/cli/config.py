@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chora_logging import settings
+from chora_logging.cli import amounts
 from chora_logging.cli.terminal import open_console, printable
 from chora_logging.config import get_logging_config
 
@@ -43,7 +44,7 @@ class Origin(NamedTuple):
     def words(self) -> str:
         """Where the value comes from, and what else it could have come from."""
         if self.variable:
-            return f"environment variable {self.variable}"
+            return f"variable {self.variable}"
         variables = ", ".join(_VARIABLES[self.setting])
         return f"default (no {variables})" if variables else "default"
 
@@ -114,9 +115,8 @@ def _print_table(origins: list[Origin]) -> None:
     for title in ("setting", "value", "from"):
         table.add_column(title, header_style="bold", overflow="fold")
     for origin in origins:
-        value = "none" if origin.value is None else printable(str(origin.value))
         style = "cyan" if origin.variable else "dim"
-        table.add_row(Text(origin.setting), Text(value), Text(origin.words, style))
+        table.add_row(Text(origin.setting), Text(_shown(origin)), Text(origin.words, style))
     console.print(table)
 
 
@@ -144,12 +144,17 @@ def _as_toml(config: dict[str, Any], origins: list[Origin]) -> str:
 
 
 def _comments(origins: list[Origin]) -> str:
-    lines = [f"# {origin.setting} = {_shown(origin.value)}: {origin.words}\n" for origin in origins]
-    return "".join(lines)
+    return "".join(f"# {origin.setting} = {_shown(origin)}: {origin.words}\n" for origin in origins)
 
 
-def _shown(value: str | int | None) -> str:
-    return "none" if value is None else printable(str(value))
+def _shown(origin: Origin) -> str:
+    if isinstance(origin.value, str):
+        return printable(origin.value)
+    if origin.value is None:
+        return "none"
+    return (
+        f"{origin.value} ({amounts.size(origin.value)})" if "bytes" in origin.setting else str(origin.value)
+    )
 
 
 _FORMATS: dict[str, Callable[[dict[str, Any], list[Origin]], str]] = {

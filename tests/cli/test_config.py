@@ -87,7 +87,7 @@ class TestOrigins:
             "log_file       none                        default (no LOG_FILE)",
             "orch_log_file  .devlogs/orch-o-glm.log     default (no ORCH_LOG_FILE, ORCH_ID)",
             "events_file    var/telemetry/events.jsonl  default (no CHORA_EVENTS_FILE)",
-            "max_bytes      10485760                    default",
+            "max_bytes      10485760 (10 MB)            default",
             "backup_count   5                           default",
         ]
 
@@ -129,7 +129,7 @@ class TestOrigins:
         monkeypatch.setenv("LOG_LEVEL", "ERROR")
         lines = call("config", "--format", form)[1].splitlines()
 
-        assert lines[0] == "# log_level = ERROR: environment variable LOG_LEVEL"
+        assert lines[0] == "# log_level = ERROR: variable LOG_LEVEL"
         assert lines[5] == "# backup_count = 5: default"
         assert not lines[6].startswith("#")
 

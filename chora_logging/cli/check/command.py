@@ -32,7 +32,7 @@ def command(ctx: click.Context, logs: Logs, limit: int, as_json: bool) -> None:
       torn        a part of an event, or several events on one line
       foreign     something else than an event
       duplicated  the same line again, time stamp and all
-      unreadable  a file that cannot be read to its end, or a line that is too long
+      unreadable  a file that is broken or secret, or a line that is too long
 
     Told, but no damage: events out of order (several writers take their time stamps before they take
     turns, and clocks are set back), a last line that is just being written, a file that is a copy of

@@ -1,0 +1,53 @@
+"""The command line without what the extra `cli` installs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from chora_logging.cli.commands import COMMANDS
+from tests.cli.running import DEADLINE, environment
+
+#: Calls every command in a process where a package is missing; prints how each ended.
+PROGRAM = """
+import contextlib, io, json, sys
+sys.modules[sys.argv[1]] = None
+from chora_logging.cli import main
+for name in sys.argv[2:]:
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        status = main([name, "--help"])
+    print(json.dumps([status, said.getvalue()]))
+"""
+
+
+def called_without(package):
+    """How each command ends where *package* is not installed: status and stderr."""
+    command = [sys.executable, "-c", PROGRAM, package, *COMMANDS]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=DEADLINE)
+    assert (done.returncode, done.stderr) == (0, "")
+    return dict(zip(COMMANDS, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_the_extra_is_named(package):
+    """Every command that needs the package says which extra to install, in one line, with status 2."""
+    message = f"chora-logging: {package} is not installed: pip install 'chora_logging[cli]'\n"
+    ended = called_without(package)
+    needless = ["serve", "completion"] if package == "rich" else []
+
+    assert {name: end for name, end in ended.items() if name not in needless} == {
+        name: [2, message] for name in COMMANDS if name not in needless
+    }
+    assert all(ended[name] == [0, ""] for name in needless)
+
+
+def test_serve_names_its_own():
+    """The command that needs more names the extra that brings it."""
+    assert called_without("starlette")["serve"] == [
+        2,
+        "chora-logging: starlette is not installed: pip install 'chora_logging[web]'\n",
+    ]

@@ -1,0 +1,1 @@
+"""Commands in a real terminal (tmux), as a person sees them."""

@@ -1,0 +1,231 @@
+"""What a person sees: the commands in a real terminal, its screen read back and checked."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import unicodedata
+
+import pytest
+from rich.cells import cell_len
+
+from chora_logging.eventlog import EventLog
+from tests.terminal.tmux import DEADLINE, PROMPT, Screen
+
+DEMO = [sys.executable, "-m", "chora_logging", "demo", "--json", "--workers", "3"]
+
+#: An event as `tail` shows it at 80 columns: time, level, log, trace, name, and what fits of the rest.
+ROW = re.compile(r"\d\d:\d\d:\d\d [DIWEC] [a-z]{4} [0-9a-f]{8} [a-z._]+( .*)?")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A folder in which the demo has written both logs."""
+    folder = tmp_path_factory.mktemp("demo") / "logs"
+    subprocess.run(
+        [*DEMO, "--seconds", "2", "--dir", folder], check=True, timeout=DEADLINE, capture_output=True
+    )
+    return folder
+
+
+@pytest.fixture
+def screen(tmp_path, monkeypatch):
+    """Opens terminals beside a folder whose logs are the demo's; they are closed at the end."""
+    opened = []
+    (tmp_path / "scratch").mkdir()
+
+    def open_screen(folder, columns=80, rows=24):
+        monkeypatch.setenv("ORCH_LOG_FILE", f"{folder.name}/orchestrator.log")
+        monkeypatch.setenv("CHORA_EVENTS_FILE", f"{folder.name}/events.jsonl")
+        opened.append(Screen(folder.parent, tmp_path / "scratch", columns, rows))
+        return opened[-1]
+
+    yield open_screen
+    for terminal in opened:
+        terminal.close()
+
+
+def assert_readable(rows, columns):
+    """No row is wider than the terminal, and none has a character that is not seen."""
+    assert rows
+    for row in rows:
+        assert cell_len(row) <= columns
+        assert [character for character in row if unicodedata.category(character).startswith("C")] == []
+
+
+def assert_aligned(rows, *titles):
+    """Below each title of the first row, which ends where its column does, numbers end there too."""
+    for title in titles:
+        end = rows[0].index(title) + len(title)
+        for row in rows[1:]:
+            assert row[end : end + 1] in ("", " "), (title, row)
+            assert row[end - 1 : end] not in ("", " "), (title, row)
+
+
+def part(rows, title):
+    """The rows from the one that begins with a title up to the next empty one."""
+    start = next(index for index, row in enumerate(rows) if row.startswith(title))
+    end = next((index for index in range(start, len(rows)) if not rows[index]), len(rows))
+    return rows[start:end]
+
+
+def broken(rows):
+    """Those rows that are neither a whole event nor what `tail -f` says before the first one of a day."""
+    others = (PROMPT, "chora-logging: waiting for ", "── ")
+    return [row for row in rows if row and not ROW.fullmatch(row) and not row.startswith(others)]
+
+
+class TestTail:
+    def test_follow_during_the_demo(self, tmp_path, screen):
+        """`tail -f` shows the events of both logs as they are written: a whole row each, none broken."""
+        folder = tmp_path / "logs"
+        terminal = screen(folder)
+        terminal.type("chora-logging tail -f")
+        demo = subprocess.Popen([*DEMO, "--seconds", "3", "--dir", folder], stdout=subprocess.DEVNULL)
+        try:
+            for event in ("job_completed", "chora.content_generated", "E orch [0-9a-f]{8} job_failed"):
+                text = terminal.wait_for(event)
+                assert_readable(text.split("\n"), 80)
+                assert broken(text.split("\n")) == []
+            assert demo.poll() is None, "the demo had ended before its events were seen"
+            assert demo.wait(DEADLINE) == 0
+        finally:
+            demo.kill()
+            demo.wait()
+        terminal.keys("C-c")
+        rows = terminal.wait_for(rf"\^C\s*{PROMPT.strip()}\Z").split("\n")
+
+        assert_readable(rows, 80)
+        assert broken(row for row in rows if not row.startswith("^C")) == []
+
+    def test_a_narrow_terminal(self, demo, screen):
+        """At 40 columns an event is still one row, with time, level and name."""
+        rows = screen(demo, columns=40).run("chora-logging tail -n 15")
+        rows = [row for row in rows if not row.startswith("── ")]  # the date, after midnight
+
+        assert_readable(rows, 40)
+        assert len(rows) == 15
+        assert all(re.match(r"\d\d:\d\d:\d\d [DIWEC] ", row) for row in rows)
+
+    def test_colours(self, demo, screen, monkeypatch):
+        """What failed is red on a terminal, and nothing is coloured for who does not want it."""
+        terminal = screen(demo)
+        terminal.run("chora-logging tail -n 5 --level error")
+        assert "\x1b[" in terminal.text(colours=True)
+
+        terminal.run("NO_COLOR=1 chora-logging tail -n 5 --level error")
+        assert "\x1b[" not in terminal.text(colours=True)
+
+    def test_hostile_events(self, tmp_path, screen):
+        """An event that would rename the window, colour or clear the screen is shown as text."""
+        log = tmp_path / "hostile.log"
+        fields = {"event": "\x1b]2;renamed\x07\x1b[2J", "note": "a\x1b[31mb\rc\x9b2K\u202ed"}
+        log.write_text(json.dumps({"timestamp": "2026-03-01T12:00:00Z", **fields}) + "\n")
+        terminal = screen(tmp_path)
+        terminal.type("printf '\\033]2;as it was\\007'")
+        row = terminal.run(f"chora-logging tail --log {log}")[-1]
+
+        assert "\\x1b]2;renamed\\x07\\x1b[2J" in row
+        assert terminal.title() == "as it was"
+
+
+class TestTrace:
+    def test_a_failed_job(self, demo, screen):
+        """The trace of a failed job: its events of both logs below each other, and why it failed."""
+        [failed] = EventLog(demo / "orchestrator.log").last(1, event="job_failed")
+        rows = screen(demo).run(f"chora-logging trace {failed['trace_id']}")
+        events = [row for row in rows if row.lstrip().startswith("+")]
+        names = [re.search("task_started|chora.content_generated|job_failed", row) for row in events]
+
+        assert_readable(rows, 80)
+        assert rows[0] == f"trace {failed['trace_id']}"
+        assert "events in 2 logs" in rows[1]
+        assert len({name.start() for name in names}) == 1
+        assert {"task_started", "chora.content_generated", "job_failed"} == {name[0] for name in names}
+        assert all("━" in row or "•" in row for row in events)
+        assert failed["error"][:40] in "\n".join(rows)
+
+
+class TestStats:
+    def test_at_80_columns(self, demo, screen):
+        """The numbers are in columns, the plot has its scale, and nothing is cut off but long lines."""
+        rows = screen(demo, rows=60).all_of("chora-logging stats")
+
+        assert_readable(rows, 80)
+        assert re.fullmatch(r"[\d,]+ events in [\d.]+ s, [\d,]+ errors \([\d.]+ %\)", rows[0])
+        assert_aligned(part(rows, "log "), "events", "size", "files", "from", "to")
+        assert_aligned(part(rows, "type "), "events", "errors")
+        assert_aligned([row[:32] for row in part(rows, "status ")][:4], "events", "share")
+        plot = part(rows, "events per minute")
+        assert [row[8:10].strip() for row in plot[1:8]] == ["┤", "│", "│", "┤", "│", "│", "┼"]
+        assert any("█" in row for row in plot)
+        assert "errors" in plot[8]
+        types = {row.split()[0] for row in part(rows, "type ")[1:]}
+        assert {"task_started", "job_failed", "chora.content_generated", "all"} <= types
+        slowest = part(rows, "slowest")[1:]
+        assert len(slowest) == 5
+        assert all(re.match(r" *[\d.]+ m?s  \d\d:\d\d:\d\d [IE] ", row) for row in slowest)
+
+    def test_at_40_columns(self, demo, screen):
+        """On half the width what is most important is still there, whole."""
+        rows = screen(demo, columns=40, rows=60).all_of("chora-logging stats")
+
+        assert_readable(rows, 40)
+        assert_aligned(part(rows, "log "), "events", "size")
+        assert_aligned(part(rows, "type "), "events", "errors")
+        assert any("█" in row for row in rows)
+
+
+class TestCheck:
+    def test_sound(self, demo, screen):
+        """Each log has its files in columns, what it keeps, and a verdict in the last row."""
+        rows = screen(demo, rows=60).all_of("chora-logging check")
+
+        assert_readable(rows, 80)
+        assert_aligned(part(rows, "file "), "size", "events", "skipped", "from", "to")
+        assert sum(row.startswith("Sound: ") for row in rows) == 2
+        assert rows[-1].startswith("Sound: ")
+        assert all(any(row.startswith(word) for row in rows) for word in ("retained ", "rate ", "lasts "))
+
+    def test_damaged(self, tmp_path, screen):
+        """Each problem is a row with its place and the beginning of the line."""
+        (tmp_path / "orchestrator.log").write_bytes(
+            b'{"event": "half\nwhat is\x1b[2J this?' + b"x" * 200 + b"\n"
+        )
+        rows = screen(tmp_path).all_of("chora-logging check")
+
+        assert_readable(rows, 80)
+        assert 'orchestrator.log:1  torn  not JSON  {"event": "half' in rows
+        assert any(
+            row.startswith("orchestrator.log:2  foreign  not JSON  what is\\x1b[2J this?xx") for row in rows
+        )
+        assert rows[-1] == "Damaged: 1 torn, 1 foreign, beside 0 events."
+
+
+class TestConfig:
+    def test_origins(self, demo, screen):
+        """The table of settings has a row for each, with where its value comes from."""
+        rows = screen(demo).all_of("chora-logging config --origins")
+
+        assert_readable(rows, 80)
+        assert [row.split()[0] for row in rows if not row.startswith(" ")] == [
+            *("setting", "log_level", "log_file", "orch_log_file", "events_file", "max_bytes", "backup_count")
+        ]
+
+
+class TestCompletion:
+    def test_the_tab_key(self, demo, screen):
+        """In bash TAB completes a command, and then an option."""
+        terminal = screen(demo)
+        terminal.type('eval "$(chora-logging completion bash)"')
+        terminal.run("complete -p chora-logging")
+        terminal.type("clear")
+        terminal.keys("chora-logging sta", literal=True)
+        terminal.keys("Tab")
+        terminal.wait_for("chora-logging stats")
+        terminal.keys("--unt", literal=True)
+        terminal.keys("Tab")
+
+        terminal.wait_for("chora-logging stats --until")
