@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import importlib
+import itertools
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any
@@ -17,10 +18,14 @@ from chora_logging.errors import MissingExtraError
 #: What a spreadsheet takes for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
+_SPECIAL = re.compile(r'[,"\r\n]')
+
 #: How many rows are in memory at once.
 BATCH = 10_000
 
 _INT64 = range(-(2**63), 2**63)
+#: Up to here every whole number is a float too.
+_EXACT = 2**53
 
 
 def write_csv(rows: Rows, file: IO[str], *, tell_log: bool, shown: Callable[[str], str] = str) -> None:
@@ -44,10 +49,9 @@ def write_table(
     file: IO[str], heads: Iterable[str], rows: Iterable[Iterable[Any]], shown: Callable[[str], str] = str
 ) -> None:
     """Write *heads* and *rows* of values as CSV, as `write_csv` does."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([shown(harmless(head)) for head in heads])
-    for row in rows:
-        writer.writerow([shown(as_cell(value)) for value in row])
+    for row in itertools.chain([heads], rows):
+        cells = [_quoted(shown(as_cell(value))) for value in row]
+        file.write((",".join(cells) or '""') + "\n")  # an empty line is no row
 
 
 def as_cell(value: Any) -> str:
@@ -79,7 +83,7 @@ def write_parquet(rows: Rows, path: str, *, tell_log: bool) -> None:
     """
     pyarrow, parquet = _pyarrow()
     fields = [field for field in rows.fields if not tell_log or field != "log"]
-    kinds = _kinds(rows, fields)
+    kinds = {field: _kind(seen) for field, seen in _seen(rows, fields).items()}
     types = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_(), str: pyarrow.string()}
     columns = [("log", types[str])] if tell_log else []
     schema = pyarrow.schema(columns + [(field, types[kinds[field]]) for field in fields])
@@ -124,19 +128,28 @@ def _pyarrow() -> tuple[Any, Any]:
         raise MissingExtraError("pyarrow", "parquet") from None
 
 
-def _kinds(rows: Rows, fields: Sequence[str]) -> dict[str, type]:
-    seen: dict[str, set[type]] = {field: set() for field in fields}
+def _seen(rows: Rows, fields: Sequence[str]) -> dict[str, set[str]]:
+    seen: dict[str, set[str]] = {field: set() for field in fields}
     for _, event in rows:
         for field, value in event.items():
             if value is not None and field in seen:
-                seen[field].add(float if type(value) is int and value not in _INT64 else type(value))
-    return {field: _kind(types) for field, types in seen.items()}
+                seen[field].add(_sort_of(value))
+    return seen
 
 
-def _kind(types: set[type]) -> type:
-    if types == {int, float}:
-        return float
-    return next(iter(types)) if len(types) == 1 and types <= {int, float, bool} else str
+def _sort_of(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "exact" if abs(value) <= _EXACT else "whole" if value in _INT64 else "text"
+    return {bool: "truth", float: "number"}.get(type(value), "text")
+
+
+def _kind(seen: set[str]) -> type:
+    """The type that holds each value as it is; text holds them all."""
+    if seen == {"truth"}:
+        return bool
+    if seen and seen <= {"exact", "whole"}:
+        return int
+    return float if seen and seen <= {"exact", "number"} else str
 
 
 def _as_kind(kind: type, value: Any) -> Any:
@@ -154,6 +167,13 @@ def _batches(rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[list[tuple[
             batch = []
     if batch:
         yield batch
+
+
+def _quoted(cell: str) -> str:
+    # The module csv leaves a carriage return bare, which ends a row for readers.
+    if not _SPECIAL.search(cell):
+        return cell
+    return '"' + cell.replace('"', '""') + '"'
 
 
 def _is_number(text: str) -> bool:

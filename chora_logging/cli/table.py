@@ -103,11 +103,13 @@ def as_counts(heads: Sequence[str], counts: Iterable[tuple[Sequence[Any], int]])
     title = Text(f"{'count':>{size}}", "bold")
     for head, width in zip(heads, widths, strict=True):
         title.append(f"  {cut(printable(head), width)}")
+    title.rstrip()
     yield title
     for cells, number in lines:
         line = Text(f"{number:>{size},}", "cyan")
         for cell, width in zip(cells, widths, strict=True):
             line.append(f"  {cut(cell, width)}", "default")
+        line.rstrip()
         yield line
 
 

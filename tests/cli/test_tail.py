@@ -9,6 +9,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import threading
 from datetime import datetime, timezone
 
@@ -315,6 +316,34 @@ class TestFollow:
             write_events(log, {"timestamp": stamp, "event": "now"})
 
             assert command.lines(2)[-1].split()[-1] == "now"
+
+
+class TestCost:
+    def test_what_is_imported(self, log):
+        """A command imports what it needs: no other command, no model, no server."""
+        program = (
+            "import sys, chora_logging.cli as cli\n"
+            f"status = cli.main(['tail', '--log', {str(log)!r}])\n"
+            "print(*sys.modules, file=sys.stderr)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
+        )
+        unwanted = ("pydantic", "asyncio", "starlette", "uvicorn", "nats", "pyarrow", "yaml", "tomli_w")
+        rooms = (
+            "telemetry",
+            "orchestrator",
+            "web",
+            "handler",
+            "formatter",
+            "cli.query",
+            "cli.demo",
+            "cli.stats",
+        )
+
+        found = set(done.stderr.split())
+        assert "chora_logging.cli.tail" in found
+        assert not found & {*unwanted, *(f"chora_logging.{room}" for room in rooms)}
 
 
 class TestEnds:

@@ -59,8 +59,8 @@ class TestForEyes:
 
         assert text.splitlines()[4:7] == [
             " +0.00 ms  job_started •",
-            "+20.00 ms  chora.made  ━━━━━━━╸",
-            "+40.00 ms  job_failed  ━━━━━━━━━━━━━━━",
+            "+20.00 ms  chora.made  ━━━━━━━━",
+            "+40.00 ms  job_failed  ━━━━━━━━━━━━━━━━",
         ]
 
     def test_ids_that_differ(self, tmp_path, terminal):

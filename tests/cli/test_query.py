@@ -1,0 +1,386 @@
+"""`chora-logging query`: what fits, as a table, as JSON Lines, CSV or Parquet, or counted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+import tracemalloc
+
+import pyarrow.parquet
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from chora_logging.cli import export, rows
+from chora_logging.cli.logs import Log
+from chora_logging.cli.merging import Found
+from chora_logging.cli.rows import Rows
+from chora_logging.cli.table import WANTED, fit
+from chora_logging.eventlog.items import Event
+from chora_logging.eventlog.strict_json import strict_json
+from tests.cli.calling import HOSTILE, assert_tame, write_events
+
+FORMULAS = ("=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1")
+
+
+def at(second, event="step", **fields):
+    return {"timestamp": f"2026-03-01T12:00:{second:02}", "event": event, **fields}
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A log of two files and five events."""
+    write_events(
+        tmp_path / "app.log.1",
+        at(1, "job_started", level="INFO", task_id="t-1", status="running"),
+        at(2, "job_failed", level="ERROR", task_id="t-1", status="failed", duration_ms=12, error="no footer"),
+    )
+    return write_events(
+        tmp_path / "app.log",
+        {"timestamp": "2026-03-01T12:00:03", "event_type": "chora.made", "status": "success", "n": 1},
+        at(4, "job_started", level="INFO", task_id="t-2", status="running"),
+        at(5, level="DEBUG", n=2),
+    )
+
+
+@pytest.fixture
+def logs(log, tmp_path):
+    """The options for that log and another one."""
+    return ("--log", log, "--log", write_events(tmp_path / "b.log", at(3, "between", n=[1])))
+
+
+def seconds(output):
+    return [int(json.loads(line)["timestamp"][-2:]) for line in output.splitlines()]
+
+
+class TestWhatIsFound:
+    def test_the_order_and_the_limit(self, log, call):
+        """Events come oldest first, or newest first, and at most as many as asked for."""
+        assert seconds(call("query", "--log", log, "--json")[1]) == [1, 2, 3, 4, 5]
+        assert seconds(call("query", "--log", log, "--json", "--limit", 2)[1]) == [1, 2]
+        assert seconds(call("query", "--log", log, "--json", "--limit", 2, "--newest-first")[1]) == [5, 4]
+
+    def test_several_logs(self, logs, call):
+        """Several logs are one stream in the order of time."""
+        assert seconds(call("query", *logs, "--json")[1]) == [1, 2, 3, 3, 4, 5]
+
+    @pytest.mark.parametrize("form", ["table", "json", "csv"])
+    def test_nothing_fits(self, log, call, form):
+        """Where nothing fits, nothing is printed, and the status is 1."""
+        assert call("query", "--log", log, "--event", "nope", "--format", form) == (
+            1,
+            "",
+            "chora-logging: no event fits\n",
+        )
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (("--limit", "0"), "'--limit'"),
+            (("--format", "xml"), "'--format'"),
+            (("--count", "--limit", "3"), "--limit cannot be used with --count"),
+            (("--count", "--to", "x.csv"), "--to writes events: it cannot be used with --count or --by"),
+            (("--to", "x.xlsx"), "'--to': must end in .csv, .jsonl or .parquet, got 'x.xlsx'"),
+            (("--to", "no/such/x.csv"), "'--to': must be in a folder that exists, got 'no/such/x.csv'"),
+        ],
+    )
+    def test_wrong_use(self, log, call, options, said):
+        """What cannot be done is told with status 2."""
+        status, output, errors = call("query", "--log", log, *options)
+
+        assert (status, output) == (2, "")
+        assert said in " ".join(errors.split())
+
+
+class TestCounts:
+    def test_count(self, log, call):
+        """The count is a number, of events that fit; none is status 1."""
+        assert call("query", "--log", log, "--count") == (0, "5\n", "")
+        assert call("query", "--log", log, "--count", "--level", "info") == (0, "3\n", "")
+        assert call("query", "--log", log, "--count", "--json") == (0, '{"count": 5}\n', "")
+        assert call("query", "--log", log, "--count", "--format", "csv") == (0, "count\n5\n", "")
+        assert call("query", "--log", log, "--count", "--event", "x")[:2] == (1, "0\n")
+
+    def test_by_a_field(self, log, call):
+        """The values of a field come most frequent first, none as null; a limit counts values."""
+        assert call("query", "--log", log, "--by", "status", "--format", "csv")[1] == (
+            "status,count\nrunning,2\nfailed,1\nsuccess,1\n,1\n"
+        )
+        assert call("query", "--log", log, "--by", "status", "--json", "--limit", 1)[1] == (
+            '{"status": "running", "count": 2}\n'
+        )
+        assert call("query", "--log", log, "--by", "n", "--count", "--json", "--where", "n=2")[1] == (
+            '{"n": 2, "count": 1}\n'
+        )
+
+    def test_by_event(self, log, call):
+        """An event is counted by its name or type, as the filter takes it."""
+        found = call("query", "--log", log, "--by", "event", "--format", "csv")[1]
+
+        assert found == "event,count\njob_started,2\njob_failed,1\nchora.made,1\nstep,1\n"
+
+    def test_by_several_fields(self, log, call):
+        """Several fields are counted together; the table fits."""
+        assert call("query", "--log", log, "--by", "event", "--by", "task_id", "--level", "info") == (
+            0,
+            "count  event        task_id\n"
+            "    1  job_started  t-1\n"
+            "    1  job_failed   t-1\n"
+            "    1  job_started  t-2\n",
+            "",
+        )
+
+    def test_by_what_is_no_text(self, tmp_path, call):
+        """Lists and objects are values too, and 1 is not true."""
+        log = write_events(
+            tmp_path / "app.log", {"x": [1]}, {"x": [1]}, {"x": {"a": None}}, {"x": 1}, {"x": True}
+        )
+
+        found = [
+            json.loads(line) for line in call("query", "--log", log, "--by", "x", "--json")[1].splitlines()
+        ]
+
+        assert [(row["x"], row["count"]) for row in found] == [([1], 2), ({"a": None}, 1), (1, 1), (True, 1)]
+
+
+class TestTable:
+    def test_on_a_terminal(self, log, terminal):
+        """The table has what matters most, one event a line, and says for what there is no room."""
+        assert terminal("query", "--log", log) == (
+            0,
+            "time            level  event        task  status    took  error      n\n"
+            "03-01 12:00:01  INFO   job_started  t-1   running\n"
+            "03-01 12:00:02  ERROR  job_failed   t-1   failed   12 ms  no footer\n"
+            "03-01 12:00:03         chora.made         success                    1\n"
+            "03-01 12:00:04  INFO   job_started  t-2   running\n"
+            "03-01 12:00:05  DEBUG  step                                          2\n",
+        )
+        assert terminal("query", "--log", log, "--limit", 2, width=40)[1] == (
+            "time            level  event        task\n"
+            "03-01 12:00:01  INFO   job_started  t-1\n"
+            "03-01 12:00:02  ERROR  job_failed   t-1\n"
+            "no room for status, took, error\n"
+        )
+
+    def test_which_log(self, logs, call):
+        """Where there are several logs, each row says which one it is from."""
+        lines = call("query", *logs, width=120)[1].splitlines()
+
+        assert [line.split()[2] for line in lines[2:5]] == ["ERROR", "app", "b"]
+
+    def test_in_a_pipe(self, log, call):
+        """A pipe gets all columns, whole, without colours."""
+        write_events(
+            log, at(6, trace_id="4bf92f3577b34da6a3ce929d0e0e4736", **{f"field_{n}": n for n in range(30)})
+        )
+
+        _, text, errors = call("query", "--log", log, width="")
+
+        assert errors == ""
+        assert "no room" not in text
+        assert "field_29" in text.splitlines()[0]
+        assert "2026-03-01 12:00:06.000" in text
+        assert "4bf92f3577b34da6a3ce929d0e0e4736" in text
+
+    @pytest.mark.parametrize("width", [20, 40, 80, 200])
+    def test_hostile_events(self, tmp_path, terminal, width):
+        """Whatever is logged and whatever fields are called, nothing is obeyed, and each line fits."""
+        fields = ("event", "task_id", "message", "error", "status", "level", "timestamp", "other")
+        events = [{**at(1), name: text, text: text} for text in HOSTILE for name in fields]
+        log = write_events(tmp_path / "app.log", *events)
+
+        for options in ((), ("--by", "event"), ("--by", HOSTILE[0])):
+            status, text = terminal("query", "--log", log, *options, width=width)
+
+            assert status == 0
+            assert_tame(text, width)
+
+    @given(
+        st.dictionaries(st.sampled_from([*WANTED, "a", "b", "c"]), st.integers(1, 300)), st.integers(1, 300)
+    )
+    def test_columns_fit(self, natural, width):
+        """Columns are together never wider than the terminal, and none is wider than what is in it."""
+        widths = fit(natural, width)
+
+        assert sum(widths.values()) + 2 * (len(widths) - 1) <= width or not widths
+        assert [head for head in natural if head in widths] == list(widths)
+        assert all(0 < widths[head] <= natural[head] for head in widths)
+
+
+class TestCsv:
+    def test_the_columns(self, logs, call):
+        """There is a column for each field that any event has, and for the log where there are several."""
+        found = list(csv.DictReader(io.StringIO(call("query", *logs, "--format", "csv")[1])))
+
+        heads = ("log", "timestamp", "level", "event", "task_id", "status", "duration_ms", "error")
+        assert tuple(found[0]) == (*heads, "event_type", "n")
+        assert [row["log"] for row in found] == ["app", "app", "app", "b", "app", "app"]
+        assert [row["n"] for row in found] == ["", "", "1", "[1]", "", "2"]
+
+    def test_a_field_called_log(self, tmp_path, call):
+        """A field `log` is a column where one log is read; where several are, the column says which."""
+        log = write_events(tmp_path / "app.log", {"log": "mine"})
+        other = write_events(tmp_path / "b.log", {"n": 1})
+
+        assert call("query", "--log", log, "--format", "csv")[1] == "log\nmine\n"
+        assert call("query", "--log", log, "--log", other, "--format", "csv")[1] == "log,n\napp,\nb,1\n"
+
+    @pytest.mark.parametrize("text", FORMULAS)
+    def test_formulas(self, tmp_path, call, text):
+        """What a spreadsheet would run as a formula has an apostrophe before it, in cells and in heads."""
+        log = write_events(tmp_path / "app.log", {text: text})
+
+        found = list(csv.reader(io.StringIO(call("query", "--log", log, "--format", "csv")[1], newline="")))
+
+        assert found == [["'" + text], ["'" + text]]
+
+    @pytest.mark.parametrize("value", [-5, -0.5, "-5", "+1.5e3", "a=b", "", "'x", "日\nx", 'a"b,c'])
+    def test_values_stay(self, tmp_path, call, value):
+        """Numbers and all other text are what they are."""
+        log = write_events(tmp_path / "app.log", {"a": 1, "b": value})
+
+        found = list(csv.reader(io.StringIO(call("query", "--log", log, "--format", "csv")[1], newline="")))
+
+        assert found[1] == ["1", str(value)]
+
+    def test_on_a_terminal(self, tmp_path, terminal):
+        """On a terminal nothing in CSV is obeyed."""
+        log = write_events(tmp_path / "app.log", *({"a": text, text: 1} for text in HOSTILE))
+
+        assert_tame(terminal("query", "--log", log, "--format", "csv")[1])
+        assert_tame(terminal("query", "--log", log, "--by", "a", "--format", "csv")[1])
+        assert_tame(terminal("query", "--log", log, "--by", HOSTILE[1], "--json")[1])
+
+
+class TestFiles:
+    def test_csv_and_jsonl(self, log, tmp_path, call):
+        """A file has what stdout would have got; nothing is printed, and stderr says what was written."""
+        for name, options in (("x.csv", ("--format", "csv")), ("x.jsonl", ("--json",))):
+            path = tmp_path / name
+            expected = call("query", "--log", log, *options)[1]
+
+            status, output, errors = call("query", "--log", log, "--to", path)
+
+            assert (status, output) == (0, "")
+            assert errors.startswith(f"chora-logging: 5 events written to {path} (")
+            assert path.read_text(encoding="utf-8") == expected
+
+    def test_parquet(self, logs, tmp_path, call):
+        """Parquet has typed columns; where the events disagree about the type it has text."""
+        assert call("query", *logs, "--to", tmp_path / "x.parquet")[0] == 0
+
+        table = pyarrow.parquet.read_table(tmp_path / "x.parquet")
+        assert {field.name: str(field.type) for field in table.schema} == {
+            **dict.fromkeys(("log", "timestamp", "level", "event", "task_id", "status"), "string"),
+            **dict.fromkeys(("error", "event_type", "n"), "string"),
+            "duration_ms": "int64",
+        }
+        assert table.column("n").to_pylist() == [None, None, "1", "[1]", None, "2"]
+        assert table.column("duration_ms").to_pylist() == [None, 12, None, None, None, None]
+
+    @given(
+        st.lists(
+            st.dictionaries(
+                st.sampled_from("abc"),
+                st.none()
+                | st.booleans()
+                | st.integers()
+                | st.floats(allow_nan=False, allow_infinity=False)
+                | st.text(st.characters(exclude_categories=["Cs"])),
+                max_size=3,
+            ),
+            min_size=1,
+        )
+    )
+    def test_parquet_takes_every_event(self, tmp_path_factory, events):
+        """Each event is a row with its values, or with their JSON where types mix."""
+        assume(any(events))
+        path = tmp_path_factory.mktemp("parquet") / "x.parquet"
+        with stored(*events) as found:
+            export.write_parquet(found, str(path), tell_log=False)
+
+        table = pyarrow.parquet.read_table(path).to_pylist()
+        assert len(table) == len(events)
+        for row, event in zip(table, events, strict=True):
+            for name, value in event.items():
+                assert row[name] in (value, json.dumps(value))
+
+    def test_without_pyarrow(self, log, tmp_path, call, monkeypatch):
+        """Where pyarrow is not installed it is said how to install it, before anything is read."""
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+        assert call("query", "--log", log, "--to", tmp_path / "x.parquet") == (
+            2,
+            "",
+            "chora-logging: pyarrow is not installed: pip install 'chora_logging[parquet]'\n",
+        )
+
+    def test_nothing_fits(self, log, tmp_path, call):
+        """Where nothing fits there is no file, and one that was there stays."""
+        (tmp_path / "x.csv").write_text("before")
+
+        assert call("query", "--log", log, "--event", "nope", "--to", tmp_path / "x.csv")[0] == 1
+        assert (tmp_path / "x.csv").read_text() == "before"
+
+    def test_a_log_is_not_overwritten(self, log, tmp_path, call):
+        """A log that is read is not written over."""
+        os.rename(log, tmp_path / "app.jsonl")
+        before = (tmp_path / "app.jsonl").read_bytes()
+
+        status, _, errors = call("query", "--log", tmp_path / "app.jsonl", "--to", tmp_path / "app.jsonl")
+
+        assert status == 2
+        assert "must not be a log that is read" in errors
+        assert (tmp_path / "app.jsonl").read_bytes() == before
+
+    def test_a_failed_write_leaves_nothing(self, tmp_path):
+        """A file that could not be completed is not there, and what was there before is."""
+        (tmp_path / "x.csv").write_text("before")
+        with pytest.raises(OSError, match="full"), export.replacing(str(tmp_path / "x.csv")) as part:
+            with open(part, "w") as file:
+                file.write("half")
+            raise OSError("full")
+
+        assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
+        assert (tmp_path / "x.csv").read_text() == "before"
+
+    def test_who_may_read_it(self, log, tmp_path, call):
+        """A file has the permissions that the umask leaves, as every new file."""
+        call("query", "--log", log, "--to", tmp_path / "x.csv")
+        (tmp_path / "new").touch()
+
+        assert (tmp_path / "x.csv").stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
+def stored(*events):
+    log = Log("app", "app.log")
+    return Rows(Found(log, Event(event, "", strict_json(event))) for event in events)
+
+
+class TestRows:
+    @given(st.lists(st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=5), max_size=3)))
+    def test_as_often_as_wanted(self, events):
+        """The events come again as they were, each time, with the fields that any of them has."""
+        events = json.loads(json.dumps(events, ensure_ascii=True).encode("utf-8", "replace").decode())
+        clean = [json.loads(strict_json(event)) for event in events]
+        with stored(*events) as found:
+            assert found.count == len(events)
+            assert list(found) == [("app", event) for event in clean]
+            assert list(found) == [("app", event) for event in clean]
+
+    def test_memory(self, monkeypatch):
+        """Many events take no more memory than few."""
+        monkeypatch.setattr(rows, "IN_MEMORY", 10_000)
+        log = Log("app", "app.log")
+        tracemalloc.start()
+        with Rows(
+            Found(log, Event({"x": 1}, "", b'{"x":"%b"}' % (b"x" * 1000))) for _ in range(5000)
+        ) as found:
+            assert sum(1 for _ in found) == 5000
+            peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+        assert peak < 1_000_000
