@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 
 import httpx
 import uvicorn
@@ -39,9 +40,10 @@ async def serving(app, **options):
 
 async def until(condition, patience=PATIENCE):
     """Return when *condition* is true."""
-    async with asyncio.timeout(patience) if hasattr(asyncio, "timeout") else contextlib.nullcontext():
-        while not condition():
-            await asyncio.sleep(0.01)
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be"
+        await asyncio.sleep(0.01)
 
 
 class EventSource:
@@ -106,11 +108,18 @@ async def event_source(port, path, headers=(), method="GET"):
         writer.close()
 
 
+@contextlib.asynccontextmanager
+async def streaming(app, path, headers=()):
+    """Serve *app*, and open one stream of it."""
+    async with serving(app) as port, event_source(port, path, headers) as source:
+        yield source
+
+
 class Parser:
     """The event stream interpretation of the WHATWG specification, over bytes as they come."""
 
     def __init__(self):
-        self.events, self.comments = [], []
+        self.events, self.ids, self.comments = [], [], []
         self.last_event_id = ""
         self.retry = None
         self._rest = b""
@@ -148,5 +157,6 @@ class Parser:
         if self._id is not None:
             self.last_event_id = self._id
         if self._data:
+            self.ids.append(self.last_event_id)
             self.events.append((self._kind or "message", "\n".join(self._data)))
         self._clear()

@@ -16,6 +16,31 @@ from tests.web.serving import ask
 EVENTS = "/api/v1/orchestrator/events"
 
 
+NOW = datetime.now(timezone.utc).isoformat()
+LOGGED = (
+    {"n": 0, "event": "started", "level": "INFO", "task_id": 1, "run_id": "r", "timestamp": NOW},
+    {"n": 1, "event_type": "ended", "level": "ERROR", "trace_id": "t", "timestamp": NOW},
+    {"n": 2, "status": "failed", "level": "DEBUG", "shop": "a=b", "timestamp": "2020-01-01T00:00:00Z"},
+)
+QUERIES = {
+    "task_id=1": [0],
+    "run_id=r": [0],
+    "trace_id=t": [1],
+    "event=ended": [1],
+    "level=info": [0, 1],
+    "level=40": [1],
+    "status=failed": [2],
+    "since=1h": [0, 1],
+    "until=2021-01-01": [2],
+    "where=shop=a%3Db": [2],
+    "where=shop%3Da=b": [2],
+    "where=n=0&where=level=INFO": [0],
+    "task_id=1&level=error": [],
+    "task_id=&run_id=": [0, 1, 2],
+    "": [0, 1, 2],
+}
+
+
 @pytest.fixture
 def log(tmp_path):
     return tmp_path / "orch.log"
@@ -98,7 +123,7 @@ class TestPages:
 
     @pytest.mark.parametrize("order", ["asc", "desc"])
     def test_a_request_reads_so_much_and_no_more(self, log, tmp_path, order):
-        """A filter that fits nothing ends its page after a bounded part of the log, and goes on from there."""
+        """A filter that fits nothing ends its page after a part of the log, and goes on from there."""
         app = create_app({"orchestrator": log}, limits=Limits(scanned=1))
         write(log, *range(3000), size=1000)
 
@@ -151,34 +176,10 @@ class TestPages:
 
 
 class TestFilters:
-    NOW = datetime.now(timezone.utc).isoformat()
-    LOGGED = (
-        {"n": 0, "event": "started", "level": "INFO", "task_id": 1, "run_id": "r", "timestamp": NOW},
-        {"n": 1, "event_type": "ended", "level": "ERROR", "trace_id": "t", "timestamp": NOW},
-        {"n": 2, "status": "failed", "level": "DEBUG", "shop": "a=b", "timestamp": "2020-01-01T00:00:00Z"},
-    )
-    QUERIES = {
-        "task_id=1": [0],
-        "run_id=r": [0],
-        "trace_id=t": [1],
-        "event=ended": [1],
-        "level=info": [0, 1],
-        "level=40": [1],
-        "status=failed": [2],
-        "since=1h": [0, 1],
-        "until=2021-01-01": [2],
-        "where=shop=a%3Db": [2],
-        "where=shop%3Da=b": [2],
-        "where=n=0&where=level=INFO": [0],
-        "task_id=1&level=error": [],
-        "task_id=&run_id=": [0, 1, 2],
-        "": [0, 1, 2],
-    }
-
     @pytest.mark.parametrize(("query", "expected"), QUERIES.items(), ids=QUERIES)
     def test_each_filter_of_the_reader(self, app, log, query, expected):
         """Every filter of the reader is a parameter with its name; one that is empty filters nothing."""
-        append(log, *self.LOGGED)
+        append(log, *LOGGED)
 
         assert numbers(ask(app, f"{EVENTS}?{query}")) == expected
 
@@ -210,9 +211,7 @@ class TestTraces:
         """The events of a trace come from every log with its name, in the order of their times."""
         append(log, {"trace_id": "t", "timestamp": "2025-01-01T00:00:01Z", "n": 1}, {"trace_id": "u"})
         append(log, {"trace_id": "t", "n": 2}, {"trace_id": "t", "timestamp": 1735689604, "n": 4})
-        append(
-            tmp_path / "events.jsonl", {"trace_id": "t", "timestamp": "2025-01-01T01:00:02+01:00", "n": 3}
-        )
+        append(tmp_path / "events.jsonl", {"trace_id": "t", "timestamp": "2025-01-01T01:00:02+01:00", "n": 3})
 
         body = ask(app, "/api/v1/orchestrator/traces/t").json()
 

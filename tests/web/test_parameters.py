@@ -38,6 +38,15 @@ def app(tmp_path):
     return create_app({"orchestrator": tmp_path / "orch.log"})
 
 
+def status(parse, query):
+    """How a request with that query is answered."""
+    try:
+        parse(query)
+    except Refusal as refusal:
+        return refusal.status
+    return 200
+
+
 class TestRefusals:
     @pytest.mark.parametrize(("query", "error", "detail"), BAD, ids=[query[:30] for query, *_ in BAD])
     def test_a_bad_parameter_is_named(self, app, query, error, detail):
@@ -74,18 +83,10 @@ class TestAnyQuery:
     @example(b"%00=%ff%fe")
     def test_every_query_is_answered_or_refused(self, query):
         """Whatever bytes come as a query, they are understood or refused, and nothing else happens."""
-        for parse in (page_query, trace_query, stream_query):
-            try:
-                parse(query)
-            except Refusal as refusal:
-                assert refusal.status in (414, 422)
+        assert {status(parse, query) for parse in (page_query, trace_query, stream_query)} <= {200, 422}
 
     @given(st.sampled_from([*FILTERS, "where", "limit", "after", "order", "from"]), st.text(max_size=60))
     def test_every_value_is_answered_or_refused(self, name, value):
         """Whatever text comes as a parameter's value is understood or refused."""
         query = f"{name}={''.join(f'%{byte:02X}' for byte in value.encode('utf-8', 'surrogatepass'))}"
-        for parse in (page_query, stream_query):
-            try:
-                parse(query.encode())
-            except Refusal as refusal:
-                assert refusal.status == 422
+        assert {status(parse, query.encode()) for parse in (page_query, stream_query)} <= {200, 422}
