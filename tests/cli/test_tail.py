@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -307,6 +308,34 @@ class TestFollow:
             "chora-logging: 2 lines that are no events were skipped in app: "
             "1 JSON, but not an object; 1 not JSON\n"
         )
+
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    def test_what_was_deleted_unread(self, tmp_path, options):
+        """Where retention was faster than the reader, a line says that events are missing, and it goes on."""
+        handler = EventFileHandler(tmp_path / "app.log", backupCount=1)
+        handler.setFormatter(EventFormatter())
+
+        def write(n):
+            handler.handle(logging.makeLogRecord({"msg": "x", "n": n}))
+
+        write(0)
+        with running("tail", "-f", *options, "--log", tmp_path / "app.log") as command:
+            command.lines(1)
+            command.process.send_signal(signal.SIGSTOP)
+            os.waitpid(command.process.pid, os.WUNTRACED)
+            for n in range(1, 9):
+                handler.doRollover()
+                write(n)
+            command.process.send_signal(signal.SIGCONT)
+            found = command.lines(3 if options else 4)
+            status, errors = command.end(signal.SIGINT)
+        handler.close()
+
+        told = errors.splitlines() if options else [found.pop(1)]
+        assert status == 130
+        assert len(told) == 1
+        assert "── events are missing" in told[0]
+        assert [re.findall(r"\bn\W+(\d)", line) for line in found] == [["0"], ["7"], ["8"]]
 
     def test_for_eyes(self, log):
         """The lines for eyes are there as soon as the events are."""
