@@ -11,11 +11,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from tests.benchmarks import emit, import_cost, processes
+from tests.benchmarks import emit, import_cost, processes, read, readers
 from tests.benchmarks.table import machine
 from tests.benchmarks.worker import ROOT
 
-SCENARIOS = {"emit": emit.run, "processes": processes.run, "import": import_cost.run}
+SCENARIOS = {"emit": emit.run, "processes": processes.run, "import": import_cost.run, "read": read.run}
 #: What the package needs, and its rivals; no dependency of the package or of its tests.
 REQUIREMENTS = (
     "python-json-logger>=4",
@@ -26,6 +26,7 @@ REQUIREMENTS = (
     "structlog>=25",
     "loguru>=0.7",
     "eliot>=1.17",
+    *readers.REQUIREMENTS,
 )
 
 
@@ -55,7 +56,7 @@ def environment() -> str:
     if not mark.exists() or mark.read_text() != wanted:
         print(f"installing the rivals into {folder}", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         done = subprocess.run([*pip, *REQUIREMENTS], capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(done.stderr)
