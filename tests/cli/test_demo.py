@@ -17,7 +17,9 @@ import time
 import pytest
 from rich.cells import cell_len
 
-from chora_logging.cli.demo.account import take_account
+from chora_logging.cli.demo.account import Account, take_account
+from chora_logging.cli.demo.crew import Report
+from chora_logging.cli.demo.summary import Summary
 from chora_logging.cli.event_line import as_line
 from tests.accounting import assert_exact, events_of, files_of
 
@@ -367,6 +369,13 @@ class TestDamage:
         assert "no worker wrote anything" in done.stdout
         assert "Traceback" not in done.stdout + done.stderr
         assert "Traceback" in (folder / "worker-w1.stderr").read_text()
+
+    def test_stopped_before_the_first_event(self):
+        """Ctrl-C before any worker has written something is no failure; a whole run without an event is."""
+        empty = {log: Account(name, {}, 0) for log, name in LOGS.items()}
+
+        assert Summary("", 0.0, 4, True, Report(), empty).problems == []
+        assert Summary("", 5.0, 4, False, Report(), empty).problems == ["no worker wrote anything"]
 
 
 class TestAccount:

@@ -43,7 +43,7 @@ class Summary:
             found += [f"{log}: {difference}" for difference in account.differences()]
         if broken := len(self.report.traces) - self.complete_traces:
             found.append(f"{broken} of {len(self.report.traces)} traces are incomplete")
-        if not any(account.total for account in self.accounts.values()):
+        if not self.interrupted and not any(account.total for account in self.accounts.values()):
             found.append("no worker wrote anything")
         return found
 
