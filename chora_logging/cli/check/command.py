@@ -36,7 +36,8 @@ def command(ctx: click.Context, logs: Logs, limit: int, as_json: bool) -> None:
 
     Told, but no damage: events out of order (several writers take their time stamps before they take
     turns, and clocks are set back), a last line that is just being written, a file that is a copy of
-    another. Each line is compared with the 250,000 before it at least.
+    another, and what was deleted before its turn came. Each line is compared with the 250,000 before
+    it at least.
 
     \b
     Examples:

@@ -20,7 +20,7 @@ from chora_logging.eventlog.odd_lines import REFUSED, decode, read_odd
 from chora_logging.eventlog.selection import time_of
 
 TORN, FOREIGN, DUPLICATED, UNREADABLE = "torn", "foreign", "duplicated", "unreadable"
-LATE, UNFINISHED, COPY = "out of order", "unfinished", "copy"
+LATE, UNFINISHED, COPY, GONE = "out of order", "unfinished", "copy", "gone"
 
 #: What is damage. An event that is out of order is not: it is whole and is found. Its writer was stopped
 #: before its turn to write came, or the clock was set back. Nor is a copy of a file, which no reader reads:
@@ -118,7 +118,12 @@ class Examiner:
             for line in block.chunk.split(b"\n")[:-1]:  # the last one is not complete
                 self._line(found, line)
         found.size = file.offset
-        self._rest(found, file)
+        if file.missing:
+            self._tell(
+                found, GONE, f"{amounts.size(file.missing)} were deleted before they were checked", b""
+            )
+        else:
+            self._rest(found, file)
         return found
 
     def examine_left_out(self, path: str) -> Examination:
