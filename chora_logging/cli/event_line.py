@@ -76,15 +76,7 @@ def as_line(
     for field in ("task_id", "run_id"):
         if event.get(field) is not None:
             line.append(f" {text_of(event[field])}", "blue")
-    if width < UNLIMITED and (raised := _raised(event)):
-        line.append(f" {raised}", "red")
-    for field in _remaining(event, frozenset(hidden)):
-        if field == "duration_ms" and (took := duration_of(event)) is not None:
-            line.append(f" {duration(took)}", "cyan")
-            continue
-        tells = field in _ERRORS
-        line.append(" " if tells and not roomy else f" {printable(field)}=", "dim")
-        line.append(text_of(event[field], quoted=True), "red" if tells else "")
+    _append_rest(line, event, width, frozenset(hidden))
     line.truncate(width, overflow="ellipsis")
     return line
 
@@ -182,6 +174,18 @@ def text_of(value: Any, *, quoted: bool = False) -> str:
 def cut(text: str, width: int) -> str:
     """*text* exactly *width* columns wide."""
     return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+
+
+def _append_rest(line: Text, event: Mapping[str, Any], width: int, hidden: frozenset[str]) -> None:
+    if width < UNLIMITED and (raised := _raised(event)):
+        line.append(f" {raised}", "red")
+    for field in _remaining(event, hidden):
+        if field == "duration_ms" and (took := duration_of(event)) is not None:
+            line.append(f" {duration(took)}", "cyan")
+            continue
+        tells = field in _ERRORS
+        line.append(" " if tells and width < ROOMY else f" {printable(field)}=", "dim")
+        line.append(text_of(event[field], quoted=True), "red" if tells else "")
 
 
 def _raised(event: Mapping[str, Any]) -> str | None:
