@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable
+from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chora_logging.context import new_trace_id, parse_traceparent, set_trace_id
@@ -30,13 +35,14 @@ class TraceMiddleware:
     Whatever is logged while the request is handled has it, and so have tasks, `asyncio.to_thread`, and
     subprocesses with `child_env()`.
 
-    Add it last, so that it is the outermost: `app.add_middleware(TraceMiddleware)`, or around any ASGI
-    application: `app = TraceMiddleware(app)`.
+    Add it last, so that it is the outermost: `app.add_middleware(TraceMiddleware)`; or put it around any
+    ASGI application: `app = TraceMiddleware(app)`.
 
     Promised: concurrent requests never see each other's id; streaming responses and websockets pass
-    unchanged. An exception that the application does not handle is answered here, as the application's
-    own handler for it says, so that the answer has the header; it is then raised on, and the id stays
-    for the server to log it under.
+    unchanged. The answer to an exception that nobody handles has the header too, and the server logs
+    the exception under the id.
+
+    Not promised: the header of the page with a traceback that Starlette shows with `debug=True`.
 
     Args:
         app: The application.
@@ -52,25 +58,62 @@ class TraceMiddleware:
             return
         trace_id = _given(scope["headers"]) or new_trace_id()
         scope[_DONE] = trace_id
+        around = scope.get("app")
+        started = False
 
         async def send_with_id(message: Message) -> None:
+            nonlocal started
+            started = True
             if message["type"] in ("http.response.start", "websocket.accept"):
                 message = {**message, "headers": list(message.get("headers", ()))}
                 MutableHeaders(scope=message)[HEADER] = trace_id
             await send(message)
 
         token = set_trace_id(trace_id)
-        await self._answering_errors(scope)(scope, receive, send_with_id)
-        # Not after an exception: the server logs it in this context, when we have gone.
+        try:
+            await self.app(scope, receive, send_with_id)
+        except Exception:
+            if around is not None:
+                _say_id_in_errors(around)
+            elif scope["type"] == "http" and not started:
+                await _error()(scope, receive, send_with_id)
+            # The id stays: the server logs the exception in this context, when we have gone.
+            raise
         token.var.reset(token)
 
-    def _answering_errors(self, scope: Scope) -> ASGIApp:
-        # The layer that answers unhandled exceptions is outside of every middleware that is added to an
-        # application, and would send without our header: the same layer, around the same application.
-        application = scope.get("app")
-        handlers = getattr(application, "exception_handlers", {})
-        handler = handlers.get(500) or handlers.get(Exception)
-        return ServerErrorMiddleware(self.app, handler, getattr(application, "debug", False))
+
+class _WithId:
+    """What answers unhandled exceptions in an application, with the header.
+
+    Starlette answers them outside of every middleware that is added to an application, so nothing that
+    is added can do it on the way.
+
+    Args:
+        handler: What the application has for them.
+    """
+
+    def __init__(self, handler: Any) -> None:
+        self._handler = handler
+
+    async def __call__(self, request: Request, error: Exception) -> Response:
+        if self._handler is None:
+            response = _error()
+        elif any(map(inspect.iscoroutinefunction, (self._handler, self._handler.__call__))):
+            response = await self._handler(request, error)
+        else:
+            response = await run_in_threadpool(self._handler, request, error)
+        response.headers[HEADER] = request.scope[_DONE]
+        return response
+
+
+def _say_id_in_errors(application: Any) -> None:
+    outermost = getattr(application, "middleware_stack", None)
+    if isinstance(outermost, ServerErrorMiddleware) and not isinstance(outermost.handler, _WithId):
+        outermost.handler = _WithId(outermost.handler)
+
+
+def _error() -> Response:
+    return PlainTextResponse("Internal Server Error", status_code=500)
 
 
 def _given(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

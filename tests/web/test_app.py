@@ -1,0 +1,363 @@
+"""The routes as a whole: alone, mounted in other applications, and what they say about themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from urllib.parse import quote
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Mount
+
+from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog import EventLog
+from chora_logging.web import Limits, create_app, routes
+from tests.eventlog.writing import write
+from tests.web.serving import ask, event_source, serving, streaming
+
+EVENTS = "/api/v1/orchestrator/events"
+
+
+@pytest.fixture
+def logs(tmp_path):
+    write(tmp_path / "orch.log", 1, 2)
+    return {"orchestrator": tmp_path / "orch.log", "telemetry": tmp_path / "events.jsonl"}
+
+
+@pytest.fixture
+def app(logs):
+    return create_app(logs)
+
+
+class TestLogs:
+    def test_the_logs_of_this_environment(self, tmp_path, monkeypatch):
+        """Without an argument both systems' logs are served, from where writers write them."""
+        monkeypatch.setenv("ORCH_LOG_FILE", str(tmp_path / "a.log"))
+        monkeypatch.setenv("CHORA_EVENTS_FILE", str(tmp_path / "b.jsonl"))
+        write(tmp_path / "a.log", 1)
+        write(tmp_path / "b.jsonl", 2)
+        app = create_app()
+
+        found = [
+            ask(app, f"/api/v1/{log}/events").json()["events"][0]["n"]
+            for log in ("orchestrator", "telemetry")
+        ]
+
+        assert found == [1, 2]
+        assert ask(app, "/api/v1/logs").json() == {"logs": ["orchestrator", "telemetry"], "login": False}
+
+    def test_a_log_can_be_an_event_log(self, logs):
+        """An EventLog can be given in place of a path."""
+        app = create_app({"mine": EventLog(logs["orchestrator"])})
+
+        assert len(ask(app, "/api/v1/mine/events").json()["events"]) == 2
+
+    @pytest.mark.parametrize("path", ["events", "events/stream", "traces/t"])
+    def test_an_unknown_log(self, app, path):
+        """A log that there is not is 404, and those that there are are named."""
+        answer = ask(app, f"/api/v1/other/{path}")
+
+        assert answer.status_code == 404
+        assert answer.json() == {
+            "error": "unknown_log",
+            "detail": "there is no log of that name; there are orchestrator, telemetry",
+        }
+
+    @pytest.mark.parametrize("path", ["..%2f..%2fetc%2fpasswd", "%2e%2e", "orch.log", "%00"])
+    def test_a_path_is_never_a_file(self, app, path):
+        """Whatever comes as the name of a log or a page, no file is looked for under it."""
+        for address in (f"/api/v1/{path}/events", f"/viewer/{path}", f"/{path}"):
+            assert ask(app, address).status_code == 404
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"logs": {}}, "logs must be a mapping of names to paths"),
+            ({"logs": "app.log"}, "logs must be a mapping"),
+            ({"logs": {"a/b": "x"}}, "the name of a log must be 1 to 64 letters"),
+            ({"logs": {"a": ""}}, r"logs\['a'\] must be the path of a file"),
+            ({"origins": ["*"]}, "origins must be a list of origins"),
+            ({"origins": "https://a.example"}, "origins must be a list of origins"),
+            ({"allowed_hosts": "localhost"}, "allowed_hosts must be a list of host names"),
+        ],
+    )
+    def test_a_wrong_argument(self, logs, wrong, message):
+        """An argument that cannot be used is an error that names it."""
+        with pytest.raises(ConfigurationError, match=message):
+            create_app(**{"logs": logs, **wrong})
+
+    def test_a_wrong_limit(self):
+        """A limit that is no number above 0 is an error that names it."""
+        with pytest.raises(ConfigurationError, match="stalled must be a number more than 0, got 0"):
+            Limits(stalled=0)
+
+
+class TestErrors:
+    @pytest.mark.parametrize("path", ["/nothing", "/api/v1", "/api/v2/orchestrator/events", "/viewer/"])
+    def test_nothing_there(self, app, path):
+        """An address where nothing is gives 404 in JSON, with the headers of all answers."""
+        answer = ask(app, path)
+
+        assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+    @pytest.mark.parametrize("path", ["/", EVENTS, f"{EVENTS}/stream", "/healthz", "/metrics"])
+    @pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS", "NONSENSE"])
+    def test_a_wrong_method(self, app, path, method):
+        """Another method than GET and HEAD gives 405 in JSON, and which are allowed."""
+        answer = ask(app, path, method=method)
+
+        assert (answer.status_code, answer.json()["error"]) == (405, "method_not_allowed")
+        assert answer.headers["allow"] == "GET, HEAD"
+
+    def test_a_fault(self, logs, monkeypatch):
+        """What goes wrong within is 500 in JSON with the trace id, and tells nothing about itself."""
+        monkeypatch.setattr("chora_logging.web.pages.read_page", None)
+        answer = ask(create_app(logs), EVENTS)
+
+        assert (answer.status_code, answer.json()["error"]) == (500, "fault")
+        assert answer.headers["x-trace-id"]
+        assert "NoneType" not in answer.text
+
+    def test_head_is_get_without_a_body(self, app):
+        """HEAD is answered as GET is."""
+        assert ask(app, EVENTS, method="HEAD").headers["etag"] == ask(app, EVENTS).headers["etag"]
+
+    def test_many_requests_at_once_are_refused(self, logs, monkeypatch):
+        """More requests than may be read for are 503 with a time to come back; the others are answered."""
+        app = create_app(logs, limits=Limits(pages=1))
+
+        async def scenario():
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as browser:
+                return await asyncio.gather(*(browser.get(EVENTS) for _ in range(8)))
+
+        answers = asyncio.run(scenario())
+
+        assert {answer.status_code for answer in answers} == {200, 503}
+        refused = next(answer for answer in answers if answer.status_code == 503)
+        assert (refused.json()["error"], refused.headers["retry-after"]) == ("busy", "5")
+
+
+class TestHeaders:
+    @pytest.mark.parametrize("path", ["/", EVENTS, "/healthz", "/login", "/nothing"])
+    def test_a_browser_may_do_nothing_with_an_answer(self, app, path):
+        """Every answer has the strict policy: nothing from elsewhere, nothing inline, no frame."""
+        policy = ask(app, path).headers["content-security-policy"]
+
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert "*" not in policy
+
+    def test_no_other_origin_may_read(self, app):
+        """Without origins no page of another site may read an answer."""
+        answer = ask(app, EVENTS, headers={"origin": "https://evil.example"})
+
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+    def test_given_origins_may(self, logs):
+        """The pages of given origins may, with the token in a header and never with a cookie."""
+        app = create_app(logs, origins=["https://good.example"])
+        asked = {"access-control-request-method": "GET", "access-control-request-headers": "authorization"}
+        for origin, allowed in (("https://good.example", True), ("https://evil.example", False)):
+            answer = ask(app, EVENTS, headers={"origin": origin})
+            before = ask(app, EVENTS, method="OPTIONS", headers={"origin": origin, **asked})
+            assert (answer.headers.get("access-control-allow-origin") == origin) is allowed
+            assert (before.status_code == 200) is allowed
+            assert "access-control-allow-credentials" not in answer.headers
+
+
+class TestMounted:
+    def test_in_starlette(self, logs):
+        """The routes work under a prefix of a Starlette application, streams too, without a lifespan."""
+        app = Starlette(routes=[Mount("/deep/logs", routes=routes(logs))])
+
+        async def scenario():
+            async with streaming(app, f"/deep/logs{EVENTS}/stream") as source:
+                assert await source.numbers(2) == [1, 2]
+
+        asyncio.run(scenario())
+        assert ask(app, f"/deep/logs{EVENTS}?limit=x").status_code == 422
+        assert ask(app, "/deep/logs/").headers["content-type"].startswith("text/html")
+        assert (
+            ask(app, f"/deep/logs{EVENTS}", base="http://any.example", client=("192.0.2.1", 1)).status_code
+            == 200
+        )
+
+    def test_in_fastapi(self, logs):
+        """A whole application mounted in FastAPI works under its prefix, with a login that leads back."""
+        app = FastAPI()
+        app.mount("/logs", create_app(logs, token="a-token-of-enough-characters"))
+
+        answer = ask(app, "/logs/login", method="POST", data={"token": "a-token-of-enough-characters"})
+        cookie = answer.headers["set-cookie"]
+
+        assert "Path=/logs;" in cookie
+        assert ask(app, f"/logs{EVENTS}").status_code == 401
+        assert ask(app, f"/logs{EVENTS}", headers={"cookie": cookie.split(";")[0]}).status_code == 200
+        assert ask(app, "/logs/nothing").json()["error"] == "not_found"
+
+    def test_behind_the_auth_of_fastapi(self, logs):
+        """Routes that are added to a FastAPI router stand behind what that router asks for."""
+        app = FastAPI()
+
+        @app.middleware("http")
+        async def needs_a_user(request, call_next):
+            if request.headers.get("x-user") is None:
+                return Response(status_code=403)
+            return await call_next(request)
+
+        app.mount("/logs", Starlette(routes=routes(logs)))
+
+        assert ask(app, f"/logs{EVENTS}").status_code == 403
+        assert ask(app, f"/logs{EVENTS}", headers={"x-user": "me"}).status_code == 200
+
+    def test_other_routes_stay(self, logs):
+        """Routes that are added at the root of an application leave its own alone."""
+        app = FastAPI()
+        app.router.routes.extend(routes(logs))
+
+        @app.get("/mine")
+        def mine():
+            return "mine"
+
+        assert ask(app, "/mine").json() == "mine"
+        assert ask(app, "/openapi.json").json()["info"]["title"] == "FastAPI"
+        assert len(ask(app, EVENTS).json()["events"]) == 2
+
+
+class TestViewer:
+    def test_the_page_and_what_it_names(self, app):
+        """The page at the root is there, and so is every file that it loads, by relative addresses."""
+        page = ask(app, "/")
+        named = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
+
+        assert page.headers["content-type"].startswith("text/html")
+        assert named
+        for address in named:
+            assert not address.startswith(("/", "http"))
+            assert ask(app, f"/{address}").status_code == 200
+
+    def test_what_a_browser_has_is_not_sent_again(self, app):
+        """A file of the page is asked about and not sent again."""
+        tag = ask(app, "/").headers["etag"]
+
+        assert ask(app, "/", headers={"if-none-match": tag}).status_code == 304
+
+
+class TestDescription:
+    def test_it_describes_what_there_is(self, logs):
+        """Every route of the description is there, with its own prefix, and takes what it says."""
+        app = Starlette(routes=[Mount("/logs", routes=routes(logs))])
+        found = ask(app, "/logs/api/v1/openapi.json").json()
+
+        assert found["openapi"].startswith("3.1")
+        assert found["servers"] == [{"url": "/logs"}]
+        for path, operations in found["paths"].items():
+            address = f"/logs{path}".format(log="orchestrator", trace_id="t")
+            query = "&".join(
+                f"{parameter['name']}="
+                for parameter in operations["get"]["parameters"]
+                if parameter["in"] == "query" and parameter["name"] != "where"
+            )
+            answer = ask(app, f"{address}?{query}", method="HEAD")
+            assert answer.status_code == 200
+            kinds = operations["get"]["responses"]["200"]["content"]
+            assert answer.headers["content-type"].split(";")[0] in kinds
+
+    def test_every_reference_leads_somewhere(self, app):
+        """Each `$ref` of the description names a schema that it has."""
+        text = ask(app, "/api/v1/openapi.json").text
+        schemas = json.loads(text)["components"]["schemas"]
+
+        assert set(re.findall(r'"#/components/schemas/(\w+)"', text)) == set(schemas)
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+    @given(
+        path=st.sampled_from(["events", "traces/t", "events/x", "traces/"]) | st.text(max_size=20),
+        query=st.text(max_size=60),
+        header=st.binary(max_size=30).filter(lambda value: not set(value) & set(b"\r\n\0")),
+    )
+    def test_no_request_is_a_server_error(self, app, path, query, header):
+        """Whatever address, query and headers come, the answer is not that the server is at fault."""
+        address = f"/api/v1/orchestrator/{quote(path)}?{quote(query, safe='&=%+')}"
+        headers = {"if-none-match": header, "x-trace-id": header, "traceparent": header, "cookie": header}
+
+        assert ask(app, address, headers=headers).status_code < 500
+
+
+class TestOperations:
+    def test_health(self, app, logs):
+        """Each log is readable, and followed while it has clients."""
+
+        async def scenario():
+            async with serving(app) as port, event_source(port, f"{EVENTS}/stream") as source:
+                await source.next(1)
+                async with httpx.AsyncClient() as browser:
+                    return await browser.get(f"http://localhost:{port}/healthz")
+
+        answer = asyncio.run(scenario())
+
+        assert answer.status_code == 200
+        assert answer.json() == {
+            "status": "ok",
+            "logs": {
+                "orchestrator": {"readable": True, "clients": 1, "following": True},
+                "telemetry": {"readable": True, "clients": 0, "following": False},
+            },
+        }
+
+    def test_a_log_that_cannot_be_read_is_unhealthy(self, tmp_path):
+        """A log below a file, where no log can be, makes the server unhealthy."""
+        (tmp_path / "folder").mkdir()
+        app = create_app({"a": tmp_path / "folder" / "a.log"})
+        (tmp_path / "folder").rmdir()
+        (tmp_path / "folder").touch()
+
+        answer = ask(app, "/healthz")
+
+        assert (answer.status_code, answer.json()["status"]) == (503, "failing")
+        assert str(tmp_path) not in answer.text
+
+    def test_metrics(self, app, logs):
+        """What was read, who is connected, how late, which gaps and refusals there were, is counted."""
+
+        async def scenario():
+            async with serving(app) as port, event_source(port, f"{EVENTS}/stream") as source:
+                await source.next(2)
+                write(logs["orchestrator"], 3)
+                await source.next(1)
+                async with httpx.AsyncClient(base_url=f"http://localhost:{port}") as browser:
+                    await browser.get(f"{EVENTS}?limit=0")
+                    text = (await browser.get("/metrics")).text
+                    source.close()
+                    while '{log="orchestrator"} 0.0' not in (await browser.get("/metrics")).text:
+                        await asyncio.sleep(0.01)
+                    return text
+
+        found = {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(asyncio.run(scenario()))
+            for sample in family.samples
+        }
+
+        assert found["chora_logging_events_read_total", "orchestrator"] == 3
+        assert found["chora_logging_clients", "orchestrator"] == 1
+        assert found["chora_logging_refused_requests_total", "invalid_parameter"] == 1
+
+    def test_each_application_counts_for_itself(self, logs):
+        """Two applications in a process have counters of their own."""
+        first, second = create_app(logs), create_app(logs)
+        ask(first, EVENTS)
+
+        assert 'events_read_total{log="orchestrator"} 2.0' in ask(first, "/metrics").text
+        assert 'events_read_total{log="orchestrator"} 2.0' not in ask(second, "/metrics").text
