@@ -42,6 +42,7 @@ SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
 HEAVY = ("tests/faults", "tests/browser", "tests/terminal")
 #: Programs that tests start, and the Debian package of each.
 SYSTEM_TOOLS: dict[str, str] = {
+    "chromium": "chromium",
     "git": "git",
     "jq": "jq",
     "logrotate": "logrotate",

@@ -91,9 +91,12 @@ class Reader:
             ):
                 if match := re.search(find, text):
                     found[index] = match[1]
-            before, top = top, self.page.evaluate(
-                "(list => { list.scrollTop += list.clientHeight / 2; return list.scrollTop })"
-                "(document.getElementById('list'))"
+            before, top = (
+                top,
+                self.page.evaluate(
+                    "(list => { list.scrollTop += list.clientHeight / 2; return list.scrollTop })"
+                    "(document.getElementById('list'))"
+                ),
             )
             if before == top:
                 return [found[index] for index in sorted(found)]

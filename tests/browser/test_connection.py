@@ -32,7 +32,9 @@ class TestConnection:
         for life in range(2):
             site.stop(how)
             disconnected(reader)
-            expect(reader.page.locator("#status-countdown")).to_have_text(re.compile(r"again in \d+ s|trying again"))
+            expect(reader.page.locator("#status-countdown")).to_have_text(
+                re.compile(r"again in \d+ s|trying again")
+            )
             for number in range(1, 31):
                 logger.info("n", extra={"number": life * 30 + number})
             site.start()

@@ -59,7 +59,11 @@ class TestDetail:
         assert json.loads(shown) == json.loads(line)
         assert f'"big": {BIG}' in shown
         assert f"big={BIG}" in opened.rows()[-1]
-        assert opened.page.locator(".traceback").inner_text().startswith("Traceback (most recent call last):\n  File")
+        assert (
+            opened.page.locator(".traceback")
+            .inner_text()
+            .startswith("Traceback (most recent call last):\n  File")
+        )
 
     def test_copy_gives_the_json(self, site, opened):
         """What is copied is the whole event as indented JSON."""

@@ -78,7 +78,8 @@ class TestFilters:
         assert "log=telemetry" in address(mixed)
 
     @pytest.mark.parametrize(
-        ("text", "number"), [("connection", 3), ("WORKING ON 4", 1), ('"quoted"', 1), ("CAFÉ", 1), ("a.*b", 0)]
+        ("text", "number"),
+        [("connection", 3), ("WORKING ON 4", 1), ('"quoted"', 1), ("CAFÉ", 1), ("a.*b", 0)],
     )
     def test_text_is_looked_for_in_what_is_loaded(self, mixed, text, number):
         """Text is found in any case, as it is read and not as JSON writes it; it is no pattern."""

@@ -16,7 +16,7 @@ VIEWER = pathlib.Path(chora_logging.web.__file__).parent / "viewer"
 ATTACKS = {
     "image": "<img src=x onerror=\"document.title='run'\">",
     "script": "</script><script>document.title='run'</script>",
-    "link": '<a href="javascript:document.title=\'run\'">x</a>',
+    "link": "<a href=\"javascript:document.title='run'\">x</a>",
     "attribute": "\" onmouseover=\"document.title='run'",
     "style": "</style><style>*{display:none}</style>",
     "terminal": "\x1b[2J\x1b]0;title\x07",
@@ -27,7 +27,9 @@ ATTACKS = {
     "combining": "Z" + "\u0318\u0321\u0334" * 200,
     "long": "x" * 5000,
 }
-HIDING = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\xad\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\U000e0000-\\U000e0fff]")
+HIDING = re.compile(
+    "[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\xad\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\U000e0000-\\U000e0fff]"
+)
 
 
 @pytest.fixture
@@ -62,7 +64,12 @@ class TestHostileContent:
         for row in attacked.rows():
             assert HIDING.search(row) is None
 
-        assert attacked.page.evaluate("document.querySelectorAll('#content :is(img, script, style, a[href^=javascript])').length") == 0
+        assert (
+            attacked.page.evaluate(
+                "document.querySelectorAll('#content :is(img, script, style, a[href^=javascript])').length"
+            )
+            == 0
+        )
         assert attacked.page.title() == "orchestrator · events"
 
     def test_markup_is_shown_as_it_is(self, attacked):
@@ -81,12 +88,16 @@ class TestHostileContent:
         attacked.page.keyboard.press("c")
         attacked.says("#copied", "Copied")
 
-        assert json.loads(attacked.page.evaluate("navigator.clipboard.readText()"))["message"] == ATTACKS["bidi"]
+        assert (
+            json.loads(attacked.page.evaluate("navigator.clipboard.readText()"))["message"] == ATTACKS["bidi"]
+        )
 
     @pytest.mark.parametrize("name", ["script", "bidi", "terminal"])
     def test_the_timeline_of_a_hostile_trace_id(self, attacked, name):
         """A trace id is only ever an id, in the address, the heading and the rows."""
-        query = attacked.page.evaluate("(id) => '?' + new URLSearchParams({log: 'orchestrator', timeline: id})", ATTACKS[name])
+        query = attacked.page.evaluate(
+            "(id) => '?' + new URLSearchParams({log: 'orchestrator', timeline: id})", ATTACKS[name]
+        )
         attacked.page.goto(attacked.url + query)
         attacked.says("#timeline-summary", re.compile("event"))
 

@@ -48,7 +48,10 @@ class TestLogin:
 
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
         assert TOKEN not in str(cookie)
-        assert reader.page.evaluate("document.cookie + JSON.stringify([{...localStorage}, {...sessionStorage}])") == "[{},{}]"
+        assert (
+            reader.page.evaluate("document.cookie + JSON.stringify([{...localStorage}, {...sessionStorage}])")
+            == "[{},{}]"
+        )
 
     def test_a_session_that_ends_in_mid_view(self, site, reader):
         """The form comes over the list; after the login it goes on where it was and misses nothing."""

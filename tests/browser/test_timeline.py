@@ -11,7 +11,10 @@ from playwright.sync_api import expect
 def write(site, log, second, event, **fields):
     """Append an event of the trace that was written so many seconds after noon."""
     stamp = f"2025-10-17T12:00:{second:09.6f}Z"
-    site.raw(json.dumps({"timestamp": stamp, "level": "INFO", "event": event, "trace_id": "tr 1?&é", **fields}), log)
+    site.raw(
+        json.dumps({"timestamp": stamp, "level": "INFO", "event": event, "trace_id": "tr/1 ?&é", **fields}),
+        log,
+    )
 
 
 @pytest.fixture
@@ -19,7 +22,9 @@ def traced(site, reader):
     """A reader of a trace with four events in two logs."""
     write(site, "orchestrator", 0.5, "request_received")
     write(site, "telemetry", 1.0, "content_generated", duration_ms=250)
-    write(site, "telemetry", 1.5, "artifact_assembled", duration_ms=500, status="error", error_message="no room")
+    write(
+        site, "telemetry", 1.5, "artifact_assembled", duration_ms=500, status="error", error_message="no room"
+    )
     write(site, "orchestrator", 2.5, "request_done", duration_ms=2000)
     reader.open()
     reader.counts(2)

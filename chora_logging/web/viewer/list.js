@@ -2,6 +2,7 @@
 
 import { fields, text } from "./json.js";
 import { LogEvent, timeOfDay, value } from "./log_event.js";
+import { Note } from "./store.js";
 import { count, element, plural, visible } from "./text.js";
 
 /** Fields that have a column of their own. */
@@ -63,7 +64,7 @@ class Row {
     this.trace.replaceChildren(this.link);
   }
 
-  /** @param {import("./store.js").Note} note */
+  /** @param {Note} note */
   #fillNote(note) {
     this.root.className = `row note is-${note.kind}`;
     delete this.root.dataset.level;
@@ -96,7 +97,7 @@ function contentOf(found) {
   return parts.flatMap((part) => [part, new Text(" ")]);
 }
 
-/** @param {import("./store.js").Note} note */
+/** @param {Note} note */
 export function wordsOf(note) {
   if (note.kind === "day") return dayNames.format(Number(note.raw));
   const found = fields(note.raw);
@@ -166,10 +167,17 @@ export class List extends EventTarget {
   move(step) {
     const { view } = this.store;
     const here = this.selected === null ? this.#edge(step) : this.store.indexOf(this.selected) + step;
-    let index = Math.max(0, Math.min(view.length - 1, here));
+    const index = Math.max(0, Math.min(view.length - 1, here));
     const direction = step < 0 ? -1 : 1;
-    while (view[index] && !(view[index] instanceof LogEvent)) index += direction;
-    if (view[index]) this.select(view[index].id);
+    const found = this.#eventFrom(index, direction) ?? this.#eventFrom(index, -direction);
+    if (found) this.select(found.id);
+  }
+
+  /** The first event from a row on. @param {number} index @param {number} direction */
+  #eventFrom(index, direction) {
+    const { view } = this.store;
+    while (view[index] instanceof Note) index += direction;
+    return view[index];
   }
 
   /** The row to begin with: the last one that is wholly on screen. @param {number} step */

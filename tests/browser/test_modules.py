@@ -1,0 +1,185 @@
+"""The parts of the page that only compute, each called in the browser on many inputs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.browser.site import Site
+
+SOME = settings(max_examples=60, deadline=None)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
+    max_leaves=20,
+)
+LAYOUTS = st.sampled_from([{}, {"indent": 1}, {"separators": (",", ":")}, {"ensure_ascii": False}])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A server on logs that do not exist."""
+    site = Site(tmp_path_factory.mktemp("site"))
+    site.start()
+    yield site
+    site.close()
+
+
+@pytest.fixture(scope="module")
+def call(site, browser):
+    """Call a function of one of the page's modules with JSON arguments."""
+    page = browser.new_page()
+    page.goto(site.url)
+
+    def call(module, function, *arguments):
+        return page.evaluate(
+            """async ([module, code, given]) => {
+              const found = await import(`./viewer/${module}.js`);
+              return code in found ? found[code](...given) : window.wrapped[code](found, ...given);
+            }""",
+            [module, function, arguments],
+        )
+
+    page.evaluate(
+        """() => { window.wrapped = {
+          decode: ({ Decoder }, pieces) => {
+            const decoder = new Decoder();
+            return [pieces.flatMap((piece) => decoder.decode(piece)), decoder.retry];
+          },
+          pieces: ({ format }, depth) => format("[".repeat(depth) + "]".repeat(depth)).length,
+        }; }"""
+    )
+    yield call
+    page.close()
+
+
+class TestJson:
+    @SOME
+    @given(st.data())
+    def test_format_changes_white_space_only(self, call, data):
+        """A document laid out for reading is the same document, to the digit."""
+        value, layout = data.draw(VALUES), data.draw(LAYOUTS)
+        laid_out = "".join(piece for _, piece in call("json", "format", json.dumps(value, **layout)))
+
+        assert json.dumps(json.loads(laid_out)) == json.dumps(value)
+        if isinstance(value, dict | list) and value:
+            assert laid_out.startswith(("{\n  ", "[\n  "))
+
+    @SOME
+    @given(st.data())
+    def test_members_and_elements(self, call, data):
+        """The members of an object and the elements of an array are found as they are written."""
+        fields = data.draw(st.dictionaries(TEXT, VALUES))
+        layout = data.draw(LAYOUTS)
+        members = call("json", "members", json.dumps(fields, **layout))
+        elements = call("json", "elements", json.dumps(list(fields.values()), **layout))
+
+        assert [(key, json.dumps(json.loads(raw))) for key, raw in members] == [
+            (key, json.dumps(value)) for key, value in fields.items()
+        ]
+        assert [json.dumps(json.loads(raw)) for raw in elements] == [
+            json.dumps(value) for value in fields.values()
+        ]
+
+    def test_numbers_keep_every_digit(self, call):
+        """A number is written as it was logged, however large or exact."""
+        raw = '{"a":9007199254740993,"b":-0.0,"c":1e400,"d":0.10000000000000000001}'
+
+        assert call("json", "members", raw) == [
+            ["a", "9007199254740993"],
+            ["b", "-0.0"],
+            ["c", "1e400"],
+            ["d", "0.10000000000000000001"],
+        ]
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            "",
+            "{",
+            '{"',
+            '{"a',
+            '{"a":',
+            '{"a":[',
+            '{"a":}',
+            "[",
+            "[1",
+            "nope",
+            '"\\',
+            "]",
+            "}{",
+            "{,}",
+            "[,,",
+            '{"a" "b"}',
+        ],
+    )
+    def test_what_is_no_json_has_some_answer(self, call, raw):
+        """Text that is not JSON gives something, and the page goes on."""
+        assert isinstance(call("json", "members", raw), list)
+        assert isinstance(call("json", "elements", raw), list)
+        assert isinstance(call("json", "format", raw), list)
+
+    def test_depth_does_not_matter(self, call):
+        """A document that is nested a hundred thousand deep is laid out like any other."""
+        assert call("json", "pieces", 100_000) == 4 * 100_000 - 3
+
+
+class TestDecoder:
+    STREAM = (
+        ":comment\nretry: 250\n\nid: 1\ndata: a\ndata:b\r\nevent: gap\r\n\r\n"
+        "data: \rid\r\rdata\n\nid: x\0\ndata: ü\u2028\n\nnonsense: 1\n\ndata: torn"
+    )
+    MESSAGES = [
+        {"name": "gap", "data": "a\nb", "id": "1"},
+        {"name": "message", "data": "", "id": ""},
+        {"name": "message", "data": "", "id": ""},
+        {"name": "message", "data": "ü\u2028", "id": ""},
+    ]
+
+    @SOME
+    @given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=12))
+    def test_a_stream_cut_anywhere(self, call, cuts):
+        """A stream gives the messages that the WHATWG specification says, wherever its pieces are cut."""
+        edges = [0, *sorted(cuts), len(self.STREAM)]
+        pieces = [self.STREAM[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+
+        assert call("sse", "decode", pieces) == [self.MESSAGES, 250]
+
+    def test_a_byte_order_mark_is_left_out(self, call):
+        """A mark at the beginning belongs to no field."""
+        assert call("sse", "decode", ["\ufeff", "data: a\n\n"])[0] == [
+            {"name": "message", "data": "a", "id": None}
+        ]
+
+
+class TestTimes:
+    @pytest.mark.parametrize(
+        ("milliseconds", "words"),
+        [
+            (0, "0 ms"),
+            (0.25, "250 µs"),
+            (0.9996, "1 ms"),
+            (12.345, "12.3 ms"),
+            (999.4, "999 ms"),
+            (999.6, "1 s"),
+            (1500, "1.5 s"),
+            (59_990, "1 min 0 s"),
+            (125_000, "2 min 5 s"),
+            (7_260_000, "2 h 1 min"),
+        ],
+    )
+    def test_a_span_for_people(self, call, milliseconds, words):
+        """A span of time is said in the unit that fits it."""
+        assert call("log_event", "span", milliseconds) == words
+
+    def test_microseconds_are_kept(self, call):
+        """Two events of one millisecond keep their order and distance."""
+        first, second = (
+            call("log_event", "timeOf", f"2025-10-17T12:00:00.123{part}Z") for part in ("", "456")
+        )
+
+        assert second - first == pytest.approx(0.456, abs=0.001)
