@@ -24,30 +24,21 @@ def events_backwards(
 def blocks_backwards(file: LogFile, read_at: ReadAt, end: int) -> Iterator[Block]:
     """The lines of *file* up to *end*, which is after one, in blocks, the last first."""
     origin = file.origin_at(end)
-    for start, lines, length in _parts_backwards(read_at, end):
+    for start, lines, length in _parts(read_at, end):
         before = read_at(min(start, GUARD), max(0, start - GUARD))
         yield Block(file.path, start, lines, len(lines), before, origin, 0 if lines else length)
 
 
-def lines_backwards(read_at: ReadAt, size: int) -> Iterator[tuple[int, bytes]]:
-    """Each complete line, last first, without its newline, and where it begins."""
-    for offset, lines, _ in _parts_backwards(read_at, _after_newline(read_at, size)):
-        end = offset + len(lines)
-        for line in reversed(lines.split(b"\n")[:-1]):
-            end -= len(line) + 1
-            yield end, line
-
-
-def _parts_backwards(read_at: ReadAt, end: int) -> Iterator[tuple[int, bytes, int]]:
+def _parts(read_at: ReadAt, end: int) -> Iterator[tuple[int, bytes, int]]:
     """Where some lines begin, the lines, and their length; of one that is too long not the line itself."""
     while end > 0:
         start, size, data = end, CHUNK, b""
         while start == end and size <= LONGEST:
-            begin = max(0, end - size)
+            begin = max(0, end - size - 1)  # a line is whole if the newline before it is seen
             data = read_at(end - begin, begin)
             if len(data) < end - begin:  # truncated meanwhile
                 return
-            start = begin + (data.find(b"\n", 0, -1) + 1 or len(data)) if begin else 0
+            start = 0 if end <= size else begin + (data.find(b"\n", 0, -1) + 1 or len(data))
             size *= 2
         if start == end:
             start, data = _after_newline(read_at, end - 1), b""

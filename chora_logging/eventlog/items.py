@@ -122,11 +122,6 @@ class Block(NamedTuple):
     overlong: int = 0
     first_line: Callable[[], int | None] = _unknown
 
-    @property
-    def data(self) -> bytes:
-        """The lines with their newlines."""
-        return self.chunk[: self.size]
-
     def place(self, end: int) -> tuple[Origin, int, bytes]:
         """The position after the first *end* bytes of the lines, which need not be the end of one."""
         before = self.chunk[max(0, end - GUARD) : end]

@@ -69,30 +69,6 @@ def parse(line: bytes) -> dict[str, Any] | None:
         return objects[0].fields if objects else None
 
 
-def read_line(line: bytes) -> tuple[dict[str, Any] | None, bytes]:
-    """As `parse`, and the object as strict JSON."""
-    try:
-        return decode(line), line
-    except REFUSED:
-        objects, _ = read_odd(line)
-        return (objects[0].fields, objects[0].strict) if objects else (None, b"")
-
-
-def why_not(line: bytes) -> str:
-    """Why *line* is no event, in a few words."""
-    return read_odd(line)[1]
-
-
-def events_of(
-    block: Block,
-    matches: Any,
-    may_match: Any,
-    skipped: Callable[[Skipped], None],
-) -> Iterator[Event]:
-    """As `events_in`."""
-    return events_in(block, matches.__self__, skipped)
-
-
 def _lines(chunk: bytes) -> Iterator[tuple[int, bytes]]:
     """Each complete line without its newline, and the offset after that."""
     lines = chunk.split(b"\n")

@@ -23,7 +23,8 @@ class Selection:
     """A filter: an event is asked for if it fits every argument that is not None.
 
     Values compare as text, so that a task id finds its events whether it was logged as a number, a
-    UUID or a string.
+    UUID or a string. A line whose bytes show that it does not have a value is not decoded: then it is
+    not noticed either if it is no event. `chora-logging check` looks at every line.
 
     Args:
         task_id: The field `task_id`.
@@ -81,10 +82,6 @@ class Selection:
             if not test(event):
                 return False
         return True
-
-    def may_match(self, line: bytes) -> bool:
-        """Whether *line* can be an event that is asked for; False is certain."""
-        return self.prefilter is None or any(self.prefilter.lines(line + b"\n"))
 
 
 def parse_time(name: str, value: datetime | str) -> float:

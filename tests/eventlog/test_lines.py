@@ -280,6 +280,23 @@ PIECES = st.one_of(
 CONTENTS = st.lists(PIECES | st.just(b"\n"), max_size=40).map(b"".join)
 
 
+class TestLongest:
+    @pytest.mark.parametrize("extra", [-2, -1, 0, 1, 2])
+    @pytest.mark.parametrize("before", [b"", b"{}\n", b"{}\n" * 99])
+    def test_how_long_a_line_may_be(self, before, extra):
+        """Both directions agree on which line is too long to be read, and read what stands around it."""
+        long = b'{"a": "' + b"x" * (16 * 128 - 10 + extra) + b'"}\n'
+        with log_of(before + long + b"{}\n", 16) as log:
+            told, told_backwards = [], []
+            found = list(EventLog(log, on_skip=told.append).read())
+            backwards = list(EventLog(log, on_skip=told_backwards.append).read(newest_first=True))
+
+        assert places(backwards) == places(found)[::-1]
+        assert len(found) + len(told) == len(before) // 3 + 2
+        assert [skipped[:4] for skipped in told] == [skipped[:4] for skipped in told_backwards]
+        assert bool(told) == (extra > 0)
+
+
 class TestAnyBytes:
     @given(CONTENTS, st.sampled_from([16, 100, 256 * 1024]))
     def test_every_line_is_read_or_told(self, content, chunk):
