@@ -6,15 +6,18 @@ import json
 import re
 import subprocess
 import sys
+import time
 import unicodedata
 
 import pytest
 from rich.cells import cell_len
 
 from chora_logging.eventlog import EventLog
-from tests.terminal.tmux import DEADLINE, PROMPT, Screen
+from tests.terminal.tmux import DEADLINE, INTERVAL, PROMPT, Screen
 
 DEMO = [sys.executable, "-m", "chora_logging", "demo", "--json", "--workers", "3"]
+
+LOGS = ("orchestrator.log", "events.jsonl")
 
 #: An event as `tail` shows it at 80 columns: time, level, log, trace, name, and what fits of the rest.
 ROW = re.compile(r"\d\d:\d\d:\d\d [DIWEC] [a-z]{4} [0-9a-f]{8} [a-z._]+( .*)?")
@@ -77,28 +80,46 @@ def broken(rows):
     return [row for row in rows if row and not ROW.fullmatch(row) and not row.startswith(others)]
 
 
+def wait_for_rows(terminal, count):
+    """All rows since the beginning, as soon as so many events are among them."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        rows = terminal.text(scrolled=True).split("\n")
+        if sum(bool(ROW.fullmatch(row)) for row in rows) >= count:
+            return rows
+        assert time.monotonic() < deadline, rows[-24:]
+        time.sleep(INTERVAL)
+
+
 class TestTail:
     def test_follow_during_the_demo(self, tmp_path, screen):
-        """`tail -f` shows the events of both logs as they are written: a whole row each, none broken."""
+        """`tail -f` shows each event of both logs once, while they are written, on a whole row."""
         folder = tmp_path / "logs"
         terminal = screen(folder)
         terminal.type("chora-logging tail -f")
+        terminal.wait_for("waiting for .*events.jsonl")
         demo = subprocess.Popen([*DEMO, "--seconds", "3", "--dir", folder], stdout=subprocess.DEVNULL)
         try:
-            for event in ("job_completed", "chora.content_generated", "E orch [0-9a-f]{8} job_failed"):
-                text = terminal.wait_for(event)
-                assert_readable(text.split("\n"), 80)
-                assert broken(text.split("\n")) == []
+            for event in ("orch [0-9a-f]{8} job_completed ", "tele [0-9a-f]{8} chora.content_generated "):
+                rows = terminal.wait_for(event).split("\n")
+                assert_readable(rows, 80)
+                assert broken(rows) == []
             assert demo.poll() is None, "the demo had ended before its events were seen"
             assert demo.wait(DEADLINE) == 0
         finally:
             demo.kill()
             demo.wait()
+        written = [event for log in LOGS for event in EventLog(folder / log).read()]
+        rows = wait_for_rows(terminal, len(written))
         terminal.keys("C-c")
-        rows = terminal.wait_for(rf"\^C\s*{PROMPT.strip()}\Z").split("\n")
+        terminal.wait_for(rf"\^C\s*{PROMPT.strip()}\Z")
 
         assert_readable(rows, 80)
-        assert broken(row for row in rows if not row.startswith("^C")) == []
+        assert broken(rows) == []
+        shown = [row for row in rows if ROW.fullmatch(row)]
+        assert len(shown) == len(written)
+        failed = [event["trace_id"][:8] for event in written if event.get("event") == "job_failed"]
+        assert [row.split()[3] for row in shown if " job_failed " in row] == failed
 
     def test_a_narrow_terminal(self, demo, screen):
         """At 40 columns an event is still one row, with time, level and name."""

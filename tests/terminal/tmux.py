@@ -46,9 +46,10 @@ class Screen:
         }
         size = ("-x", str(columns), "-y", str(rows))
         shell = f"exec env PS1={shlex.quote(PROMPT)} bash --norc --noprofile"
-        # -f /dev/null: nothing that this machine has set up for its own terminals.
-        self._tmux("-f", "/dev/null", "-u", "new-session", "-d", *size, "-c", str(folder), shell)
-        self._tmux("set-option", "-g", "history-limit", "50000")
+        # A configuration of its own: nothing that this machine has set up for its terminals.
+        (scratch / "tmux.conf").write_text("set -g history-limit 50000\n")
+        configuration = ("-f", str(scratch / "tmux.conf"), "-u")
+        self._tmux(*configuration, "new-session", "-d", *size, "-c", str(folder), shell)
         self.wait_for(re.escape(PROMPT.strip()))
 
     def type(self, line):
@@ -81,9 +82,10 @@ class Screen:
             time.sleep(INTERVAL)
         return text
 
-    def text(self, *, colours=False):
-        """What is on the screen, rows without the blanks at their ends."""
-        shown = self._tmux("capture-pane", "-p", *(("-e",) if colours else ()))
+    def text(self, *, colours=False, scrolled=False):
+        """What is on the screen, and before it what scrolled off; rows without the blanks at their ends."""
+        options = (("-e",) if colours else ()) + (("-S", "-") if scrolled else ())
+        shown = self._tmux("capture-pane", "-p", *options)
         return "\n".join(row.rstrip() for row in shown.split("\n")).rstrip("\n")
 
     def title(self):
