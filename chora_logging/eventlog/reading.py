@@ -47,11 +47,13 @@ def read_forwards(
                 yield gap
         unread = files[len(files) if first is None else first :]
         hold_next(unread)
-        for item in _items(unread, selection, tally):
-            if isinstance(item, Gap) and after is None:
-                tally.warn(item)
+        for part in _parts(unread, selection, tally):
+            if not isinstance(part, Gap):
+                yield from part
+            elif after is None:
+                tally.warn(part)
             else:
-                yield item
+                yield part
     finally:
         close_all(files)
     tally.tell()
@@ -86,9 +88,9 @@ def read_backwards(
         close_all(files)
 
 
-def _items(
+def _parts(
     files: Sequence[LogFile], selection: Selection, skipped: Callable[[Skipped], None]
-) -> Iterator[Event | Gap]:
+) -> Iterator[Iterator[Event] | Gap]:
     lost: list[LogFile] = []
     before: cursor.Position | None = None
     for file in files:
@@ -96,7 +98,7 @@ def _items(
             if lost:
                 yield _gap(lost, before, file)
                 lost = []
-            yield from events_in(block, selection, skipped)
+            yield events_in(block, selection, skipped)
         if file.place.number and (rest := file.rest()) is not None:
             skipped(rest)
         file.close()
