@@ -103,7 +103,7 @@ class Reader:
 
     def _next_frame(self) -> None:
         self.page.evaluate(
-            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
         )
 
     def focused(self) -> str:

@@ -23,16 +23,16 @@ def press(reader, *keys):
         reader.page.keyboard.press(key)
 
 
-def selected(reader):
-    """What the selected row says."""
-    return reader.page.locator("#space .row[aria-selected=true]").inner_text()
+def selects(reader, text):
+    """Wait until the selected row says a text."""
+    expect(reader.page.locator("#space .row[aria-selected=true]")).to_contain_text(text)
 
 
 class TestKeys:
     def test_a_walk_through_the_list(self, walker):
-        """Keys select events, open one, change it with the next one, close it, and make the list live again."""
+        """Keys select events, open one, change it for the next, close it, and make the list live again."""
         press(walker, "k", "k", "k", "j")
-        assert "event-28" in selected(walker)
+        selects(walker, "event-28")
         assert walker.focused() == "list"
         press(walker, "Enter")
         walker.says("#detail-title", "event-28")

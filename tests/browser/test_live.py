@@ -64,7 +64,7 @@ class TestLiveList:
         assert reader.whole_list(r"number=(\d+)") == [str(number) for number in range(1200)]
 
     def test_two_hundred_events_a_second(self, site, reader):
-        """At 200 events a second, under rotation, each comes once and in its writer's order; the page stays free."""
+        """At 200 events a second, rotated, each comes once and in order; the page stays free."""
         reader.open()
         writers = [
             subprocess.Popen(

@@ -28,7 +28,7 @@ def log_in(reader, token):
 
 class TestLogin:
     def test_nothing_is_shown_before_the_token(self, reader):
-        """Without the token there is a form; a wrong one is refused in words; the right one shows the events."""
+        """Without the token there is a form; a wrong one is refused, the right one shows the events."""
         reader.page.goto(reader.url)
         expect(reader.page.get_by_label("Token")).to_be_focused()
         log_in(reader, "wrong")
@@ -48,10 +48,8 @@ class TestLogin:
 
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
         assert TOKEN not in str(cookie)
-        assert (
-            reader.page.evaluate("document.cookie + JSON.stringify([{...localStorage}, {...sessionStorage}])")
-            == "[{},{}]"
-        )
+        kept = "document.cookie + JSON.stringify([{...localStorage}, {...sessionStorage}])"
+        assert reader.page.evaluate(kept) == "[{},{}]"
 
     def test_a_session_that_ends_in_mid_view(self, site, reader):
         """The form comes over the list; after the login it goes on where it was and misses nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -128,26 +129,28 @@ class TestJson:
         assert call("json", "pieces", 100_000) == 4 * 100_000 - 3
 
 
-class TestDecoder:
-    STREAM = (
-        ":comment\nretry: 250\n\nid: 1\ndata: a\ndata:b\r\nevent: gap\r\n\r\n"
-        "data: \rid\r\rdata\n\nid: x\0\ndata: ü\u2028\n\nnonsense: 1\n\ndata: torn"
-    )
-    MESSAGES = [
-        {"name": "gap", "data": "a\nb", "id": "1"},
-        {"name": "message", "data": "", "id": ""},
-        {"name": "message", "data": "", "id": ""},
-        {"name": "message", "data": "ü\u2028", "id": ""},
-    ]
+#: A stream with each form of line and field that the specification has, and what it says.
+STREAM = (
+    ":comment\nretry: 250\n\nid: 1\ndata: a\ndata:b\r\nevent: gap\r\n\r\n"
+    "data: \rid\r\rdata\n\nid: x\0\ndata: ü\u2028\n\nnonsense: 1\n\ndata: torn"
+)
+MESSAGES = [
+    {"name": "gap", "data": "a\nb", "id": "1"},
+    {"name": "message", "data": "", "id": ""},
+    {"name": "message", "data": "", "id": ""},
+    {"name": "message", "data": "ü\u2028", "id": ""},
+]
 
+
+class TestDecoder:
     @SOME
     @given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=12))
     def test_a_stream_cut_anywhere(self, call, cuts):
         """A stream gives the messages that the WHATWG specification says, wherever its pieces are cut."""
-        edges = [0, *sorted(cuts), len(self.STREAM)]
-        pieces = [self.STREAM[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+        edges = [0, *sorted(cuts), len(STREAM)]
+        pieces = [STREAM[start:end] for start, end in itertools.pairwise(edges)]
 
-        assert call("sse", "decode", pieces) == [self.MESSAGES, 250]
+        assert call("sse", "decode", pieces) == [MESSAGES, 250]
 
     def test_a_byte_order_mark_is_left_out(self, call):
         """A mark at the beginning belongs to no field."""

@@ -36,14 +36,16 @@ def waterfall(reader):
     expect(reader.page.locator("#timeline-rows .row")).to_have_count(4)
     return reader.page.evaluate(
         """() => [...document.querySelectorAll("#timeline-rows .row")].map((row) =>
-          ["offset", "log", "name", "took", "state"].map((name) => row.querySelector("." + name).textContent))"""
+          [".offset", ".log", ".name", ".took", ".state"].map((part) =>
+            row.querySelector(part).textContent))"""
     )
 
 
 def bars(reader):
     """Where each bar begins and how wide it is, in per cent of the track."""
     return reader.page.evaluate(
-        """() => [...document.querySelectorAll("#timeline-rows .bar")].map((bar) => [bar.style.left, bar.style.width])"""
+        """() => [...document.querySelectorAll("#timeline-rows .bar")]
+          .map(({ style }) => [style.left, style.width])"""
     )
 
 
