@@ -74,8 +74,11 @@ class Subscription:
         for batch in batches:
             self._skipped += batch.skipped
         self._tell_skipped()
+        items = [item for batch in batches for item in batch.items]
+        if not self._selection.narrows:
+            return items
         matches = self._selection.matches
-        return [item for batch in batches for item in batch.items if isinstance(item, Gap) or matches(item)]
+        return [item for item in items if isinstance(item, Gap) or matches(item)]
 
     def read(self) -> Items | None:
         """What the files have, a block at most; None if that is nothing. For one that is not fed.
@@ -155,17 +158,22 @@ async def batches(subscription: Subscription) -> AsyncGenerator[Items, None]:
     """What comes, in lists of what came at once; the events belong to all subscribers."""
     import asyncio  # programs that only log should not pay for it
 
+    had_turn = True
     try:
         while True:
-            if subscription.fed:
-                items = subscription.take()
-                await asyncio.sleep(0)  # others have their turn although there is always something
-            else:
+            if not subscription.fed:
                 items = await in_thread(subscription.read)
+                had_turn = True
+            else:
+                if not had_turn:  # others get theirs although there is always something
+                    await asyncio.sleep(0)
+                items = subscription.take()
+                had_turn = False
             if items:
                 yield items
             elif items is None:
                 await subscription.wait_async()
+                had_turn = True
     finally:
         subscription.close()
 
