@@ -1,7 +1,7 @@
 """Copies in a set: the same lines under two names, of which only one file is read.
 
 Who rotates by `copytruncate` copies the log before it truncates it, and may be stopped in between;
-a backup may be put back beside its original. A file is a copy if a newer one begins with all that
+a backup may be put back beside its original. A file is a copy if another one begins with all that
 it holds: lines with a time, or anything else that differs, are then the same lines.
 """
 
@@ -17,17 +17,24 @@ _File = TypeVar("_File", bound=LogFile)
 
 
 def without_copies(files: Sequence[_File]) -> list[_File]:
-    """*files*, oldest first, without those whose lines a newer one has too; these are closed."""
-    kept = []
+    """*files*, oldest first, without those whose lines another one has too; these are closed.
+
+    The longest stays, of equal ones the newest. The live file always stays: it may go on otherwise.
+    """
+    copies = set()
     for index, file in enumerate(files):
-        if any(_begins_with(newer, file) for newer in files[index + 1 :]):
-            file.close()
-        else:
-            kept.append(file)
-    return kept
+        for newer in files[index + 1 :]:
+            if begins_with(newer, file):
+                copies.add(index)
+            elif newer.place.number and begins_with(file, newer):
+                copies.add(files.index(newer))
+    for index in copies:
+        files[index].close()
+    return [file for index, file in enumerate(files) if index not in copies]
 
 
-def _begins_with(whole: LogFile, part: LogFile) -> bool:
+def begins_with(whole: LogFile, part: LogFile) -> bool:
+    """Whether *part* is not empty and *whole* begins with all that it holds."""
     head = part.head()
     if not head or not whole.head().startswith(head):
         return False

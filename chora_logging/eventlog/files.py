@@ -165,8 +165,8 @@ class LogFile:
         return self._content.read(size, offset)
 
     def is_as_opened(self) -> bool:
-        """Whether it begins as when it was opened."""
-        return self._content.read(len(self._head), 0) == self._head
+        """Whether it begins as when it was opened; a compressed one is not looked at."""
+        return self.compressed or self._content.read(len(self._head), 0) == self._head
 
     @contextlib.contextmanager
     def at_random(self) -> Iterator[tuple[ReadAt, int]]:
@@ -206,7 +206,7 @@ class LogFile:
     def _next(self, size: int) -> bytes:
         length = len(self.tail)
         data = self._read(size + length, self.offset - length)
-        if not data.startswith(self.tail or self._head):
+        if not data.startswith(self.tail) or not self.is_as_opened():
             raise Replaced
         return data[length:]
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from chora_logging import sidecar
 from chora_logging.eventlog import cursor, locating
 from chora_logging.eventlog.backwards import end_of_lines
+from chora_logging.eventlog.copies import begins_with
 from chora_logging.eventlog.files import LogFile, Replaced
 from chora_logging.eventlog.items import Block, Event, Gap, Skipped
 from chora_logging.eventlog.known import KnownFiles
@@ -236,7 +237,6 @@ class Follower:
     def _hold(self, files: list[LogFile], index: int) -> None:
         """Read on in the file at *index*; close the others, the one before included."""
         if self._file is not None:
-            self._known.add(self._file)
             self._file.close()
         self._sizes = {file.generation: file.size() for file in files if not file.compressed}
         for older in files[:index]:
@@ -248,7 +248,7 @@ class Follower:
         """What was read has gone from *file*: finish its copy if there is one, else begin it again."""
         position = file.position()
         files = self._open()
-        index = locating.find_copy(files, file)
+        index = self._copy_of(file, files)
         if index is not None:
             files[index].seek(position.offset)
             self._hold(files, index)
@@ -265,6 +265,16 @@ class Follower:
         file.close()
         self._file = None
 
+    def _copy_of(self, file: LogFile, files: list[LogFile]) -> int | None:
+        if file.offset:
+            index = locating.find(files, file.position())
+        else:  # only its beginning is known: of files that begin so the newest one is meant
+            head = file.head_as_read()
+            alike = [i for i, other in enumerate(files) if head and other.head().startswith(head)]
+            index = next((i for i in reversed(alike) if files[i] not in self._known), None)
+        is_copy = index is not None and files[index].place.identity != file.place.identity
+        return index if is_copy else None
+
     def _go_on(self, file: LogFile) -> bool:
         """Go to the file after *file*, which has been read to its end; whether there is one."""
         told = self._gap
@@ -278,6 +288,7 @@ class Follower:
             self._passed = Standing(file.position())
         if not files[index].offset and (rest := file.rest()) is not None:
             self._skip(rest)
+        self._known.add(file)
         self._hold(files, index)
         return True
 
@@ -306,29 +317,30 @@ class Follower:
             files[found].seek(position.offset)
             return found
         if file.generation is not None and all(other.log_id == file.log_id for other in files):
-            return self._next_generation(files, position)
-        return self._unread(files, position)
+            return self._next_generation(files, file, position)
+        return self._unread(files, file, position)
 
-    def _next_generation(self, files: list[LogFile], position: cursor.Position) -> int | None:
+    def _next_generation(self, files: list[LogFile], file: LogFile, position: cursor.Position) -> int | None:
         index, between = locating.after_missing(files, position)
         if index is None:
             return None
         if files[index].generation == position.generation:  # deleted, or rotated by somebody else
-            return self._unread(files, position)
+            return self._unread(files, file, position)
         if between is None or between > 0:
             reason = "files were deleted before they were read"
             size = sum(self._sizes.get(position.generation + n, 0) for n in range(1, (between or 0) + 1))
             self._tell(locating.gap_before(files[index], position, reason, between, size or None))
         return index
 
-    def _unread(self, files: list[LogFile], position: cursor.Position) -> int | None:
-        known = [index for index, other in enumerate(files) if other in self._known]
-        unread = list(range(known[-1] + 1 if known else 0, len(files)))
-        if not known:  # backups that had been finished before are older, and put back
-            unread = [i for i in unread if not files[i].place.number or files[i].time() >= position.time]
+    def _unread(self, files: list[LogFile], file: LogFile, position: cursor.Position) -> int | None:
+        """The first of *files* that came after *file*, which is none of them."""
+        known = [i for i, other in enumerate(files) if other in self._known or begins_with(file, other)]
+        unknown = range(known[-1] + 1 if known else 0, len(files))
+        # What is not known has come since, or is an old backup that was put back.
+        unread = [i for i in unknown if not (files[i].place.number and locating.is_older(files[i], position))]
         if not unread:
             return None
-        if len(unread) > 1:
+        if len(unread) > 1 or len(unread) < len(unknown):
             reason = "the file was deleted, and perhaps others before they were read"
             self._tell(locating.gap_before(files[unread[0]], position, reason))
         return unread[0]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from chora_logging.eventlog.content import CHUNK
 from chora_logging.eventlog.cursor import NO_LOG, Position
 from chora_logging.eventlog.files import LogFile
 from chora_logging.eventlog.items import Gap
 from chora_logging.eventlog.lines import parse
 from chora_logging.eventlog.selection import time_of
 from chora_logging.eventlog.stored import StoredFile
+
+#: How much earlier than its last event the time of a file may be, in milliseconds: file systems
+#: take it from a clock that ticks.
+_TICK = 10
 
 
 def find(files: Sequence[LogFile], position: Position) -> int | None:
@@ -37,17 +42,6 @@ def find_stored(files: Sequence[LogFile], stored: StoredFile) -> int | None:
     return find(files, stored.position()) if index is None and stored.offset else index
 
 
-def find_copy(files: Sequence[LogFile], file: LogFile) -> int | None:
-    """The index of a copy of what has gone from *file*, which goes on where that was read."""
-    if file.offset:
-        index = find(files, file.position())
-    else:
-        head = file.head_as_read()
-        index = next((i for i, other in enumerate(files) if head and other.head().startswith(head)), None)
-    is_copy = index is not None and files[index].place.identity != file.place.identity
-    return index if is_copy else None
-
-
 def after_missing(files: Sequence[LogFile], position: Position) -> tuple[int | None, int | None]:
     """Where reading goes on when *position* is in none of *files*.
 
@@ -62,8 +56,23 @@ def after_missing(files: Sequence[LogFile], position: Position) -> tuple[int | N
             if file.generation is not None and file.generation >= position.generation:
                 return index, max(0, file.generation - position.generation - 1)
         return live, None
-    # Backups that had been finished before the position's file was written to are older than it.
-    return next((index for index, file in enumerate(files) if file.time() > position.time), live), None
+    return next((index for index, file in enumerate(files) if is_newer(file, position)), live), None
+
+
+def is_newer(file: LogFile, position: Position) -> bool:
+    """Whether *file* is certainly newer than *position*, by time: where nothing else tells.
+
+    What had been finished before the position's file was written to is older. What ends with an event
+    of that time, or an older one, is a copy that was not finished, or was put back.
+    """
+    last = _last_time(file)
+    return file.time() > position.time and (last is None or last * 1000 > position.time + _TICK)
+
+
+def is_older(file: LogFile, position: Position) -> bool:
+    """Whether *file* is certainly older than *position*, by time."""
+    last = _last_time(file)
+    return file.time() < position.time or (last is not None and last * 1000 < position.time - _TICK)
 
 
 def locate(files: Sequence[LogFile], position: Position) -> tuple[int | None, Gap | None]:
@@ -92,8 +101,7 @@ def gap_before(
     since = position.time / 1000 if position.time else None
     if file is None:
         return Gap(reason, files, size, since)
-    first = parse(file.head().partition(b"\n")[0]) or {}
-    return Gap(reason, files, size, since, time_of(first), file.path)
+    return Gap(reason, files, size, since, _first_time(file), file.path)
 
 
 def joined(first: Gap, second: Gap) -> Gap:
@@ -101,6 +109,21 @@ def joined(first: Gap, second: Gap) -> Gap:
     files = None if first.files is None or second.files is None else first.files + second.files
     size = (first.bytes or 0) + (second.bytes or 0)
     return second._replace(files=files, bytes=size or None, since=first.since)
+
+
+def _first_time(file: LogFile) -> float | None:
+    return next(_times(file.peek(CHUNK, 0).split(b"\n")[:-1]), None)
+
+
+def _last_time(file: LogFile) -> float | None:
+    end = file.size()
+    return next(_times(reversed(file.peek(CHUNK, max(0, end - CHUNK)).split(b"\n")[:-1])), None)
+
+
+def _times(lines: Iterable[bytes]) -> Iterator[float]:
+    for line in lines:
+        if (event := parse(line)) is not None and (moment := time_of(event)) is not None:
+            yield moment
 
 
 def _is_generation(file: LogFile, position: Position) -> bool:

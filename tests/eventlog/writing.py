@@ -47,7 +47,8 @@ class Writer:
     def write(self, count=1, size=0):
         """Write *count* events."""
         for _ in range(count):
-            self.handler.handle(logging.makeLogRecord({"msg": "x", "n": self.count, "pad": "x" * size}))
+            # The number comes last, so that no two files have the same 256 bytes anywhere.
+            self.handler.handle(logging.makeLogRecord({"msg": "x", "pad": "x" * size, "n": self.count}))
             self.count += 1
 
     def rotate(self):
@@ -62,9 +63,15 @@ class Writer:
 
     def copytruncate(self):
         """Rotate as logrotate's `copytruncate` does."""
-        if self._shift():
-            shutil.copy2(self.log, f"{self.log}.1")
+        if self.copy():
             os.truncate(self.log, 0)
+
+    def copy(self):
+        """The first half of that; whether there is something to truncate then."""
+        if not self._shift():
+            return False
+        shutil.copyfile(self.log, f"{self.log}.1")
+        return True
 
     def compress(self, number=1):
         """Compress a backup as logrotate does."""
