@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from chora_logging.eventlog import Event, Gap
 from chora_logging.eventlog.selection import time_of
-from chora_logging.eventlog.subscription import Subscription, batches
+from chora_logging.eventlog.subscription import Subscription
 from chora_logging.eventlog.threads import in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
@@ -32,11 +32,12 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
 ]
 
-Items = Sequence[Event | Gap]
-
 #: A stream is sent to at most so often, in seconds for each one that is open, and at most in all: many
 #: clients get more events at a time, few get each at once.
 SHARE, LONGEST_PAUSE = 0.0002, 0.05
+
+#: The most bytes that are sent at once.
+AT_ONCE = 65536
 
 #: How long a client that is cut, or that gets the end of its stream, may take for it.
 GRACE = 1.0
@@ -105,7 +106,7 @@ class EventStream:
 
     async def _pump(self) -> None:
         try:
-            first = await in_thread(self._subscription.read)
+            body = await in_thread(self._read)
         except OSError as error:
             raise unreadable(error) from error
         await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
@@ -113,17 +114,33 @@ class EventStream:
             return
         await self._put(sse.opening(self._site.limits.retry))
         if self._gap is not None:
-            await self._put_items([self._gap])
-        if first:
-            await self._put_items(first)
-        async with contextlib.aclosing(batches(self._subscription)) as coming:
-            async for items in coming:
-                await self._put_items(items)
+            await self._put(self._frame([self._gap]))
+        while True:
+            if body:
+                await self._put(body)
                 await asyncio.sleep(min(len(self._site.streams) * SHARE, LONGEST_PAUSE))
+            body = await self._next()
 
-    async def _put_items(self, items: Items) -> None:
+    async def _next(self) -> bytes | None:
+        """What has come, framed; None if it was waited for. Here events live no longer than that takes."""
+        subscription = self._subscription
+        if not subscription.fed:
+            body = await in_thread(self._read)
+        else:
+            items = subscription.take()
+            body = None if items is None else self._frame(items)
+        if body is None:
+            await subscription.wait_async()
+        return body
+
+    def _read(self) -> bytes | None:
+        items = self._subscription.read()
+        return None if items is None else self._frame(items)
+
+    def _frame(self, items: Sequence[Event | Gap]) -> bytes:
+        if not items:
+            return b""
         metrics, name = self._site.metrics, self._name
-        await self._put(sse.frames(items))
         events = sum(isinstance(item, Event) for item in items)
         metrics.read.labels(name).inc(events)
         if events < len(items):
@@ -131,15 +148,17 @@ class EventStream:
         happened = time_of(items[-1]) if isinstance(items[-1], Event) else None
         if happened is not None:
             metrics.lag.labels(name).set(max(0.0, time.time() - happened))
+        return sse.frames(items)
 
     async def _put(self, body: bytes) -> None:
         loop = asyncio.get_running_loop()
         async with self._lock:
-            self._began = loop.time()
-            try:
-                await self._send({"type": "http.response.body", "body": body, "more_body": True})
-            finally:
-                self._began, self._sent = None, loop.time()
+            # A server takes what it is given, however much; it waits before it takes more.
+            for start in range(0, len(body), AT_ONCE):
+                self._began = loop.time()
+                part = body[start : start + AT_ONCE]
+                await self._send({"type": "http.response.body", "body": part, "more_body": True})
+            self._began, self._sent = None, loop.time()
 
     async def _finish(self) -> None:
         """Say that this is all. The server closes the connection when the client has taken it."""
