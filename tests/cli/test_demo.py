@@ -449,6 +449,18 @@ class TestEnds:
         assert_whole(folder, result)
         assert workers_in(folder) == {}
 
+    def test_ctrl_c_is_not_for_the_workers(self, environment, tmp_path):
+        """A worker that is sent what Ctrl-C sends goes on: it may come while the worker is being started."""
+        folder = tmp_path / "logs"
+        with running("--seconds", 2, "--workers", 2, "--dir", folder, "--json", env=environment) as process:
+            wait_until(lambda: len(workers_in(folder)) == 2, "the start of two workers")
+            for worker in workers_in(folder):
+                os.kill(worker, signal.SIGINT)
+            output, errors = process.communicate(timeout=DEADLINE)
+
+        assert (process.returncode, errors) == (0, "")
+        assert json.loads(output)["problems"] == []
+
     def test_a_second_ctrl_c_ends_at_once(self, environment, tmp_path):
         """Whoever does not want to wait for a worker that hangs presses Ctrl-C again."""
         folder = tmp_path / "logs"

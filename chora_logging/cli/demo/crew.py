@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ class Crew:
         self.close()
 
     def _start(self, name: str, command: list[str], environment: dict[str, str]) -> None:
-        with self._errors(name).open("w") as errors:
+        with self._errors(name).open("w") as errors, _interruptions_held():
             self._processes[name] = subprocess.Popen(
                 command,
                 env=environment,
@@ -133,6 +134,16 @@ class Crew:
         lines = self._errors(name).read_text(errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
         return f"ended with status {status}: {last}"
+
+
+@contextlib.contextmanager
+def _interruptions_held() -> Iterator[None]:
+    """Let Ctrl-C wait; a process that is started meanwhile never hears it, not even while it is starting."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def program(module: str, *arguments: object) -> list[str]:
