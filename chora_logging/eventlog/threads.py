@@ -15,12 +15,14 @@ async def in_thread(function: Callable[[], _Result]) -> _Result:
 
     decided = threading.Lock()  # whoever takes it decides: the thread that it is called, or we that it is not
 
-    def call() -> _Result | None:
-        return function() if decided.acquire(blocking=False) else None
+    def call() -> _Result:
+        if decided.acquire(blocking=False):
+            return function()
+        raise asyncio.CancelledError
 
     reading = asyncio.ensure_future(asyncio.to_thread(call))
     try:
-        return await asyncio.shield(reading)  # type: ignore[return-value]  # None is for nobody
+        return await asyncio.shield(reading)
     except asyncio.CancelledError:
         if not decided.acquire(blocking=False):
             # The thread has the files: they are closed when it has given them back.
