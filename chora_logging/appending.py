@@ -92,7 +92,7 @@ class AppendingHandler(ReportingHandler):
             with turn.lock:
                 if turn.deferred or (turn.busy and turn.is_interrupted()):
                     self._defer(line, record)
-                elif self.stream is not self._own_stream:
+                elif self.stream is not self._own_stream and self.stream is not None:
                     logging.StreamHandler.emit(self, record)  # somebody put another stream in
                 elif not (self._is_closed and self.mode == "w"):
                     self._write(line, record)

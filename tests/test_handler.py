@@ -696,6 +696,16 @@ class TestReentrance:
 
         assert lines_of(tmp_path / "app.log") == [b"inner", b"outer"]
 
+    def test_no_stream(self, tmp_path, open_log):
+        """A handler without a stream, as an exception in the middle of opening leaves it, goes on writing."""
+        logger = open_log(delay=True)
+        logger.info("one")
+        logger.handlers[0].stream.flush()
+        logger.handlers[0].stream = None
+        logger.info("two")
+
+        assert lines_of(tmp_path / "app.log") == [b"one", b"two"]
+
     @pytest.mark.parametrize("call", ["write", "stat", "replace", "rename", "link", "pwrite"])
     def test_in_the_middle_of_a_record(self, tmp_path, open_log, monkeypatch, call):
         """A record logged in the middle of a write or rotation, as __del__ does, is written after it; through
