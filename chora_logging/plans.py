@@ -61,7 +61,7 @@ class Plan:
         sources = {slot: v.source for slot, v in slots.items() if isinstance(v, _Marker)}
         self.trace_id = next((slot for slot, name in sources.items() if name == "trace_id"), None)
         # A field that is not taken from the record is filled with something and set afterwards.
-        taken = [sources.get(slot) or _ANY for slot in slots if slot != "f0" or not self.leads]
+        taken = [sources.get(slot, _ANY) for slot in slots if slot != "f0" or not self.leads]
         self.values = _getter(taken)
         self.constants = [(slot, value) for slot, value in slots.items() if slot not in sources]
         self.line: Callable[..., Any] = msgspec.defstruct(

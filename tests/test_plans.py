@@ -60,6 +60,15 @@ class TestSameLines:
         assert [*map(json.loads, lines)] == [json.loads(Careful(**options).format(record))] * 3
         assert len(set(lines)) == 1
 
+    def test_a_field_without_a_name(self):
+        """A field whose name is empty has its own value."""
+        formatter = EventFormatter()
+        record = record_of()
+        record.__dict__[""] = 5
+        lines = [json.loads(formatter.format(record)) for _ in range(3)]
+
+        assert [line[""] for line in lines] == [5, 5, 5]
+
     def test_the_plan_is_used(self):
         """From the second record with the same attributes on there is a plan."""
         formatter = EventFormatter()
