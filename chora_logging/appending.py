@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from io import TextIOWrapper
 
-from chora_logging import live_file, locking, rotation, sidecar
+from chora_logging import live_file, locking, rotation, sidecar, speedups
 from chora_logging.formatter import EventFormatter
 from chora_logging.live_file import LiveFile
 from chora_logging.locking import EXCLUSIVE, UNLOCK, flock
@@ -39,8 +39,10 @@ class AppendingHandler(ReportingHandler):
         self._own_stream: TextIOWrapper | None = None
         self._begun = self._is_closed = self._lock_told = False
         self._is_special = True
+        self._swift: LiveFile | None = None
         self._asks = False
         self._byte_formatter: EventFormatter | None = None
+        self._writer: speedups.LineWriter | None = None
 
     def _is_due(self, size: int, line: bytes | None, record: logging.LogRecord | None) -> bool:
         """Whether the file, of *size* bytes, is rotated before *line* is written."""
@@ -63,15 +65,21 @@ class AppendingHandler(ReportingHandler):
     def setFormatter(self, fmt: logging.Formatter | None) -> None:
         """Format records with *fmt*; an `EventFormatter` gives its bytes without the way through text."""
         super().setFormatter(fmt)
-        straight = type(self).format is logging.Handler.format and self._codec == "utf-8"
+        own = type(self)
+        straight = own.format is logging.Handler.format and self._codec == "utf-8"
         if straight and isinstance(fmt, EventFormatter) and type(fmt).format is EventFormatter.format:
             self._byte_formatter = fmt
+            if own.emit is AppendingHandler.emit and own.filter is logging.Handler.filter:
+                self._writer = fmt.writer
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Write *record* if the filters let it pass; formatting it does not keep other threads waiting.
 
         An event that its emitter has already written to this very file is not written again.
         """
+        writer = self._writer
+        if writer is not None and writer.write(self, record):
+            return True
         if type(record) is not logging.LogRecord and was_written_to(record, self.baseFilename):
             return False
         passed = self.filter(record)
@@ -225,6 +233,7 @@ class AppendingHandler(ReportingHandler):
         self._file = LiveFile(stream, self.baseFilename, sidecar.read(self._log))
         self._own_stream = stream
         self._is_special = self._asks or self.fsync or bool(self._bom) or not self._file.is_rotatable
+        self._swift = self._file if speedups.in_use and not self._is_special else None
         return stream
 
     def _open_live(self) -> LiveFile:
@@ -233,7 +242,7 @@ class AppendingHandler(ReportingHandler):
         return self._file
 
     def _close_file(self) -> None:
-        file, self._file = self._file, None
+        file, self._file, self._swift = self._file, None, None
         self.stream = self._own_stream = None
         if file is not None:
             file.close()

@@ -24,7 +24,7 @@ VARIABLE = "CHORA_TRACE_ID"
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_current: ContextVar[str | None] = ContextVar("chora_trace_id", default=None)
+current: ContextVar[str | None] = ContextVar("chora_trace_id", default=None)
 
 # Control characters, the two line separators of Unicode, and halves of surrogate pairs.
 _forbidden = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
@@ -84,7 +84,7 @@ class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc")
 
     def __enter__(self) -> str:
         trace_id = self._trace_id or new_trace_id()
-        self._tokens.append(_current.set(trace_id))
+        self._tokens.append(current.set(trace_id))
         return trace_id
 
     def __exit__(
@@ -96,7 +96,7 @@ class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc")
         # One object may be entered by several tasks at once: the newest token of this context is ours.
         for token in reversed(self._tokens):
             try:
-                _current.reset(token)
+                current.reset(token)
             except (ValueError, RuntimeError):
                 continue
             self._tokens.remove(token)
@@ -142,7 +142,7 @@ class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc")
 
 def get_trace_id() -> str | None:
     """Return the trace id that a record logged here would get, or `None`."""
-    return _current.get() or active_span()[0] or environment_trace_id()
+    return current.get() or active_span()[0] or environment_trace_id()
 
 
 def set_trace_id(trace_id: str | None) -> Token[str | None]:
@@ -160,7 +160,7 @@ def set_trace_id(trace_id: str | None) -> Token[str | None]:
     Raises:
         TraceIdError: The id cannot be carried.
     """
-    return _current.set(None if trace_id is None else check_trace_id(trace_id))
+    return current.set(None if trace_id is None else check_trace_id(trace_id))
 
 
 def child_env() -> dict[str, str]:
@@ -180,7 +180,7 @@ def child_env() -> dict[str, str]:
 
 def context_trace_id() -> str | None:
     """Return the id that `trace_context` or `set_trace_id` set here, or `None`."""
-    return _current.get()
+    return current.get()
 
 
 def active_span() -> tuple[str | None, str | None]:
@@ -207,6 +207,9 @@ _parent_key: Any = "TRACEPARENT"
 _raw = getattr(os.environ, "_data", None)
 if isinstance(_raw, dict) and os.name == "posix" and all(type(key) is bytes for key in _raw):
     _environ, _trace_key, _parent_key = _raw, VARIABLE.encode(), b"TRACEPARENT"
+
+#: While none of these dicts has the key after it, only `current` has an id.
+ELSEWHERE = (sys.modules, "opentelemetry.trace", _environ, _trace_key, _environ, _parent_key)
 
 
 def environment_trace_id() -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from chora_logging.context import active_span, context_trace_id, environment_trace_id
+from chora_logging import speedups
+from chora_logging.context import ELSEWHERE, active_span, context_trace_id, current, environment_trace_id
 from chora_logging.schema import EVENT_MARK
 
 #: Class attribute of records whose trace id is settled, `None` too: they have crossed a queue, and what
@@ -63,3 +64,7 @@ def explicit_trace_id(message: object) -> object:
         # A caller's object that raises when asked: it has no id, and the record goes on.
         pass
     return None
+
+
+if speedups.in_use:
+    speedups.trace_by(TraceIdFilter, current, ELSEWHERE)

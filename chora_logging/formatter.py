@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import UNSET
 from pythonjsonlogger.core import BaseJsonFormatter
 
-from chora_logging import timestamps
+from chora_logging import speedups, timestamps
 from chora_logging.arrange import Arrangement, strictly_read
 from chora_logging.encoding import LineEncoder, encode_plain, sound
 from chora_logging.errors import ConfigurationError
@@ -134,13 +134,25 @@ class EventFormatter(BaseJsonFormatter):
         kept = [self._arrangement.names[name] for name in LAYOUT]
         self._lines = LineEncoder(self.json_default, self.max_bytes, kept)
         self._quick = self._lines.quick
-        self._plans = Plans(self._arrangement)
-        self._known = self._plans.known
         self._clock = timestamps.FORMATS[self.timestamp_format or "rfc3339"]
         if self.timestamp_format is None and not self._layout:
             self._clock = _datetime
+        #: Makes lines, and writes them for the handler, where that part is compiled.
+        self.writer = self._compiled_writer() if speedups.in_use else None
+        self._plans = Plans(self._arrangement, self.writer)
+        self._known = self._plans.known
         by_hand = self._own_time if self._layout else "asctime" in self._required_fields
         self._straight_on = not (own or self.prefix or by_hand)
+
+    def _compiled_writer(self) -> speedups.LineWriter:
+        return speedups.LineWriter(
+            STANDARD_ORDER,
+            ORCHESTRATOR_LOGGER,
+            self._quick,
+            self._clock,
+            self._clock is timestamps.rfc3339,
+            self.max_bytes or 0,
+        )
 
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as one line, without its newline."""
@@ -153,6 +165,11 @@ class EventFormatter(BaseJsonFormatter):
         """Return what `format` returns in UTF-8, for a handler that writes bytes."""
         if self._straight_on and type(record).getMessage is _get_message:
             try:
+                writer = self.writer
+                if writer is not None:
+                    line = writer.line(record.__dict__)
+                    if line is not None:
+                        return line
                 line = self._straight(record)
                 if line is not None:
                     return line

@@ -9,13 +9,16 @@ import stat
 from collections.abc import Callable
 from io import TextIOWrapper
 
-from chora_logging import sidecar
+from chora_logging import sidecar, speedups
 
 #: What may be a regular file behind it (`app > file`), but is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 
 
-class LiveFile:
+_Appender = speedups.Appender if speedups.in_use else object
+
+
+class LiveFile(_Appender):  # type: ignore[misc, valid-type]
     """An open log. Not thread safe: whoever uses it has the log's turn.
 
     Args:
@@ -34,6 +37,7 @@ class LiveFile:
         self.stream = stream
         self.fd = stream.fileno()
         self.path = path
+        self.name = os.fsencode(path)
         status = os.fstat(self.fd)
         self.inode, self.device = status.st_ino, status.st_dev
         self.end = -1

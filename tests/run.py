@@ -4,7 +4,8 @@ Needs a Python 3.10 to 3.13 and nothing else; each one found on the machine (the
 those on PATH) gets an environment under `.venvs/`, kept until setup.cfg changes. Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
-    core        everything outside the folders `HEAVY`, on each other Python, two at a time
+    core        everything outside the folders `HEAVY`, on each other Python, two at a time, and on one of
+                them without the compiled lanes
     script      `tests/test_orchestrator_logging.py` run as its users run it
     suite       every test on the main Python (the running one if it is supported), alone on the machine
                 because the faults measure time and count processes, with the coverage of package and tests
@@ -28,7 +29,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
@@ -40,8 +42,9 @@ LIMIT = 900
 SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
 #: Not on every Python, because they take long.
 HEAVY = ("tests/faults", "tests/browser", "tests/terminal")
-#: Programs that tests start, and the Debian package of each.
+#: Programs that tests start, and the Debian package of each; `cc` makes the compiled lanes.
 SYSTEM_TOOLS: dict[str, str] = {
+    "cc": "gcc",
     "chromium": "chromium",
     "git": "git",
     "jq": "jq",
@@ -55,10 +58,13 @@ SYSTEM_TOOLS: dict[str, str] = {
 class Step:
     """One command of the run: what it is called, how it ended, what it wrote."""
 
-    def __init__(self, name: str, command: Sequence[str], *, live: bool = False) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], *, live: bool = False, variables: Mapping[str, str] = {}
+    ) -> None:
         self.name = name
         self.command = list(command)
         self.live = live
+        self.variables = variables
         self.seconds = 0.0
         self.status = 0
         self.lines: list[str] = []
@@ -71,7 +77,7 @@ class Step:
         process = subprocess.Popen(
             self.command,
             cwd=ROOT,
-            env=environment(),
+            env={**environment(), **self.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -171,7 +177,8 @@ def python_of(version: str) -> str:
 
 def stamp(program: str) -> str:
     """What an environment was made from: while it is the same, the environment is kept."""
-    parts = [(ROOT / name).read_bytes() for name in ("setup.cfg", "setup.py")]
+    made_from = ("setup.cfg", "setup.py", "chora_logging/_speedups.c")
+    parts = [(ROOT / name).read_bytes() for name in made_from]
     parts += [str(ROOT).encode(), os.path.realpath(shutil.which(program) or program).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
@@ -219,11 +226,11 @@ def find_tool(tool: str) -> str | None:
     return shutil.which(tool, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
 
 
-def pytest_step(name: str, version: str, arguments: Iterable[str], *, live: bool = False) -> Step:
+def pytest_step(name: str, version: str, arguments: Iterable[str], **options: Any) -> Step:
     """A pytest run that shares no cache with another one at the same time."""
-    cache = ["-o", f"cache_dir={VENVS / version / 'pytest_cache'}"]
+    cache = ["-o", f"cache_dir={VENVS / version / f'pytest_cache {name}'}"]
     command = [python_of(version), "-m", "pytest", *cache, *arguments]
-    return Step(f"{name} {version}", command, live=live)
+    return Step(f"{name} {version}", command, **options)
 
 
 def at_once(steps: Iterable[Step]) -> list[Step]:
@@ -246,7 +253,12 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
         done += [pytest_step("suite", version, []).run() for version in others]
     else:
         core = [f"--ignore={folder}" for folder in HEAVY]
-        done += at_once([pytest_step("core", version, core) for version in others])
+        steps = [pytest_step("core", version, core) for version in others]
+        pure = {"CHORA_LOGGING_PURE": "1"}
+        steps += [
+            pytest_step("core in Python alone", version, core, variables=pure) for version in others[:1]
+        ]
+        done += at_once(steps)
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
     coverage = ["--cov", "--cov-report=term:skip-covered"]
     done.append(pytest_step("suite", main, coverage, live=True).run())

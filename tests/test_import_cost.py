@@ -27,6 +27,8 @@ OWN = {
     "chora_logging.arguments",
     "chora_logging.arrange",
     "chora_logging.records",
+    "chora_logging.speedups",
+    "chora_logging._speedups",
     "chora_logging.encoding",
     "chora_logging.errors",
     "chora_logging.fields",

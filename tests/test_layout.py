@@ -22,6 +22,8 @@ LAYERS = {
     "errors": 0,
     "schema": 0,
     "rotation": 0,
+    "_speedups": 0,
+    "speedups": 0,
     "sidecar": 0,
     "plain": 1,
     "timestamps": 1,
@@ -56,6 +58,7 @@ LAYERS = {
 
 #: Rooms of one layer of which the first stands on the second.
 NEIGHBOURS = {
+    ("speedups", "_speedups"),
     ("filters", "context"),
     ("handler", "appending"),
     ("formatter", "plain"),
@@ -67,6 +70,7 @@ NEIGHBOURS = {
     ("formatter", "arrange"),
     ("formatter", "plans"),
     ("plans", "arrange"),
+    ("plans", "encoding"),
     ("arrange", "fields"),
     ("arrange", "plain"),
     ("handler", "rollover"),
@@ -79,6 +83,7 @@ NEIGHBOURS = {
 }
 
 WRITE_SIDE = {
+    "speedups",
     "plain",
     "timestamps",
     "encoding",

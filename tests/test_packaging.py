@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import importlib.util
+import os
 import pathlib
 import shutil
 import subprocess
@@ -19,10 +20,16 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 ISOLATED = importlib.util.find_spec("setuptools") is None
 
 
-def run(*command, cwd, check=True):
+def run(*command, cwd, check=True, **variables):
     """Run a command; if it must not fail, a failure shows what it wrote."""
+    environment = {name: value for name, value in os.environ.items() if name != "CHORA_LOGGING_PURE"}
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=300
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
@@ -84,7 +91,7 @@ def test_the_wheel_is_whole(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
 
-    assert names == files_of("chora_logging")
+    assert {name for name in names if not name.endswith(".so")} == files_of("chora_logging")
     assert "chora_logging/py.typed" in names
 
 
@@ -110,6 +117,36 @@ def test_pip_installs_the_sdist(sdist, tmp_path):
     done = run(sys.executable, "-c", program, cwd=tmp_path)
 
     assert done.stdout.split() == [str(target / "chora_logging" / "__init__.py"), stated_version()]
+
+
+def test_the_wheel_has_the_compiled_lanes(wheel, installed, tmp_path):
+    """Where there is a compiler the wheel is for this Python, and what it installs uses them."""
+    with zipfile.ZipFile(wheel) as archive:
+        compiled = [name for name in archive.namelist() if name.endswith(".so")]
+
+    assert len(compiled) == 1
+    assert in_use(installed / "python", tmp_path) == "True"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("CC", "false"), ("CHORA_LOGGING_PURE", "1")], ids=["no compiler", "not wanted"]
+)
+def test_the_package_without_compiled_lanes(sdist, tmp_path, variable, value):
+    """Without a compiler, or when it is said so, pip installs the same package in Python alone."""
+    options = [] if ISOLATED else ["--no-build-isolation"]
+    pip = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--no-deps", *options]
+    target = tmp_path / "target"
+    run(*pip, "--target", target, sdist, cwd=tmp_path, **{variable: value})
+
+    assert list(target.rglob("*.so")) == []
+    assert (target / "chora_logging" / "_speedups.c").exists()
+    assert in_use(sys.executable, tmp_path, f"import sys; sys.path.insert(0, {str(target)!r})") == "False"
+
+
+def in_use(python, folder, before="pass"):
+    """Whether an installed package says that its compiled lanes are in use."""
+    program = f"{before}\nfrom chora_logging import EventFormatter, speedups; print(speedups.in_use)"
+    return run(python, "-c", program, cwd=folder).stdout.strip()
 
 
 def test_the_version_is_said_once(wheel):

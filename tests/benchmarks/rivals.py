@@ -134,6 +134,12 @@ def ours(log: Log) -> Loop:
     return standard_library(handler)
 
 
+@rival("**chora_logging** without its compiled lanes", "chora_logging", ours=True, rotates=True)
+def ours_in_python(log: Log) -> Loop:
+    os.environ["CHORA_LOGGING_PURE"] = "1"  # this process is for this rival alone
+    return ours(log)
+
+
 @rival("**chora_logging**: `emit_event` of a pydantic event", "chora_logging.telemetry", ours=True)
 def ours_emit_event(log: Log) -> Loop:
     from chora_logging.telemetry import EventEmitter, TelemetryEvent

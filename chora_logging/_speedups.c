@@ -1,0 +1,1021 @@
+/* The compiled lanes of the two steps that nearly every record takes: making its line, appending it.
+
+   Python stays the one truth. Whatever is unusual is left undone and answered with None or False, and the
+   Python code that called does it: formatter.py and plans.py for a line, appending.py for the file. What a
+   lane does do is byte for byte what that code would have done (tests/test_speedups.py compares them).
+   CHORA_LOGGING_PURE=1 in the environment leaves this module out. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CALLS 3
+enum {
+    GET_MESSAGE, FORMATTER, BYTE_FORMATTER, TERMINATOR, LOCK, ACQUIRE, RELEASE, TURN, BUSY, DEFERRED, STREAM,
+    OWN_STREAM, SWIFT, LOST, MAX_BYTES, FILTERS, FILTER, EMIT, TRACE_ID, NAMES
+};
+
+typedef struct {
+    PyTypeObject *line_writer, *appender;
+    PyObject *os;                    /* the names of the module os, and what these stood for at import */
+    PyObject *call_names[CALLS], *calls[CALLS];
+    PyObject *record;                /* logging.LogRecord, and what its getMessage was at import */
+    PyObject *get_message;
+    PyObject *trace_filter;          /* TraceIdFilter, the variable of trace_context, and where an id may */
+    PyObject *trace_id, *elsewhere;  /* come from else: pairs of a dict and a key that it has then */
+    PyObject *names[NAMES];
+} State;
+
+static const char *const CALL_NAMES[CALLS] = {"write", "stat", "pread"};
+static const char *const NAME_TEXTS[NAMES] = {
+    "getMessage", "formatter", "_byte_formatter", "terminator", "lock", "acquire", "release", "_turn",
+    "busy", "deferred", "stream", "_own_stream", "_swift", "_lost", "maxBytes",
+    "filters", "filter", "emit", "trace_id"};
+
+/* ---------------------------------------------------------------- Appender: one line into a file --- */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *name;                       /* the file's name, bytes */
+    int fd;
+    unsigned long long inode, device;
+    long long links, end;
+} Appender;
+
+/* Add the bytes if nothing stands in the way. No Python runs meanwhile: neither a signal handler nor the
+   garbage collector can come in between, and the lock is never held while another thread has the GIL. */
+static int
+append_now(Appender *self, const char *bytes, Py_ssize_t length, long long limit)
+{
+    struct stat seen;
+    int fd = self->fd, done = 0;
+    PyObject *held = Py_NewRef(self->name);
+    const char *name = PyBytes_AS_STRING(held);
+
+    Py_BEGIN_ALLOW_THREADS
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        char last = '\n';
+        if (stat(name, &seen) == 0
+            && (unsigned long long)seen.st_ino == self->inode
+            && (unsigned long long)seen.st_dev == self->device
+            && (long long)seen.st_nlink == self->links
+            && (long long)seen.st_size < limit - length
+            /* where somebody else has written: the line before must be whole */
+            && (seen.st_size == self->end || seen.st_size == 0
+                || (pread(fd, &last, 1, seen.st_size - 1) == 1 && last == '\n'))) {
+            Py_ssize_t written = write(fd, bytes, (size_t)length);
+            done = written == length;
+            if (written > 0 && !done) {
+                struct stat after;        /* a full disk: the caller tries again, and hears the reason */
+                if (fstat(fd, &after) == 0 && after.st_size == seen.st_size + written
+                    && ftruncate(fd, seen.st_size) != 0)
+                    done = 0;             /* a half line, as after a crash: it will be mended */
+            }
+        }
+        flock(fd, LOCK_UN);
+    }
+    Py_END_ALLOW_THREADS
+    Py_DECREF(held);
+    if (done)
+        self->end = (long long)seen.st_size + length;
+    return done;
+}
+
+static int
+appender_traverse(Appender *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->name);
+    return 0;
+}
+
+static int
+appender_clear(Appender *self)
+{
+    Py_CLEAR(self->name);
+    return 0;
+}
+
+static void
+appender_dealloc(Appender *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    appender_clear(self);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef appender_members[] = {
+    {"name", T_OBJECT_EX, offsetof(Appender, name), 0, NULL},
+    {"fd", T_INT, offsetof(Appender, fd), 0, NULL},
+    {"inode", T_ULONGLONG, offsetof(Appender, inode), 0, NULL},
+    {"device", T_ULONGLONG, offsetof(Appender, device), 0, NULL},
+    {"links", T_LONGLONG, offsetof(Appender, links), 0, NULL},
+    {"end", T_LONGLONG, offsetof(Appender, end), 0, NULL},
+    {NULL},
+};
+
+static PyType_Slot appender_slots[] = {
+    {Py_tp_doc, "What is known of a live file."},
+    {Py_tp_members, appender_members},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_traverse, appender_traverse},
+    {Py_tp_clear, appender_clear},
+    {Py_tp_dealloc, appender_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec appender_spec = {
+    "chora_logging._speedups.Appender", sizeof(Appender), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, appender_slots};
+
+/* ------------------------------------------------------------------ LineWriter: a record as a line --- */
+
+#define MOST 64           /* attributes of a record */
+#define SLOTS 1024        /* for twice the plans that plans.py remembers */
+#define FIRST_HASH ((Py_uhash_t)14695981039346656037ULL)
+#define STAMP (-1)
+#define MESSAGE (-2)
+#define CONSTANT (-3)
+
+/* What of a record is looked at; `where` says at which place. */
+enum { NAME, MSG, ARGS, EXC_INFO, EXC_TEXT, STACK_INFO, CREATED, LOOKED_AT };
+static const char *const LOOKED[LOOKED_AT] = {
+    "name", "msg", "args", "exc_info", "exc_text", "stack_info", "created"};
+
+typedef struct {
+    PyObject *key;        /* `,"name":` as bytes; of a constant with its value */
+    int source;           /* the place of the value among the attributes, or one of the above */
+    int optional;         /* left out when it is None */
+} Part;
+
+typedef struct {
+    int users;            /* a record in the middle of its line may be what makes all plans be forgotten */
+    PyObject *names;      /* the names of the attributes, a tuple */
+    Py_uhash_t hash;
+    int special;
+    int count;
+    Part parts[];
+} Plan;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *standard;   /* the names of the attributes that every record has, in their order */
+    PyObject *special;    /* the name of the logger whose records are laid out in their own way */
+    PyObject *encode, *clock;
+    int rfc3339;          /* whether the clock gives texts of 27 characters */
+    Py_ssize_t max_bytes;
+    int where[LOOKED_AT];
+    int count;
+    Plan *plans[SLOTS];
+    double second;        /* the second of `text`, NaN before the first record */
+    char text[20];
+} LineWriter;
+
+typedef struct {
+    char *start, *at, *end;
+    char first[2048];
+} Buffer;
+
+static int
+buffer_grow(Buffer *b, Py_ssize_t more)
+{
+    size_t used = (size_t)(b->at - b->start), size = (size_t)(b->end - b->start);
+    char *start;
+
+    if ((size_t)more > (size_t)PY_SSIZE_T_MAX / 4 || used > (size_t)PY_SSIZE_T_MAX / 4) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    size = size * 2 > used + (size_t)more ? size * 2 : used + (size_t)more;
+    start = PyMem_Realloc(b->start == b->first ? NULL : b->start, size);
+    if (start == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (b->start == b->first)
+        memcpy(start, b->first, used);
+    b->start = start;
+    b->at = start + used;
+    b->end = start + size;
+    return 0;
+}
+
+#define ROOM(b, more) ((b)->end - (b)->at >= (more) ? 0 : buffer_grow((b), (more)))
+
+static int
+put_bytes(Buffer *b, const char *bytes, Py_ssize_t length)
+{
+    if (ROOM(b, length) < 0)
+        return -1;
+    memcpy(b->at, bytes, (size_t)length);
+    b->at += length;
+    return 0;
+}
+
+/* How a byte stands in a JSON text: 0 as it is, 'u' as \u00XX, else after a backslash. */
+static const char ESCAPED[256] = {
+    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b', 't', 'n', 'u', 'f', 'r', 'u', 'u',
+    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u',
+    ['"'] = '"', ['\\'] = '\\',
+};
+
+static int
+put_text(Buffer *b, PyObject *text)
+{
+    static const char hex[] = "0123456789abcdef";
+    Py_ssize_t length;
+    const char *bytes, *stop;
+
+    if (PyUnicode_IS_COMPACT_ASCII(text)) {
+        bytes = (const char *)PyUnicode_1BYTE_DATA(text);
+        length = PyUnicode_GET_LENGTH(text);
+    }
+    else if ((bytes = PyUnicode_AsUTF8AndSize(text, &length)) == NULL)
+        return -1;
+    if (length > PY_SSIZE_T_MAX / 8) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (ROOM(b, length + 2) < 0)
+        return -1;
+    *b->at++ = '"';
+    for (stop = bytes + length; bytes < stop;) {
+        const char *run = bytes;
+        char how = 0;
+        while (bytes < stop && !(how = ESCAPED[(unsigned char)*bytes]))
+            bytes++;
+        if (bytes > run && put_bytes(b, run, bytes - run) < 0)
+            return -1;
+        if (bytes == stop)
+            break;
+        if (ROOM(b, 6) < 0)
+            return -1;
+        *b->at++ = '\\';
+        *b->at++ = how;
+        if (how == 'u') {
+            *b->at++ = '0';
+            *b->at++ = '0';
+            *b->at++ = hex[(unsigned char)*bytes >> 4];
+            *b->at++ = hex[*bytes & 15];
+        }
+        bytes++;
+    }
+    return put_bytes(b, "\"", 1);
+}
+
+static int
+put_integer(Buffer *b, long long value)
+{
+    char digits[24], *at = digits + sizeof(digits);
+    unsigned long long rest = value < 0 ? 0ULL - (unsigned long long)value : (unsigned long long)value;
+
+    do
+        *--at = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (value < 0)
+        *--at = '-';
+    return put_bytes(b, at, digits + sizeof(digits) - at);
+}
+
+/* 1: written; 0: not for this lane; -1: an error. */
+static int
+put_value(LineWriter *self, Buffer *b, PyObject *value)
+{
+    PyObject *bytes;
+    int done;
+
+    if (PyUnicode_CheckExact(value))
+        return put_text(b, value) < 0 ? -1 : 1;
+    if (value == Py_None)
+        return put_bytes(b, "null", 4) < 0 ? -1 : 1;
+    if (value == Py_True)
+        return put_bytes(b, "true", 4) < 0 ? -1 : 1;
+    if (value == Py_False)
+        return put_bytes(b, "false", 5) < 0 ? -1 : 1;
+    if (PyLong_CheckExact(value)) {
+        int overflow;
+        long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+        if (!overflow)
+            return put_integer(b, number) < 0 ? -1 : 1;
+    }
+    if ((bytes = PyObject_CallOneArg(self->encode, value)) == NULL)
+        return -1;
+    /* What nests may repeat a key or nest without end: Python looks at the whole line. */
+    done = PyBytes_CheckExact(bytes)
+           && memchr(PyBytes_AS_STRING(bytes), '{', (size_t)PyBytes_GET_SIZE(bytes)) == NULL;
+    if (done && put_bytes(b, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes)) < 0)
+        done = -1;
+    Py_DECREF(bytes);
+    return done;
+}
+
+static void
+digits(char *at, int count, int value)
+{
+    for (; count--; value /= 10)
+        at[count] = (char)('0' + value % 10);
+}
+
+/* The arithmetic is that of timestamps.rfc3339, step by step. */
+static int
+put_stamp(LineWriter *self, Buffer *b, PyObject *created)
+{
+    PyObject *text;
+    int done;
+
+    if (self->rfc3339 && PyFloat_CheckExact(created)) {
+        double time = PyFloat_AS_DOUBLE(created), fraction = time - self->second;
+        if (fraction >= 0.0 && fraction < 0.9999995) {
+            volatile double micros = fraction * 1e6;   /* not fused with the sum on machines that could */
+            if (ROOM(b, 29) < 0)
+                return -1;
+            b->at[0] = '"';
+            memcpy(b->at + 1, self->text, 20);
+            digits(b->at + 21, 6, (int)(micros + 0.5));
+            b->at[27] = 'Z';
+            b->at[28] = '"';
+            b->at += 29;
+            return 1;
+        }
+    }
+    if ((text = PyObject_CallOneArg(self->clock, created)) == NULL)
+        return -1;
+    if (self->rfc3339 && PyFloat_CheckExact(created)) {
+        double time = PyFloat_AS_DOUBLE(created), second = floor(time);
+        if (PyUnicode_CheckExact(text) && PyUnicode_IS_COMPACT_ASCII(text)
+            && PyUnicode_GET_LENGTH(text) == 27 && time - second < 0.9999995) {
+            memcpy(self->text, PyUnicode_1BYTE_DATA(text), 20);
+            self->second = second;
+        }
+    }
+    done = put_value(self, b, text);
+    Py_DECREF(text);
+    return done;
+}
+
+/* The message: as it is, or with its arguments. */
+static int
+put_message(Buffer *b, PyObject *message, PyObject *args)
+{
+    PyObject *text;
+    int done;
+
+    if (PyTuple_GET_SIZE(args) == 0)
+        return put_text(b, message) < 0 ? -1 : 1;
+    if ((text = PyUnicode_Format(message, args)) == NULL)
+        return -1;
+    done = !PyUnicode_CheckExact(text) ? 0 : put_text(b, text) < 0 ? -1 : 1;
+    Py_DECREF(text);
+    return done;
+}
+
+static int
+same_text(PyObject *one, PyObject *other)
+{
+    return one == other || PyUnicode_Compare(one, other) == 0;
+}
+
+static Py_uhash_t
+mixed(Py_uhash_t hash, PyObject *name)
+{
+    return (hash ^ (Py_uhash_t)PyObject_Hash(name)) * (Py_uhash_t)1099511628211ULL;
+}
+
+static void
+release_plan(Plan *plan)
+{
+    if (--plan->users)
+        return;
+    Py_XDECREF(plan->names);
+    for (int i = 0; i < plan->count; i++)
+        Py_XDECREF(plan->parts[i].key);
+    PyMem_Free(plan);
+}
+
+/* The slot of a plan for these names, or the empty one where it would stand. */
+static Plan **
+find_plan(LineWriter *self, PyObject *const *names, Py_ssize_t count, int special, Py_uhash_t hash)
+{
+    for (size_t at = hash >> 7;; at++) {
+        Plan **slot = &self->plans[at % SLOTS], *plan = *slot;
+        Py_ssize_t i;
+        if (plan == NULL)
+            return slot;
+        if (plan->hash != hash || plan->special != special || PyTuple_GET_SIZE(plan->names) != count)
+            continue;
+        for (i = PyTuple_GET_SIZE(self->standard); i < count; i++)
+            if (!same_text(PyTuple_GET_ITEM(plan->names, i), names[i]))
+                break;
+        if (i == count)
+            return slot;
+    }
+}
+
+static int
+is_absent(PyObject *value)
+{
+    return value == Py_None || value == Py_False;
+}
+
+/* Whether the record is one for this lane. */
+static int
+is_plain(LineWriter *self, PyObject *const *values)
+{
+    const int *where = self->where;
+    PyObject *args = values[where[ARGS]];
+
+    return PyUnicode_CheckExact(values[where[MSG]]) && PyUnicode_CheckExact(values[where[NAME]])
+           && is_absent(values[where[EXC_INFO]]) && is_absent(values[where[EXC_TEXT]])
+           && is_absent(values[where[STACK_INFO]]) && PyTuple_CheckExact(args);
+}
+
+/* Collect names and values of a record's attributes; 0 when they are not those of an ordinary one. */
+static Py_ssize_t
+collect(LineWriter *self, PyObject *attributes, PyObject **names, PyObject **values, Py_uhash_t *hash)
+{
+    Py_ssize_t standard = PyTuple_GET_SIZE(self->standard), count = 0, position = 0;
+    PyObject *name, *value;
+
+    *hash = FIRST_HASH;
+    while (PyDict_Next(attributes, &position, &name, &value)) {
+        if (count == MOST || !PyUnicode_CheckExact(name))
+            return 0;
+        if (count >= standard)
+            *hash = mixed(*hash, name);
+        else if (!same_text(name, PyTuple_GET_ITEM(self->standard, count)))
+            return 0;
+        names[count] = name;
+        values[count++] = value;
+    }
+    return count < standard ? 0 : count;
+}
+
+/* Write the parts; the values are held, for what is called meanwhile may change the record. */
+static int
+put_parts(LineWriter *self, Buffer *b, const Plan *plan, PyObject *const *values)
+{
+    PyObject *args = values[self->where[ARGS]];
+    int message_is_written = 0;
+
+    for (int i = 0; i < plan->count; i++) {
+        const Part *part = &plan->parts[i];
+        int done = 1;
+        if (part->optional && values[part->source] == Py_None)
+            continue;
+        if (put_bytes(b, PyBytes_AS_STRING(part->key), PyBytes_GET_SIZE(part->key)) < 0)
+            return -1;
+        if (part->source >= 0)
+            done = put_value(self, b, values[part->source]);
+        else if (part->source == STAMP)
+            done = put_stamp(self, b, values[self->where[CREATED]]);
+        else if (part->source == MESSAGE) {
+            done = put_message(b, values[self->where[MSG]], args);
+            message_is_written = 1;
+        }
+        if (done <= 0)
+            return done;
+    }
+    return message_is_written || PyTuple_GET_SIZE(args) == 0;
+}
+
+/* 1: the line is in the buffer; 0: not for this lane; -1: an error. The buffer has to be left in any case. */
+static int
+make_line(LineWriter *self, Buffer *b, PyObject *attributes)
+{
+    PyObject *names[MOST], *values[MOST];
+    Py_uhash_t hash;
+    Py_ssize_t count;
+    Plan *plan;
+    int done;
+
+    b->start = b->at = b->first;
+    b->end = b->first + sizeof(b->first);
+    if (!PyDict_CheckExact(attributes) || !self->count || !self->encode || !self->clock)
+        return 0;
+    count = collect(self, attributes, names, values, &hash);
+    if (count == 0 || !is_plain(self, values))
+        return 0;
+    plan = *find_plan(self, names, count, same_text(values[self->where[NAME]], self->special), hash);
+    if (plan == NULL)
+        return 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        Py_INCREF(values[i]);
+    plan->users++;
+    done = put_parts(self, b, plan, values);
+    release_plan(plan);
+    for (Py_ssize_t i = 0; i < count; i++)
+        Py_DECREF(values[i]);
+    if (done > 0 && put_bytes(b, "}\n", 2) < 0)
+        done = -1;
+    if (done > 0) {
+        b->start[0] = '{';
+        if (self->max_bytes && b->at - 1 - b->start > self->max_bytes)
+            done = 0;
+    }
+    return done;
+}
+
+static void
+buffer_leave(Buffer *b)
+{
+    if (b->start != b->first)
+        PyMem_Free(b->start);
+}
+
+/* What went wrong in making a line is no answer: Python finds out what it was and keeps the rest. */
+static int
+is_fatal(void)
+{
+    if (!PyErr_Occurred() || !PyErr_ExceptionMatches(PyExc_Exception))
+        return PyErr_Occurred() != NULL;
+    PyErr_Clear();
+    return 0;
+}
+
+static PyObject *
+writer_line(LineWriter *self, PyObject *attributes)
+{
+    Buffer b;
+    PyObject *line = NULL;
+
+    if (make_line(self, &b, attributes) > 0)
+        line = PyBytes_FromStringAndSize(b.start, b.at - 1 - b.start);
+    buffer_leave(&b);
+    if (line != NULL || is_fatal())
+        return line;
+    Py_RETURN_NONE;
+}
+
+/* Whether the calls that are made here are those that Python would make: who has put something in their
+   place (a test that has them fail, a made-up file system) is obeyed. */
+static int
+calls_are_the_system_s(const State *state)
+{
+    for (int i = 0; i < CALLS; i++)
+        if (PyDict_GetItemWithError(state->os, state->call_names[i]) != state->calls[i])
+            return 0;
+    return 1;
+}
+
+/* Whether the record, its formatter and the end of its line are what they usually are. */
+static int
+is_usual(const State *state, PyObject *handler, PyObject *own, PyObject *record)
+{
+    PyObject *formatter = PyDict_GetItemWithError(own, state->names[FORMATTER]), *terminator;
+    int usual;
+
+    if ((PyObject *)Py_TYPE(record) != state->record || formatter == NULL
+        || formatter != PyDict_GetItemWithError(own, state->names[BYTE_FORMATTER])
+        || PyDict_GetItemWithError(Py_TYPE(record)->tp_dict, state->names[GET_MESSAGE]) != state->get_message)
+        return 0;
+    if ((terminator = PyObject_GetAttr(handler, state->names[TERMINATOR])) == NULL)
+        return -1;
+    usual = PyUnicode_Check(terminator) && PyUnicode_CompareWithASCIIString(terminator, "\n") == 0;
+    Py_DECREF(terminator);
+    return usual;
+}
+
+/* Do what the handler's filters would do: none, or one TraceIdFilter while only `trace_context` may have an
+   id. 1: done; 0: not for this lane; -1: an error. */
+static int
+is_filtered(const State *state, PyObject *own, PyObject *attributes)
+{
+    PyObject *filters = PyDict_GetItemWithError(own, state->names[FILTERS]), *trace_id;
+    int done;
+
+    if (filters == NULL || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 1
+        || PyDict_GetItemWithError(own, state->names[FILTER]) != NULL
+        || PyDict_GetItemWithError(own, state->names[EMIT]) != NULL)
+        return 0;
+    if (PyList_GET_SIZE(filters) == 0)
+        return 1;
+    if (state->trace_filter == NULL || (PyObject *)Py_TYPE(PyList_GET_ITEM(filters, 0)) != state->trace_filter)
+        return 0;
+    trace_id = PyDict_GetItemWithError(attributes, state->names[TRACE_ID]);
+    if (trace_id != NULL && trace_id != Py_None)
+        return 1;
+    if (PyContextVar_Get(state->trace_id, NULL, &trace_id) < 0)
+        return -1;
+    if (trace_id == NULL)
+        return 0;
+    for (Py_ssize_t i = 0; trace_id == Py_None && i < PyTuple_GET_SIZE(state->elsewhere); i += 2)
+        if (PyDict_GetItemWithError(PyTuple_GET_ITEM(state->elsewhere, i),
+                                    PyTuple_GET_ITEM(state->elsewhere, i + 1)) != NULL) {
+            Py_DECREF(trace_id);
+            return 0;
+        }
+    done = PyDict_SetItem(attributes, state->names[TRACE_ID], trace_id) < 0 ? -1 : 1;
+    Py_DECREF(trace_id);
+    return done;
+}
+
+/* Whether nobody's record is under way or waits, as `emit` asks; the turn's lock is held. */
+static int
+is_idle(const State *state, PyObject *turn)
+{
+    PyObject *busy = PyObject_GetAttr(turn, state->names[BUSY]), *deferred;
+    int idle = 0;
+
+    if (busy == Py_False && (deferred = PyObject_GetAttr(turn, state->names[DEFERRED])) != NULL) {
+        idle = PyObject_Size(deferred) == 0;
+        Py_DECREF(deferred);
+    }
+    Py_XDECREF(busy);
+    return idle;
+}
+
+/* Append the line if the handler is in its usual state; the turn's lock is held. */
+static int
+append_in_turn(const State *state, PyObject *own, PyObject *turn, const Buffer *b)
+{
+    PyObject *file = PyDict_GetItemWithError(own, state->names[SWIFT]);
+    PyObject *lost = PyDict_GetItemWithError(own, state->names[LOST]);
+    PyObject *max_bytes = PyDict_GetItemWithError(own, state->names[MAX_BYTES]);
+    long long limit;
+    int overflow, done;
+
+    if (file == NULL || !PyObject_TypeCheck(file, state->appender) || !is_idle(state, turn)
+        || PyDict_GetItemWithError(own, state->names[STREAM]) != PyDict_GetItemWithError(own, state->names[OWN_STREAM])
+        || lost == NULL || !PyLong_CheckExact(lost) || PyLong_AsLong(lost) != 0
+        || max_bytes == NULL || !PyLong_CheckExact(max_bytes))
+        return 0;
+    limit = PyLong_AsLongLongAndOverflow(max_bytes, &overflow);
+    if (overflow < 0 || ((Appender *)file)->name == NULL || !PyBytes_CheckExact(((Appender *)file)->name))
+        return 0;
+    Py_INCREF(file);
+    done = append_now((Appender *)file, b->start, b->at - b->start,
+                      overflow > 0 || limit == 0 ? INT64_MAX : limit);
+    Py_DECREF(file);
+    return done;
+}
+
+/* Take the turn, append, give it back; no Python runs in between. */
+static int
+take_turn(const State *state, PyObject *own, const Buffer *b)
+{
+    PyObject *turn = Py_XNewRef(PyDict_GetItemWithError(own, state->names[TURN]));
+    PyObject *lock = turn == NULL ? NULL : PyObject_GetAttr(turn, state->names[LOCK]);
+    PyObject *answer = lock == NULL ? NULL : PyObject_CallMethodNoArgs(lock, state->names[ACQUIRE]);
+    int done = -1;
+
+    if (answer != NULL) {
+        Py_DECREF(answer);
+        done = append_in_turn(state, own, turn, b);
+        if (!done)
+            PyErr_Clear();
+        if ((answer = PyObject_CallMethodNoArgs(lock, state->names[RELEASE])) == NULL)
+            done = -1;
+        Py_XDECREF(answer);
+    }
+    Py_XDECREF(lock);
+    Py_XDECREF(turn);
+    return done;
+}
+
+static PyObject *
+writer_write(LineWriter *self, PyObject *const *args, Py_ssize_t count)
+{
+    const State *state = PyType_GetModuleState(Py_TYPE(self));
+    PyObject *own, *attributes;
+    Buffer b;
+    int done = 0;
+
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "write(handler, record)");
+        return NULL;
+    }
+    if (state->os == NULL || !calls_are_the_system_s(state)
+        || (own = PyObject_GenericGetDict(args[0], NULL)) == NULL)
+        goto otherwise;
+    if (is_usual(state, args[0], own, args[1]) > 0
+        && (attributes = PyObject_GenericGetDict(args[1], NULL)) != NULL) {
+        if (PyDict_CheckExact(attributes) && is_filtered(state, own, attributes) > 0) {
+            done = make_line(self, &b, attributes);
+            if (done > 0)
+                done = take_turn(state, own, &b);
+            buffer_leave(&b);
+        }
+        Py_DECREF(attributes);
+    }
+    Py_DECREF(own);
+    if (done > 0)
+        Py_RETURN_TRUE;
+otherwise:
+    if (is_fatal())
+        return NULL;
+    Py_RETURN_FALSE;
+}
+
+/* A plan of the parts, pairs of bytes and a source; NULL with an error. */
+static Plan *
+make_plan(PyObject *names, int special, PyObject *parts)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(parts);
+    Plan *plan = PyMem_Calloc(1, sizeof(Plan) + (size_t)count * sizeof(Part));
+
+    if (plan == NULL)
+        return (Plan *)PyErr_NoMemory();
+    plan->users = 1;
+    plan->names = Py_NewRef(names);
+    plan->special = special;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Part *part = &plan->parts[i];
+        PyObject *key;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(parts, i), "Sip", &key, &part->source, &part->optional))
+            break;
+        part->key = Py_NewRef(key);
+        plan->count++;
+        if (part->source < CONSTANT || part->source >= PyTuple_GET_SIZE(names)
+            || (part->optional && part->source < 0)) {
+            PyErr_SetString(PyExc_ValueError, "a part has no such source");
+            break;
+        }
+    }
+    if (!PyErr_Occurred())
+        return plan;
+    release_plan(plan);
+    return NULL;
+}
+
+static PyObject *
+writer_learn(LineWriter *self, PyObject *args)
+{
+    PyObject *names, *parts, *attributes[MOST];
+    Plan *plan, **slot;
+    int special;
+    Py_ssize_t count, standard = PyTuple_GET_SIZE(self->standard);
+    Py_uhash_t hash = FIRST_HASH;
+
+    if (!PyArg_ParseTuple(args, "O!pO!", &PyTuple_Type, &names, &special, &PyTuple_Type, &parts))
+        return NULL;
+    count = PyTuple_GET_SIZE(names);
+    if (count > MOST || count < standard || PyTuple_GET_SIZE(parts) == 0 || self->count >= SLOTS / 2)
+        Py_RETURN_NONE;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        attributes[i] = PyTuple_GET_ITEM(names, i);
+        if (!PyUnicode_CheckExact(attributes[i]))
+            Py_RETURN_NONE;
+        if (i >= standard)
+            hash = mixed(hash, attributes[i]);
+        else if (!same_text(attributes[i], PyTuple_GET_ITEM(self->standard, i)))
+            Py_RETURN_NONE;
+    }
+    slot = find_plan(self, attributes, count, special, hash);
+    if (*slot != NULL)
+        Py_RETURN_NONE;
+    if ((plan = make_plan(names, special, parts)) == NULL)
+        return NULL;
+    plan->hash = hash;
+    *slot = plan;
+    self->count++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+writer_forget(LineWriter *self, PyObject *Py_UNUSED(ignored))
+{
+    Plan *plans[SLOTS];
+
+    memcpy(plans, self->plans, sizeof(plans));
+    memset(self->plans, 0, sizeof(plans));
+    self->count = 0;
+    for (int i = 0; i < SLOTS; i++)
+        if (plans[i] != NULL)
+            release_plan(plans[i]);
+    Py_RETURN_NONE;
+}
+
+static int
+writer_init(LineWriter *self, PyObject *args, PyObject *kw)
+{
+    static char *names[] = {"standard", "special", "encode", "clock", "rfc3339", "max_bytes", NULL};
+    PyObject *standard, *special, *encode, *clock;
+    int rfc3339;
+    Py_ssize_t max_bytes;
+
+    if (self->standard != NULL) {
+        PyErr_SetString(PyExc_TypeError, "a LineWriter is made once");
+        return -1;
+    }
+    if (!PyArg_ParseTupleAndKeywords(args, kw, "O!UOOpn", names, &PyTuple_Type, &standard, &special, &encode,
+                                     &clock, &rfc3339, &max_bytes))
+        return -1;
+    for (int looked = 0; looked < LOOKED_AT; looked++) {
+        self->where[looked] = -1;
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(standard); i++) {
+            PyObject *name = PyTuple_GET_ITEM(standard, i);
+            if (PyUnicode_Check(name) && PyUnicode_CompareWithASCIIString(name, LOOKED[looked]) == 0)
+                self->where[looked] = (int)i;
+        }
+        if (self->where[looked] < 0) {
+            PyErr_Format(PyExc_ValueError, "records have no %s", LOOKED[looked]);
+            return -1;
+        }
+    }
+    self->standard = Py_NewRef(standard);
+    self->special = Py_NewRef(special);
+    self->encode = Py_NewRef(encode);
+    self->clock = Py_NewRef(clock);
+    self->rfc3339 = rfc3339;
+    self->max_bytes = max_bytes;
+    self->second = NAN;
+    return 0;
+}
+
+static int
+writer_traverse(LineWriter *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->encode);
+    Py_VISIT(self->clock);
+    return 0;
+}
+
+static int
+writer_clear(LineWriter *self)
+{
+    Py_CLEAR(self->encode);
+    Py_CLEAR(self->clock);
+    return 0;
+}
+
+static void
+writer_dealloc(LineWriter *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_XDECREF(writer_forget(self, NULL));
+    writer_clear(self);
+    Py_XDECREF(self->standard);
+    Py_XDECREF(self->special);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef writer_methods[] = {
+    {"line", (PyCFunction)writer_line, METH_O,
+     "line(attributes)\n--\n\nThe line of a record with these *attributes*, or `None` to go without."},
+    {"write", (PyCFunction)(void (*)(void))writer_write, METH_FASTCALL,
+     "write(handler, record)\n--\n\n"
+     "Write *record* through *handler* and say so, or do nothing and answer no.\n\n"
+     "It is written when all is as usual: a plain record, the handler's own stream, the lock free, the name\n"
+     "still that of the open file, which stays below `maxBytes` and ends with a whole line."},
+    {"learn", (PyCFunction)writer_learn, METH_VARARGS,
+     "learn(names, special, parts)\n--\n\n"
+     "Remember of which *parts* the lines of records with attributes of these *names* are made."},
+    {"forget", (PyCFunction)writer_forget, METH_NOARGS, "forget()\n--\n\nForget what was learnt."},
+    {NULL},
+};
+
+static PyType_Slot writer_slots[] = {
+    {Py_tp_doc, "Makes lines by the plans that it was taught."},
+    {Py_tp_methods, writer_methods},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, writer_init},
+    {Py_tp_traverse, writer_traverse},
+    {Py_tp_clear, writer_clear},
+    {Py_tp_dealloc, writer_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec writer_spec = {
+    "chora_logging._speedups.LineWriter", sizeof(LineWriter), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, writer_slots};
+
+/* ---------------------------------------------------------------------------------------- module --- */
+
+static PyObject *
+trace_by(PyObject *module, PyObject *args)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *filter, *variable, *elsewhere;
+
+    if (!PyArg_ParseTuple(args, "O!O!O!", &PyType_Type, &filter, &PyContextVar_Type, &variable, &PyTuple_Type,
+                          &elsewhere))
+        return NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(elsewhere); i += 2)
+        if (i + 1 == PyTuple_GET_SIZE(elsewhere) || !PyDict_Check(PyTuple_GET_ITEM(elsewhere, i))) {
+            PyErr_SetString(PyExc_TypeError, "elsewhere must be dicts, each with a key");
+            return NULL;
+        }
+    Py_XSETREF(state->trace_filter, Py_NewRef(filter));
+    Py_XSETREF(state->trace_id, Py_NewRef(variable));
+    Py_XSETREF(state->elsewhere, Py_NewRef(elsewhere));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef module_methods[] = {
+    {"trace_by", (PyCFunction)trace_by, METH_VARARGS,
+     "trace_by(filter, variable, elsewhere)\n--\n\n"
+     "Do in `LineWriter.write` what a *filter* of this class does, with the id that the context *variable*\n"
+     "has, while none of the dicts in *elsewhere* has the key that follows it."},
+    {NULL},
+};
+
+static PyTypeObject *
+add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type != NULL && PyModule_AddType(module, type) < 0)
+        Py_CLEAR(type);
+    return type;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *os = PyImport_ImportModule("os"), *logging;
+
+    if (os == NULL)
+        return -1;
+    state->os = Py_NewRef(PyModule_GetDict(os));
+    Py_DECREF(os);
+    for (int i = 0; i < CALLS; i++) {
+        if ((state->call_names[i] = PyUnicode_InternFromString(CALL_NAMES[i])) == NULL)
+            return -1;
+        state->calls[i] = Py_XNewRef(PyDict_GetItemWithError(state->os, state->call_names[i]));
+    }
+    for (int i = 0; i < NAMES; i++)
+        if ((state->names[i] = PyUnicode_InternFromString(NAME_TEXTS[i])) == NULL)
+            return -1;
+    if ((logging = PyImport_ImportModule("logging")) == NULL)
+        return -1;
+    state->record = PyObject_GetAttrString(logging, "LogRecord");
+    Py_DECREF(logging);
+    if (state->record == NULL
+        || (state->get_message = PyObject_GetAttr(state->record, state->names[GET_MESSAGE])) == NULL)
+        return -1;
+    state->appender = add_type(module, &appender_spec);
+    state->line_writer = add_type(module, &writer_spec);
+    if (state->appender == NULL || state->line_writer == NULL
+        || PyModule_AddIntMacro(module, STAMP) < 0 || PyModule_AddIntMacro(module, MESSAGE) < 0)
+        return -1;
+    return PyModule_AddIntMacro(module, CONSTANT);
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    State *state = PyModule_GetState(module);
+    Py_VISIT(state->appender);
+    Py_VISIT(state->line_writer);
+    Py_VISIT(state->os);
+    Py_VISIT(state->record);
+    Py_VISIT(state->get_message);
+    Py_VISIT(state->trace_filter);
+    Py_VISIT(state->trace_id);
+    Py_VISIT(state->elsewhere);
+    for (int i = 0; i < CALLS; i++)
+        Py_VISIT(state->calls[i]);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    Py_CLEAR(state->appender);
+    Py_CLEAR(state->line_writer);
+    Py_CLEAR(state->os);
+    Py_CLEAR(state->record);
+    Py_CLEAR(state->get_message);
+    Py_CLEAR(state->trace_filter);
+    Py_CLEAR(state->trace_id);
+    Py_CLEAR(state->elsewhere);
+    for (int i = 0; i < CALLS; i++) {
+        Py_CLEAR(state->call_names[i]);
+        Py_CLEAR(state->calls[i]);
+    }
+    for (int i = 0; i < NAMES; i++)
+        Py_CLEAR(state->names[i]);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    module_clear((PyObject *)module);
+}
+
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, module_exec}, {0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "_speedups", .m_size = sizeof(State),
+    .m_methods = module_methods, .m_slots = module_slots,
+    .m_traverse = module_traverse, .m_clear = module_clear, .m_free = module_free};
+
+PyMODINIT_FUNC
+PyInit__speedups(void)
+{
+    return PyModuleDef_Init(&definition);
+}

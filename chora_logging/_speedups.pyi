@@ -1,0 +1,35 @@
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+STAMP: int
+MESSAGE: int
+CONSTANT: int
+
+class Appender:
+    name: bytes
+    fd: int
+    inode: int
+    device: int
+    links: int
+    end: int
+
+class LineWriter:
+    def __init__(
+        self,
+        standard: tuple[str, ...],
+        special: str,
+        encode: Callable[[Any], bytes],
+        clock: Callable[[float], Any],
+        rfc3339: bool,
+        max_bytes: int,
+    ) -> None: ...
+    def line(self, attributes: dict[Any, Any], /) -> bytes | None: ...
+    def write(self, handler: logging.Handler, record: logging.LogRecord, /) -> bool: ...
+    def learn(
+        self, names: tuple[Any, ...], special: bool, parts: tuple[tuple[bytes, int, bool], ...], /
+    ) -> None: ...
+    def forget(self) -> None: ...
+
+def trace_by(filter: type, variable: ContextVar[str | None], elsewhere: tuple[Any, ...], /) -> None: ...
