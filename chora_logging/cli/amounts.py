@@ -48,8 +48,10 @@ def span(seconds: float) -> str:
     """How much time, in its two largest units.
 
     >>> span(0.25), span(59), span(4680), span(200000)
-    ('0.25 s', '59 s', '1 h 18 min', '2 d 7 h')
+    ('250 ms', '59 s', '1 h 18 min', '2 d 7 h')
     """
+    if seconds < 0.9995:
+        return duration(seconds * 1000)
     if seconds < 9.995:
         return f"{_three_digits(seconds)} s"
     rest = round(seconds)

@@ -12,6 +12,9 @@ from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
 #: How full a backup is at least; it is rotated before the line that would not fit.
 _FULL = 0.5
 
+#: Over how many seconds a rate is measured at least.
+_SHORTEST = 1.0
+
 
 class Retention(NamedTuple):
     """What a log keeps.
@@ -19,7 +22,7 @@ class Retention(NamedTuple):
     Attributes:
         first: The time of its earliest event, in seconds since 1970; None if it has none.
         last: The time of its latest event.
-        rate: Bytes a second in its newest files; None where no time passed in them.
+        rate: Bytes a second in its newest files; None where no second passed in any.
         files: How many files it has when it is full; None if nobody knows.
         file_size: How large each is then, in bytes.
         is_assumed: Whether these two are the defaults, rather than seen in the backups.
@@ -65,10 +68,10 @@ def retention_of(files: Sequence[Examination], *, is_expected: bool) -> Retentio
 
 
 def _rate(files: Sequence[Examination]) -> float | None:
-    """Bytes a second in the newest file and the backup before it; in more where no time passed in these."""
+    """Bytes a second in the newest file and the backup before it; in more where no second passed in these."""
     for count in range(2, len(files) + 2):
         newest = files[-count:]
         seconds = max(file.last for file in newest) - min(file.first for file in newest)
-        if seconds > 0:
+        if seconds >= _SHORTEST:
             return sum(file.size for file in newest) / seconds
     return None
