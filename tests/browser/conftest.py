@@ -51,7 +51,7 @@ def open_page(browser):
     made = []
 
     def open_page(site, **options):
-        options = {"viewport": {"width": 1280, "height": 800}, **options}
+        options = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **options}
         context = browser.new_context(**options)
         reader = Reader(context.new_page(), site.url)
         made.append((context, reader))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -62,6 +63,7 @@ class TestLiveList:
 
         reader.says("#oldest", "The log begins here")
         assert reader.whole_list(r"number=(\d+)") == [str(number) for number in range(1200)]
+        assert len(reader.whole_list(r"^(\w+day)")) == 1
 
     def test_two_hundred_events_a_second(self, site, reader):
         """At 200 events a second, rotated, each comes once and in order; the page stays free."""
@@ -97,6 +99,16 @@ class TestLiveList:
         reader.says("#oldest", "Older events are in the log; the newest 10,000 are kept here")
         until(lambda: "number=11999" in reader.rows()[-1])
         assert int(reader.page.locator("#list").get_attribute("aria-rowcount")) <= 11_002
+
+    def test_a_new_day_is_said(self, site, reader):
+        """Where a day begins the list says which; a straggler of the day before divides nothing."""
+        for number, day in enumerate(["16", "16", "17", "16", "17"]):
+            site.raw(json.dumps({"timestamp": f"2025-10-{day}T12:00:00.000000Z", "number": number}))
+        reader.open()
+        reader.counts(5)
+
+        rows = [re.search(r"\w+day|number=\d", row)[0] for row in reader.rows()]
+        assert rows == ["Thursday", "number=0", "number=1", "Friday", "number=2", "number=3", "number=4"]
 
     def test_the_chart_counts_errors_apart(self, site, reader):
         """Events and errors of a second are said beside the chart."""

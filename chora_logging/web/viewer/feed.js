@@ -33,6 +33,7 @@ export class Feed {
   /** @type {number | null} */ #retry = null;
   /** @type {string | null} */ #after = null;
   #isLoaded = false;
+  #isRunning = false;
   /** @type {() => void} */ #wake = () => {};
 
   /**
@@ -58,6 +59,13 @@ export class Feed {
 
   /** Follow until it is stopped or refused; run again, it goes on where it was. */
   async run() {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    await this.#keepFollowing();
+    this.#isRunning = false;
+  }
+
+  async #keepFollowing() {
     while (!this.#stopping.signal.aborted) {
       this.listener.onState({ kind: "connecting" });
       const failure = await this.#attempt();

@@ -11,6 +11,10 @@ const MOST_FIELDS = 16;
 const LONGEST_MESSAGE = 400;
 const LONGEST_VALUE = 120;
 const BEYOND = 6;
+/** Milliseconds between two drawings of a live list: nobody reads faster, and it is open all day. */
+const PACE = 100;
+/** How much of the list's end the button that says how many wait covers, in pixels. */
+const COVERED = 52;
 const dayNames = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 
 /** One row, used again and again for whatever event stands in its place. */
@@ -112,7 +116,9 @@ export function wordsOf(note) {
 /** Shows a store; says when a row is chosen, a trace is asked for, and when the reader scrolls. */
 export class List extends EventTarget {
   /** @type {Row[]} */ #pool = [];
+  #timer = 0;
   #frame = 0;
+  #drawn = 0;
   #rowHeight = 0;
   #last = { scrollTop: 0, clientHeight: 0, scrollHeight: 0 };
   #lastForgotten = 0;
@@ -145,14 +151,23 @@ export class List extends EventTarget {
     this.store = store;
     this.selected = null;
     this.#lastForgotten = 0;
-    this.changed();
+    this.respond();
   }
 
-  /** Draw with the next frame. */
+  /** Something has come: draw at a calm pace. Says "drawn". */
   changed() {
-    this.#frame ||= requestAnimationFrame(() => {
+    this.#timer ||= setTimeout(() => this.respond(), Math.max(0, this.#drawn + PACE - performance.now()));
+  }
+
+  /** The reader has done something: draw with the next frame. */
+  respond() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    this.#frame ||= requestAnimationFrame((now) => {
       this.#frame = 0;
+      this.#drawn = now;
       this.#draw();
+      this.dispatchEvent(new Event("drawn"));
     });
   }
 
@@ -191,7 +206,7 @@ export class List extends EventTarget {
   select(id) {
     this.selected = id;
     this.#reveal(this.store.indexOf(id));
-    this.changed();
+    this.respond();
     this.dispatchEvent(new Event("select"));
   }
 
@@ -203,7 +218,7 @@ export class List extends EventTarget {
   /** @param {number} index @param {boolean} [atCentre] */
   #reveal(index, atCentre = false) {
     const top = index * this.#rowHeight;
-    const seen = this.grid.clientHeight - this.space.offsetTop - this.#rowHeight;
+    const seen = this.grid.clientHeight - this.space.offsetTop - this.#rowHeight - COVERED;
     if (atCentre) this.grid.scrollTop = top - seen / 2;
     else if (top < this.grid.scrollTop) this.grid.scrollTop = top;
     else if (top > this.grid.scrollTop + seen) this.grid.scrollTop = top - seen;
@@ -226,7 +241,7 @@ export class List extends EventTarget {
     this.#remember();
     if (isUp && isByReader) this.dispatchEvent(new Event("scrollup"));
     else if (!isUp && this.isAtEnd) this.dispatchEvent(new Event("scrollend"));
-    this.changed();
+    this.respond();
   }
 
   /** Before it has any effect: rows that arrive with every frame would scroll down again at once. */
@@ -241,7 +256,7 @@ export class List extends EventTarget {
 
   #resized() {
     this.#rowHeight = 0;
-    this.changed();
+    this.respond();
   }
 
   /** @param {MouseEvent} click */

@@ -33,8 +33,6 @@ let place = Place.now;
 
 const list = new List(byId("list"), byId("space"), store, (traceId) => place.with({ timeline: traceId }).address);
 
-// --- where we are -------------------------------------------------------------------------------
-
 async function begin() {
   for (;;) {
     try {
@@ -101,22 +99,18 @@ function follow() {
     onState: isMine(onState),
   });
   feed.run();
-  changed();
 }
 
 function search() {
   store.filter(place.get("text"));
   list.show(store);
-  changed();
 }
-
-// --- what arrives -------------------------------------------------------------------------------
 
 /** @param {string[]} events @param {string | null} next */
 function onHistory(events, next) {
   older = next;
   for (const event of store.prepend(events)) chart.add(event);
-  changed();
+  list.changed();
 }
 
 /** @param {string} raw */
@@ -124,7 +118,7 @@ function onEvent(raw) {
   const event = store.add(raw);
   chart.add(event);
   if (timeline.traceId && event.traceId === timeline.traceId) timeline.refreshSoon();
-  changed();
+  list.changed();
 }
 
 /** @param {string} raw */
@@ -132,14 +126,14 @@ function onGap(raw) {
   store.addGap(raw);
   byId("gaps").hidden = false;
   byId("gaps").title = wordsOf(new Note("gap", raw, 0));
-  changed();
+  list.changed();
 }
 
 /** @param {import("./feed.js").State} state */
 function onState(state) {
   if (state.kind === "login") needLogin();
   status.show(state);
-  changed();
+  list.changed();
 }
 
 function needLogin() {
@@ -158,11 +152,10 @@ async function loadOlder() {
     onHistory(page.events, page.next);
   } catch (failure) {
     older = before;
-    status.show({ kind: "refused", why: failure.message });
+    if (failure.status === 401) needLogin();
+    else status.show({ kind: "refused", why: failure.message });
   }
 }
-
-// --- pausing ------------------------------------------------------------------------------------
 
 /** Whether it was by scrolling up: then scrolling down again ends it. */
 let isByScrolling = false;
@@ -170,30 +163,18 @@ let isByScrolling = false;
 function pause(byScrolling = false) {
   isByScrolling = byScrolling;
   store.pause();
-  changed();
+  list.respond();
 }
 
 function resume() {
   store.resume();
   list.selected = null;
-  changed();
+  list.respond();
 }
 
 function toggle() {
   if (store.isPaused) resume();
   else pause();
-}
-
-// --- what is said about the list ----------------------------------------------------------------
-
-let frame = 0;
-
-function changed() {
-  list.changed();
-  frame ||= requestAnimationFrame(() => {
-    frame = 0;
-    say();
-  });
 }
 
 function say() {
@@ -206,8 +187,9 @@ function say() {
   byId("errors").classList.toggle("is-error", store.errors > 0);
   byId("pause").setAttribute("aria-pressed", String(store.isPaused));
   byId("pause-words").textContent = store.isPaused ? "Resume" : "Pause";
-  byId("waiting").hidden = !store.isPaused;
-  byId("waiting").textContent = store.waiting ? `↓ ${plural(store.waiting, "new event")}` : "↓ Paused";
+  byId("list").classList.toggle("is-paused", store.isPaused);
+  byId("waiting").hidden = store.waiting === 0;
+  byId("waiting").textContent = `↓ ${plural(store.waiting, "new event")}`;
   byId("older").hidden = !store.isWhole || !older || store.isFull;
   byId("oldest").hidden = !byId("older").hidden || shown === 0;
   byId("oldest").textContent =
@@ -223,8 +205,6 @@ function whyEmpty(isSearching) {
   if (Object.keys(place.filters).length) return "No event matches. New ones that do appear here.";
   return "This log holds no events yet. New ones appear here.";
 }
-
-// --- what the reader asks for -------------------------------------------------------------------
 
 function openDetail() {
   if (timeline.traceId) {
@@ -288,6 +268,7 @@ listen({
 });
 
 filters.addEventListener("change", (said) => go(said.detail.changes, said.detail.isTyping));
+list.addEventListener("drawn", say);
 list.addEventListener("select", () => {
   pause();
   if (detail.isOpen) openDetail();
@@ -306,7 +287,11 @@ detail.addEventListener("close", (said) => {
   if (timeline.traceId) timeline.focus();
   else list.grid.focus();
 });
-login.addEventListener("login", () => (feed ? feed.run() : begin()));
+login.addEventListener("login", () => {
+  if (feed) feed.run();
+  else begin();
+  timeline.refreshSoon();
+});
 status.addEventListener("retry", () => feed?.retryNow());
 byId("pause").addEventListener("click", toggle);
 byId("waiting").addEventListener("click", () => {

@@ -118,13 +118,23 @@ export class Store {
       this.#count(event);
       return [...this.#dayBefore(event, event.id - 1), event];
     });
+    this.#dropDayNote(this.#day);
     if (last > this.#day) this.#day = last;
     this.#shown.items = items.concat(this.#shown.items);
     this.#shown.characters += items.reduce((sum, item) => sum + item.raw.length, 0);
-    const visible = this.#text ? items.filter((item) => this.#fits(item)) : items;
+    const visible = items.filter((item) => this.#fits(item));
     this.view = visible.concat(this.view);
     this.forgotten -= visible.length;
     return events;
+  }
+
+  /** The day that the list begins with began earlier, if the events that come before are of it too. @param {string} day */
+  #dropDayNote(day) {
+    const [first] = this.#shown.items;
+    if (!(first instanceof Note) || first.kind !== "day" || dateOf(Number(first.raw)) !== day) return;
+    this.#shown.items.shift();
+    this.view.shift();
+    this.forgotten += 1;
   }
 
   pause() {
