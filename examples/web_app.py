@@ -6,7 +6,7 @@ Run `python web_app.py [folder]` (PORT=8000 unless it is set), or in any folder 
     gunicorn --pythonpath examples web_app:app --workers 4 --worker-class uvicorn_worker.UvicornWorker
 
 then `curl -X POST http://127.0.0.1:8000/orders/1`. LOG_FILE names the log; without it, it is `web.log`.
-With FastAPI it is the same: `FastAPI(lifespan=lifespan)` and `app.add_middleware(TracePerRequest)`.
+With FastAPI it is the same: `FastAPI(lifespan=lifespan)` and `app.add_middleware(TraceMiddleware)`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chora_logging import get_trace_id, setup_logging, trace_context
+from chora_logging import TraceMiddleware, get_trace_id, setup_logging
 
 logger = logging.getLogger("shop")
 
@@ -37,15 +36,6 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     # Each worker sets logging up after its server has: so the server's own lines are in the log too.
     setup_logging(log_file=os.environ.get("LOG_FILE", "web.log"))
     yield
-
-
-class TracePerRequest:
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with trace_context():
-            await self.app(scope, receive, send)
 
 
 def charge(order_id: str) -> None:
@@ -61,7 +51,7 @@ async def place_order(request: Request) -> JSONResponse:
 
 app = Starlette(
     routes=[Route("/orders/{order_id}", place_order, methods=["POST"])],
-    middleware=[Middleware(TracePerRequest)],
+    middleware=[Middleware(TraceMiddleware)],
     lifespan=lifespan,
 )
 

@@ -16,6 +16,7 @@ import yaml
 
 import chora_logging
 from tests.accounting import events_of
+from tests.test_public_names import OF_EXTRAS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -239,7 +240,7 @@ class TestReadme:
         for module, name in imports_of(path):
             if module.startswith("chora_logging"):
                 assert module == "chora_logging"
-                assert name in chora_logging.__all__
+                assert name in {*chora_logging.__all__, *OF_EXTRAS}
 
     @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
     def test_how_to_run_it_is_said(self, path):

@@ -95,7 +95,7 @@ class TestNames:
         """dir() shows the names and the modules before they are loaded."""
         listed = run("import chora_logging; print(*dir(chora_logging))")
 
-        assert {*chora_logging.__all__, "telemetry", "orchestrator", "config"} <= set(listed)
+        assert {*chora_logging.__all__, *OF_EXTRAS, "telemetry", "orchestrator", "config"} <= set(listed)
 
     def test_modules_are_attributes(self):
         """After `import chora_logging` its modules are there without a further import."""

@@ -127,13 +127,14 @@ class Server:
 class Client:
     """A raw connection with a stream that it has asked for."""
 
-    def __init__(self, port, path=STREAM, *, buffer=None):
+    def __init__(self, port, path=STREAM, *headers, buffer=None):
         self.socket = socket.socket()
         if buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(PATIENCE)
         self.socket.connect(("127.0.0.1", port))
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        head = [f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
+        self.socket.sendall("\r\n".join(head).encode())
         self.got = bytearray()
 
     def read_until(self, text):

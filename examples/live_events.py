@@ -1,0 +1,73 @@
+"""A FastAPI application that shows its own events live, behind its own login.
+
+Run `python live_events.py [folder]` (PORT=8000 unless it is set), then
+
+    curl -X POST -H 'X-User: ada' -H 'X-Request-Id: order-7' http://127.0.0.1:8000/orders/7
+    curl -N -H 'X-User: ada' http://127.0.0.1:8000/logs/api/v1/orchestrator/events/stream
+    curl -H 'X-User: ada' http://127.0.0.1:8000/logs/api/v1/orchestrator/traces/order-7
+
+Each request has a trace id: the one of its `X-Request-Id`, `X-Trace-Id` or `traceparent`, else a new
+one. It is in the header `X-Trace-Id` of the answer, on every event of the request, and on those of the
+process that the request starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chora_logging import (
+    TraceMiddleware,
+    child_env,
+    log_orchestrator_event,
+    routes,
+    setup_orchestrator_logging,
+)
+
+PACKER = """
+from chora_logging import log_orchestrator_event
+log_orchestrator_event("order_packed", task_id="{order_id}", message="Packed by another process")
+"""
+
+
+class UsersOnly:
+    """Stands for the authentication that the application has."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if b"x-user" in dict(scope["headers"]):
+            await self.app(scope, receive, send)
+        else:
+            await PlainTextResponse("who are you?", 401)(scope, receive, send)
+
+
+app = FastAPI()
+app.add_middleware(TraceMiddleware)
+app.mount("/logs", UsersOnly(Starlette(routes=routes())))
+
+
+@app.post("/orders/{order_id}")
+async def place_order(order_id: int) -> dict[str, int]:
+    log_orchestrator_event("order_received", task_id=str(order_id))
+    packing = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PACKER.format(order_id=order_id), env=child_env()
+    )
+    await packing.wait()
+    await asyncio.to_thread(log_orchestrator_event, "order_sent", task_id=str(order_id))
+    return {"order_id": order_id}
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        os.chdir(sys.argv[1])
+    setup_orchestrator_logging()
+    uvicorn.run(app, port=int(os.environ.get("PORT", "8000")))
