@@ -52,3 +52,12 @@ def test_the_set(log):
     assert 200 < log.size / len(times) < 300
     assert again == log
     assert 3 <= len(log.lines) <= 12
+
+
+def test_the_place_of_its_tables():
+    """The README has them between two marks on lines of their own."""
+    text = (pathlib.Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (found,) = re.findall(r"^<!-- read speed -->\n((?:.*\n)*?)<!-- /read speed -->$", text, re.MULTILINE)
+
+    assert all(f"**{task.title}**" in found for task in readers.TASKS.values())
+    assert all(f"| {reader.name} |" in found for task in readers.TASKS.values() for reader in task.readers)
