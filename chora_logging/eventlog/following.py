@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from chora_logging import sidecar
 from chora_logging.eventlog import cursor, locating
 from chora_logging.eventlog.backwards import end_of_lines
+from chora_logging.eventlog.content import CHUNK
 from chora_logging.eventlog.copies import begins_with
 from chora_logging.eventlog.files import LogFile, Replaced
 from chora_logging.eventlog.items import Block, Event, Gap, Skipped
@@ -265,6 +266,11 @@ class Follower:
         file.close()
         self._file = None
 
+    def _same(self, file: LogFile, files: list[LogFile]) -> int | None:
+        if file.offset:
+            return locating.find(files, file.position())
+        return next((i for i in reversed(range(len(files))) if begins_with(files[i], file)), None)
+
     def _copy_of(self, file: LogFile, files: list[LogFile]) -> int | None:
         if file.offset:
             index = locating.find(files, file.position())
@@ -311,39 +317,56 @@ class Follower:
                 return index + 1 if index + 1 < len(files) else None
         if not files:
             return None
-        position = file.position()
-        found = locating.find(files, position) if position.offset else None
+        found = self._same(file, files)
         if found is not None:  # it was compressed, or put back from a copy
-            files[found].seek(position.offset)
+            files[found].seek(file.offset)
             return found
         if file.generation is not None and all(other.log_id == file.log_id for other in files):
-            return self._next_generation(files, file, position)
-        return self._unread(files, file, position)
+            return self._next_generation(files, file)
+        return self._unread(files, file)
 
-    def _next_generation(self, files: list[LogFile], file: LogFile, position: cursor.Position) -> int | None:
-        index, between = locating.after_missing(files, position)
-        if index is None:
-            return None
-        if files[index].generation == position.generation:  # deleted, or rotated by somebody else
-            return self._unread(files, file, position)
-        if between is None or between > 0:
-            reason = "files were deleted before they were read"
-            size = sum(self._sizes.get(position.generation + n, 0) for n in range(1, (between or 0) + 1))
-            self._tell(locating.gap_before(files[index], position, reason, between, size or None))
+    def _next_generation(self, files: list[LogFile], file: LogFile) -> int | None:
+        """The next of *files* after *file*, which has been deleted, where ours is the only rotation."""
+        mine = file.generation or 0
+        ahead = [0 if other.generation is None else other.generation - mine for other in files]
+        index = next((index for index, steps in enumerate(ahead) if steps > 0), None)
+        if index is None or 0 in ahead:  # somebody else has rotated or deleted files too
+            return self._unread(files, file)
+        # If none is between by this count, somebody else may still have rotated since the last look.
+        between = ahead[index] - 1
+        size = sum(self._sizes.get(mine + step, 0) for step in range(1, between + 1))
+        reason = "files were deleted before they were read"
+        gap = locating.gap_before(files[index], file.position(), reason, between or None, size or None)
+        self._tell(gap)
         return index
 
-    def _unread(self, files: list[LogFile], file: LogFile, position: cursor.Position) -> int | None:
+    def _unread(self, files: list[LogFile], file: LogFile) -> int | None:
         """The first of *files* that came after *file*, which is none of them."""
-        known = [i for i, other in enumerate(files) if other in self._known or begins_with(file, other)]
-        unknown = range(known[-1] + 1 if known else 0, len(files))
+        position = file.position()
+        known = [i for i, other in enumerate(files) if self._is_known(other) or begins_with(file, other)]
+        unknown = [i for i, other in enumerate(files) if i not in known and other.head()]
         # What is not known has come since, or is an old backup that was put back.
-        unread = [i for i in unknown if not (files[i].place.number and locating.is_older(files[i], position))]
+        unread = [
+            i
+            for i in unknown
+            if i > max(known, default=-1)
+            and not (files[i].place.number and locating.is_older(files[i], position))
+        ]
         if not unread:
             return None
-        if len(unread) > 1 or len(unread) < len(unknown):
+        if len(unknown) > 1:
             reason = "the file was deleted, and perhaps others before they were read"
             self._tell(locating.gap_before(files[unread[0]], position, reason))
         return unread[0]
+
+    def _is_known(self, file: LogFile) -> bool:
+        length = self._known.length_of(file)
+        if not length or file.place.number or file.length() == length:
+            return length > 0
+        # An old backup was put in the place of the log, and goes on: what is known of it is passed over.
+        start = max(0, length - CHUNK)
+        file.seek(start + file.peek(length - start, start).rfind(b"\n") + 1)
+        return False
 
     def _tell(self, gap: Gap) -> None:
         self._gap = gap if self._gap is None else locating.joined(self._gap, gap)

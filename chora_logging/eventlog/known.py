@@ -28,7 +28,11 @@ class KnownFiles:
         self._files.append(_Known(file.place.identity, file.head(), length, guard))
 
     def __contains__(self, file: LogFile) -> bool:
-        return any(known.is_file(file) for known in self._files)
+        return self.length_of(file) > 0
+
+    def length_of(self, file: LogFile) -> int:
+        """How many bytes of *file* are known; 0 if it is not."""
+        return max((known.length for known in self._files if known.is_file(file)), default=0)
 
 
 class _Known(NamedTuple):

@@ -53,8 +53,10 @@ def after_missing(files: Sequence[LogFile], position: Position) -> tuple[int | N
     live = len(files) - 1 if files and not files[-1].place.number else None
     if position.log_id != NO_LOG and all(file.log_id == position.log_id for file in files):
         for index, file in enumerate(files):
-            if file.generation is not None and file.generation >= position.generation:
-                return index, max(0, file.generation - position.generation - 1)
+            ahead = -1 if file.generation is None else file.generation - position.generation
+            # The same generation with another content was written anew, or others have moved files too.
+            if ahead > 0 or (not ahead and (not file.place.number or is_newer(file, position))):
+                return index, max(0, ahead - 1)
         return live, None
     return next((index for index, file in enumerate(files) if is_newer(file, position)), live), None
 
