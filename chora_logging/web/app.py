@@ -109,7 +109,7 @@ def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
         Route("/api/v1/logs", on_site(names, holder)),
         Route("/api/v1/{log}/events", on_site(events_page, holder)),
         Route("/api/v1/{log}/events/stream", on_site(event_stream, holder)),
-        Route("/api/v1/{log}/traces/{trace_id}", on_site(trace_page, holder)),
+        Route("/api/v1/{log}/traces/{trace_id:path}", on_site(trace_page, holder)),
         Route("/healthz", on_site(healthz, None if guard is None else guard.anyone)),
         Route("/metrics", on_site(metrics_page, holder)),
     ]
