@@ -1,0 +1,62 @@
+"""Bodies of processes that write a log at a pace, and of readers that can be killed at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+from chora_logging.eventlog import EventLog, Gap
+from tests.faults.writer import logger_on, write
+
+#: What a writer writes at once, and how often, in seconds.
+EVENTS, PAUSE = 4, 0.01
+
+
+def write_until(log, writer, stop, results, **options):
+    """Write until the file *stop* is there; then tell how many."""
+    logger = logger_on(log, **options)
+    count = 0
+    while not os.path.exists(stop):
+        write(logger, writer, count + EVENTS, first=count, size=50)
+        count += EVENTS
+        time.sleep(PAUSE)
+    results.put((writer, count))
+
+
+def follow(log, path, asynchronous):
+    """Follow *log* from where the record *path* ends, and record each item with one write when it is done."""
+    record = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    if asynchronous:
+        asyncio.run(_follow(log, path, record))
+    for item in EventLog(log).follow_sync(after=last_cursor(path)):
+        os.write(record, entry(item))
+
+
+async def _follow(log, path, record):
+    async for items in EventLog(log).follow_batches(after=last_cursor(path)):
+        for item in items:
+            os.write(record, entry(item))
+
+
+def entry(item):
+    """A line of a record: the event and its cursor, or that there is a gap."""
+    if isinstance(item, Gap):
+        return b"gap\n"
+    return f"{item['writer']} {item['seq']} {item.cursor}\n".encode()
+
+
+def entries(path):
+    """What a record says: (writer, number) of each event, None for a gap."""
+    with open(path, encoding="ascii") as file:
+        for text in file:
+            writer, *rest = text.split()
+            yield (int(writer), int(rest[0])) if rest else None
+
+
+def last_cursor(path):
+    """The cursor of the last event that was recorded."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - 10_000))
+        events = [text for text in file.read().splitlines() if text.count(b" ") == 2]
+    return events[-1].split()[-1].decode() if events else None
