@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Any, Literal
 
-from chora_logging import settings
+from chora_logging import optimizing, settings
 from chora_logging.errors import ConfigurationError
 from chora_logging.handler import EventFileHandler
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
@@ -24,6 +24,7 @@ CONSOLE = "chora_console"
 GENERAL = "chora_log_file"
 ORCHESTRATOR = "chora_orchestrator"
 TELEMETRY = "chora_telemetry"
+OPTIMIZER = "chora_optimizer"
 
 Console = bool | Literal["text", "json"]
 Config = dict[str, Any]
@@ -69,6 +70,7 @@ def get_logging_config(
     propagate: bool = False,
     timestamp_format: str | None = None,
     static_fields: dict[str, Any] | None = None,
+    optimize: bool = False,
 ) -> Config:
     """A dictionary for `logging.config.dictConfig`, of plain values: it can be kept as JSON or YAML.
 
@@ -91,6 +93,9 @@ def get_logging_config(
         propagate: Whether events go to the root logger's handlers too.
         timestamp_format: As for `EventFormatter`.
         static_fields: Fields of every JSON line, such as `{"service": "billing"}`.
+        optimize: At the first record, switch off in `logging` what no formatter of the process prints:
+            the caller's file and line, names of threads, processes and tasks. The log says what.
+            `stack_info=True` has no effect then.
 
     Raises:
         ConfigurationError: a value cannot be used; the message names all that cannot.
@@ -126,6 +131,10 @@ def get_logging_config(
         }
         if shared:
             del config["handlers"][handler]
+    if optimize:
+        config["handlers"][OPTIMIZER] = {"class": "chora_logging.optimizing.OptimizingHandler"}
+        for entry in (config["root"], *config["loggers"].values()):
+            entry["handlers"].append(OPTIMIZER)
     return config
 
 
@@ -134,6 +143,7 @@ def setup_logging(
     log_file: StrPath | None = None,
     *,
     capture_warnings: bool = False,
+    optimize: bool = False,
     **options: Any,
 ) -> None:
     """Set logging up as `get_logging_config` describes it, beside what the application has.
@@ -152,6 +162,7 @@ def setup_logging(
         log_level: As for `get_logging_config`.
         log_file: As for `get_logging_config`.
         capture_warnings: Log what `warnings.warn` says, as the logger `py.warnings`.
+        optimize: As for `get_logging_config`, but now, and so with the handlers that are there now.
         options: The other arguments of `get_logging_config`.
 
     Raises:
@@ -174,6 +185,8 @@ def setup_logging(
         _attach(logger, [handlers[GENERAL]] if GENERAL in handlers else [], (GENERAL,))
     if capture_warnings:
         logging.captureWarnings(True)
+    if optimize:
+        optimizing.optimize()
 
 
 def attach_orchestrator_log(

@@ -144,6 +144,12 @@ class EventFormatter(BaseJsonFormatter):
         by_hand = self._own_time if self._layout else "asctime" in self._required_fields
         self._straight_on = not (own or self.prefix or by_hand)
 
+    def prints(self, attribute: str) -> bool:
+        """Whether a line shows this *attribute* that records have by themselves."""
+        if not self._layout and attribute in self._required_fields:
+            return True
+        return attribute not in self._arrangement.reserved
+
     def _compiled_writer(self) -> speedups.LineWriter:
         return speedups.LineWriter(
             STANDARD_ORDER,

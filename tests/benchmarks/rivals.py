@@ -134,6 +134,15 @@ def ours(log: Log) -> Loop:
     return standard_library(handler)
 
 
+@rival("**chora_logging** with `optimize=True`", "chora_logging", ours=True, rotates=True)
+def ours_optimized(log: Log) -> Loop:
+    from chora_logging.optimizing import optimize
+
+    loop = ours(log)
+    optimize()
+    return loop
+
+
 @rival("**chora_logging** without its compiled lanes", "chora_logging", ours=True, rotates=True)
 def ours_in_python(log: Log) -> Loop:
     os.environ["CHORA_LOGGING_PURE"] = "1"  # this process is for this rival alone

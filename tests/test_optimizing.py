@@ -1,0 +1,94 @@
+"""`optimize=True`: what nobody prints is not gathered, what somebody may print is, and the log says which."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+ALL = {"_srcfile", "logThreads", "logProcesses", "logMultiprocessing"} | (
+    {"logAsyncioTasks"} if sys.version_info >= (3, 12) else set()
+)
+CALLER = "_srcfile"
+#: Switches are global, so each case has a process of its own. It prints what is off at its end.
+END = """
+import logging
+logging.getLogger("app").info("hello")
+import json
+names = ["_srcfile", "logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"]
+print(json.dumps([name for name in names if getattr(logging, name, True) in (None, False)]))
+"""
+SETUP = "from chora_logging import setup_logging\n"
+ASKED = SETUP + "setup_logging(log_file='app.log', optimize=True)\n"
+ADDED = (
+    "import logging, logging.handlers, queue\nhandler = {}\nlogging.getLogger('other').addHandler(handler)\n"
+)
+
+
+def switched_off(folder, program):
+    """The switches that are off at the end of *program*, and the events that the log has."""
+    done = subprocess.run(
+        [sys.executable, "-c", program + END], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    log = folder / "app.log"
+    events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    return set(json.loads(done.stdout)), events
+
+
+def test_not_asked_for(tmp_path):
+    """Without the option nothing is switched off."""
+    off, _ = switched_off(tmp_path, SETUP + "setup_logging(log_file='app.log')\n")
+
+    assert off == set()
+
+
+def test_setup_logging(tmp_path):
+    """With it all that no formatter of ours prints is off, and the log says so in a line."""
+    off, events = switched_off(tmp_path, ASKED)
+
+    assert off == ALL
+    assert [event["event"] for event in events if "event" in event] == ["logging_optimized"]
+    assert set(events[0]["switched_off"]) == ALL
+    assert events[-1]["message"] == "hello"
+
+
+def test_dict_config(tmp_path):
+    """A `dictConfig` of `get_logging_config` does the same at its first record, as JSON too."""
+    program = (
+        "import json, logging, logging.config\nfrom chora_logging import get_logging_config\n"
+        "config = json.loads(json.dumps(get_logging_config(log_file='app.log', optimize=True)))\n"
+        "logging.config.dictConfig(config)\n"
+        "before = logging._srcfile\nlogging.getLogger('app').info('first')\nassert before\n"
+        "assert 'chora_optimizer' not in [handler.name for handler in logging.getLogger().handlers]\n"
+    )
+    off, events = switched_off(tmp_path, program)
+
+    assert off == ALL
+    assert sorted(event["message"].split()[0] for event in events) == ["Not", "first", "hello"]
+
+
+@pytest.mark.parametrize(
+    ("handler", "formatter", "on"),
+    [
+        ("logging.StreamHandler()", "logging.Formatter('%(threadName)s %(message)s')", {"logThreads"}),
+        ("logging.StreamHandler()", "logging.Formatter('{lineno}', style='{')", {CALLER}),
+        ("logging.StreamHandler()", "logging.Formatter()", set()),
+        ("logging.StreamHandler()", "EventFormatter(['funcName'])", {CALLER}),
+        ("logging.StreamHandler()", "EventFormatter(reserved_attrs=['process'])", ALL - {"logProcesses"}),
+        ("logging.StreamHandler()", "type('Own', (EventFormatter,), {})()", ALL),
+        ("logging.handlers.QueueHandler(queue.Queue())", "None", ALL),
+        ("type('Own', (logging.Handler,), {})()", "None", ALL),
+        ("logging.NullHandler()", "None", set()),
+    ],
+)
+def test_what_others_print(tmp_path, handler, formatter, on):
+    """What another handler prints, or may print, is still gathered, and the log names that handler."""
+    program = f"from chora_logging import EventFormatter\n{ADDED.format(handler)}"
+    program += f"handler.setFormatter({formatter})\n" + ASKED
+    off, events = switched_off(tmp_path, program)
+
+    assert off == ALL - on
+    assert set(events[0]["kept"]) >= on
