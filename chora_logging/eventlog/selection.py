@@ -31,7 +31,8 @@ class Selection:
         run_id: The field `run_id`.
         trace_id: The field `trace_id`.
         event: The field `event` or `event_type`.
-        level: The least level, a name or a number; an event without one does not fit.
+        level: The least level, a name or a number. An event without a level, such as a typed one, has the
+            one that it was logged at: ERROR if its status is "error", else INFO.
         status: The field `status`.
         since: The earliest time: a datetime, ISO 8601 (local time without a zone), or how long ago,
             such as `"15m"`, `"24h"`, `"7d"`.
@@ -138,7 +139,10 @@ def _equal(names: tuple[str, ...], text: str) -> Callable[[Event], bool]:
 
 def _at_least(least: int) -> Callable[[Event], bool]:
     def is_high_enough(event: Event) -> bool:
-        number = _number_of(event.get("level"))
+        level = event.get("level")
+        if level is None:
+            level = "ERROR" if event.get("status") == "error" else "INFO"
+        number = _number_of(level)
         return number is not None and number >= least
 
     return is_high_enough

@@ -20,7 +20,7 @@ _FILTERS = {
     "run_id": "the field run_id",
     "trace_id": "the field trace_id",
     "event": "the field event, or event_type",
-    "level": "the least level: a name or a number",
+    "level": "the least level: a name or a number; an event without a level counts by its status",
     "status": "the field status",
     "since": f"the earliest time: {_TIME}",
     "until": f"the time before which events are: {_TIME}",

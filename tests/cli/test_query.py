@@ -99,7 +99,7 @@ class TestCounts:
     def test_count(self, log, call):
         """The count is a number, of events that fit; none is status 1."""
         assert call("query", "--log", log, "--count") == (0, "5\n", "")
-        assert call("query", "--log", log, "--count", "--level", "info") == (0, "3\n", "")
+        assert call("query", "--log", log, "--count", "--level", "info") == (0, "4\n", "")
         assert call("query", "--log", log, "--count", "--json") == (0, '{"count": 5}\n', "")
         assert call("query", "--log", log, "--count", "--format", "csv") == (0, "count\n5\n", "")
         assert call("query", "--log", log, "--count", "--event", "x")[:2] == (1, "0\n")
@@ -129,6 +129,7 @@ class TestCounts:
             "count  event        task_id\n"
             "    1  job_started  t-1\n"
             "    1  job_failed   t-1\n"
+            "    1  chora.made   -\n"
             "    1  job_started  t-2\n",
             "",
         )

@@ -201,7 +201,6 @@ function say() {
 /** @param {boolean} isSearching */
 function whyEmpty(isSearching) {
   if (isSearching && store.held) return `None of the ${plural(store.held, "loaded event")} holds this text. New events are looked at as they come.`;
-  if (place.get("level")) return "No event matches. Events without a level do not match a filter by level. New ones appear here.";
   if (Object.keys(place.filters).length) return "No event matches. New ones that do appear here.";
   return "This log holds no events yet. New ones appear here.";
 }
