@@ -42,7 +42,9 @@ if TYPE_CHECKING:
         emit_event,
         get_emitter,
     )
-    from chora_logging.web import TraceMiddleware, create_app, routes
+    from chora_logging.web import TraceMiddleware as TraceMiddleware
+    from chora_logging.web import create_app as create_app
+    from chora_logging.web import routes as routes
 
 __all__ = [
     "ArtifactAssembledEvent",

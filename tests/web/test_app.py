@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import threading
 from urllib.parse import quote
 
 import httpx
@@ -221,6 +223,28 @@ class TestMounted:
         assert ask(app, f"/logs{EVENTS}").status_code == 403
         assert ask(app, f"/logs{EVENTS}", headers={"x-user": "me"}).status_code == 200
 
+    def test_a_stream_behind_a_middleware_of_functions(self, logs):
+        """A stream works behind Starlette's function middleware, and ends with its client and its server."""
+        app = FastAPI()
+
+        @app.middleware("http")
+        async def passing(request, call_next):
+            return await call_next(request)
+
+        app.mount("/logs", Starlette(routes=routes(logs)))
+
+        async def scenario():
+            async with serving(app) as port, event_source(port, f"/logs{EVENTS}/stream") as source:
+                async with event_source(port, f"/logs{EVENTS}/stream") as other:
+                    assert await other.numbers(2) == [1, 2]
+                async with httpx.AsyncClient(base_url=f"http://localhost:{port}/logs") as browser:
+                    while '{log="orchestrator"} 1.0' not in (await browser.get("/metrics")).text:
+                        await asyncio.sleep(0.01)
+                write(logs["orchestrator"], 3)
+                assert await source.numbers(3) == [1, 2, 3]
+
+        asyncio.run(asyncio.wait_for(scenario(), 60))
+
     def test_other_routes_stay(self, logs):
         """Routes that are added at the root of an application leave its own alone."""
         app = FastAPI()
@@ -293,6 +317,42 @@ class TestDescription:
         headers = {"if-none-match": header, "x-trace-id": header, "traceparent": header, "cookie": header}
 
         assert ask(app, address, headers=headers).status_code < 500
+
+
+class TestReading:
+    def test_never_in_the_event_loop(self, app, logs, monkeypatch):
+        """No file of a log is opened, read or looked for in the thread of the event loop."""
+        loops = threading.get_ident()
+        blocking = []
+
+        def watch(name):
+            really = getattr(os, name)
+
+            def watched(*arguments, **options):
+                if threading.get_ident() == loops:
+                    blocking.append((name, arguments))
+                return really(*arguments, **options)
+
+            monkeypatch.setattr(os, name, watched)
+
+        async def scenario():
+            async with (
+                serving(app) as port,
+                httpx.AsyncClient(base_url=f"http://localhost:{port}") as browser,
+                event_source(port, f"{EVENTS}/stream") as source,
+            ):
+                for name in ("open", "pread", "stat", "listdir", "fstat"):
+                    watch(name)
+                await source.next(2)
+                for path in (EVENTS, f"{EVENTS}?order=desc", "/api/v1/telemetry/traces/t", "/healthz"):
+                    assert (await browser.get(path)).status_code == 200
+                await asyncio.to_thread(write, logs["orchestrator"], 3)
+                await source.next(1)
+                monkeypatch.undo()
+
+        asyncio.run(scenario())
+
+        assert blocking == []
 
 
 class TestOperations:
