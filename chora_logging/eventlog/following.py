@@ -344,17 +344,18 @@ class Follower:
         """The first of *files* that came after *file*, which is none of them."""
         position = file.position()
         known = [i for i, other in enumerate(files) if self._is_known(other) or begins_with(file, other)]
-        unknown = [i for i, other in enumerate(files) if i not in known and other.head()]
+        unknown = [i for i in range(len(files)) if i not in known]
         # What is not known has come since, or is an old backup that was put back.
         unread = [
             i
             for i in unknown
             if i > max(known, default=-1)
+            and files[i].head()
             and not (files[i].place.number and locating.is_older(files[i], position))
         ]
         if not unread:
             return None
-        if len(unknown) > 1:
+        if len(unknown) > 1 or any((files[i].generation or 0) > position.generation for i in unknown):
             reason = "the file was deleted, and perhaps others before they were read"
             self._tell(locating.gap_before(files[unread[0]], position, reason))
         return unread[0]
