@@ -31,7 +31,10 @@ def browser():
     program = shutil.which("chromium")
     assert program, "these tests need the program chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        # With scroll bars, as people have them.
+        browser = playwright.chromium.launch(
+            executable_path=program, args=FLAGS, ignore_default_args=["--hide-scrollbars"]
+        )
         yield browser
         browser.close()
 

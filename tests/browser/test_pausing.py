@@ -7,6 +7,14 @@ from playwright.sync_api import expect
 
 from tests.browser.reader import until
 
+GROW = "document.getElementById('bar').style.height = '120px'"
+SHRINK_AND_GROW = """() => {
+  for (const height of ["44px", "120px"]) {
+    document.getElementById("bar").style.height = height;
+    document.getElementById("list").scrollTop;
+  }
+}"""
+
 
 @pytest.fixture
 def full(site, reader):
@@ -68,6 +76,28 @@ class TestPausing:
         full.counts(104)
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "false")
         until(lambda: "sized" in full.rows()[-1])
+
+    def test_what_changes_above_the_list_does_not_pause(self, site, full):
+        """A bar that grows and shrinks between two drawings moves the list, and that is not the reader."""
+        full.page.evaluate(GROW)
+        site.logger().info("sooner")
+        until(lambda: "sooner" in full.rows()[-1])
+        full.page.evaluate(SHRINK_AND_GROW)
+        site.logger().info("later")
+
+        full.counts(102)
+        expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "false")
+        until(lambda: "later" in full.rows()[-1])
+
+    def test_the_scroll_bar_pauses(self, full):
+        """Who drags the list's scroll bar up sees it stand still."""
+        box = full.page.locator("#list").bounding_box()
+        full.page.mouse.move(box["x"] + box["width"] - 5, box["y"] + box["height"] - 20)
+        full.page.mouse.down()
+        full.page.mouse.move(box["x"] + box["width"] - 5, box["y"] + box["height"] - 60, steps=4)
+
+        expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "true")
+        full.page.mouse.up()
 
     def test_a_long_pause_costs_bounded_memory(self, site, full):
         """Of more events than are kept while it is paused the newest are shown, and all are counted."""

@@ -101,7 +101,8 @@ export class Chart {
     this.#words.textContent = `${when}${count(events)}/s${errors ? ` · ${plural(errors, "error")}` : ""}`;
     this.#words.classList.toggle("is-error", errors > 0);
     const drawn = [...this.#seconds].filter(([at]) => at > this.#end - seconds && at <= this.#end);
-    const [all, bad] = ["events", "errors"].map((kind) => drawn.reduce((sum, [, counted]) => sum + counted[kind], 0));
+    const all = drawn.reduce((sum, [, counted]) => sum + counted.events, 0);
+    const bad = drawn.reduce((sum, [, counted]) => sum + counted.errors, 0);
     const words = `Events per second: in the last ${seconds} seconds ${plural(all, "event")}, ${plural(bad, "error")}`;
     this.#canvas.setAttribute("aria-label", words);
   }

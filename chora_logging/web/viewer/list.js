@@ -120,7 +120,9 @@ export class List extends EventTarget {
   #frame = 0;
   #drawn = 0;
   #rowHeight = 0;
-  #last = { scrollTop: 0, clientHeight: 0, scrollHeight: 0 };
+  #lastTop = 0;
+  /** Whether a pointer is pressed on it, such as on its scroll bar. */
+  #isHeld = false;
   #lastForgotten = 0;
   #lastLength = 0;
 
@@ -141,6 +143,8 @@ export class List extends EventTarget {
     this.addressOf = addressOf;
     grid.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     grid.addEventListener("wheel", (wheel) => wheel.deltaY < 0 && this.#scrollsUp(), { passive: true });
+    grid.addEventListener("pointerdown", () => (this.#isHeld = true));
+    addEventListener("pointerup", () => (this.#isHeld = false));
     grid.addEventListener("touchmove", () => this.#scrollsUp(), { passive: true });
     space.addEventListener("click", (click) => this.#clicked(click));
     new ResizeObserver(() => this.#resized()).observe(grid);
@@ -234,24 +238,18 @@ export class List extends EventTarget {
   }
 
   #scrolled() {
-    const { scrollTop, clientHeight, scrollHeight } = this.grid;
-    const isUp = scrollTop < this.#last.scrollTop - 1;
-    // A list that was given another size scrolls by itself.
-    const isByReader = clientHeight === this.#last.clientHeight && scrollHeight === this.#last.scrollHeight;
-    this.#remember();
-    if (isUp && isByReader) this.dispatchEvent(new Event("scrollup"));
-    else if (!isUp && this.isAtEnd) this.dispatchEvent(new Event("scrollend"));
+    const { scrollTop, clientHeight } = this.grid;
+    const up = this.#lastTop - scrollTop;
+    this.#lastTop = scrollTop;
+    // A list that is given another size scrolls a little by itself; nobody asked for that.
+    if (up > (this.#isHeld ? 1 : clientHeight / 4)) this.dispatchEvent(new Event("scrollup"));
+    else if (up <= 0 && this.isAtEnd) this.dispatchEvent(new Event("scrollend"));
     this.respond();
   }
 
   /** Before it has any effect: rows that arrive with every frame would scroll down again at once. */
   #scrollsUp() {
     if (this.grid.scrollTop > 0) this.dispatchEvent(new Event("scrollup"));
-  }
-
-  #remember() {
-    const { scrollTop, clientHeight, scrollHeight } = this.grid;
-    this.#last = { scrollTop, clientHeight, scrollHeight };
   }
 
   #resized() {
@@ -284,7 +282,7 @@ export class List extends EventTarget {
     if (!store.isPaused) this.grid.scrollTop = this.grid.scrollHeight;
     else if (moved) this.grid.scrollTop += moved;
     this.#lastForgotten = store.forgotten;
-    this.#remember();
+    this.#lastTop = this.grid.scrollTop;
     if (this.#lastLength !== store.view.length) {
       this.#lastLength = store.view.length;
       this.grid.setAttribute("aria-rowcount", String(store.view.length + 1));
@@ -315,7 +313,7 @@ export class List extends EventTarget {
 
   /** @param {Set<Row>} used */
   #pointAtSelection(used) {
-    const isDrawn = [...used].some((row) => row.item.id === this.selected);
+    const isDrawn = [...used].some((row) => row.item?.id === this.selected);
     if (isDrawn) this.grid.setAttribute("aria-activedescendant", `row-${this.selected}`);
     else this.grid.removeAttribute("aria-activedescendant");
   }

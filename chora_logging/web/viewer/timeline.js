@@ -18,7 +18,7 @@ const STEPS = [1, 2, 5, 10];
 /** The view of one trace. Says "open" with the chosen event. */
 export class Timeline extends EventTarget {
   #root = byId("timeline");
-  #rows = byId("timeline-rows");
+  /** @type {HTMLElement} */ #rows = byId("timeline-rows");
   /** @type {Entry[]} */ #entries = [];
   #asking = new AbortController();
   #refreshing = 0;
