@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.benchmarks import emit, processes
+from tests.benchmarks import emit, follow, processes
 from tests.benchmarks.rivals import RIVALS, expected, floor_line
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -57,6 +57,16 @@ def test_import_prints_the_ratio():
     assert float(row(text, "**chora_logging**: import it and touch")[3]) > 0
 
 
+@pytest.mark.parametrize(("kind", "count"), [("async", 3), ("sync", 1), ("tail", 1)])
+def test_followers_get_every_event(kind, count):
+    """Each one who follows in the scenario `follow` notes the delay of each event."""
+    outcome = follow.once(kind, count, 5, 0.01)
+
+    assert len(outcome.delays) == 5 * count
+    assert min(outcome.delays) > 0
+    assert len(follow.row("ours", [outcome])) == 5
+
+
 def test_an_unknown_scenario_is_wrong_use():
     """A scenario that does not exist ends with status 2 and the names of those that do."""
     command = [sys.executable, "-m", "tests.benchmarks", "--here", "emitt"]
@@ -64,7 +74,7 @@ def test_an_unknown_scenario_is_wrong_use():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     assert done.returncode == 2
-    assert "emit, processes, import, read, got emitt" in done.stderr
+    assert "emit, processes, import, read, follow, got emitt" in done.stderr
 
 
 GOOD = [json.dumps(expected(7, number)).encode() for number in range(emit.COMPARED)]

@@ -11,11 +11,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from tests.benchmarks import emit, import_cost, processes, read, readers
+from tests.benchmarks import emit, follow, import_cost, processes, read, readers
 from tests.benchmarks.table import machine
 from tests.benchmarks.worker import ROOT
 
-SCENARIOS = {"emit": emit.run, "processes": processes.run, "import": import_cost.run, "read": read.run}
+SCENARIOS = {
+    "emit": emit.run,
+    "processes": processes.run,
+    "import": import_cost.run,
+    "read": read.run,
+    "follow": follow.run,
+}
 #: What the package needs, and its rivals; no dependency of the package or of its tests.
 REQUIREMENTS = (
     "python-json-logger>=4",
