@@ -420,12 +420,6 @@ find_plan(LineWriter *self, PyObject *const *names, Py_ssize_t count, int specia
     }
 }
 
-static int
-is_absent(PyObject *value)
-{
-    return value == Py_None || value == Py_False;
-}
-
 /* Whether the record is one for this lane. */
 static int
 is_plain(LineWriter *self, PyObject *const *values)
@@ -434,8 +428,8 @@ is_plain(LineWriter *self, PyObject *const *values)
     PyObject *args = values[where[ARGS]];
 
     return PyUnicode_CheckExact(values[where[MSG]]) && PyUnicode_CheckExact(values[where[NAME]])
-           && is_absent(values[where[EXC_INFO]]) && is_absent(values[where[EXC_TEXT]])
-           && is_absent(values[where[STACK_INFO]]) && PyTuple_CheckExact(args);
+           && values[where[EXC_INFO]] == Py_None && values[where[EXC_TEXT]] == Py_None
+           && values[where[STACK_INFO]] == Py_None && PyTuple_CheckExact(args);
 }
 
 /* Collect names and values of a record's attributes; 0 when they are not those of an ordinary one. */

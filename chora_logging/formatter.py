@@ -197,7 +197,7 @@ class EventFormatter(BaseJsonFormatter):
             if self._layout and getattr(type(message), EVENT_MARK, False):
                 return self._bare_event(record, message)
             return None
-        if record.exc_info or record.exc_text or record.stack_info:
+        if not (record.exc_info is record.exc_text is record.stack_info is None):
             return None
         names = tuple(attributes)
         orchestrator = record.name == ORCHESTRATOR_LOGGER

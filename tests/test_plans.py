@@ -69,6 +69,17 @@ class TestSameLines:
 
         assert [line[""] for line in lines] == [5, 5, 5]
 
+    @pytest.mark.parametrize("name", ["exc_info", "exc_text", "stack_info"])
+    @pytest.mark.parametrize("value", [False, 0, "", ()])
+    def test_no_exception_said_in_another_way(self, name, value):
+        """What says that there is no exception or stack comes out alike where such fields are printed raw."""
+        record = record_of()
+        setattr(record, name, value)
+        for options in OPTIONS:
+            formatter = EventFormatter(**options)
+
+            assert len({formatter.format(record) for _ in range(4)}) == 1
+
     def test_the_plan_is_used(self):
         """From the second record with the same attributes on there is a plan."""
         formatter = EventFormatter()
