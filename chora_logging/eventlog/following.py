@@ -11,14 +11,12 @@ from typing import Any, NamedTuple
 from chora_logging import sidecar
 from chora_logging.eventlog import cursor, locating
 from chora_logging.eventlog.backwards import end_of_lines
-from chora_logging.eventlog.content import CHUNK
-from chora_logging.eventlog.copies import begins_with
 from chora_logging.eventlog.files import LogFile, Replaced
 from chora_logging.eventlog.items import Block, Event, Gap, Skipped
-from chora_logging.eventlog.known import KnownFiles
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.rotated_set import Namer, close_all, is_live, open_set
 from chora_logging.eventlog.selection import Selection
+from chora_logging.eventlog.succession import Succession
 from chora_logging.rotation import real_path
 
 #: How long a file that was rotated away by somebody else than our handler is read on, in seconds since
@@ -86,17 +84,16 @@ class Follower:
         self._lock = threading.Lock()
         self._file: LogFile | None = None
         self._gap: Gap | None = None
-        self._known = KnownFiles()  # what it has read or will not read
+        self._succession = Succession()
         self._closed = False
         self._still: float | None = None  # since when the file, rotated away, has not grown
         self._seen: tuple[int, ...] = ()  # the live file when there was the last poll
-        self._sizes: dict[int | None, int] = {}  # of the files by generation when they were last seen
         self._looks = 0
         self._quiet: tuple[int, ...] | None = None
         self._passed = _standing(after)
         self._position, self._told = self._passed
         if after == END:
-            self._file = self._open_end()
+            self._begin_at_end()
 
     def poll_items(self) -> list[Event | Gap] | None:
         """The next events and gaps, at most a block of them; None if there is nothing new now.
@@ -239,9 +236,7 @@ class Follower:
         """Read on in the file at *index*; close the others, the one before included."""
         if self._file is not None:
             self._file.close()
-        self._sizes = {file.generation: file.size() for file in files if not file.compressed}
-        for older in files[:index]:
-            self._known.add(older)
+        self._succession.hold(files, index)
         self._file, self._still = files.pop(index), None
         close_all(files)
 
@@ -249,7 +244,7 @@ class Follower:
         """What was read has gone from *file*: finish its copy if there is one, else begin it again."""
         position = file.position()
         files = self._open()
-        index = self._copy_of(file, files)
+        index = self._succession.copy_of(file, files)
         if index is not None:
             files[index].seek(position.offset)
             self._hold(files, index)
@@ -266,35 +261,21 @@ class Follower:
         file.close()
         self._file = None
 
-    def _same(self, file: LogFile, files: list[LogFile]) -> int | None:
-        if file.offset:
-            return locating.find(files, file.position())
-        return next((i for i in reversed(range(len(files))) if begins_with(files[i], file)), None)
-
-    def _copy_of(self, file: LogFile, files: list[LogFile]) -> int | None:
-        if file.offset:
-            index = locating.find(files, file.position())
-        else:  # only its beginning is known: of files that begin so the newest one is meant
-            head = file.head_as_read()
-            alike = [i for i, other in enumerate(files) if head and other.head().startswith(head)]
-            index = next((i for i in reversed(alike) if files[i] not in self._known), None)
-        is_copy = index is not None and files[index].place.identity != file.place.identity
-        return index if is_copy else None
-
     def _go_on(self, file: LogFile) -> bool:
         """Go to the file after *file*, which has been read to its end; whether there is one."""
-        told = self._gap
         files = self._open()
-        index = _first_filled(files, self._successor(files, file))
+        index, gap = self._succession.next_of(file, files)
+        index = _first_filled(files, index)
         if index is None or not (files[index].place.number or self._is_settled(file)):
             close_all(files)
-            self._gap = told  # a gap is told when it is passed
             return False
+        if gap is not None:
+            self._tell(gap)
         if file.offset:
             self._passed = Standing(file.position())
         if not files[index].offset and (rest := file.rest()) is not None:
             self._skip(rest)
-        self._known.add(file)
+        self._succession.finish(file)
         self._hold(files, index)
         return True
 
@@ -310,79 +291,19 @@ class Follower:
         age = time.time() - file.time() / 1000
         return file.compressed or max(age, now - self._still) >= patience
 
-    def _successor(self, files: list[LogFile], file: LogFile) -> int | None:
-        # While its descriptor is held, no other file can get the inode of this one.
-        for index, other in enumerate(files):
-            if other.place.identity == file.place.identity:
-                return index + 1 if index + 1 < len(files) else None
-        if not files:
-            return None
-        found = self._same(file, files)
-        if found is not None:  # it was compressed, or put back from a copy
-            files[found].seek(file.offset)
-            return found
-        if file.generation is not None and all(other.log_id == file.log_id for other in files):
-            return self._next_generation(files, file)
-        return self._unread(files, file)
-
-    def _next_generation(self, files: list[LogFile], file: LogFile) -> int | None:
-        """The next of *files* after *file*, which has been deleted, where ours is the only rotation."""
-        mine = file.generation or 0
-        ahead = [0 if other.generation is None else other.generation - mine for other in files]
-        index = next((index for index, steps in enumerate(ahead) if steps > 0), None)
-        if index is None or 0 in ahead:  # somebody else has rotated or deleted files too
-            return self._unread(files, file)
-        # If none is between by this count, somebody else may still have rotated since the last look.
-        between = ahead[index] - 1
-        size = sum(self._sizes.get(mine + step, 0) for step in range(1, between + 1))
-        reason = "files were deleted before they were read"
-        gap = locating.gap_before(files[index], file.position(), reason, between or None, size or None)
-        self._tell(gap)
-        return index
-
-    def _unread(self, files: list[LogFile], file: LogFile) -> int | None:
-        """The first of *files* that came after *file*, which is none of them."""
-        position = file.position()
-        known = [i for i, other in enumerate(files) if self._is_known(other) or begins_with(file, other)]
-        unknown = [i for i in range(len(files)) if i not in known]
-        # What is not known has come since, or is an old backup that was put back.
-        unread = [
-            i
-            for i in unknown
-            if i > max(known, default=-1)
-            and files[i].head()
-            and not (files[i].place.number and locating.is_older(files[i], position))
-        ]
-        if not unread:
-            return None
-        if len(unknown) > 1 or any((files[i].generation or 0) > position.generation for i in unknown):
-            reason = "the file was deleted, and perhaps others before they were read"
-            self._tell(locating.gap_before(files[unread[0]], position, reason))
-        return unread[0]
-
-    def _is_known(self, file: LogFile) -> bool:
-        length = self._known.length_of(file)
-        if not length or file.place.number or file.length() == length:
-            return length > 0
-        # An old backup was put in the place of the log, and goes on: what is known of it is passed over.
-        start = max(0, length - CHUNK)
-        file.seek(start + file.peek(length - start, start).rfind(b"\n") + 1)
-        return False
-
     def _tell(self, gap: Gap) -> None:
         self._gap = gap if self._gap is None else locating.joined(self._gap, gap)
 
-    def _open_end(self) -> LogFile | None:
-        """The newest file of the log, at the end of its last complete line; None without one."""
+    def _begin_at_end(self) -> None:
+        """Hold the newest file that has a line, at the end of its last complete one."""
         files = self._open()
-        try:
-            for index in range(len(files) - 1, -1, -1):
-                if end := end_of_lines(files[index]):
-                    files[index].seek(end)
-                    return files.pop(index)
-        finally:
+        ends = ((index, end_of_lines(files[index])) for index in reversed(range(len(files))))
+        index, end = next((found for found in ends if found[1]), (None, 0))
+        if index is None:
             close_all(files)
-        return None
+            return
+        files[index].seek(end)
+        self._hold(files, index)
 
 
 def _standing(after: str | Standing | None) -> Standing:

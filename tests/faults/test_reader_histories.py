@@ -1,0 +1,233 @@
+"""Random histories of one log, and readers of each kind that are killed and resumed anywhere in them.
+
+2,000 are run, in about a minute on one core, always the same ones; CHORA_READER_HISTORIES=20000 runs so
+many others. Nothing runs at the same time, so what a history found it finds again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import tempfile
+from unittest import mock
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from chora_logging.eventlog import EventLog, Gap, following
+from chora_logging.eventlog.following import Follower
+from tests.eventlog.writing import Writer, numbers
+from tests.faults.test_interrupted_compression import die_at
+
+COUNT = int(os.environ.get("CHORA_READER_HISTORIES", "2000"))
+KEEP = 3
+
+
+class Reader:
+    """What one reader was given, against what it may miss."""
+
+    def __init__(self):
+        self.highest = -1  # number of the newest event
+        self.cursor = None
+        self.gap = False  # whether one was told since
+        self.excused = set()  # what somebody destroyed by hand before it was read
+
+    def take(self, items):
+        for item in items:
+            if isinstance(item, Gap):
+                self.gap = True
+                continue
+            number = item["n"]
+            assert number > self.highest, f"{number} after {self.highest}"
+            missing = set(range(self.highest + 1, number)) - self.excused
+            # What was gone before the first event was read was never promised.
+            assert self.gap or not missing or self.cursor is None, f"{missing} missing"
+            self.highest, self.cursor, self.gap = number, item.cursor, False
+
+    def has_read(self, stored):
+        """Everything that is there has been read, or is covered by a gap that is told."""
+        assert self.gap or not stored or self.highest >= max(stored), (self.highest, stored)
+
+
+class Histories(RuleBasedStateMachine):
+    """The oracle: each event comes once, in order; one that does not come is covered by a gap.
+
+    Only what somebody deleted or truncated by hand, unread, may be missing without a word.
+    """
+
+    def __init__(self):
+        super().__init__()
+        # All that others write is written: no late writer is waited for.
+        self.patches = [mock.patch.object(following, name, 0) for name in ("SETTLING", "SETTLING_OURS")]
+        for patch in self.patches:
+            patch.start()
+        self.folder = tempfile.mkdtemp()
+        self.log = os.path.join(self.folder, "app.log")
+        self.writer = Writer(self.log, KEEP)
+        self.follower = Follower(self.log)
+        self.live, self.resuming = Reader(), Reader()
+        self.halves = itertools.count()
+
+    @initialize(size=st.sampled_from([0, 10, 1500]))
+    def banner(self, size):
+        """Every file begins with the same lines, or none does."""
+        self.banner_size = size
+
+    def teardown(self):
+        try:
+            self.check()
+        finally:
+            for patch in self.patches:
+                patch.stop()
+            self.follower.close()
+            self.writer.close()
+            shutil.rmtree(self.folder)
+
+    @rule(count=st.integers(1, 4), size=st.sampled_from([0, 10, 300, 2000]))
+    def append(self, count, size):
+        if self.banner_size and not (os.path.exists(self.log) and os.path.getsize(self.log)):
+            with open(self.log, "ab") as file:
+                file.write(b"#" * self.banner_size + b"\n")
+        self.writer.write(count, size)
+
+    @rule()
+    def rotate(self):
+        self.writer.rotate()
+
+    @rule()
+    def rename(self):
+        self.writer.rename()
+
+    @rule()
+    def copytruncate(self):
+        self.writer.copytruncate()
+
+    @rule(between=st.booleans())
+    def read_between_copy_and_truncate(self, between):
+        """Readers look while a copy and its original are both there."""
+        if self.writer.copy():
+            self.read_some()
+            self.resume()
+            if between:
+                self.writer.write(1)
+                self.read_some()
+            with self.destroying():
+                os.truncate(self.log, 0)
+
+    @rule(part=st.floats(0, 1))
+    def stop_copying(self, part):
+        """Who rotates by copying is killed while it copies."""
+        if self.writer.copy():
+            os.truncate(self.log + ".1", int(os.path.getsize(self.log + ".1") * part))
+
+    @rule(number=st.integers(1, KEEP))
+    def compress(self, number):
+        self.writer.compress(number)
+
+    @rule()
+    def truncate(self):
+        if os.path.exists(self.log):
+            with self.destroying():
+                os.truncate(self.log, 0)
+
+    @rule(ending=st.sampled_from(["", ".1", ".2", ".3", ".1.gz", ".2.gz"]))
+    def delete(self, ending):
+        with self.destroying(), contextlib.suppress(FileNotFoundError):
+            os.unlink(self.log + ending)
+
+    @rule()
+    def reuse_inode(self):
+        """The log is deleted and made again; the new one gets the inode of the old one."""
+        if os.path.exists(self.log):
+            with self.destroying():
+                os.rename(self.log, self.log + ".bak")
+                os.truncate(self.log + ".bak", 0)
+                os.rename(self.log + ".bak", self.log)
+
+    @rule()
+    def rotate_with_inode_reused(self):
+        """The log is rotated, and the new one gets the inode of the oldest backup."""
+        oldest = f"{self.log}.{KEEP}"
+        if os.path.exists(oldest) and os.path.exists(self.log):
+            os.rename(oldest, self.log + ".bak")
+            self.writer.rename()
+            os.truncate(self.log + ".bak", 0)
+            os.rename(self.log + ".bak", self.log)
+
+    @rule()
+    def forget(self):
+        self.writer.forget()
+
+    @rule()
+    def restore(self):
+        """Every file is replaced by a copy of itself."""
+        for name in os.listdir(self.folder):
+            path = os.path.join(self.folder, name)
+            if not name.startswith("."):
+                shutil.copy2(path, path + ".new")
+                os.replace(path + ".new", path)
+
+    @rule(fatal=st.integers(1, 40))
+    def kill_rotator(self, fatal):
+        """A process is killed at some call in the middle of a rotation."""
+        if os.path.exists(self.log) and os.path.getsize(self.log):
+            die_at(fatal, self.writer.handler.doRollover)
+
+    @rule()
+    def half_line(self):
+        if os.path.exists(self.log):
+            with open(self.log, "ab") as file:
+                file.write(b'{"half of %d' % next(self.halves))
+
+    @rule()
+    def read_some(self):
+        self.live.take(self.follower.poll_items() or [])
+
+    @rule(limit=st.sampled_from([1, 3, None]))
+    def resume(self, limit=None):
+        """One pass, from where the one before ended."""
+        self.resuming.take(EventLog(self.log).read(after=self.resuming.cursor, limit=limit))
+
+    @rule()
+    def check(self):
+        """Everything that is there has been read, or a gap was told."""
+        log = EventLog(self.log)
+        stored = numbers(log.read())
+        assert stored == sorted(set(stored))
+        assert numbers(log.read(newest_first=True)) == stored[::-1]
+        assert numbers(log.last(3)) == stored[-3:]
+        while (items := self.follower.poll_items()) is not None:
+            self.live.take(items)
+        self.live.has_read(stored)
+        self.resume()
+        self.resuming.has_read(stored)
+
+    @precondition(lambda self: self.live.cursor is not None)
+    @rule()
+    def kill_reader(self):
+        self.follower.close()
+        self.follower = Follower(self.log, after=self.live.cursor)
+        # What it had not been told yet it is told again.
+        self.live.gap = False
+
+    @contextlib.contextmanager
+    def destroying(self):
+        before = set(numbers(EventLog(self.log).read()))
+        yield
+        gone = before - set(numbers(EventLog(self.log).read()))
+        self.live.excused |= gone
+        self.resuming.excused |= gone
+
+
+TestHistories = pytest.mark.timeout(600)(Histories.TestCase)
+TestHistories.settings = settings(
+    max_examples=COUNT,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize="CHORA_READER_HISTORIES" not in os.environ,
+    suppress_health_check=list(HealthCheck),
+)
