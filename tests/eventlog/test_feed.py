@@ -179,6 +179,29 @@ class TestSharing:
 
         assert [numbers(into) for into in run(main())] == [[0, 1]] * 5
 
+    def test_a_line_in_parts(self, log):
+        """A line comes when it is complete, also when it was cut within a character; then once."""
+        data = '{"n": 1, "text": "ä"}\n'.encode()
+
+        async def main():
+            async with collecting(log, 3) as (found, _):
+                await fed(log, 3)
+                for part in (data[:5], data[5:19], data[19:]):
+                    before = [len(into) for into in found]
+                    with open(log, "ab") as file:
+                        file.write(part)
+                    await asyncio.sleep(3 * feeds.LONGEST)
+                await soon(lambda: all(len(into) == 2 for into in found))
+                write(log, 2)
+                await soon(lambda: all(len(into) == 3 for into in found))
+                return before, found
+
+        before, found = run(main())
+
+        assert before == [1, 1, 1]
+        assert data[18:20] == "ä".encode()
+        assert [[event.get("text") for event in into] for into in found] == [[None, "ä", None]] * 3
+
     def test_one_by_one_they_are_own(self, log):
         """What a subscriber of `follow` does to its events, no other sees."""
         with (
