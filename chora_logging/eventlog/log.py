@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, TypedDict, overload
+from typing import TYPE_CHECKING, TypedDict, TypeVar, overload
 
 from chora_logging.eventlog import cursor
 from chora_logging.eventlog.following import END
 from chora_logging.eventlog.items import Event, Gap, Skipped
+from chora_logging.eventlog.paging import Page, read_page, state_of
 from chora_logging.eventlog.reading import read_backwards, read_forwards
 from chora_logging.eventlog.rotated_set import Namer, paths_of
 from chora_logging.eventlog.selection import Selection
@@ -33,6 +33,9 @@ class Filters(TypedDict, total=False):
     since: datetime | str | None
     until: datetime | str | None
     where: Mapping[str, object] | None
+
+
+_Item = TypeVar("_Item", Event, Event | Gap)
 
 
 class EventLog:
@@ -129,7 +132,7 @@ class EventLog:
             if after is not None:
                 raise ValueError("newest_first cannot be used together with after")
             found = read_backwards(self.path, selection, self._on_skip, self._namer)
-            return itertools.islice(found, limit)
+            return found if limit is None else _limited(found, limit)
         if after is not None:
             cursor.decode(after)
         items = read_forwards(self.path, selection, after, self._on_skip, self._namer)
@@ -212,21 +215,52 @@ class EventLog:
         """
         return items_sync(self._subscribe(after, filters))
 
+    def page(
+        self,
+        selection: Selection,
+        *,
+        after: str | None = None,
+        limit: int,
+        budget: int,
+        newest_first: bool = False,
+    ) -> Generator[None, None, Page]:
+        """A page of stored events for those who show pages, read in short steps; see `read_page`."""
+        return read_page(
+            self.path,
+            selection,
+            after=after,
+            limit=limit,
+            budget=budget,
+            newest_first=newest_first,
+            namer=self._namer,
+        )
+
+    def state(self) -> tuple[tuple[int, ...], ...]:
+        """What tells, without reading, whether the log has changed; see `state_of`."""
+        return state_of(self.path, self._namer)
+
+    def subscribe(self, selection: Selection, after: str | None = None) -> Subscription:
+        """What `follow_batches` reads from, for those who do not wait for it with `async for`.
+
+        Nothing is opened or checked before it is read. `close` it.
+        """
+        return Subscription(
+            self.path, after=after, selection=selection, on_skip=self._on_skip, namer=self._namer
+        )
+
     def _subscribe(self, after: str | None, filters: Filters) -> Subscription:
         if after is not None and after != END:
             cursor.decode(after)
         selection = Selection(**filters)
         self._check()
-        return Subscription(
-            self.path, after=after, selection=selection, on_skip=self._on_skip, namer=self._namer
-        )
+        return self.subscribe(selection, after)
 
     def _check(self) -> None:
         if self._must_exist and not paths_of(self.path, self._namer):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
 
 
-def _limited(items: Generator[Event | Gap, None, None], limit: int) -> Generator[Event | Gap, None, None]:
+def _limited(items: Generator[_Item, None, None], limit: int) -> Generator[_Item, None, None]:
     """At most *limit* events; gaps are not counted."""
     left = limit
     try:

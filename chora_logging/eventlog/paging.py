@@ -13,8 +13,11 @@ from chora_logging.eventlog.cursor import Position
 from chora_logging.eventlog.files import CHUNK, LogFile, ReadAt
 from chora_logging.eventlog.items import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
-from chora_logging.eventlog.rotated_set import close_all, open_set, paths_of
+from chora_logging.eventlog.rotated_set import Namer, close_all, open_set, paths_of
 from chora_logging.eventlog.selection import Selection
+from chora_logging.eventlog.stored import hold_next
+
+_DELETED = "a file was deleted or overwritten while it was read"
 
 
 class Page(NamedTuple):
@@ -63,6 +66,11 @@ class _Collected:
         self._left -= length
         return self._left > 0
 
+    def miss(self, file: LogFile) -> None:
+        """Tell it if a part of *file* was deleted or overwritten while it was read."""
+        if file.missing and self.gap is None:
+            self.gap = locating.gap_before(None, file.position(), _DELETED, 1, file.missing)
+
     def page(self, more: bool) -> Page:
         return Page(self.events, self.next, more, self.gap, self.live)
 
@@ -75,6 +83,7 @@ def read_page(
     limit: int,
     budget: int,
     newest_first: bool = False,
+    namer: Namer | None = None,
 ) -> Generator[None, None, Page]:
     """Read one page of the log *path* in short steps: the page is what the generator returns.
 
@@ -88,6 +97,7 @@ def read_page(
         limit: At most so many events.
         budget: About how many bytes are looked at before the page ends with what it has.
         newest_first: From the end of the log to its beginning.
+        namer: What names the backups, if the handler has one.
 
     Raises:
         CursorError: *after* is not a cursor.
@@ -95,7 +105,7 @@ def read_page(
     """
     position = None if after is None else cursor.decode(after)
     found = _Collected(after, limit, budget)
-    files = open_set(path)
+    files = open_set(path, namer=namer)
     walk = _backwards if newest_first else _forwards
     try:
         return (yield from walk(files, selection, position, found))
@@ -103,10 +113,10 @@ def read_page(
         close_all(files)
 
 
-def state_of(path: str) -> tuple[tuple[int, ...], ...]:
+def state_of(path: str, namer: Namer | None = None) -> tuple[tuple[int, ...], ...]:
     """What tells, without reading, whether the log *path* has changed: the state of each of its files."""
     found = []
-    for name in paths_of(path):
+    for name in paths_of(path, namer):
         try:
             status = os.stat(name)
         except OSError:
@@ -121,7 +131,9 @@ def _forwards(
     first: int | None = 0
     if position is not None:
         first, found.gap = locating.locate(files, position)
-    for file in files[len(files) if first is None else first :]:
+    unread = files[len(files) if first is None else first :]
+    hold_next(unread)
+    for file in unread:
         while block := file.read_block():
             for event in events_in(block, selection, _ignore):
                 if not found.add(event):
@@ -130,6 +142,7 @@ def _forwards(
                 return found.page(more=True)
             yield
         file.close()
+        found.miss(file)
     return found.page(more=False)
 
 
@@ -143,7 +156,9 @@ def _backwards(
             files = files[:index]
         elif index is not None:
             files, offset = files[: index + 1], position.offset
-    for file in reversed(files):
+    unread = files[::-1]
+    hold_next(unread)
+    for file in unread:
         with file.at_random() as (read_at, size):
             for block in blocks_backwards(file, read_at, _end(file, read_at, size, offset)):
                 if block.size and found.live is None:
@@ -159,6 +174,7 @@ def _backwards(
                     return found.page(more=True)
                 offset = None
                 yield
+        found.miss(file)
         yield
     return found.page(more=False)
 

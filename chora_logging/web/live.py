@@ -6,7 +6,6 @@ from starlette.requests import Request
 
 from chora_logging.errors import CursorError
 from chora_logging.eventlog import Gap, cursor
-from chora_logging.eventlog.subscription import Subscription
 from chora_logging.web.parameters import stream_query
 from chora_logging.web.site import Site
 from chora_logging.web.stream import EventStream
@@ -33,5 +32,4 @@ async def event_stream(site: Site, request: Request) -> EventStream:
             after = last
         except CursorError:
             gap = Gap("Last-Event-ID is no cursor of this log; some events may be missing or come again")
-    subscription = Subscription(log.path, after=after, selection=query.selection)
-    return EventStream(site, name, subscription, gap)
+    return EventStream(site, name, log.subscribe(query.selection, after), gap)

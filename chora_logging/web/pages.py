@@ -8,8 +8,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chora_logging.eventlog import Event, Gap
-from chora_logging.eventlog.paging import Page, read_page, state_of
+from chora_logging.eventlog import Event, EventLog, Gap
+from chora_logging.eventlog.paging import Page
 from chora_logging.eventlog.selection import Selection, time_of
 from chora_logging.web.conditional import tag_of, unchanged
 from chora_logging.web.gaps import gap_fields
@@ -25,11 +25,10 @@ async def events_page(site: Site, request: Request) -> Response:
     name = request.path_params["log"]
     log = site.log(name)
     query = page_query(request.scope["query_string"])
-    headers = await _headers(site, request, [log.path])
+    headers = await _headers(site, request, [log])
     if query.lasting and (same := unchanged(request, headers)):
         return same
-    steps = read_page(
-        log.path,
+    steps = log.page(
         query.selection,
         after=query.after,
         limit=query.limit,
@@ -46,14 +45,14 @@ async def trace_page(site: Site, request: Request) -> Response:
     site.log(request.path_params["log"])
     limit = trace_query(request.scope["query_string"])
     trace_id = request.path_params["trace_id"]
-    headers = await _headers(site, request, [log.path for log in site.logs.values()])
+    headers = await _headers(site, request, list(site.logs.values()))
     if same := unchanged(request, headers):
         return same
     selection = Selection(trace_id=trace_id)
     found: list[tuple[float, str, Event]] = []
     more = False
     for name, log in site.logs.items():
-        steps = read_page(log.path, selection, limit=limit, budget=site.limits.scanned)
+        steps = log.page(selection, limit=limit, budget=site.limits.scanned)
         page = await _read(site, request, steps)
         _count(site, name, len(page.events), None)
         more = more or page.more
@@ -75,12 +74,12 @@ async def _read(site: Site, request: Request, steps: Generator[None, None, Page]
         raise unreadable(error) from error
 
 
-async def _headers(site: Site, request: Request, paths: list[str]) -> dict[str, str]:
+async def _headers(site: Site, request: Request, logs: list[EventLog]) -> dict[str, str]:
     """An answer is known by its question and the state of the files it comes from, before it is made.
 
     It may be kept, and is asked about before it is used.
     """
-    state = await site.read(lambda: [state_of(path) for path in paths])
+    state = await site.read(lambda: [log.state() for log in logs])
     asked = f"{request.url.path}?{request.url.query} {state}"
     return {"etag": tag_of(asked.encode()), "cache-control": "private, no-cache"}
 

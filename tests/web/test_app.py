@@ -122,7 +122,7 @@ class TestErrors:
 
     def test_a_fault(self, logs, monkeypatch):
         """What goes wrong within is 500 in JSON with the trace id, and tells nothing about itself."""
-        monkeypatch.setattr("chora_logging.web.pages.read_page", None)
+        monkeypatch.setattr(EventLog, "page", None)
         answer = ask(create_app(logs), EVENTS)
 
         assert (answer.status_code, answer.json()["error"]) == (500, "fault")

@@ -1,0 +1,81 @@
+"""Pages of a log, read in steps."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from chora_logging.eventlog import EventLog
+from chora_logging.eventlog.selection import Selection
+from tests.eventlog.writing import Writer, numbers, open_files, write
+
+
+def run(steps):
+    """What the steps come to, and how many they are."""
+    count = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value, count
+        count += 1
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+class TestSteps:
+    def test_a_step_reads_a_block(self, tmp_path, newest_first):
+        """A search through a large log takes a step for each block, so that others can have their turn."""
+        write(tmp_path / "log", *range(2000), size=1000)
+
+        page, steps = run(
+            EventLog(tmp_path / "log").page(
+                Selection(where={"n": -1}), limit=10, budget=10**9, newest_first=newest_first
+            )
+        )
+
+        assert (page.events, page.more) == ([], False)
+        assert steps >= 7
+
+    def test_leaving_closes_the_files(self, tmp_path, newest_first):
+        """Steps that are not run to their end leave no file open when they are closed."""
+        write(tmp_path / "log", *range(2000), size=1000)
+        steps = EventLog(tmp_path / "log").page(
+            Selection(where={"n": -1}), limit=10, budget=10**9, newest_first=newest_first
+        )
+        next(steps)
+        steps.close()
+
+        assert open_files(tmp_path / "log") == 0
+
+    def test_backups_with_names_of_their_own(self, tmp_path, newest_first):
+        """The backups of a handler with a namer are on the pages too."""
+
+        def namer(name):
+            return name + ".old"
+
+        writer = Writer(tmp_path / "log")
+        writer.handler.namer = namer
+        writer.write(2)
+        writer.rotate()
+        writer.write(1)
+        writer.close()
+        log = EventLog(tmp_path / "log", namer=namer)
+
+        page, _ = run(log.page(Selection(), limit=10, budget=10**9, newest_first=newest_first))
+
+        assert sorted(numbers(page.events)) == [0, 1, 2]
+        assert len(log.state()) == 2
+
+    def test_a_file_that_goes_while_it_is_read_is_a_gap(self, tmp_path, newest_first):
+        """Of a log that is overwritten between two steps the page says that something is missing."""
+        write(tmp_path / "log", *range(2000), size=1000)
+        steps = EventLog(tmp_path / "log").page(
+            Selection(where={"n": -1}), limit=10, budget=10**9, newest_first=newest_first
+        )
+        next(steps)
+        os.truncate(tmp_path / "log", 0)
+
+        page, _ = run(steps)
+
+        assert page.gap.bytes > 0
