@@ -64,7 +64,7 @@ def read_backwards(
     selection: Selection,
     on_skip: Callable[[Skipped], None] | None,
     namer: Namer | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """What the log *path* holds now, newest first; no more of it is read than is asked for.
 
     Raises:

@@ -121,8 +121,9 @@ def _number(files: Sequence[LogFile], state: sidecar.State) -> None:
 def _look(path: str, namer: Namer | None) -> dict[str, Place]:
     """Every name of the set, and the file that it stands for."""
     folder, log = os.path.split(path)
-    found = _look_for_named(path, namer) if namer is not None else {}
-    newer = max((place.number for place in found.values()), default=0)
+    named = _look_for_named(path, namer) if namer is not None else {}
+    newer = max((place.number for place in named.values()), default=0)
+    found = named.copy()
     dated: list[str] = []
     try:
         names = os.listdir(folder)
@@ -141,7 +142,8 @@ def _look(path: str, namer: Namer | None) -> dict[str, Place]:
         _add(found, full, number, is_ours=False)
     # Both NAME.1 and NAME.1.gz: a compression that was interrupted. The plain one is whole.
     for full in [full for full in found if full.endswith(COMPRESSED) and full != path]:
-        if full.removesuffix(COMPRESSED) in found:
+        plain = full.removesuffix(COMPRESSED)
+        if plain in found and (plain in named) == (full in named):
             del found[full]
     return found
 
