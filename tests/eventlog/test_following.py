@@ -1,0 +1,302 @@
+"""A follower and what happens to the files between two of its looks."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import threading
+
+import pytest
+
+from chora_logging.eventlog import EventLog, Gap, following
+from chora_logging.eventlog.following import Follower
+from tests.eventlog.writing import Writer, line, numbers, open_files, write
+
+
+@pytest.fixture
+def writer(tmp_path):
+    made = Writer(tmp_path / "app.log", keep=5)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def nobody_is_late(monkeypatch):
+    """What these tests write is written: no late writer is waited for."""
+    monkeypatch.setattr(following, "SETTLING", 0)
+    monkeypatch.setattr(following, "SETTLING_OURS", 0)
+
+
+@pytest.fixture
+def log(tmp_path, nobody_is_late):
+    return str(tmp_path / "app.log")
+
+
+def drain(follower):
+    """The items that there are now; of an event its number."""
+    found = []
+    while (items := follower.poll_items()) is not None:
+        found += [item if isinstance(item, Gap) else item["n"] for item in items]
+    return found
+
+
+class TestRotations:
+    @pytest.mark.parametrize("rotations", [2, 5, 6, 12])
+    @pytest.mark.parametrize("restarted", [False, True])
+    def test_between_two_looks(self, writer, rotations, restarted):
+        """2, 5 and 6 rotations between two looks: nothing is lost, or a gap says how many files and when."""
+        writer.write(3)
+        follower = Follower(writer.log)
+        found = drain(follower)
+        (*_, newest) = EventLog(writer.log).read()
+        for _ in range(rotations):
+            writer.rotate()
+            writer.write(2)
+        if restarted:
+            follower.close()
+            follower = Follower(writer.log, after=newest.cursor)
+        with follower:
+            items = drain(follower)
+        gaps = [item for item in items if isinstance(item, Gap)]
+        found += [item for item in items if item not in gaps]
+        missing = sorted(set(range(writer.count)) - set(found))
+
+        assert found == sorted(set(found))
+        assert len(missing) == 2 * max(0, rotations - 6)
+        if rotations <= 5:
+            assert gaps == []
+        else:  # what the follower had open is deleted: there were others, or perhaps there were
+            count = rotations - 5 if restarted else (rotations - 6) or None
+            assert [gap.files for gap in gaps] == [count]
+            assert gaps[0].since <= gaps[0].until
+            assert gaps[0].resumes == writer.log + ".5"
+
+    def test_how_many_bytes(self, writer):
+        """Of files that were deleted after a follower had seen them the gap tells the bytes."""
+        for _ in range(5):
+            writer.write(400, size=1000)
+            writer.rotate()
+        writer.write(1)
+        with Follower(writer.log) as follower:
+            items = follower.poll_items()
+            sizes = [os.path.getsize(f"{writer.log}.{number}") for number in (4, 3)]
+            for _ in range(3):
+                writer.rotate()
+                writer.write(1)
+            items += [item for item in drain(follower) if isinstance(item, Gap)]
+        gap = items[-1]
+
+        assert (gap.files, gap.bytes) == (2, sum(sizes))
+
+
+class TestOtherWriters:
+    def test_late_lines(self, writer, monkeypatch):
+        """What a foreign writer still writes into the file that logrotate moved away comes, in order."""
+        monkeypatch.setattr(following, "SETTLING", 60)
+        write(writer.log, 0)
+        with open(writer.log, "ab", buffering=0) as late, Follower(writer.log) as follower:
+            found = drain(follower)
+            os.rename(writer.log, writer.log + ".1")
+            write(writer.log, 3)
+            found += drain(follower)
+            late.write(line(1))
+            found += drain(follower)
+            late.write(line(2))
+            found += drain(follower)
+            assert found == [0, 1, 2]
+
+            monkeypatch.setattr(following, "SETTLING", 0)
+            assert drain(follower) == [3]
+
+    def test_ours_are_not_waited_for(self, writer, monkeypatch):
+        """After a rotation of ours nobody is late: the next file is read at once."""
+        monkeypatch.setattr(following, "SETTLING", 60)
+        monkeypatch.setattr(following, "SETTLING_OURS", 60)
+        writer.write(1)
+        with Follower(writer.log) as follower:
+            found = drain(follower)
+            for _ in range(3):
+                writer.rotate()
+                writer.write(1)
+                found += drain(follower)
+
+        assert found == [0, 1, 2, 3]
+
+    def test_old_files_are_not_waited_for(self, writer, monkeypatch):
+        """A backup that nobody has written to for long is left at once."""
+        monkeypatch.setattr(following, "SETTLING", 60)
+        write(writer.log + ".1", 0)
+        os.utime(writer.log + ".1", (1, 1))
+        write(writer.log, 1)
+        with Follower(writer.log) as follower:
+            assert drain(follower) == [0, 1]
+
+
+class TestTornLines:
+    whole = '{"n": 1, "pad": "äöü €"}\n'.encode()
+
+    @pytest.mark.parametrize("cut", range(1, len(whole)))
+    def test_at_the_end_of_the_log(self, log, cut):
+        """A line cut at any byte, inside a character too, is not given, and then once when it is complete."""
+        write(log, 0)
+        skipped = []
+        with Follower(log, on_skip=skipped.append) as follower:
+            found = drain(follower)
+            append(log, self.whole[:cut])
+            found += [*drain(follower), "half"]
+            assert numbers(EventLog(log, on_skip=skipped.append).read()) == [0]
+            assert numbers(EventLog(log, on_skip=skipped.append).last(2)) == [0]
+            append(log, self.whole[cut:])
+            found += drain(follower)
+
+        assert found == [0, "half", 1]
+        assert skipped == []
+
+    @pytest.mark.parametrize("packed", [False, True])
+    @pytest.mark.parametrize("cut", [1, 18, 19, 24, len(whole) - 1])
+    def test_at_the_end_of_a_backup(self, log, cut, packed):
+        """A line that was cut off in a finished file is told, not waited for, and glued to nothing."""
+        content = line(0) + self.whole[:cut]
+        with open(log + ".1" + ".gz" * packed, "wb") as file:
+            file.write(gzip.compress(content) if packed else content)
+        write(log, 2)
+        once, followed = [], []
+
+        assert numbers(EventLog(log, on_skip=once.append).read()) == [0, 2]
+        with Follower(log, on_skip=followed.append) as follower:
+            assert drain(follower) == [0, 2]
+        assert once == followed
+        assert [(told.offset, told.reason, told.line) for told in once] == [
+            (len(line(0)), "torn: the file ends in the middle of the line", self.whole[:cut])
+        ]
+
+    def test_in_a_file_that_was_live(self, log):
+        """A half line in the log is waited for, and told when the log has been rotated."""
+        write(log, 0)
+        append(log, b'{"n": 1')
+        skipped = []
+        with Follower(log, on_skip=skipped.append) as follower:
+            assert (drain(follower), skipped) == ([0], [])
+            os.rename(log, log + ".1")
+            assert (drain(follower), skipped) == ([], [])
+            write(log, 2)
+            assert drain(follower) == [2]
+
+        assert [told.line for told in skipped] == [b'{"n": 1']
+
+    def test_newest_first(self, log):
+        """Read from the end, torn lines of finished files are told too."""
+        write(log + ".1", 0)
+        append(log + ".1", b'{"n": 1')
+        write(log, 2)
+        skipped = []
+
+        assert numbers(EventLog(log, on_skip=skipped.append).read(newest_first=True)) == [2, 0]
+        assert [told.line for told in skipped] == [b'{"n": 1']
+
+    def test_a_damaged_backup(self, log):
+        """A compressed backup that is damaged gives what it has, and the rest is told with the place."""
+        packed = gzip.compress(b"".join(line(number, 50) for number in range(2000)))
+        with open(log + ".1.gz", "wb") as file:
+            file.write(packed[: len(packed) // 2])
+        write(log, 2000)
+        once, followed = [], []
+        found = numbers(EventLog(log, on_skip=once.append).read())
+        with Follower(log, on_skip=followed.append) as follower:
+            assert drain(follower) == found
+
+        assert 0 < len(found) < 2000
+        assert found == [*range(len(found) - 1), 2000]
+        assert [told.reason.partition(":")[0] for told in once] == [
+            "the compressed file is damaged from here on"
+        ]
+        assert once == followed
+
+
+class TestTruncation:
+    @pytest.mark.parametrize("count", [1, 4, 9])
+    @pytest.mark.parametrize("restarted", [False, True])
+    def test_smaller_equal_and_larger(self, log, count, restarted):
+        """A log that was truncated and is smaller, equal or larger now is read from its new beginning."""
+        write(log, *range(10, 14))
+        (*_, newest) = EventLog(log).read()
+        follower = Follower(log)
+        drain(follower)
+        os.truncate(log, 0)
+        write(log, *range(20, 20 + count))
+        if restarted:
+            follower.close()
+            follower = Follower(log, after=newest.cursor)
+        with follower:
+            gap, *found = drain(follower)
+
+        assert found == list(range(20, 20 + count))
+        assert isinstance(gap, Gap)
+
+    def test_how_much_was_unread(self, log):
+        """What a follower had seen of a file that was truncated, and not read yet, is counted."""
+        write(log, *range(9000), size=100)
+        size = os.path.getsize(log)
+        with Follower(log) as follower:
+            read = numbers(follower.poll_items())
+            os.truncate(log, 0)
+            write(log, 9000)
+            gap, *found = drain(follower)
+
+        assert found == [9000]
+        assert gap.bytes == size - sum(len(line(number, 100)) for number in read)
+        assert gap.resumes == log
+
+    def test_inode_reused(self, log):
+        """A new log with the inode of the deleted one is read from its beginning, shorter and longer."""
+        for count in (1, 9):
+            write(log, *range(4))
+            (*_, newest) = EventLog(log).read()
+            os.rename(log, log + ".bak")
+            os.truncate(log + ".bak", 0)
+            os.rename(log + ".bak", log)
+            write(log, *range(10, 10 + count))
+            gap, *found = EventLog(log).read(after=newest.cursor)
+
+            assert isinstance(gap, Gap)
+            assert numbers(found) == list(range(10, 10 + count))
+            os.unlink(log)
+
+
+class TestCopiesOfOldFiles:
+    def test_an_old_backup_in_the_place_of_the_log(self, log):
+        """A backup that is put in the place of the log and goes on there is not read again."""
+        write(log + ".1", 0, 1)
+        write(log, 2)
+        with Follower(log) as follower:
+            found = drain(follower)
+            shutil.copyfile(log + ".1", log + ".new")
+            os.replace(log + ".new", log)
+            found += drain(follower)
+            write(log, 3)
+            found += [item for item in drain(follower) if not isinstance(item, Gap)]
+
+        assert found == [0, 1, 2, 3]
+
+
+def test_everything_is_closed(writer):
+    """A follower that is closed amid anything leaves nothing open, whatever thread closes it."""
+    writer.write(2000, size=500)
+    for _ in range(3):
+        writer.rotate()
+        writer.write(10)
+    writer.close()
+    follower = Follower(writer.log)
+    follower.poll_items()
+    thread = threading.Thread(target=follower.close)
+    thread.start()
+    thread.join()
+
+    assert open_files(writer.log) == 0
+    assert follower.poll_items() is None
+
+
+def append(path, data):
+    with open(path, "ab") as file:
+        file.write(data)
