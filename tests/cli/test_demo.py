@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 from rich.cells import cell_len
@@ -39,6 +40,9 @@ Usage: chora-logging demo [OPTIONS]
   fail. Subprocesses carry the trace ids on. The logs are rotated all the
   while. You see events as they arrive; then every event that any process says
   it wrote is looked up in the files.
+
+  With the extra `web` installed the viewer shows the same in a browser; at a
+  terminal it stays until Ctrl-C.
 
   Ends with status 1 if anything is missing, torn, doubled or out of order.
   Ctrl-C ends it early.
@@ -84,12 +88,16 @@ def run_on_terminal(columns, *arguments, env):
     """Run the demo on a terminal so wide: its status, and what reached the terminal."""
     master, slave = pty.openpty()
     environment = {**env, "COLUMNS": str(columns), "LINES": "20"}
-    process = subprocess.Popen([*DEMO, *map(str, arguments)], env=environment, stdout=slave, stderr=slave)
+    process = subprocess.Popen(
+        [*DEMO, *map(str, arguments)], env=environment, stdin=slave, stdout=slave, stderr=slave
+    )
     os.close(slave)
     data = b""
     with contextlib.suppress(OSError):  # Linux says EIO when the other side is closed
         while part := os.read(master, 65536):
             data += part
+            if data.endswith(b"until Ctrl-C.\r\n"):
+                process.send_signal(signal.SIGINT)
     os.close(master)
     return process.wait(DEADLINE), data.decode().replace("\r\n", "\n")
 
@@ -124,6 +132,20 @@ def workers_in(folder):
             if str(folder) in command and "cli.demo.worker" in command:
                 found[int(path.parent.name)] = command
     return found
+
+
+def children_of(pid):
+    """The processes that a process has started: pid and command of each."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+                yield int(path.parent.name), (path.parent / "cmdline").read_bytes().decode()
+
+
+def events_at(url, log):
+    """The events of a log that a server gives."""
+    with urllib.request.urlopen(f"{url}api/v1/{log}/events", timeout=DEADLINE) as answer:
+        return json.load(answer)["events"]
 
 
 def pipes_of(pid):
@@ -259,7 +281,8 @@ class TestScreen:
 
         assert status == 0
         assert "\x1b[" in text
-        assert all(len(line) <= columns for line in lines[begun:] if "See for yourself" not in line)
+        copied = ("See for yourself", "The viewer stays at")  # whole, however wide
+        assert all(len(line) <= columns for line in lines[begun:] if not line.startswith(copied))
         assert [line.split() for line in lines if line.startswith(" lost ")] == [["lost", "0", "0"]]
         assert any(line.startswith("Nothing is missing") for line in lines)
 
@@ -280,6 +303,31 @@ class TestScreen:
 
         assert (done.returncode, done.stderr) == (0, "")
         assert "Nothing is missing" in done.stdout
+
+
+class TestViewer:
+    def test_it_is_there_while_the_demo_runs(self, environment):
+        """A browser gets the page and the events of both logs; the viewer ends with its demo."""
+        with running("--seconds", 60, "--workers", 1, env=environment) as demo:
+            url = next(line.split()[1] for line in demo.stdout if line.startswith("  viewer"))
+            (server,) = (pid for pid, command in children_of(demo.pid) if "demo.viewer" in command)
+
+            page = urllib.request.urlopen(url, timeout=DEADLINE).read()
+            wait_until(lambda: events_at(url, "telemetry") and events_at(url, "orchestrator"), "an event")
+            demo.kill()
+            wait_until(lambda: not pathlib.Path(f"/proc/{server}").exists(), "the viewer's end")
+
+        assert b"<script" in page
+
+    def test_without_the_extra(self, environment, tmp_path):
+        """Without a server installed the demo says what to install, and runs all the same."""
+        (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['uvicorn'] = None\n")
+        env = {**environment, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+
+        done = run("--seconds", 0.3, "--workers", 1, env=env)
+
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "viewer        pip install 'chora_logging[web]'" in done.stdout
 
 
 class TestLine:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from chora_logging.cli.demo.account import take_account
 from chora_logging.cli.demo.board import Board
 from chora_logging.cli.demo.crew import ORCHESTRATOR_FILE, TELEMETRY_FILE, Crew
 from chora_logging.cli.demo.summary import Summary
+from chora_logging.cli.demo.viewer import Viewer
 from chora_logging.cli.terminal import open_console, printable
 from chora_logging.eventlog.rotated_set import paths_of
 
@@ -67,6 +69,9 @@ def command(ctx: click.Context, seconds: float, workers: int, folder: Path | Non
     logs are rotated all the while. You see events as they arrive; then every event that any process
     says it wrote is looked up in the files.
 
+    With the extra `web` installed the viewer shows the same in a browser; at a terminal it stays until
+    Ctrl-C.
+
     Ends with status 1 if anything is missing, torn, doubled or out of order. Ctrl-C ends it early.
 
     \b
@@ -76,12 +81,17 @@ def command(ctx: click.Context, seconds: float, workers: int, folder: Path | Non
       chora-logging demo --seconds 1 --json
     """
     folder = _make_folder(folder)
-    console = None if as_json else open_console()
-    summary = _run(folder, workers, seconds, console)
-    if console is None:
+    logs = {"telemetry": str(folder / TELEMETRY_FILE), "orchestrator": str(folder / ORCHESTRATOR_FILE)}
+    if as_json:
+        summary = _run(folder, logs, workers, seconds)
         click.echo(json.dumps(summary.as_dict(), indent=2))
     else:
-        summary.print(console)
+        with Viewer(logs) as viewer:
+            console = open_console()
+            summary = _run(folder, logs, workers, seconds, console, viewer)
+            summary.print(console)
+            if not summary.interrupted:
+                _stay(console, viewer)
     if summary.problems:
         ctx.exit(1)
     if summary.interrupted:
@@ -103,16 +113,22 @@ def _make_folder(folder: Path | None) -> Path:
     return folder
 
 
-def _run(folder: Path, workers: int, seconds: float, console: Console | None) -> Summary:
-    logs = {"telemetry": str(folder / TELEMETRY_FILE), "orchestrator": str(folder / ORCHESTRATOR_FILE)}
+def _run(
+    folder: Path,
+    logs: dict[str, str],
+    workers: int,
+    seconds: float,
+    console: Console | None = None,
+    viewer: Viewer | None = None,
+) -> Summary:
     max_bytes = int(ROTATE_AT * max(1.0, seconds / 10))
-    if console is not None:
-        _announce(console, logs, workers, seconds, max_bytes)
     with (
         _interruptions() as interrupted,
         Crew(folder, workers, max_bytes) as crew,
         Board(logs, console) as board,
     ):
+        if console is not None and viewer is not None:
+            _announce(console, {**logs, "viewer": viewer.place()}, workers, seconds, max_bytes)
         took = _watch(crew, board, seconds, interrupted)
         report = crew.dismiss()
         board.look()
@@ -157,7 +173,15 @@ def _interruptions() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _announce(console: Console, logs: dict[str, str], workers: int, seconds: float, max_bytes: int) -> None:
+def _stay(console: Console, viewer: Viewer) -> None:
+    """Keep the viewer for who sits at the terminal, until Ctrl-C."""
+    if viewer.url and sys.stdin.isatty() and console.is_terminal:
+        with contextlib.suppress(KeyboardInterrupt):
+            console.print(Text(f"The viewer stays at {viewer.url} until Ctrl-C."), soft_wrap=True)
+            signal.pause()
+
+
+def _announce(console: Console, places: dict[str, str], workers: int, seconds: float, max_bytes: int) -> None:
     text = Text("chora-logging demo", "bold")
     text.append(
         f"  {workers} process{'' if workers == 1 else 'es'}, {seconds:g} s, "
@@ -165,6 +189,6 @@ def _announce(console: Console, logs: dict[str, str], workers: int, seconds: flo
         "not bold",
     )
     console.print(text)
-    for log, path in logs.items():
-        console.print(Text(f"  {log:<13} {printable(path)}", "dim"), soft_wrap=True)
+    for name, place in places.items():
+        console.print(Text(f"  {name:<13} {printable(place)}", "dim"), soft_wrap=True)
     console.print()

@@ -23,7 +23,7 @@ ORCHESTRATOR_FILE = "orchestrator.log"
 PATIENCE = 45.0
 
 #: What the user has set for programs of his own, and is not meant for these.
-_FOREIGN = ("CHORA_TRACE_ID", "LOG_FILE", "LOG_LEVEL", "ORCH_ID", "TRACEPARENT")
+FOREIGN = ("CHORA_LOGGING_TOKEN", "CHORA_TRACE_ID", "LOG_FILE", "LOG_LEVEL", "ORCH_ID", "TRACEPARENT")
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Crew:
     def __init__(self, folder: Path, count: int, max_bytes: int) -> None:
         self._folder = folder
         self._processes: dict[str, subprocess.Popen[str]] = {}
-        environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+        environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
         environment["CHORA_EVENTS_FILE"] = str(folder / TELEMETRY_FILE)
         environment["ORCH_LOG_FILE"] = str(folder / ORCHESTRATOR_FILE)
         try:
@@ -113,7 +113,7 @@ class Crew:
         self.close()
 
     def _start(self, name: str, command: list[str], environment: dict[str, str]) -> None:
-        with self._errors(name).open("w") as errors, _interruptions_held():
+        with self._errors(name).open("w") as errors, interruptions_held():
             self._processes[name] = subprocess.Popen(
                 command,
                 env=environment,
@@ -137,7 +137,7 @@ class Crew:
 
 
 @contextlib.contextmanager
-def _interruptions_held() -> Iterator[None]:
+def interruptions_held() -> Iterator[None]:
     """Let Ctrl-C wait; a process that is started meanwhile never hears it, not even while it is starting."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
