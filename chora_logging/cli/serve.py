@@ -51,7 +51,7 @@ BESIDES = 200
 )
 @click.option(
     "--token-file",
-    type=click.Path(dir_okay=False),
+    type=click.Path(exists=True, dir_okay=False),
     help=f"A file with the token that clients must have. Without it: {VARIABLE}.",
 )
 def command(named: Sequence[str], host: str, port: int, token_file: str | None) -> None:
@@ -86,10 +86,21 @@ def command(named: Sequence[str], host: str, port: int, token_file: str | None) 
         timeout_graceful_shutdown=GRACE,
     )
     with _listen(host, port) as listening:
-        for name, path in logs.items():
-            click.echo(f"{name}: {path}")
-        click.echo(_url(listening))
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, [*(f"{name}: {path}" for name, path in logs.items()), _url(listening)]).run(
+            [listening]
+        )
+
+
+class _Server(uvicorn.Server):
+    """Says what it serves when Ctrl-C is heard: before that, it would leave a coroutine unawaited."""
+
+    def __init__(self, config: uvicorn.Config, lines: list[str]) -> None:
+        super().__init__(config)
+        self._lines = lines
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        click.echo("\n".join(self._lines))
 
 
 def _logs(named: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,60 @@
+"""`chora-logging serve` as a process: what it says, what it refuses, how it ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import pytest
+
+from tests.cli.running import COMMAND, DEADLINE, environment
+
+
+def run(*arguments):
+    """Run the command to its end."""
+    return subprocess.run(
+        [*COMMAND, "serve", *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_ctrl_c_at_once(tmp_path):
+    """Ctrl-C as soon as the address is there ends it without a word on stderr."""
+    for _ in range(3):
+        command = [*COMMAND, "serve", "--log", f"app={tmp_path / 'app.log'}", "--port", "0"]
+        with subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as server:
+            lines = [server.stdout.readline(), server.stdout.readline()]
+            server.send_signal(signal.SIGINT)
+            _, errors = server.communicate(timeout=DEADLINE)
+
+        assert lines[0] == f"app: {tmp_path / 'app.log'}\n"
+        assert lines[1].startswith("http://127.0.0.1:")
+        assert errors == ""
+        assert server.returncode in (0, 130, -signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--host", "0.0.0.0"), "and without a token they could all read the logs"),
+        (("--log", "app.log"), "'app.log' is not NAME=PATH"),
+        (("--log", "a=x", "--log", "a=y"), "'a' is given twice"),
+        (("--token-file", "/nowhere/token"), "/nowhere/token"),
+        (("--port", "70000"), "70000"),
+    ],
+    ids=["open to all", "no name", "twice", "no token file", "no port"],
+)
+def test_wrong_use(arguments, said):
+    """What cannot be served is one message, and status 2."""
+    done = run(*arguments)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
