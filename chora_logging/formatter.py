@@ -197,7 +197,7 @@ class EventFormatter(BaseJsonFormatter):
             if self._layout and getattr(type(message), EVENT_MARK, False):
                 return self._bare_event(record, message)
             return None
-        if not (record.exc_info is record.exc_text is record.stack_info is None):
+        if record.exc_info is not None or record.exc_text is not None or record.stack_info is not None:
             return None
         names = tuple(attributes)
         orchestrator = record.name == ORCHESTRATOR_LOGGER
