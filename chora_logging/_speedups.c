@@ -19,7 +19,7 @@
 #define CALLS 3
 enum {
     GET_MESSAGE, FORMATTER, BYTE_FORMATTER, TERMINATOR, LOCK, ACQUIRE, RELEASE, TURN, BUSY, DEFERRED, STREAM,
-    OWN_STREAM, SWIFT, LOST, MAX_BYTES, FILTERS, FILTER, EMIT, TRACE_ID, NAMES
+    OWN_STREAM, SWIFT, LOST, MAX_BYTES, FILTERS, FILTER, EMIT, TRACE_ID, SPAN_ID, MESSAGE_ITSELF, NAMES
 };
 
 typedef struct {
@@ -28,8 +28,9 @@ typedef struct {
     PyObject *call_names[CALLS], *calls[CALLS];
     PyObject *record;                /* logging.LogRecord, and what its getMessage was at import */
     PyObject *get_message;
-    PyObject *trace_filter;          /* TraceIdFilter, the variable of trace_context, and where an id may */
-    PyObject *trace_id, *elsewhere;  /* come from else: pairs of a dict and a key that it has then */
+    PyObject *trace_filter;          /* TraceIdFilter, and where ids come from: the variable of trace_context, */
+    PyObject *trace_id;              /* and what gives those of the surroundings, which have none while no */
+    PyObject *ids, *signs;           /* dict has its key */
     PyObject *names[NAMES];
 } State;
 
@@ -37,7 +38,7 @@ static const char *const CALL_NAMES[CALLS] = {"write", "stat", "pread"};
 static const char *const NAME_TEXTS[NAMES] = {
     "getMessage", "formatter", "_byte_formatter", "terminator", "lock", "acquire", "release", "_turn",
     "busy", "deferred", "stream", "_own_stream", "_swift", "_lost", "maxBytes",
-    "filters", "filter", "emit", "trace_id"};
+    "filters", "filter", "emit", "trace_id", "span_id", "msg"};
 
 /* ---------------------------------------------------------------- Appender: one line into a file --- */
 
@@ -578,38 +579,78 @@ is_usual(const State *state, PyObject *handler, PyObject *own, PyObject *record)
     return usual;
 }
 
-/* Do what the handler's filters would do: none, or one TraceIdFilter while only `trace_context` may have an
-   id. 1: done; 0: not for this lane; -1: an error. */
+/* Whether the handler's filters do nothing but what a TraceIdFilter does; `traces` says if there is one. */
 static int
-is_filtered(const State *state, PyObject *own, PyObject *attributes)
+has_usual_filters(const State *state, PyObject *own, int *traces)
 {
-    PyObject *filters = PyDict_GetItemWithError(own, state->names[FILTERS]), *trace_id;
-    int done;
+    PyObject *filters = PyDict_GetItemWithError(own, state->names[FILTERS]);
 
     if (filters == NULL || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 1
         || PyDict_GetItemWithError(own, state->names[FILTER]) != NULL
         || PyDict_GetItemWithError(own, state->names[EMIT]) != NULL)
         return 0;
-    if (PyList_GET_SIZE(filters) == 0)
-        return 1;
-    if (state->trace_filter == NULL || (PyObject *)Py_TYPE(PyList_GET_ITEM(filters, 0)) != state->trace_filter)
-        return 0;
-    trace_id = PyDict_GetItemWithError(attributes, state->names[TRACE_ID]);
+    *traces = PyList_GET_SIZE(filters) == 1;
+    return !*traces || (PyObject *)Py_TYPE(PyList_GET_ITEM(filters, 0)) == state->trace_filter;
+}
+
+/* Put the ids of the surroundings on a record: a span's or those of the environment, or no trace id. */
+static int
+add_surroundings(const State *state, PyObject *attributes)
+{
+    PyObject *ids, *span_id;
+    Py_ssize_t i = 0, count = PyTuple_GET_SIZE(state->signs);
+    int done = 0;
+
+    while (i < count
+           && PyDict_GetItemWithError(PyTuple_GET_ITEM(state->signs, i), PyTuple_GET_ITEM(state->signs, i + 1)) == NULL)
+        i += 2;
+    if (i == count)
+        return PyDict_SetItem(attributes, state->names[TRACE_ID], Py_None);
+    if ((ids = PyObject_CallNoArgs(state->ids)) == NULL)
+        return -1;
+    if (!PyTuple_CheckExact(ids) || PyTuple_GET_SIZE(ids) != 2) {
+        PyErr_SetString(PyExc_TypeError, "ids must be a pair");
+        done = -1;
+    }
+    else if ((span_id = PyTuple_GET_ITEM(ids, 1)) != Py_None
+             && PyDict_GetItemWithError(attributes, state->names[SPAN_ID]) == NULL)
+        done = PyDict_SetItem(attributes, state->names[SPAN_ID], span_id);
+    if (done == 0)
+        done = PyDict_SetItem(attributes, state->names[TRACE_ID], PyTuple_GET_ITEM(ids, 0));
+    Py_DECREF(ids);
+    return done;
+}
+
+/* Do what TraceIdFilter does with a record whose message is a text. */
+static int
+add_trace_id(const State *state, PyObject *attributes)
+{
+    PyObject *trace_id = PyDict_GetItemWithError(attributes, state->names[TRACE_ID]);
+    int done;
+
     if (trace_id != NULL && trace_id != Py_None)
-        return 1;
+        return 0;
     if (PyContextVar_Get(state->trace_id, NULL, &trace_id) < 0)
         return -1;
-    if (trace_id == NULL)
-        return 0;
-    for (Py_ssize_t i = 0; trace_id == Py_None && i < PyTuple_GET_SIZE(state->elsewhere); i += 2)
-        if (PyDict_GetItemWithError(PyTuple_GET_ITEM(state->elsewhere, i),
-                                    PyTuple_GET_ITEM(state->elsewhere, i + 1)) != NULL) {
-            Py_DECREF(trace_id);
-            return 0;
-        }
-    done = PyDict_SetItem(attributes, state->names[TRACE_ID], trace_id) < 0 ? -1 : 1;
+    if (trace_id == Py_None)
+        done = add_surroundings(state, attributes);
+    else
+        done = PyDict_SetItem(attributes, state->names[TRACE_ID], trace_id);
     Py_DECREF(trace_id);
     return done;
+}
+
+/* Do what the handler's filters would do. 1: done; 0: not for this lane; -1: an error. */
+static int
+is_filtered(const State *state, PyObject *own, PyObject *attributes)
+{
+    PyObject *message = PyDict_GetItemWithError(attributes, state->names[MESSAGE_ITSELF]);
+    int traces;
+
+    /* A message that is a dict or an event may have a trace id of its own. */
+    if (message == NULL || !PyUnicode_CheckExact(message) || !has_usual_filters(state, own, &traces))
+        return 0;
+    return traces && add_trace_id(state, attributes) < 0 ? -1 : 1;
 }
 
 /* Whether nobody's record is under way or waits, as `emit` asks; the turn's lock is held. */
@@ -891,27 +932,29 @@ static PyObject *
 trace_by(PyObject *module, PyObject *args)
 {
     State *state = PyModule_GetState(module);
-    PyObject *filter, *variable, *elsewhere;
+    PyObject *filter, *variable, *ids, *signs;
 
-    if (!PyArg_ParseTuple(args, "O!O!O!", &PyType_Type, &filter, &PyContextVar_Type, &variable, &PyTuple_Type,
-                          &elsewhere))
+    if (!PyArg_ParseTuple(args, "O!O!OO!", &PyType_Type, &filter, &PyContextVar_Type, &variable, &ids,
+                          &PyTuple_Type, &signs))
         return NULL;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(elsewhere); i += 2)
-        if (i + 1 == PyTuple_GET_SIZE(elsewhere) || !PyDict_Check(PyTuple_GET_ITEM(elsewhere, i))) {
-            PyErr_SetString(PyExc_TypeError, "elsewhere must be dicts, each with a key");
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(signs); i += 2)
+        if (i + 1 == PyTuple_GET_SIZE(signs) || !PyDict_Check(PyTuple_GET_ITEM(signs, i))) {
+            PyErr_SetString(PyExc_TypeError, "signs must be dicts, each with a key");
             return NULL;
         }
     Py_XSETREF(state->trace_filter, Py_NewRef(filter));
     Py_XSETREF(state->trace_id, Py_NewRef(variable));
-    Py_XSETREF(state->elsewhere, Py_NewRef(elsewhere));
+    Py_XSETREF(state->ids, Py_NewRef(ids));
+    Py_XSETREF(state->signs, Py_NewRef(signs));
     Py_RETURN_NONE;
 }
 
 static PyMethodDef module_methods[] = {
     {"trace_by", (PyCFunction)trace_by, METH_VARARGS,
-     "trace_by(filter, variable, elsewhere)\n--\n\n"
-     "Do in `LineWriter.write` what a *filter* of this class does, with the id that the context *variable*\n"
-     "has, while none of the dicts in *elsewhere* has the key that follows it."},
+     "trace_by(filter, variable, ids, signs)\n--\n\n"
+     "Do in `LineWriter.write` what a *filter* of this class does.\n\n"
+     "The trace id is that of the context *variable*, else trace and span id are what *ids* gives. It is\n"
+     "called when one of the dicts in *signs* has the key that follows it; else there are none."},
     {NULL},
 };
 
@@ -968,7 +1011,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->get_message);
     Py_VISIT(state->trace_filter);
     Py_VISIT(state->trace_id);
-    Py_VISIT(state->elsewhere);
+    Py_VISIT(state->ids);
+    Py_VISIT(state->signs);
     for (int i = 0; i < CALLS; i++)
         Py_VISIT(state->calls[i]);
     return 0;
@@ -985,7 +1029,8 @@ module_clear(PyObject *module)
     Py_CLEAR(state->get_message);
     Py_CLEAR(state->trace_filter);
     Py_CLEAR(state->trace_id);
-    Py_CLEAR(state->elsewhere);
+    Py_CLEAR(state->ids);
+    Py_CLEAR(state->signs);
     for (int i = 0; i < CALLS; i++) {
         Py_CLEAR(state->call_names[i]);
         Py_CLEAR(state->calls[i]);

@@ -142,7 +142,7 @@ class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc")
 
 def get_trace_id() -> str | None:
     """Return the trace id that a record logged here would get, or `None`."""
-    return current.get() or active_span()[0] or environment_trace_id()
+    return current.get() or surrounding_ids()[0]
 
 
 def set_trace_id(trace_id: str | None) -> Token[str | None]:
@@ -183,6 +183,12 @@ def context_trace_id() -> str | None:
     return current.get()
 
 
+def surrounding_ids() -> tuple[str | None, str | None]:
+    """Return the ids of where no `trace_context` is: those of a span, or a trace id of the environment."""
+    ids = active_span()
+    return ids if ids[0] is not None else (environment_trace_id(), None)
+
+
 def active_span() -> tuple[str | None, str | None]:
     """Return trace and span id of the active OpenTelemetry span, in hex, or two `None`.
 
@@ -193,10 +199,15 @@ def active_span() -> tuple[str | None, str | None]:
         return None, None
     try:
         span = opentelemetry.get_current_span().get_span_context()
-        return (f"{span.trace_id:032x}", f"{span.span_id:016x}") if span.is_valid else (None, None)
+        return _in_hex(span.trace_id, span.span_id) if span.is_valid else (None, None)
     except Exception:
         # Half imported in another thread, or a span of an odd make: an id is never worth a record.
         return None, None
+
+
+@functools.lru_cache(maxsize=64)  # a span logs more than once
+def _in_hex(trace_id: int, span_id: int) -> tuple[str, str]:
+    return f"{trace_id:032x}", f"{span_id:016x}"
 
 
 # os.environ.get takes 0.6 µs, mostly to encode the name; the mapping below it takes 0.03 µs. It is a
@@ -208,8 +219,8 @@ _raw = getattr(os.environ, "_data", None)
 if isinstance(_raw, dict) and os.name == "posix" and all(type(key) is bytes for key in _raw):
     _environ, _trace_key, _parent_key = _raw, VARIABLE.encode(), b"TRACEPARENT"
 
-#: While none of these dicts has the key after it, only `current` has an id.
-ELSEWHERE = (sys.modules, "opentelemetry.trace", _environ, _trace_key, _environ, _parent_key)
+#: While none of these dicts has the key after it, `surrounding_ids` finds none.
+SIGNS = (sys.modules, "opentelemetry.trace", _environ, _trace_key, _environ, _parent_key)
 
 
 def environment_trace_id() -> str | None:
@@ -217,14 +228,18 @@ def environment_trace_id() -> str | None:
 
     A value that cannot be used is passed over: it is not the doing of who logs.
     """
-    value = _environ.get(_trace_key)
-    if value:
+    trace_id, parent = _environ.get(_trace_key), _environ.get(_parent_key)
+    return _usable_id(trace_id, parent) if trace_id or parent else None
+
+
+@functools.lru_cache(maxsize=64)  # the environment is looked at each time, what it says is not
+def _usable_id(trace_id: Any, parent: Any) -> str | None:
+    if trace_id:
         try:
-            return check_trace_id(os.fsdecode(value))
+            return check_trace_id(os.fsdecode(trace_id))
         except TraceIdError:
             pass
-    value = _environ.get(_parent_key)
-    return parse_traceparent(os.fsdecode(value)) if value else None
+    return parse_traceparent(os.fsdecode(parent)) if parent else None
 
 
 def parse_traceparent(value: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from chora_logging import speedups
-from chora_logging.context import ELSEWHERE, active_span, context_trace_id, current, environment_trace_id
+from chora_logging.context import SIGNS, context_trace_id, current, surrounding_ids
 from chora_logging.schema import EVENT_MARK
 
 #: Class attribute of records whose trace id is settled, `None` too: they have crossed a queue, and what
@@ -43,11 +43,9 @@ class TraceIdFilter(logging.Filter):
             return True
         trace_id = context_trace_id()
         if trace_id is None:
-            trace_id, span_id = active_span()
-            if trace_id is None:
-                trace_id = environment_trace_id()
+            trace_id, span_id = surrounding_ids()
             # An event's line is the event's own JSON and has no room for a span.
-            elif "span_id" not in attributes and not hasattr(type(record.msg), EVENT_MARK):
+            if span_id and "span_id" not in attributes and not hasattr(type(record.msg), EVENT_MARK):
                 attributes["span_id"] = span_id
         attributes["trace_id"] = trace_id
         return True
@@ -67,4 +65,4 @@ def explicit_trace_id(message: object) -> object:
 
 
 if speedups.in_use:
-    speedups.trace_by(TraceIdFilter, current, ELSEWHERE)
+    speedups.trace_by(TraceIdFilter, current, surrounding_ids, SIGNS)
