@@ -23,6 +23,20 @@ new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((entry
 NETWORK = re.compile(r"Failed to load resource: (net::ERR_|the server responded with a status of)")
 
 
+#: The field `number` in a row.
+NUMBER = re.compile(r"\bnumber=(\d+)")
+
+#: The rows that are drawn: the number of each and what it says.
+ROWS = """() => [...document.querySelectorAll("#space .row:not([hidden])")]
+  .map((row) => [Number(row.ariaRowIndex), row.textContent])"""
+#: Scroll down by a part of a page, or to the beginning; where the list is then.
+SCROLL = """(part) => {
+  const list = document.getElementById("list");
+  list.scrollTop = part && list.scrollTop + part * list.clientHeight;
+  return list.scrollTop;
+}"""
+
+
 class Reader:
     """Drives a page of the viewer.
 
@@ -71,35 +85,19 @@ class Reader:
 
     def rows(self) -> list[str]:
         """What the rows on screen say, from top to bottom."""
-        return self.page.evaluate(
-            """() => [...document.querySelectorAll("#space .row:not([hidden])")]
-              .sort((a, b) => a.ariaRowIndex - b.ariaRowIndex).map((row) => row.textContent)"""
-        )
+        return [text for _, text in sorted(self.page.evaluate(ROWS))]
 
-    def whole_list(self, find: str) -> list[str]:
-        """What an expression finds in each row of the whole list, from its beginning to its end."""
-        self.page.keyboard.press("Escape")
-        self.page.locator("#pause[aria-pressed=false]").click()
+    def whole_list(self) -> list[str]:
+        """What each row of the whole list says, from its beginning to its end."""
+        if self.page.locator("#pause").get_attribute("aria-pressed") == "false":
+            self.page.locator("#pause").click()
         found: dict[int, str] = {}
-        top = 0
-        self.page.evaluate("document.getElementById('list').scrollTop = 0")
-        while True:
+        before, top = -1, self.page.evaluate(SCROLL, 0)
+        while before != top:
             self._next_frame()
-            for index, text in self.page.evaluate(
-                """() => [...document.querySelectorAll("#space .row:not([hidden])")]
-                  .map((row) => [Number(row.ariaRowIndex), row.textContent])"""
-            ):
-                if match := re.search(find, text):
-                    found[index] = match[1]
-            before, top = (
-                top,
-                self.page.evaluate(
-                    "(list => { list.scrollTop += list.clientHeight / 2; return list.scrollTop })"
-                    "(document.getElementById('list'))"
-                ),
-            )
-            if before == top:
-                return [found[index] for index in sorted(found)]
+            found.update(self.page.evaluate(ROWS))
+            before, top = top, self.page.evaluate(SCROLL, 0.8)
+        return [found[index] for index in sorted(found)]
 
     def _next_frame(self) -> None:
         self.page.evaluate(
@@ -123,3 +121,8 @@ def until(is_so: Callable[[], bool], seconds: float = 15.0) -> None:
     while not is_so():
         assert time.monotonic() < deadline, "it did not come to be"
         time.sleep(0.02)
+
+
+def numbers(reader: Reader) -> list[int]:
+    """The field `number` of each event of the whole list."""
+    return [int(match[1]) for row in reader.whole_list() if (match := NUMBER.search(row))]

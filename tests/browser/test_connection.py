@@ -8,7 +8,7 @@ import signal
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.reader import until
+from tests.browser.reader import numbers, until
 
 COLLECT = """() => {
   window.got = [];
@@ -39,7 +39,7 @@ class TestConnection:
             reader.is_live()
 
         reader.counts(61)
-        assert reader.whole_list(r"number=(\d+)") == [str(number) for number in range(61)]
+        assert numbers(reader) == list(range(61))
 
     def test_trying_at_once(self, site, reader):
         """Who does not want to wait presses a button."""
@@ -98,9 +98,9 @@ class TestConnection:
         row = reader.page.locator("#space .is-gap:not([hidden])")
         expect(row).to_contain_text("Events are missing here: ")
         reader.is_live()
-        seen = reader.whole_list(r"number=(\d+)")
-        assert seen[0] == "0"
-        assert seen[1:] == [str(number) for number in range(int(seen[1]), 200)]
+        seen = numbers(reader)
+        assert seen[0] == 0
+        assert seen[1:] == list(range(seen[1], 200))
 
     def test_the_browsers_own_event_source(self, site, reader):
         """`EventSource` gets each event once though the server is killed twice."""

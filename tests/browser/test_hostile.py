@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 import chora_logging.web
+from tests.browser.site import Site
 
 VIEWER = pathlib.Path(chora_logging.web.__file__).parent / "viewer"
 
@@ -42,9 +43,10 @@ FORBIDDEN = re.compile(
 )
 
 
-@pytest.fixture
-def attacked(site, reader):
-    """A reader of events with each attack in every place that the page shows."""
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A server on events with each attack in every place that the page shows."""
+    site = Site(tmp_path_factory.mktemp("site"))
     for name, attack in ATTACKS.items():
         event = {
             "timestamp": "2025-10-17T12:00:00.000000Z",
@@ -57,6 +59,14 @@ def attacked(site, reader):
             "name": name,
         }
         site.raw(json.dumps(event, ensure_ascii=False))
+    site.start()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def attacked(reader):
+    """A reader of these events."""
     reader.open()
     reader.counts(len(ATTACKS))
     return reader

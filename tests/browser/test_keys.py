@@ -5,13 +5,24 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.site import Site
 
-@pytest.fixture
-def walker(site, reader):
-    """A reader of 30 events with one trace each."""
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A server on 30 events with one trace each."""
+    site = Site(tmp_path_factory.mktemp("site"))
     logger = site.logger()
     for number in range(30):
         logger.info("n", extra={"event": f"event-{number}", "trace_id": f"trace-{number}"})
+    site.start()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def walker(reader):
+    """A reader of the 30 events."""
     reader.open()
     reader.counts(30)
     return reader

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.reader import until
+from tests.browser.site import Site
 
 GROW = "document.getElementById('bar').style.height = '120px'"
 SHRINK_AND_GROW = """() => {
@@ -16,26 +19,40 @@ SHRINK_AND_GROW = """() => {
 }"""
 
 
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A server for all tests here; each looks at a run of its own."""
+    site = Site(tmp_path_factory.mktemp("site"))
+    site.start()
+    yield site
+    site.close()
+
+
 @pytest.fixture
-def full(site, reader):
+def logger(site, request):
+    """What writes the events of one test."""
+    return logging.LoggerAdapter(site.logger(), {"run_id": request.node.name})
+
+
+@pytest.fixture
+def full(logger, reader, request):
     """A reader of a list that is longer than the screen."""
-    logger = site.logger()
     for number in range(100):
-        logger.info("n", extra={"number": number})
-    reader.open()
+        logger.info("n %d", number)
+    reader.open(f"?log=orchestrator&run_id={request.node.name}")
     reader.counts(100)
     return reader
 
 
 class TestPausing:
-    def test_scrolling_up_pauses(self, site, full):
+    def test_scrolling_up_pauses(self, logger, full):
         """Who scrolls up sees the list stand still; scrolling down again makes it live."""
         full.page.locator("#list").hover()
         full.page.mouse.wheel(0, -300)
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "true")
         before = full.rows()
         for _ in range(7):
-            site.logger().info("later")
+            logger.info("later")
         full.says("#waiting", "↓ 7 new events")
         assert full.rows() == before
         full.page.mouse.wheel(0, 3000)
@@ -43,23 +60,22 @@ class TestPausing:
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "false")
         until(lambda: "later" in full.rows()[-1])
 
-    def test_scrolling_up_pauses_while_events_stream_in(self, site, full):
+    def test_scrolling_up_pauses_while_events_stream_in(self, logger, full):
         """New rows with every frame do not pull back down who scrolls up."""
-        logger = site.logger()
         full.page.locator("#list").hover()
         for number in range(60):
-            logger.info("n", extra={"number": number})
+            logger.info("n %d", number)
             if number == 30:
                 full.page.mouse.wheel(0, -40)
 
-        full.says("#waiting", "↓ " + str(_waiting(full)) + " new events")
+        expect(full.page.locator("#waiting")).to_contain_text("new event")
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "true")
         full.counts(160)
 
-    def test_a_key_pauses_and_resumes(self, site, full):
+    def test_a_key_pauses_and_resumes(self, logger, full):
         """The space bar pauses; the button says how many wait, and shows them."""
         full.page.keyboard.press("Space")
-        site.logger().info("later")
+        logger.info("later")
         full.says("#waiting", "↓ 1 new event")
         assert "later" not in full.rows()[-1]
         full.page.locator("#waiting").click()
@@ -67,23 +83,23 @@ class TestPausing:
         expect(full.page.locator("#waiting")).to_be_hidden()
         until(lambda: "later" in full.rows()[-1])
 
-    def test_another_size_of_the_window_does_not_pause(self, site, full):
+    def test_another_size_of_the_window_does_not_pause(self, logger, full):
         """A list that is given more or less room stays at its end and live."""
         for height in (500, 900, 640, 800):
             full.page.set_viewport_size({"width": 1280, "height": height})
-            site.logger().info("sized", extra={"height": height})
+            logger.info("sized %d", height)
 
         full.counts(104)
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "false")
         until(lambda: "sized" in full.rows()[-1])
 
-    def test_what_changes_above_the_list_does_not_pause(self, site, full):
+    def test_what_changes_above_the_list_does_not_pause(self, logger, full):
         """A bar that grows and shrinks between two drawings moves the list, and that is not the reader."""
         full.page.evaluate(GROW)
-        site.logger().info("sooner")
+        logger.info("sooner")
         until(lambda: "sooner" in full.rows()[-1])
         full.page.evaluate(SHRINK_AND_GROW)
-        site.logger().info("later")
+        logger.info("later")
 
         full.counts(102)
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "false")
@@ -99,24 +115,17 @@ class TestPausing:
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "true")
         full.page.mouse.up()
 
-    def test_a_long_pause_costs_bounded_memory(self, site, full):
+    def test_a_long_pause_costs_bounded_memory(self, logger, full):
         """Of more events than are kept while it is paused the newest are shown, and all are counted."""
         full.page.keyboard.press("Space")
         before = full.rows()
-        logger = site.logger()
         for number in range(12_000):
-            logger.info("n", extra={"number": number})
+            logger.info("n %d", number)
         full.says("#waiting", "↓ 12,000 new events")
         assert full.rows() == before
         full.page.keyboard.press("Space")
 
         full.counts(12_100)
-        until(lambda: "number=11999" in full.rows()[-1])
+        until(lambda: "n 11999" in full.rows()[-1])
         full.says("#oldest", "Older events are in the log; the newest 10,000 are kept here")
         assert int(full.page.locator("#list").get_attribute("aria-rowcount")) <= 11_002
-
-
-def _waiting(reader):
-    """How many the page says to wait, once it says so."""
-    expect(reader.page.locator("#waiting")).to_contain_text("new")
-    return int(reader.page.locator("#waiting").inner_text().split()[1])

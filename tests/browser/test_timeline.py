@@ -7,6 +7,8 @@ import json
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.site import Site
+
 
 def write(site, log, second, event, **fields):
     """Append an event of the trace that was written so many seconds after noon."""
@@ -17,15 +19,24 @@ def write(site, log, second, event, **fields):
     )
 
 
-@pytest.fixture
-def traced(site, reader):
-    """A reader of a trace with four events in two logs."""
+@pytest.fixture(scope="class")
+def site(tmp_path_factory):
+    """A server on a trace with four events in two logs."""
+    site = Site(tmp_path_factory.mktemp("site"))
     write(site, "orchestrator", 0.5, "request_received")
     write(site, "telemetry", 1.0, "content_generated", duration_ms=250)
     write(
         site, "telemetry", 1.5, "artifact_assembled", duration_ms=500, status="error", error_message="no room"
     )
     write(site, "orchestrator", 2.5, "request_done", duration_ms=2000)
+    site.start()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def traced(reader):
+    """A reader of the log in which the trace begins and ends."""
     reader.open()
     reader.counts(2)
     return reader
@@ -93,6 +104,14 @@ class TestTimeline:
         expect(traced.page.locator("#timeline")).to_be_hidden()
         assert traced.focused() == "list"
 
+    def test_a_trace_that_no_log_holds(self, traced):
+        """A trace without events is said to be one."""
+        traced.page.goto(traced.url + "?log=orchestrator&timeline=nobody")
+
+        traced.says("#timeline-summary", "No log holds an event of this trace")
+
+
+class TestRunningTrace:
     def test_it_grows_with_the_trace(self, site, traced):
         """An event of the trace that is written meanwhile appears in it."""
         traced.page.locator("#space .trace-link").first.click()
@@ -100,9 +119,3 @@ class TestTimeline:
         write(site, "orchestrator", 3.5, "afterwards")
 
         traced.says("#timeline-summary", "5 events · 2 logs · 3 s · 1 error")
-
-    def test_a_trace_that_no_log_holds(self, traced):
-        """A trace without events is said to be one."""
-        traced.page.goto(traced.url + "?log=orchestrator&timeline=nobody")
-
-        traced.says("#timeline-summary", "No log holds an event of this trace")

@@ -121,6 +121,7 @@ export class List extends EventTarget {
   #drawn = 0;
   #rowHeight = 0;
   #lastTop = 0;
+  #lastHeight = 0;
   /** Whether a pointer is pressed on it, such as on its scroll bar. */
   #isHeld = false;
   #lastForgotten = 0;
@@ -238,13 +239,19 @@ export class List extends EventTarget {
   }
 
   #scrolled() {
-    const { scrollTop, clientHeight } = this.grid;
-    const up = this.#lastTop - scrollTop;
-    this.#lastTop = scrollTop;
-    // A list that is given another size scrolls a little by itself; nobody asked for that.
-    if (up > (this.#isHeld ? 1 : clientHeight / 4)) this.dispatchEvent(new Event("scrollup"));
+    const up = this.#lastTop - this.grid.scrollTop;
+    const isSized = this.grid.clientHeight !== this.#lastHeight;
+    this.#remember();
+    // A list that is given another size, and perhaps its old one again, scrolls by itself.
+    const least = this.#isHeld ? 1 : this.grid.clientHeight / 4;
+    if (up > least && !isSized) this.dispatchEvent(new Event("scrollup"));
     else if (up <= 0 && this.isAtEnd) this.dispatchEvent(new Event("scrollend"));
     this.respond();
+  }
+
+  #remember() {
+    this.#lastTop = this.grid.scrollTop;
+    this.#lastHeight = this.grid.clientHeight;
   }
 
   /** Before it has any effect: rows that arrive with every frame would scroll down again at once. */
@@ -282,7 +289,7 @@ export class List extends EventTarget {
     if (!store.isPaused) this.grid.scrollTop = this.grid.scrollHeight;
     else if (moved) this.grid.scrollTop += moved;
     this.#lastForgotten = store.forgotten;
-    this.#lastTop = this.grid.scrollTop;
+    this.#remember();
     if (this.#lastLength !== store.view.length) {
       this.#lastLength = store.view.length;
       this.grid.setAttribute("aria-rowcount", String(store.view.length + 1));
