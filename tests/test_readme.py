@@ -26,7 +26,7 @@ PACKAGE = ROOT / "chora_logging"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 COMMANDS = (
-    "python3 -m venv .venv && .venv/bin/pip install -q '.[cli]' && .venv/bin/chora-logging demo",
+    "python3 -m venv .venv && .venv/bin/pip install -q '.[cli,web]' && .venv/bin/chora-logging demo",
     "python3 tests/run.py",
 )
 STAMP = re.compile(r'"timestamp":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"')
@@ -172,13 +172,12 @@ class TestNames:
         assert named - words() == set()
 
     def test_options_of_commands(self):
-        """Each `--option` is one of the demo's, the test command's or the benchmarks'."""
-        sources = ("chora_logging/cli/demo/command.py", "tests/run.py", "tests/benchmarks/__main__.py")
-        known = set(
-            re.findall(r'"(--[a-z]+)"', "".join((ROOT / name).read_text("utf-8") for name in sources))
-        )
+        """Each `--option` is one of a command's, the test command's or the benchmarks'."""
+        sources = [*(ROOT / "chora_logging/cli").rglob("*.py"), ROOT / "tests/run.py"]
+        sources.append(ROOT / "tests/benchmarks/__main__.py")
+        known = set(re.findall(r'"(--[a-z-]+)"', "".join(path.read_text("utf-8") for path in sources)))
 
-        assert {option for span in SPANS for option in re.findall(r"--[a-z]+", span)} <= known
+        assert {option for span in SPANS for option in re.findall(r"--[a-z-]+", span)} <= known
 
     def test_commands_for_developers(self):
         """The tools are in the extra `test`, and the module of the benchmarks can be started."""
