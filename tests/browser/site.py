@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from urllib.parse import urlsplit
 
 from chora_logging import EventFileHandler, EventFormatter
 
@@ -22,7 +23,7 @@ class Site:
         self.url = ""
         self._server: subprocess.Popen[str] | None = None
         self._handlers: list[logging.Handler] = []
-        self._port = 0
+        self.port = 0
 
     def path(self, name: str) -> pathlib.Path:
         """The live file of a log."""
@@ -44,20 +45,23 @@ class Site:
 
     def start(self) -> None:
         """Start the server and wait until it listens."""
-        command = [sys.executable, "-m", "chora_logging", "serve", "--port", str(self._port)]
+        with (self.folder / "server.err").open("a") as errors:
+            self._server = subprocess.Popen(
+                self.command(), stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True
+            )
+        self.url = self._printed_url()
+        self.port = urlsplit(self.url).port or 0
+
+    def command(self) -> list[str]:
+        """What starts the server, at the same port each time."""
+        command = [sys.executable, "-m", "chora_logging", "serve", "--port", str(self.port)]
         for name in ("orchestrator", "telemetry"):
             command += ["--log", f"{name}={self.path(name)}"]
         if self.token:
             file = self.folder / "token"
             file.write_text(self.token)
             command += ["--token-file", str(file)]
-        errors = (self.folder / "server.err").open("a")
-        with errors:
-            self._server = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True
-            )
-        self.url = self._printed_url()
-        self._port = int(self.url.rstrip("/").rpartition(":")[2])
+        return command
 
     def _printed_url(self) -> str:
         assert self._server is not None

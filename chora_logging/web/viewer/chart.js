@@ -88,7 +88,9 @@ export class Chart {
   /** The end of the scale: a round number, so that the bars do not jump with each second. @param {number} seconds */
   #top(seconds) {
     let most = LOWEST_TOP;
-    for (let back = 0; back < seconds; back += 1) most = Math.max(most, this.#seconds.get(this.#end - back)?.events ?? 0);
+    for (let back = 0; back < seconds; back += 1) {
+      most = Math.max(most, this.#seconds.get(this.#end - back)?.events ?? 0);
+    }
     const power = 10 ** Math.floor(Math.log10(most));
     return power * ([...STEPS, 10].find((step) => step * power >= most) ?? 10);
   }

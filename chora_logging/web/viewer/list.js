@@ -15,7 +15,7 @@ const BEYOND = 6;
 const PACE = 100;
 /** How much of the list's end the button that says how many wait covers, in pixels. */
 const COVERED = 52;
-const dayNames = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const dayNames = new Intl.DateTimeFormat(undefined, { dateStyle: "full" });
 
 /** One row, used again and again for whatever event stands in its place. */
 class Row {
@@ -127,8 +127,8 @@ export class List extends EventTarget {
   #lastForgotten = 0;
   #lastLength = 0;
 
-  /** The id of the selected event. */
-  /** @type {number | null} */ selected = null;
+  /** @type {number | null} the id of the selected event */
+  selected = null;
 
   /**
    * @param {HTMLElement} grid the element that scrolls

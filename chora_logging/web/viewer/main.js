@@ -65,8 +65,8 @@ function arrive(next, isFirst = false) {
   const before = place;
   place = next;
   filters.fill(place);
-  const isOther = JSON.stringify([before.get("log"), before.filters]) !== JSON.stringify([place.get("log"), place.filters]);
-  if (isFirst || isOther || !feed) follow();
+  const [asked, was] = [place, before].map((one) => JSON.stringify([one.get("log"), one.filters]));
+  if (isFirst || asked !== was || !feed) follow();
   else if (before.get("text") !== place.get("text")) search();
   const traceId = place.get("timeline");
   byId("events").hidden = Boolean(traceId);
@@ -179,9 +179,9 @@ function toggle() {
 
 function say() {
   const isSearching = place.get("text") !== "";
-  const shown = store.view.length;
+  const shown = store.matching;
   byId("count").textContent = isSearching
-    ? `${count(store.matching)} of ${plural(store.held, "loaded event")}`
+    ? `${count(shown)} of ${plural(store.held, "loaded event")}`
     : plural(store.received, "event");
   byId("errors").textContent = plural(store.errors, "error");
   byId("errors").classList.toggle("is-error", store.errors > 0);
@@ -193,14 +193,18 @@ function say() {
   byId("older").hidden = !store.isWhole || !older || store.isFull;
   byId("oldest").hidden = !byId("older").hidden || shown === 0;
   byId("oldest").textContent =
-    store.isWhole && !store.isFull ? "The log begins here" : `Older events are in the log; the newest ${count(MOST_EVENTS)} are kept here`;
+    store.isWhole && !store.isFull
+      ? "The log begins here"
+      : `Older events are in the log; the newest ${count(MOST_EVENTS)} are kept here`;
   byId("empty").hidden = shown > 0 || byId("status").dataset.state === "connecting";
   byId("empty-why").textContent = whyEmpty(isSearching);
 }
 
 /** @param {boolean} isSearching */
 function whyEmpty(isSearching) {
-  if (isSearching && store.held) return `None of the ${plural(store.held, "loaded event")} holds this text. New events are looked at as they come.`;
+  if (isSearching && store.held) {
+    return `None of the ${plural(store.held, "loaded event")} holds this text. New ones that do appear here.`;
+  }
   if (Object.keys(place.filters).length) return "No event matches. New ones that do appear here.";
   return "This log holds no events yet. New ones appear here.";
 }

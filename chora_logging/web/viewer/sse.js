@@ -18,8 +18,8 @@ export class Decoder {
   #searched = 0;
   #isFirst = true;
 
-  /** Milliseconds to wait before the next connection, if the server said so. */
-  /** @type {number | null} */ retry = null;
+  /** @type {number | null} milliseconds to wait before the next connection, if the server said so */
+  retry = null;
 
   /**
    * The messages that are complete with one more piece of text.
@@ -50,7 +50,8 @@ export class Decoder {
   /** @param {string} line @param {Message[]} messages */
   #take(line, messages) {
     if (line === "") {
-      if (this.#data.length) messages.push({ name: this.#name || "message", data: this.#data.join("\n"), id: this.#id });
+      const name = this.#name || "message";
+      if (this.#data.length) messages.push({ name, data: this.#data.join("\n"), id: this.#id });
       this.#data = [];
       this.#name = "";
       return;

@@ -61,8 +61,8 @@ export class Store {
   #lastGap = "";
   #hasForgotten = false;
 
-  /** What is shown, the text filter applied. */
-  /** @type {Item[]} */ view = [];
+  /** @type {Item[]} what is shown, the text filter applied */
+  view = [];
   /** How often the oldest item of the view was forgotten: views before and after can be compared. */
   forgotten = 0;
   isPaused = false;
@@ -128,7 +128,10 @@ export class Store {
     return events;
   }
 
-  /** The day that the list begins with began earlier, if the events that come before are of it too. @param {string} day */
+  /**
+   * The day that the list begins with began earlier, if the events that come before it are of that day too.
+   * @param {string} day
+   */
   #dropDayNote(day) {
     const [first] = this.#shown.items;
     if (!(first instanceof Note) || first.kind !== "day" || dateOf(Number(first.raw)) !== day) return;
@@ -160,8 +163,7 @@ export class Store {
     this.forgotten = 0;
   }
 
-  /** The place in the view of an item, or of the next one after it. */
-  /** @param {number} id */
+  /** The place in the view of an item, or of the next one after it. @param {number} id */
   indexOf(id) {
     let low = 0;
     let high = this.view.length;
