@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from chora_logging.eventlog import cursor, locating
 from chora_logging.eventlog.backwards import blocks_backwards, end_of_lines
-from chora_logging.eventlog.cursor import Position
+from chora_logging.eventlog.cursor import GUARD, Position
 from chora_logging.eventlog.files import CHUNK, LogFile, ReadAt
 from chora_logging.eventlog.items import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
@@ -167,10 +167,9 @@ def _backwards(
                 for event in events if offset is None else _before(offset, events):
                     if not found.add(event):
                         return found.page(more=True)
-                oldest = block.chunk.find(b"\n") + 1
-                enough = not found.pass_by(max(block.size, block.overlong), _cursor(block, oldest))
+                enough = not found.pass_by(max(block.size, block.overlong), _within_oldest(block, read_at))
                 # A page ends where the next one begins with something that this one had not.
-                if enough and block.start and block.start + oldest != offset:
+                if enough and block.start and block.start + 1 != offset:
                     return found.page(more=True)
                 offset = None
                 yield
@@ -190,6 +189,15 @@ def _end(file: LogFile, read_at: ReadAt, size: int, offset: int | None) -> int:
             return end + found + 1
         end += CHUNK
     return offset
+
+
+def _within_oldest(block: Block, read_at: ReadAt) -> str:
+    """A position that is before the end of every event on the oldest line of *block*, and after the rest."""
+    if not block.overlong:
+        return _cursor(block, 1)
+    end = block.start + 1
+    before = read_at(min(end, GUARD), max(0, end - GUARD))
+    return cursor.encode(block.origin.position(end, before))
 
 
 def _before(offset: int, events: Iterable[Event]) -> Iterator[Event]:

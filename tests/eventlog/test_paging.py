@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
 
 from chora_logging.eventlog import EventLog
+from chora_logging.eventlog.files import LONGEST
 from chora_logging.eventlog.selection import Selection
 from tests.eventlog.writing import Writer, numbers, open_files, write
 
@@ -20,6 +22,17 @@ def run(steps):
         except StopIteration as end:
             return end.value, count
         count += 1
+
+
+def listed(path, *, limit=1000, **options):
+    """The field `n` of all events, page by page, where each page looks at as little as it can."""
+    found, after, more = [], None, True
+    while more:
+        page, _ = run(EventLog(path).page(Selection(), after=after, limit=limit, budget=1, **options))
+        assert page.gap is None
+        found += numbers(page.events)
+        after, more = page.next, page.more
+    return found
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
@@ -79,3 +92,34 @@ class TestSteps:
         page, _ = run(steps)
 
         assert page.gap.bytes > 0
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+class TestWherePagesEnd:
+    @pytest.mark.parametrize("limit", [1, 7, 1000])
+    @pytest.mark.parametrize("before", ["", " ", "\0"], ids=["nothing", "a space", "a zero"])
+    def test_on_a_line_with_several_events(self, tmp_path, newest_first, before, limit):
+        """A page that ends on a line on which several events run together repeats and leaves out none."""
+        events = [json.dumps({"n": number, "pad": "x" * 20_000}) for number in range(120)]
+        lines = ["".join(events[at : at + 3]) for at in range(0, len(events), 3)]
+        (tmp_path / "log").write_text("".join(f"{before}{line}\n" for line in lines))
+
+        found = listed(tmp_path / "log", limit=limit, newest_first=newest_first)
+
+        assert found == sorted(range(120), reverse=newest_first)
+
+    def test_on_a_blank_line(self, tmp_path, newest_first):
+        """A page that ends on one of many blank lines goes on with the event before them."""
+        (tmp_path / "log").write_bytes(b'{"n": 0}\n' + b"\n" * 300_000 + b'{"n": 1}\n')
+
+        assert listed(tmp_path / "log", newest_first=newest_first) == sorted(range(2), reverse=newest_first)
+
+    def test_on_a_line_that_is_too_long(self, tmp_path, newest_first):
+        """A page that ends on a line that is too long to be read leaves out nothing beside it."""
+        write(tmp_path / "log", 0, 1)
+        with open(tmp_path / "log", "ab") as file:
+            file.truncate(file.tell() + LONGEST + 1)
+            file.write(b"\n")
+        write(tmp_path / "log", 2, 3)
+
+        assert listed(tmp_path / "log", newest_first=newest_first) == sorted(range(4), reverse=newest_first)
