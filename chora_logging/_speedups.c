@@ -19,7 +19,8 @@
 #define CALLS 3
 enum {
     GET_MESSAGE, FORMATTER, BYTE_FORMATTER, TERMINATOR, LOCK, ACQUIRE, RELEASE, TURN, BUSY, DEFERRED, STREAM,
-    OWN_STREAM, SWIFT, LOST, MAX_BYTES, FILTERS, FILTER, EMIT, TRACE_ID, SPAN_ID, MESSAGE_ITSELF, NAMES
+    OWN_STREAM, SWIFT, LOST, MAX_BYTES, FILTERS, FILTER, EMIT, TRACE_ID, SPAN_ID, MESSAGE_ITSELF,
+    RECORD_FACTORY, DUMP, SERIALIZER, TO_JSON, NAMES
 };
 
 typedef struct {
@@ -31,6 +32,8 @@ typedef struct {
     PyObject *trace_filter;          /* TraceIdFilter, and where ids come from: the variable of trace_context, */
     PyObject *trace_id;              /* and what gives those of the surroundings, which have none while no */
     PyObject *ids, *signs;           /* dict has its key */
+    PyObject *event, *dump;          /* TelemetryEvent, and what its model_dump_json was */
+    PyObject *logging;               /* the names of the module logging */
     PyObject *names[NAMES];
 } State;
 
@@ -38,7 +41,8 @@ static const char *const CALL_NAMES[CALLS] = {"write", "stat", "pread"};
 static const char *const NAME_TEXTS[NAMES] = {
     "getMessage", "formatter", "_byte_formatter", "terminator", "lock", "acquire", "release", "_turn",
     "busy", "deferred", "stream", "_own_stream", "_swift", "_lost", "maxBytes",
-    "filters", "filter", "emit", "trace_id", "span_id", "msg"};
+    "filters", "filter", "emit", "trace_id", "span_id", "msg",
+    "_logRecordFactory", "model_dump_json", "__pydantic_serializer__", "to_json"};
 
 /* ---------------------------------------------------------------- Appender: one line into a file --- */
 
@@ -208,6 +212,20 @@ buffer_grow(Buffer *b, Py_ssize_t more)
     b->at = start + used;
     b->end = start + size;
     return 0;
+}
+
+static void
+buffer_start(Buffer *b)
+{
+    b->start = b->at = b->first;
+    b->end = b->first + sizeof(b->first);
+}
+
+static void
+buffer_leave(Buffer *b)
+{
+    if (b->start != b->first)
+        PyMem_Free(b->start);
 }
 
 #define ROOM(b, more) ((b)->end - (b)->at >= (more) ? 0 : buffer_grow((b), (more)))
@@ -492,8 +510,7 @@ make_line(LineWriter *self, Buffer *b, PyObject *attributes)
     Plan *plan;
     int done;
 
-    b->start = b->at = b->first;
-    b->end = b->first + sizeof(b->first);
+    buffer_start(b);
     if (!PyDict_CheckExact(attributes) || !self->count || !self->encode || !self->clock)
         return 0;
     count = collect(self, attributes, names, values, &hash);
@@ -517,13 +534,6 @@ make_line(LineWriter *self, Buffer *b, PyObject *attributes)
             done = 0;
     }
     return done;
-}
-
-static void
-buffer_leave(Buffer *b)
-{
-    if (b->start != b->first)
-        PyMem_Free(b->start);
 }
 
 /* What went wrong in making a line is no answer: Python finds out what it was and keeps the rest. */
@@ -561,16 +571,30 @@ calls_are_the_system_s(const State *state)
     return 1;
 }
 
-/* Whether the record, its formatter and the end of its line are what they usually are. */
+/* Whether the record is one that `getMessage` of the standard library reads. */
 static int
-is_usual(const State *state, PyObject *handler, PyObject *own, PyObject *record)
+is_usual_record(const State *state, PyObject *record)
+{
+    return (PyObject *)Py_TYPE(record) == state->record
+           && PyDict_GetItemWithError(Py_TYPE(record)->tp_dict, state->names[GET_MESSAGE]) == state->get_message;
+}
+
+/* Whether a handler with these attributes has the usual formatter, end of a line and methods, and for a
+   filter at most one that puts trace ids on records; `traces` says if it has that. -1: an error. */
+static int
+is_usual_handler(const State *state, PyObject *handler, PyObject *own, int *traces)
 {
     PyObject *formatter = PyDict_GetItemWithError(own, state->names[FORMATTER]), *terminator;
+    PyObject *filters = PyDict_GetItemWithError(own, state->names[FILTERS]);
     int usual;
 
-    if ((PyObject *)Py_TYPE(record) != state->record || formatter == NULL
-        || formatter != PyDict_GetItemWithError(own, state->names[BYTE_FORMATTER])
-        || PyDict_GetItemWithError(Py_TYPE(record)->tp_dict, state->names[GET_MESSAGE]) != state->get_message)
+    if (formatter == NULL || formatter != PyDict_GetItemWithError(own, state->names[BYTE_FORMATTER])
+        || filters == NULL || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 1
+        || PyDict_GetItemWithError(own, state->names[FILTER]) != NULL
+        || PyDict_GetItemWithError(own, state->names[EMIT]) != NULL)
+        return 0;
+    *traces = PyList_GET_SIZE(filters) == 1;
+    if (*traces && (PyObject *)Py_TYPE(PyList_GET_ITEM(filters, 0)) != state->trace_filter)
         return 0;
     if ((terminator = PyObject_GetAttr(handler, state->names[TERMINATOR])) == NULL)
         return -1;
@@ -579,78 +603,51 @@ is_usual(const State *state, PyObject *handler, PyObject *own, PyObject *record)
     return usual;
 }
 
-/* Whether the handler's filters do nothing but what a TraceIdFilter does; `traces` says if there is one. */
-static int
-has_usual_filters(const State *state, PyObject *own, int *traces)
+/* The trace id and the span id of here and now, a new pair, as `surrounding_ids` and `trace_context` say. */
+static PyObject *
+current_ids(const State *state)
 {
-    PyObject *filters = PyDict_GetItemWithError(own, state->names[FILTERS]);
-
-    if (filters == NULL || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 1
-        || PyDict_GetItemWithError(own, state->names[FILTER]) != NULL
-        || PyDict_GetItemWithError(own, state->names[EMIT]) != NULL)
-        return 0;
-    *traces = PyList_GET_SIZE(filters) == 1;
-    return !*traces || (PyObject *)Py_TYPE(PyList_GET_ITEM(filters, 0)) == state->trace_filter;
-}
-
-/* Put the ids of the surroundings on a record: a span's or those of the environment, or no trace id. */
-static int
-add_surroundings(const State *state, PyObject *attributes)
-{
-    PyObject *ids, *span_id;
+    PyObject *trace_id, *ids;
     Py_ssize_t i = 0, count = PyTuple_GET_SIZE(state->signs);
-    int done = 0;
 
-    while (i < count
+    if (PyContextVar_Get(state->trace_id, NULL, &trace_id) < 0)
+        return NULL;
+    while (trace_id == Py_None && i < count
            && PyDict_GetItemWithError(PyTuple_GET_ITEM(state->signs, i), PyTuple_GET_ITEM(state->signs, i + 1)) == NULL)
         i += 2;
-    if (i == count)
-        return PyDict_SetItem(attributes, state->names[TRACE_ID], Py_None);
-    if ((ids = PyObject_CallNoArgs(state->ids)) == NULL)
-        return -1;
-    if (!PyTuple_CheckExact(ids) || PyTuple_GET_SIZE(ids) != 2) {
+    if (trace_id == Py_None && i < count)
+        ids = PyObject_CallNoArgs(state->ids);
+    else
+        ids = PyTuple_Pack(2, trace_id, Py_None);
+    Py_DECREF(trace_id);
+    if (ids != NULL && (!PyTuple_CheckExact(ids) || PyTuple_GET_SIZE(ids) != 2)) {
         PyErr_SetString(PyExc_TypeError, "ids must be a pair");
-        done = -1;
+        Py_CLEAR(ids);
     }
-    else if ((span_id = PyTuple_GET_ITEM(ids, 1)) != Py_None
-             && PyDict_GetItemWithError(attributes, state->names[SPAN_ID]) == NULL)
+    return ids;
+}
+
+/* Do what TraceIdFilter does. 1: done; 0: not for this lane; -1: an error. */
+static int
+add_trace_id(const State *state, PyObject *attributes)
+{
+    PyObject *message = PyDict_GetItemWithError(attributes, state->names[MESSAGE_ITSELF]);
+    PyObject *trace_id = PyDict_GetItemWithError(attributes, state->names[TRACE_ID]), *ids, *span_id;
+    int done = 0;
+
+    if (message == NULL || !PyUnicode_CheckExact(message))
+        return 0;                         /* a dict or an event may have an id of its own */
+    if (trace_id != NULL && trace_id != Py_None)
+        return 1;
+    if ((ids = current_ids(state)) == NULL)
+        return -1;
+    span_id = PyTuple_GET_ITEM(ids, 1);
+    if (span_id != Py_None && PyDict_GetItemWithError(attributes, state->names[SPAN_ID]) == NULL)
         done = PyDict_SetItem(attributes, state->names[SPAN_ID], span_id);
     if (done == 0)
         done = PyDict_SetItem(attributes, state->names[TRACE_ID], PyTuple_GET_ITEM(ids, 0));
     Py_DECREF(ids);
-    return done;
-}
-
-/* Do what TraceIdFilter does with a record whose message is a text. */
-static int
-add_trace_id(const State *state, PyObject *attributes)
-{
-    PyObject *trace_id = PyDict_GetItemWithError(attributes, state->names[TRACE_ID]);
-    int done;
-
-    if (trace_id != NULL && trace_id != Py_None)
-        return 0;
-    if (PyContextVar_Get(state->trace_id, NULL, &trace_id) < 0)
-        return -1;
-    if (trace_id == Py_None)
-        done = add_surroundings(state, attributes);
-    else
-        done = PyDict_SetItem(attributes, state->names[TRACE_ID], trace_id);
-    Py_DECREF(trace_id);
-    return done;
-}
-
-/* Do what the handler's filters would do. 1: done; 0: not for this lane; -1: an error. */
-static int
-is_filtered(const State *state, PyObject *own, PyObject *attributes)
-{
-    PyObject *message = PyDict_GetItemWithError(attributes, state->names[MESSAGE_ITSELF]);
-    int traces;
-
-    /* A message that is a dict or an event may have a trace id of its own. */
-    if (message == NULL || !PyUnicode_CheckExact(message) || !has_usual_filters(state, own, &traces))
-        return 0;
-    return traces && add_trace_id(state, attributes) < 0 ? -1 : 1;
+    return done < 0 ? -1 : 1;
 }
 
 /* Whether nobody's record is under way or waits, as `emit` asks; the turn's lock is held. */
@@ -670,7 +667,7 @@ is_idle(const State *state, PyObject *turn)
 
 /* Append the line if the handler is in its usual state; the turn's lock is held. */
 static int
-append_in_turn(const State *state, PyObject *own, PyObject *turn, const Buffer *b)
+append_in_turn(const State *state, PyObject *own, PyObject *turn, const char *bytes, Py_ssize_t length)
 {
     PyObject *file = PyDict_GetItemWithError(own, state->names[SWIFT]);
     PyObject *lost = PyDict_GetItemWithError(own, state->names[LOST]);
@@ -687,15 +684,14 @@ append_in_turn(const State *state, PyObject *own, PyObject *turn, const Buffer *
     if (overflow < 0 || ((Appender *)file)->name == NULL || !PyBytes_CheckExact(((Appender *)file)->name))
         return 0;
     Py_INCREF(file);
-    done = append_now((Appender *)file, b->start, b->at - b->start,
-                      overflow > 0 || limit == 0 ? INT64_MAX : limit);
+    done = append_now((Appender *)file, bytes, length, overflow > 0 || limit == 0 ? INT64_MAX : limit);
     Py_DECREF(file);
     return done;
 }
 
 /* Take the turn, append, give it back; no Python runs in between. */
 static int
-take_turn(const State *state, PyObject *own, const Buffer *b)
+take_turn(const State *state, PyObject *own, const char *bytes, Py_ssize_t length)
 {
     PyObject *turn = Py_XNewRef(PyDict_GetItemWithError(own, state->names[TURN]));
     PyObject *lock = turn == NULL ? NULL : PyObject_GetAttr(turn, state->names[LOCK]);
@@ -704,7 +700,7 @@ take_turn(const State *state, PyObject *own, const Buffer *b)
 
     if (answer != NULL) {
         Py_DECREF(answer);
-        done = append_in_turn(state, own, turn, b);
+        done = append_in_turn(state, own, turn, bytes, length);
         if (!done)
             PyErr_Clear();
         if ((answer = PyObject_CallMethodNoArgs(lock, state->names[RELEASE])) == NULL)
@@ -716,38 +712,162 @@ take_turn(const State *state, PyObject *own, const Buffer *b)
     return done;
 }
 
+/* Make the line of a record with these attributes and append it. */
+static int
+write_record(LineWriter *self, const State *state, PyObject *own, PyObject *attributes, int traces)
+{
+    Buffer b;
+    int done = traces ? add_trace_id(state, attributes) : 1;
+
+    if (done <= 0)
+        return done;
+    done = make_line(self, &b, attributes);
+    if (done > 0)
+        done = take_turn(state, own, b.start, b.at - b.start);
+    buffer_leave(&b);
+    return done;
+}
+
 static PyObject *
 writer_write(LineWriter *self, PyObject *const *args, Py_ssize_t count)
 {
     const State *state = PyType_GetModuleState(Py_TYPE(self));
-    PyObject *own, *attributes;
-    Buffer b;
-    int done = 0;
+    PyObject *own, *attributes = NULL;
+    int done = 0, traces;
 
     if (count != 2) {
         PyErr_SetString(PyExc_TypeError, "write(handler, record)");
         return NULL;
     }
-    if (state->os == NULL || !calls_are_the_system_s(state)
-        || (own = PyObject_GenericGetDict(args[0], NULL)) == NULL)
-        goto otherwise;
-    if (is_usual(state, args[0], own, args[1]) > 0
-        && (attributes = PyObject_GenericGetDict(args[1], NULL)) != NULL) {
-        if (PyDict_CheckExact(attributes) && is_filtered(state, own, attributes) > 0) {
-            done = make_line(self, &b, attributes);
-            if (done > 0)
-                done = take_turn(state, own, &b);
-            buffer_leave(&b);
-        }
-        Py_DECREF(attributes);
+    if (calls_are_the_system_s(state) && is_usual_record(state, args[1])
+        && (own = PyObject_GenericGetDict(args[0], NULL)) != NULL) {
+        if (is_usual_handler(state, args[0], own, &traces) > 0
+            && (attributes = PyObject_GenericGetDict(args[1], NULL)) != NULL && PyDict_CheckExact(attributes))
+            done = write_record(self, state, own, attributes, traces);
+        Py_XDECREF(attributes);
+        Py_DECREF(own);
     }
-    Py_DECREF(own);
-    if (done > 0)
-        Py_RETURN_TRUE;
-otherwise:
-    if (is_fatal())
+    if (done <= 0 && is_fatal())
         return NULL;
-    Py_RETURN_FALSE;
+    return PyBool_FromLong(done > 0);
+}
+
+static int
+has_word(const char *at, const char *stop, const char *word)
+{
+    size_t length = strlen(word);
+
+    while ((at = memchr(at, word[0], (size_t)(stop - at))) != NULL && (size_t)(stop - at) >= length) {
+        if (memcmp(at, word, length) == 0)
+            return 1;
+        at++;
+    }
+    return 0;
+}
+
+/* Whether JSON is one object on one line, with nothing in it that nests, and nothing that could be NaN. */
+static int
+is_flat(const char *json, Py_ssize_t length)
+{
+    const char *stop = json + length;
+
+    return length > 1 && json[0] == '{' && memchr(json + 1, '{', (size_t)length - 1) == NULL
+           && memchr(json, '\n', (size_t)length) == NULL && !has_word(json, stop, "NaN")
+           && !has_word(json, stop, "Infinity");
+}
+
+/* Whether an event's JSON is what its class's serializer gives, and no record of it could know a trace id. */
+static int
+is_usual_event(const State *state, PyObject *event)
+{
+    PyObject *classes = Py_TYPE(event)->tp_mro, *dump = NULL;
+
+    if (state->event == NULL || state->signs == NULL || !PyObject_TypeCheck(event, (PyTypeObject *)state->event)
+        || PyDict_GetItemWithError(state->logging, state->names[RECORD_FACTORY]) != state->record)
+        return 0;
+    for (Py_ssize_t i = 0; dump == NULL && i < PyTuple_GET_SIZE(classes); i++) {
+        PyObject *own = ((PyTypeObject *)PyTuple_GET_ITEM(classes, i))->tp_dict;
+        dump = own == NULL ? NULL : PyDict_GetItemWithError(own, state->names[DUMP]);
+    }
+    return dump == state->dump;
+}
+
+/* Give an event that has no trace id the one of here and now. */
+static int
+trace_event(const State *state, PyObject *event)
+{
+    PyObject *trace_id = PyObject_GenericGetAttr(event, state->names[TRACE_ID]), *ids;
+    int done = trace_id == NULL ? -1 : 0;
+
+    Py_XDECREF(trace_id);
+    if (trace_id != Py_None)
+        return done;
+    if ((ids = current_ids(state)) == NULL)
+        return -1;
+    if (PyTuple_GET_ITEM(ids, 0) != Py_None)
+        done = PyObject_SetAttr(event, state->names[TRACE_ID], PyTuple_GET_ITEM(ids, 0));
+    Py_DECREF(ids);
+    return done;
+}
+
+/* The JSON of an event, as `model_dump_json` makes it. */
+static PyObject *
+json_of(const State *state, PyObject *event)
+{
+    PyObject *serializer = PyDict_GetItemWithError(Py_TYPE(event)->tp_dict, state->names[SERIALIZER]), *json;
+
+    if (serializer == NULL)
+        return NULL;
+    Py_INCREF(serializer);
+    json = PyObject_CallMethodOneArg(serializer, state->names[TO_JSON], event);
+    Py_DECREF(serializer);
+    if (json != NULL && !PyBytes_CheckExact(json)) {
+        PyErr_SetString(PyExc_TypeError, "JSON must be bytes");
+        Py_CLEAR(json);
+    }
+    return json;
+}
+
+/* Append the event's line to the file of a handler with these attributes. */
+static int
+write_event(const State *state, PyObject *own, PyObject *event)
+{
+    PyObject *json = trace_event(state, event) < 0 ? NULL : json_of(state, event);
+    Buffer b;
+    int done = -1;
+
+    if (json == NULL)
+        return -1;
+    buffer_start(&b);
+    if (!is_flat(PyBytes_AS_STRING(json), PyBytes_GET_SIZE(json)))
+        done = 0;
+    else if (put_bytes(&b, PyBytes_AS_STRING(json), PyBytes_GET_SIZE(json)) == 0 && put_bytes(&b, "\n", 1) == 0)
+        done = take_turn(state, own, b.start, b.at - b.start);
+    buffer_leave(&b);
+    Py_DECREF(json);
+    return done;
+}
+
+static PyObject *
+writer_write_event(LineWriter *self, PyObject *const *args, Py_ssize_t count)
+{
+    const State *state = PyType_GetModuleState(Py_TYPE(self));
+    PyObject *own;
+    int done = 0, traces;
+
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "write_event(handler, event)");
+        return NULL;
+    }
+    if (calls_are_the_system_s(state) && is_usual_event(state, args[1])
+        && (own = PyObject_GenericGetDict(args[0], NULL)) != NULL) {
+        if (is_usual_handler(state, args[0], own, &traces) > 0 && !traces)
+            done = write_event(state, own, args[1]);
+        Py_DECREF(own);
+    }
+    if (done <= 0 && is_fatal())
+        return NULL;
+    return PyBool_FromLong(done > 0);
 }
 
 /* A plan of the parts, pairs of bytes and a source; NULL with an error. */
@@ -904,6 +1024,11 @@ static PyMethodDef writer_methods[] = {
      "Write *record* through *handler* and say so, or do nothing and answer no.\n\n"
      "It is written when all is as usual: a plain record, the handler's own stream, the lock free, the name\n"
      "still that of the open file, which stays below `maxBytes` and ends with a whole line."},
+    {"write_event", (PyCFunction)(void (*)(void))writer_write_event, METH_FASTCALL,
+     "write_event(handler, event)\n--\n\n"
+     "Write *event* as a line through *handler* and say so, or do nothing and answer no.\n\n"
+     "It is given a trace id if it has none. It is written when all is as usual (see `write`), *handler* has\n"
+     "no filter, and the event's JSON is that of pydantic, with nothing in it that nests."},
     {"learn", (PyCFunction)writer_learn, METH_VARARGS,
      "learn(names, special, parts)\n--\n\n"
      "Remember of which *parts* the lines of records with attributes of these *names* are made."},
@@ -949,7 +1074,23 @@ trace_by(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+events_are(PyObject *module, PyObject *args)
+{
+    State *state = PyModule_GetState(module);
+    PyObject *event, *dump;
+
+    if (!PyArg_ParseTuple(args, "O!O", &PyType_Type, &event, &dump))
+        return NULL;
+    Py_XSETREF(state->event, Py_NewRef(event));
+    Py_XSETREF(state->dump, Py_NewRef(dump));
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef module_methods[] = {
+    {"events_are", (PyCFunction)events_are, METH_VARARGS,
+     "events_are(event, dump)\n--\n\n"
+     "Take for events what is of this class *event*, while *dump* is what they have as `model_dump_json`."},
     {"trace_by", (PyCFunction)trace_by, METH_VARARGS,
      "trace_by(filter, variable, ids, signs)\n--\n\n"
      "Do in `LineWriter.write` what a *filter* of this class does.\n\n"
@@ -987,6 +1128,7 @@ module_exec(PyObject *module)
             return -1;
     if ((logging = PyImport_ImportModule("logging")) == NULL)
         return -1;
+    state->logging = Py_NewRef(PyModule_GetDict(logging));
     state->record = PyObject_GetAttrString(logging, "LogRecord");
     Py_DECREF(logging);
     if (state->record == NULL
@@ -1012,6 +1154,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->trace_filter);
     Py_VISIT(state->trace_id);
     Py_VISIT(state->ids);
+    Py_VISIT(state->event);
+    Py_VISIT(state->dump);
+    Py_VISIT(state->logging);
     Py_VISIT(state->signs);
     for (int i = 0; i < CALLS; i++)
         Py_VISIT(state->calls[i]);
@@ -1030,6 +1175,9 @@ module_clear(PyObject *module)
     Py_CLEAR(state->trace_filter);
     Py_CLEAR(state->trace_id);
     Py_CLEAR(state->ids);
+    Py_CLEAR(state->event);
+    Py_CLEAR(state->dump);
+    Py_CLEAR(state->logging);
     Py_CLEAR(state->signs);
     for (int i = 0; i < CALLS; i++) {
         Py_CLEAR(state->call_names[i]);

@@ -88,7 +88,7 @@ class EventEmitter:
             OSError: the event could not be written: no permission, no space, …
             TypeError: *event* is not a `TelemetryEvent`.
         """
-        self._emit(event, sys._getframe(1))
+        self._emit(event)
 
     def read_events(self, trace_id: str | None = None) -> list[dict[str, Any]]:
         """The events in the file and its backups, oldest first; all of them are in memory then.
@@ -141,16 +141,24 @@ class EventEmitter:
     def __setstate__(self, state: dict[str, Any]) -> None:
         EventEmitter.__init__(self, **state)
 
-    def _emit(self, event: TelemetryEvent, caller: FrameType) -> None:
+    def _emit(self, event: TelemetryEvent) -> None:
+        """Write and pass on; whoever called the caller of this is said to have emitted *event*."""
+        handler = self._handler
+        writer = handler._writer
+        if writer is not None and writer.write_event(handler, event):
+            if _is_heard(handler.baseFilename):
+                self._pass_on(_as_record(event, sys._getframe(2)))
+            return
         if not isinstance(event, TelemetryEvent):
             raise TypeError(f"event must be a TelemetryEvent, got {type(event).__name__}")
-        record = _as_record(event, caller)
+        record = _as_record(event, sys._getframe(2))
         try:
-            self._handler.write(record)
+            handler.write(record)
         finally:
-            self._pass_on(WrittenRecord.of(record, self._handler.baseFilename))
+            self._pass_on(record)
 
     def _pass_on(self, record: logging.LogRecord) -> None:
+        record = WrittenRecord.of(record, self._handler.baseFilename)
         logger: logging.Logger | None = logging.getLogger(TELEMETRY_LOGGER)
         if logger is None or not logger.isEnabledFor(record.levelno):
             return
@@ -218,10 +226,12 @@ def get_emitter() -> EventEmitter:
 
 def emit_event(event: TelemetryEvent) -> None:
     """Write *event* with the emitter of this process; `EventEmitter.emit` says what is promised."""
-    get_emitter()._emit(event, sys._getframe(1))
+    emitter = _shared.get("emitter") or get_emitter()
+    emitter._emit(event)
 
 
 _shared: dict[str, EventEmitter] = {}
+_loggers = logging.Logger.manager.loggerDict
 
 
 def _make_emitter() -> EventEmitter:
@@ -233,16 +243,29 @@ def _make_emitter() -> EventEmitter:
     return EventEmitter(settings.resolve_events_file())
 
 
+def _is_heard(path: str) -> bool:
+    """Whether anybody in the logging tree may want an event that is a line of the file *path*."""
+    logger = _loggers.get(TELEMETRY_LOGGER)
+    if type(logger) is not logging.Logger or logger.filters:
+        return True
+    above: logging.Logger | None = logger
+    while above is not None:
+        for handler in above.handlers:
+            if not (type(handler) is EventFileHandler and handler.baseFilename == path):
+                return True
+        above = above.parent if above.propagate else None
+    return False
+
+
 def _as_record(event: TelemetryEvent, caller: FrameType) -> logging.LogRecord:
     code = caller.f_code
     level = logging.ERROR if event.status == "error" else logging.INFO
     record = logging.getLogger(TELEMETRY_LOGGER).makeRecord(
         TELEMETRY_LOGGER, level, code.co_filename, caller.f_lineno, event, (), None, code.co_name
     )
-    if event.trace_id is None:
-        _trace.filter(record)
-        if (trace_id := record.__dict__.get("trace_id")) is not None:
-            record.msg = _with_trace(event, str(trace_id))
+    _trace.filter(record)
+    if event.trace_id is None and (trace_id := record.__dict__.get("trace_id")) is not None:
+        record.msg = _with_trace(event, str(trace_id))
     return record
 
 

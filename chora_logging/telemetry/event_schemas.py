@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter
 
+from chora_logging import speedups
+
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(datetime)
 
 
@@ -82,6 +84,11 @@ class TelemetryEvent(_Head):
     __chora_event__: ClassVar[bool] = True
 
     status: Literal["success", "error"]
+
+
+# Before pydantic 2.11 this method and the serializer below it wrote aliases in different ways.
+if speedups.in_use and (BaseModel.model_dump_json.__kwdefaults__ or {}).get("by_alias", True) is None:
+    speedups.events_are(TelemetryEvent, BaseModel.model_dump_json)
 
 
 class ContentGeneratedEvent(TelemetryEvent, _ContentSubject):

@@ -1,0 +1,175 @@
+"""The compiled code writes a typed event as Python does, or leaves it to Python."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ConfigDict, Field, ValidationError, model_serializer
+
+from chora_logging import speedups, trace_context
+from chora_logging.telemetry import EventEmitter, TelemetryEvent
+from tests.test_speedups_trace import surrounded, surroundings
+
+
+class Plain(TelemetryEvent):
+    event_type: str = "test.plain"
+    value: Any = None
+
+
+class Frozen(Plain):
+    model_config = ConfigDict(frozen=True)
+
+
+class Aliased(Plain):
+    model_config = ConfigDict(serialize_by_alias=True)
+    other: int = Field(default=1, serialization_alias="Other")
+
+
+class Unaliased(Plain):
+    other: int = Field(default=1, serialization_alias="Other")
+
+
+class Open(Plain):
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="constants")
+
+
+class OwnJson(Plain):
+    def model_dump_json(self, **options: Any) -> str:
+        return '{"own":true}'
+
+
+class Indented(Plain):
+    def model_dump_json(self, **options: Any) -> str:
+        return super().model_dump_json(indent=1)
+
+
+class Listed(Plain):
+    @model_serializer
+    def as_list(self) -> list[int]:
+        return [1]
+
+
+class Checked(Plain):
+    model_config = ConfigDict(validate_assignment=True)
+    trace_id: str | None = Field(default=None, max_length=3)
+
+
+CLASSES = [Plain, Frozen, Aliased, Unaliased, Open, OwnJson, Indented, Listed, Checked]
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=4)
+    | st.just("NaN {")
+    | st.builds(object),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=3,
+)
+events = st.builds(
+    lambda kind, status, **fields: (kind, {"timestamp": "2026-01-01T00:00:00Z", "status": status, **fields}),
+    st.sampled_from(CLASSES),
+    st.sampled_from(["success", "error"]),
+    value=values,
+    trace_id=st.sampled_from([None, None, "own"]),
+)
+
+
+def pure_emitter(path):
+    """An emitter without compiled parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speedups, "in_use", False)
+        return EventEmitter(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases=st.lists(st.tuples(surroundings, events), min_size=1, max_size=5))
+def test_the_same_lines(tmp_path_factory, cases):
+    """The file is the same, and the event afterwards, whatever its class, values and surroundings are."""
+    folder = tmp_path_factory.mktemp("events")
+    with pure_emitter(folder / "pure.jsonl") as reference, EventEmitter(folder / "app.jsonl") as emitter:
+        for where, (kind, fields) in cases:
+            with surrounded(*where):
+                one, other = kind(**fields), kind(**fields)
+                reference.emit(one)
+                emitter.emit(other)
+                assert one.trace_id == other.trace_id
+
+    assert (folder / "app.jsonl").read_bytes() == (folder / "pure.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("trace_id", [None, "context"])
+def test_an_ordinary_event_takes_the_lane(tmp_path, trace_id):
+    """A flat event is written by the compiled code, with a trace id to fill in or without."""
+    with EventEmitter(tmp_path / "events.jsonl") as emitter:
+        emitter.emit(Plain(status="success"))
+        writer = emitter._handler._writer
+        with surrounded(trace_id, None, {}):
+            taken = writer is not None and writer.write_event(emitter._handler, Plain(status="success"))
+
+    assert taken is speedups.in_use
+
+
+def test_who_replaces_the_json_is_asked(tmp_path, monkeypatch):
+    """A class whose `model_dump_json` is replaced while the program runs is asked for its JSON."""
+    with EventEmitter(tmp_path / "events.jsonl") as emitter:
+        emitter.emit(Plain(status="success"))
+        monkeypatch.setattr(Plain, "model_dump_json", lambda self: '{"own":true}')
+        emitter.emit(Plain(status="success"))
+
+        assert emitter.read_events()[-1] == {"own": True}
+
+
+def test_a_record_factory_that_knows_the_trace(tmp_path):
+    """The trace id that a program's record factory puts on records goes before that of the surroundings."""
+    usual = logging.getLogRecordFactory()
+
+    def traced(*args, **kwargs):
+        record = usual(*args, **kwargs)
+        record.trace_id = "factory"
+        return record
+
+    with EventEmitter(tmp_path / "events.jsonl") as emitter, trace_context("context"):
+        emitter.emit(Plain(status="success"))
+        logging.setLogRecordFactory(traced)
+        emitter.emit(Plain(status="success"))
+
+        assert [event["trace_id"] for event in emitter.read_events()] == ["context", "factory"]
+
+
+def test_records_for_others(tmp_path):
+    """Handlers and filters of the tree see a record that knows event, level, trace id and place."""
+    logger = logging.getLogger("chora_events")
+    seen = []
+    with EventEmitter(tmp_path / "events.jsonl") as emitter, trace_context("context"):
+        emitter.emit(Plain(status="success"))
+        logger.addFilter(lambda record: not seen.append(record))
+        emitter.emit(Plain(status="error"))
+        logger.filters.clear()
+
+    (record,) = seen
+    assert (record.levelname, record.trace_id, record.funcName) == (
+        "ERROR",
+        "context",
+        "test_records_for_others",
+    )
+    assert record.msg.trace_id == "context"
+
+
+def test_an_id_that_the_event_refuses(tmp_path):
+    """An event whose own rule refuses the trace id is written with it, and stays as it was."""
+    event = Checked(status="success")
+    with EventEmitter(tmp_path / "events.jsonl") as emitter, trace_context("too long"):
+        for _ in range(2):
+            emitter.emit(event)
+        lines = (tmp_path / "events.jsonl").read_text().splitlines()
+
+    assert [json.loads(line)["trace_id"] for line in lines] == ["too long"] * 2
+    assert event.trace_id is None
+    with pytest.raises(ValidationError):
+        event.trace_id = "too long"
