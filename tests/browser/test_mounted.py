@@ -19,6 +19,7 @@ from chora_logging.web import routes
 app = Starlette(routes=[Mount("/deep/logs", routes=routes({"orchestrator": sys.argv[1]}))])
 listening = socket.socket()
 listening.bind(("127.0.0.1", 0))
+listening.listen()
 print(f"http://127.0.0.1:{listening.getsockname()[1]}/deep/logs/", flush=True)
 uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
 """

@@ -17,6 +17,12 @@ SHRINK_AND_GROW = """() => {
     document.getElementById("list").scrollTop;
   }
 }"""
+#: A turn of the wheel whose effect is still to come, when the list is told that it was scrolled by a drawing.
+WHEEL_AND_ECHO = """() => {
+  const list = document.getElementById("list");
+  list.dispatchEvent(new WheelEvent("wheel", { deltaY: -40 }));
+  list.dispatchEvent(new Event("scroll"));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +77,14 @@ class TestPausing:
         expect(full.page.locator("#waiting")).to_contain_text("new event")
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "true")
         full.counts(160)
+
+    def test_a_drawing_does_not_undo_scrolling_up(self, full):
+        """What a drawing has scrolled is not taken for a reader who is back at the end."""
+        full.page.evaluate(WHEEL_AND_ECHO)
+        full.page.keyboard.press("?")
+        expect(full.page.locator("#help")).to_be_visible()
+
+        expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "true")
 
     def test_a_key_pauses_and_resumes(self, logger, full):
         """The space bar pauses; the button says how many wait, and shows them."""

@@ -245,7 +245,8 @@ export class List extends EventTarget {
     // A list that is given another size, and perhaps its old one again, scrolls by itself.
     const least = this.#isHeld ? 1 : this.grid.clientHeight / 4;
     if (up > least && !isSized) this.dispatchEvent(new Event("scrollup"));
-    else if (up <= 0 && this.isAtEnd) this.dispatchEvent(new Event("scrollend"));
+    // What did not move is the echo of a drawing: the reader's own scrolling up may still be on its way.
+    else if (up < 0 && this.isAtEnd) this.dispatchEvent(new Event("scrollend"));
     this.respond();
   }
 
