@@ -42,6 +42,9 @@ def logging_as_before():
 
     current = [root, *(item for item in manager.loggerDict.values() if isinstance(item, logging.Logger))]
     for logger in current:
+        if logger not in saved:  # it was a placeholder, and its children refer to it now
+            logger.setLevel(logging.NOTSET)
+            logger.propagate, logger.disabled = True, False
         for handler in logger.handlers[:]:
             if handler not in saved.get(logger, ([],))[0]:
                 logger.removeHandler(handler)

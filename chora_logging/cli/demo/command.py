@@ -20,7 +20,7 @@ from rich.text import Text
 from chora_logging.cli.commands import INTERRUPTED
 from chora_logging.cli.demo.account import take_account
 from chora_logging.cli.demo.board import Board
-from chora_logging.cli.demo.crew import ORCHESTRATOR_FILE, TELEMETRY_FILE, Crew
+from chora_logging.cli.demo.crew import ORCHESTRATOR_FILE, TELEMETRY_FILE, Crew, interruptions_held
 from chora_logging.cli.demo.summary import Summary
 from chora_logging.cli.demo.viewer import Viewer
 from chora_logging.cli.terminal import open_console, printable
@@ -176,9 +176,9 @@ def _interruptions() -> Iterator[list[int]]:
 def _stay(console: Console, viewer: Viewer) -> None:
     """Keep the viewer for who sits at the terminal, until Ctrl-C."""
     if viewer.url and sys.stdin.isatty() and console.is_terminal:
-        with contextlib.suppress(KeyboardInterrupt):
+        with interruptions_held():
             console.print(Text(f"The viewer stays at {viewer.url} until Ctrl-C."), soft_wrap=True)
-            signal.pause()
+            signal.sigwait({signal.SIGINT})
 
 
 def _announce(console: Console, places: dict[str, str], workers: int, seconds: float, max_bytes: int) -> None:
