@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.benchmarks import emit, follow, processes
+from tests.benchmarks import calls, emit, follow, growth, processes, tails
 from tests.benchmarks.rivals import RIVALS, expected, floor_line
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -47,6 +47,44 @@ def test_processes_counts_what_is_missing():
     rows = [line for line in text.splitlines() if line.startswith(f"| {RIVALS['ours'].name}")]
     assert len(rows) == len(processes.SIZES)
     assert all([cell.strip() for cell in line.split("|")][3:6] == ["0", "0", "0"] for line in rows)
+
+
+def test_calls_are_held_against_the_first_of_their_kind():
+    """The scenario `calls` has a row for each call, and the first of each kind is the measure."""
+    text = benchmark("--rounds=1", "--events=40", "calls")
+
+    for title, group in calls.GROUPS.items():
+        cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+        ratios = {cell[0]: cell[3] for cell in cells if cell[-1:] == [title]}
+        assert list(ratios) == list(group)
+        assert ratios[next(iter(group))] == "1.00"
+
+
+def test_tails_shows_what_rotations_cost():
+    """The scenario `tails` has for ours the times of calls, the slowest last, and of rotations."""
+    text = benchmark("--rounds=1", "--events=700", "tails")
+
+    mine = row(text, RIVALS["ours"].name)
+    times = [float(cell.replace(",", "")) for cell in mine[1:5]]
+    assert times == sorted(times)
+    assert int(mine[5]) > 0
+    assert row(text, RIVALS["floor_record"].name)[5] == "0"
+
+
+def test_shares_of_calls():
+    """A percentile is a time that was measured; that of all is the slowest."""
+    assert tails.percentiles([3.0, 1.0, 2.0, 4.0], [0.5, 0.99]) == [3.0, 4.0]
+
+
+def test_growth_has_a_row_for_each_number():
+    """The scenario `growth` goes through numbers of threads, of events before, and of processes."""
+    text = benchmark("--rounds=1", "--events=100", "growth")
+
+    labels = [f"{count} thread" for count in growth.THREADS] + ["after 0", "after 10,000"]
+    ratios = {label: row(text, label)[3] for label in labels}
+    assert ratios["1 thread"] == ratios["after 0"] == "1.00"
+    assert all(map(float, ratios.values()))
+    assert all(row(text, f"{count} process")[1] for count in growth.PROCESSES)
 
 
 def test_import_prints_the_ratio():

@@ -11,11 +11,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from tests.benchmarks import emit, follow, import_cost, processes, read, readers
+from tests.benchmarks import calls, emit, follow, growth, import_cost, processes, read, readers, tails
 from tests.benchmarks.table import machine
 from tests.benchmarks.worker import ROOT
 
 SCENARIOS = {
+    "calls": calls.run,
+    "tails": tails.run,
+    "growth": growth.run,
     "emit": emit.run,
     "processes": processes.run,
     "import": import_cost.run,
@@ -29,6 +32,7 @@ REQUIREMENTS = (
     "pydantic>=2",
     "orjson>=3.10",
     "concurrent-log-handler>=0.9.31",
+    "opentelemetry-api>=1.20",
     "structlog>=25",
     "loguru>=0.7",
     "eliot>=1.17",

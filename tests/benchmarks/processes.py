@@ -57,17 +57,19 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
     return "\n".join(parts)
 
 
-def once(key: str, size: int, events: int) -> Outcome:
+def once(key: str, size: int, events: int, processes: int = WRITERS) -> Outcome:
     """One log, all writers at once."""
     with tempfile.TemporaryDirectory() as folder:
         log = Log(pathlib.Path(folder) / "bench.log", size, 400)
-        writers = [Writer(key, log, events=events, piece=events, writer=number) for number in range(WRITERS)]
+        writers = [
+            Writer(key, log, events=events, piece=events, writer=number) for number in range(processes)
+        ]
         for writer in writers:
             writer.go()
         times = [writer.result() for writer in writers]
         files = [path.read_bytes().splitlines() for path in written(log)]
     seconds = max(ends[-1] for ends in times) - min(ends[0] for ends in times)
-    return count(files, RIVALS[key], events, WRITERS * events / seconds)
+    return count(files, RIVALS[key], events, processes * events / seconds, processes)
 
 
 def written(log: Log) -> list[pathlib.Path]:
@@ -75,7 +77,9 @@ def written(log: Log) -> list[pathlib.Path]:
     return [path for path in log.path.parent.iterdir() if not path.name.startswith(".")]
 
 
-def count(files: list[list[bytes]], rival: Rival, events: int, per_second: float) -> Outcome:
+def count(
+    files: list[list[bytes]], rival: Rival, events: int, per_second: float, writers: int = WRITERS
+) -> Outcome:
     """Hold the lines of all files against what was logged."""
     seen: collections.Counter[tuple[int, int]] = collections.Counter()
     torn = 0
@@ -85,7 +89,7 @@ def count(files: list[list[bytes]], rival: Rival, events: int, per_second: float
             torn += 1
         else:
             seen[key] += 1
-    wanted = {(writer, number) for writer in range(WRITERS) for number in range(events)}
+    wanted = {(writer, number) for writer in range(writers) for number in range(events)}
     doubled = sum(times - 1 for times in seen.values())
     return Outcome(per_second, len(wanted - set(seen)), doubled, torn, len(files))
 

@@ -1,0 +1,195 @@
+"""Scenario `calls`: single calls beside what they cannot cost less than, in the same run.
+
+A call that is filtered out beside the standard library's, an event beside its construction and its JSON,
+and what it adds when the trace id comes from the environment or a span. Each loop runs in a process of its
+own, in turns, in pieces; the times are of the process (CPU), so that what else runs adds little.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+from tests.benchmarks.emit import shuffled
+from tests.benchmarks.rivals import Log, json_formatter, ours, ours_optimized, rotating, standard_library
+from tests.benchmarks.table import table
+from tests.benchmarks.worker import ROOT
+
+FULL = (9, 20_000)
+QUICK = (3, 2_000)
+PIECES = 20
+
+#: Makes so many calls.
+Loop = Callable[[int], None]
+
+
+def debug(log: Log) -> Loop:
+    """Calls below the level of the logger, with fields as a program gives them."""
+    logger = logging.getLogger("orchestrator_events")
+
+    def loop(count: int) -> None:
+        for number in range(count):
+            logger.debug("Task finished", extra={"task_id": "task-123", "number": number})
+
+    return loop
+
+
+def debug_standard(log: Log) -> Loop:
+    handler = rotating(log)
+    handler.setFormatter(json_formatter("msgspec", "MsgspecFormatter"))
+    standard_library(handler)
+    return debug(log)
+
+
+def debug_ours(log: Log) -> Loop:
+    ours(log)
+    return debug(log)
+
+
+def debug_optimized(log: Log) -> Loop:
+    ours_optimized(log)
+    return debug(log)
+
+
+def info(log: Log) -> Loop:
+    one = ours(log)
+    return lambda count: one(0, 0, count)
+
+
+def info_with_variable(log: Log) -> Loop:
+    os.environ["CHORA_TRACE_ID"] = "4bf92f3577b34da6a3ce929d0e0e4736"
+    return info(log)
+
+
+def info_in_span(log: Log) -> Loop:
+    from opentelemetry import trace
+
+    span = trace.NonRecordingSpan(trace.SpanContext(7, 9, is_remote=False))
+    loop = info(log)
+
+    def within(count: int) -> None:
+        with trace.use_span(span):
+            loop(count)
+
+    return within
+
+
+def event_alone(log: Log) -> Loop:
+    from chora_logging.telemetry import ContentGeneratedEvent
+
+    def loop(count: int) -> None:
+        for number in range(count):
+            ContentGeneratedEvent(
+                content_config_id="config-123", generator_type="jinja2", status="success", duration_ms=number
+            ).model_dump_json()
+
+    return loop
+
+
+def event_emitted(log: Log) -> Loop:
+    os.environ["CHORA_EVENTS_FILE"] = str(log.path)
+    from chora_logging.telemetry import ContentGeneratedEvent, emit_event
+
+    def loop(count: int) -> None:
+        for number in range(count):
+            emit_event(
+                ContentGeneratedEvent(
+                    content_config_id="config-123",
+                    generator_type="jinja2",
+                    status="success",
+                    duration_ms=number,
+                )
+            )
+
+    return loop
+
+
+#: What is compared: the first of each group is what the others are held against.
+GROUPS: dict[str, dict[str, Callable[[Log], Loop]]] = {
+    "filtered out: `logger.debug` at INFO": {
+        "RotatingFileHandler + python-json-logger, msgspec": debug_standard,
+        "**chora_logging**": debug_ours,
+        "**chora_logging** with `optimize=True`": debug_optimized,
+    },
+    "the trace id: `logger.info` with six fields": {
+        "**chora_logging**, none": info,
+        "**chora_logging**, `CHORA_TRACE_ID` in the environment": info_with_variable,
+        "**chora_logging**, an active OpenTelemetry span": info_in_span,
+    },
+    "a typed event: `ContentGeneratedEvent(…)`": {
+        "constructed, and `model_dump_json()`": event_alone,
+        "**chora_logging**: constructed, and `emit_event`": event_emitted,
+    },
+}
+CALLS = {call.__name__: call for group in GROUPS.values() for call in group.values()}
+
+
+def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
+    """Time all calls in turns and give the table."""
+    usual_rounds, usual_events = QUICK if quick else FULL
+    rounds, events = rounds or usual_rounds, events or usual_events
+    times: dict[str, list[float]] = {key: [] for key in CALLS}
+    for turn in range(rounds):
+        for key in shuffled(list(CALLS), turn):
+            times[key] += in_a_process(key, events)
+    title = (
+        "### Single calls: microseconds of CPU\n\n"
+        f"{events:,} calls a round, median and least of {rounds} rounds in turns × {PIECES} pieces, each "
+        "round in a fresh process.\n\n"
+    )
+    return title + show(times)
+
+
+def show(times: dict[str, list[float]]) -> str:
+    """The table: each call with its ratio to the first of its group."""
+    rows = []
+    for title, group in GROUPS.items():
+        keys = {label: times[call.__name__] for label, call in group.items() if times[call.__name__]}
+        if not keys:
+            continue
+        base = min(next(iter(keys.values())))
+        for label, values in keys.items():
+            numbers = [
+                f"{value:.2f}" for value in (statistics.median(values), min(values), min(values) / base)
+            ]
+            rows.append([label, *numbers, title])
+    return table(["call", "median µs", "least µs", "× the first, least", "what"], rows)
+
+
+def in_a_process(key: str, events: int) -> list[float]:
+    """Microseconds a call, of each piece."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tests.benchmarks.calls", key, str(events), folder]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{key} failed:\n{done.stderr}")
+    times: list[float] = json.loads(done.stdout)
+    return times
+
+
+def work(key: str, events: int, folder: str) -> list[float]:
+    """The pieces of one round; nothing where what it needs is not installed."""
+    try:
+        loop = CALLS[key](Log(pathlib.Path(folder) / "bench.log"))
+    except ImportError:
+        return []
+    loop(min(events, 1_000))
+    times = []
+    piece = max(events // PIECES, 1)
+    for _ in range(PIECES):
+        began = time.process_time()
+        loop(piece)
+        times.append((time.process_time() - began) / piece * 1e6)
+    return times
+
+
+if __name__ == "__main__":
+    print(json.dumps(work(sys.argv[1], int(sys.argv[2]), sys.argv[3])))
