@@ -4,8 +4,8 @@ Needs a Python 3.10 to 3.13 and nothing else; each one found on the machine (the
 those on PATH) gets an environment under `.venvs/`, kept until setup.cfg changes. Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
-    core        everything outside the folders `HEAVY`, on each other Python, two at a time, and on one of
-                them without the compiled lanes
+    core        everything but what is in `ONCE`, on each other Python, two at a time, and on one of them
+                the write side without the compiled lanes
     script      `tests/test_orchestrator_logging.py` run as its users run it
     suite       every test on the main Python (the running one if it is supported), alone on the machine
                 because the faults measure time and count processes, with the coverage of package and tests
@@ -40,8 +40,18 @@ AT_A_TIME = 2
 LIMIT = 900
 #: The closing line of pytest, with and without -q.
 SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
-#: Not on every Python, because they take long.
-HEAVY = ("tests/faults", "tests/browser", "tests/terminal")
+#: Not on every Python: they take long, or look at the source text, which is the same for all.
+ONCE = (
+    "tests/faults",
+    "tests/browser",
+    "tests/terminal",
+    "tests/cli/test_demo.py",
+    "tests/test_benchmarks.py",
+    "tests/test_benchmarks_read.py",
+    "tests/test_layout.py",
+)
+#: What the compiled part has nothing to do with.
+READING = ("tests/cli", "tests/eventlog", "tests/web")
 #: Programs that tests start, and the Debian package of each; `cc` makes the compiled lanes.
 SYSTEM_TOOLS: dict[str, str] = {
     "cc": "gcc",
@@ -252,11 +262,17 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     if whole:
         done += [pytest_step("suite", version, []).run() for version in others]
     else:
-        core = [f"--ignore={folder}" for folder in HEAVY]
+        core = [f"--ignore={path}" for path in ONCE]
         steps = [pytest_step("core", version, core) for version in others]
         pure = {"CHORA_LOGGING_PURE": "1"}
         steps += [
-            pytest_step("core in Python alone", version, core, variables=pure) for version in others[:1]
+            pytest_step(
+                "core in Python alone",
+                version,
+                [*core, *(f"--ignore={path}" for path in READING)],
+                variables=pure,
+            )
+            for version in others[:1]
         ]
         done += at_once(steps)
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
