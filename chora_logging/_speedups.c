@@ -20,7 +20,8 @@
 enum {
     GET_MESSAGE, FORMATTER, BYTE_FORMATTER, TERMINATOR, LOCK, ACQUIRE, RELEASE, TURN, BUSY, DEFERRED, STREAM,
     OWN_STREAM, SWIFT, LOST, MAX_BYTES, FILTERS, FILTER, EMIT, TRACE_ID, SPAN_ID, MESSAGE_ITSELF,
-    RECORD_FACTORY, DUMP, SERIALIZER, TO_JSON, NAMES
+    RECORD_FACTORY, DUMP, SERIALIZER, TO_JSON,
+    HANDLERS, PROPAGATE, PARENT, NAMES
 };
 
 typedef struct {
@@ -32,7 +33,8 @@ typedef struct {
     PyObject *trace_filter;          /* TraceIdFilter, and where ids come from: the variable of trace_context, */
     PyObject *trace_id;              /* and what gives those of the surroundings, which have none while no */
     PyObject *ids, *signs;           /* dict has its key */
-    PyObject *event, *dump;          /* TelemetryEvent, and what its model_dump_json was */
+    PyObject *event, *dump;          /* TelemetryEvent, what its model_dump_json was, and by name the loggers */
+    PyObject *loggers, *logger_name; /* that there are; events go through the one of this name */
     PyObject *logging;               /* the names of the module logging */
     PyObject *names[NAMES];
 } State;
@@ -42,7 +44,8 @@ static const char *const NAME_TEXTS[NAMES] = {
     "getMessage", "formatter", "_byte_formatter", "terminator", "lock", "acquire", "release", "_turn",
     "busy", "deferred", "stream", "_own_stream", "_swift", "_lost", "maxBytes",
     "filters", "filter", "emit", "trace_id", "span_id", "msg",
-    "_logRecordFactory", "model_dump_json", "__pydantic_serializer__", "to_json"};
+    "_logRecordFactory", "model_dump_json", "__pydantic_serializer__", "to_json",
+    "handlers", "propagate", "parent"};
 
 /* ---------------------------------------------------------------- Appender: one line into a file --- */
 
@@ -780,16 +783,9 @@ is_flat(const char *json, Py_ssize_t length)
 static int
 is_usual_event(const State *state, PyObject *event)
 {
-    PyObject *classes = Py_TYPE(event)->tp_mro, *dump = NULL;
-
-    if (state->event == NULL || state->signs == NULL || !PyObject_TypeCheck(event, (PyTypeObject *)state->event)
-        || PyDict_GetItemWithError(state->logging, state->names[RECORD_FACTORY]) != state->record)
-        return 0;
-    for (Py_ssize_t i = 0; dump == NULL && i < PyTuple_GET_SIZE(classes); i++) {
-        PyObject *own = ((PyTypeObject *)PyTuple_GET_ITEM(classes, i))->tp_dict;
-        dump = own == NULL ? NULL : PyDict_GetItemWithError(own, state->names[DUMP]);
-    }
-    return dump == state->dump;
+    return state->event != NULL && state->signs != NULL && PyObject_TypeCheck(event, (PyTypeObject *)state->event)
+           && PyDict_GetItemWithError(state->logging, state->names[RECORD_FACTORY]) == state->record
+           && _PyType_Lookup(Py_TYPE(event), state->names[DUMP]) == state->dump;
 }
 
 /* Give an event that has no trace id the one of here and now. */
@@ -848,6 +844,30 @@ write_event(const State *state, PyObject *own, PyObject *event)
     return done;
 }
 
+/* Whether the logger of events or one above it has a handler, or anything about them is unusual. */
+static int
+is_heard(const State *state)
+{
+    PyObject *logger = PyDict_GetItemWithError(state->loggers, state->logger_name);
+
+    for (int first = 1; logger != Py_None; first = 0) {
+        PyObject *own = logger == NULL ? NULL : PyObject_GenericGetDict(logger, NULL);
+        PyObject *handlers, *filters, *propagate;
+        if (own == NULL)
+            return 1;
+        handlers = PyDict_GetItemWithError(own, state->names[HANDLERS]);
+        filters = PyDict_GetItemWithError(own, state->names[FILTERS]);
+        propagate = PyDict_GetItemWithError(own, state->names[PROPAGATE]);
+        logger = propagate == Py_False ? Py_None : PyDict_GetItemWithError(own, state->names[PARENT]);
+        Py_DECREF(own);
+        if (handlers == NULL || !PyList_CheckExact(handlers) || PyList_GET_SIZE(handlers) > 0
+            || (first && (filters == NULL || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 0))
+            || (propagate != Py_True && propagate != Py_False))
+            return 1;
+    }
+    return 0;
+}
+
 static PyObject *
 writer_write_event(LineWriter *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -865,9 +885,14 @@ writer_write_event(LineWriter *self, PyObject *const *args, Py_ssize_t count)
             done = write_event(state, own, args[1]);
         Py_DECREF(own);
     }
-    if (done <= 0 && is_fatal())
+    if (done > 0) {
+        int heard = is_heard(state);
+        PyErr_Clear();
+        return PyBool_FromLong(heard);
+    }
+    if (is_fatal())
         return NULL;
-    return PyBool_FromLong(done > 0);
+    Py_RETURN_NONE;
 }
 
 /* A plan of the parts, pairs of bytes and a source; NULL with an error. */
@@ -1026,7 +1051,8 @@ static PyMethodDef writer_methods[] = {
      "still that of the open file, which stays below `maxBytes` and ends with a whole line."},
     {"write_event", (PyCFunction)(void (*)(void))writer_write_event, METH_FASTCALL,
      "write_event(handler, event)\n--\n\n"
-     "Write *event* as a line through *handler* and say so, or do nothing and answer no.\n\n"
+     "Write *event* as a line through *handler*; `None` when it is left undone.\n\n"
+     "Else the answer is whether anybody in the logging tree may want the event too.\n\n"
      "It is given a trace id if it has none. It is written when all is as usual (see `write`), *handler* has\n"
      "no filter, and the event's JSON is that of pydantic, with nothing in it that nests."},
     {"learn", (PyCFunction)writer_learn, METH_VARARGS,
@@ -1078,19 +1104,22 @@ static PyObject *
 events_are(PyObject *module, PyObject *args)
 {
     State *state = PyModule_GetState(module);
-    PyObject *event, *dump;
+    PyObject *event, *dump, *loggers, *name;
 
-    if (!PyArg_ParseTuple(args, "O!O", &PyType_Type, &event, &dump))
+    if (!PyArg_ParseTuple(args, "O!OO!U", &PyType_Type, &event, &dump, &PyDict_Type, &loggers, &name))
         return NULL;
-    Py_XSETREF(state->event, Py_NewRef(event));
     Py_XSETREF(state->dump, Py_NewRef(dump));
+    Py_XSETREF(state->loggers, Py_NewRef(loggers));
+    Py_XSETREF(state->logger_name, Py_NewRef(name));
+    Py_XSETREF(state->event, Py_NewRef(event));
     Py_RETURN_NONE;
 }
 
 static PyMethodDef module_methods[] = {
     {"events_are", (PyCFunction)events_are, METH_VARARGS,
-     "events_are(event, dump)\n--\n\n"
-     "Take for events what is of this class *event*, while *dump* is what they have as `model_dump_json`."},
+     "events_are(event, dump, loggers, name)\n--\n\n"
+     "Take for events what is of this class *event*, while *dump* is what they have as `model_dump_json`.\n\n"
+     "They go through the logger of this *name* in *loggers*."},
     {"trace_by", (PyCFunction)trace_by, METH_VARARGS,
      "trace_by(filter, variable, ids, signs)\n--\n\n"
      "Do in `LineWriter.write` what a *filter* of this class does.\n\n"
@@ -1156,6 +1185,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->ids);
     Py_VISIT(state->event);
     Py_VISIT(state->dump);
+    Py_VISIT(state->loggers);
     Py_VISIT(state->logging);
     Py_VISIT(state->signs);
     for (int i = 0; i < CALLS; i++)
@@ -1177,6 +1207,8 @@ module_clear(PyObject *module)
     Py_CLEAR(state->ids);
     Py_CLEAR(state->event);
     Py_CLEAR(state->dump);
+    Py_CLEAR(state->loggers);
+    Py_CLEAR(state->logger_name);
     Py_CLEAR(state->logging);
     Py_CLEAR(state->signs);
     for (int i = 0; i < CALLS; i++) {

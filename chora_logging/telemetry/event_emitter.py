@@ -145,8 +145,9 @@ class EventEmitter:
         """Write and pass on; whoever called the caller of this is said to have emitted *event*."""
         handler = self._handler
         writer = handler._writer
-        if writer is not None and writer.write_event(handler, event):
-            if _is_heard(handler.baseFilename):
+        heard = None if writer is None else writer.write_event(handler, event)
+        if heard is not None:
+            if heard and _is_heard(handler.baseFilename):
                 self._pass_on(_as_record(event, sys._getframe(2)))
             return
         if not isinstance(event, TelemetryEvent):
@@ -231,7 +232,6 @@ def emit_event(event: TelemetryEvent) -> None:
 
 
 _shared: dict[str, EventEmitter] = {}
-_loggers = logging.Logger.manager.loggerDict
 
 
 def _make_emitter() -> EventEmitter:
@@ -245,7 +245,7 @@ def _make_emitter() -> EventEmitter:
 
 def _is_heard(path: str) -> bool:
     """Whether anybody in the logging tree may want an event that is a line of the file *path*."""
-    logger = _loggers.get(TELEMETRY_LOGGER)
+    logger = logging.Logger.manager.loggerDict.get(TELEMETRY_LOGGER)
     if type(logger) is not logging.Logger or logger.filters:
         return True
     above: logging.Logger | None = logger

@@ -6,12 +6,14 @@ when and under which trace, then what it happened to, then how it went.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timezone
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter
 
 from chora_logging import speedups
+from chora_logging.schema import TELEMETRY_LOGGER
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(datetime)
 
@@ -88,7 +90,9 @@ class TelemetryEvent(_Head):
 
 # Before pydantic 2.11 this method and the serializer below it wrote aliases in different ways.
 if speedups.in_use and (BaseModel.model_dump_json.__kwdefaults__ or {}).get("by_alias", True) is None:
-    speedups.events_are(TelemetryEvent, BaseModel.model_dump_json)
+    speedups.events_are(
+        TelemetryEvent, BaseModel.model_dump_json, logging.Logger.manager.loggerDict, TELEMETRY_LOGGER
+    )
 
 
 class ContentGeneratedEvent(TelemetryEvent, _ContentSubject):
