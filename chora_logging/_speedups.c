@@ -1,4 +1,4 @@
-/* The compiled lanes of the two steps that nearly every record takes: making its line, appending it.
+/* The compiled lanes of the steps that nearly every record takes: its trace id, its line, the append.
 
    Python stays the one truth. Whatever is unusual is left undone and answered with None or False, and the
    Python code that called does it: formatter.py and plans.py for a line, appending.py for the file. What a
@@ -24,20 +24,22 @@ enum {
     HANDLERS, PROPAGATE, PARENT, NAMES
 };
 
+/* Objects only: the garbage collector goes through them as through an array. */
 typedef struct {
-    PyTypeObject *line_writer, *appender;
-    PyObject *os;                    /* the names of the module os, and what these stood for at import */
-    PyObject *call_names[CALLS], *calls[CALLS];
-    PyObject *record;                /* logging.LogRecord, and what its getMessage was at import */
-    PyObject *get_message;
-    PyObject *trace_filter;          /* TraceIdFilter, and where ids come from: the variable of trace_context, */
-    PyObject *trace_id;              /* and what gives those of the surroundings, which have none while no */
-    PyObject *ids, *signs;           /* dict has its key */
-    PyObject *event, *dump;          /* TelemetryEvent, what its model_dump_json was, and by name the loggers */
-    PyObject *loggers, *logger_name; /* that there are; events go through the one of this name */
-    PyObject *logging;               /* the names of the module logging */
+    PyObject *appender;                         /* the type */
+    PyObject *os, *logging;                     /* the names of these modules */
+    PyObject *call_names[CALLS], *calls[CALLS]; /* of os, and what these stood for at import */
+    PyObject *record, *get_message;             /* logging.LogRecord, and its getMessage at import */
+    PyObject *trace_filter, *trace_id;          /* TraceIdFilter; the variable of trace_context */
+    PyObject *ids, *signs;                      /* what gives other ids, while one of the dicts has its key */
+    PyObject *event, *dump;                     /* TelemetryEvent, and its model_dump_json at import */
+    PyObject *loggers, *logger_name;            /* all loggers by name, and the name of that of events */
     PyObject *names[NAMES];
 } State;
+
+#define OBJECTS (sizeof(State) / sizeof(PyObject *))
+/* What a dict has under one of the names, borrowed. */
+#define ITEM(dict, name) PyDict_GetItemWithError((dict), state->names[name])
 
 static const char *const CALL_NAMES[CALLS] = {"write", "stat", "pread"};
 static const char *const NAME_TEXTS[NAMES] = {
@@ -145,7 +147,7 @@ static PyType_Spec appender_spec = {
     "chora_logging._speedups.Appender", sizeof(Appender), 0,
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, appender_slots};
 
-/* ------------------------------------------------------------------ LineWriter: a record as a line --- */
+/* ------------------------------------------------------------------- LineWriter: a record as a line --- */
 
 #define MOST 64           /* attributes of a record */
 #define SLOTS 1024        /* for twice the plans that plans.py remembers */
@@ -188,11 +190,13 @@ typedef struct {
     char text[20];
 } LineWriter;
 
+/* A line in the making: on the stack while it is short. */
 typedef struct {
     char *start, *at, *end;
     char first[2048];
 } Buffer;
 
+/* Make room for so many bytes more; twice the size, so that a long line is not moved for each part. */
 static int
 buffer_grow(Buffer *b, Py_ssize_t more)
 {
@@ -250,6 +254,7 @@ static const char ESCAPED[256] = {
     ['"'] = '"', ['\\'] = '\\',
 };
 
+/* A text as JSON has it: between quotation marks, in UTF-8, escaped where it must be. */
 static int
 put_text(Buffer *b, PyObject *text)
 {
@@ -340,6 +345,7 @@ put_value(LineWriter *self, Buffer *b, PyObject *value)
     return done;
 }
 
+/* A number with zeros in front. */
 static void
 digits(char *at, int count, int value)
 {
@@ -406,12 +412,14 @@ same_text(PyObject *one, PyObject *other)
     return one == other || PyUnicode_Compare(one, other) == 0;
 }
 
+/* FNV-1a over the hashes of names, which Python keeps with them. */
 static Py_uhash_t
 mixed(Py_uhash_t hash, PyObject *name)
 {
     return (hash ^ (Py_uhash_t)PyObject_Hash(name)) * (Py_uhash_t)1099511628211ULL;
 }
 
+/* A plan that is in use when it is forgotten goes with its last user. */
 static void
 release_plan(Plan *plan)
 {
@@ -563,6 +571,8 @@ writer_line(LineWriter *self, PyObject *attributes)
     Py_RETURN_NONE;
 }
 
+/* --------------------------------------------------------- LineWriter: a record through its handler --- */
+
 /* Whether the calls that are made here are those that Python would make: who has put something in their
    place (a test that has them fail, a made-up file system) is obeyed. */
 static int
@@ -579,7 +589,7 @@ static int
 is_usual_record(const State *state, PyObject *record)
 {
     return (PyObject *)Py_TYPE(record) == state->record
-           && PyDict_GetItemWithError(Py_TYPE(record)->tp_dict, state->names[GET_MESSAGE]) == state->get_message;
+           && ITEM(Py_TYPE(record)->tp_dict, GET_MESSAGE) == state->get_message;
 }
 
 /* Whether a handler with these attributes has the usual formatter, end of a line and methods, and for a
@@ -587,14 +597,14 @@ is_usual_record(const State *state, PyObject *record)
 static int
 is_usual_handler(const State *state, PyObject *handler, PyObject *own, int *traces)
 {
-    PyObject *formatter = PyDict_GetItemWithError(own, state->names[FORMATTER]), *terminator;
-    PyObject *filters = PyDict_GetItemWithError(own, state->names[FILTERS]);
+    PyObject *formatter = ITEM(own, FORMATTER), *terminator;
+    PyObject *filters = ITEM(own, FILTERS);
     int usual;
 
-    if (formatter == NULL || formatter != PyDict_GetItemWithError(own, state->names[BYTE_FORMATTER])
+    if (formatter == NULL || formatter != ITEM(own, BYTE_FORMATTER)
         || filters == NULL || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 1
-        || PyDict_GetItemWithError(own, state->names[FILTER]) != NULL
-        || PyDict_GetItemWithError(own, state->names[EMIT]) != NULL)
+        || ITEM(own, FILTER) != NULL
+        || ITEM(own, EMIT) != NULL)
         return 0;
     *traces = PyList_GET_SIZE(filters) == 1;
     if (*traces && (PyObject *)Py_TYPE(PyList_GET_ITEM(filters, 0)) != state->trace_filter)
@@ -616,7 +626,8 @@ current_ids(const State *state)
     if (PyContextVar_Get(state->trace_id, NULL, &trace_id) < 0)
         return NULL;
     while (trace_id == Py_None && i < count
-           && PyDict_GetItemWithError(PyTuple_GET_ITEM(state->signs, i), PyTuple_GET_ITEM(state->signs, i + 1)) == NULL)
+           && PyDict_GetItemWithError(PyTuple_GET_ITEM(state->signs, i),
+                                      PyTuple_GET_ITEM(state->signs, i + 1)) == NULL)
         i += 2;
     if (trace_id == Py_None && i < count)
         ids = PyObject_CallNoArgs(state->ids);
@@ -634,8 +645,8 @@ current_ids(const State *state)
 static int
 add_trace_id(const State *state, PyObject *attributes)
 {
-    PyObject *message = PyDict_GetItemWithError(attributes, state->names[MESSAGE_ITSELF]);
-    PyObject *trace_id = PyDict_GetItemWithError(attributes, state->names[TRACE_ID]), *ids, *span_id;
+    PyObject *message = ITEM(attributes, MESSAGE_ITSELF);
+    PyObject *trace_id = ITEM(attributes, TRACE_ID), *ids, *span_id;
     int done = 0;
 
     if (message == NULL || !PyUnicode_CheckExact(message))
@@ -645,7 +656,7 @@ add_trace_id(const State *state, PyObject *attributes)
     if ((ids = current_ids(state)) == NULL)
         return -1;
     span_id = PyTuple_GET_ITEM(ids, 1);
-    if (span_id != Py_None && PyDict_GetItemWithError(attributes, state->names[SPAN_ID]) == NULL)
+    if (span_id != Py_None && ITEM(attributes, SPAN_ID) == NULL)
         done = PyDict_SetItem(attributes, state->names[SPAN_ID], span_id);
     if (done == 0)
         done = PyDict_SetItem(attributes, state->names[TRACE_ID], PyTuple_GET_ITEM(ids, 0));
@@ -670,16 +681,16 @@ is_idle(const State *state, PyObject *turn)
 
 /* Append the line if the handler is in its usual state; the turn's lock is held. */
 static int
-append_in_turn(const State *state, PyObject *own, PyObject *turn, const char *bytes, Py_ssize_t length)
+append_in_turn(const State *state, PyObject *own, PyObject *turn, const char *bytes, Py_ssize_t count)
 {
-    PyObject *file = PyDict_GetItemWithError(own, state->names[SWIFT]);
-    PyObject *lost = PyDict_GetItemWithError(own, state->names[LOST]);
-    PyObject *max_bytes = PyDict_GetItemWithError(own, state->names[MAX_BYTES]);
+    PyObject *file = ITEM(own, SWIFT);
+    PyObject *lost = ITEM(own, LOST);
+    PyObject *max_bytes = ITEM(own, MAX_BYTES);
     long long limit;
     int overflow, done;
 
-    if (file == NULL || !PyObject_TypeCheck(file, state->appender) || !is_idle(state, turn)
-        || PyDict_GetItemWithError(own, state->names[STREAM]) != PyDict_GetItemWithError(own, state->names[OWN_STREAM])
+    if (file == NULL || !PyObject_TypeCheck(file, (PyTypeObject *)state->appender) || !is_idle(state, turn)
+        || ITEM(own, STREAM) != ITEM(own, OWN_STREAM)
         || lost == NULL || !PyLong_CheckExact(lost) || PyLong_AsLong(lost) != 0
         || max_bytes == NULL || !PyLong_CheckExact(max_bytes))
         return 0;
@@ -687,7 +698,7 @@ append_in_turn(const State *state, PyObject *own, PyObject *turn, const char *by
     if (overflow < 0 || ((Appender *)file)->name == NULL || !PyBytes_CheckExact(((Appender *)file)->name))
         return 0;
     Py_INCREF(file);
-    done = append_now((Appender *)file, bytes, length, overflow > 0 || limit == 0 ? INT64_MAX : limit);
+    done = append_now((Appender *)file, bytes, count, overflow > 0 || limit == 0 ? INT64_MAX : limit);
     Py_DECREF(file);
     return done;
 }
@@ -696,7 +707,7 @@ append_in_turn(const State *state, PyObject *own, PyObject *turn, const char *by
 static int
 take_turn(const State *state, PyObject *own, const char *bytes, Py_ssize_t length)
 {
-    PyObject *turn = Py_XNewRef(PyDict_GetItemWithError(own, state->names[TURN]));
+    PyObject *turn = Py_XNewRef(ITEM(own, TURN));
     PyObject *lock = turn == NULL ? NULL : PyObject_GetAttr(turn, state->names[LOCK]);
     PyObject *answer = lock == NULL ? NULL : PyObject_CallMethodNoArgs(lock, state->names[ACQUIRE]);
     int done = -1;
@@ -755,6 +766,9 @@ writer_write(LineWriter *self, PyObject *const *args, Py_ssize_t count)
     return PyBool_FromLong(done > 0);
 }
 
+/* ---------------------------------------------------------- LineWriter: an event through its handler --- */
+
+/* memmem, which POSIX does not have. */
 static int
 has_word(const char *at, const char *stop, const char *word)
 {
@@ -783,8 +797,9 @@ is_flat(const char *json, Py_ssize_t length)
 static int
 is_usual_event(const State *state, PyObject *event)
 {
-    return state->event != NULL && state->signs != NULL && PyObject_TypeCheck(event, (PyTypeObject *)state->event)
-           && PyDict_GetItemWithError(state->logging, state->names[RECORD_FACTORY]) == state->record
+    return state->event != NULL && state->signs != NULL
+           && PyObject_TypeCheck(event, (PyTypeObject *)state->event)
+           && ITEM(state->logging, RECORD_FACTORY) == state->record
            && _PyType_Lookup(Py_TYPE(event), state->names[DUMP]) == state->dump;
 }
 
@@ -810,7 +825,7 @@ trace_event(const State *state, PyObject *event)
 static PyObject *
 json_of(const State *state, PyObject *event)
 {
-    PyObject *serializer = PyDict_GetItemWithError(Py_TYPE(event)->tp_dict, state->names[SERIALIZER]), *json;
+    PyObject *serializer = ITEM(Py_TYPE(event)->tp_dict, SERIALIZER), *json;
 
     if (serializer == NULL)
         return NULL;
@@ -855,10 +870,10 @@ is_heard(const State *state)
         PyObject *handlers, *filters, *propagate;
         if (own == NULL)
             return 1;
-        handlers = PyDict_GetItemWithError(own, state->names[HANDLERS]);
-        filters = PyDict_GetItemWithError(own, state->names[FILTERS]);
-        propagate = PyDict_GetItemWithError(own, state->names[PROPAGATE]);
-        logger = propagate == Py_False ? Py_None : PyDict_GetItemWithError(own, state->names[PARENT]);
+        handlers = ITEM(own, HANDLERS);
+        filters = ITEM(own, FILTERS);
+        propagate = ITEM(own, PROPAGATE);
+        logger = propagate == Py_False ? Py_None : ITEM(own, PARENT);
         Py_DECREF(own);
         if (handlers == NULL || !PyList_CheckExact(handlers) || PyList_GET_SIZE(handlers) > 0
             || (first && (filters == NULL || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 0))
@@ -895,7 +910,9 @@ writer_write_event(LineWriter *self, PyObject *const *args, Py_ssize_t count)
     Py_RETURN_NONE;
 }
 
-/* A plan of the parts, pairs of bytes and a source; NULL with an error. */
+/* ------------------------------------------------------------------- LineWriter: plans, and the type --- */
+
+/* A plan of parts, each a text, where the value after it is from, and whether both may be left out. */
 static Plan *
 make_plan(PyObject *names, int special, PyObject *parts)
 {
@@ -1128,11 +1145,11 @@ static PyMethodDef module_methods[] = {
     {NULL},
 };
 
-static PyTypeObject *
+static PyObject *
 add_type(PyObject *module, PyType_Spec *spec)
 {
-    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
-    if (type != NULL && PyModule_AddType(module, type) < 0)
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type != NULL && PyModule_AddType(module, (PyTypeObject *)type) < 0)
         Py_CLEAR(type);
     return type;
 }
@@ -1141,7 +1158,7 @@ static int
 module_exec(PyObject *module)
 {
     State *state = PyModule_GetState(module);
-    PyObject *os = PyImport_ImportModule("os"), *logging;
+    PyObject *os = PyImport_ImportModule("os"), *logging, *line_writer;
 
     if (os == NULL)
         return -1;
@@ -1164,8 +1181,9 @@ module_exec(PyObject *module)
         || (state->get_message = PyObject_GetAttr(state->record, state->names[GET_MESSAGE])) == NULL)
         return -1;
     state->appender = add_type(module, &appender_spec);
-    state->line_writer = add_type(module, &writer_spec);
-    if (state->appender == NULL || state->line_writer == NULL
+    line_writer = add_type(module, &writer_spec);
+    Py_XDECREF(line_writer);              /* the module has it */
+    if (state->appender == NULL || line_writer == NULL
         || PyModule_AddIntMacro(module, STAMP) < 0 || PyModule_AddIntMacro(module, MESSAGE) < 0)
         return -1;
     return PyModule_AddIntMacro(module, CONSTANT);
@@ -1174,49 +1192,18 @@ module_exec(PyObject *module)
 static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
-    State *state = PyModule_GetState(module);
-    Py_VISIT(state->appender);
-    Py_VISIT(state->line_writer);
-    Py_VISIT(state->os);
-    Py_VISIT(state->record);
-    Py_VISIT(state->get_message);
-    Py_VISIT(state->trace_filter);
-    Py_VISIT(state->trace_id);
-    Py_VISIT(state->ids);
-    Py_VISIT(state->event);
-    Py_VISIT(state->dump);
-    Py_VISIT(state->loggers);
-    Py_VISIT(state->logging);
-    Py_VISIT(state->signs);
-    for (int i = 0; i < CALLS; i++)
-        Py_VISIT(state->calls[i]);
+    PyObject **objects = PyModule_GetState(module);
+    for (size_t i = 0; i < OBJECTS; i++)
+        Py_VISIT(objects[i]);
     return 0;
 }
 
 static int
 module_clear(PyObject *module)
 {
-    State *state = PyModule_GetState(module);
-    Py_CLEAR(state->appender);
-    Py_CLEAR(state->line_writer);
-    Py_CLEAR(state->os);
-    Py_CLEAR(state->record);
-    Py_CLEAR(state->get_message);
-    Py_CLEAR(state->trace_filter);
-    Py_CLEAR(state->trace_id);
-    Py_CLEAR(state->ids);
-    Py_CLEAR(state->event);
-    Py_CLEAR(state->dump);
-    Py_CLEAR(state->loggers);
-    Py_CLEAR(state->logger_name);
-    Py_CLEAR(state->logging);
-    Py_CLEAR(state->signs);
-    for (int i = 0; i < CALLS; i++) {
-        Py_CLEAR(state->call_names[i]);
-        Py_CLEAR(state->calls[i]);
-    }
-    for (int i = 0; i < NAMES; i++)
-        Py_CLEAR(state->names[i]);
+    PyObject **objects = PyModule_GetState(module);
+    for (size_t i = 0; i < OBJECTS; i++)
+        Py_CLEAR(objects[i]);
     return 0;
 }
 
