@@ -39,7 +39,14 @@ def find_stored(files: Sequence[LogFile], stored: StoredFile) -> int | None:
         known = stored.fingerprint()
         return next((index for index, file in enumerate(files) if file.fingerprint() == known), None)
     index = find(files, stored.end())
-    return find(files, stored.position()) if index is None and stored.offset else index
+    if index is not None:
+        return index
+    if stored.offset:
+        return find(files, stored.position())
+    # Nothing of it has been read: a copy made before its last lines were written begins as it did.
+    head = stored.head_as_read()
+    copies = [i for i, file in enumerate(files) if file.place.number and file.head() == head and head]
+    return next((i for i in reversed(copies) if files[i].place.identity not in stored.siblings), None)
 
 
 def after_missing(files: Sequence[LogFile], position: Position) -> tuple[int | None, int | None]:
@@ -52,12 +59,13 @@ def after_missing(files: Sequence[LogFile], position: Position) -> tuple[int | N
     """
     live = len(files) - 1 if files and not files[-1].place.number else None
     if position.log_id != NO_LOG and all(file.log_id == position.log_id for file in files):
-        for index, file in enumerate(files):
-            ahead = -1 if file.generation is None else file.generation - position.generation
-            # The same generation with another content was written anew, or others have moved files too.
-            if ahead > 0 or (not ahead and (not file.place.number or is_newer(file, position))):
-                return index, max(0, ahead - 1)
-        return live, None
+        ahead = [-1 if file.generation is None else file.generation - position.generation for file in files]
+        # The same generation with another content: it was written anew, or others rotate the log too.
+        if 0 not in ahead:
+            index = next((index for index, steps in enumerate(ahead) if steps > 0), None)
+            return (live, None) if index is None else (index, ahead[index] - 1)
+        newer = next((index for index, file in enumerate(files) if is_newer(file, position)), live)
+        return newer, 0 if newer is not None and ahead[newer] == 0 else None
     return next((index for index, file in enumerate(files) if is_newer(file, position)), live), None
 
 

@@ -10,7 +10,7 @@ from chora_logging.eventlog.backwards import end_of_lines, events_backwards
 from chora_logging.eventlog.files import LogFile
 from chora_logging.eventlog.items import Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
-from chora_logging.eventlog.rotated_set import Namer, close_all, open_set
+from chora_logging.eventlog.rotated_set import Namer, close_all, open_at, open_set
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.stored import hold_next
 from chora_logging.schema import OWN_LOGGER
@@ -36,15 +36,16 @@ def read_forwards(
         CursorError: *after* is not a cursor.
         OSError: the live file exists and cannot be opened.
     """
-    position = None if after is None else cursor.decode(after)
-    files = open_set(path, namer=namer)
+    first: int | None = 0
+    gap = None
+    if after is None:
+        files = open_set(path, namer=namer)
+    else:
+        files, first, gap = open_at(path, cursor.decode(after), namer=namer)
     tally = _Tally(path, on_skip)
     try:
-        first: int | None = 0
-        if position is not None:
-            first, gap = locating.locate(files, position)
-            if gap is not None:
-                yield gap
+        if gap is not None:
+            yield gap
         unread = files[len(files) if first is None else first :]
         hold_next(unread)
         for part in _parts(unread, selection, tally):

@@ -22,7 +22,9 @@ from chora_logging import sidecar
 from chora_logging.eventlog import locating
 from chora_logging.eventlog.content import open_content
 from chora_logging.eventlog.copies import without_copies
+from chora_logging.eventlog.cursor import Position
 from chora_logging.eventlog.files import LogFile, Place
+from chora_logging.eventlog.items import Gap
 from chora_logging.eventlog.stored import StoredFile
 from chora_logging.rotation import COMPRESSED, backup_number, real_path
 from chora_logging.schema import OWN_LOGGER
@@ -79,7 +81,32 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
         elif state is not None:
             _number(files, state)
         break
+    siblings = frozenset(file.place.identity for file in files)
+    for file in files:
+        if isinstance(file, StoredFile):
+            file.siblings = siblings
     return files
+
+
+def open_at(
+    path: str, position: Position, *, namer: Namer | None = None
+) -> tuple[list[LogFile], int | None, Gap | None]:
+    """Open the log *path* to read on from *position*.
+
+    Returns:
+        The files, as `open_set`; and the index of the one to read on with and what is missing before
+        it, as `locate`.
+
+    Raises:
+        OSError: as `open_set`.
+    """
+    for _ in range(_LOOKS):
+        files = open_set(path, namer=namer)
+        index, gap = locating.locate(files, position)
+        if gap is None or not any(file.missing for file in files):
+            break
+        close_all(files)  # the log was truncated between the two steps: now its copy is there
+    return files, index, gap
 
 
 def close_all(files: Sequence[LogFile]) -> None:

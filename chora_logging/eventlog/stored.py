@@ -24,12 +24,16 @@ class StoredFile(LogFile):
         place: Where it was found.
         content: Its bytes; they are closed by `close`.
         find: Gives it as it is now, open; None if it is gone.
+
+    Attributes:
+        siblings: The identities of all files that were opened with it.
     """
 
     def __init__(
         self, path: str, place: Place, content: Content, find: Callable[[StoredFile], LogFile | None]
     ) -> None:
         super().__init__(path, place, content)
+        self.siblings: frozenset[tuple[int, int]] = frozenset()
         self._find = find
         self._is_held = True
         self._is_gone = False
@@ -56,6 +60,10 @@ class StoredFile(LogFile):
     def is_as_opened(self) -> bool:
         """Whether it begins and goes on as when it was opened."""
         return super().is_as_opened() and self._is_whole()
+
+    def peek(self, size: int, offset: int) -> bytes:
+        """At most *size* bytes from *offset* on, as they are now; none if it is not held."""
+        return super().peek(size, offset) if self._is_held else b""
 
     def disk_size(self) -> int:
         """How many bytes it keeps on the disk."""

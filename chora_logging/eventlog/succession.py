@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from chora_logging.eventlog import locating
 from chora_logging.eventlog.content import CHUNK
 from chora_logging.eventlog.copies import begins_with
-from chora_logging.eventlog.cursor import Position
 from chora_logging.eventlog.files import LogFile
 from chora_logging.eventlog.items import Gap
 from chora_logging.eventlog.known import KnownFiles
@@ -63,36 +62,27 @@ class Succession:
         if found is not None:  # it was compressed, or put back from a copy
             files[found].seek(file.offset)
             return found, None
-        if file.generation is not None and all(other.log_id == file.log_id for other in files):
-            return self._next_generation(file, files)
         return self._unread(file, files)
 
-    def _next_generation(self, file: LogFile, files: Files) -> tuple[int | None, Gap | None]:
-        """What comes after *file*, which has been deleted, where ours is the only rotation."""
-        mine = file.generation or 0
-        ahead = [0 if other.generation is None else other.generation - mine for other in files]
-        index = next((index for index, steps in enumerate(ahead) if steps > 0), None)
-        if index is None or 0 in ahead:  # somebody else has rotated or deleted files too
-            return self._unread(file, files)
-        # If none is between by this count, somebody else may still have rotated since the last look.
-        between = ahead[index] - 1
-        size = sum(self._sizes.get(mine + step, 0) for step in range(1, between + 1))
-        reason = "files were deleted before they were read"
-        gap = locating.gap_before(files[index], file.position(), reason, between or None, size or None)
-        return index, gap
-
     def _unread(self, file: LogFile, files: Files) -> tuple[int | None, Gap | None]:
-        position = file.position()
+        """What comes after *file*, which has been deleted."""
         known = [i for i, other in enumerate(files) if self._is_known(other) or begins_with(file, other)]
         unknown = [i for i in range(len(files)) if i not in known]
         newest = max(known, default=-1)
-        index = next((i for i in unknown if i > newest and _may_follow(files[i], position)), None)
+        index = next((i for i in unknown if i > newest and _may_follow(files[i], file)), None)
         if index is None:
             return None, None
-        if len(unknown) > 1 or any((files[i].generation or 0) > position.generation for i in unknown):
-            reason = "the file was deleted, and perhaps others before they were read"
-            return index, locating.gap_before(files[index], position, reason)
-        return index, None
+        between = _between(file, files, index)
+        if between is not None:
+            # If none is by this count, somebody else may still have rotated since the last look.
+            reason = "files were deleted before they were read"
+            size = sum(self._sizes.get((file.generation or 0) + step, 0) for step in range(1, between + 1))
+            gap = locating.gap_before(files[index], file.position(), reason, between or None, size or None)
+            return index, gap
+        if len(unknown) == 1 and not _steps(file, files[index]):
+            return index, None
+        reason = "the file was deleted, and perhaps others before they were read"
+        return index, locating.gap_before(files[index], file.position(), reason)
 
     def _is_known(self, file: LogFile) -> bool:
         length = self._known.length_of(file)
@@ -110,8 +100,22 @@ def _same(file: LogFile, files: Files) -> int | None:
     return next((i for i in reversed(range(len(files))) if begins_with(files[i], file)), None)
 
 
-def _may_follow(file: LogFile, position: Position) -> bool:
-    """Whether *file*, which is not known, has come since, and is no old backup that was put back."""
-    if not file.head():
+def _may_follow(other: LogFile, file: LogFile) -> bool:
+    """Whether *other*, which is not known, has come since *file*, and is no old backup that was put back."""
+    if not other.head():
         return False
-    return not file.place.number or not locating.is_older(file, position)
+    return not other.place.number or _steps(file, other) > 0 or not locating.is_older(other, file.position())
+
+
+def _between(file: LogFile, files: Files, index: int) -> int | None:
+    """How many files were between *file* and the one at *index*, if only our handler rotates the log."""
+    steps = _steps(file, files[index])
+    by_others = any(other.log_id != file.log_id or other.generation == file.generation for other in files)
+    return steps - 1 if steps > 0 and not by_others else None
+
+
+def _steps(file: LogFile, other: LogFile) -> int:
+    """How many rotations of ours *other* is newer than *file*; 0 where nobody counted."""
+    if file.generation is None or other.generation is None or file.log_id != other.log_id:
+        return 0
+    return other.generation - file.generation

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from chora_logging.eventlog import EventLog, Gap, following
+from chora_logging.eventlog import EventLog, Gap, following, reading, rotated_set
 from chora_logging.eventlog.following import Follower
 from tests.eventlog.writing import Writer, line, numbers, write
 
@@ -122,6 +122,59 @@ class TestBetweenCopyAndTruncate:
         assert found + numbers(events) == list(range(1, 3000))
         assert isinstance(gap, Gap)
         assert (gap.files, gap.bytes, gap.resumes) == (1, lost, None)
+
+
+class TestTruncatedAtTheWorstMoment:
+    """The log is truncated right after a reader has opened it."""
+
+    @pytest.fixture
+    def truncated(self, writer, monkeypatch):
+        """Makes the next set that is opened a truncated one, with or without a copy."""
+        writer.write(30)
+
+        def prepare(module, copied):
+            real = rotated_set.open_set
+            if copied:
+                writer.copy()
+            writer.write(2)
+
+            def opened(*args, **options):
+                files = real(*args, **options)
+                monkeypatch.setattr(module, "open_set", real)
+                os.truncate(writer.log, 0)
+                writer.write(1)
+                return files
+
+            monkeypatch.setattr(module, "open_set", opened)
+
+        return prepare
+
+    def test_with_a_cursor(self, writer, truncated):
+        """A reader with a cursor goes on in the copy, and is told what that does not have."""
+        (*_, newest) = EventLog(writer.log).read(limit=5)
+        truncated(rotated_set, copied=True)
+        *events, gap = EventLog(writer.log).read(after=newest.cursor)
+
+        assert numbers(events) == list(range(5, 30))
+        assert isinstance(gap, Gap)
+        assert gap.bytes > 0
+
+    def test_without_a_copy(self, writer, truncated):
+        """Without a copy a reader with a cursor is told of the gap, and gets what is there."""
+        (*_, newest) = EventLog(writer.log).read(limit=5)
+        truncated(rotated_set, copied=False)
+        gap, *events = EventLog(writer.log).read(after=newest.cursor)
+
+        assert isinstance(gap, Gap)
+        assert numbers(events) == [32]
+
+    @pytest.mark.parametrize("copied", [True, False])
+    def test_from_the_beginning(self, writer, truncated, copied, caplog):
+        """A pass reads the copy from its beginning, and says how much is not there any more."""
+        truncated(reading, copied)
+
+        assert numbers(EventLog(writer.log).read()) == list(range(30)) * copied
+        assert "overwritten while they were read (" in caplog.text
 
 
 class TestEqualFiles:

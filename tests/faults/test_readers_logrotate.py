@@ -1,0 +1,137 @@
+"""The real logrotate rotates a log under readers that follow it, and that are started anew all the time."""
+
+from __future__ import annotations
+
+import collections
+import os
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from chora_logging.eventlog import EventLog, Gap
+from chora_logging.eventlog.following import Follower
+from tests.faults.test_many_writers import start_writer
+
+DATED = "dateext\ndateformat -%Y%m%d-%s"
+WAYS = {
+    "numbers": "",
+    "compressed": "compress",
+    "compressed later": "compress\ndelaycompress",
+    "dates": DATED,
+    "dates, compressed": f"{DATED}\ncompress",
+    "dates, compressed later": f"{DATED}\ncompress\ndelaycompress",
+}
+ROTATIONS = 3
+DEADLINE = 60
+
+
+class Rotator:
+    """The logrotate of the system, with a configuration of its own."""
+
+    def __init__(self, folder, log, mode, options):
+        self.log = log
+        self.second = 0
+        self.state = folder / "state"
+        self.configuration = folder / "logrotate.conf"
+        self.configuration.write_text(f"{log} {{\nrotate 1000\nsize 1\nmissingok\n{mode}\n{options}\n}}\n")
+        self.configuration.chmod(0o644)
+
+    def start(self):
+        """Begin a rotation when there is something to rotate, and a new second, which may be in its name."""
+        deadline = time.monotonic() + DEADLINE
+        while not (self.log.exists() and self.log.stat().st_size) or int(time.time()) <= self.second:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        program = shutil.which("logrotate") or "/usr/sbin/logrotate"
+        return subprocess.Popen([program, "-s", self.state, self.configuration])
+
+
+class Record:
+    """What a reader was given: each event once, in its writer's order."""
+
+    def __init__(self):
+        self.seen = collections.defaultdict(list)
+        self.told = collections.defaultdict(set)  # what is missing where a gap was told
+        self.gaps = 0
+        self.gaps_before = collections.Counter()  # each writer's last event
+        self.cursor = None
+
+    def take(self, items):
+        for item in items:
+            if isinstance(item, Gap):
+                self.gaps += 1
+                continue
+            numbers = self.seen[item["writer"]]
+            assert not numbers or item["seq"] > numbers[-1], "repeated, or out of order"
+            if numbers and self.gaps > self.gaps_before[item["writer"]]:
+                self.told[item["writer"]] |= set(range(numbers[-1] + 1, item["seq"]))
+            self.gaps_before[item["writer"]] = self.gaps
+            numbers.append(item["seq"])
+            self.cursor = item.cursor
+
+
+def drain(follower, record, log):
+    """Read until what the log holds has come."""
+    stored = {}
+    for event in EventLog(log).read():
+        stored[event["writer"]] = event["seq"]
+    deadline = time.monotonic() + DEADLINE
+    while any(not record.seen[writer] or record.seen[writer][-1] < last for writer, last in stored.items()):
+        assert time.monotonic() < deadline
+        record.take(follower.poll_items() or [])
+
+
+@pytest.mark.parametrize("mode", ["create 0644", "copytruncate"])
+@pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
+def test_live_and_resumed(tmp_path, mode, options):
+    """Whatever logrotate's mode and names, all that is in the files at last comes once and in order.
+
+    With `create` that is every line, and nobody is told of a gap. What `copytruncate` itself loses, the
+    lines that are written between its copy and its truncation, may have come or not.
+    """
+    folder = tmp_path / "log"
+    folder.mkdir(mode=0o755)
+    log = folder / "events.log"
+    rotator = Rotator(tmp_path, log, mode, options)
+    writers = [start_writer(log, number, 10**9, maxBytes=0) for number in range(2)]
+    followed, resumed = Record(), Record()
+    try:
+        with Follower(str(log)) as follower:
+            for _ in range(ROTATIONS):
+                rotation = rotator.start()
+                while rotation.poll() is None:
+                    followed.take(follower.poll_items() or [])
+                    resumed.take(EventLog(log).read(after=resumed.cursor, limit=50))
+                rotator.second = int(time.time())
+                assert rotation.returncode == 0
+            for writer in writers:
+                writer.kill()
+                writer.wait()
+            drain(follower, followed, log)
+        resumed.take(EventLog(log).read(after=resumed.cursor))
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+
+    stored = collections.defaultdict(list)
+    for event in EventLog(log).read():
+        stored[event["writer"]].append(event["seq"])
+    backups = [name for name in os.listdir(folder) if re.match(r"events\.log[.-]\d", name)]
+    assert len(backups) == ROTATIONS
+    for record in (followed, resumed):
+        for writer, numbers in stored.items():
+            missing = set(numbers) - set(record.seen[writer])
+            assert not missing, (
+                len(missing),
+                len(missing - record.told[writer]),
+                record.gaps,
+                record is followed,
+            )
+    if mode != "copytruncate":
+        assert stored == followed.seen == resumed.seen
+        assert all(numbers == list(range(len(numbers))) for numbers in stored.values())
+        assert followed.gaps == resumed.gaps == 0
