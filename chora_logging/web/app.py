@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.web.auth import check_token, token_from_environment
-from chora_logging.web.endpoint import READ, Check, Endpoint
+from chora_logging.web.endpoint import Check, Endpoint
 from chora_logging.web.files import INDEX, Files
 from chora_logging.web.guard import Guard
 from chora_logging.web.headers import HeadersMiddleware
@@ -24,9 +24,9 @@ from chora_logging.web.limits import Limits
 from chora_logging.web.live import event_stream
 from chora_logging.web.login import Login
 from chora_logging.web.middleware import TraceMiddleware
-from chora_logging.web.openapi import description
+from chora_logging.web.openapi import document
 from chora_logging.web.pages import events_page, logs_list, trace_page
-from chora_logging.web.refusals import Refusal
+from chora_logging.web.refusals import Refusal, json_response
 from chora_logging.web.site import Logs, Site
 
 _ERRORS = {404: ("not_found", "there is nothing here"), 405: ("method_not_allowed", "use another method")}
@@ -43,14 +43,15 @@ def create_app(
     """An application that serves logs: pages, live streams, traces and the viewer.
 
     Without a token it answers only this machine, and only under its own names (`localhost`,
-    `127.0.0.1`, `[::1]`). `uvicorn --factory chora_logging.web:create_app` is enough to run it. Streams
+    `127.0.0.1`, `[::1]`). With one, only the files of the viewer and `/healthz` are open without it; they
+    hold nothing of a log. `uvicorn --factory chora_logging.web:create_app` is enough to run it. Streams
     end by themselves when uvicorn stops, alone or under gunicorn.
 
     Args:
         logs: Names and paths (or `EventLog` objects). None takes `orchestrator` and `telemetry`, where
             programs with this environment write them.
-        token: What clients must have: in `Authorization: Bearer`, or once in the login form. None takes
-            that of the variable `CHORA_LOGGING_TOKEN`.
+        token: What clients must have: in `Authorization: Bearer`, or once in the form that the
+            viewer shows. None takes that of the variable `CHORA_LOGGING_TOKEN`.
         allowed_hosts: The names under which the server may be asked; `*.example.org` stands for all
             below, `*` for any.
         origins: Of other sites, whose pages may read here with the token: `https://example.org`.
@@ -90,7 +91,8 @@ def routes(logs: Logs | None = None, *, limits: Limits | None = None) -> list[Ba
 
 
 def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
-    holder = None if guard is None else guard.holder
+    anyone, holder = (None, None) if guard is None else (guard.anyone, guard.holder)
+    login = guard is not None and guard.sessions is not None
     viewer = Files("viewer")
 
     def on_site(handler: Callable[[Site, Request], Awaitable[ASGIApp]], check: Check | None) -> Endpoint:
@@ -100,17 +102,22 @@ def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
         return viewer.response(request, request.path_params.get("name", INDEX))
 
     async def names(site: Site, request: Request) -> Response:
-        return logs_list(site, login=guard is not None and guard.sessions is not None)
+        return logs_list(site, login=login)
+
+    async def description(site: Site, request: Request) -> Response:
+        return json_response(document(list(site.logs), request.scope.get("root_path", ""), login=login))
 
     return [
-        Route("/", on_site(page, None if guard is None else guard.visitor)),
-        Route("/viewer/{name}", on_site(page, holder)),
+        # The viewer itself holds nothing of a log. It asks for the token: so a link that somebody has
+        # shared keeps its filters, and one from another site, whose click has no cookie, opens.
+        Route("/", on_site(page, anyone)),
+        Route("/viewer/{name}", on_site(page, anyone)),
         Route("/api/v1/openapi.json", on_site(description, holder)),
         Route("/api/v1/logs", on_site(names, holder)),
         Route("/api/v1/{log}/events", on_site(events_page, holder)),
         Route("/api/v1/{log}/events/stream", on_site(event_stream, holder)),
         Route("/api/v1/{log}/traces/{trace_id:path}", on_site(trace_page, holder)),
-        Route("/healthz", on_site(healthz, None if guard is None else guard.anyone)),
+        Route("/healthz", on_site(healthz, anyone)),
         Route("/metrics", on_site(metrics_page, holder)),
     ]
 
@@ -118,8 +125,7 @@ def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
 def _login_routes(site: Site, guard: Guard) -> list[BaseRoute]:
     login = Login(guard)
     return [
-        Route("/login", Endpoint(login.show, site.metrics, guard.anyone, (*READ, "POST"))),
-        Route("/login.css", Endpoint(login.style, site.metrics, guard.anyone)),
+        Route("/login", Endpoint(login.begin, site.metrics, guard.anyone, ("POST",))),
         Route("/logout", Endpoint(login.end, site.metrics, guard.anyone, ("POST",))),
     ]
 

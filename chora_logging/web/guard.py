@@ -72,19 +72,6 @@ class Guard:
             self.count_failure(request)
             raise Refusal(401, "wrong_token", "this is not the token of this server", _CHALLENGE)
 
-    def visitor(self, request: Request) -> None:
-        """Let in as `holder` does, and send others to the login.
-
-        Raises:
-            Refusal: not this one.
-        """
-        try:
-            self.holder(request)
-        except Refusal as refusal:
-            if refusal.error != "token_needed":
-                raise
-            raise Refusal(303, "token_needed", refusal.detail, {"location": "login"}) from None
-
     def check_attempts(self, request: Request) -> None:
         """Refuse to look at a token from where too many wrong ones came.
 

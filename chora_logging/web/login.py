@@ -1,25 +1,24 @@
-"""The login: a form that takes the token, and a session in a cookie for it."""
+"""The login: a session, in a cookie, for the token. The viewer has the form."""
 
 from __future__ import annotations
 
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from chora_logging.web.auth import LASTING
-from chora_logging.web.files import Files
 from chora_logging.web.guard import Guard
 from chora_logging.web.refusals import Refusal
 
 #: The longest form that is read, in bytes.
 LONGEST = 4096
 
-_SEE_OTHER = 303
+_NO_CONTENT = 204
 
 
 class Login:
-    """The form and what it does.
+    """Begins and ends sessions.
 
     Args:
         guard: Whose token it asks for.
@@ -27,34 +26,33 @@ class Login:
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._pages = Files("login")
 
-    async def show(self, request: Request) -> Response:
-        """The form; what it sends opens a session, or shows it again."""
-        if request.method != "POST":
-            return self._pages.response(request, "login.html")
-        sessions = self._guard.sessions
+    async def begin(self, request: Request) -> Response:
+        """Open a session for a form that has the token.
+
+        Raises:
+            Refusal: it has not, or another site sent it.
+        """
         _check_origin(request)
         self._guard.check_attempts(request)
         token = await _token(request)
-        if sessions is not None and not sessions.accepts(token):
-            self._guard.count_failure(request)
-            page = self._pages.response(request, "wrong.html")
-            page.status_code = 401
-            return page
-        response = RedirectResponse(".", _SEE_OTHER)
+        response = Response(status_code=_NO_CONTENT)
+        sessions = self._guard.sessions
         if sessions is not None:
+            if not sessions.accepts(token):
+                self._guard.count_failure(request)
+                raise Refusal(401, "wrong_token", "this is not the token of this server")
             _set_cookie(response, request, sessions.cookie, sessions.open(), LASTING)
         return response
 
-    async def style(self, request: Request) -> Response:
-        """How the form looks."""
-        return self._pages.response(request, "login.css")
-
     async def end(self, request: Request) -> Response:
-        """Forget the session."""
+        """Have the browser forget its session.
+
+        Raises:
+            Refusal: another site sent this.
+        """
         _check_origin(request)
-        response = RedirectResponse("login", _SEE_OTHER)
+        response = Response(status_code=_NO_CONTENT)
         if self._guard.sessions is not None:
             _set_cookie(response, request, self._guard.sessions.cookie, "", 0)
         return response

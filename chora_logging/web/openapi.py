@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from chora_logging._version import __version__
 from chora_logging.web.parameters import LARGEST, USUAL
-from chora_logging.web.refusals import json_response
-from chora_logging.web.site import Site
 
 _TEXT = {"type": "string"}
 _TIME = "ISO 8601, or how long ago: 15m, 24h, 7d"
@@ -27,20 +22,38 @@ _FILTERS = {
 }
 
 _ERRORS = {
+    "401": "The server has a token, and the request has neither it nor a session.",
     "404": "There is no log of that name.",
     "405": "The method is not GET or HEAD.",
     "422": "A parameter is unknown, given twice or not allowed; the detail names it.",
+    "429": "Too many wrong tokens came from there.",
     "503": "Too much is being asked for, or the log cannot be read.",
 }
 
 
-async def description(site: Site, request: Request) -> Response:
-    """The description of the routes, for the place where they are mounted."""
-    return json_response(document(list(site.logs), request.scope.get("root_path", "")))
+def document(logs: list[str], root: str, *, login: bool) -> dict[str, Any]:
+    """The description of an application with these *logs*, mounted at *root*.
+
+    Args:
+        logs: Their names.
+        root: Where it is mounted.
+        login: Whether a token is needed.
+    """
+    description: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": "chora_logging", "version": __version__},
+        "servers": [{"url": root or "/"}],
+        "paths": _reading(logs),
+        "components": {"schemas": _schemas()},
+    }
+    if login:
+        description["paths"] |= _sessions()
+        description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        description["security"] = [{"token": []}]
+    return description
 
 
-def document(logs: list[str], root: str) -> dict[str, Any]:
-    """The description of an application with these *logs*, mounted at *root*."""
+def _reading(logs: list[str]) -> dict[str, Any]:
     log = _parameter("log", "path", "The name of a log.", {**_TEXT, "enum": logs})
     trace = _parameter("trace_id", "path", "The id of the trace.", _TEXT)
     filters = [_query(name, text, _TEXT) for name, text in _FILTERS.items()]
@@ -54,36 +67,53 @@ def document(logs: list[str], root: str) -> dict[str, Any]:
     )
     every = _query("limit", "at most so many events", _whole(LARGEST))
     return {
-        "openapi": "3.1.0",
-        "info": {"title": "chora_logging", "version": __version__},
-        "servers": [{"url": root or "/"}],
-        "paths": {
-            "/api/v1/{log}/events": _get(
-                "Stored events of a log.", [log, *filters, after, limit, order], _json("Page"), "304"
-            ),
-            "/api/v1/{log}/events/stream": _get(
-                "Stored events of a log, then live ones, as server-sent events: each has its cursor as "
-                "`id`, and a named event `gap` says what cannot be given any more.",
-                [log, *filters, after, start, last],
-                {"text/event-stream": {"schema": _TEXT}},
-            ),
-            "/api/v1/{log}/traces/{trace_id}": _get(
-                "The events of one trace over all logs, in time order.",
-                [log, trace, every],
-                _json("Trace"),
-                "304",
-            ),
-        },
-        "components": {"schemas": _schemas()},
+        "/api/v1/{log}/events": _get(
+            "Stored events of a log.", [log, *filters, after, limit, order], _json("Page"), "304"
+        ),
+        "/api/v1/{log}/events/stream": _get(
+            "Stored events of a log, then live ones, as server-sent events: each has its cursor as "
+            "`id`, and a named event `gap` says what cannot be given any more.",
+            [log, *filters, after, start, last],
+            {"text/event-stream": {"schema": _TEXT}},
+        ),
+        "/api/v1/{log}/traces/{trace_id}": _get(
+            "The events of one trace over all logs, in time order.",
+            [log, trace, every],
+            _json("Trace"),
+            "304",
+        ),
     }
+
+
+def _sessions() -> dict[str, Any]:
+    form = {"application/x-www-form-urlencoded": {"schema": _object(["token"], token=_TEXT)}}
+    body = {"required": True, "content": form}
+    refused = {
+        "401": "This is not the token.",
+        "403": "Another site sent the form.",
+        "413": "The form is too long.",
+        "422": "The form has too many fields.",
+        "429": _ERRORS["429"],
+    }
+    return {
+        "/login": _post("Opens a session: its cookie is as good as the token.", refused, requestBody=body),
+        "/logout": _post("Has the browser forget its session.", {"403": refused["403"]}),
+    }
+
+
+def _post(summary: str, refused: dict[str, str], **request: Any) -> dict[str, Any]:
+    responses = {"204": {"description": "Done; the cookie is set."}, **_refusals(refused)}
+    return {"post": {"summary": summary, "security": [], "responses": responses, **request}}
+
+
+def _refusals(described: dict[str, str]) -> dict[str, Any]:
+    return {status: {"description": text, "content": _json("Error")} for status, text in described.items()}
 
 
 def _get(summary: str, parameters: list[Any], content: dict[str, Any], *others: str) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": {"description": "What was asked for.", "content": content}}
     responses |= {status: {"description": "Unchanged since If-None-Match."} for status in others}
-    responses |= {
-        status: {"description": text, "content": _json("Error")} for status, text in _ERRORS.items()
-    }
+    responses |= _refusals(_ERRORS)
     return {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.reader import Reader
-from tests.browser.site import Site
+from tests.browser.site import RunLogger, Site
 
 FLAGS = [
     "--headless",
@@ -39,13 +40,25 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def site(tmp_path):
-    """A server on two logs that are empty."""
-    site = Site(tmp_path)
+@pytest.fixture(scope="package")
+def site(tmp_path_factory):
+    """A server for all tests that need only a run of their own."""
+    site = Site(tmp_path_factory.mktemp("site"))
     site.start()
     yield site
     site.close()
+
+
+@pytest.fixture
+def run():
+    """The id of a run that no other test has."""
+    return f"run-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def logger(site, run):
+    """What logs the events of this run."""
+    return RunLogger(site.logger(), {"run_id": run})
 
 
 @pytest.fixture

@@ -9,9 +9,23 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections.abc import MutableMapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from chora_logging import EventFileHandler, EventFormatter
+
+PROGRAM = """
+import socket, sys
+import uvicorn
+path = sys.argv[1]
+{code}
+listening = socket.socket()
+listening.bind(("127.0.0.1", 0))
+listening.listen()
+print(f"http://127.0.0.1:{{listening.getsockname()[1]}}{prefix}", flush=True)
+uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
+"""
 
 
 class Site:
@@ -73,6 +87,16 @@ class Site:
                 return line.strip()
         raise AssertionError((self.folder / "server.err").read_text())
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the server has been started, and not stopped."""
+        return self._server is not None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the server a signal."""
+        assert self._server is not None
+        self._server.send_signal(number)
+
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
         """End the server."""
         if self._server is None:
@@ -88,3 +112,29 @@ class Site:
         self.stop()
         for handler in self._handlers:
             handler.close()
+
+
+class Application(Site):
+    """The logs in an application of one's own.
+
+    Args:
+        folder: Where the logs are.
+        code: Makes `app` of `path`, that of the orchestrator's log.
+        prefix: Where the viewer is in it.
+    """
+
+    def __init__(self, folder: pathlib.Path, code: str, prefix: str = "/") -> None:
+        super().__init__(folder)
+        self._code = PROGRAM.format(code=code, prefix=prefix)
+
+    def command(self) -> list[str]:
+        """What starts the application."""
+        return [sys.executable, "-c", self._code, str(self.path("orchestrator"))]
+
+
+class RunLogger(logging.LoggerAdapter):
+    """A logger whose events are all of one run."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add the run to what an event has."""
+        return msg, {**kwargs, "extra": {**self.extra, **kwargs.get("extra", {})}}

@@ -9,27 +9,50 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.reader import numbers, until
+from tests.browser.site import Application, Site
 
-COLLECT = """() => {
+COLLECT = """(run) => {
   window.got = [];
-  const source = new EventSource("api/v1/orchestrator/events/stream");
+  const source = new EventSource(`api/v1/orchestrator/events/stream?run_id=${run}`);
   source.onmessage = (message) => got.push(JSON.parse(message.data).number);
 }"""
+ONE_STREAM = """
+from chora_logging.web import Limits, create_app
+app = create_app({"orchestrator": path}, limits=Limits(streams=1))
+"""
 
 
-def disconnected(reader):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A server that each test here stops and starts again."""
+    site = Site(tmp_path_factory.mktemp("site"))
+    yield site
+    site.close()
+
+
+@pytest.fixture(autouse=True)
+def started(site):
+    """The server runs when a test begins, whatever the one before did."""
+    if not site.is_running:
+        site.start()
+
+
+def disconnected(reader, why=""):
     """Wait until the page says that it is not connected."""
-    reader.says("#status-words", re.compile("^Disconnected: "))
+    reader.says("#status-words", re.compile(f"^Disconnected: {why}"))
 
 
 class TestConnection:
-    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
-    def test_a_server_that_was_away(self, site, reader, how):
-        """It is said that the server is away; when it is back, what was written meanwhile is there once."""
-        logger = site.logger()
+    def test_a_server_that_was_away(self, site, logger, reader, run):
+        """It is said that the server is away; when it is back, what was written meanwhile is there once.
+
+        So it is for the browser's own `EventSource`, and whether the server was killed or stopped.
+        """
         logger.info("n", extra={"number": 0})
-        reader.open()
-        for life in range(2):
+        reader.open(f"?run_id={run}")
+        reader.page.evaluate(COLLECT, run)
+        for life, how in enumerate((signal.SIGKILL, signal.SIGTERM)):
+            until(lambda most=life * 30 + 1: reader.page.evaluate("got.length") == most)
             site.stop(how)
             disconnected(reader)
             reader.says("#status-countdown", re.compile(r"again in \d+ s|trying again"))
@@ -40,23 +63,28 @@ class TestConnection:
 
         reader.counts(61)
         assert numbers(reader) == list(range(61))
+        until(lambda: reader.page.evaluate("got.length") >= 61)
+        assert reader.page.evaluate("got") == list(range(61))
 
     def test_trying_at_once(self, site, reader):
         """Who does not want to wait presses a button."""
+        reader.page.clock.install()
         reader.open()
         site.stop()
         disconnected(reader)
+        for _ in range(4):  # each time it waits for longer
+            reader.page.locator("#retry").click()
+            disconnected(reader)
         site.start()
         reader.page.locator("#retry").click()
 
         reader.is_live()
 
-    def test_what_happens_while_it_is_paused(self, site, reader):
+    def test_what_happens_while_it_is_paused(self, site, logger, reader, run):
         """A server that goes and comes while the list is paused costs no waiting event."""
-        logger = site.logger()
         for number in range(3):
             logger.info("n", extra={"number": number})
-        reader.open()
+        reader.open(f"?run_id={run}")
         reader.counts(3)
         reader.page.keyboard.press("Space")
         site.stop()
@@ -67,12 +95,11 @@ class TestConnection:
 
         reader.counts(4)
 
-    def test_another_filter_while_the_server_is_away(self, site, reader):
+    def test_another_filter_while_the_server_is_away(self, site, logger, reader, run):
         """A filter that is set without a server is applied when there is one."""
-        logger = site.logger()
         for event in ("a", "b", "a"):
             logger.info("n", extra={"event": event})
-        reader.open()
+        reader.open(f"?run_id={run}")
         site.stop()
         disconnected(reader)
         reader.page.locator("[name=event]").fill("a")
@@ -85,9 +112,9 @@ class TestConnection:
 
     def test_a_gap_is_said(self, site, reader):
         """Where events were deleted before they were read, the list says so in their place, and the bar."""
-        logger = site.logger(maxBytes=2000, backupCount=1)
+        logger = site.logger("telemetry", maxBytes=2000, backupCount=1)
         logger.info("seen", extra={"number": 0})
-        reader.open()
+        reader.open("?log=telemetry")
         reader.counts(1)
         site.stop()
         for number in range(1, 200):
@@ -102,18 +129,36 @@ class TestConnection:
         assert seen[0] == 0
         assert seen[1:] == list(range(seen[1], 200))
 
-    def test_the_browsers_own_event_source(self, site, reader):
-        """`EventSource` gets each event once though the server is killed twice."""
-        logger = site.logger()
-        logger.info("n", extra={"number": 0})
-        reader.open()
-        reader.page.evaluate(COLLECT)
-        for life in range(2):
-            until(lambda most=life * 20 + 1: reader.page.evaluate("got.length") == most)
-            site.stop()
-            for number in range(20):
-                logger.info("n", extra={"number": life * 20 + number + 1})
-            site.start()
+    def test_a_server_that_falls_silent(self, site, logger, reader, run):
+        """A connection on which nothing comes for 45 seconds, not even a heartbeat, is taken for dead."""
+        reader.page.clock.install()
+        reader.open(f"?run_id={run}")
+        site.send(signal.SIGSTOP)
+        logger.info("meanwhile")
+        reader.page.clock.fast_forward(40_000)
+        reader.says("#status-words", "Live")
+        reader.page.clock.fast_forward(6_000)
+        disconnected(reader, "The server has fallen silent$")
+        site.send(signal.SIGCONT)
 
-        until(lambda: reader.page.evaluate("got.length") >= 41)
-        assert reader.page.evaluate("got") == list(range(41))
+        reader.is_live()
+        reader.counts(1)
+
+    def test_a_server_that_has_enough_to_do(self, tmp_path, open_page):
+        """A server that refuses and says when to come back is asked then, and not before."""
+        site = Application(tmp_path, ONE_STREAM)
+        site.start()
+        first, second = open_page(site).open(), open_page(site)
+        second.page.clock.install()
+        asked = []
+        second.page.on("request", lambda request: asked.append("/stream?" in request.url))
+        second.page.goto(site.url)
+        disconnected(second, "The server says: .* as many as may be; try again$")
+        second.says("#status-countdown", re.compile("again in [345] s"))  # else after 1.25 s at the latest
+        first.page.goto("about:blank")
+        until(lambda: '"clients":0' in second.page.request.get(f"{site.url}healthz").text())
+        assert sum(asked) == 1
+        second.page.clock.fast_forward(5_000)
+
+        second.is_live()
+        site.close()

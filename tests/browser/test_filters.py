@@ -19,7 +19,7 @@ NARROWED = [
 FOUND = [("connection", 3), ("WORKING ON 4", 1), ('"quoted"', 1), ("CAFÉ", 1), ("a.*b", 0)]
 
 
-@pytest.fixture(scope="class")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """A server on ten events of several kinds, and on one in the other log."""
     site = Site(tmp_path_factory.mktemp("site"))
@@ -132,16 +132,3 @@ class TestFilters:
         mixed.page.goto(mixed.url + "?log=nothere")
 
         expect(mixed.page.locator("#status-words")).to_contain_text("Refused: there is no log of that name")
-
-
-class TestLiveFilters:
-    def test_live_events_are_filtered_too(self, site, mixed):
-        """Of what is written later only what fits appears."""
-        fill(mixed, "event", "step_failed")
-        mixed.counts(3)
-        mixed.is_live()
-        logger = site.logger()
-        logger.info("no", extra={"event": "step"})
-        logger.info("yes", extra={"event": "step_failed"})
-
-        mixed.counts(4)

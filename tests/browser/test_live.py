@@ -10,51 +10,53 @@ import sys
 from playwright.sync_api import expect
 
 from tests.browser.reader import NUMBER, numbers, until
+from tests.browser.site import Site
 
-PER_WRITER = 400
+PER_WRITER = 200
 WRITER = f"""
 import logging, sys, time
 from chora_logging import EventFileHandler, EventFormatter
 
-handler = EventFileHandler(sys.argv[1], maxBytes=50_000, backupCount=20)
+handler = EventFileHandler(sys.argv[1], maxBytes=20_000, backupCount=1000)
 handler.setFormatter(EventFormatter())
 logger = logging.Logger("load")
 logger.addHandler(handler)
 began = time.monotonic()
 for number in range({PER_WRITER}):
-    logger.info("load", extra={{"event": "load", "writer": sys.argv[2], "number": number, "task_id": "t"}})
+    logger.info("load", extra={{"run_id": sys.argv[2], "writer": sys.argv[3], "number": number}})
     time.sleep(max(0, began + (number + 1) / 100 - time.monotonic()))
 """
 
 
 class TestLiveList:
-    def test_stored_events_come_first_and_then_live_ones(self, site, reader):
+    def test_stored_events_come_first_and_then_live_ones(self, logger, reader, run):
         """A page shows what is stored, and what is written later at its end."""
-        logger = site.logger()
         for number in range(3):
             logger.info("stored %d", number)
-        reader.open()
+        reader.open(f"?run_id={run}")
         reader.counts(3)
         logger.warning("live", extra={"event": "just_now"})
 
         reader.counts(4)
         until(lambda: "just_now" in reader.rows()[-1])
 
-    def test_an_empty_log_says_so_and_then_fills(self, site, reader):
+    def test_an_empty_log_says_so_and_then_fills(self, tmp_path, open_page):
         """A log that does not exist yet is said to be empty, and its first event appears."""
-        reader.open()
+        site = Site(tmp_path)
+        site.start()
+        reader = open_page(site).open()
         reader.says("#empty-why", "This log holds no events yet. New ones appear here.")
         site.logger().info("first")
 
         reader.counts(1)
         expect(reader.page.locator("#empty")).to_be_hidden()
+        site.close()
 
-    def test_older_events_are_loaded_on_demand(self, site, reader):
+    def test_older_events_are_loaded_on_demand(self, logger, reader, run):
         """The newest 500 are loaded; older ones come when asked for, without a hole, to the beginning."""
-        logger = site.logger()
         for number in range(1200):
             logger.info("n", extra={"number": number})
-        reader.open()
+        reader.open(f"?run_id={run}")
         reader.counts(500)
         reader.page.keyboard.press("g")
         for loaded in (1000, 1200):
@@ -65,12 +67,13 @@ class TestLiveList:
         assert numbers(reader) == list(range(1200))
         assert len(reader.whole_list()) == 1201, "the day is said once"
 
-    def test_two_hundred_events_a_second(self, site, reader):
+    def test_two_hundred_events_a_second(self, site, reader, run):
         """At 200 events a second, rotated, each comes once and in order; the page stays free."""
-        reader.open()
+        reader.open(f"?run_id={run}")
         writers = [
             subprocess.Popen(
-                [sys.executable, "-c", WRITER, str(site.path("orchestrator")), name], stdin=subprocess.DEVNULL
+                [sys.executable, "-c", WRITER, str(site.path("orchestrator")), run, name],
+                stdin=subprocess.DEVNULL,
             )
             for name in "ab"
         ]
@@ -88,10 +91,9 @@ class TestLiveList:
             assert [int(NUMBER.search(row)[1]) for row in mine] == list(range(PER_WRITER))
         assert len(seen) == 2 * PER_WRITER
 
-    def test_memory_is_bounded(self, site, reader):
+    def test_memory_is_bounded(self, logger, reader, run):
         """Of more events than are kept the newest stay; all are counted, and the list says what it lacks."""
-        reader.open()
-        logger = site.logger()
+        reader.open(f"?run_id={run}")
         for number in range(12_000):
             logger.info("n", extra={"number": number})
 
@@ -100,20 +102,20 @@ class TestLiveList:
         until(lambda: "number=11999" in reader.rows()[-1])
         assert int(reader.page.locator("#list").get_attribute("aria-rowcount")) <= 11_002
 
-    def test_a_new_day_is_said(self, site, reader):
+    def test_a_new_day_is_said(self, site, reader, run):
         """Where a day begins the list says which; a straggler of the day before divides nothing."""
         for number, day in enumerate(["16", "16", "17", "16", "17"]):
-            site.raw(json.dumps({"timestamp": f"2025-10-{day}T12:00:00.000000Z", "number": number}))
-        reader.open()
+            stamp = f"2025-10-{day}T12:00:00.000000Z"
+            site.raw(json.dumps({"timestamp": stamp, "run_id": run, "number": number}))
+        reader.open(f"?run_id={run}")
         reader.counts(5)
 
         rows = [re.search(r"\w+day|number=\d", row)[0] for row in reader.rows()]
         assert rows == ["Thursday", "number=0", "number=1", "Friday", "number=2", "number=3", "number=4"]
 
-    def test_the_chart_counts_errors_apart(self, site, reader):
+    def test_the_chart_counts_errors_apart(self, logger, reader, run):
         """Events and errors of a second are said beside the chart."""
-        reader.open()
-        logger = site.logger()
+        reader.open(f"?run_id={run}")
         logger.error("bad", extra={"event": "job_failed"})
         logger.info({"event": "ended", "status": "error"})
         logger.info("good")
@@ -122,3 +124,12 @@ class TestLiveList:
         reader.says("#errors", "2 errors")
         words = re.compile(r"in the last \d+ seconds 3 events, 2 errors")
         expect(reader.page.locator("#chart")).to_have_attribute("aria-label", words)
+
+    def test_live_events_are_filtered_too(self, logger, reader, run):
+        """Of what is written later only what fits the filters appears."""
+        reader.open(f"?run_id={run}&event=fits")
+        logger.info("no", extra={"event": "other"})
+        logger.info("yes", extra={"event": "fits"})
+
+        reader.counts(1)
+        until(lambda: "yes" in reader.rows()[-1])

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.browser.site import Site
-
 SOME = settings(max_examples=60, deadline=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -19,15 +17,6 @@ VALUES = st.recursive(
     max_leaves=20,
 )
 LAYOUTS = st.sampled_from([{}, {"indent": 1}, {"separators": (",", ":")}, {"ensure_ascii": False}])
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A server on logs that do not exist."""
-    site = Site(tmp_path_factory.mktemp("site"))
-    site.start()
-    yield site
-    site.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,53 +3,45 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.site import Site
+from tests.browser.site import Application
 
-APPLICATION = """
-import socket, sys
-import uvicorn
+TOKEN = "a-token-of-32-visible-characters"
+OPEN = """
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from chora_logging.web import routes
-
-app = Starlette(routes=[Mount("/deep/logs", routes=routes({"orchestrator": sys.argv[1]}))])
-listening = socket.socket()
-listening.bind(("127.0.0.1", 0))
-listening.listen()
-print(f"http://127.0.0.1:{listening.getsockname()[1]}/deep/logs/", flush=True)
-uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
+from chora_logging.web import create_app, routes
+logs = {{"orchestrator": path}}
+private = create_app(logs, token="{token}")
+app = Starlette(routes=[Mount("/deep/logs", routes=routes(logs)), Mount("/deep/private", private)])
 """
 
 
-class MountedSite(Site):
-    """An application of somebody else, with the logs below a path of its own."""
-
-    def command(self) -> list[str]:
-        """What starts the application."""
-        return [sys.executable, "-c", APPLICATION, str(self.path("orchestrator"))]
-
-
-@pytest.fixture
-def site(tmp_path):
-    """An application with the logs below /deep/logs/."""
-    site = MountedSite(tmp_path)
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """An application with logs below /deep/logs/ for all, and below /deep/private/ with a token."""
+    site = Application(tmp_path_factory.mktemp("site"), OPEN.format(token=TOKEN), "/deep/logs/")
     site.start()
     yield site
     site.close()
 
 
+@pytest.fixture
+def asked(reader):
+    """The addresses that the page asks for."""
+    asked = []
+    reader.page.on("request", lambda request: asked.append(request.url))
+    return asked
+
+
 class TestMounted:
-    def test_everything_is_below_the_prefix(self, site, reader):
+    def test_everything_is_below_the_prefix(self, site, logger, reader, run, asked):
         """List, stream and timeline work, and nothing is asked for outside of the prefix."""
-        asked = []
-        reader.page.on("request", lambda request: asked.append(request.url))
-        logger = site.logger()
         logger.info("stored", extra={"trace_id": "trace-1"})
-        reader.open()
+        reader.open(f"?run_id={run}")
         logger.info("live", extra={"trace_id": "trace-1"})
         reader.counts(2)
         reader.page.locator("#space .trace-link").first.click()
@@ -64,3 +56,19 @@ class TestMounted:
 
         reader.is_live()
         assert reader.page.url.startswith(site.url)
+
+    def test_the_login_is_below_the_prefix(self, site, logger, reader, run, asked):
+        """Login and logout work, their cookie is for the prefix alone, and so is all that is asked for."""
+        logger.info("stored")
+        private = site.url.replace("/logs/", "/private/")
+        reader.page.goto(f"{private}?run_id={run}")
+        reader.page.get_by_label("Token").fill(TOKEN)
+        reader.page.get_by_role("button", name="Log in").click()
+        reader.is_live()
+        reader.counts(1)
+        assert [cookie["path"] for cookie in reader.page.context.cookies()] == ["/deep/private"]
+        reader.page.get_by_role("button", name="Log out").click()
+
+        expect(reader.page.get_by_label("Token")).to_be_visible()
+        assert reader.page.context.cookies() == []
+        assert [url for url in asked if not url.startswith(private)] == []

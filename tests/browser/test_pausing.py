@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.reader import until
-from tests.browser.site import Site
 
 GROW = "document.getElementById('bar').style.height = '120px'"
 SHRINK_AND_GROW = """() => {
@@ -25,27 +22,12 @@ WHEEL_AND_ECHO = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A server for all tests here; each looks at a run of its own."""
-    site = Site(tmp_path_factory.mktemp("site"))
-    site.start()
-    yield site
-    site.close()
-
-
 @pytest.fixture
-def logger(site, request):
-    """What writes the events of one test."""
-    return logging.LoggerAdapter(site.logger(), {"run_id": request.node.name})
-
-
-@pytest.fixture
-def full(logger, reader, request):
+def full(logger, reader, run):
     """A reader of a list that is longer than the screen."""
     for number in range(100):
         logger.info("n %d", number)
-    reader.open(f"?log=orchestrator&run_id={request.node.name}")
+    reader.open(f"?run_id={run}")
     reader.counts(100)
     return reader
 

@@ -7,37 +7,27 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.site import Site
 
+@pytest.fixture
+def write(site, run):
+    """Append an event of this test's trace that was written so many seconds after noon."""
 
-def write(site, log, second, event, **fields):
-    """Append an event of the trace that was written so many seconds after noon."""
-    stamp = f"2025-10-17T12:00:{second:09.6f}Z"
-    site.raw(
-        json.dumps({"timestamp": stamp, "level": "INFO", "event": event, "trace_id": "tr/1 ?&é", **fields}),
-        log,
-    )
+    def write(log, second, event, **fields):
+        stamp = f"2025-10-17T12:00:{second:09.6f}Z"
+        trace = {"trace_id": f"tr/1 ?&é {run}", "run_id": run}
+        site.raw(json.dumps({"timestamp": stamp, "level": "INFO", "event": event, **trace, **fields}), log)
 
-
-@pytest.fixture(scope="class")
-def site(tmp_path_factory):
-    """A server on a trace with four events in two logs."""
-    site = Site(tmp_path_factory.mktemp("site"))
-    write(site, "orchestrator", 0.5, "request_received")
-    write(site, "telemetry", 1.0, "content_generated", duration_ms=250)
-    write(
-        site, "telemetry", 1.5, "artifact_assembled", duration_ms=500, status="error", error_message="no room"
-    )
-    write(site, "orchestrator", 2.5, "request_done", duration_ms=2000)
-    site.start()
-    yield site
-    site.close()
+    return write
 
 
 @pytest.fixture
-def traced(reader):
-    """A reader of the log in which the trace begins and ends."""
-    reader.open()
+def traced(reader, run, write):
+    """A reader of the log in which a trace of four events in two logs begins and ends."""
+    write("orchestrator", 0.5, "request_received")
+    write("telemetry", 1.0, "content_generated", duration_ms=250)
+    write("telemetry", 1.5, "artifact_assembled", duration_ms=500, status="error", error_message="no room")
+    write("orchestrator", 2.5, "request_done", duration_ms=2000)
+    reader.open(f"?run_id={run}")
     reader.counts(2)
     return reader
 
@@ -110,12 +100,10 @@ class TestTimeline:
 
         traced.says("#timeline-summary", "No log holds an event of this trace")
 
-
-class TestRunningTrace:
-    def test_it_grows_with_the_trace(self, site, traced):
+    def test_it_grows_with_the_trace(self, write, traced):
         """An event of the trace that is written meanwhile appears in it."""
         traced.page.locator("#space .trace-link").first.click()
         waterfall(traced)
-        write(site, "orchestrator", 3.5, "afterwards")
+        write("orchestrator", 3.5, "afterwards")
 
         traced.says("#timeline-summary", "5 events · 2 logs · 3 s · 1 error")

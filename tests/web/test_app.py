@@ -196,7 +196,7 @@ class TestMounted:
         )
 
     def test_in_fastapi(self, logs):
-        """A whole application mounted in FastAPI works under its prefix, with a login that leads back."""
+        """A whole application mounted in FastAPI works under its prefix, with a session of its own."""
         app = FastAPI()
         app.mount("/logs", create_app(logs, token="a-token-of-enough-characters"))
 
@@ -297,6 +297,19 @@ class TestDescription:
             assert answer.status_code == 200
             kinds = operations["get"]["responses"]["200"]["content"]
             assert answer.headers["content-type"].split(";")[0] in kinds
+
+    def test_it_tells_how_to_log_in(self, logs):
+        """With a token it says how that is sent, and which forms open and end a session, as they are."""
+        token = "a-token-of-enough-characters"
+        app = create_app(logs, token=token)
+        found = ask(app, "/api/v1/openapi.json", headers={"authorization": f"Bearer {token}"}).json()
+
+        assert found["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+        for path in ("/login", "/logout"):
+            operation = found["paths"][path]["post"]
+            answers = [ask(app, path, method="POST", data={"token": given}) for given in ("wrong", token)]
+            assert {str(answer.status_code) for answer in answers} <= set(operation["responses"])
+        assert "/login" not in ask(create_app(logs), "/api/v1/openapi.json").json()["paths"]
 
     def test_every_reference_leads_somewhere(self, app):
         """Each `$ref` of the description names a schema that it has."""

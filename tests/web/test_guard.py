@@ -155,22 +155,27 @@ class TestToken:
 
 
 class TestLogin:
-    def test_a_browser_is_sent_to_the_form(self, app):
-        """Who opens the page without a session comes to the form, wherever it is mounted."""
-        answer = ask(app, "/")
+    def test_the_page_is_open_and_asks_for_the_token_itself(self, app):
+        """The viewer's files are given to all; what they show is not, and that tells the page to ask."""
+        assert ask(app, "/?log=orchestrator&event=x", client=ELSEWHERE).status_code == 200
+        assert ask(app, "/viewer/main.js", client=ELSEWHERE).status_code == 200
+        assert ask(app, "/api/v1/logs", client=ELSEWHERE).json()["error"] == "token_needed"
 
-        assert (answer.status_code, answer.headers["location"]) == (303, "login")
-        form = ask(app, "/login")
-        assert 'action="login"' in form.text
-        assert "frame-ancestors 'none'" in form.headers["content-security-policy"]
-        assert ask(app, "/login.css").headers["content-type"].startswith("text/css")
+    @pytest.mark.parametrize("path", ["/login", "/logout"])
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+    def test_only_forms_are_taken(self, app, path, method):
+        """Another method than POST gives 405 and says so."""
+        answer = ask(app, path, method=method)
+
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
     def test_the_token_opens_a_session(self, app):
         """The form with the token sets a cookie that lets in, and that scripts and other sites do not get."""
         answer = login(app)
         pair, attributes = cookie_of(answer)
 
-        assert (answer.status_code, answer.headers["location"]) == (303, ".")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert answer.headers["cache-control"] == "no-store"
         assert {"HttpOnly", "SameSite=strict", "Path=/"} <= attributes
         assert "Secure" not in attributes
         assert TOKEN not in pair
@@ -180,12 +185,12 @@ class TestLogin:
         """Over https the cookie never goes over http."""
         assert "Secure" in cookie_of(login(app, base="https://logs.example.org"))[1]
 
-    def test_a_wrong_token_shows_the_form_again(self, app):
-        """A wrong token is said on the page, with 401 and no cookie."""
+    def test_a_wrong_token_is_told(self, app):
+        """A wrong token is 401 with the reason and no cookie."""
         answer = login(app, "wrong")
 
-        assert answer.status_code == 401
-        assert "not the token" in answer.text
+        assert (answer.status_code, answer.json()["error"]) == (401, "wrong_token")
+        assert "not the token" in answer.json()["detail"]
         assert "set-cookie" not in answer.headers
 
     def test_guessing_is_slow(self, app):
@@ -194,7 +199,7 @@ class TestLogin:
 
         assert answers == [401] * 9 + [429] * 2
         assert login(app, client=ELSEWHERE).headers["retry-after"] == "60"
-        assert login(app).status_code == 303
+        assert login(app).status_code == 204
 
     def test_a_session_ends(self, app, monkeypatch):
         """A session lasts twelve hours, and not longer."""
@@ -232,14 +237,14 @@ class TestLogin:
         for path in ("/login", "/logout"):
             answer = ask(app, path, method="POST", data={"token": TOKEN}, headers=evil)
             assert (answer.status_code, answer.json()["error"]) == (403, "other_origin")
-        assert login(app, headers={"origin": "http://localhost"}).status_code == 303
+        assert login(app, headers={"origin": "http://localhost"}).status_code == 204
 
     def test_logging_out(self, app):
         """Logging out makes the browser forget its session."""
         answer = ask(app, "/logout", method="POST")
         pair, attributes = cookie_of(answer)
 
-        assert (answer.status_code, answer.headers["location"]) == (303, "login")
+        assert (answer.status_code, answer.content) == (204, b"")
         assert pair.endswith('=""')
         assert "Max-Age=0" in attributes
 

@@ -115,9 +115,9 @@ export async function trace(log, traceId, signal) {
 
 /** @param {string} token */
 export async function logIn(token) {
-  await ask("login", {
-    method: "POST",
-    headers: { Accept: "application/json" },
-    body: new URLSearchParams({ token }),
-  });
+  await ask("login", { method: "POST", body: new URLSearchParams({ token }) });
+}
+
+export async function logOut() {
+  await ask("logout", { method: "POST" });
 }

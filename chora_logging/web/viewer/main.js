@@ -1,6 +1,6 @@
 /** The page: its parts, and what they say to each other. */
 
-import { history as storedEvents, logs } from "./api.js";
+import { history as storedEvents, logOut, logs } from "./api.js";
 import { Chart } from "./chart.js";
 import { Detail } from "./detail.js";
 import { Feed } from "./feed.js";
@@ -139,6 +139,16 @@ function onState(state) {
 function needLogin() {
   status.show({ kind: "login" });
   login.show();
+}
+
+async function endSession() {
+  try {
+    await logOut();
+    // Loaded again, the page holds nothing of the logs, and asks for the token.
+    location.reload();
+  } catch {
+    byId("logout").textContent = "Not logged out: try again";
+  }
 }
 
 async function loadOlder() {
@@ -301,6 +311,7 @@ byId("waiting").addEventListener("click", () => {
   resume();
   list.grid.focus();
 });
+byId("logout").addEventListener("click", endSession);
 byId("older").addEventListener("click", loadOlder);
 byId("empty-clear").addEventListener("click", () => filters.clear());
 byId("help-open").addEventListener("click", () => byId("help").showModal());
