@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 
 from chora_logging import live_file, locking, rotation, sidecar
@@ -182,12 +184,14 @@ def open_journal(
         OSError: it cannot be opened for another reason than permissions.
     """
     path = sidecar.path_of(log)
-    fd = _open_sidecar(path, live_file.permissions(like, mode), like)
-    if fd is None:
+    file = _open_sidecar(path, live_file.permissions(like, mode), like)
+    if file is None:
         yield None
         return
-    _open_journals.add(fd)
+    reference = weakref.ref(file)
+    _open_journals.add(reference)
     try:
+        fd = file.fileno()
         if not locking.lock(fd, timeout):
             raise RotationBusyError(path, "another process is rotating this log")
         state = sidecar.parse(os.pread(fd, sidecar.SIZE, 0))
@@ -197,38 +201,39 @@ def open_journal(
         yield journal
     finally:
         with contextlib.suppress(OSError):
-            locking.unlock(fd)  # a child that was forked meanwhile may have the descriptor too
-        _open_journals.discard(fd)
-        os.close(fd)
+            locking.unlock(file.fileno())  # a child that was forked meanwhile may have the descriptor too
+        _open_journals.discard(reference)
+        file.close()
 
 
-#: The descriptors of journals that are open: a forked child closes them, else its parent's lock
-#: would outlive the parent.
-_open_journals: set[int] = set()
+#: The sidecars that are open: a forked child closes them, else its parent's lock would outlive the
+#: parent. What a signal handler's exception keeps from being closed, nobody has: it closes itself.
+_open_journals: set[weakref.ref[io.FileIO]] = set()
 
 
 def _close_journals_after_fork() -> None:
     while _open_journals:
-        with contextlib.suppress(OSError):
-            os.close(_open_journals.pop())
+        file = _open_journals.pop()()
+        if file is not None:
+            file.close()
 
 
 os.register_at_fork(after_in_child=_close_journals_after_fork)
 
 
-def _open_sidecar(path: str, mode: int, like: os.stat_result) -> int | None:
+def _open_sidecar(path: str, mode: int, like: os.stat_result) -> io.FileIO | None:
     try:
         if not os.path.exists(path):
             live_file.create(path, mode, like)
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        file = io.FileIO(path, "r+", opener=lambda name, flags: os.open(name, flags))
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return None
         raise
-    if live_file.permissions(os.fstat(fd)) != mode:
+    if live_file.permissions(os.fstat(file.fileno())) != mode:
         with contextlib.suppress(PermissionError):
-            os.fchmod(fd, mode)
-    return fd
+            os.fchmod(file.fileno(), mode)
+    return file
 
 
 def _is_backup(path: str) -> bool:

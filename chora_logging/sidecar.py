@@ -11,6 +11,7 @@ Readers only read it; writers change it under its own `flock`.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
@@ -73,7 +74,7 @@ def parse(data: bytes) -> State | None:
 def read(log: str) -> State | None:
     """What the sidecar of *log* says now; None without one that can be read."""
     try:
-        with open(path_of(log), "rb") as file:
+        with io.FileIO(path_of(log)) as file:  # `open` is gone while modules are torn down
             return parse(file.read(SIZE))
     except OSError:
         return None
