@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from chora_logging._version import __version__
 
 if TYPE_CHECKING:
+    from chora_logging.buffered import BufferedEventFileHandler
     from chora_logging.config import get_logging_config, setup_logging
     from chora_logging.context import child_env, get_trace_id, set_trace_id, trace_context
     from chora_logging.errors import (
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArtifactAssembledEvent",
+    "BufferedEventFileHandler",
     "ChoraLoggingError",
     "ConfigurationError",
     "ContentGeneratedEvent",
@@ -80,6 +82,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "buffered": ("BufferedEventFileHandler",),
     "config": ("get_logging_config", "setup_logging"),
     "context": ("child_env", "get_trace_id", "set_trace_id", "trace_context"),
     "errors": ("ChoraLoggingError", "ConfigurationError", "CursorError", "MissingExtraError", "TraceIdError"),

@@ -194,12 +194,15 @@ class AppendingHandler(ReportingHandler):
             line = line.removeprefix(self._bom)
         if size != file.end and locked:  # somebody else has written
             size = file.mend(self._line_end(), size)
-        live_file.append_whole(file.fd, line, size if locked else None)
+        self._append_whole(file.fd, line, size if locked else None)
         file.end = size + len(line)
         if self.fsync:
             os.fsync(file.fd)
         if self._lost:
             self._tell_lost()
+
+    def _append_whole(self, fd: int, line: bytes, size: int | None) -> None:
+        live_file.append_whole(fd, line, size)
 
     def _line_end(self) -> bytes:
         return self.terminator.encode(self._codec).removeprefix(self._bom)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import logging
 import re
+from collections.abc import Sequence
 
 from chora_logging.errors import ConfigurationError
+from chora_logging.schema import LEVELS
 
 _UNITS = {"": 1, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _SIZE = re.compile(r"\s*(\d+)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE | re.ASCII)
@@ -64,6 +67,46 @@ def parse_timeout(name: str, value: object) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9:
         return float(value)
     raise ConfigurationError(name, value, "a number of seconds, 0 or more")
+
+
+def level_number(value: object) -> int | None:
+    """The level that *value* names, in any case, or is; None if there is no such level.
+
+    Levels that were added with `logging.addLevelName` are known too.
+    """
+    if isinstance(value, str):
+        text = value.strip().upper()
+        if text.isascii() and text.isdigit():
+            return int(text)
+        level = logging.getLevelName(text)
+        return level if isinstance(level, int) else None
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return None
+
+
+def parse_level(name: str, value: object) -> int:
+    """*value* as a level: a name, in any case, or a number.
+
+    Raises:
+        ConfigurationError: there is no such level.
+    """
+    level = level_number(value)
+    if level is None:
+        allowed = f"one of {', '.join(LEVELS)} (any case), or a number, 0 or more"
+        raise ConfigurationError(name, value, allowed)
+    return level
+
+
+def parse_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """*value* as one of *choices*.
+
+    Raises:
+        ConfigurationError: it is none of them.
+    """
+    if isinstance(value, str) and value in choices:
+        return value
+    raise ConfigurationError(name, value, " or ".join(f'"{choice}"' for choice in choices))
 
 
 def parse_text_mode(name: str, value: object) -> str:

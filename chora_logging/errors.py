@@ -109,3 +109,20 @@ class RotationBlockedError(ChoraLoggingError, OSError):
 
 class RotationBusyError(RotationBlockedError):
     """Another process is rotating this log."""
+
+
+class BufferFullError(ChoraLoggingError, OSError):
+    """A record is dropped: what is gathered waits for a disk that is too slow or refuses it.
+
+    Attributes:
+        path: The log.
+        reason: What waits, and why.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"

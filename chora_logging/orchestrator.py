@@ -66,7 +66,7 @@ def log_orchestrator_event(
             INFO and keeps it as the field `level_`.
         fields: Everything else that is to be in the line. `exc_info` too is a field here.
     """
-    number = settings.parse_level(level)
+    number = arguments.level_number(level)
     if number is None:
         number, fields = logging.INFO, {"level_": level, **fields}
     logger = logging.getLogger(ORCHESTRATOR_LOGGER)

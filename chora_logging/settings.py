@@ -6,7 +6,6 @@ as `docker compose` and CI systems leave them; an empty argument is an error.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import Any, TypeVar
 
 from chora_logging import arguments
 from chora_logging.errors import ConfigurationError
-from chora_logging.schema import LEVELS
 
 StrPath = str | os.PathLike[str]
 
@@ -84,11 +82,7 @@ def resolve_level(log_level: str | int | None = None) -> int:
         ConfigurationError: it is not a level.
     """
     name, value = _given("log_level", log_level, "LOG_LEVEL", LOG_LEVEL)
-    level = parse_level(value)
-    if level is None:
-        allowed = f"one of {', '.join(LEVELS)} (any case), or a number, 0 or more"
-        raise ConfigurationError(name, value, allowed)
-    return level
+    return arguments.parse_level(name, value)
 
 
 def resolve_log_file(log_file: StrPath | None = None) -> str | None:
@@ -132,22 +126,6 @@ def resolve_events_file(events_file: StrPath | None = None) -> str:
     """
     name, value = _given("events_file", events_file, "CHORA_EVENTS_FILE", EVENTS_FILE)
     return check_path(name, value)
-
-
-def parse_level(value: object) -> int | None:
-    """The level that *value* names, in any case, or is; None if there is no such level.
-
-    Levels that were added with `logging.addLevelName` are known too.
-    """
-    if isinstance(value, str):
-        text = value.strip().upper()
-        if text.isascii() and text.isdigit():
-            return int(text)
-        level = logging.getLevelName(text)
-        return level if isinstance(level, int) else None
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    return None
 
 
 def check_path(name: str, value: Any) -> str:

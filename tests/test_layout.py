@@ -43,6 +43,8 @@ LAYERS = {
     "rollover": 2,
     "compression": 2,
     "handler": 2,
+    "flushing": 1,
+    "buffered": 2,
     "queue_handler": 2,
     "eventlog": 2,
     "settings": 3,
@@ -62,6 +64,7 @@ NEIGHBOURS = {
     ("speedups", "_speedups"),
     ("filters", "context"),
     ("handler", "appending"),
+    ("buffered", "handler"),
     ("formatter", "plain"),
     ("formatter", "timestamps"),
     ("formatter", "encoding"),
@@ -101,6 +104,8 @@ WRITE_SIDE = {
     "rollover",
     "compression",
     "handler",
+    "flushing",
+    "buffered",
     "queue_handler",
 }
 READ_SIDE = {"eventlog"}

@@ -1,7 +1,7 @@
 """A program that writes numbered events: `python -m tests.faults.writer LOG WRITER COUNT [option=value …]`.
 
 Options: `size` (bytes of padding), `acknowledge` (a line on stdout after each event), `start` (a file
-to wait for), `threads`, and every keyword of `EventFileHandler`.
+to wait for), `threads`, `buffered`, and every keyword of the handler.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 
+from chora_logging.buffered import BufferedEventFileHandler
 from chora_logging.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 
@@ -20,9 +21,9 @@ from chora_logging.handler import EventFileHandler
 made = []
 
 
-def logger_on(log, name="writer", **options):
+def logger_on(log, name="writer", *, buffered=False, **options):
     """A logger of its own with one handler on *log*."""
-    handler = EventFileHandler(log, **options)
+    handler = (BufferedEventFileHandler if buffered else EventFileHandler)(log, **options)
     made.append(handler)
     handler.setFormatter(EventFormatter())
     logger = logging.Logger(name, logging.INFO)
