@@ -97,8 +97,8 @@ def show(times: dict[str, list[float]], verdicts: dict[str, str]) -> str:
     middle = {key: statistics.median(values) for key, values in times.items()}
     least = {key: min(values) for key, values in times.items()}
     floors = [key for key in middle if RIVALS[key].floor]
-    floor = sum(middle[key] for key in floors)
-    total = sum(least[key] for key in floors)
+    floor = sum(middle[key] for key in floors if RIVALS[key].summed)
+    total = sum(least[key] for key in floors if RIVALS[key].summed)
 
     def line(key: str) -> list[str]:
         said = "; ".join(filter(None, [verdicts[key], RIVALS[key].remark]))

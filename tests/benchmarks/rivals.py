@@ -48,6 +48,7 @@ class Rival:
         rotates: Whether it rotates by size itself.
         ours: Whether it is this package.
         floor: Whether it is a part that nobody can do without, and writes no whole event.
+        summed: Whether it counts in the sum of the floors.
         fields: Where a line of it has the six fields.
         remark: What a reader of the table must know.
     """
@@ -58,6 +59,7 @@ class Rival:
     rotates: bool = False
     ours: bool = False
     floor: bool = False
+    summed: bool = True
     fields: Fields = dict
     remark: str = ""
 
@@ -147,6 +149,42 @@ def ours_optimized(log: Log) -> Loop:
 def ours_in_python(log: Log) -> Loop:
     os.environ["CHORA_LOGGING_PURE"] = "1"  # this process is for this rival alone
     return ours(log)
+
+
+@rival(
+    "**chora_logging**, buffered: `logger.info` through the three parts",
+    "chora_logging",
+    ours=True,
+    rotates=True,
+    remark="`kill -9` loses the last 50 ms",
+)
+def ours_buffered(log: Log) -> Loop:
+    from chora_logging import BufferedEventFileHandler, EventFormatter, TraceIdFilter
+
+    handler = BufferedEventFileHandler(log.path, maxBytes=log.max_bytes, backupCount=log.backups)
+    handler.setFormatter(EventFormatter())
+    handler.addFilter(TraceIdFilter())
+    return standard_library(handler)
+
+
+@rival(
+    "floor of the buffered: `logger.info` into a handler that formats and writes nothing",
+    "chora_logging",
+    floor=True,
+    summed=False,
+    remark="not in the sum",
+)
+def ours_formatting(log: Log) -> Loop:
+    from chora_logging import EventFormatter, TraceIdFilter
+
+    class Formatting(logging.NullHandler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            return self.filter(record) and bool(encode(record))
+
+    encode = EventFormatter().encode
+    handler = Formatting()
+    handler.addFilter(TraceIdFilter())
+    return standard_library(handler)
 
 
 @rival("**chora_logging**: `emit_event` of a pydantic event", "chora_logging.telemetry", ours=True)
