@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import uuid
 
@@ -64,6 +65,13 @@ def logger(site, run):
 @pytest.fixture
 def open_page(browser):
     """Make readers of a site; after the test each is asked whether something went wrong."""
+    with pages(browser) as open_page:
+        yield open_page
+
+
+@contextlib.contextmanager
+def pages(browser):
+    """The same for as long as a caller says."""
     made = []
 
     def open_page(site, **options):

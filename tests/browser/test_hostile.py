@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import expect
 
 import chora_logging.web
+from tests.browser.conftest import pages
 from tests.browser.site import Site
 
 VIEWER = pathlib.Path(chora_logging.web.__file__).parent / "viewer"
@@ -34,7 +36,6 @@ HIDING = re.compile(
 )
 #: Elements that only markup in a log could have made.
 MADE = "document.querySelectorAll('#content :is(img, script, style, a[href^=javascript])').length"
-QUERY = "(id) => '?' + new URLSearchParams({ log: 'orchestrator', timeline: id })"
 ROWS = "[...document.querySelectorAll('#space .row:not([hidden])')]"
 HEIGHTS = f"[...new Set({ROWS}.map((row) => row.offsetHeight))]"
 #: What turns text into markup or code.
@@ -64,12 +65,13 @@ def site(tmp_path_factory):
     site.close()
 
 
-@pytest.fixture
-def attacked(reader):
+@pytest.fixture(scope="module")
+def attacked(site, browser):
     """A reader of these events."""
-    reader.open()
-    reader.counts(len(ATTACKS))
-    return reader
+    with pages(browser) as open_page:
+        reader = open_page(site).open()
+        reader.counts(len(ATTACKS))
+        yield reader
 
 
 class TestHostileContent:
@@ -107,15 +109,14 @@ class TestHostileContent:
             json.loads(attacked.page.evaluate("navigator.clipboard.readText()"))["message"] == ATTACKS["bidi"]
         )
 
-    @pytest.mark.parametrize("name", ["script", "bidi", "terminal"])
-    def test_the_timeline_of_a_hostile_trace_id(self, attacked, name):
+    def test_the_timeline_of_a_hostile_trace_id(self, reader):
         """A trace id is only ever an id, in the address, the heading and the rows."""
-        query = attacked.page.evaluate(QUERY, ATTACKS[name])
-        attacked.page.goto(attacked.url + query)
-        attacked.says("#timeline-summary", re.compile("event"))
+        for name in ("script", "bidi", "terminal"):
+            reader.open("?" + urlencode({"log": "orchestrator", "timeline": ATTACKS[name]}))
+            reader.says("#timeline-summary", re.compile("event"))
 
-        assert HIDING.search(attacked.page.locator("#timeline").inner_text().replace("\t", "")) is None
-        assert attacked.page.title() == "orchestrator · events"
+            assert HIDING.search(reader.page.locator("#timeline").inner_text().replace("\t", "")) is None
+            assert reader.page.title() == "orchestrator · events"
 
     def test_one_row_stays_one_row(self, attacked):
         """Whatever an event holds, its row is as high as any other, and nothing leaves it."""
