@@ -1,8 +1,8 @@
 """Scenario `growth`: what an event costs when there are more threads, events before it, or processes.
 
 Threads: so many write one log in one process, until all events are written; the time is divided by all
-events. Events: one thread writes on and on, rotation at 10 MB with five backups, and is timed after so
-many events; the last point, 10⁷, takes about two minutes. Processes: all write to one log at once.
+events. Events: one thread writes on and on, rotation at 10 MB with five backups, and its CPU time is
+taken after so many events; the last point, 10⁷, takes about two minutes. Processes: all write to one log at once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
             ]
         ),
         "### Growth: events written before\n\n"
-        f"Microseconds per event; {PIECES} pieces of {events // PIECES:,}.\n",
+        f"Microseconds of CPU per event; {PIECES} pieces of {events // PIECES:,}.\n",
         show([(f"after {n:,}", times) for n, times in zip(before, by_events(before, events), strict=True)]),
         "### Growth: 1 to 8 processes, one log\n\n"
         f"Events a second, {events // 4:,} of each process, median of {rounds} rounds in turns.\n",
@@ -135,9 +135,9 @@ def after_events(log: Log, *numbers: int) -> list[float]:
     for count in before:
         loop(0, written, count)
         for first in range(count, count + piece * PIECES, piece):
-            began = time.perf_counter()
+            began = time.process_time()
             loop(0, first, first + piece)
-            times.append((time.perf_counter() - began) / piece * 1e6)
+            times.append((time.process_time() - began) / piece * 1e6)
         written = max(written, count + piece * PIECES)
     return times
 
