@@ -1,8 +1,8 @@
 """Scenario `growth`: what an event costs when there are more threads, events before it, or processes.
 
 Threads: so many write one log in one process, until all events are written; the time is divided by all
-events. Events: one thread writes on and on, rotation at 10 MB with five backups, and its CPU time is
-taken after so many events; the last point, 10⁷, takes about two minutes. Processes: all write to one log at once.
+events. Events: one thread writes on and on, rotation at 10 MB with five backups, and its CPU time is taken
+after so many events; the last point, 10⁷, takes about two minutes. Processes: all write to one log at once.
 """
 
 from __future__ import annotations
