@@ -4,16 +4,17 @@ Needs a Python 3.10 to 3.13 and nothing else; each one found on the machine (the
 those on PATH) gets an environment under `.venvs/`, kept until setup.cfg changes. Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
-    core        everything but what is in `ONCE`, on each other Python, two at a time, and on one of them
-                the write side without the compiled lanes
+    core        everything but what is in `ONCE`, on every Python, two at a time; on the main one (the
+                running one if it is supported) the write side also without its compiled part
     script      `tests/test_orchestrator_logging.py` run as its users run it
-    suite       every test on the main Python (the running one if it is supported), alone on the machine
-                because the faults measure time and count processes, with the coverage of package and tests
+    once        what is in `ONCE`, on the main Python, alone on the machine, because the faults measure
+                time and count processes
 
 A failed step never hides the next one; the exit status is 1 if any failed. A skipped test is a failure
 (`tests/conftest.py`). What follows the options is handed to pytest, and then only that is run:
 
     python3 tests/run.py --python 3.12 tests/test_formatter.py -k surrogate
+    python3 tests/run.py --python 3.11 --cov
 """
 
 from __future__ import annotations
@@ -250,7 +251,7 @@ def at_once(steps: Iterable[Step]) -> list[Step]:
 
 
 def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
-    """The checks, the core (or all) tests on every other Python, the script, the whole suite."""
+    """The checks, the core tests on every Python, the script, the rest on the main one (or on all)."""
     python = python_of(main)
     done = at_once(
         [
@@ -259,25 +260,17 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
             Step("mypy --strict", [python, "-m", "mypy"]),
         ]
     )
-    if whole:
-        done += [pytest_step("suite", version, []).run() for version in others]
-    else:
-        core = [f"--ignore={path}" for path in ONCE]
-        steps = [pytest_step("core", version, core) for version in others]
-        pure = {"CHORA_LOGGING_PURE": "1"}
-        steps += [
-            pytest_step(
-                "core in Python alone",
-                version,
-                [*core, *(f"--ignore={path}" for path in READING)],
-                variables=pure,
-            )
-            for version in others[:1]
+    core = [f"--ignore={path}" for path in ONCE]
+    writing = [*core, *(f"--ignore={path}" for path in READING)]
+    done += at_once(
+        [
+            *(pytest_step("core", version, core) for version in [main, *others]),
+            pytest_step("core in Python alone", main, writing, variables={"CHORA_LOGGING_PURE": "1"}),
         ]
-        done += at_once(steps)
+    )
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
-    coverage = ["--cov", "--cov-report=term:skip-covered"]
-    done.append(pytest_step("suite", main, coverage, live=True).run())
+    for version in [main, *others] if whole else [main]:
+        done.append(pytest_step("once", version, ONCE, live=True).run())
     return done
 
 
