@@ -172,10 +172,11 @@ class TestNames:
         assert named - words() == set()
 
     def test_options_of_commands(self):
-        """Each `--option` is one of a command's, the test command's or the benchmarks'."""
+        """Each `--option` is one of a command's, the test command's, pytest's or the benchmarks'."""
         sources = [*(ROOT / "chora_logging/cli").rglob("*.py"), ROOT / "tests/run.py"]
         sources.append(ROOT / "tests/benchmarks/__main__.py")
         known = set(re.findall(r'"(--[a-z-]+)"', "".join(path.read_text("utf-8") for path in sources)))
+        known.add("--cov")
 
         assert {option for span in SPANS for option in re.findall(r"--[a-z-]+", span)} <= known
 
