@@ -4,6 +4,9 @@ An event is one `data` line, because its JSON holds no newline and no carriage r
 what looks like a field are characters of a value there and end nothing. Its `id` is its cursor, which
 is made of letters, digits, `-` and `_`. Nothing else has an `id`: whoever reconnects goes on from the
 last real event.
+
+Nor is there a blank line but at the end of an event: the specification lets one after anything else
+pass, and yet clients take it for an event without data (httpx-sse does, as soon as it has seen an id).
 """
 
 from __future__ import annotations
@@ -16,12 +19,12 @@ from chora_logging.eventlog import Event, Gap
 from chora_logging.web.gaps import gap_fields
 
 #: What a stream says when there is nothing to say.
-HEARTBEAT = b":\n\n"
+HEARTBEAT = b":\n"
 
 
 def opening(retry: int) -> bytes:
     """The beginning of a stream: how long clients wait before they reconnect, in milliseconds."""
-    return b"retry: %d\n\n" % retry
+    return b"retry: %d\n" % retry
 
 
 def frames(items: Iterable[Event | Gap]) -> bytes:

@@ -37,7 +37,7 @@ class Listener:
     async def open(cls, port):
         listener = cls(*await asyncio.open_connection("127.0.0.1", port))
         listener._writer.write(f"GET {STREAM}?from=end HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        await listener._reader.readuntil(b"retry: 2000\n\n")
+        await listener._reader.readuntil(b"retry: 2000\n")
         return listener
 
     async def listen(self, last):

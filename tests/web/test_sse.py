@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import httpx
+import httpx_sse
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,6 +107,14 @@ class TestTheRest:
         parser = parsed(sse.frames([event({"n": 1}, "here")]) + sse.HEARTBEAT)
 
         assert (len(parser.events), parser.last_event_id, parser.comments) == (1, "here", [""])
+
+    def test_clients_that_take_blank_lines_for_events(self):
+        """httpx-sse, to which each blank line ends an event, gets the events and nothing else."""
+        parts = [sse.opening(1500), *(sse.frames([event({"n": n}, f"at-{n}")]) + sse.HEARTBEAT for n in (1, 2))]
+        headers = {"content-type": "text/event-stream"}
+        source = httpx_sse.EventSource(httpx.Response(200, headers=headers, content=b"".join(parts)))
+
+        assert [(one.id, one.json()) for one in source.iter_sse()] == [("at-1", {"n": 1}), ("at-2", {"n": 2})]
 
     def test_the_opening_says_when_to_come_back(self):
         """The first bytes of a stream are the time after which a client reconnects."""
