@@ -110,7 +110,10 @@ class TestTheRest:
 
     def test_clients_that_take_blank_lines_for_events(self):
         """httpx-sse, to which each blank line ends an event, gets the events and nothing else."""
-        parts = [sse.opening(1500), *(sse.frames([event({"n": n}, f"at-{n}")]) + sse.HEARTBEAT for n in (1, 2))]
+        parts = [
+            sse.opening(1500),
+            *(sse.frames([event({"n": n}, f"at-{n}")]) + sse.HEARTBEAT for n in (1, 2)),
+        ]
         headers = {"content-type": "text/event-stream"}
         source = httpx_sse.EventSource(httpx.Response(200, headers=headers, content=b"".join(parts)))
 
