@@ -57,6 +57,7 @@ READING = ("tests/cli", "tests/eventlog", "tests/web")
 SYSTEM_TOOLS: dict[str, str] = {
     "cc": "gcc",
     "chromium": "chromium",
+    "curl": "curl",
     "git": "git",
     "jq": "jq",
     "logrotate": "logrotate",

@@ -1,94 +1,102 @@
-"""Clients that are cut at random, and a server that is killed: what they get is every event, once."""
+"""Real clients that are cut at random, and a server that is killed: each of them gets every event, once."""
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import json
 import random
 import subprocess
 import sys
 
 import pytest
 
-from tests.faults.serving import ROOT, STREAM, UVICORN, Client, Server
-from tests.web.serving import Parser
+from tests.faults.clients import RETRY, Curl, Cutter, EventSource, HttpxSse, browser_page, by_writer
+from tests.faults.serving import ROOT, STREAM, UVICORN, Server, wait_for
 
-WRITERS, EVENTS = 3, 1200
+WRITERS, LIVES, EVENTS = 3, 3, 1000
 
 WRITE = """
-import logging, sys, time
+import logging, os, sys, time
 from chora_logging import EventFileHandler, EventFormatter
-handler = EventFileHandler(sys.argv[1], maxBytes=50_000, backupCount=1000)
+log, writer, stop = sys.argv[1:]
+handler = EventFileHandler(log, maxBytes=50_000, backupCount=10_000)
 handler.setFormatter(EventFormatter())
 logger = logging.Logger("writer")
 logger.addHandler(handler)
-for n in range(int(sys.argv[3])):
-    logger.info("x", extra={"task_id": "mine", "writer": int(sys.argv[2]), "n": n, "pad": "x" * 100})
+count = 0
+while not os.path.exists(stop):
+    logger.info("x", extra={"task_id": "mine", "writer": int(writer), "n": count, "pad": "x" * 150})
     logger.info("x", extra={"task_id": "other"})
-    time.sleep(0.001)
+    count += 1
+    time.sleep(0.005)
+print(count)
 """
 
 
+class Writers:
+    """Processes that write one log, and rotate it every 50 kB, until they are told to stop."""
+
+    def __init__(self, log):
+        self._stop = log.parent / "stop"
+        self._started = [
+            subprocess.Popen(
+                [sys.executable, "-c", WRITE, str(log), str(number), str(self._stop)],
+                env={"PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+            )
+            for number in range(WRITERS)
+        ]
+
+    def stop(self):
+        """Stop; the numbers of the events of each that all clients must get."""
+        self._stop.touch()
+        counts = [int(process.communicate()[0]) for process in self._started]
+        return {writer: list(range(count)) for writer, count in enumerate(counts)}
+
+    def close(self):
+        """Make sure that none is left."""
+        for process in self._started:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
 @pytest.fixture
-def writers(tmp_path):
-    """Processes that write one log and rotate it every 50 kB."""
-    environment = {"PYTHONPATH": str(ROOT)}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITE, str(tmp_path / "orch.log"), str(number), str(EVENTS)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-        )
-        for number in range(WRITERS)
-    ]
-    yield started
-    for process in started:
-        process.kill()
-        process.wait()
+def log(tmp_path):
+    return tmp_path / "orch.log"
 
 
-def part_of(port, last, chance):
-    """What comes on one connection, cut after a random number of bytes: its events, and the last id."""
-    headers = [f"Last-Event-ID: {last}"] if last else []
-    client = Client(port, f"{STREAM}?task_id=mine", *headers)
-    parser = Parser()
-    parser.last_event_id = last
-    wanted = chance.choice((1, 300, 5_000, 50_000))
-    client.socket.settimeout(0.5)  # the end of what there is cuts it too
-    with contextlib.suppress(TimeoutError):
-        while data := client.socket.recv(min(4096, wanted - len(client.got))):
-            client.got += data
-    (client.reset if chance.random() < 0.5 else client.close)()
-    body = bytes(client.got).partition(b"\r\n\r\n")[2]
-    parser.feed(whole_chunks(body))
-    return parser.events, parser.last_event_id
+@pytest.fixture
+def writers(log):
+    with contextlib.closing(Writers(log)) as writers:
+        yield writers
 
 
-def whole_chunks(body):
-    """What has come of a body in chunks, the beginning of the last chunk included."""
-    found = b""
-    while b"\r\n" in body:
-        size, _, body = body.partition(b"\r\n")
-        found += body[: int(size, 16)]
-        body = body[int(size, 16) + 2 :]
-    return found
+def test_each_event_comes_once(tmp_path, log, writers):
+    """curl, httpx-sse and the browser, cut over and over under rotation, miss and double nothing.
 
+    The server is killed twice meanwhile.
+    """
+    with contextlib.ExitStack() as stack:
+        way = stack.enter_context(contextlib.closing(Cutter(random.Random(1))))
+        url = f"http://127.0.0.1:{way.port}{STREAM}?task_id=mine"
+        page = stack.enter_context(browser_page())
+        clients = []
+        for life in range(1, LIVES + 1):
+            with Server(UVICORN, log, tmp_path, retry=int(RETRY * 1000)) as server:
+                way.target = server.port
+                if not clients:
+                    clients = [Curl(url, 1), HttpxSse(url, 2), EventSource(page, url)]
+                wait_for(lambda life=life: all(one.count() >= life * EVENTS for one in clients))
+                if life == LIVES:
+                    wanted = writers.stop()
+                    total = sum(map(len, wanted.values()))
+                    wait_for(lambda total=total: all(one.count() >= total for one in clients))
+                server.process.kill()
+        for one in clients:
+            one.close()
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_each_event_comes_once(tmp_path, writers, seed):
-    """A client that is cut over and over, and whose server is killed twice, gets each event once."""
-    chance = random.Random(seed)
-    last, found = "", []
-    for share in (1, 2, 3):
-        with Server(UVICORN, tmp_path / "orch.log", tmp_path) as server:
-            while len(found) < WRITERS * EVENTS * share // 3:
-                events, last = part_of(server.port, last, chance)
-                assert [kind for kind, _ in events if kind != "message"] == []
-                found += [json.loads(data) for _, data in events]
-            server.process.kill()
-
-    numbers = collections.defaultdict(list)
-    for event in found:
-        numbers[event["writer"]].append(event["n"])
-    assert numbers == {writer: list(range(EVENTS)) for writer in range(WRITERS)}
+        assert len(list(tmp_path.glob("orch.log*"))) > 20
+        for one in clients:
+            assert one.connections >= 10
+            assert by_writer(one.got) == wanted
