@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
@@ -104,7 +105,10 @@ def parse_time(name: str, value: datetime | str) -> float:
     if not isinstance(moment, datetime):
         allowed = 'a datetime, ISO 8601 ("2025-09-28T08:54:11Z") or a time ago ("15m", "24h", "7d")'
         raise ConfigurationError(name, value, allowed)
-    return moment.timestamp()
+    try:
+        return moment.timestamp()
+    except (OverflowError, ValueError):  # the first and the last days there are, in local time
+        return math.copysign(math.inf, moment.year - 5000)
 
 
 def _limit(name: str, value: datetime | str | None) -> float | None:

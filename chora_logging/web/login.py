@@ -14,6 +14,7 @@ from chora_logging.web.refusals import Refusal
 #: The longest form that is read, in bytes.
 LONGEST = 4096
 
+_FORM = "application/x-www-form-urlencoded"
 _NO_CONTENT = 204
 
 
@@ -79,13 +80,19 @@ def _check_origin(request: Request) -> None:
 
 
 async def _token(request: Request) -> str:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _FORM:
+        raise Refusal(415, "no_form", f"the token must come as a form, {_FORM}, got {kind[:80]!r}")
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > LONGEST:
             raise Refusal(413, "form_too_long", f"the form may have {LONGEST} bytes")
     try:
-        values = parse_qs(body.decode("ascii", "replace"), max_num_fields=10)
+        text = body.decode("ascii", "replace")
+        values = parse_qs(text, keep_blank_values=True, max_num_fields=10)
     except ValueError:
-        raise Refusal(422, "invalid_form", "the form must have one field, token") from None
-    return values.get("token", [""])[0].strip()
+        values = {}
+    if set(values) != {"token"} or len(values["token"]) > 1:
+        raise Refusal(422, "invalid_form", "the form must have one field, token")
+    return values["token"][0].strip()

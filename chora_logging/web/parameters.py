@@ -86,15 +86,18 @@ class _Given:
         for name, value in _pairs(query):
             if name not in known:
                 raise _refused("unknown_parameter", name, f"is not known; known are {', '.join(known)}")
+            if not value:
+                continue
             if name == "where":
                 self._add_field(value)
-            elif value and self._values.setdefault(name, value) != value:
+            elif self._values.setdefault(name, value) != value:
                 raise _refused("invalid_parameter", name, "must be given once")
 
     def selection(self) -> Selection:
         filters: dict[str, Any] = {name: self._values.get(name) for name in FILTERS}
-        if (filters["level"] or "").isdecimal():
-            filters["level"] = int(filters["level"])
+        level = filters["level"] or ""
+        if level.isdecimal() and len(level) < 10:
+            filters["level"] = int(level)
         try:
             return Selection(**filters, where=self.where)
         except ConfigurationError as error:

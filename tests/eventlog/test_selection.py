@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -73,6 +74,18 @@ def test_local_time():
         parse_time("since", "2025-09-28T08:54:11.5") == datetime(2025, 9, 28, 8, 54, 11, 500_000).timestamp()
     )
     assert parse_time("since", "999999999w") == float("-inf")
+
+
+def test_the_first_and_the_last_day(monkeypatch):
+    """The days that have no number of seconds in local time are before and after all others."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert parse_time("since", "0001-01-01") < -60_000_000_000
+        assert parse_time("until", "9999-12-31T23:59:59.9") > 250_000_000_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -249,13 +249,34 @@ class TestLogin:
         assert "Max-Age=0" in attributes
 
     @pytest.mark.parametrize(
-        ("body", "status"), [(b"token=" + b"x" * 5000, 413), (b"&".join([b"a=1"] * 20), 422), (b"", 401)]
+        ("body", "status"),
+        [
+            (b"token=" + b"x" * 5000, 413),
+            (b"&".join([b"a=1"] * 20), 422),
+            (b"", 422),
+            (b"token=a&token=b", 422),
+            (b"token=a&user=b", 422),
+            (b"token=", 401),
+            (b"token=%ff%fe", 401),
+        ],
+        ids=["long", "many", "empty", "twice", "others", "nothing", "bytes"],
     )
     def test_a_form_that_is_none(self, app, body, status):
-        """A form that is too long, has too much in it, or nothing, is refused."""
-        kind = {"content-type": "application/x-www-form-urlencoded"}
+        """A form that is too long, has anything else in it, or nothing, is refused."""
+        kind = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
 
         assert ask(app, "/login", method="POST", content=body, headers=kind).status_code == status
+
+    @pytest.mark.parametrize(
+        "kind", ["application/json", "text/plain", "", "multipart/form-data; boundary=x"]
+    )
+    def test_a_token_in_something_else(self, app, kind):
+        """A token that comes in something else than a form is not taken for a wrong one, and told how to."""
+        body = f"token={TOKEN}".encode()
+        answer = ask(app, "/login", method="POST", content=body, headers={"content-type": kind})
+
+        assert (answer.status_code, answer.json()["error"]) == (415, "no_form")
+        assert "application/x-www-form-urlencoded" in answer.json()["detail"]
 
 
 class TestServe:

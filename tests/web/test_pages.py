@@ -32,11 +32,14 @@ QUERIES = {
     "status=failed": [2],
     "since=1h": [0, 1],
     "until=2021-01-01": [2],
+    "since=0001-01-01": [0, 1, 2],
+    "until=0001-01-01": [],
+    "until=9999-12-31T23:59:59": [0, 1, 2],
     "where=shop=a%3Db": [2],
     "where=shop%3Da=b": [2],
     "where=n=0&where=level=INFO": [0],
     "task_id=1&level=error": [],
-    "task_id=&run_id=": [0, 1, 2],
+    "task_id=&run_id=&where=": [0, 1, 2],
     "": [0, 1, 2],
 }
 

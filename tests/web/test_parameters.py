@@ -21,6 +21,7 @@ BAD = [
     ("order=up", "invalid_parameter", "order must be asc or desc, got 'up'"),
     ("after=xyz", "invalid_parameter", "after must be a cursor that an event or a page came with"),
     ("level=loud", "invalid_parameter", "level must be a number or one of DEBUG, INFO, WARNING, ERROR"),
+    ("level=" + "9" * 5000, "invalid_parameter", "level must be a number or one of DEBUG"),
     ("since=yesterday", "invalid_parameter", "since must be a datetime, ISO 8601"),
     ("until=25:00", "invalid_parameter", "until must be a datetime"),
     ("where=x", "invalid_parameter", "where must be FIELD=VALUE, got 'x'"),

@@ -1,0 +1,122 @@
+"""Schemathesis asks the server everything that its own description allows, and much that it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import pathlib
+import sys
+
+import pytest
+
+from chora_logging.web import create_app
+from tests.web.serving import ask, serving
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HOOKS = "tests.faults.schemathesis_formats"
+
+TOKEN = "a-token-of-enough-characters"
+#: What was found out by going from one answer to the next would be found out a second time.
+WITH_TOKEN = ("-H", f"Authorization: Bearer {TOKEN}", "--phases", "examples,coverage,fuzzing")
+
+#: Real events, and lines that no writer of ours writes.
+LINES = [
+    b'{"timestamp": "2025-10-17T12:00:00Z", "level": "INFO", "event": "started", "task_id": "1"}',
+    b'{"timestamp": "2025-10-17T12:00:01Z", "level": "ERROR", "event": "failed", "trace_id": "0", "n": NaN}',
+    b'{"event": "\\ud800", "level": 7, "status": null, "trace_id": {"a": [[[]]]}, "n": 1e999}',
+    b'{"torn": tr{"event": "whole", "level": "LOUD", "timestamp": "yesterday"}',
+    b"\xff\xfe no JSON \x00\x1b[31m",
+    b"[1, 2]",
+    b"",
+    '{"event": "ü\u2028\U0001f600", "": "no name", "a=b": "=", "timestamp": -1}'.encode(),
+]
+
+
+@pytest.fixture
+def logs(tmp_path):
+    """Two logs: odd and many, and one that nobody has written yet."""
+    with (tmp_path / "orch.log").open("wb") as file:
+        file.write(b"\n".join(LINES) + b"\n")
+        file.writelines(b'{"event": "many", "n": %d}\n' % n for n in range(2000))
+        file.write(b'{"event": "not written to its e')
+    return {"orchestrator": tmp_path / "orch.log", "telemetry": tmp_path / "events.jsonl"}
+
+
+class ForSchemathesis:
+    """An application whose streams end when something has come, and whose clients are all different ones.
+
+    Schemathesis waits for the end of an answer, and tries more wrong tokens than one client may.
+    """
+
+    def __init__(self, app):
+        self.app = app
+        self._addresses = ipaddress.ip_network("127.0.0.0/8").hosts()
+
+    async def __call__(self, scope, receive, send):
+        """Answer one request."""
+        bodies, ended = 0, False
+
+        async def leave():
+            # The first part is the opening; of an empty log nothing follows it.
+            while not bodies:
+                await asyncio.sleep(0.002)
+            await asyncio.sleep(0.02)
+            return {"type": "http.disconnect"}
+
+        async def watched(message):
+            nonlocal bodies, ended
+            await send(message)
+            if message["type"] == "http.response.body":
+                bodies, ended = bodies + 1, not message.get("more_body", False)
+
+        scope["client"] = (str(next(self._addresses)), 50000)
+        is_stream = scope["path"].endswith("/stream")
+        await self.app(scope, leave if is_stream else receive, watched)
+        if not ended:
+            await send({"type": "http.response.body"})
+
+
+def cursors(app):
+    """The cursors of some events, oldest and newest first."""
+    found = []
+    for order in ("asc", "desc"):
+        after = ""
+        for _ in range(4):
+            page = ask(app, f"/api/v1/orchestrator/events?limit=3&order={order}{after}").json()
+            found.append(page["next"])
+            after = f"&after={page['next']}"
+    return found
+
+
+async def schemathesis(port, folder, *options, **variables):
+    """Run schemathesis on the description at *port*; how it ended, and what it said."""
+    command = [sys.executable, "-m", "schemathesis.cli", "run", *options]
+    command += [f"http://localhost:{port}/api/v1/openapi.json", "--checks", "all", "--no-color"]
+    command += ["--max-examples", "25", "--request-timeout", "10", "--seed", "1"]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": HOOKS, **variables},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    return process.returncode, said.decode()
+
+
+@pytest.mark.parametrize("token", [None, TOKEN], ids=["open", "token"])
+def test_schemathesis_finds_no_fault(logs, token, tmp_path):
+    """Whatever it asks, with the token and without: no server error, and each answer is as described."""
+    app = ForSchemathesis(create_app(logs, token=token))
+    known = " ".join(cursors(create_app(logs)))
+
+    async def scenario():
+        async with serving(app) as port:
+            options = WITH_TOKEN if token else ()
+            return await schemathesis(port, tmp_path, *options, KNOWN_CURSORS=known, KNOWN_TOKEN=TOKEN)
+
+    status, said = asyncio.run(scenario())
+
+    assert status == 0, said
