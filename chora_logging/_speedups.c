@@ -1,8 +1,9 @@
-/* The compiled lanes of the steps that nearly every record takes: its trace id, its line, the append.
+/* The compiled lanes of the steps that nearly every record takes: its making, trace id, line and append.
 
    Python stays the one truth. Whatever is unusual is left undone and answered with None or False, and the
-   Python code that called does it: formatter.py and plans.py for a line, appending.py for the file. What a
-   lane does do is byte for byte what that code would have done (tests/test_speedups.py compares them).
+   Python code that called does it: formatter.py and plans.py for a line, appending.py for the file; a record
+   is then made by `logging` itself. What a lane does do is byte for byte what that code would have done
+   (tests/test_speedups.py compares them).
    CHORA_LOGGING_PURE=1 in the environment leaves this module out. */
 
 #define PY_SSIZE_T_CLEAN
@@ -21,7 +22,10 @@ enum {
     GET_MESSAGE, FORMATTER, BYTE_FORMATTER, TERMINATOR, LOCK, ACQUIRE, RELEASE, TURN, BUSY, DEFERRED, STREAM,
     OWN_STREAM, SWIFT, LOST, MAX_BYTES, FILTERS, FILTER, EMIT, TRACE_ID, SPAN_ID, MESSAGE_ITSELF,
     RECORD_FACTORY, DUMP, SERIALIZER, TO_JSON,
-    HANDLERS, PROPAGATE, PARENT, NAMES
+    HANDLERS, PROPAGATE, PARENT,
+    LOG_THREADS, LOG_PROCESSES, LOG_MULTIPROCESSING, LOG_ASYNCIO_TASKS,
+    INIT, DICT, LEVEL_NAME, LEVEL_NAMES, TIME, CLOCK, START_TIME,
+    NAME_ITSELF, ARGS_ITSELF, LEVELNAME, LEVELNO, CREATED_ITSELF, MSECS, SINCE_START, NAMES
 };
 
 /* Objects only: the garbage collector goes through them as through an array. */
@@ -30,6 +34,10 @@ typedef struct {
     PyObject *os, *logging;                     /* the names of these modules */
     PyObject *call_names[CALLS], *calls[CALLS]; /* of os, and what these stood for at import */
     PyObject *record, *get_message;             /* logging.LogRecord, and its getMessage at import */
+    PyObject *init, *level_name;                /* its __init__ and logging.getLevelName at import */
+    PyObject *factory;                          /* make_record */
+    PyObject *blank;                            /* what a record has for which nothing is gathered */
+    PyObject *nowhere[3];                       /* its file, line and function, the very objects */
     PyObject *trace_filter, *trace_id;          /* TraceIdFilter; the variable of trace_context */
     PyObject *ids, *signs;                      /* what gives other ids, while one of the dicts has its key */
     PyObject *event, *dump;                     /* TelemetryEvent, and its model_dump_json at import */
@@ -37,6 +45,14 @@ typedef struct {
     PyObject *names[NAMES];
 } State;
 
+/* From Python 3.13 on records count nanoseconds. */
+#if PY_VERSION_HEX >= 0x030D0000
+#define IN_NANOSECONDS 1
+#define CLOCK_NAME "time_ns"
+#else
+#define IN_NANOSECONDS 0
+#define CLOCK_NAME "time"
+#endif
 #define OBJECTS (sizeof(State) / sizeof(PyObject *))
 /* What a dict has under one of the names, borrowed. */
 #define ITEM(dict, name) PyDict_GetItemWithError((dict), state->names[name])
@@ -47,7 +63,10 @@ static const char *const NAME_TEXTS[NAMES] = {
     "busy", "deferred", "stream", "_own_stream", "_swift", "_lost", "maxBytes",
     "filters", "filter", "emit", "trace_id", "span_id", "msg",
     "_logRecordFactory", "model_dump_json", "__pydantic_serializer__", "to_json",
-    "handlers", "propagate", "parent"};
+    "handlers", "propagate", "parent",
+    "logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks",
+    "__init__", "__dict__", "getLevelName", "_levelToName", "time", CLOCK_NAME, "_startTime",
+    "name", "args", "levelname", "levelno", "created", "msecs", "relativeCreated"};
 
 /* ---------------------------------------------------------------- Appender: one line into a file --- */
 
@@ -797,9 +816,11 @@ is_flat(const char *json, Py_ssize_t length)
 static int
 is_usual_event(const State *state, PyObject *event)
 {
+    PyObject *factory = ITEM(state->logging, RECORD_FACTORY);
+
     return state->event != NULL && state->signs != NULL
            && PyObject_TypeCheck(event, (PyTypeObject *)state->event)
-           && ITEM(state->logging, RECORD_FACTORY) == state->record
+           && (factory == state->record || factory == state->factory)
            && _PyType_Lookup(Py_TYPE(event), state->names[DUMP]) == state->dump;
 }
 
@@ -1094,6 +1115,184 @@ static PyType_Spec writer_spec = {
     "chora_logging._speedups.LineWriter", sizeof(LineWriter), 0,
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, writer_slots};
 
+/* --------------------------------------------------- records: what LogRecord makes, where little is --- */
+
+/* Where the arguments stand with which `Logger.makeRecord` calls the factory of records. */
+enum { R_NAME, R_LEVEL, R_PATH, R_LINE, R_MSG, R_ARGS, R_EXC_INFO, R_FUNCTION, R_STACK, R_COUNT };
+
+/* Whether LogRecord is as it was at import, and would gather nothing beyond what it is given. */
+static int
+nothing_is_gathered(const State *state)
+{
+    for (int name = LOG_THREADS; name <= LOG_ASYNCIO_TASKS; name++) {
+        PyObject *is_on = ITEM(state->logging, name);
+        if (is_on != Py_False && (is_on != NULL || name != LOG_ASYNCIO_TASKS))
+            return 0;
+    }
+    return ITEM(((PyTypeObject *)state->record)->tp_dict, INIT) == state->init
+           && ITEM(state->logging, LEVEL_NAME) == state->level_name;
+}
+
+/* Whether the arguments are those of a record without a known place, exception or single mapping. */
+static int
+are_usual_arguments(PyObject *const *args)
+{
+    PyObject *values = args[R_ARGS], *only;
+
+    if (args[R_EXC_INFO] != Py_None || args[R_STACK] != Py_None || !PyTuple_CheckExact(values)
+        || !PyLong_CheckExact(args[R_LEVEL]))
+        return 0;
+    if (PyTuple_GET_SIZE(values) != 1)
+        return 1;
+    only = PyTuple_GET_ITEM(values, 0);
+    return PyUnicode_CheckExact(only) || PyLong_CheckExact(only) || PyFloat_CheckExact(only);
+}
+
+/* The three ways to tell the time of a record; the arithmetic is LogRecord's. 1: found; 0: not here. */
+static int
+tell_time(PyObject *now, PyObject *start, double *created, double *msecs, double *since_start)
+{
+#if IN_NANOSECONDS
+    long long time, began;
+
+    if (!PyLong_CheckExact(now) || !PyLong_CheckExact(start))
+        return 0;
+    time = PyLong_AsLongLong(now);
+    began = PyLong_AsLongLong(start);
+    if (PyErr_Occurred() || time < 0 || began < 0)
+        return 0;
+    *created = (double)time / 1e9;
+    *msecs = (double)(time % 1000000000 / 1000000);
+    *since_start = (double)(time - began) / 1e6;
+    return *msecs != 999.0 || floor(*created) == (double)(time / 1000000000);
+#else
+    double time;
+
+    if (!PyFloat_CheckExact(now) || !PyFloat_CheckExact(start))
+        return 0;
+    time = *created = PyFloat_AS_DOUBLE(now);
+    *msecs = trunc((time - trunc(time)) * 1000);
+    *since_start = (time - PyFloat_AS_DOUBLE(start)) * 1000;
+    return isfinite(time);
+#endif
+}
+
+/* Set a number among the attributes. */
+static int
+set_number(const State *state, PyObject *attributes, int name, double value)
+{
+    PyObject *number = PyFloat_FromDouble(value);
+    int failed = number == NULL || PyDict_SetItem(attributes, state->names[name], number) < 0;
+
+    Py_XDECREF(number);
+    return failed ? -1 : 0;
+}
+
+/* Set the time; 1: done; 0: not for this lane; -1: an error. */
+static int
+set_time(const State *state, PyObject *attributes)
+{
+    PyObject *module = ITEM(state->logging, TIME), *start = ITEM(state->logging, START_TIME), *clock, *now;
+    double created, msecs, since_start;
+    int found;
+
+    if (module == NULL || !PyModule_CheckExact(module) || start == NULL
+        || (clock = ITEM(PyModule_GetDict(module), CLOCK)) == NULL)
+        return 0;
+    Py_INCREF(clock);                     /* a test may have put a Python function there */
+    Py_INCREF(start);
+    now = PyObject_CallNoArgs(clock);
+    found = now == NULL ? -1 : tell_time(now, start, &created, &msecs, &since_start);
+    Py_XDECREF(now);
+    Py_DECREF(start);
+    Py_DECREF(clock);
+    if (found > 0
+        && (set_number(state, attributes, CREATED_ITSELF, created) < 0
+            || set_number(state, attributes, MSECS, msecs) < 0
+            || set_number(state, attributes, SINCE_START, since_start) < 0))
+        found = -1;
+    return found;
+}
+
+/* The attributes of a record; NULL: an error, or not for this lane. */
+static PyObject *
+attributes_of(const State *state, PyObject *const *args)
+{
+    PyObject *levels = ITEM(state->logging, LEVEL_NAMES), *level, *made;
+
+    if (levels == NULL || !PyDict_CheckExact(levels)
+        || (level = PyDict_GetItemWithError(levels, args[R_LEVEL])) == NULL || level == Py_None
+        || (made = PyDict_Copy(state->blank)) == NULL)
+        return NULL;
+    if (PyDict_SetItem(made, state->names[LEVELNAME], level) == 0
+        && PyDict_SetItem(made, state->names[LEVELNO], args[R_LEVEL]) == 0
+        && PyDict_SetItem(made, state->names[NAME_ITSELF], args[R_NAME]) == 0
+        && PyDict_SetItem(made, state->names[MESSAGE_ITSELF], args[R_MSG]) == 0
+        && PyDict_SetItem(made, state->names[ARGS_ITSELF], args[R_ARGS]) == 0
+        && set_time(state, made) > 0)
+        return made;
+    Py_DECREF(made);
+    return NULL;
+}
+
+/* Keep what all records have alike that are made as this one was, without what is its own. */
+static int
+learn_blank(State *state, PyObject *record, PyObject *const *args)
+{
+    static const int own[] = {NAME_ITSELF, MESSAGE_ITSELF, ARGS_ITSELF};
+    PyObject *attributes = PyObject_GenericGetDict(record, NULL), *blank = PyDict_New();
+    int failed = attributes == NULL || blank == NULL || PyDict_Update(blank, attributes) < 0;
+
+    for (size_t i = 0; !failed && i < sizeof(own) / sizeof(*own); i++)
+        failed = PyDict_SetItem(blank, state->names[own[i]], Py_None) < 0;
+    if (!failed) {
+        for (int i = 0; i < 3; i++)
+            Py_XSETREF(state->nowhere[i], Py_NewRef(args[i == 2 ? R_FUNCTION : R_PATH + i]));
+        Py_XSETREF(state->blank, Py_NewRef(blank));
+    }
+    Py_XDECREF(attributes);
+    Py_XDECREF(blank);
+    return failed ? -1 : 0;
+}
+
+/* The record as `logging` itself makes it. */
+static PyObject *
+make_in_python(State *state, PyObject *const *args, Py_ssize_t count, PyObject *keywords, int usual)
+{
+    PyObject *record = PyObject_Vectorcall(state->record, args, (size_t)count, keywords);
+
+    if (record != NULL && usual && PyUnicode_Check(args[R_PATH])
+        && PyUnicode_CompareWithASCIIString(args[R_PATH], "(unknown file)") == 0
+        && learn_blank(state, record, args) < 0)
+        Py_CLEAR(record);
+    return record;
+}
+
+static PyObject *
+make_record(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
+{
+    State *state = PyModule_GetState(module);
+    PyTypeObject *type = (PyTypeObject *)state->record;
+    int usual = count == R_COUNT && (keywords == NULL || PyTuple_GET_SIZE(keywords) == 0)
+                && nothing_is_gathered(state) && are_usual_arguments(args);
+
+    if (usual && args[R_PATH] == state->nowhere[0] && args[R_LINE] == state->nowhere[1]
+        && args[R_FUNCTION] == state->nowhere[2]) {
+        PyObject *attributes = attributes_of(state, args);
+        if (attributes != NULL) {
+            PyObject *none = PyTuple_New(0), *record = none == NULL ? NULL : type->tp_new(type, none, NULL);
+            if (record != NULL && PyObject_SetAttr(record, state->names[DICT], attributes) < 0)
+                Py_CLEAR(record);
+            Py_XDECREF(none);
+            Py_DECREF(attributes);
+            return record;
+        }
+        if (is_fatal())
+            return NULL;
+    }
+    return make_in_python(state, args, count, keywords, usual);
+}
+
 /* ---------------------------------------------------------------------------------------- module --- */
 
 static PyObject *
@@ -1137,6 +1336,9 @@ static PyMethodDef module_methods[] = {
      "events_are(event, dump, loggers, name)\n--\n\n"
      "Take for events what is of this class *event*, while *dump* is what they have as `model_dump_json`.\n\n"
      "They go through the logger of this *name* in *loggers*."},
+    {"make_record", (PyCFunction)(void (*)(void))make_record, METH_FASTCALL | METH_KEYWORDS,
+     "make_record(*arguments)\n--\n\n"
+     "Make the `logging.LogRecord` that these *arguments* make, sooner where logging's switches are off."},
     {"trace_by", (PyCFunction)trace_by, METH_VARARGS,
      "trace_by(filter, variable, ids, signs)\n--\n\n"
      "Do in `LineWriter.write` what a *filter* of this class does.\n\n"
@@ -1178,7 +1380,11 @@ module_exec(PyObject *module)
     state->record = PyObject_GetAttrString(logging, "LogRecord");
     Py_DECREF(logging);
     if (state->record == NULL
-        || (state->get_message = PyObject_GetAttr(state->record, state->names[GET_MESSAGE])) == NULL)
+        || (state->get_message = PyObject_GetAttr(state->record, state->names[GET_MESSAGE])) == NULL
+        || (state->init = PyObject_GetAttr(state->record, state->names[INIT])) == NULL)
+        return -1;
+    state->level_name = Py_XNewRef(ITEM(state->logging, LEVEL_NAME));
+    if ((state->factory = PyObject_GetAttrString(module, "make_record")) == NULL)
         return -1;
     state->appender = add_type(module, &appender_spec);
     line_writer = add_type(module, &writer_spec);

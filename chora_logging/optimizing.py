@@ -2,7 +2,8 @@
 
 These are the standard library's own switches (*Logging HOWTO*, "Optimization"). They are global to the
 process, so they are turned only when every handler of the logging tree is of a kind that is known to
-print nothing of it.
+print nothing of it. When all are off, a record is a handful of values, and a factory of records that is
+compiled makes the same record in less than half the time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
+from chora_logging import speedups
 from chora_logging.formatter import EventFormatter
 from chora_logging.schema import OWN_LOGGER
 
@@ -32,14 +34,25 @@ _FORWARDING = (
     logging.handlers.HTTPHandler,
     logging.handlers.MemoryHandler,
 )
-_KNOWN_MODULES = ("logging", "logging.handlers", "chora_logging.handler", __name__)
+_KNOWN_MODULES = (
+    "logging",
+    "logging.handlers",
+    "chora_logging.handler",
+    "chora_logging.buffered",
+    __name__,
+)
 
 
 def optimize() -> list[str]:
     """Switch off what no formatter in the logging tree prints, and say so in the log.
 
+    When all is off, `logging.setLogRecordFactory` is given a factory that makes the same records sooner,
+    unless the program has one of its own or the package has no compiled part here. It sees when a switch
+    is turned on again.
+
     The line that says it is of the logger `chora_logging`, with the event `logging_optimized` and the
-    fields `switched_off` and `kept`, which tells what each thing that stays on is kept for.
+    fields `switched_off`, `kept`, which tells what each thing that stays on is kept for, and
+    `compiled_records`.
 
     Not promised: that a formatter which is configured later and prints it finds it; and with the look-up
     of the caller off, `stack_info=True` gives no stack.
@@ -47,18 +60,25 @@ def optimize() -> list[str]:
     Returns:
         The switches of `logging` that were turned.
     """
+    switches = {switch: of for switch, of in SWITCHES.items() if hasattr(logging, switch)}
     kept: dict[str, str] = {}
     for handler in _handlers():
-        for switch, attributes in SWITCHES.items():
+        for switch, attributes in switches.items():
             if any(_prints(handler, attribute) for attribute in attributes):
                 kept.setdefault(switch, f"{type(handler).__name__} {handler.name or ''}".strip())
-    turned = [switch for switch in SWITCHES if hasattr(logging, switch) and switch not in kept]
+    turned = [switch for switch in switches if switch not in kept]
     for switch in turned:
         setattr(logging, switch, None if switch == "_srcfile" else False)
+    compiled = not kept and _compile_records()
     logging.getLogger(OWN_LOGGER).info(
         "Not gathered for records any more: %s",
         ", ".join(turned) or "nothing",
-        extra={"event": "logging_optimized", "switched_off": turned, "kept": kept},
+        extra={
+            "event": "logging_optimized",
+            "switched_off": turned,
+            "kept": kept,
+            "compiled_records": compiled,
+        },
     )
     return turned
 
@@ -74,6 +94,14 @@ class OptimizingHandler(logging.Handler):
         if found:
             optimize()
         return True
+
+
+def _compile_records() -> bool:
+    if not speedups.in_use:
+        return False
+    if logging.getLogRecordFactory() is logging.LogRecord:
+        logging.setLogRecordFactory(speedups.make_record)
+    return logging.getLogRecordFactory() is speedups.make_record
 
 
 def _loggers() -> list[logging.Logger]:

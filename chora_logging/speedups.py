@@ -19,6 +19,7 @@ if not os.environ.get("CHORA_LOGGING_PURE"):
         from chora_logging._speedups import Appender as Appender
         from chora_logging._speedups import LineWriter as LineWriter
         from chora_logging._speedups import events_are as events_are
+        from chora_logging._speedups import make_record as make_record
         from chora_logging._speedups import trace_by as trace_by
 
         in_use = True

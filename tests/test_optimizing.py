@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from chora_logging import speedups
+
 ALL = {"_srcfile", "logThreads", "logProcesses", "logMultiprocessing"} | (
     {"logAsyncioTasks"} if sys.version_info >= (3, 12) else set()
 )
@@ -55,6 +57,41 @@ def test_setup_logging(tmp_path):
     assert events[-1]["message"] == "hello"
 
 
+FACTORY = "import logging\nlogging.setLogRecordFactory(type('Own', (logging.LogRecord,), {}))\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "compiled"),
+    [
+        ("", speedups.in_use),
+        (FACTORY, False),
+        (ADDED.format("logging.handlers.QueueHandler(queue.Queue())"), False),
+    ],
+    ids=["nothing else", "a factory of the program's own", "a handler that may print"],
+)
+def test_compiled_records(tmp_path, before, compiled):
+    """When all is off, records are made by the compiled factory if there is no other, and the log says so."""
+    _, events = switched_off(tmp_path, before + ASKED)
+
+    assert events[0]["compiled_records"] is compiled
+    assert events[-1]["message"] == "hello"
+
+
+def test_factory_is_set_once(tmp_path):
+    """A second setup leaves the factory, and a wrapper that somebody put around it."""
+    program = ASKED + (
+        "import logging\nmade = logging.getLogRecordFactory()\n"
+        "logging.setLogRecordFactory(lambda *a, **k: made(*a, **k))\n"
+        "wrapper = logging.getLogRecordFactory()\n"
+        "setup_logging(log_file='app.log', optimize=True)\n"
+        "assert logging.getLogRecordFactory() is wrapper\n"
+    )
+    off, events = switched_off(tmp_path, program)
+
+    assert off == ALL
+    assert [event["compiled_records"] for event in events[:2]] == [speedups.in_use, False]
+
+
 def test_dict_config(tmp_path):
     """A `dictConfig` of `get_logging_config` does the same at its first record, as JSON too."""
     program = (
@@ -82,11 +119,12 @@ def test_dict_config(tmp_path):
         ("logging.handlers.QueueHandler(queue.Queue())", "None", ALL),
         ("type('Own', (logging.Handler,), {})()", "None", ALL),
         ("logging.NullHandler()", "None", set()),
+        ("BufferedEventFileHandler('b.log')", "EventFormatter()", set()),
     ],
 )
 def test_what_others_print(tmp_path, handler, formatter, on):
     """What another handler prints, or may print, is still gathered, and the log names that handler."""
-    program = f"from chora_logging import EventFormatter\n{ADDED.format(handler)}"
+    program = f"from chora_logging import BufferedEventFileHandler, EventFormatter\n{ADDED.format(handler)}"
     program += f"handler.setFormatter({formatter})\n" + ASKED
     off, events = switched_off(tmp_path, program)
 
