@@ -1,17 +1,19 @@
 """The list of commands, and how each of them ends.
 
-0 is done, 1 is "a check failed" or "nothing found", 2 is wrong use. A command that Ctrl-C or a
-closed pipe ends, ends without a word and with the status that a shell gives to that signal.
+0 is done, 1 is "a check failed" or "nothing found", 2 is wrong use; an error is one line on stderr. A
+command that Ctrl-C or a closed pipe ends, ends without a word and with the status that a shell gives
+to that signal.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from typing import IO, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -46,10 +48,6 @@ class NothingFound(click.ClickException):
 
     exit_code = 1
 
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Say so on stderr."""
-        click.echo(f"{PROGRAM}: {self.format_message()}", file=file, err=file is None)
-
 
 class CommandList(click.Group):
     """Commands that are imported when they are called: the list of them loads none."""
@@ -76,19 +74,15 @@ class CommandList(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the options of the program, of which some print and end it."""
+        with _quiet_ends():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; Ctrl-C and a closed pipe are no errors."""
-        try:
-            try:
-                return super().invoke(ctx)
-            finally:
-                sys.stdout.flush()  # while it can still be told that nobody reads it
-        except KeyboardInterrupt:
-            ctx.exit(INTERRUPTED)
-        except BrokenPipeError:
-            # The interpreter flushes stdout once more when it ends, and would complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(PIPE_CLOSED)
+        """Run the command."""
+        with _quiet_ends():
+            return super().invoke(ctx)
 
 
 @click.group(cls=CommandList, context_settings={"help_option_names": ["-h", "--help"]})
@@ -99,26 +93,75 @@ def commands() -> None:
     \b
     Example:
       chora-logging demo
+
+    \b
+    Status:
+      0  done
+      1  nothing found, a check failed, or a file cannot be read or written
+      2  wrong use: an option, a variable, a package that is not installed
     """
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command that *arguments* name, and return the exit status."""
     try:
-        status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        with _some_stdout():
+            status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _tell(error)
         return error.exit_code
-    except click.Abort:
-        return INTERRUPTED
     except ChoraLoggingError as error:
-        click.echo(f"{PROGRAM}: {error}", err=True)
+        _say(PROGRAM, str(error))
         return 2
     except OSError as error:
-        click.echo(f"{PROGRAM}: {_told(error)}", err=True)
+        _say(PROGRAM, _told(error))
         return 1
     return status if isinstance(status, int) else 0
 
 
+@contextlib.contextmanager
+def _some_stdout() -> Iterator[None]:
+    if sys.stdout is not None:
+        yield
+        return
+    # Closed by who called: what is printed is wanted nowhere.
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+@contextlib.contextmanager
+def _quiet_ends() -> Iterator[None]:
+    """Ctrl-C and a closed pipe are no errors."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # while it can still be told that nobody reads it
+    except KeyboardInterrupt:
+        if sys.stderr is not None and sys.stderr.isatty():
+            click.echo(err=True)  # the terminal has written ^C: the prompt belongs into the next row
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(PIPE_CLOSED) from None
+
+
+def _tell(error: click.ClickException) -> None:
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        error.show()  # the help
+        return
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    _say(context.command_path if context else PROGRAM, error.format_message())
+
+
+def _say(who: str, message: str) -> None:
+    from chora_logging.cli.terminal import printable
+
+    # What was typed may stand in it, and would be obeyed.
+    click.echo("\n".join(map(printable, f"{who}: {message}".split("\n"))), err=True)
+
+
 def _told(error: OSError) -> str:
-    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    told = error.strerror or str(error)
+    return f"{error.filename}: {told}" if error.filename else told

@@ -417,5 +417,5 @@ class TestEnds:
             assert command.process.wait(DEADLINE) == 130
 
         assert b"\x1b[" in data
-        assert data.count(b"\n") == 11
+        assert data.count(b"\n") == 1 + 10 + 1  # the day, the events, and the row in which ^C stands
         assert b"Traceback" not in data

@@ -115,7 +115,7 @@ class TestTail:
         written = [event for log in LOGS for event in EventLog(folder / log).read()]
         rows = wait_for_rows(terminal, len(written))
         terminal.keys("C-c")
-        terminal.wait_for(rf"\^C\s*{PROMPT.strip()}\Z")
+        terminal.wait_for(rf"(?m)\^C\n{PROMPT.strip()}\Z")
 
         assert_readable(rows, 80)
         assert broken(rows) == []

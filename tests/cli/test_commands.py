@@ -1,0 +1,136 @@
+"""How commands end: their status, what they say, and what nobody wants to see."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.calling import HOSTILE, assert_tame, write_events
+from tests.cli.running import COMMAND, DEADLINE, Terminal, environment
+
+EVENT = {"timestamp": "2026-03-01T12:00:00Z", "event": "tick", "trace_id": "t"}
+
+#: What can come from a command line: no NUL, and a byte that is no UTF-8 for half a pair.
+TYPED = [text.replace("\0", "").replace("\ud800", "\udcff") for text in HOSTILE]
+
+#: Every command that prints and ends by itself, and the help.
+PRINTING = (
+    ("tail", "--log", "app.log"),
+    ("query", "--log", "app.log"),
+    ("query", "--log", "app.log", "--json"),
+    ("query", "--log", "app.log", "--format", "csv"),
+    ("stats", "--log", "app.log"),
+    ("check", "--log", "app.log"),
+    ("trace", "t", "--log", "app.log"),
+    ("config",),
+    ("completion", "bash"),
+    ("--help",),
+    ("tail", "--help"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a log."""
+    write_events(tmp_path / "app.log", EVENT)
+    return tmp_path
+
+
+def ended(folder, *arguments, stdout, **more):
+    """How a command as a process of its own ends: its status, and what it says on stderr."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=DEADLINE,
+        **more,
+    )
+    return done.returncode, done.stderr
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["query", "--limit", "0"], "chora-logging query: Invalid value for '--limit': 0 is not in"),
+            (["trace"], "chora-logging trace: Missing argument 'ID'."),
+            (["stats", "--sinse", "1h"], "chora-logging stats: No such option"),
+            (["nope"], "chora-logging: No such command 'nope'."),
+            (["config", "\x1b[31mred"], "chora-logging config: Got unexpected extra argument (\\x1b[31mred)"),
+        ],
+        ids=["value", "argument", "option", "command", "extra"],
+    )
+    def test_wrong_use(self, call, arguments, said):
+        """What is wrong is one line on stderr that begins with the command, and the status is 2."""
+        status, output, errors = call(*arguments)
+
+        assert (status, output) == (2, "")
+        assert errors.startswith(said)
+        assert errors.count("\n") == 1
+
+    @pytest.mark.parametrize("text", TYPED)
+    def test_what_was_typed_is_not_obeyed(self, folder, call, monkeypatch, text):
+        """Nothing that an argument holds reaches the terminal as a command, whatever is wrong with it."""
+        log = folder / "app.log"
+        for arguments in (
+            [text],
+            [f"--{text}"],
+            ["config", text],
+            ["query", "--log", text],
+            ["query", "--log", log, "--event", text],
+            ["query", "--log", log, "--where", text],
+            ["query", "--log", log, "--since", text],
+            ["query", "--log", log, "--to", f"{text}/x.csv"],
+            ["query", "--log", log, f"--{text}"],
+            ["query", f"--log={log}", f"--limit={text}"],
+            ["trace", text, "--log", log],
+            ["serve", "--host", text],
+        ):
+            screen = Terminal()
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, "stderr", screen)
+                status, _, _ = call(*arguments)
+            assert status in (1, 2)
+            assert screen.text
+            assert_tame(screen.text)
+
+    def test_without_a_command(self, call):
+        """The program alone prints its help."""
+        _, output, errors = call()
+
+        assert "Commands:" in output + errors
+
+    def test_a_full_disk(self, folder):
+        """What cannot be written is said in the words of the system."""
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            assert ended(folder, "query", "--log", "app.log", stdout=full) == (
+                1,
+                "chora-logging: No space left on device\n",
+            )
+
+
+class TestStdout:
+    @pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
+    def test_a_closed_pipe(self, folder, arguments):
+        """Whatever is printed into a closed pipe, the command ends quietly, as a shell says of SIGPIPE."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        with open(writing, "w", encoding="utf-8") as pipe:
+            assert ended(folder, *arguments, stdout=pipe) == (141, "")
+
+    @pytest.mark.parametrize("arguments", [PRINTING[0], PRINTING[2], PRINTING[-1]], ids=" ".join)
+    def test_none(self, folder, arguments):
+        """Without any stdout a command does what it does, and prints nowhere."""
+        assert ended(folder, *arguments, stdout=None, preexec_fn=lambda: os.close(1)) == (0, "")
+
+
+def test_statuses_are_told(call):
+    """The help says with which status a command ends."""
+    assert "Status:\n    0  done\n    1  nothing found" in call("--help")[1]
