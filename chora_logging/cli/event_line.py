@@ -62,22 +62,25 @@ def as_line(
     line = Text(no_wrap=True, overflow="ellipsis", end="")
     line.append(_time(event, roomy, dated), "dim")
     shown = _SHORT_LEVELS.get(level, level) if roomy else level[:1]
-    line.append(f" {printable(shown):<{5 if roomy else 1}}", _STYLES.get(level, ""))
+    line.append(" " + _padded(printable(shown), 5 if roomy else 1), _STYLES.get(level, ""))
     if width >= NARROW:
-        trace_id = event.get("trace_id")
+        trace_id = "" if event.get("trace_id") is None else text_of(event["trace_id"])
         line.append(f" {label}" if label else "", "yellow")
-        line.append(f" {'' if trace_id is None else text_of(trace_id)[:SHORT_ID]:<{SHORT_ID}}", "magenta")
+        line.append(" " + _padded(trace_id[:SHORT_ID], SHORT_ID), "magenta")
+    title = title_of(event)
     if name_of(event) is None:
-        line.append(f" {title_of(event)}", "red" if is_error(event) else "")
+        line.append(f" {title}", "red" if is_error(event) else "")
     else:
         line.append(
-            f" {title_of(event):<{NAME if roomy else 0}}", "bold red" if is_error(event) else "bold cyan"
+            " " + (_padded(title, NAME) if roomy else title), "bold red" if is_error(event) else "bold cyan"
         )
     for field in ("task_id", "run_id"):
         if event.get(field) is not None:
             line.append(f" {text_of(event[field])}", "blue")
     _append_rest(line, event, width, frozenset(hidden))
-    line.truncate(width, overflow="ellipsis")
+    line.rstrip()
+    if width < UNLIMITED:
+        line.truncate(width, overflow="ellipsis")
     return line
 
 
@@ -176,6 +179,10 @@ def cut(text: str, width: int) -> str:
     return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - cell_len(text))
+
+
 def _append_rest(line: Text, event: Mapping[str, Any], width: int, hidden: frozenset[str]) -> None:
     if width < UNLIMITED and (raised := _raised(event)):
         line.append(f" {raised}", "red")
@@ -208,6 +215,7 @@ def _time(event: Mapping[str, Any], roomy: bool, dated: bool) -> str:
     local = local_time(event)
     if local is None:
         columns = 12 if roomy else 8
-        return f"{text_of(event.get('timestamp'))[:columns]:<{columns}}"
+        told = "" if event.get("timestamp") is None else text_of(event["timestamp"])
+        return _padded(told[:columns], columns)
     text = local.strftime("%Y-%m-%d %H:%M:%S" if dated else "%H:%M:%S")
     return text + (f".{local.microsecond // 1000:03}" if roomy else "")

@@ -21,7 +21,7 @@ from chora_logging.cli.logs import Log, Logs, log_option
 from chora_logging.cli.merging import Found, read
 from chora_logging.cli.progress import progress
 from chora_logging.cli.rows import Rows
-from chora_logging.cli.terminal import JsonLines, open_console, printable
+from chora_logging.cli.terminal import JsonLines, open_console, open_text, printable
 from chora_logging.eventlog.rotated_set import paths_of
 
 FORMATS = ("table", "json", "csv")
@@ -119,13 +119,13 @@ def _print(logs: Sequence[Log], found: Iterator[Found], form: str) -> None:
             raise _nothing()
         if form == "csv":
             shown = printable if sys.stdout.isatty() else str
-            export.write_csv(rows, sys.stdout, tell_log=len(logs) > 1, shown=shown)
+            export.write_csv(rows, open_text(), tell_log=len(logs) > 1, shown=shown)
             return
         from chora_logging.cli.table import as_table
 
         console = open_console()
         for line in as_table(rows, console.width, tell_log=len(logs) > 1):
-            console.print(line)
+            console.line(line)
 
 
 def _print_json(logs: Sequence[Log], found: Iterator[Found]) -> None:
@@ -165,14 +165,14 @@ def _print_counts(
         return
     if form == "csv":
         shown = printable if sys.stdout.isatty() else str
-        export.write_table(sys.stdout, [*fields, "count"], ([*values, n] for values, n in most), shown)
+        export.write_table(open_text(), [*fields, "count"], ([*values, n] for values, n in most), shown)
         return
     from chora_logging.cli.table import as_counts
 
     console = open_console()
     for line in as_counts(fields, most):
         line.truncate(console.width, overflow="ellipsis")
-        console.print(line)
+        console.line(line)
 
 
 def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:

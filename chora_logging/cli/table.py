@@ -57,10 +57,11 @@ def as_table(rows: Rows, width: int, *, tell_log: bool) -> Iterator[Text]:
             natural[head] = max(natural[head], cell_len(_cell(head, log, event, short)))
     filled = {head: max(size, cell_len(printable(head))) for head, size in natural.items() if size}
     widths = fit(filled, width)
-    yield _line([(printable(head), "bold") for head in widths], widths)
+    yield _line([(printable(head), "bold") for head in widths], widths, short)
     for log, event in rows:
         failed = event_line.is_error(event)
-        yield _line([(_cell(head, log, event, short), _style(head, failed)) for head in widths], widths)
+        cells = [(_cell(head, log, event, short), _style(head, failed)) for head in widths]
+        yield _line(cells, widths, short)
     if without := [printable(head) for head in filled if head not in widths]:
         line = Text(f"no room for {', '.join(without)}", "dim", no_wrap=True)
         line.truncate(width, overflow="ellipsis")
@@ -113,11 +114,13 @@ def as_counts(heads: Sequence[str], counts: Iterable[tuple[Sequence[Any], int]])
         yield line
 
 
-def _line(cells: Sequence[tuple[str, str]], widths: Widths) -> Text:
+def _line(cells: Sequence[tuple[str, str]], widths: Widths, short: bool) -> Text:
     line = Text(no_wrap=True)
-    for (text, style), (head, width) in zip(cells, widths.items(), strict=True):
-        room = " " * max(0, width - cell_len(text)) if head == "took" else ""
-        line.append("  " if line else "").append(room + cut(text, width - len(room)), style)
+    for index, ((text, style), (head, width)) in enumerate(zip(cells, widths.items(), strict=True)):
+        room = " " * max(0, width - cell_len(text))
+        if short:
+            text = cut(text, width - len(room))
+        line.append("  " if index else "").append(room + text if head == "took" else text + room, style)
     line.rstrip()
     return line
 

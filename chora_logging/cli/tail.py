@@ -57,7 +57,7 @@ def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_js
       chora-logging tail -f --json | jq .event
     """
     chosen = list(logs.all) if follow else logs.existing()
-    show = _ShowJson(follow) if as_json else _ShowLines(chosen)
+    show = _ShowJson(follow) if as_json else _ShowLines(chosen, follow)
     if follow:
         _say_what_is_missing(logs)
         _show_all(newest_and_next(chosen, count, **filters), show)
@@ -87,8 +87,8 @@ class _ShowJson:
 class _ShowLines:
     """Shows each item as a line for eyes; on a terminal a new day is a line of its own."""
 
-    def __init__(self, logs: Sequence[Log]) -> None:
-        self._console = open_console()
+    def __init__(self, logs: Sequence[Log], follow: bool) -> None:
+        self._console = open_console(at_once=follow)
         self._labels = _labels(logs) if len(logs) > 1 else {}
         self._day: date | None = datetime.now().date()
 
@@ -96,17 +96,17 @@ class _ShowLines:
         width = self._console.width
         label = self._labels.get(log, ("", ""))[width < ROOMY]
         if isinstance(item, Gap):
-            self._console.print(as_gap_line(item, width, label=label))
+            self._console.line(as_gap_line(item, width, label=label))
             return
         if self._console.is_terminal:
             self._announce_day(item)
-        self._console.print(as_line(item, width, label=label, dated=not self._console.is_terminal))
+        self._console.line(as_line(item, width, label=label, dated=not self._console.is_terminal))
 
     def _announce_day(self, event: Event) -> None:
         moment = local_time(event)
         if moment is not None and moment.date() != self._day:
             self._day = moment.date()
-            self._console.print(Text(f"── {self._day:%A, %Y-%m-%d} ──", "dim"))
+            self._console.line(Text(f"── {self._day:%A, %Y-%m-%d} ──", "dim"))
 
 
 def _show_all(items: Iterable[tuple[Log, Event | Gap]], show: _ShowJson | _ShowLines) -> None:

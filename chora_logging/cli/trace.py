@@ -13,8 +13,8 @@ from chora_logging.cli.commands import NothingFound
 from chora_logging.cli.logs import Log, Logs, log_option
 from chora_logging.cli.merging import Found, read
 from chora_logging.cli.progress import progress
-from chora_logging.cli.terminal import JsonLines, can_draw, open_console, printable
-from chora_logging.cli.waterfall import LINES, PLAIN, Timeline, as_lines, timeline_of
+from chora_logging.cli.terminal import JsonLines, open_console, printable
+from chora_logging.cli.waterfall import Timeline, as_lines, timeline_of
 from chora_logging.timestamps import rfc3339
 
 #: How many of the ids that begin alike are named.
@@ -49,8 +49,8 @@ def command(logs: Logs, trace_id: str, as_json: bool) -> None:
         _print_json(timeline)
         return
     console = open_console()
-    for line in as_lines(timeline, console.width, LINES if can_draw() else PLAIN):
-        console.print(line)
+    for line in as_lines(timeline, console.width):
+        console.line(line)
 
 
 def _find(logs: Sequence[Log], trace_id: str) -> list[Found]:

@@ -34,8 +34,9 @@ ROUNDING = 1e-3
 #: A later time, in seconds since 1970, is taken for an error: the calendar ends with the year 9999.
 LATEST = 253_000_000_000
 
-#: A bar has halves of characters: whole, left half, right half; and what takes no time.
-LINES, PLAIN = "━╸╺•", "===|"
+#: A bar has halves of characters: both, the left, the right; and what takes no time.
+_HALVES = {(True, True): "━", (True, False): "╸", (False, True): "╺"}
+_MOMENT = "•"
 
 _IDS = ("task_id", "run_id")
 
@@ -89,20 +90,19 @@ def timeline_of(found: Iterable[Found]) -> Timeline:
     return Timeline(spans, min(starts), max(ends) - min(starts))
 
 
-def as_lines(timeline: Timeline, width: int, marks: str = LINES) -> Iterator[Text]:
+def as_lines(timeline: Timeline, width: int) -> Iterator[Text]:
     """*timeline* as lines of at most *width* columns: what all events have in common, then each of them.
 
     Args:
         timeline: Of one trace.
         width: The columns of the terminal.
-        marks: What bars are drawn with, `LINES` or `PLAIN`.
     """
     common = _common(timeline)
     notes = [_note(span, common) for span in timeline.spans]
     columns = _fit(timeline, width, any(notes))
     lines = list(_head(timeline, common))
     for span, note in zip(timeline.spans, notes, strict=True):
-        row = _row(timeline, span, columns, marks)
+        row = _row(timeline, span, columns)
         lines.append(row.append(f" {note}", "dim") if note else row)
         if error := error_of(span.found.event):
             lines.append(Text(" " * (columns.name_at + 2) + error, "red"))
@@ -113,19 +113,18 @@ def as_lines(timeline: Timeline, width: int, marks: str = LINES) -> Iterator[Tex
         yield line
 
 
-def bar(start: float, end: float, width: int, marks: str = LINES) -> str:
+def bar(start: float, end: float, width: int) -> str:
     """A bar *width* characters wide over what is from *start* to *end* of a whole, both from 0 to 1.
 
     >>> bar(0.25, 0.75, 8), bar(0, 1 / 16, 8), bar(1, 1, 8)
     ('  ━━━━', '╸', '       •')
     """
     if start >= end:
-        return " " * min(width - 1, int(start * width)) + marks[3]
+        return " " * min(width - 1, int(start * width)) + _MOMENT
     first = min(2 * width - 1, int(start * 2 * width))
     after = max(first + 1, math.ceil(end * 2 * width - ROUNDING))
-    characters = {(True, True): marks[0], (True, False): marks[1], (False, True): marks[2]}
     halves = ((first <= half < after, first <= half + 1 < after) for half in range(0, 2 * width, 2))
-    return "".join(characters.get(pair, " ") for pair in halves).rstrip()
+    return "".join(_HALVES.get(pair, " ") for pair in halves).rstrip()
 
 
 class _Columns(NamedTuple):
@@ -170,7 +169,7 @@ def _head(timeline: Timeline, common: Mapping[str, str]) -> Iterator[Text]:
     yield Text()
 
 
-def _row(timeline: Timeline, span: Span, columns: _Columns, marks: str) -> Text:
+def _row(timeline: Timeline, span: Span, columns: _Columns) -> Text:
     failed = is_error(span.found.event)
     row = Text(f"{_offset(timeline, span):>{columns.offset}}", "dim")
     row.append(f" {_took(span) if columns.took else '':>{columns.took}}", "cyan")
@@ -179,7 +178,7 @@ def _row(timeline: Timeline, span: Span, columns: _Columns, marks: str) -> Text:
         return row.append(" " * (columns.bar + 1))
     whole = timeline.seconds or 1.0
     start, end = ((time - timeline.start) / whole for time in (span.start, span.end))
-    drawn = bar(start, end, columns.bar, marks)
+    drawn = bar(start, end, columns.bar)
     row.append(f" {drawn:<{columns.bar}}", "red" if failed else "green")
     return row
 

@@ -1,0 +1,109 @@
+"""What reaches a terminal, or what takes its place."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import unicodedata
+
+import pytest
+from rich.cells import cell_len
+
+from chora_logging.cli.terminal import Screen, printable
+from tests.cli.calling import write_events
+from tests.cli.running import Terminal
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def at(second, **fields):
+    return {"timestamp": f"2026-03-01T12:00:{second:02}.5Z", "trace_id": TRACE, **fields}
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A log with what is no ASCII, and what took time and failed."""
+    return write_events(
+        tmp_path / "app.log",
+        at(1, event="käse", note="日本語"),
+        at(9, event="made", duration_ms=4000, level="ERROR", error="zu groß"),
+    )
+
+
+class Plain(Terminal):
+    """A terminal that takes ASCII only."""
+
+    def __init__(self):
+        io.TextIOWrapper.__init__(self, io.BytesIO(), encoding="ascii", newline="\n")
+
+
+class TestEncodings:
+    @pytest.mark.parametrize(
+        "arguments",
+        [["tail"], ["query"], ["stats"], ["check"], ["trace", TRACE], ["query", "--format", "csv"]],
+        ids=" ".join,
+    )
+    def test_a_terminal_that_takes_ascii_only(self, log, call, monkeypatch, arguments):
+        """Lines and plots are drawn with ASCII, as wide as they are, and what else there is is escaped."""
+        screen = Plain()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", screen)
+            status, _, errors = call(*arguments, "--log", log, width=200)
+
+        assert (status, errors) == (0, "")
+        assert "u25" not in screen.text
+        assert ("k\\xe4se" in screen.text) == (arguments[0] != "check")
+
+    @pytest.mark.parametrize("form", ["csv", "json"])
+    def test_a_pipe_gets_utf8(self, log, call, monkeypatch, form):
+        """What programs read is UTF-8 as the log is, whatever stdout takes by itself."""
+        pipe = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", pipe)
+            status, _, errors = call("query", "--log", log, "--format", form)
+        pipe.flush()
+
+        assert (status, errors) == (0, "")
+        text = pipe.buffer.getvalue().decode()
+        assert "日本語" in (text if form == "csv" else json.loads(text.split("\n")[0])["note"])
+
+    def test_a_pipe_that_takes_ascii_only(self, log, call, monkeypatch):
+        """Counts by value are UTF-8 too where programs read them."""
+        pipe = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", pipe)
+            assert call("query", "--log", log, "--by", "event", "--format", "csv")[0] == 0
+        pipe.flush()
+
+        assert pipe.buffer.getvalue().decode().splitlines() == ["event,count", "käse,1", "made,1"]
+
+
+class TestWidth:
+    @pytest.mark.parametrize("columns", ["0", "-3", "abc", "", "99999999999"])
+    def test_columns_that_are_no_width(self, log, call, columns):
+        """A `COLUMNS` that nothing could fit is as good as none."""
+        assert call("tail", "--log", log, width=columns)[1] == (
+            "2026-03-01 12:00:01.500 INFO  4bf92f35 käse                       note=日本語\n"
+            "2026-03-01 12:00:09.500 ERROR 4bf92f35 made                       "
+            'error="zu groß" 4 s\n'
+        )
+
+    @pytest.mark.parametrize("text", ["👍🏽", "👨‍👩‍👧", "e\u0301", "日本", "⚠️", "🇩🇪"])
+    def test_nothing_is_wider_than_it_is_taken_for(self, text):
+        """Whether a terminal joins characters or not, a line that fits one fits all of them."""
+        alone = sum(
+            0 if unicodedata.combining(character) or character == "\ufe0f" else cell_len(character)
+            for character in printable(text)
+        )
+
+        assert cell_len(printable(text)) >= alone
+
+
+def test_lines_are_as_they_would_be_laid_out(log, call, monkeypatch):
+    """Printing a line that fits as it is makes the same as laying it out."""
+    for arguments in (["tail"], ["query"], ["trace", TRACE], ["query", "--by", "event"]):
+        fast = call(*arguments, "--log", log)
+        with monkeypatch.context() as patch:
+            patch.setattr(Screen, "line", lambda self, line: self.print(line, no_wrap=True, end="\n"))
+            assert call(*arguments, "--log", log) == fast
