@@ -125,7 +125,7 @@ def _print(logs: Sequence[Log], found: Iterator[Found], form: str) -> None:
 
         console = open_console()
         for line in as_table(rows, console.width, tell_log=len(logs) > 1):
-            console.line(line)
+            console.show(line)
 
 
 def _print_json(logs: Sequence[Log], found: Iterator[Found]) -> None:
@@ -172,7 +172,7 @@ def _print_counts(
     console = open_console()
     for line in as_counts(fields, most):
         line.truncate(console.width, overflow="ellipsis")
-        console.line(line)
+        console.show(line)
 
 
 def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:

@@ -96,17 +96,17 @@ class _ShowLines:
         width = self._console.width
         label = self._labels.get(log, ("", ""))[width < ROOMY]
         if isinstance(item, Gap):
-            self._console.line(as_gap_line(item, width, label=label))
+            self._console.show(as_gap_line(item, width, label=label))
             return
         if self._console.is_terminal:
             self._announce_day(item)
-        self._console.line(as_line(item, width, label=label, dated=not self._console.is_terminal))
+        self._console.show(as_line(item, width, label=label, dated=not self._console.is_terminal))
 
     def _announce_day(self, event: Event) -> None:
         moment = local_time(event)
         if moment is not None and moment.date() != self._day:
             self._day = moment.date()
-            self._console.line(Text(f"── {self._day:%A, %Y-%m-%d} ──", "dim"))
+            self._console.show(Text(f"── {self._day:%A, %Y-%m-%d} ──", "dim"))
 
 
 def _show_all(items: Iterable[tuple[Log, Event | Gap]], show: _ShowJson | _ShowLines) -> None:

@@ -96,7 +96,7 @@ class Screen(Console):
             _environ={name: value for name, value in os.environ.items() if name != "COLUMNS"},
         )
 
-    def line(self, line: Text) -> None:
+    def show(self, line: Text) -> None:
         """Print *line*, which is one that fits."""
         if not self._is_plain:
             self.print(line, no_wrap=True, end="\n")

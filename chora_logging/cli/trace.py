@@ -50,7 +50,7 @@ def command(logs: Logs, trace_id: str, as_json: bool) -> None:
         return
     console = open_console()
     for line in as_lines(timeline, console.width):
-        console.line(line)
+        console.show(line)
 
 
 def _find(logs: Sequence[Log], trace_id: str) -> list[Found]:

@@ -105,5 +105,5 @@ def test_lines_are_as_they_would_be_laid_out(log, call, monkeypatch):
     for arguments in (["tail"], ["query"], ["trace", TRACE], ["query", "--by", "event"]):
         fast = call(*arguments, "--log", log)
         with monkeypatch.context() as patch:
-            patch.setattr(Screen, "line", lambda self, line: self.print(line, no_wrap=True, end="\n"))
+            patch.setattr(Screen, "show", lambda self, line: self.print(line, no_wrap=True, end="\n"))
             assert call(*arguments, "--log", log) == fast
