@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chora_logging.cli.logs import Log
@@ -17,48 +17,43 @@ WAITING = 1000
 
 Item = tuple[Log, Event | Gap]
 
+#: By log, the cursor after which to go on; None is its beginning.
+Positions = dict[Log, str | None]
 
-def newest_and_next(logs: Sequence[Log], n: int, **filters: Any) -> Iterator[Item]:
-    """The newest *n* events of all *logs* together, oldest first, then what is written, without end.
+
+def newest(logs: Sequence[Log], n: int, **filters: Any) -> tuple[list[Found], Positions]:
+    """The newest *n* events of all *logs* together, oldest first, and where `following` goes on.
 
     Promised: for each log, no event that fits the filters is missing or comes twice from the first
-    one shown on, where the stored ones end too. Events of several logs come as they are written.
+    one on, where these end too.
 
     Args:
-        logs: Which; those that do not exist are waited for.
-        n: How many stored ones.
+        logs: Which; those that do not exist have none.
+        n: How many.
         filters: Those of `Selection`.
 
     Raises:
         OSError: a log exists and cannot be read.
     """
     stored: list[list[Found]] = []
-    positions: dict[Log, str | None] = {}
+    positions: Positions = {}
     for log in logs:
         events, positions[log] = _newest(log, n, filters)
         stored.append([Found(log, event) for event in events])
-    yield from list(merged(stored))[-n:] if n else ()
-    yield from _followed(logs, positions, filters)
+    return list(merged(stored))[-n:] if n else [], positions
 
 
-def _newest(log: Log, n: int, filters: dict[str, Any]) -> tuple[list[Event], str | None]:
-    """The newest *n* events of *log*, oldest first, and the position after which to go on."""
-    # The end is looked up first: if nothing fits, all that fits will be written after it.
-    end = log.events.last(1)
-    again, position = Counter(log.skipped), end[0].cursor if end else None
-    log.skipped.clear()
-    newest: list[Event] = []
-    for event in log.events.read(limit=n, newest_first=True, **filters):
-        if not newest:
-            again, position = Counter(log.skipped), event.cursor
-        newest.append(event)
-    log.skipped.subtract(again)  # lines after the position, which will be read once more
-    return newest[::-1], position
+def following(positions: Positions, **filters: Any) -> Iterator[Item]:
+    """What is written after *positions*, without end; events of several logs come as they are written.
 
+    Args:
+        positions: Where in each log; one that does not exist is waited for.
+        filters: Those of `Selection`.
 
-def _followed(
-    logs: Sequence[Log], positions: Mapping[Log, str | None], filters: dict[str, Any]
-) -> Iterator[Item]:
+    Raises:
+        OSError: a log exists and cannot be read.
+    """
+    logs = list(positions)
     if len(logs) == 1:
         for item in logs[0].events.follow_sync(positions[logs[0]], **filters):
             yield logs[0], item
@@ -78,3 +73,18 @@ def _followed(
         if isinstance(arrived, Exception):
             raise arrived
         yield arrived
+
+
+def _newest(log: Log, n: int, filters: dict[str, Any]) -> tuple[list[Event], str | None]:
+    """The newest *n* events of *log*, oldest first, and the position after which to go on."""
+    # The end is looked up first: if nothing fits, all that fits will be written after it.
+    end = log.events.last(1)
+    again, position = Counter(log.skipped), end[0].cursor if end else None
+    log.skipped.clear()
+    newest: list[Event] = []
+    for event in log.events.read(limit=n, newest_first=True, **filters):
+        if not newest:
+            again, position = Counter(log.skipped), event.cursor
+        newest.append(event)
+    log.skipped.subtract(again)  # lines after the position, which will be read once more
+    return newest[::-1], position

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
+from chora_logging.cli import amounts
 from chora_logging.cli.logs import Log
 from chora_logging.eventlog.rotated_set import paths_of
 
@@ -16,21 +17,27 @@ from chora_logging.eventlog.rotated_set import paths_of
 PATIENCE = 1.0
 INTERVAL = 0.1
 
+#: The narrowest screen on which there is more than a bar and a share.
+ROOMY = 60
 
-@contextlib.contextmanager
-def progress(logs: Sequence[Log], *, streams: bool = False) -> Iterator[None]:
+
+def progress(logs: Sequence[Log]) -> contextlib.AbstractContextManager[None]:
     """Show how much of *logs* has been read since, if that takes long and stderr is a terminal.
 
     Args:
         logs: What is read once, from one end to the other.
-        streams: Whether events are printed while they are read; a bar between them would be in the
-            way, so there is none then unless they go to a file.
     """
-    if not _is_watched() or (streams and not _goes_to_file()):
+    return progress_over(sum(_size(path) for log in logs for path in paths_of(log.path)))
+
+
+@contextlib.contextmanager
+def progress_over(size: int) -> Iterator[None]:
+    """The same where *size* bytes are read."""
+    if not _is_watched():
         yield
         return
     done = threading.Event()
-    thread = threading.Thread(target=_show, args=(logs, done), daemon=True)
+    thread = threading.Thread(target=_show, args=(size, _bytes_read(), done), daemon=True)
     thread.start()
     try:
         yield
@@ -39,22 +46,37 @@ def progress(logs: Sequence[Log], *, streams: bool = False) -> Iterator[None]:
         thread.join()
 
 
-def _show(logs: Sequence[Log], done: threading.Event) -> None:
-    start = _bytes_read()
+def goes_to_file() -> bool:
+    """Whether stdout is a file, so that what is printed is in the way of no bar."""
+    try:
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _show(size: int, start: int | None, done: threading.Event) -> None:
     if done.wait(PATIENCE):
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    total = sum(_size(path) for log in logs for path in paths_of(log.path))
-    columns = (SpinnerColumn(), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
+    columns = [BarColumn(console.width // 2), TextColumn("{task.fields[told]}")]
+    if console.width >= ROOMY:
+        columns.append(TimeRemainingColumn())
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
-        task = bar.add_task("", total=None if start is None else total)
+        task = bar.add_task("", total=None if start is None else size, told="")
         while not done.wait(INTERVAL):
             if start is not None:
-                bar.update(task, completed=min((_bytes_read() or 0) - start, total))
+                completed = min((_bytes_read() or 0) - start, size)
+                bar.update(task, completed=completed, told=_told(completed, size, console.width))
             bar.refresh()
+
+
+def _told(completed: int, size: int, width: int) -> str:
+    if width < ROOMY:
+        return f"{completed / max(size, 1):.0%}"
+    return f"{amounts.size(completed)} of {amounts.size(size)}"
 
 
 def _bytes_read() -> int | None:
@@ -81,10 +103,3 @@ def _is_watched() -> bool:
     return (
         sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     )
-
-
-def _goes_to_file() -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
-    except (OSError, ValueError, AttributeError):
-        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -19,7 +20,7 @@ from chora_logging.cli.commands import PROGRAM, NothingFound
 from chora_logging.cli.filters import filter_options
 from chora_logging.cli.logs import Log, Logs, log_option
 from chora_logging.cli.merging import Found, read
-from chora_logging.cli.progress import progress
+from chora_logging.cli.progress import goes_to_file, progress, progress_over
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import JsonLines, open_console, open_text, printable
 from chora_logging.eventlog.rotated_set import paths_of
@@ -111,29 +112,45 @@ def command(
 def _print(logs: Sequence[Log], found: Iterator[Found], form: str) -> None:
     if form == "json":
         _print_json(logs, found)
-        return
+    elif form == "csv":
+        _print_csv(logs, found)
+    else:
+        _print_table(logs, found)
+
+
+def _print_table(logs: Sequence[Log], found: Iterator[Found]) -> None:
+    from chora_logging.cli.table import Table
+
+    console = open_console()
+    table = Table(console.width, tell_log=len(logs) > 1)
+    with progress(logs):
+        rows = Rows(found, table.measure)
+    with rows:
+        if not rows.count:
+            raise _nothing()
+        for line in table.lines(rows):
+            console.show(line)
+
+
+def _print_csv(logs: Sequence[Log], found: Iterator[Found]) -> None:
     with progress(logs):
         rows = Rows(found)
     with rows:
         if not rows.count:
             raise _nothing()
-        if form == "csv":
-            shown = printable if sys.stdout.isatty() else str
-            export.write_csv(rows, open_text(), tell_log=len(logs) > 1, shown=shown)
-            return
-        from chora_logging.cli.table import as_table
-
-        console = open_console()
-        for line in as_table(rows, console.width, tell_log=len(logs) > 1):
-            console.show(line)
+        shown = printable if sys.stdout.isatty() else str
+        export.write_csv(rows, open_text(), tell_log=len(logs) > 1, shown=shown)
 
 
 def _print_json(logs: Sequence[Log], found: Iterator[Found]) -> None:
     lines = JsonLines()
-    first = next(found, None)
-    if first is None:
-        raise _nothing()
-    with progress(logs, streams=True):
+    with contextlib.ExitStack() as bar:
+        bar.enter_context(progress(logs))
+        first = next(found, None)
+        if first is None:
+            raise _nothing()
+        if not goes_to_file():
+            bar.close()  # between events it would be in their way
         for _, event in itertools.chain([first], found):
             lines.write(event.json)
 
@@ -180,10 +197,13 @@ def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
     if os.path.realpath(path) in mine:
         raise click.BadParameter(f"must not be a log that is read, got {path!r}", param_hint="'--to'")
     tell_log = len(logs) > 1
-    with progress(logs), Rows(found) as rows:
+    with progress(logs):
+        rows = Rows(found)
+    with rows:
         if not rows.count:
             raise _nothing()
-        with export.replacing(path) as part:
+        times_read = 2 if path.endswith(".parquet") else 1
+        with export.replacing(path) as part, progress_over(times_read * rows.size):
             if path.endswith(".parquet"):
                 export.write_parquet(rows, part, tell_log=tell_log)
             elif path.endswith(".csv"):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from chora_logging.cli.merging import Found
+from chora_logging.eventlog.items import Event
 from chora_logging.schema import LAYOUT
 
 #: How many bytes of events are kept in memory.
@@ -22,14 +23,28 @@ class Rows:
 
     Iterating gives, each time, the name of the log and the fields of each event. Use it in a `with`.
 
+    Args:
+        found: The events.
+        on_event: Called with the name of the log and the event, while it is read.
+
     Attributes:
         count: How many events.
+        size: How many bytes they take.
         fields: The fields that any of them has: those of `LAYOUT`, then as they came.
     """
 
-    def __init__(self, found: Iterable[Found]) -> None:
+    def __init__(
+        self, found: Iterable[Found], on_event: Callable[[str, Event], None] = lambda log, event: None
+    ) -> None:
         # Deleted by the system, however this process ends.
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  # closed by `__exit__`
+        try:
+            self._read(found, on_event)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read(self, found: Iterable[Found], on_event: Callable[[str, Event], None]) -> None:
         self.count = 0
         seen: dict[str, None] = {}
         names: dict[str, bytes] = {}
@@ -38,6 +53,8 @@ class Rows:
             self._file.write(b"[%b,%b]\n" % (name, event.json))
             self.count += 1
             seen.update(dict.fromkeys(event))
+            on_event(log.name, event)
+        self.size = self._file.tell()
         self.fields = [field for field in LAYOUT if field in seen]
         self.fields += [field for field in seen if field not in LAYOUT]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -22,7 +23,6 @@ WANTED = ("event", "time", "level", "error", "task", "took", "status", "trace", 
 NARROWEST, WIDEST = 8, 120
 
 _STYLES = {"time": "dim", "log": "yellow", "task": "blue", "run": "blue", "trace": "magenta", "took": "cyan"}
-_FIELDS = {"status": "status", "task": "task_id", "run": "run_id"}
 #: The fields that these columns are made of.
 _SHOWN = {
     "timestamp",
@@ -40,32 +40,69 @@ _SHOWN |= {"error", "error_message", "exc_info", "exception", "message"}
 Widths = dict[str, int]
 
 
-def as_table(rows: Rows, width: int, *, tell_log: bool) -> Iterator[Text]:
-    """*rows* as lines of at most *width* columns: heads, events, and which fields have no room.
+class Table:
+    """Events as lines of at most *width* columns: heads, events, and which fields have no room.
+
+    Have it measure each event, then ask for the lines.
 
     Args:
-        rows: The events.
         width: The columns of the terminal.
         tell_log: Whether each row says which log it is from.
     """
-    short = width < UNLIMITED
-    heads = [head for head in HEADS if tell_log or head != "log"]
-    heads += [field for field in rows.fields if field not in _SHOWN]
-    natural = dict.fromkeys(heads, 0)
-    for log, event in rows:
-        for head in heads:
-            natural[head] = max(natural[head], cell_len(_cell(head, log, event, short)))
-    filled = {head: max(size, cell_len(printable(head))) for head, size in natural.items() if size}
-    widths = fit(filled, width)
-    yield _line([(printable(head), "bold") for head in widths], widths, short)
-    for log, event in rows:
-        failed = event_line.is_error(event)
-        cells = [(_cell(head, log, event, short), _style(head, failed)) for head in widths]
-        yield _line(cells, widths, short)
-    if without := [printable(head) for head in filled if head not in widths]:
-        line = Text(f"no room for {', '.join(without)}", "dim", no_wrap=True)
-        line.truncate(width, overflow="ellipsis")
-        yield line
+
+    def __init__(self, width: int, *, tell_log: bool) -> None:
+        self._width = width
+        self._short = width < UNLIMITED
+        self._heads = [head for head in HEADS if tell_log or head != "log"]
+        #: By head, the field of its own that it stands for.
+        self._fields: dict[str, str] = {}
+        self._natural: Widths = {}
+
+    def measure(self, log: str, event: Mapping[str, Any]) -> None:
+        """See how wide the columns must be for *event*."""
+        own = {_head_of(field): field for field in event if field not in _SHOWN}
+        self._fields.update(own)
+        for head in itertools.chain(self._heads, own):
+            size = cell_len(self._cell(head, log, event))
+            if size > self._natural.get(head, 0):
+                self._natural[head] = size
+
+    def lines(self, rows: Rows) -> Iterator[Text]:
+        """The lines, with an event of *rows* each, all of which have been measured."""
+        heads = [*self._heads, *(_head_of(field) for field in rows.fields if field not in _SHOWN)]
+        filled = {
+            head: max(self._natural[head], cell_len(printable(head)))
+            for head in heads
+            if self._natural.get(head)
+        }
+        widths = fit(filled, self._width)
+        yield self._line([(printable(head), "bold") for head in widths], widths)
+        for log, event in rows:
+            failed = event_line.is_error(event)
+            cells = [(self._cell(head, log, event), _style(head, failed)) for head in widths]
+            yield self._line(cells, widths)
+        if without := [printable(head) for head in filled if head not in widths]:
+            line = Text(f"no room for {', '.join(without)}", "dim", no_wrap=True)
+            line.truncate(self._width, overflow="ellipsis")
+            yield line
+
+    def _line(self, cells: Sequence[tuple[str, str]], widths: Widths) -> Text:
+        line = Text(no_wrap=True)
+        for index, ((text, style), (head, width)) in enumerate(zip(cells, widths.items(), strict=True)):
+            room = " " * max(0, width - cell_len(text))
+            if self._short:
+                text = cut(text, width - len(room))
+            line.append("  " if index else "").append(room + text if head == "took" else text + room, style)
+        line.rstrip()
+        return line
+
+    def _cell(self, head: str, log: str, event: Mapping[str, Any]) -> str:
+        if head == "log":
+            return printable(log)
+        if head in _CELLS:
+            return _CELLS[head](event, self._short)
+        value = event.get(self._fields.get(head, head))
+        return "" if value is None else text_of(value)
 
 
 def fit(natural: Widths, width: int) -> Widths:
@@ -114,41 +151,49 @@ def as_counts(heads: Sequence[str], counts: Iterable[tuple[Sequence[Any], int]])
         yield line
 
 
-def _line(cells: Sequence[tuple[str, str]], widths: Widths, short: bool) -> Text:
-    line = Text(no_wrap=True)
-    for index, ((text, style), (head, width)) in enumerate(zip(cells, widths.items(), strict=True)):
-        room = " " * max(0, width - cell_len(text))
-        if short:
-            text = cut(text, width - len(room))
-        line.append("  " if index else "").append(room + text if head == "took" else text + room, style)
-    line.rstrip()
-    return line
+def _head_of(field: str) -> str:
+    """What the column of a field is called that has none of the usual ones."""
+    return f"{field}=" if field in HEADS else field
 
 
-def _cell(head: str, log: str, event: dict[str, Any], short: bool) -> str:
-    if head == "time":
-        local = event_line.local_time(event)
-        if local is None:
-            return "" if event.get("timestamp") is None else text_of(event["timestamp"])
-        return f"{local:%m-%d %H:%M:%S}" if short else local.isoformat(" ", "milliseconds")
-    if head == "level":
-        return "" if event.get("level") is None else printable(event_line.level_of(event))
-    if head == "log":
-        return printable(log)
-    if head == "event":
-        return event_line.title_of(event)
-    if head == "trace":
-        text = "" if event.get("trace_id") is None else text_of(event["trace_id"])
-        return text[: event_line.SHORT_ID] if short else text
-    if head == "took":
-        took = event_line.duration_of(event)
-        return "" if took is None else duration(took)
-    if head == "error":
-        return event_line.error_of(event) or ""
-    if head == "message":
-        return event_line.message_of(event) or ""
-    value = event.get(_FIELDS.get(head, head))
-    return "" if value is None else text_of(value)
+def _time(event: Mapping[str, Any], short: bool) -> str:
+    local = event_line.local_time(event)
+    if local is None:
+        return _text("timestamp", event)
+    return f"{local:%m-%d %H:%M:%S}" if short else local.isoformat(" ", "milliseconds")
+
+
+def _level(event: Mapping[str, Any], short: bool) -> str:
+    return "" if event.get("level") is None else printable(event_line.level_of(event))
+
+
+def _trace(event: Mapping[str, Any], short: bool) -> str:
+    text = _text("trace_id", event)
+    return text[: event_line.SHORT_ID] if short else text
+
+
+def _took(event: Mapping[str, Any], short: bool) -> str:
+    took = event_line.duration_of(event)
+    return "" if took is None else duration(took)
+
+
+def _text(field: str, event: Mapping[str, Any]) -> str:
+    return "" if event.get(field) is None else text_of(event[field])
+
+
+#: What stands in the usual columns.
+_CELLS: dict[str, Callable[[Mapping[str, Any], bool], str]] = {
+    "time": _time,
+    "level": _level,
+    "event": lambda event, short: event_line.title_of(event),
+    "task": lambda event, short: _text("task_id", event),
+    "run": lambda event, short: _text("run_id", event),
+    "trace": _trace,
+    "status": lambda event, short: _text("status", event),
+    "took": _took,
+    "error": lambda event, short: event_line.error_of(event) or "",
+    "message": lambda event, short: event_line.message_of(event) or "",
+}
 
 
 def _style(head: str, failed: bool) -> str:

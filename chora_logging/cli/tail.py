@@ -13,7 +13,7 @@ from rich.text import Text
 from chora_logging.cli.commands import PROGRAM, NothingFound
 from chora_logging.cli.event_line import ROOMY, as_gap_line, as_line, local_time
 from chora_logging.cli.filters import filter_options
-from chora_logging.cli.following import newest_and_next
+from chora_logging.cli.following import following, newest
 from chora_logging.cli.logs import Log, Logs, log_option
 from chora_logging.cli.merging import last
 from chora_logging.cli.progress import progress
@@ -60,8 +60,10 @@ def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_js
     show = _ShowJson(follow) if as_json else _ShowLines(chosen, follow)
     if follow:
         _say_what_is_missing(logs)
-        _show_all(newest_and_next(chosen, count, **filters), show)
-        return
+        with progress(chosen):
+            stored, positions = newest(chosen, count, **filters)
+        _show_all(stored, show)
+        _show_all(following(positions, **filters), show)
     with progress(chosen):
         found = last(chosen, count, **filters)
     if not found and count:

@@ -43,8 +43,7 @@ def command(logs: Logs, trace_id: str, as_json: bool) -> None:
     if not trace_id:
         raise click.BadParameter("must not be empty", param_hint="'ID'")
     chosen = logs.existing()
-    with progress(chosen):
-        timeline = timeline_of(_find(chosen, trace_id))
+    timeline = timeline_of(_find(chosen, trace_id))
     if as_json:
         _print_json(timeline)
         return
@@ -54,14 +53,17 @@ def command(logs: Logs, trace_id: str, as_json: bool) -> None:
 
 
 def _find(logs: Sequence[Log], trace_id: str) -> list[Found]:
-    found = list(read(logs, trace_id=trace_id))
+    with progress(logs):
+        found = list(read(logs, trace_id=trace_id))
     if found:
         return found
     for log in logs:
         log.skipped.clear()
-    full = _complete(logs, trace_id)
-    # What is skipped has been counted: by those that are told of it.
-    return list(read([Log(log.name, log.path) for log in logs], trace_id=full))
+    with progress(logs):
+        full = _complete(logs, trace_id)
+    with progress(logs):
+        # What is skipped has been counted: by those that are told of it.
+        return list(read([Log(log.name, log.path) for log in logs], trace_id=full))
 
 
 def _complete(logs: Sequence[Log], beginning: str) -> str:

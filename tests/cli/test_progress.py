@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
 
 import pytest
+from rich.cells import cell_len
 
-from chora_logging.cli import progress
+from chora_logging.cli import main, progress
 from chora_logging.cli.logs import named
+from chora_logging.cli.terminal import JsonLines
 from tests.cli.calling import write_events
 from tests.cli.running import Terminal
 
@@ -49,7 +52,7 @@ class TestShown:
         with progress.progress(logs):
             assert sum(1 for _ in logs[0].events.read()) == 1
             deadline = time.monotonic() + DEADLINE
-            while "100.0/100.0 kB" not in stderr.text:
+            while "97.7 kB of 97.7 kB" not in stderr.text:
                 assert time.monotonic() < deadline, stderr.text
                 time.sleep(0.01)
 
@@ -93,15 +96,82 @@ class TestNotShown:
         with progress.progress(logs):
             assert threads() == before
 
-    def test_between_events(self, watch, logs, tmp_path, monkeypatch):
-        """Where events are printed meanwhile there is a bar only if they go to a file."""
-        watch()
-        monkeypatch.setattr(sys, "stdout", Terminal())
-        before = threads()
-        with progress.progress(logs, streams=True):
-            assert threads() == before
 
-        with open(tmp_path / "output", "w", encoding="utf-8") as file:
-            monkeypatch.setattr(sys, "stdout", file)
-            with progress.progress(logs, streams=True):
-                assert threads() != before
+class TestCommands:
+    @pytest.fixture
+    def count_bars(self, call, watch, monkeypatch):
+        """Has commands show their bars at once, on a terminal: a list with an item for each bar."""
+        shown = []
+        before = progress._show
+
+        def show(*arguments):
+            shown.append(arguments)
+            before(*arguments)
+
+        def start():
+            watch()
+            monkeypatch.setattr(progress, "PATIENCE", 0)
+            monkeypatch.setattr(progress, "_show", show)
+            return shown
+
+        return start
+
+    @pytest.mark.parametrize(
+        ("arguments", "count"),
+        [
+            (["tail"], 1),
+            (["query"], 1),
+            (["query", "--count"], 1),
+            (["query", "--by", "event"], 1),
+            (["query", "--format", "csv"], 1),
+            (["query", "--json", "--event", "nope"], 1),
+            (["query", "--to", "x.csv"], 2),
+            (["query", "--to", "x.parquet"], 2),
+            (["stats"], 1),
+            (["check"], 1),
+            (["trace", "t-1"], 1),
+            (["trace", "t"], 3),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_each_reading_has_one(self, count_bars, tmp_path, call, monkeypatch, arguments, count):
+        """Whatever reads the logs, or writes what was read, has a bar for it."""
+        monkeypatch.chdir(tmp_path)
+        log = write_events(tmp_path / "app.log", {"event": "tick", "trace_id": "t-1"})
+        before = threads()
+        bars = count_bars()
+
+        call(*arguments, "--log", log)
+
+        assert len(bars) == count
+        assert threads() == before
+
+    def test_none_between_events(self, count_bars, tmp_path, monkeypatch):
+        """A bar ends with the first event that is printed; in a file it is in the way of none."""
+        log = write_events(tmp_path / "app.log", *[{"event": "tick"}] * 1000)
+        count_bars()
+        before = len(threads())
+        for name, is_file in (("/dev/null", False), (tmp_path / "output", True)):
+            alive = []
+            monkeypatch.setattr(JsonLines, "write", lambda self, line, alive=alive: alive.append(threads()))
+            with open(name, "w", encoding="utf-8") as output, monkeypatch.context() as patch:
+                patch.setattr(sys, "stdout", output)
+                assert main(["query", "--json", "--log", str(log)]) == 0
+            assert len(alive[-1]) == before + is_file
+
+    @pytest.mark.parametrize("width", [20, 40, 80])
+    def test_it_fits(self, watch, logs, monkeypatch, width):
+        """However narrow the terminal is, the bar is one row that says how far the reading is."""
+        stderr = watch()
+        monkeypatch.setattr(progress, "PATIENCE", 0)
+        monkeypatch.setenv("COLUMNS", str(width))
+        with progress.progress(logs):
+            assert sum(1 for _ in logs[0].events.read()) == 1
+            deadline = time.monotonic() + DEADLINE
+            while not re.search("100%|97.7 kB of", stderr.text):
+                assert time.monotonic() < deadline, stderr.text
+                time.sleep(0.01)
+
+        rows = re.split(r"[\r\n]", re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", stderr.text))
+        assert [row for row in rows if cell_len(row) > width] == []
+        assert stderr.text.count("\n") <= 1

@@ -172,10 +172,20 @@ class TestTable:
 
         assert [line.split()[2] for line in lines[2:5]] == ["ERROR", "app", "b"]
 
+    def test_a_field_with_the_name_of_a_column(self, tmp_path, call):
+        """A field that is called like one of the columns has one of its own."""
+        log = write_events(tmp_path / "app.log", at(1, event="tick", task_id="t-1", task=7, time="now"))
+
+        assert call("query", "--log", log)[1] == (
+            "time            event  task  task=  time=\n03-01 12:00:01  tick   t-1   7      now\n"
+        )
+
     def test_in_a_pipe(self, log, call):
         """A pipe gets all columns, whole, without colours."""
         write_events(
-            log, at(6, trace_id="4bf92f3577b34da6a3ce929d0e0e4736", **{f"field_{n}": n for n in range(30)})
+            log,
+            at(6, trace_id="4bf92f3577b34da6a3ce929d0e0e4736", **{f"field_{n}": n for n in range(30)}),
+            at(7, event="long", note="x" * 20_000),
         )
 
         _, text, errors = call("query", "--log", log, width="")
@@ -185,6 +195,7 @@ class TestTable:
         assert "field_29" in text.splitlines()[0]
         assert "2026-03-01 12:00:06.000" in text
         assert "4bf92f3577b34da6a3ce929d0e0e4736" in text
+        assert "x" * 20_000 in text
 
     @pytest.mark.parametrize("width", [20, 40, 80, 200])
     def test_hostile_events(self, tmp_path, terminal, width):
@@ -371,6 +382,20 @@ class TestRows:
             assert found.count == len(events)
             assert list(found) == [("app", event) for event in clean]
             assert list(found) == [("app", event) for event in clean]
+
+    def test_an_interruption(self, monkeypatch):
+        """What is interrupted while the events are read leaves no file open."""
+
+        def interrupted():
+            yield Found(Log("app", "app.log"), Event({"x": 1}, "", b'{"x":1}'))
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(rows, "IN_MEMORY", 1)
+        before = os.listdir("/proc/self/fd")
+        with pytest.raises(KeyboardInterrupt):
+            Rows(interrupted())
+
+        assert os.listdir("/proc/self/fd") == before
 
     def test_memory(self, monkeypatch):
         """Many events take no more memory than few."""
