@@ -93,11 +93,12 @@ class Server:
 
     def ticks_in(self, seconds):
         """How many hundredths of a second it works in so many seconds."""
-        before = self._ticks()
+        before = self.ticks()
         time.sleep(seconds)
-        return self._ticks() - before
+        return self.ticks() - before
 
-    def _ticks(self):
+    def ticks(self):
+        """How many hundredths of a second it has worked."""
         stat = pathlib.Path(f"/proc/{self.worker}/stat").read_text()
         fields = stat.rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
