@@ -49,6 +49,7 @@ ONCE = (
     "tests/cli/test_demo.py",
     "tests/test_benchmarks.py",
     "tests/test_benchmarks_read.py",
+    "tests/test_benchmarks_serve.py",
     "tests/test_layout.py",
 )
 #: What the compiled part has nothing to do with.

@@ -11,7 +11,19 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from tests.benchmarks import calls, emit, follow, growth, import_cost, processes, read, readers, tails
+from tests.benchmarks import (
+    calls,
+    emit,
+    follow,
+    growth,
+    import_cost,
+    processes,
+    read,
+    readers,
+    serve,
+    servers,
+    tails,
+)
 from tests.benchmarks.table import machine
 from tests.benchmarks.worker import ROOT
 
@@ -24,6 +36,7 @@ SCENARIOS = {
     "import": import_cost.run,
     "read": read.run,
     "follow": follow.run,
+    "serve": serve.run,
 }
 #: What the package needs, and its rivals; no dependency of the package or of its tests.
 REQUIREMENTS = (
@@ -37,6 +50,7 @@ REQUIREMENTS = (
     "loguru>=0.7",
     "eliot>=1.17",
     *readers.REQUIREMENTS,
+    *servers.REQUIREMENTS,
 )
 
 

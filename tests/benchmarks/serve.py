@@ -1,0 +1,224 @@
+"""Scenario `serve`: how soon an event is at each of many clients of one server, and what that costs.
+
+The events are logged in this process at a pace. The clients are a process of their own, which says by the
+clock that both share when each had each event. What the server costs is the processor time and the memory
+of all its processes; clients and server share the machine's cores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import pathlib
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from chora_logging.formatter import EventFormatter
+from chora_logging.handler import EventFileHandler
+from tests.benchmarks.listeners import Got
+from tests.benchmarks.servers import REQUIREMENTS, RIVALS, Rival, Running, nginx_version, running
+from tests.benchmarks.table import table, version
+from tests.benchmarks.worker import ROOT
+
+#: Rounds and events: the whole, and a look.
+FULL = (3, 600)
+QUICK = (1, 200)
+#: How many clients get how many events a second.
+CLIENTS, PER_SECOND = 200, 100
+#: How many clients wait for an event, and how long, in seconds.
+IDLE, REST = 1000, 5.0
+#: How long servers and clients may catch up after the last of the latter has come, in seconds.
+SETTLING = 1.0
+#: The numbers of an event that only shows who listens, and of the last one.
+WAKE, LAST = -1, -2
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What one run gave.
+
+    Attributes:
+        delays: Seconds from the logging call to the client, of all events of all clients.
+        delivered: How many of them came.
+        same: Whether the first client got exactly what the log has.
+        processor: Share of one core while the events were logged.
+        memory: In MB, right after.
+        idle_delivered: How many of the idle clients got an event in the end.
+        idle_processor: Share of one core while all clients were idle.
+        idle_memory: In MB, with all idle clients.
+    """
+
+    delays: list[float]
+    delivered: int
+    same: bool
+    processor: float
+    memory: float
+    idle_delivered: int
+    idle_processor: float
+    idle_memory: float
+
+
+def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
+    """Run all in turns and give a table."""
+    usual_rounds, usual_events = QUICK if quick else FULL
+    rounds, events = rounds or usual_rounds, events or usual_events
+    outcomes: dict[str, list[Outcome]] = {key: [] for key, rival in RIVALS.items() if not rival.missing}
+    with many_descriptors():
+        for turn in range(rounds):
+            for key in random.Random(turn).sample(list(outcomes), len(outcomes)):
+                outcomes[key].append(once(RIVALS[key], events))
+    return (
+        f"### Serving: {CLIENTS} clients, {PER_SECOND} events a second, one server process\n\n"
+        f"From the logging call to the client; {events:,} events, {rounds} rounds in turns: the delays and "
+        "deliveries of all, medians of processor and memory. Then, with a fresh server, "
+        f"{IDLE:,} clients, {REST:g} s without an event, and one event for all of them. "
+        f"{versions()}.\n\n" + show(outcomes, events)
+    )
+
+
+def show(outcomes: dict[str, list[Outcome]], events: int) -> str:
+    """The table: the soonest first, what is not installed last."""
+    head = ["server", "p50 (ms)", "p99 (ms)", "delivered", "% of a core", "MB"]
+    head += [f"{IDLE:,} idle: delivered", "% of a core", "MB", "events"]
+    rows = {key: row(RIVALS[key], of_all, events) for key, of_all in outcomes.items()}
+    ordered = sorted(rows, key=lambda key: float(rows[key][2] or "inf"))
+    absent = [[rival.name, "not installed", *[""] * 8] for rival in RIVALS.values() if rival.missing]
+    return table(head, [*(rows[key] for key in ordered), *absent])
+
+
+def row(rival: Rival, outcomes: list[Outcome], events: int) -> list[str]:
+    """A server's line of the table."""
+    delays = sorted(delay * 1e3 for outcome in outcomes for delay in outcome.delays)
+    cells = [f"{delays[len(delays) * share // 100]:.1f}" for share in (50, 99)] if delays else ["", ""]
+
+    def of(wanted: int, name: str) -> str:
+        delivered = sum(getattr(outcome, name) for outcome in outcomes)
+        wanted *= len(outcomes)
+        return f"{delivered:,}" if delivered == wanted else f"{delivered:,} of {wanted:,}"
+
+    def middle(name: str) -> float:
+        return float(statistics.median(getattr(outcome, name) for outcome in outcomes))
+
+    cells += [of(CLIENTS * events, "delivered"), f"{middle('processor'):.0%}", f"{middle('memory'):.0f}"]
+    cells += [of(IDLE, "idle_delivered"), f"{middle('idle_processor'):.1%}", f"{middle('idle_memory'):.0f}"]
+    verdict = "same" if all(outcome.same for outcome in outcomes) else "not those of the log"
+    return [rival.name, *cells, "; ".join(filter(None, [verdict, rival.remark]))]
+
+
+def once(rival: Rival, events: int) -> Outcome:
+    """One server with a load, and one with idle clients."""
+    with serving(rival) as (server, logger, path), listening(server, rival, CLIENTS) as clients:
+        warm_up(logger, clients)
+        processor = share(server, lambda: log_at_a_pace(logger, events))
+        memory = server.memory()
+        got = end(logger, clients)
+        written = [json.loads(line) for line in path.read_bytes().splitlines()]
+        same = got["events"] == [event for event in written if event["number"] >= 0]
+    return Outcome(got["delays"], got["delivered"], same, processor, memory, *idle(rival))
+
+
+def idle(rival: Rival) -> tuple[int, float, float]:
+    """How many idle clients got the one event, what they cost the processor, and the memory."""
+    with serving(rival) as (server, logger, _), listening(server, rival, IDLE) as clients:
+        warm_up(logger, clients)
+        processor = share(server, lambda: time.sleep(REST))
+        memory = server.memory()
+        log_at_a_pace(logger, 1)
+        got = end(logger, clients)
+    return got["delivered"], processor, memory
+
+
+def share(server: Running, work: Callable[[], object]) -> float:
+    """The processor time of a server while *work* is done, as a share of one core."""
+    before, began = server.processor_time(), time.monotonic()
+    work()
+    return (server.processor_time() - before) / (time.monotonic() - began)
+
+
+def log_at_a_pace(logger: logging.Logger, events: int) -> None:
+    """Log so many events."""
+    due = time.monotonic()
+    for number in range(events):
+        log(logger, number)
+        due += 1 / PER_SECOND
+        time.sleep(max(0.0, due - time.monotonic()))
+
+
+def log(logger: logging.Logger, number: int) -> None:
+    """Log one event."""
+    extra = {"event": "step", "task_id": "task-123", "number": number, "sent": time.monotonic()}
+    logger.info("A step of the task has ended", extra=extra)
+
+
+@contextlib.contextmanager
+def serving(rival: Rival) -> Iterator[tuple[Running, logging.Logger, pathlib.Path]]:
+    """A server of a log of its own, and what writes that."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "events.log"
+        handler = EventFileHandler(path)
+        handler.setFormatter(EventFormatter())
+        logger = logging.Logger("serve", logging.INFO)
+        logger.addHandler(handler)
+        log(logger, WAKE)  # a log that is there
+        with contextlib.closing(handler), running(rival, path, pathlib.Path(folder)) as server:
+            yield server, logger, path
+
+
+@contextlib.contextmanager
+def listening(server: Running, rival: Rival, count: int) -> Iterator[subprocess.Popen[str]]:
+    """A process with so many clients, all of which have been let in."""
+    command = [sys.executable, "-m", "tests.benchmarks.listeners", str(server.port), rival.path, str(count)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as clients:
+        try:
+            yield clients
+        finally:
+            clients.kill()
+
+
+def warm_up(logger: logging.Logger, clients: subprocess.Popen[str]) -> None:
+    """Log until each client has had an event: only then everybody is known to listen."""
+    assert clients.stdout is not None
+    assert clients.stdout.readline() == "opened\n", "a client was not let in"
+    begun = threading.Thread(target=clients.stdout.readline)
+    begun.start()
+    while begun.is_alive():
+        log(logger, WAKE)
+        begun.join(0.2)
+    time.sleep(SETTLING)
+
+
+def end(logger: logging.Logger, clients: subprocess.Popen[str]) -> Got:
+    """Log the last event; what the clients got."""
+    log(logger, LAST)
+    text, _ = clients.communicate("that was all\n")
+    got: Got = json.loads(text)
+    return got
+
+
+@contextlib.contextmanager
+def many_descriptors() -> Iterator[None]:
+    """Let clients and servers have as many connections as this user may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def versions() -> str:
+    """The versions of the servers."""
+    names = [requirement.partition(">")[0] for requirement in REQUIREMENTS]
+    found = [f"{name} {version(name)}" for name in names if name != "prometheus-client"]
+    return ", ".join([*found, nginx_version()])

@@ -1,0 +1,272 @@
+"""The servers of the scenario `serve`, each of which streams the events of one log to many clients.
+
+What makes it fair: all serve the same log of the same writer, one process answers the clients (nginx has
+its master beside, which does nothing, and needs the publisher), no access log, and none filters anything.
+The generator is what sse-starlette's users write: it looks at the file again and again, for each client.
+nchan does not read files: a publisher follows the log, by our own reader, and posts each event.
+
+`python -m tests.benchmarks.servers NAME LOG PORT` runs one of those that are Python, or the publisher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import http.client
+import importlib.util
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from tests.benchmarks.worker import ROOT
+
+REQUIREMENTS = ("starlette>=0.48", "uvicorn>=0.30", "prometheus-client>=0.20", "sse-starlette>=2")
+NCHAN = "/usr/lib/nginx/modules/ngx_nchan_module.so"
+#: How long a server may take to begin.
+PATIENCE = 30.0
+
+NGINX = """
+load_module {module};
+daemon off;
+worker_processes 1;
+pid nginx.pid;
+error_log error.log;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path body; proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        location = /publish {{ nchan_publisher http; nchan_channel_id events; }}
+        location = /events {{
+            nchan_subscriber eventsource;
+            nchan_channel_id events;
+            nchan_subscriber_first_message newest;
+        }}
+    }}
+}}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rival:
+    """A server.
+
+    Attributes:
+        name: What the table calls it.
+        path: Of the stream.
+        commands: What starts its processes, given the log, a port and a folder of its own.
+        needs: A module of Python or a file without which it cannot run.
+        remark: What a reader of the table must know.
+    """
+
+    name: str
+    path: str
+    commands: Callable[[pathlib.Path, int, pathlib.Path], list[list[str]]]
+    needs: str = "json"
+    remark: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether what it needs is not installed."""
+        return not os.path.exists(self.needs) and importlib.util.find_spec(self.needs) is None
+
+
+def python(name: str) -> Callable[[pathlib.Path, int, pathlib.Path], list[list[str]]]:
+    """How one of those below is started."""
+    return lambda log, port, _: [
+        [sys.executable, "-m", "tests.benchmarks.servers", name, str(log), str(port)]
+    ]
+
+
+def nginx(log: pathlib.Path, port: int, folder: pathlib.Path) -> list[list[str]]:
+    """nginx with a configuration of its own, and the publisher."""
+    text = NGINX.format(module=NCHAN, port=port)
+    (folder / "nginx.conf").write_text(f"user root;\n{text}" if os.geteuid() == 0 else text)
+    server = [program(), "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"]
+    return [server, *python("publisher")(log, port, folder)]
+
+
+def program() -> str:
+    """nginx, which Debian has where only administrators look."""
+    return shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
+
+
+def nginx_version() -> str:
+    """What nginx says about itself."""
+    try:
+        done = subprocess.run([program(), "-v"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return "nginx (not installed)"
+    return done.stderr.strip().rpartition(": ")[2].replace("/", " ")
+
+
+RIVALS = {
+    "ours": Rival(
+        "**chora_logging**: `create_app`",
+        "/api/v1/events/events/stream?from=end",
+        python("ours"),
+        "starlette",
+        "resumes exactly; follows rotation",
+    ),
+    "generator": Rival(
+        "sse-starlette, a generator a client, looks every 100 ms",
+        "/events",
+        python("generator"),
+        "sse_starlette",
+        "no resume; ends at a rotation",
+    ),
+    "eager": Rival(
+        "the same, looks every 10 ms",
+        "/events",
+        python("eager"),
+        "sse_starlette",
+        "no resume; ends at a rotation",
+    ),
+    "nchan": Rival(
+        "nginx with nchan, and who publishes to it",
+        "/events",
+        nginx,
+        NCHAN,
+        "in C; resumes what it still has in memory",
+    ),
+}
+
+
+class Running:
+    """A server that has been started, with all its processes.
+
+    Attributes:
+        port: Where it answers.
+    """
+
+    def __init__(self, port: int, processes: list[subprocess.Popen[bytes]]) -> None:
+        self.port = port
+        self._processes = processes
+
+    def processor_time(self) -> float:
+        """What all have worked so far, in seconds."""
+        paths = [
+            path for pid in self._pids() for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")
+        ]
+        return sum(int(path.read_text().split()[0]) for path in paths) / 1e9
+
+    def memory(self) -> float:
+        """What all hold in memory, in MB; what they share counts once."""
+        found = 0
+        for pid in self._pids():
+            lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            found += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        return found / 1024
+
+    def _pids(self) -> list[int]:
+        found = [process.pid for process in self._processes]
+        for pid in found:
+            found += map(int, pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return found
+
+
+@contextlib.contextmanager
+def running(rival: Rival, log: pathlib.Path, folder: pathlib.Path) -> Iterator[Running]:
+    """Start a server, and stop it at the end.
+
+    Raises:
+        RuntimeError: It did not begin; with what it said.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    said = folder / "said"
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        with said.open("ab") as out:
+            for command in rival.commands(log, port, folder):
+                processes.append(
+                    subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+                )
+                if not answers(port, processes[-1]):
+                    raise RuntimeError(f"{rival.name} did not begin:\n{said.read_text(errors='replace')}")
+        yield Running(port, processes)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait()
+
+
+def answers(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Whether somebody answers while *process* lives, which may take a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.02)
+    return False
+
+
+def ours(log: str) -> Any:
+    """The application of this package."""
+    from chora_logging.web import create_app
+
+    return create_app({"events": log})
+
+
+def generator(log: str, pause: float = 0.1) -> Any:
+    """What is written with sse-starlette in a few minutes."""
+    from sse_starlette import EventSourceResponse
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    async def tail() -> AsyncIterator[dict[str, str]]:
+        with open(log, encoding="utf-8") as file:
+            file.seek(0, os.SEEK_END)
+            while True:
+                if line := file.readline():
+                    yield {"data": line.rstrip("\n")}
+                else:
+                    await asyncio.sleep(pause)
+
+    async def events(_: Any) -> Any:
+        return EventSourceResponse(tail())
+
+    return Starlette(routes=[Route("/events", events)])
+
+
+def eager(log: str) -> Any:
+    """The same, which looks more often."""
+    return generator(log, 0.01)
+
+
+def publish(log: str, port: int) -> None:
+    """Post each event to nchan."""
+    from chora_logging.eventlog import Event, EventLog
+
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    for event in EventLog(log).follow_sync(after="end"):
+        assert isinstance(event, Event)
+        connection.request("POST", "/publish", event.json)
+        connection.getresponse().read()
+
+
+def main(name: str, log: str, port: str) -> None:
+    """Body of a process."""
+    if name == "publisher":
+        publish(log, int(port))
+        return
+    import uvicorn
+
+    application = {"ours": ours, "generator": generator, "eager": eager}[name](log)
+    uvicorn.run(
+        application, port=int(port), log_level="warning", access_log=False, timeout_graceful_shutdown=1
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

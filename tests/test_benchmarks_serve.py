@@ -1,0 +1,66 @@
+"""The benchmark of the servers runs, and tells what did not come."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from tests.benchmarks import serve, servers
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """So few clients that only its working is seen."""
+    for name, value in {"CLIENTS": 3, "IDLE": 5, "REST": 0.1, "SETTLING": 0.0}.items():
+        monkeypatch.setattr(serve, name, value)
+
+
+def test_every_server_has_a_row():
+    """Whoever is installed delivered each event to each client, as the log has it."""
+    text = serve.run(rounds=1, events=10)
+
+    for rival in servers.RIVALS.values():
+        (row,) = re.findall(rf"^\| {re.escape(rival.name)} \| (.*) \|$", text, re.MULTILINE)
+        cells = row.split(" | ")
+        if rival.missing:
+            assert cells[0] == "not installed"
+        else:
+            assert 0 < float(cells[0]) <= float(cells[1])
+            assert (cells[2], cells[5], cells[8].partition(";")[0]) == ("30", "5", "same")
+
+
+def test_the_dependencies_of_the_tests_bring_the_generator():
+    """Ours and the generator of sse-starlette are never missing in the tests."""
+    assert not any(servers.RIVALS[key].missing for key in ("ours", "generator", "eager"))
+
+
+def test_what_did_not_come_is_told():
+    """A server that delivers less, or something else, is not called the same."""
+    outcome = serve.Outcome([0.001] * 29, 29, False, 0.1, 1.0, 4, 0.1, 1.0)
+
+    cells = serve.row(servers.RIVALS["ours"], [outcome], 10)
+
+    assert (cells[3], cells[6]) == ("29 of 30", "4 of 5")
+    assert cells[9].startswith("not those of the log; ")
+
+
+def test_a_missing_server_is_named():
+    """A server that is not installed has a row that says so."""
+    absent = dataclasses.replace(servers.RIVALS["nchan"], needs="/nowhere")
+
+    assert absent.missing
+
+
+def test_a_server_that_does_not_begin(tmp_path):
+    """A server that ends at once is an error with what it said."""
+    broken = dataclasses.replace(
+        servers.RIVALS["ours"], commands=lambda *_: [["sh", "-c", "echo no such thing >&2; exit 1"]]
+    )
+
+    with (
+        pytest.raises(RuntimeError, match="no such thing"),
+        servers.running(broken, tmp_path / "log", tmp_path),
+    ):
+        pass
