@@ -40,5 +40,12 @@ def trace_by(
     signs: tuple[Any, ...],
     /,
 ) -> None: ...
-def events_are(event: type, dump: Callable[..., str], loggers: dict[str, Any], name: str, /) -> None: ...
+def events_are(
+    event: type,
+    dump: Callable[..., str],
+    layout_of: Callable[[Any], tuple[Any, ...]],
+    loggers: dict[str, Any],
+    name: str,
+    /,
+) -> None: ...
 def make_record(*arguments: Any, **keywords: Any) -> logging.LogRecord: ...

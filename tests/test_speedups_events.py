@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+import warnings
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ConfigDict, Field, ValidationError, model_serializer
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    computed_field,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
 
 from chora_logging import speedups, trace_context
 from chora_logging.telemetry import EventEmitter, TelemetryEvent
+from chora_logging.telemetry.event_layout import layout_of
 from tests.test_speedups_trace import surrounded, surroundings
 
 
@@ -80,6 +92,104 @@ events = st.builds(
 )
 
 
+class Typed(TelemetryEvent):
+    event_type: Literal["test.typed"] = "test.typed"
+    größe: int = Field(default=1, ge=0)
+    flag: bool = False
+    name: str | None = Field(default=None, alias="Name", max_length=9)
+    mood: Annotated[Literal["good", "bad"] | None, AfterValidator(lambda value: value)] = None
+    number: Literal[1, "1"] = 1
+
+
+class TextsOnly(Typed):
+    number: str = ""  # type: ignore[assignment]
+
+
+class Named(TextsOnly):
+    name: str | None = Field(default=None, max_length=9)
+
+
+class Extra(Named):
+    model_config = ConfigDict(extra="allow")
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it is deprecated, and still works
+
+    class Encoded(Named):
+        model_config = ConfigDict(json_encoders={str: str.upper})
+
+
+class Serialized(Named):
+    other: Annotated[str, PlainSerializer(str.upper)] = "other"
+
+
+class FieldSerialized(Named):
+    @field_serializer("flag")
+    def in_words(self, flag: bool) -> str:
+        return f"flag is {flag}"
+
+
+class Excluded(Named):
+    secret: str = Field(default="secret", exclude=True)
+
+
+class Computed(Named):
+    @computed_field
+    def double(self) -> int:
+        return 2
+
+
+class Validated(Named):
+    @model_validator(mode="after")
+    def check(self) -> Validated:
+        return self
+
+
+class Wrapped(Named):
+    @model_serializer(mode="wrap")
+    def wrapped(self, handler: Any) -> Any:
+        return {"wrapped": True, **handler(self)}
+
+
+TYPED = [
+    Typed,
+    TextsOnly,
+    Named,
+    Extra,
+    Encoded,
+    Serialized,
+    FieldSerialized,
+    Excluded,
+    Computed,
+    Validated,
+    Wrapped,
+]
+texts = st.text(st.characters(), max_size=5) | st.sampled_from(
+    ['"\\\b\f\n\r\t\0\x1f\x7f', "NaN {", "good", "größe"]
+)
+
+
+class OwnText(str):
+    """A text of somebody's own type."""
+
+
+plain_values = (
+    texts
+    | st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.just(OwnText("own"))
+    | st.just([1])
+)
+changes = st.dictionaries(
+    st.sampled_from(["größe", "flag", "name", "mood", "number", "timestamp", "status", "trace_id", "more"]),
+    plain_values,
+    max_size=3,
+)
+
+
 def pure_emitter(path):
     """An emitter without compiled parts."""
     with pytest.MonkeyPatch.context() as patch:
@@ -101,6 +211,58 @@ def test_the_same_lines(tmp_path_factory, cases):
                 assert one.trace_id == other.trace_id
 
     assert (folder / "app.jsonl").read_bytes() == (folder / "pure.jsonl").read_bytes()
+
+
+def outcome(emit, event):
+    """What emitting raised."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pydantic, of values that are not of their type
+            emit(event)
+    except Exception as error:
+        return type(error)
+    return None
+
+
+@settings(max_examples=300, deadline=None)
+@given(kind=st.sampled_from(TYPED), cases=st.lists(st.tuples(changes, st.booleans()), min_size=1, max_size=4))
+def test_the_same_lines_of_typed_fields(tmp_path_factory, kind, cases):
+    """The file is the same whatever is put into an event's fields after it was checked."""
+    folder = tmp_path_factory.mktemp("events")
+    with pure_emitter(folder / "pure.jsonl") as reference, EventEmitter(folder / "app.jsonl") as emitter:
+        for fields, turned in cases:
+            one, other = (kind(timestamp="2026-01-01T00:00:00Z", status="success") for _ in "ab")
+            for event in (one, other):
+                event.__dict__.update(fields)
+                if turned:
+                    event.__dict__["flag"] = event.__dict__.pop("flag")
+            assert outcome(reference.emit, one) == outcome(emitter.emit, other)
+
+    lines = [path.read_bytes() for path in sorted(folder.glob("*.jsonl"))]
+    assert lines == lines[:1] * len(lines)
+
+
+def test_fields_that_are_allowed_beside(tmp_path):
+    """Fields that a class allows without naming them are written, after many events that had none."""
+    with EventEmitter(tmp_path / "events.jsonl") as emitter:
+        for _ in range(3):
+            emitter.emit(Extra(status="success"))
+        emitter.emit(Extra(status="success", more=1))
+
+        assert [event.get("more") for event in emitter.read_events()] == [None, None, None, 1]
+
+
+def test_a_class_that_is_rebuilt(tmp_path, monkeypatch):
+    """A class whose serializer changes while the program runs is written as the new one says."""
+    with EventEmitter(tmp_path / "events.jsonl") as emitter:
+        emitter.emit(Named(status="success"))
+        monkeypatch.setattr(Named, "__pydantic_serializer__", Excluded.__pydantic_serializer__)
+        monkeypatch.setattr(Named, "__pydantic_core_schema__", Excluded.__pydantic_core_schema__)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            emitter.emit(Named(status="success", name="x"))
+
+        assert emitter.read_events()[-1]["name"] == "x"
 
 
 @pytest.mark.parametrize("trace_id", [None, "context"])
@@ -173,3 +335,16 @@ def test_an_id_that_the_event_refuses(tmp_path):
     assert event.trace_id is None
     with pytest.raises(ValidationError):
         event.trace_id = "too long"
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_plain"),
+    [*((kind, kind in (Named, Validated)) for kind in TYPED), (Plain, False), (Listed, False)],
+)
+def test_layouts(kind, is_plain):
+    """Only of a class whose fields pydantic writes in the plainest way the fields are known."""
+    serializer, *fields = layout_of(kind)
+
+    assert serializer is kind.__pydantic_serializer__
+    assert bool(fields) is is_plain
+    assert [name for name, *_ in fields] == (list(kind.model_fields) if is_plain else [])

@@ -112,6 +112,47 @@ def event_emitted(log: Log) -> Loop:
     return loop
 
 
+def full_event_alone(log: Log) -> Loop:
+    from chora_logging.telemetry import ContentGeneratedEvent
+
+    def loop(count: int) -> None:
+        for number in range(count):
+            ContentGeneratedEvent(
+                timestamp="2026-01-01T00:00:00.000000Z",
+                trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+                event_type="chora.content_generated",
+                content_config_id="config-123",
+                generator_type="jinja2",
+                status="success",
+                duration_ms=number,
+                error_message=None,
+            ).model_dump_json()
+
+    return loop
+
+
+def full_event_emitted(log: Log) -> Loop:
+    os.environ["CHORA_EVENTS_FILE"] = str(log.path)
+    from chora_logging.telemetry import ContentGeneratedEvent, emit_event
+
+    def loop(count: int) -> None:
+        for number in range(count):
+            emit_event(
+                ContentGeneratedEvent(
+                    timestamp="2026-01-01T00:00:00.000000Z",
+                    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+                    event_type="chora.content_generated",
+                    content_config_id="config-123",
+                    generator_type="jinja2",
+                    status="success",
+                    duration_ms=number,
+                    error_message=None,
+                )
+            )
+
+    return loop
+
+
 #: What is compared: the first of each group is what the others are held against.
 GROUPS: dict[str, dict[str, Callable[[Log], Loop]]] = {
     "filtered out: `logger.debug` at INFO": {
@@ -127,6 +168,10 @@ GROUPS: dict[str, dict[str, Callable[[Log], Loop]]] = {
     "a typed event: `ContentGeneratedEvent(…)`": {
         "constructed, and `model_dump_json()`": event_alone,
         "**chora_logging**: constructed, and `emit_event`": event_emitted,
+    },
+    "a typed event with all fields given": {
+        "constructed, and `model_dump_json()`": full_event_alone,
+        "**chora_logging**: constructed, and `emit_event`": full_event_emitted,
     },
 }
 CALLS = {call.__name__: call for group in GROUPS.values() for call in group.values()}
