@@ -139,6 +139,8 @@ class TestConnection:
         """A connection on which nothing comes for 45 seconds, not even a heartbeat, is taken for dead."""
         reader.page.clock.install()
         reader.open(f"?run_id={run}")
+        logger.info("before")
+        reader.counts(1)
         site.send(signal.SIGSTOP)
         logger.info("meanwhile")
         reader.page.clock.fast_forward(40_000)
@@ -148,7 +150,7 @@ class TestConnection:
         site.send(signal.SIGCONT)
 
         reader.is_live()
-        reader.counts(1)
+        reader.counts(2)
 
     def test_a_server_that_has_enough_to_do(self, tmp_path, open_page):
         """A server that refuses and says when to come back is asked then, and not before."""

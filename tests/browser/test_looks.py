@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
+import re
+import time
+from datetime import datetime, timezone
 
 import pytest
 from playwright.sync_api import expect
@@ -20,6 +24,16 @@ TOO_WIDE = """() => [...document.querySelectorAll("body, body *")].filter((eleme
 }).map((element) => element.outerHTML.slice(0, 100))"""
 #: What axe looks at in the dark: only the colours differ.
 COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
+BUSY = 400
+LEVELS = ["INFO"] * 9 + ["DEBUG"] * 4 + ["WARNING", "ERROR"] + ["INFO"] * 7 + ["CRITICAL"]
+#: What fields hold: short and long texts, none, other scripts, a word without an end, a typed event.
+MESSAGES = [
+    {"message": "Fetched 12 sources", "duration_ms": 184.2, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"},
+    {"message": "Retrying after 429 Too Many Requests from the upstream service, attempt 3 of 5 " * 2},
+    {"run_id": "run-7", "model": "large", "usage": {"input": 1200, "output": 80}},
+    {"message": "\u05e9\u05dc\u05d5\u05dd \u4f60\u597d \U0001f680", "path": "/" + "very-long-name" * 20},
+    {"event_type": "content_generated", "event": None, "status": "success", "duration_ms": 7},
+]
 TOKEN = "a-token-of-32-visible-characters"
 
 
@@ -53,6 +67,14 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
+def busy_site(tmp_path):
+    """A server that a test stops and starts."""
+    site = Site(tmp_path)
+    yield site
+    site.close()
+
+
+@pytest.fixture
 def visit(site, open_page):
     """Open the page at a size, logged in."""
 
@@ -66,6 +88,22 @@ def visit(site, open_page):
         return reader
 
     return visit
+
+
+def busy(site):
+    """Write what a busy system wrote in the last two minutes."""
+    now = time.time()
+    for number in range(BUSY):
+        ago = 120 * (1 - number / BUSY) ** 1.5 + (number % 7) / 10
+        stamp = datetime.fromtimestamp(now - ago, timezone.utc).isoformat()
+        level = LEVELS[number % len(LEVELS)]
+        event = {
+            "timestamp": stamp,
+            "level": level,
+            "event": f"stage_{level.lower()}",
+            "task_id": f"t-{number}",
+        }
+        site.raw(json.dumps({**event, **MESSAGES[number % len(MESSAGES)]}))
 
 
 def check(reader, folder):
@@ -133,6 +171,28 @@ class TestLooks:
         expect(reader.page.locator("#help")).to_be_visible()
 
         check(reader, tmp_path)
+
+    def test_busy(self, busy_site, tmp_path, open_page):
+        """Minutes of events of all levels, a gap among them and a server that is away, pass axe and fit."""
+        busy(busy_site)
+        busy_site.start()
+        reader = open_page(busy_site).open()
+        reader.counts(BUSY)
+        (tmp_path / "live").mkdir()
+        check(reader, tmp_path / "live")
+        busy_site.stop()
+        logger = busy_site.logger(maxBytes=100_000, backupCount=1)
+        for number in range(1500):
+            logger.info("Step %d finished", number, extra={"event": "step_finished"})
+        busy_site.start()
+        reader.page.locator("#retry").click()
+        reader.page.locator("#gaps").click()
+        expect(reader.page.locator("#space .is-gap:not([hidden])")).to_be_visible()
+        busy_site.stop()
+        reader.says("#status-words", re.compile("^Disconnected: "))
+        (tmp_path / "away").mkdir()
+
+        check(reader, tmp_path / "away")
 
     def test_login(self, visit, tmp_path):
         """The form that asks for the token, over the page, passes axe and fits the width."""

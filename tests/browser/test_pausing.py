@@ -14,6 +14,13 @@ SHRINK_AND_GROW = """() => {
     document.getElementById("list").scrollTop;
   }
 }"""
+#: How high all rows are together.
+HIGH = "document.getElementById('space').style.height"
+MIDDLE = """() => {
+  const { left, right, top, bottom } = document.getElementById("list").getBoundingClientRect();
+  const row = document.elementFromPoint((left + right) / 2, (top + bottom) / 2).closest(".row");
+  return row.ariaRowIndex;
+}"""
 #: A turn of the wheel whose effect is still to come, when the list is told that it was scrolled by a drawing.
 WHEEL_AND_ECHO = """() => {
   const list = document.getElementById("list");
@@ -30,6 +37,11 @@ def full(logger, reader, run):
     reader.open(f"?run_id={run}")
     reader.counts(100)
     return reader
+
+
+def middle_row(reader):
+    """The number of the row in the middle of the list."""
+    return int(reader.page.evaluate(MIDDLE))
 
 
 class TestPausing:
@@ -88,6 +100,19 @@ class TestPausing:
         full.counts(104)
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "false")
         until(lambda: "sized" in full.rows()[-1])
+
+    def test_another_width_keeps_the_place(self, full):
+        """Who turns a phone sees the same events: rows are as high as their layout needs, the place stays."""
+        full.page.keyboard.press("Space")
+        full.page.locator("#list").hover()
+        full.page.mouse.wheel(0, -1000)
+        until(lambda: not any("n 99" in row for row in full.rows()))
+        middle = middle_row(full)
+        for width, height in ((360, 740), (740, 360), (360, 740)):
+            before = full.page.evaluate(HIGH)
+            full.page.set_viewport_size({"width": width, "height": height})
+            until(lambda before=before: full.page.evaluate(HIGH) != before)
+            assert abs(middle_row(full) - middle) <= 2
 
     def test_what_changes_above_the_list_does_not_pause(self, logger, full):
         """A bar that grows and shrinks between two drawings moves the list, and that is not the reader."""

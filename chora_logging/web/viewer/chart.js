@@ -17,17 +17,17 @@ export class Chart {
   #end = 0;
 
   constructor() {
-    setInterval(() => this.#draw(), 1000);
-    document.addEventListener("visibilitychange", () => this.#draw());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
-    new ResizeObserver(() => this.#draw()).observe(this.#canvas);
+    setInterval(() => this.draw(), 1000);
+    document.addEventListener("visibilitychange", () => this.draw());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    new ResizeObserver(() => this.draw()).observe(this.#canvas);
     this.#canvas.addEventListener("pointermove", (move) => this.#point(move));
     this.#canvas.addEventListener("pointerleave", () => this.#point(null));
   }
 
   clear() {
     this.#seconds.clear();
-    this.#draw();
+    this.draw();
   }
 
   /** @param {import("./log_event.js").LogEvent} event */
@@ -48,7 +48,7 @@ export class Chart {
     for (const second of [...this.#seconds.keys()].slice(2 * SECONDS)) this.#seconds.delete(second);
   }
 
-  #draw() {
+  draw() {
     if (document.hidden) return;
     const { width, height } = this.#canvas.getBoundingClientRect();
     if (!width || !height) return;
@@ -113,6 +113,6 @@ export class Chart {
   #point(move) {
     const right = this.#canvas.getBoundingClientRect().right;
     this.#pointed = move && Math.max(0, Math.floor((right - move.clientX) / (BAR + GAP)));
-    this.#draw();
+    this.draw();
   }
 }

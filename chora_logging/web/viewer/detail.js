@@ -104,20 +104,30 @@ function tracebacks(found) {
   });
 }
 
-/** @param {string} raw @returns {Node[]} */
+/** @param {string} raw @returns {Node[]} its lines */
 function shown(raw) {
-  const nodes = [];
+  const lines = [line("")];
   let left = MOST_CHARACTERS;
   const pieces = format(raw);
   for (const [kind, piece] of pieces.slice(0, MOST_PIECES)) {
     const cut = Math.min(left, LONGEST_STRING);
-    nodes.push(kind === "space" ? new Text(piece) : element("bdi", kind, visible(piece.slice(0, cut))));
-    if (piece.length > cut) nodes.push(element("em", "cut", ` … ${count(piece.length - cut)} more characters`));
+    if (kind === "space") lines.push(line(piece.slice(1)));
+    else lines[lines.length - 1].append(element("bdi", kind, visible(piece.slice(0, cut))));
+    if (piece.length > cut) {
+      lines[lines.length - 1].append(element("em", "cut", ` … ${count(piece.length - cut)} more characters`));
+    }
     left -= Math.min(piece.length, cut);
     if (left <= 0) break;
   }
-  if (left <= 0 || pieces.length > MOST_PIECES) nodes.push(element("em", "cut", "\n… the rest is in the copy"));
-  return nodes;
+  if (left <= 0 || pieces.length > MOST_PIECES) lines.push(element("em", "cut", "… the rest is in the copy"));
+  return lines;
+}
+
+/** @param {string} indent @returns {HTMLElement} */
+function line(indent) {
+  const made = element("span", "line", indent);
+  made.style.setProperty("--hang", `${indent.length + 2}ch`);
+  return made;
 }
 
 /** @param {string} whole @returns {Promise<boolean>} */

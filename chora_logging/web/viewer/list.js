@@ -47,6 +47,7 @@ class Row {
     const found = fields(event.raw);
     this.root.className = event.isError ? "row is-error" : "row";
     this.root.dataset.level = event.level;
+    this.root.title = "";
     this.time.textContent = Number.isNaN(event.time)
       ? visible(value(found, "timestamp"), 12)
       : timeOfDay(event.time);
@@ -72,6 +73,7 @@ class Row {
   #fillNote(note) {
     this.root.className = `row note is-${note.kind}`;
     delete this.root.dataset.level;
+    this.root.title = wordsOf(note);
     for (const empty of [this.time, this.level, this.name, this.trace]) empty.replaceChildren();
     this.content.textContent = wordsOf(note);
   }
@@ -120,6 +122,7 @@ export class List extends EventTarget {
   #frame = 0;
   #drawn = 0;
   #rowHeight = 0;
+  #isSized = true;
   #lastTop = 0;
   #lastHeight = 0;
   /** Whether a pointer is pressed on it, such as on its scroll bar. */
@@ -261,7 +264,7 @@ export class List extends EventTarget {
   }
 
   #resized() {
-    this.#rowHeight = 0;
+    this.#isSized = true;
     this.respond();
   }
 
@@ -284,10 +287,12 @@ export class List extends EventTarget {
 
   #draw() {
     const { store } = this;
-    if (!this.#rowHeight) this.#measure();
+    const centre = (this.#lastTop + this.#lastHeight / 2 - this.space.offsetTop) / this.#rowHeight;
+    const isOtherLayout = this.#isSized && this.#measure();
     const moved = (this.#lastForgotten - store.forgotten) * this.#rowHeight;
     this.space.style.height = `${store.view.length * this.#rowHeight}px`;
     if (!store.isPaused) this.grid.scrollTop = this.grid.scrollHeight;
+    else if (isOtherLayout) this.#centre(centre);
     else if (moved) this.grid.scrollTop += moved;
     this.#lastForgotten = store.forgotten;
     this.#remember();
@@ -332,10 +337,19 @@ export class List extends EventTarget {
     this.space.append(row.root);
   }
 
+  /** Rows are higher or lower than they were: what was in the middle stays there. @param {number} row */
+  #centre(row) {
+    this.grid.scrollTop = this.space.offsetTop + row * this.#rowHeight - this.grid.clientHeight / 2;
+  }
+
+  /** @returns {boolean} whether rows have another height than before */
   #measure() {
+    const before = this.#rowHeight;
     const probe = element("div", "row");
     this.space.append(probe);
     this.#rowHeight = probe.getBoundingClientRect().height || 24;
     probe.remove();
+    this.#isSized = false;
+    return before > 0 && before !== this.#rowHeight;
   }
 }

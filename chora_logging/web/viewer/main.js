@@ -70,6 +70,8 @@ function arrive(next, isFirst = false) {
   else if (before.get("text") !== place.get("text")) search();
   const traceId = place.get("timeline");
   byId("events").hidden = Boolean(traceId);
+  // What filters and pauses the list has no meaning for a timeline.
+  byId("page").classList.toggle("is-timeline", Boolean(traceId));
   if (traceId && traceId !== timeline.traceId) timeline.show(place.get("log"), traceId);
   if (!traceId && timeline.traceId) {
     timeline.hide();
@@ -110,6 +112,7 @@ function search() {
 function onHistory(events, next) {
   older = next;
   for (const event of store.prepend(events)) chart.add(event);
+  chart.draw();
   list.changed();
 }
 
@@ -274,8 +277,8 @@ listen({
   Enter: openDetail,
   t: () => openTimeline(list.selectedEvent?.traceId ?? ""),
   c: () => detail.isOpen && detail.copy(),
-  " ": toggle,
-  "/": () => filters.focusText(),
+  " ": () => timeline.traceId || toggle(),
+  "/": () => timeline.traceId || filters.focusText(),
   "?": () => byId("help").showModal(),
   Escape: escape,
 });

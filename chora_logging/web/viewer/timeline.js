@@ -4,7 +4,7 @@ import { trace } from "./api.js";
 import { LogEvent, offset, span, timeOfDay } from "./log_event.js";
 import { byId, element, plural, visible } from "./text.js";
 
-const TICKS = 4;
+const TICKS = 5;
 const STEPS = [1, 2, 5, 10];
 
 /**
@@ -186,7 +186,7 @@ function stepOf(whole) {
 function axis(whole) {
   const ticks = [];
   // The last one has no room for its words.
-  for (let at = 0; at <= whole * 0.93; at += stepOf(whole)) {
+  for (let at = 0; at <= whole * 0.85; at += stepOf(whole)) {
     const tick = element("span", "tick", at ? span(Number(at.toPrecision(6))) : "0");
     tick.style.left = `${(100 * at) / whole}%`;
     ticks.push(tick);
