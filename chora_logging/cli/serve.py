@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging.config
 import os
 import resource
 import socket
 from collections.abc import Sequence
+from typing import Literal
 
 import click
 import uvicorn
@@ -54,7 +56,13 @@ BESIDES = 200
     type=click.Path(exists=True, dir_okay=False),
     help=f"A file with the token that clients must have. Without it: {VARIABLE}.",
 )
-def command(named: Sequence[str], host: str, port: int, token_file: str | None) -> None:
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object with the url and the logs once it listens, and log to stderr in JSON.",
+)
+def command(named: Sequence[str], host: str, port: int, token_file: str | None, as_json: bool) -> None:
     """Serve the logs over HTTP: a live page for a browser, REST and server-sent events for programs.
 
     Without a token only this machine may read. Access logs go to stderr, and to LOG_FILE if that is set.
@@ -63,6 +71,7 @@ def command(named: Sequence[str], host: str, port: int, token_file: str | None) 
     Examples:
       chora-logging serve
       chora-logging serve --log web=/var/log/shop/web.log --port 8080
+      chora-logging serve --port 0 --json
       openssl rand -hex 32 > token
       chora-logging serve --host 0.0.0.0 --token-file token
     """
@@ -75,7 +84,7 @@ def command(named: Sequence[str], host: str, port: int, token_file: str | None) 
     logs = _logs(named)
     limits = Limits()
     app = create_app(logs, token=token, limits=limits)
-    _set_up_logging()
+    _set_up_logging("json" if as_json else "text")
     _allow_descriptors()
     config = uvicorn.Config(
         app,
@@ -86,21 +95,19 @@ def command(named: Sequence[str], host: str, port: int, token_file: str | None) 
         timeout_graceful_shutdown=GRACE,
     )
     with _listen(host, port) as listening:
-        _Server(config, [*(f"{name}: {path}" for name, path in logs.items()), _url(listening)]).run(
-            [listening]
-        )
+        _Server(config, _words(logs, _url(listening), as_json)).run([listening])
 
 
 class _Server(uvicorn.Server):
     """Says what it serves when Ctrl-C is heard: before that, it would leave a coroutine unawaited."""
 
-    def __init__(self, config: uvicorn.Config, lines: list[str]) -> None:
+    def __init__(self, config: uvicorn.Config, words: str) -> None:
         super().__init__(config)
-        self._lines = lines
+        self._words = words
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        click.echo("\n".join(self._lines))
+        click.echo(self._words)
 
 
 def _logs(named: Sequence[str]) -> dict[str, str]:
@@ -113,6 +120,12 @@ def _logs(named: Sequence[str]) -> dict[str, str]:
             raise click.BadParameter(f"{name!r} is given twice", param_hint="'--log'")
         logs[name] = path
     return logs or {name: os.fspath(path) for name, path in default_logs().items()}
+
+
+def _words(logs: dict[str, str], url: str, as_json: bool) -> str:
+    if as_json:
+        return json.dumps({"url": url, "logs": logs})
+    return "\n".join([*(f"{name}: {path}" for name, path in logs.items()), url])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -137,9 +150,9 @@ def _url(listening: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def _set_up_logging() -> None:
+def _set_up_logging(console: Literal["text", "json"]) -> None:
     """Lines to stderr, and to LOG_FILE; the logs that are served are not written to."""
-    config = get_logging_config()
+    config = get_logging_config(console=console)
     for name in (ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER):
         for handler in config["loggers"].pop(name)["handlers"]:
             del config["handlers"][handler]

@@ -51,7 +51,7 @@ def is_endless(line):
 
 
 #: What a server prints when it listens.
-ADDRESS = re.compile(rb"http://\S+:(\d+)/\r\n")
+ADDRESS = re.compile(rb'http://\S+?:(\d+)/["\r]')
 
 EXAMPLES = [line for name in COMMANDS for line in examples_of(name)]
 PLAIN = [line for line in EXAMPLES if line.startswith("chora-logging ") and not set("|>$") & set(line)]

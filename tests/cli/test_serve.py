@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -37,6 +39,25 @@ def test_ctrl_c_at_once(tmp_path):
         assert lines[1].startswith("http://127.0.0.1:")
         assert errors == ""
         assert server.returncode in (0, 130, -signal.SIGINT)
+
+
+def test_json(tmp_path):
+    """With --json a program reads the address and the logs from one line, and each log line is JSON."""
+    command = [*COMMAND, "serve", "--log", f"app={tmp_path / 'ä.log'}", "--port", "0", "--json"]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        said = json.loads(server.stdout.readline())
+        with urllib.request.urlopen(said["url"] + "healthz?x=%0A", timeout=DEADLINE) as answer:
+            trace_id = answer.headers["X-Trace-Id"]
+        server.send_signal(signal.SIGTERM)
+        output, errors = server.communicate(timeout=DEADLINE)
+
+    assert said == {"url": said["url"], "logs": {"app": str(tmp_path / "ä.log")}}
+    assert output == ""
+    logged = [json.loads(line) for line in errors.splitlines()]
+    assert [(line["logger"], line["trace_id"]) for line in logged] == [("uvicorn.access", trace_id)]
+    assert '"GET /healthz?x=%0A HTTP/1.1" 200' in logged[0]["message"]
 
 
 @pytest.mark.parametrize(
