@@ -17,10 +17,10 @@ from chora_logging import EventFileHandler, EventFormatter
 from tests.faults.serving import PATIENCE, STREAM, UVICORN, Client, Server
 
 EVENT = re.compile(rb'"n":(\d+),"sent":([\d.]+)')
-CLIENTS, PER_SECOND = 200, 100
+CLIENTS, PER_SECOND, IDLE = 200, 100, 1000
 
 #: How long a client takes nothing, and how long it is looked before and after that, in seconds.
-STALL, AROUND = 60, 4
+STALL, AROUND = 60, 3
 
 #: More than all the buffers between a server and a client take, and than a server keeps.
 STORED = 40_000
@@ -28,8 +28,8 @@ STORED = 40_000
 
 @pytest.fixture
 def logger(tmp_path):
-    """Rotates every 2 MB; nothing is deleted."""
-    handler = EventFileHandler(tmp_path / "orch.log", maxBytes=2_000_000, backupCount=100)
+    """Rotates every 300 kB; nothing is deleted."""
+    handler = EventFileHandler(tmp_path / "orch.log", maxBytes=300_000, backupCount=200)
     handler.setFormatter(EventFormatter())
     logger = logging.Logger("load")
     logger.addHandler(handler)
@@ -110,6 +110,24 @@ class Load:
         slowest = min(len(one.numbers) for one in self._listeners)
         self.behind = max(self.behind, self.next - slowest)
         self.held = max(self.held, self._server.memory())
+
+
+def test_a_thousand_wait(tmp_path, logger, many_files):
+    """1,000 clients that wait for an event cost less than 50 kB each, and all get it."""
+
+    async def scenario(server):
+        first = await Listener.open(server.port)
+        held = server.memory()
+        listeners = [first, *[await Listener.open(server.port) for _ in range(IDLE - 1)]]
+        assert server.memory() - held < IDLE * 50_000
+
+        logger.info("x", extra={"n": 0, "sent": time.monotonic()})
+        await asyncio.wait_for(asyncio.gather(*(one.listen(0) for one in listeners)), PATIENCE)
+        for listener in listeners:
+            listener.close()
+
+    with Server(UVICORN, tmp_path / "orch.log", tmp_path) as server:
+        asyncio.run(scenario(server))
 
 
 def test_one_that_takes_nothing_changes_nothing(tmp_path, logger, many_files):
