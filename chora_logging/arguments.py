@@ -109,6 +109,17 @@ def parse_choice(name: str, value: object, choices: Sequence[str]) -> str:
     raise ConfigurationError(name, value, " or ".join(f'"{choice}"' for choice in choices))
 
 
+def parse_flag(name: str, value: object) -> bool:
+    """*value* as a yes or no.
+
+    Raises:
+        ConfigurationError: it is neither; a text is not, for `"false"` would count as yes.
+    """
+    if isinstance(value, bool):
+        return value
+    raise ConfigurationError(name, value, "True or False")
+
+
 def parse_text_mode(name: str, value: object) -> str:
     """*value* as a mode of `open` for writing text.
 

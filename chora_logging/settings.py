@@ -37,6 +37,7 @@ class Settings:
     events_file: str
     max_bytes: int
     backup_count: int
+    buffered: bool
 
 
 def resolve(
@@ -48,6 +49,7 @@ def resolve(
     events_file: StrPath | None = None,
     max_bytes: int | str = MAX_BYTES,
     backup_count: int = BACKUP_COUNT,
+    buffered: bool = False,
 ) -> Settings:
     """Settings from the arguments, else the environment, else the defaults.
 
@@ -69,10 +71,11 @@ def resolve(
     events = checked(resolve_events_file, events_file)
     size = checked(arguments.parse_size, "max_bytes", max_bytes)
     count = checked(arguments.parse_count, "backup_count", backup_count)
+    gathers = checked(arguments.parse_flag, "buffered", buffered)
     if errors:
         raise _joined(errors)
     assert level is not None and orchestrator and events and size is not None and count is not None
-    return Settings(level, general, orchestrator, events, size, count)
+    return Settings(level, general, orchestrator, events, size, count, gathers is True)
 
 
 def resolve_level(log_level: str | int | None = None) -> int:

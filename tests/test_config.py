@@ -21,7 +21,7 @@ from chora_logging.errors import ConfigurationError
 from chora_logging.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 from chora_logging.orchestrator import log_orchestrator_event, setup_orchestrator_logging
-from chora_logging.telemetry import ContentGeneratedEvent
+from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
 
 OURS = {"chora_console", "chora_log_file", "chora_orchestrator", "chora_telemetry"}
 
@@ -59,6 +59,11 @@ def event(**fields):
     return ContentGeneratedEvent(
         content_config_id="a", generator_type="b", status="success", duration_ms=1, **fields
     )
+
+
+def dict_config(**options):
+    """The dictionary, applied with dictConfig."""
+    logging.config.dictConfig(get_logging_config(**options))
 
 
 def names(logger=None):
@@ -204,6 +209,8 @@ BAD = [
     ({"max_bytes": "ten"}, "max_bytes must be a number of bytes, 0 or more"),
     ({"max_bytes": 1.5}, "max_bytes must be a number of bytes, 0 or more"),
     ({"backup_count": "five"}, "backup_count must be a whole number, 0 or more, got 'five'"),
+    ({"buffered": "false"}, "buffered must be True or False, got 'false'"),
+    ({"buffered": 1}, "buffered must be True or False, got 1"),
     ({"console": "colour"}, 'console must be True, False, "text" or "json", got \'colour\''),
     ({"timestamp_format": "iso"}, "timestamp_format must be"),
 ]
@@ -275,6 +282,54 @@ class TestBadValues:
         said = capsys.readouterr().err
         assert "/proc/nowhere" in said
         assert "started" in said
+
+
+class TestBuffered:
+    def test_the_files_are_written_by_the_buffered_handler(self):
+        """Only where it is asked for, and the console is as it was; the dictionary is plain."""
+        config = get_logging_config(log_file="app.log", buffered=True)
+        usual = get_logging_config(log_file="app.log")
+
+        classes = {name: handler["class"].rpartition(".")[2] for name, handler in config["handlers"].items()}
+        assert classes == dict.fromkeys(OURS, "BufferedEventFileHandler") | {"chora_console": "StreamHandler"}
+        assert json.loads(json.dumps(config)) == config
+        for name, handler in usual["handlers"].items():
+            assert {**config["handlers"][name], "class": handler["class"]} == handler
+
+    @pytest.mark.parametrize("apply", [setup_logging, dict_config])
+    def test_lines_wait_and_are_written(self, tmp_path, apply):
+        """What is logged is in the files at the next flush, each line in its own."""
+        apply(log_file="app.log", console=False, buffered=True)
+        logging.getLogger("app").info("record")
+        log_orchestrator_event("a")
+        for name in (None, "orchestrator_events"):
+            for handler in logging.getLogger(name).handlers:
+                handler.flush()
+
+        assert messages(tmp_path / "app.log") == ["record"]
+        assert messages(tmp_path / ".devlogs" / "orch-o-glm.log") == ["Event: a"]
+
+    def test_an_emitted_event_does_not_wait(self, tmp_path):
+        """What `emit` wrote is a line when it returns, once, also beside a buffered handler on its file."""
+        setup_logging(console=False, buffered=True)
+        path = tmp_path / "var" / "telemetry" / "events.jsonl"
+        with EventEmitter(path) as emitter:
+            emitter.emit(event())
+            assert len(lines(path)) == 1
+            emitter.emit(event())
+        for handler in logging.getLogger("chora_events").handlers:
+            handler.flush()
+
+        assert len(lines(path)) == 2
+
+    def test_turned_on_and_off(self, tmp_path):
+        """A setup that changes it loses no line that waited."""
+        for number in range(4):
+            setup_logging(log_file="app.log", console=False, buffered=number % 2 == 0)
+            logging.getLogger("app").info("%d", number)
+        setup_logging(log_file="app.log", console=False)
+
+        assert messages(tmp_path / "app.log") == ["0", "1", "2", "3"]
 
 
 class TestTwiceIsOnce:

@@ -14,7 +14,7 @@ import time
 import weakref
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
@@ -251,10 +251,14 @@ def _is_heard(path: str) -> bool:
     above: logging.Logger | None = logger
     while above is not None:
         for handler in above.handlers:
-            if not (type(handler) is EventFileHandler and handler.baseFilename == path):
+            if not (_passes_over_written(handler) and handler.baseFilename == path):
                 return True
         above = above.parent if above.propagate else None
     return False
+
+
+def _passes_over_written(handler: logging.Handler) -> TypeGuard[EventFileHandler]:
+    return isinstance(handler, EventFileHandler) and type(handler).handle is EventFileHandler.handle
 
 
 def _as_record(event: TelemetryEvent, caller: FrameType) -> logging.LogRecord:
