@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import stat
 import zlib
 from typing import Protocol
 
@@ -46,14 +47,17 @@ class Content(Protocol):
         """Close it; once more does nothing."""
 
 
-def open_content(path: str) -> tuple[Content, os.stat_result]:
-    """The content of the file *path*, and which file it is.
+def open_content(path: str) -> tuple[Content, os.stat_result] | None:
+    """The content of the file *path*, and which file it is; None if it is no regular file.
 
     Raises:
         OSError: it cannot be opened.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO has no end to wait for
     status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        return None
     # No JSON begins so. The name says nothing: a rotator may compress without an ending.
     packed = os.pread(fd, len(_MAGIC), 0) == _MAGIC
     return (PackedContent(fd) if packed else PlainContent(fd)), status

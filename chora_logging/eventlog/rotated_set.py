@@ -1,9 +1,8 @@
 """The rotated set of one log, opened as one consistent whole.
 
 A set is found by name and held by descriptor: rotation renames the files while they are read, and
-a descriptor stays with its file. Between listing the names and opening them a rotation can happen
-too, so the whole map of names, those that are missing included, is compared before and after, and
-the number of rotations that the sidecar counts.
+a descriptor stays with its file. Files are opened from the newest to the oldest, the way rotation
+moves them: none slips by as long as the newest one keeps its name, however the others move.
 """
 
 from __future__ import annotations
@@ -11,12 +10,14 @@ from __future__ import annotations
 import errno
 import itertools
 import logging
+import math
 import os
 import re
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from chora_logging import sidecar
 from chora_logging.eventlog import locating
@@ -32,13 +33,19 @@ from chora_logging.schema import OWN_LOGGER
 #: Gives a backup's name from its default name, as `logging.handlers.BaseRotatingHandler.namer`.
 Namer = Callable[[str], str]
 
-#: How often a consistent look at the names is tried for. A rotation takes longer than a look, so a
-#: second look nearly always succeeds.
-_LOOKS = 1000
+_Find = Callable[[StoredFile], LogFile | None]
 
-#: How long a rotation that is under way is waited for, in seconds. One whose process was killed
-#: stays so until the next record; its files are then known by content.
+#: How often the set is opened anew because the log was rotated or truncated meanwhile. To open it takes a
+#: part of the time that a rotation does, so a second attempt nearly always succeeds.
+_ATTEMPTS = 1000
+
+#: How long a moment without a rotation is waited for, in seconds. One whose process was killed stays
+#: under way until the next record, and some logs are rotated all the time.
 _PATIENCE = 0.02
+
+#: So many numbers in a row without a file end a series of backups: in the middle of a rotation one
+#: has none.
+_ABSENT = 2
 
 #: How many numbers without a file end the backups that a namer names: they need not be in one folder.
 _HOLES = 20
@@ -65,21 +72,21 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
     """
     path = real_path(os.path.abspath(path))
     files: list[LogFile] = []
+    find = None if follow else partial(_find_again, path, namer)
     deadline = time.monotonic() + _PATIENCE
-    for _ in range(_LOOKS):
+    for _ in range(_ATTEMPTS):
         close_all(files)
         state = sidecar.read(path)
-        before = _look(path, namer)
-        files = _open(path, before, None if follow else partial(_find_again, path, namer))
-        same = _look(path, namer) == before and all(file.place in before.values() for file in files)
+        files = _open(path, namer, find)
+        is_still = files and is_live(files[-1].path, files[-1])
         files = without_copies(files)
-        if not same or sidecar.read(path) != state or (files and not files[-1].is_as_opened()):
+        if files and not (is_still and files[-1].is_as_opened()):
             continue
-        if state is not None and state.under_way:
-            if time.monotonic() < deadline:
-                continue
-        elif state is not None:
+        is_settled = all(is_live(file.path, file) for file in files) and sidecar.read(path) == state
+        if is_settled and state is not None and not state.under_way:
             _number(files, state)
+        elif (state is not None or not is_settled) and time.monotonic() < deadline:
+            continue
         break
     siblings = frozenset(file.place.identity for file in files)
     for file in files:
@@ -100,7 +107,7 @@ def open_at(
     Raises:
         OSError: as `open_set`.
     """
-    for _ in range(_LOOKS):
+    for _ in range(_ATTEMPTS):
         files = open_set(path, namer=namer)
         index, gap = locating.locate(files, position)
         if gap is None or not any(file.missing for file in files):
@@ -109,7 +116,7 @@ def open_at(
     return files, index, gap
 
 
-def close_all(files: Sequence[LogFile]) -> None:
+def close_all(files: Iterable[LogFile]) -> None:
     """Close *files*."""
     for file in files:
         file.close()
@@ -119,15 +126,15 @@ def is_live(path: str, file: LogFile) -> bool:
     """Whether *file* is the one that the name *path* stands for now."""
     try:
         status = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return (status.st_dev, status.st_ino) == file.place.identity
 
 
 def paths_of(path: str, namer: Namer | None = None) -> list[str]:
     """The names of the files that make up the log *path*, oldest first."""
-    found = _look(real_path(os.path.abspath(path)), namer)
-    return sorted(found, key=lambda name: -found[name].number)
+    places = _look(real_path(os.path.abspath(path)), namer).places
+    return sorted(places, key=lambda name: -places[name].number)
 
 
 def _find_again(path: str, namer: Namer | None, file: StoredFile) -> LogFile | None:
@@ -145,17 +152,30 @@ def _number(files: Sequence[LogFile], state: sidecar.State) -> None:
             file.generation = state.generation - file.place.number
 
 
-def _look(path: str, namer: Namer | None) -> dict[str, Place]:
-    """Every name of the set, and the file that it stands for."""
+class _Names(NamedTuple):
+    """The names of a set.
+
+    Attributes:
+        places: Every name, and the file that it stands for.
+        newer: Up to which number the namer names the backups; the usual names come after that.
+        dated: The dated names, newest first.
+    """
+
+    places: dict[str, Place]
+    newer: int = 0
+    dated: Sequence[str] = ()
+
+
+def _look(path: str, namer: Namer | None) -> _Names:
     folder, log = os.path.split(path)
     named = _look_for_named(path, namer) if namer is not None else {}
-    newer = max((place.number for place in named.values()), default=0)
+    newer = max((place.number + _ABSENT for place in named.values()), default=0)
     found = named.copy()
     dated: list[str] = []
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return found
+        return _Names(found, newer)
     for name in names:
         full = os.path.join(folder, name)
         if name == log:
@@ -165,14 +185,15 @@ def _look(path: str, namer: Namer | None) -> dict[str, Place]:
         elif name.startswith(log) and _DATED.fullmatch(name, len(log)):
             dated.append(full)
     highest = max((place.number for place in found.values()), default=0)
-    for number, full in enumerate(sorted(dated, reverse=True), highest + 1):
+    dated.sort(reverse=True)
+    for number, full in enumerate(dated, highest + 1):
         _add(found, full, number, is_ours=False)
     # Both NAME.1 and NAME.1.gz: a compression that was interrupted. The plain one is whole.
     for full in [full for full in found if full.endswith(COMPRESSED) and full != path]:
         plain = full.removesuffix(COMPRESSED)
         if plain in found and (plain in named) == (full in named):
             del found[full]
-    return found
+    return _Names(found, newer, dated)
 
 
 def _look_for_named(path: str, namer: Namer) -> dict[str, Place]:
@@ -197,25 +218,64 @@ def _add(found: dict[str, Place], full: str, number: int, *, is_ours: bool = Tru
     return full in found
 
 
-def _open(
-    path: str, found: dict[str, Place], find: Callable[[StoredFile], LogFile | None] | None
-) -> list[LogFile]:
-    files: list[LogFile] = []
-    for full in sorted(found, key=lambda name: -found[name].number):
-        try:
-            content, status = open_content(full)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            if full == path or error.errno in _OUT_OF_RESOURCES:
-                close_all(files)
-                raise
-            name = os.path.basename(full)
-            logging.getLogger(OWN_LOGGER).warning("%s cannot be read: %s", name, error)
-            continue
-        place = found[full]._replace(device=status.st_dev, inode=status.st_ino)
-        if find is None:
-            files.append(LogFile(full, place, content))
-        else:
-            files.append(StoredFile(full, place, content, find))
-    return files
+def _open(path: str, namer: Namer | None, find: _Find | None) -> list[LogFile]:
+    """Open the live file, list the names, then open the backups from the newest to the oldest.
+
+    A rotation moves a file to a name that is opened later. What comes again there is known by its
+    identity; what is newer than the first file can only come once that has lost its name.
+    """
+    files: dict[tuple[int, int], LogFile] = {}
+
+    def opens(full: str, number: int, *, is_ours: bool = True) -> bool:
+        file = _open_file(full, Place(number, 0, 0, is_ours), find, is_live=full == path)
+        if file is not None and files.setdefault(file.place.identity, file) is not file:
+            file.close()
+        return file is not None
+
+    try:
+        opens(path, 0)
+        names = _look(path, namer)
+        dated = {names.places[full].number: full for full in names.dated if full in names.places}
+        # A name that is given while the folder is listed may be missing in the list.
+        numbers = sorted({1, *(place.number for place in names.places.values())} - {0, *dated})
+        for number, following in itertools.pairwise([*numbers, math.inf]):
+            absent = 0
+            while number < following and absent < _ABSENT:
+                variants = _variants(path, number, names, namer)
+                is_ours = number <= names.newer or not names.newer
+                found = any(opens(full, number, is_ours=is_ours) for full in variants)
+                absent = 0 if found else absent + 1
+                number += 1
+        for number, full in sorted(dated.items()):
+            any(opens(name, number, is_ours=False) for name in (full, full + COMPRESSED))
+    except OSError:
+        close_all(files.values())
+        raise
+    return list(reversed(files.values()))
+
+
+def _variants(path: str, number: int, names: _Names, namer: Namer | None) -> tuple[str, str]:
+    """What a backup with this number can be called: plain first, for that is compressed and then deleted."""
+    if namer is not None and number <= names.newer:
+        plain = namer(f"{path}.{number}")
+    else:
+        plain = f"{path}.{number - names.newer}"
+    return plain, plain + COMPRESSED
+
+
+def _open_file(full: str, place: Place, find: _Find | None, *, is_live: bool) -> LogFile | None:
+    try:
+        opened = open_content(full)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if is_live or error.errno in _OUT_OF_RESOURCES:
+            raise
+        name = os.path.basename(full)
+        logging.getLogger(OWN_LOGGER).warning("%s cannot be read: %s", name, error)
+        return None
+    if opened is None:
+        return None
+    content, status = opened
+    place = place._replace(device=status.st_dev, inode=status.st_ino)
+    return LogFile(full, place, content) if find is None else StoredFile(full, place, content, find)

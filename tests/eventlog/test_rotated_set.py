@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import gzip
+import itertools
 import logging
 import os
 import shutil
+import tempfile
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given, settings
 
-from chora_logging.eventlog import EventLog
+from chora_logging.eventlog import EventLog, rotated_set
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.rotated_set import paths_of
 from chora_logging.formatter import EventFormatter
@@ -150,3 +154,60 @@ class TestNames:
         with pytest.raises(OSError, match="Too many open files"):
             list(EventLog(tmp_path / "app.log").read())
         assert open_files(tmp_path) == 0
+
+
+class TestRotatedWhileOpened:
+    """A log that is rotated all the time: not one look at its names is like the one before."""
+
+    KEEP = 30
+
+    def steps(self, log, numbers):
+        """One rename after the other, as rotation does it; each new file has one event."""
+        while True:
+            for number in range(self.KEEP, 0, -1):
+                for ending in ("", ".gz"):
+                    if os.path.exists(f"{log}.{number}{ending}"):
+                        os.rename(f"{log}.{number}{ending}", f"{log}.{number + 1}{ending}")
+                        yield
+            os.rename(log, f"{log}.1")
+            yield
+            write(log, next(numbers))
+            yield
+
+    @given(st.lists(st.booleans(), max_size=5), st.integers(0, 50), st.integers(9, 50))
+    @settings(deadline=None)
+    def test_none_is_missed(self, compressed, first, each):
+        """Every file that was there when the live one was opened is read, once, in order."""
+        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            log = os.path.join(folder, "app.log")
+            count = len(compressed) + 1
+            for number, is_compressed in enumerate(compressed, 1):
+                name = f"{log}.{count - number}"
+                with gzip.open(f"{name}.gz", "wb") if is_compressed else open(name, "wb") as file:
+                    file.write(line(number))
+            write(log, count)
+            steps = self.steps(log, itertools.count(count + 1))
+            calls = itertools.count(first)
+            for name in ("open_content", "_look", "is_live"):
+                real = getattr(rotated_set, name)
+
+                def after_a_step(*args, real=real, often=name == "_look"):
+                    if often or next(calls) % each == 0:
+                        next(steps)
+                    return real(*args)
+
+                patch.setattr(rotated_set, name, after_a_step)
+            patch.setattr(rotated_set, "_PATIENCE", 0)
+            found = numbers(EventLog(log).read())
+
+            assert found == list(range(found[0], found[0] + len(found)))
+            assert len(found) >= count - 1  # the live one has no name between two steps
+
+    def test_a_fifo_beside_it(self, tmp_path):
+        """What is no file is not opened, whatever its name."""
+        write(tmp_path / "app.log.1", 0)
+        write(tmp_path / "app.log", 1)
+        os.mkfifo(tmp_path / "app.log.2")
+        (tmp_path / "app.log.3").mkdir()
+
+        assert numbers(EventLog(tmp_path / "app.log").read()) == [0, 1]
