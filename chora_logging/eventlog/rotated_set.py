@@ -10,10 +10,10 @@ from __future__ import annotations
 import errno
 import itertools
 import logging
-import math
 import os
 import re
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -238,7 +238,7 @@ def _open(path: str, namer: Namer | None, find: _Find | None) -> list[LogFile]:
         dated = {names.places[full].number: full for full in names.dated if full in names.places}
         # A name that is given while the folder is listed may be missing in the list.
         numbers = sorted({1, *(place.number for place in names.places.values())} - {0, *dated})
-        for number, following in itertools.pairwise([*numbers, math.inf]):
+        for number, following in itertools.pairwise([*numbers, sys.maxsize]):
             absent = 0
             while number < following and absent < _ABSENT:
                 variants = _variants(path, number, names, namer)
