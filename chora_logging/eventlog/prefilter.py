@@ -13,7 +13,7 @@ _ESCAPE = re.compile(rb"\\(?:u00[2-7]|/)")
 _NEAR = 4096
 
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
-_NOT_TEXT = frozenset(("true", "false", "none"))
+_NOT_TEXT = frozenset(("true", "false", "none", "null"))
 
 
 class Prefilter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from chora_logging.schema import LEVELS
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _FRACTION = re.compile(r"\.(\d+)")
+_CONSTANTS = ("true", "false", "null")
 _OTHER_NAMES = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 
 Event = Mapping[str, Any]
@@ -24,8 +26,9 @@ class Selection:
     """A filter: an event is asked for if it fits every argument that is not None.
 
     Values compare as text, so that a task id finds its events whether it was logged as a number, a
-    UUID or a string. A line whose bytes show that it does not have a value is not decoded: then it is
-    not noticed either if it is no event. `chora-logging check` looks at every line.
+    UUID or a string. What JSON writes without quotes is also found as JSON writes it: `true`, `false`,
+    `null`, a list, an object. A line whose bytes show that it does not have a value is not decoded: then
+    it is not noticed either if it is no event. `chora-logging check` looks at every line.
 
     Args:
         task_id: The field `task_id`.
@@ -131,14 +134,26 @@ def _iso(text: str) -> datetime | None:
 
 
 def _equal(names: tuple[str, ...], text: str) -> Callable[[Event], bool]:
+    meant = _meant(text)
+
     def is_equal(event: Event) -> bool:
         for name in names:
             value = event.get(name, is_equal)
-            if value is not is_equal and (value == text or str(value) == text):
+            if value is is_equal:
+                continue
+            if value == text or str(value) == text or (value == meant and type(value) is type(meant)):
                 return True
         return False
 
     return is_equal
+
+
+def _meant(text: str) -> object:
+    """What *text* is as JSON where that is neither text nor a number; else something like nothing else."""
+    try:
+        return json.loads(text) if text in _CONSTANTS or text[:1] in ("[", "{") else object()
+    except (ValueError, RecursionError):
+        return object()
 
 
 def _at_least(least: int) -> Callable[[Event], bool]:

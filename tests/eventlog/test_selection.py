@@ -45,6 +45,16 @@ NOON = datetime(2025, 9, 28, 12, tzinfo=UTC)
         ({"where": {"user": "eve"}}, {"user": "eve"}, True),
         ({"where": {"user": "eve"}}, {"user": ["eve"]}, False),
         ({"where": {"ok": True}}, {"ok": True}, True),
+        ({"where": {"ok": "true"}}, {"ok": True}, True),
+        ({"where": {"ok": "false"}}, {"ok": False}, True),
+        ({"where": {"ok": "true"}}, {"ok": 1}, False),
+        ({"where": {"ok": "false"}}, {"ok": 0}, False),
+        ({"where": {"ok": "null"}}, {"ok": None}, True),
+        ({"where": {"ok": "null"}}, {}, False),
+        ({"where": {"ok": '{"a":[1,true]}'}}, {"ok": {"a": [1, True]}}, True),
+        ({"where": {"ok": "[1,2]"}}, {"ok": [1, 2]}, True),
+        ({"where": {"ok": "[1,2"}}, {"ok": "[1,2"}, True),
+        ({"where": {"ok": "[" * 100_000}}, {"ok": []}, False),
         ({"since": NOON}, {"timestamp": "2025-09-28T12:00:00Z"}, True),
         ({"since": NOON}, {"timestamp": "2025-09-28T11:59:59.999999Z"}, False),
         ({"until": NOON}, {"timestamp": "2025-09-28T12:00:00Z"}, False),
@@ -205,3 +215,13 @@ def test_frequent_and_rare_values(tmp_path):
     assert list(EventLog(log).read(status="error")) == lines[::3]
     assert list(EventLog(log).read(status="error", task_id="task-2997")) == [lines[2997]]
     assert list(EventLog(log).read(status="success", task_id="task-2997")) == []
+
+
+@pytest.mark.parametrize("line", ['{"ok":true}', '{"ok": null}', '{"ok":{"a":[1, true]}}'])
+def test_what_is_no_text_is_found_in_a_file(tmp_path, line):
+    """A value that JSON writes without quotes is found as it stands in the line."""
+    log = tmp_path / "app.log"
+    log.write_text(f'{{"ok":"other"}}\n{line}\n')
+    text = line.partition(":")[2][:-1].strip()
+
+    assert [event["ok"] for event in EventLog(log).read(where={"ok": text})] == [json.loads(text)]
