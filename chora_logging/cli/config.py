@@ -113,7 +113,7 @@ def _print_table(origins: list[Origin]) -> None:
     console = open_console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("setting", "value", "from"):
-        table.add_column(title, header_style="bold", overflow="fold")
+        table.add_column(title, header_style="bold", overflow="fold", no_wrap=title == "setting")
     for origin in origins:
         style = "cyan" if origin.variable else "dim"
         table.add_row(Text(origin.setting), Text(_shown(origin)), Text(origin.words, style))

@@ -106,16 +106,24 @@ def check_parquet() -> None:
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """A new file that takes the place of *path* when it is complete, and is deleted if it is not."""
-    folder, name = os.path.split(os.path.abspath(path))
-    fd, part = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
+    """A new file that takes the place of *path* when it is complete, and is deleted if it is not.
+
+    Raises:
+        OSError: no file can be made there.
+    """
+    target = os.path.realpath(path)  # a link stays one
+    folder, name = os.path.split(target)
+    try:
+        fd, part = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
     os.close(fd)
     umask = os.umask(0)
     os.umask(umask)
     try:
         os.chmod(part, 0o666 & ~umask)
         yield part
-        os.replace(part, path)
+        os.replace(part, target)
     except BaseException:
         os.unlink(part)
         raise

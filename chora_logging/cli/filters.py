@@ -35,10 +35,15 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def with_filters(*args: Any, **kwargs: Any) -> Any:
         given = {name: kwargs.pop(name) for name in names}
         filters = {name: value for name, value in given.items() if value not in (None, {})}
+        since, until = filters.get("since"), filters.get("until")
+        if since is not None and until is not None and since >= until:
+            raise click.UsageError(
+                f"--until must be later than --since, got {until.isoformat()} and {since.isoformat()}"
+            )
         return function(*args, filters=filters, **kwargs)
 
     options = [
-        click.option(*flags, name, metavar=metavar, help=text, callback=_not_empty)
+        click.option(*flags, name, metavar=metavar, help=text, callback=not_empty)
         for flags, name, metavar, text in _FIELDS
     ]
     options += [
@@ -50,7 +55,8 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="FIELD=VALUE",
             multiple=True,
             callback=_where,
-            help="Only events with this value of any other field; may be given several times.",
+            help="Only events with this value of any other field, such as user=anna or paid=true; may be "
+            "given several times.",
         ),
     ]
     names = [*(name for _, name, _, _ in _FIELDS), "level", "since", "until", "where"]
@@ -60,8 +66,11 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value == "":
+def not_empty(
+    ctx: click.Context, param: click.Parameter, value: str | Sequence[str] | None
+) -> str | Sequence[str] | None:
+    """Refuse an option, or one of several, without a value."""
+    if value is not None and "" in ([value] if isinstance(value, str) else value):
         raise click.BadParameter("must not be empty")
     return value
 

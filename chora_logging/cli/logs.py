@@ -13,6 +13,7 @@ import click
 
 from chora_logging import settings
 from chora_logging.cli.commands import PROGRAM, NothingFound
+from chora_logging.cli.filters import not_empty
 from chora_logging.cli.terminal import printable
 from chora_logging.eventlog.items import Skipped
 from chora_logging.eventlog.log import EventLog
@@ -106,6 +107,7 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="PATH",
         multiple=True,
         type=click.Path(dir_okay=False),
+        callback=not_empty,
         help="A log to read, with its backups; may be given several times. Without it, the logs that are "
         "written here: ORCH_LOG_FILE, CHORA_EVENTS_FILE, LOG_FILE, or their defaults.",
     )
@@ -163,6 +165,8 @@ def _names(paths: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _not_there(path: str) -> str:
+    if os.path.exists(path):
+        return f"{printable(path)} is no file"
     folder = os.path.dirname(os.path.abspath(path))
     while not os.path.isdir(folder):
         folder, missing = os.path.dirname(folder), folder

@@ -17,7 +17,7 @@ import click
 from chora_logging.cli import export
 from chora_logging.cli.amounts import many, size
 from chora_logging.cli.commands import PROGRAM, NothingFound
-from chora_logging.cli.filters import filter_options
+from chora_logging.cli.filters import filter_options, not_empty
 from chora_logging.cli.logs import Log, Logs, log_option
 from chora_logging.cli.merging import Found, read
 from chora_logging.cli.progress import goes_to_file, progress, progress_over
@@ -51,11 +51,10 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
     "fields",
     metavar="FIELD",
     multiple=True,
+    callback=not_empty,
     help="Print how many events have each value of this field, most first; may be given several times.",
 )
-@click.option(
-    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print."
-)
+@click.option("--format", "form", type=click.Choice(FORMATS), show_default="table", help="How to print.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json: JSON Lines, as logged.")
 @click.option(
     "--to",
@@ -63,7 +62,7 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
     metavar="FILE",
     type=click.Path(dir_okay=False),
     callback=_check_ending,
-    help="Write the events to a file, .csv, .jsonl or .parquet (extra `parquet`), and print nothing.",
+    help="Write the events to a file, .csv, .jsonl or .parquet (extra `parquet`), in place of what it has.",
 )
 def command(
     logs: Logs,
@@ -72,7 +71,7 @@ def command(
     newest_first: bool,
     count: bool,
     fields: Sequence[str],
-    form: str,
+    form: str | None,
     as_json: bool,
     path: str | None,
 ) -> None:
@@ -94,9 +93,17 @@ def command(
     """
     if path is not None and (count or fields):
         raise click.UsageError("--to writes events: it cannot be used with --count or --by")
+    if path is not None and (form or as_json):
+        raise click.UsageError(
+            "--to writes what the name of the file says: it needs no --format and no --json"
+        )
+    if newest_first and (count or fields):
+        raise click.UsageError("--newest-first cannot be used with --count or --by")
     if count and not fields and limit is not None:
         raise click.UsageError("--limit cannot be used with --count")
-    form = "json" if as_json else form
+    if as_json and form not in (None, "json"):
+        raise click.UsageError(f"--json cannot be used together with --format {form}")
+    form = "json" if as_json else form or "table"
     chosen = logs.existing()
     find = functools.partial(read, chosen, **filters)
     if fields:

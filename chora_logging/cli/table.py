@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -132,7 +133,10 @@ def fit(natural: Widths, width: int) -> Widths:
 
 def as_counts(heads: Sequence[str], counts: Iterable[tuple[Sequence[Any], int]]) -> Iterator[Text]:
     """How many events have each combination of values of the fields *heads*, a line each."""
-    lines = [([text_of(value) if value is not None else "-" for value in values], n) for values, n in counts]
+    counts = list(counts)
+    lines = [([_told(value) for value in values], n) for values, n in counts]
+    if len({tuple(cells) for cells, _ in lines}) < len(lines):
+        lines = [([_told(value, exact=True) for value in values], n) for values, n in counts]
     widths = [
         max(map(cell_len, column))
         for column in zip(map(printable, heads), *(c for c, _ in lines), strict=True)
@@ -194,6 +198,23 @@ _CELLS: dict[str, Callable[[Mapping[str, Any], bool], str]] = {
     "error": lambda event, short: event_line.error_of(event) or "",
     "message": lambda event, short: event_line.message_of(event) or "",
 }
+
+
+def _told(value: Any, *, exact: bool = False) -> str:
+    """*value* in a table; if it has to be *exact*, text is quoted that reads like something else."""
+    if value is None:
+        return "-"
+    if value == "" or (exact and isinstance(value, str) and _reads_like_more(value)):
+        return text_of(f'"{value}"')
+    return text_of(value)
+
+
+def _reads_like_more(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text == "-"
+    return True
 
 
 def _style(head: str, failed: bool) -> str:

@@ -43,9 +43,9 @@ def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_js
     """Show the newest events, and each new one as it is written.
 
     An event is a line: when, how severe, the beginning of its trace id, what happened, to which task
-    and run, and the rest. Events of several logs are in the order of time. With -f nothing is missed or
-    repeated, however often the logs are rotated; where events were deleted before they could be read, a
-    line says so.
+    and run, and the rest. Events of several logs are in the order of time; with -f new ones come as
+    they are written, and nothing is missed or repeated, however often the logs are rotated; where events
+    were deleted before they could be read, a line says so.
 
     Ends with status 1 if there is no event that fits.
 

@@ -138,6 +138,12 @@ class TestDamage:
             ("app.log", 6, "duplicated", "the same as an earlier line"),
         ]
 
+    def test_events_on_one_line(self, log, call):
+        """Events that were run together are no duplicates of each other."""
+        written(log, line_at(7).strip() + line_at(8), line_at(9))
+
+        assert problems_in(call, log) == [("app.log", 1, "torn", "2 events on one line")]
+
     def test_a_file_whose_lines_are_in_another(self, log, call):
         """Part of a file that was put into the set again is told line by line."""
         lines = log.with_name("app.log.1").read_bytes().splitlines(keepends=True)
@@ -322,6 +328,24 @@ class TestScreen:
 
         assert (status, errors) == (0, "")
         assert output.endswith("\nSound: 10 events, each on a whole line of its own.\n")
+
+    def test_nothing(self, log, call):
+        """A log without an event is sound, and that it has none is what is said."""
+        written(log)
+        os.remove(f"{log}.1")
+
+        assert call("check", "--log", log)[1].endswith("\n\nSound: there is no event yet.\n")
+
+    @pytest.mark.parametrize("width", [20, 40])
+    def test_a_narrow_terminal(self, log, call, width):
+        """Each file is told from the others, and what is said of the log is said to its end."""
+        output = call("check", "--log", log, width=width)[1]
+
+        assert_tame(output, width)
+        assert [line.split()[0] for line in output.splitlines()[2:4]] == ["app.log.1", "app.log"]
+        words = " ".join(output.split())
+        assert words.endswith("Sound: 10 events, each on a whole line of its own.")
+        assert "(as its backups show)" in words
 
     def test_damaged(self, log, call):
         """The last line says how much of what is damaged."""

@@ -53,13 +53,13 @@ Usage: chora-logging demo [OPTIONS]
     chora-logging demo --seconds 1 --json
 
 Options:
-  --seconds FLOAT          How long the workers write, from the first event
-                           on.  [default: 5.0]
-  --workers INTEGER RANGE  How many processes write.  [default: 4; 1<=x<=64]
-  --dir FOLDER             Where the logs and pages go, and stay; without it a
-                           new folder for temporary files.
-  --json                   Print nothing but the result, as JSON.
-  -h, --help               Show this message and exit.
+  --seconds N   How long the workers write, from the first event on.
+                [default: 5.0]
+  --workers N   How many processes write.  [default: 4; 1<=x<=64]
+  --dir FOLDER  Where the logs and pages go, and stay; without it a new folder
+                for temporary files.
+  --json        Print nothing but the result, as JSON.
+  -h, --help    Show this message and exit.
 """
 
 

@@ -80,6 +80,8 @@ class TestBadValues:
             (("--where", "user"), "'--where': must be FIELD=VALUE, such as user=anna, got 'user'"),
             (("--where", "=x"), "'--where': must be FIELD=VALUE"),
             (("--where", "a=1", "--where", "a=2"), "'--where': must name each field once, got a=1 and a=2"),
+            (("--since", "2h", "--until", "3h"), "--until must be later than --since"),
+            (("--since", "2030-01-01", "--until", "2030-01-01"), "--until must be later than --since"),
             (("--event", ""), "'--event': must not be empty"),
             (("--trace", ""), "'--trace' / '--trace-id': must not be empty"),
         ],

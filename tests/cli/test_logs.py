@@ -104,6 +104,17 @@ class TestNamed:
         assert "'--log'" in errors
         assert "is a directory" in errors
 
+    @pytest.mark.parametrize(
+        ("path", "said"),
+        [("", "must not be empty"), ("/dev/null", "/dev/null is no file"), ("/dev/stdin", "is no file")],
+    )
+    def test_what_is_no_file(self, call, path, said):
+        """What is there and no file is told from what is not there."""
+        status, _, errors = call("tail", "--log", path)
+
+        assert status == 2
+        assert said in errors
+
     def test_what_logs_are_called(self):
         """A log is called by as much of its path as tells it from the others; the same one is read once."""
         assert [log.name for log in named(["a/events.jsonl", "orch.log"]).all] == ["events", "orch"]

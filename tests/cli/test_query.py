@@ -83,6 +83,12 @@ class TestWhatIsFound:
             (("--format", "xml"), "'--format'"),
             (("--count", "--limit", "3"), "--limit cannot be used with --count"),
             (("--count", "--to", "x.csv"), "--to writes events: it cannot be used with --count or --by"),
+            (("--newest-first", "--count"), "--newest-first cannot be used with --count or --by"),
+            (("--newest-first", "--by", "n"), "--newest-first cannot be used with --count or --by"),
+            (("--json", "--format", "csv"), "--json cannot be used together with --format csv"),
+            (("--json", "--to", "x.csv"), "--to writes what the name of the file says"),
+            (("--format", "csv", "--to", "x.jsonl"), "--to writes what the name of the file says"),
+            (("--by", ""), "'--by': must not be empty"),
             (("--to", "x.xlsx"), "'--to': must end in .csv, .jsonl or .parquet, got 'x.xlsx'"),
             (("--to", "no/such/x.csv"), "'--to': must be in a folder that exists, got 'no/such/x.csv'"),
         ],
@@ -145,6 +151,19 @@ class TestCounts:
         ]
 
         assert [(row["x"], row["count"]) for row in found] == [([1], 2), ({"a": None}, 1), (1, 1), (True, 1)]
+
+    def test_values_that_read_alike(self, tmp_path, call):
+        """Where text reads like something else, or like nothing, it is quoted; else it is not."""
+        values = (1, "1", True, "true", None, "-", "", "x")
+        log = write_events(tmp_path / "app.log", *({"x": value} for value in values), {})
+
+        rows = call("query", "--log", log, "--by", "x")[1].splitlines()[1:]
+
+        assert [row.split()[1] for row in rows] == ["-", "1", '"1"', "true", '"true"', '"-"', '""', "x"]
+        alone = call("query", "--log", log, "--by", "x", "--where", "x=1", "--since", "7d")
+        assert alone[0] == 1
+        write_events(tmp_path / "b.log", {"x": "1"}, {"x": "2"})
+        assert call("query", "--log", tmp_path / "b.log", "--by", "x")[1] == "count  x\n    1  1\n    1  2\n"
 
 
 class TestTable:
@@ -347,6 +366,23 @@ class TestFiles:
         assert status == 2
         assert "must not be a log that is read" in errors
         assert (tmp_path / "app.jsonl").read_bytes() == before
+
+    def test_a_link(self, log, tmp_path, call):
+        """A link stays one: the file that it leads to is written."""
+        (tmp_path / "there").mkdir()
+        (tmp_path / "x.csv").symlink_to("there/real.csv")
+
+        assert call("query", "--log", log, "--to", tmp_path / "x.csv")[0] == 0
+        assert (tmp_path / "x.csv").is_symlink()
+        assert (tmp_path / "there" / "real.csv").read_text().startswith("timestamp,")
+
+    def test_a_folder_that_takes_no_file(self, log, call):
+        """Where no file can be made, the one that was asked for is named."""
+        assert call("query", "--log", log, "--to", "/proc/x.csv") == (
+            1,
+            "",
+            "chora-logging: /proc/x.csv: No such file or directory\n",
+        )
 
     def test_a_failed_write_leaves_nothing(self, tmp_path):
         """A file that could not be completed is not there, and what was there before is."""

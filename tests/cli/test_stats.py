@@ -154,7 +154,7 @@ class TestEnd:
         assert call("stats", "--log", log, "--event", "never") == (
             1,
             "",
-            "chora-logging: no event was found\n",
+            "chora-logging: no event fits\n",
         )
 
     def test_lines_that_are_no_events(self, log, call):
@@ -190,6 +190,15 @@ class TestScreen:
 
         assert status == 0
         assert_tame(output, width)
+
+    @pytest.mark.parametrize("width", [20, 40])
+    def test_a_narrow_terminal(self, log, call, width):
+        """However narrow it is, the types can be told apart."""
+        lines = call("stats", "--log", log, width=width)[1].splitlines()
+        start = next(index for index, line in enumerate(lines) if line.startswith("type "))
+
+        kinds = [line.split()[0][:6] for line in lines[start + 1 : start + 4]]
+        assert kinds == ["task_s", "job_fa", "job_co"]
 
     def test_a_pipe(self, log, call, monkeypatch):
         """Where there is no terminal the plot is as wide as a usual one."""

@@ -117,6 +117,13 @@ class TestLines:
 
         assert "──" not in terminal("tail", "--log", log)[1]
 
+    def test_an_event_without_a_time(self, tmp_path, call, terminal):
+        """What has no time, level or id has nothing in its place, and nothing at the end of its line."""
+        log = write_events(tmp_path / "app.log", {"event": "tick"})
+
+        assert call("tail", "--log", log, width="")[1] == f"{'':12} INFO  {'':8} tick\n"
+        assert terminal("tail", "--log", log)[1] == f"{'':8} I {'':8} tick\n"
+
     def test_in_a_pipe(self, tmp_path, call):
         """In a pipe nothing is cut or coloured, and each line has the day and milliseconds."""
         log = write_events(tmp_path / "app.log", {**JOB, "more": "x" * 300})

@@ -18,6 +18,7 @@ from chora_logging.cli.terminal import open_console
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
+    metavar="N",
     default=10,
     show_default=True,
     help="How many problems of each log to list; all are counted.",

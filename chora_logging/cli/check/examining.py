@@ -139,19 +139,19 @@ class Examiner:
     def _line(self, found: Examination, line: bytes) -> None:
         found.lines += 1
         try:
-            events = [decode(line)]
+            events = [(decode(line), line)]
         except REFUSED:
             objects, reason = read_odd(line)
-            events = [event.fields for event in objects]
+            events = [(event.fields, event.strict) for event in objects]
             if reason:
                 self._tell(found, kind_of(line), reason, line)
             elif len(events) > 1:
                 self._tell(found, TORN, f"{len(events)} events on one line", line)
             elif not events:
                 found.blank += 1
-        for event in events:
+        for event, text in events:
             found.events += 1
-            self._time(found, line, time_of(event))
+            self._time(found, text, time_of(event))
 
     def _time(self, found: Examination, line: bytes, moment: float | None) -> None:
         if moment is None or not math.isfinite(moment):

@@ -17,8 +17,12 @@ from chora_logging.cli.terminal import printable
 
 #: The narrowest screen on which a table has all its columns.
 ROOMY = 72
+#: Narrower than that it has names only.
+NARROW = 40
 #: How many files are shown; beyond that only the newest ones and those with problems.
 FILES = 8
+
+Fact = tuple[str, str]
 
 
 def show(verdict: Verdict, console: Console, width: int) -> None:
@@ -28,29 +32,37 @@ def show(verdict: Verdict, console: Console, width: int) -> None:
     left_out = len(verdict.files) - len(_shown(verdict.files))
     if left_out:
         _print(console, Text(f"… and {amounts.many(left_out, 'older file')} without a problem", "dim"), width)
-    console.print()
-    for line in _retained(verdict.retention):
-        _print(console, line, width)
-    if order := _order(verdict):
-        _print(console, order, width)
+    if verdict.events:
+        console.print()
+        console.print(_facts([*_retained(verdict.retention), *_order(verdict)]))
     if verdict.problems:
         console.print()
         _show_problems(verdict, console, width)
     console.print()
-    _print(console, _last_line(verdict), width)
+    console.print(_last_line(verdict))
+
+
+def _facts(facts: list[Fact]) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(style="bold", no_wrap=True, min_width=9)
+    table.add_column()
+    for label, text in facts:
+        table.add_row(label, Text(text))
+    return table
 
 
 def _files(files: list[Examination], width: int) -> Table:
-    roomy = width >= ROOMY
+    titles: tuple[str, ...] = ("size", "events", "skipped", "from", "to")
+    titles = titles if width >= ROOMY else titles[:3] if width >= NARROW else ()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("file", header_style="bold")
-    for title in ("size", "events", "skipped", *(("from", "to") if roomy else ())):
+    for title in titles:
         table.add_column(title, header_style="bold", justify="right", no_wrap=True)
     for file in _shown(files):
-        skipped = Text(f"{file.skipped:,}", "red" if file.skipped else "dim")
-        times = _times(file) if roomy else ()
         name = Text(printable(os.path.basename(file.path)), no_wrap=True, overflow="ellipsis")
-        table.add_row(name, amounts.size(file.size), f"{file.events:,}", skipped, *times)
+        skipped = Text(f"{file.skipped:,}", "red" if file.skipped else "dim")
+        cells = (amounts.size(file.size), f"{file.events:,}", skipped, *_times(file))
+        table.add_row(name, *cells[: len(titles)])
     return table
 
 
@@ -65,37 +77,30 @@ def _times(file: Examination) -> tuple[str, str]:
     return amounts.moments(file.first, file.last)
 
 
-def _retained(found: Retention) -> list[Text]:
+def _retained(found: Retention) -> list[Fact]:
     if found.first is None or found.last is None:
-        return [_said("retained", "no event says when it happened")]
-    lines = [
-        _said("retained", f"{amounts.span(found.last - found.first)}, from {amounts.moment(found.first)}")
-    ]
+        return [("retained", "no event says when it happened")]
+    since = f", from {amounts.moment(found.first)}"
+    lines = [("retained", amounts.span(found.last - found.first) + since)]
     if found.rate is None:
         return lines
     rate = f"{amounts.size(found.rate * 3600)} an hour in its newest files"
     if found.files is None or found.file_size is None:
-        return [*lines, _said("rate", f"{rate}; it has not been rotated yet")]
+        return [*lines, ("rate", f"{rate}; it has not been rotated yet")]
     origin = "the default" if found.is_assumed else "as its backups show"
     capacity = f"{amounts.many(found.files, 'file')} of {amounts.size(found.file_size)} ({origin})"
-    lines.append(_said("rate", rate))
-    lines.append(_said("lasts", f"{amounts.span(found.lasts or 0.0)} at that rate: {capacity}"))
+    lines.append(("rate", rate))
+    lines.append(("lasts", f"{amounts.span(found.lasts or 0.0)} at that rate: {capacity}"))
     return lines
 
 
-def _order(verdict: Verdict) -> Text | None:
+def _order(verdict: Verdict) -> list[Fact]:
     late, latest = verdict.late
     if not late:
-        return None
+        return []
     events = f"{amounts.many(late, 'event')} out of order by up to {amounts.duration(latest * 1000)}"
     usual = ", usual with several writers" if latest <= JITTER else ""
-    return _said("order", events + usual)
-
-
-def _said(label: str, text: str) -> Text:
-    line = Text(f"{label:<9} ", "bold")
-    line.append(text, "not bold")
-    return line
+    return [("order", events + usual)]
 
 
 def _show_problems(verdict: Verdict, console: Console, width: int) -> None:
@@ -119,8 +124,9 @@ def _problem(problem: Problem) -> Text:
 def _last_line(verdict: Verdict) -> Text:
     events = amounts.many(verdict.events, "event")
     if not verdict.damage:
+        said = f"{events}, each on a whole line of its own" if verdict.events else "there is no event yet"
         line = Text("Sound", "bold green")
-        line.append(f": {events}, each on a whole line of its own.", "default not bold")
+        line.append(f": {said}.", "default not bold")
         return line
     line = Text("Damaged", "bold red")
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in verdict.damage.items())

@@ -44,13 +44,19 @@ def _check_seconds(ctx: click.Context, param: click.Parameter, value: float) -> 
 @click.option(
     "--seconds",
     type=float,
+    metavar="N",
     default=5.0,
     show_default=True,
     callback=_check_seconds,
     help="How long the workers write, from the first event on.",
 )
 @click.option(
-    "--workers", type=click.IntRange(1, 64), default=4, show_default=True, help="How many processes write."
+    "--workers",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    default=4,
+    show_default=True,
+    help="How many processes write.",
 )
 @click.option(
     "--dir",

@@ -39,7 +39,7 @@ def command(logs: Logs, filters: dict[str, Any], as_json: bool) -> None:
     with progress(found):
         survey = take_survey(found, filters)
     if not survey.tally.all.events:
-        raise NothingFound("no event was found")
+        raise NothingFound("no event fits" if filters else "there is no event yet")
     if as_json:
         click.echo(json.dumps(survey.as_dict(), indent=2))
         return

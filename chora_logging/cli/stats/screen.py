@@ -19,6 +19,8 @@ from chora_logging.cli.terminal import printable
 USUAL = 80
 #: The narrowest screen on which a table has all its columns.
 ROOMY = 72
+#: Narrower than that it has the most important one only.
+NARROW = 40
 #: How many types, and how many statuses and levels are shown; `--json` has all.
 TYPES, VALUES = 12, 6
 
@@ -50,17 +52,12 @@ def _headline(survey: Survey, width: int) -> Text:
 
 
 def _logs(extents: list[Extent], width: int) -> Table:
-    roomy = width >= ROOMY
-    table = _table("log", "events", "size", *(("files", "from", "to") if roomy else ()))
+    titles: tuple[str, ...] = ("events", "size", "files", "from", "to")
+    titles = titles if width >= ROOMY else titles[:2] if width >= NARROW else titles[:1]
+    table = _table("log", *titles)
     for extent in extents:
-        cells = [f"{extent.events:,}", amounts.size(extent.size)]
-        if roomy:
-            known = math.isfinite(extent.first)
-            first, last = (
-                (amounts.moment(time) for time in (extent.first, extent.last)) if known else ("", "")
-            )
-            cells += [f"{extent.files:,}", first, last[11:] if last[:10] == first[:10] else last]
-        table.add_row(_name(extent.log.name), *cells)
+        sizes = (f"{extent.events:,}", amounts.size(extent.size), f"{extent.files:,}")
+        table.add_row(_name(extent.log.name), *(*sizes, *_times(extent))[: len(titles)])
     return table
 
 
@@ -92,11 +89,12 @@ def _types(survey: Survey, width: int) -> Table:
     timed: tuple[str, ...] = ()
     if whole.durations.count:
         timed = (*(f"p{percent}" for percent in PERCENTILES), "max") if width >= ROOMY else ("p95",)
-    table = _table("type", "events", "errors", *timed)
-    for name, group in survey.tally.types.largest_first()[:TYPES]:
-        table.add_row(_name(name), *_counts(group), *_durations(group, timed))
-    if len(survey.tally.types.by_name) > 1:
-        table.add_row(Text("all", "bold"), *_counts(whole), *_durations(whole, timed))
+    titles = ("events", "errors", *timed) if width >= NARROW else ("events",)
+    table = _table("type", *titles)
+    rows = [(_name(name), group) for name, group in survey.tally.types.largest_first()]
+    for name, group in rows[:TYPES] + ([(Text("all", "bold"), whole)] if len(rows) > 1 else []):
+        cells: list[str | Text] = [*_counts(group), *_durations(group, timed)]
+        table.add_row(name, *cells[: len(titles)])
     return table
 
 
@@ -104,10 +102,11 @@ def _values(survey: Survey, width: int) -> Table:
     """Statuses and levels, beside each other where there is room."""
     tables = []
     for title, groups in (("status", survey.tally.statuses), ("level", survey.tally.levels)):
-        table = _table(title, "events", "share")
+        titles = ("events", "share") if width >= NARROW else ("events",)
+        table = _table(title, *titles)
         for name, group in groups.largest_first()[:VALUES]:
             share = amounts.percentage(group.events, survey.tally.all.events)
-            table.add_row(_name(name, 20), f"{group.events:,}", share)
+            table.add_row(_name(name, 20), *(f"{group.events:,}", share)[: len(titles)])
         tables.append(table)
     grid = Table.grid(padding=(0, 4, 0, 0))
     if width >= ROOMY:
