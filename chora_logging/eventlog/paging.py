@@ -182,7 +182,7 @@ def _end(file: LogFile, read_at: ReadAt, size: int, offset: int | None) -> int:
     """Where the last line ends, or the one that *offset* is in or after: several events may be on one."""
     if offset is None:
         return end_of_lines(file)
-    end = offset - 1
+    end = max(0, offset - 1)
     while end < size:
         found = read_at(CHUNK, end).find(b"\n")
         if found >= 0:

@@ -66,11 +66,14 @@ def create_app(
     if origins:
         middleware.append(_cors(origins))
     site = Site(logs, limits)
-    return Starlette(
+    app = Starlette(
         routes=[*_login_routes(site, guard), *_routes(site, guard)],
         middleware=middleware,
         exception_handlers={HTTPException: _http_error, Exception: _fault},
     )
+    # They would lead to whatever the header Host says, before anybody has looked at that.
+    app.router.redirect_slashes = False
+    return app
 
 
 def routes(logs: Logs | None = None, *, limits: Limits | None = None) -> list[BaseRoute]:

@@ -18,6 +18,6 @@ def unchanged(request: Request, headers: Mapping[str, str]) -> Response | None:
     """The answer to a client that has what *headers* tag; None if it has not."""
     asked = ",".join(request.headers.getlist("if-none-match"))
     # A proxy that compresses makes a tag weak, with a W/ before it.
-    if headers["etag"] in [tag.strip().removeprefix("W/") for tag in asked.split(",")]:
+    if {"*", headers["etag"]} & {tag.strip().removeprefix("W/") for tag in asked.split(",")}:
         return Response(status_code=304, headers=dict(headers))
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 
 from starlette.requests import Request
@@ -12,6 +13,8 @@ from chora_logging.web.auth import MINUTE, VARIABLE, Attempts, Sessions
 from chora_logging.web.refusals import Refusal
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+_host = re.compile(r"(\*\.)?[\w-][\w.-]*|\[[\da-fA-F:.]+\]").fullmatch
 
 _CHALLENGE = {"www-authenticate": 'Bearer realm="chora_logging"'}
 
@@ -36,8 +39,9 @@ class Guard:
         self.attempts = Attempts()
         if hosts is None:
             hosts = LOOPBACK if token is None else ("*",)
-        if isinstance(hosts, str) or not all(isinstance(host, str) and host for host in hosts):
-            raise ConfigurationError("allowed_hosts", hosts, "a list of host names, or of `*.` and a name")
+        if isinstance(hosts, str) or not all(map(_is_host, hosts)):
+            allowed = "a list of host names, without scheme and port; `*.` and a name, or `*`; IPv6 in brackets"
+            raise ConfigurationError("allowed_hosts", hosts, allowed)
         self._hosts = tuple(host.lower() for host in hosts)
 
     def anyone(self, request: Request) -> None:
@@ -48,9 +52,8 @@ class Guard:
         """
         host = request.headers.get("host", "")
         if not self._is_allowed(_without_port(host)):
-            detail = (
-                f"this server is not asked under the name {host[:80]!r}; allowed_hosts has those that it has"
-            )
+            names = "localhost, or one of allowed_hosts"
+            detail = f"Host must be a name of this server ({names}), got {host[:80]!r}"
             raise Refusal(400, "unknown_host", detail)
         if self.sessions is None and not _is_loopback(request):
             detail = f"without a token only this machine may ask: set {VARIABLE}"
@@ -101,6 +104,10 @@ class Guard:
             allowed in ("*", host) or (allowed.startswith("*.") and host.endswith(allowed[1:]))
             for allowed in self._hosts
         )
+
+
+def _is_host(host: object) -> bool:
+    return isinstance(host, str) and (host == "*" or _host(host) is not None)
 
 
 def is_loopback(address: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
@@ -14,6 +16,9 @@ PREFIX = "chora_logging"
 class Metrics:
     """The counters of one server process.
 
+    Args:
+        logs: Their names; what can happen to each is counted from 0.
+
     Attributes:
         read: Events that were handed out, in pages and streams, by log.
         clients: Streams that are open, by log.
@@ -23,7 +28,7 @@ class Metrics:
         refused: Requests that were refused, by reason.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, logs: Iterable[str]) -> None:
         self.registry = CollectorRegistry()
         self.read = self._counter("events_read", "Events handed out in pages and streams.", "log")
         self.gaps = self._counter("gaps", "Gaps told to clients.", "log")
@@ -31,6 +36,9 @@ class Metrics:
         self.refused = self._counter("refused_requests", "Requests refused, by reason.", "error")
         self.clients = self._gauge("clients", "Streams that are open.", "log")
         self.lag = self._gauge("lag_seconds", "Age of the last event when a stream sent it.", "log")
+        for log in logs:
+            for metric in (self.read, self.gaps, self.dropped, self.clients):
+                metric.labels(log)
 
     def text(self) -> bytes:
         """Everything, in the text format of Prometheus."""

@@ -14,7 +14,7 @@ from chora_logging.eventlog.selection import Selection, time_of
 from chora_logging.web.conditional import tag_of, unchanged
 from chora_logging.web.gaps import gap_fields
 from chora_logging.web.parameters import PageQuery, page_query, trace_query
-from chora_logging.web.refusals import json_response, unreadable
+from chora_logging.web.refusals import Refusal, json_response, unreadable
 from chora_logging.web.site import Site
 
 _JSON = "application/json"
@@ -45,6 +45,8 @@ async def trace_page(site: Site, request: Request) -> Response:
     site.log(request.path_params["log"])
     limit = trace_query(request.scope["query_string"])
     trace_id = request.path_params["trace_id"]
+    if not trace_id:
+        raise Refusal(404, "not_found", "the id of a trace must follow traces/")
     headers = await _headers(site, request, list(site.logs.values()))
     if same := unchanged(request, headers):
         return same

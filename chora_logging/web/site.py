@@ -41,7 +41,7 @@ class Site:
     def __init__(self, logs: Logs | None = None, limits: Limits | None = None) -> None:
         self.logs = _checked(default_logs() if logs is None else logs)
         self.limits = limits or Limits()
-        self.metrics = Metrics()
+        self.metrics = Metrics(self.logs)
         self.streams = Streams(self.limits, self.metrics)
         self._reading = 0
         self._readers = ThreadPoolExecutor(READERS, "chora-logging-reader")

@@ -89,6 +89,10 @@ class TestLogs:
             ({"origins": ["*"]}, "origins must be a list of origins"),
             ({"origins": "https://a.example"}, "origins must be a list of origins"),
             ({"allowed_hosts": "localhost"}, "allowed_hosts must be a list of host names"),
+            ({"allowed_hosts": ["localhost:8000"]}, "allowed_hosts must be a list of host names, without"),
+            ({"allowed_hosts": ["::1"]}, "allowed_hosts must be a list of host names"),
+            ({"allowed_hosts": ["http://a.example"]}, "allowed_hosts must be a list of host names"),
+            ({"allowed_hosts": ["*.a.*"]}, "allowed_hosts must be a list of host names"),
         ],
     )
     def test_a_wrong_argument(self, logs, wrong, message):
@@ -119,6 +123,14 @@ class TestErrors:
 
         assert (answer.status_code, answer.json()["error"]) == (405, "method_not_allowed")
         assert answer.headers["allow"] == "GET, HEAD"
+
+    @pytest.mark.parametrize("path", [f"{EVENTS}/", "/healthz/"])
+    def test_an_address_is_not_mended(self, app, path):
+        """An address with a slash too many is none: a redirect would lead where the header Host says."""
+        answer = ask(app, path, headers={"host": "evil.example"})
+
+        assert answer.status_code == 404
+        assert "evil" not in str(answer.headers)
 
     def test_a_fault(self, logs, monkeypatch):
         """What goes wrong within is 500 in JSON with the trace id, and tells nothing about itself."""
@@ -426,6 +438,14 @@ class TestOperations:
         assert found["chora_logging_events_read_total", "orchestrator"] == 3
         assert found["chora_logging_clients", "orchestrator"] == 1
         assert found["chora_logging_refused_requests_total", "invalid_parameter"] == 1
+
+    def test_counters_begin_with_0(self, app):
+        """What can happen to each log is there from the beginning, so that its first time is seen as a step."""
+        text = ask(app, "/metrics").text
+
+        for name in ("events_read_total", "gaps_total", "dropped_clients_total", "clients"):
+            for log in ("orchestrator", "telemetry"):
+                assert f'chora_logging_{name}{{log="{log}"}} 0.0' in text
 
     def test_each_application_counts_for_itself(self, logs):
         """Two applications in a process have counters of their own."""

@@ -59,6 +59,9 @@ class TestWithoutAToken:
         answer = ask(create_app(logs), EVENTS, headers={"host": host})
 
         assert (answer.status_code, answer.json()["error"]) == (400, "unknown_host")
+        assert answer.json()["detail"] == (
+            f"Host must be a name of this server (localhost, or one of allowed_hosts), got {host!r}"
+        )
 
     @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000", "[::1]"])
     def test_our_own_names(self, logs, host):
@@ -67,11 +70,18 @@ class TestWithoutAToken:
 
     def test_allowed_hosts(self, logs):
         """The names that are given are allowed, and no others."""
-        app = create_app(logs, allowed_hosts=["logs.example.org", "*.internal"])
-        hosts = ("logs.example.org", "a.b.internal", "internal", "example.org", "localhost")
+        app = create_app(logs, allowed_hosts=["logs.example.org", "*.internal", "[2001:db8::1]"])
+        hosts = (
+            "logs.example.org",
+            "[2001:DB8::1]:8000",
+            "a.b.internal",
+            "internal",
+            "example.org",
+            "localhost",
+        )
         answers = [ask(app, EVENTS, headers={"host": host}).status_code for host in hosts]
 
-        assert answers == [200, 200, 400, 400, 400]
+        assert answers == [200, 200, 200, 400, 400, 400]
 
 
 class TestToken:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from chora_logging.eventlog import cursor
 from chora_logging.web import Limits, create_app
 from chora_logging.web import site as sites
 from tests.eventlog.writing import Writer, write
@@ -135,6 +136,19 @@ class TestPages:
         assert len(found) > 10
         assert [event["n"] for page in found for event in page["events"]] == [1500]
 
+    @pytest.mark.parametrize(("order", "expected"), [("asc", [2, 3]), ("desc", [1, 0])])
+    def test_from_the_beginning_of_a_file(self, app, log, order, expected):
+        """A cursor that stands before a file's first line goes on with that file, or with the one before."""
+        writer = Writer(log)
+        for _ in range(2):
+            writer.write(2)
+            position = cursor.decode(ask(app, f"{EVENTS}?order=desc&limit=1").json()["live"])
+            writer.rotate()
+        writer.close()
+        after = cursor.encode(position._replace(offset=0))
+
+        assert numbers(ask(app, f"{EVENTS}?order={order}&after={after}")) == expected
+
     def test_events_of_a_torn_line_come_once(self, app, log):
         """Two events that a crash put on one line are two, on pages in either order."""
         log.write_bytes(b'{"n": 0}\n{"n": 1}{"n": 2}\n{"n": 3}\n')
@@ -188,13 +202,14 @@ class TestFilters:
 
 
 class TestWhatAClientHas:
-    def test_an_unchanged_log_is_not_read_again(self, app, log, monkeypatch):
+    @pytest.mark.parametrize("asked", ['"x", W/{tag}', "*"])
+    def test_an_unchanged_log_is_not_read_again(self, app, log, monkeypatch, asked):
         """With If-None-Match an unchanged log costs no reading, and is answered with 304."""
         write(log, 1)
         tag = ask(app, EVENTS).headers["etag"]
         monkeypatch.setattr(sites.Site, "read_in_turns", None)
 
-        answer = ask(app, EVENTS, headers={"if-none-match": f'"x", W/{tag}'})
+        answer = ask(app, EVENTS, headers={"if-none-match": asked.format(tag=tag)})
 
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
 
@@ -234,6 +249,12 @@ class TestTraces:
 
         assert [entry["event"]["n"] for entry in body["events"]] == [0, 1]
         assert body["more"] is True
+
+    def test_no_id_is_no_trace(self, app):
+        """An address without an id is that of nothing."""
+        answer = ask(app, "/api/v1/orchestrator/traces/")
+
+        assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
 
     def test_any_id_can_be_asked_for(self, app, log):
         """An id with characters that addresses have a meaning for is found when it is escaped."""
