@@ -40,7 +40,7 @@ class Guard:
         if hosts is None:
             hosts = LOOPBACK if token is None else ("*",)
         if isinstance(hosts, str) or not all(map(_is_host, hosts)):
-            allowed = "a list of host names, without scheme and port; `*.` and a name, or `*`; IPv6 in brackets"
+            allowed = "a list of host names, without scheme and port: a name, `*.` and a name, [IPv6], or `*`"
             raise ConfigurationError("allowed_hosts", hosts, allowed)
         self._hosts = tuple(host.lower() for host in hosts)
 

@@ -440,7 +440,7 @@ class TestOperations:
         assert found["chora_logging_refused_requests_total", "invalid_parameter"] == 1
 
     def test_counters_begin_with_0(self, app):
-        """What can happen to each log is there from the beginning, so that its first time is seen as a step."""
+        """What can happen to each log is there from the beginning, so that the first time is seen."""
         text = ask(app, "/metrics").text
 
         for name in ("events_read_total", "gaps_total", "dropped_clients_total", "clients"):
