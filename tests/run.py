@@ -58,6 +58,7 @@ READING = ("tests/cli", "tests/eventlog", "tests/web")
 SYSTEM_TOOLS: dict[str, str] = {
     "cc": "gcc",
     "chromium": "chromium",
+    "fish": "fish",
     "curl": "curl",
     "git": "git",
     "jq": "jq",
@@ -65,6 +66,7 @@ SYSTEM_TOOLS: dict[str, str] = {
     "openssl": "openssl",
     "tmux": "tmux",
     "unshare": "util-linux",
+    "zsh": "zsh",
 }
 
 

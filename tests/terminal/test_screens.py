@@ -240,12 +240,15 @@ class TestConfig:
 
 
 class TestCompletion:
-    def test_the_tab_key(self, demo, screen):
-        """In bash TAB completes a command, and then an option."""
+    @pytest.mark.parametrize("shell", ["bash", "zsh"])
+    def test_the_tab_key(self, demo, screen, shell):
+        """TAB completes a command, and then an option."""
         terminal = screen(demo)
-        terminal.type('eval "$(chora-logging completion bash)"')
-        terminal.run("complete -p chora-logging")
-        terminal.type("clear")
+        if shell == "zsh":
+            terminal.type("exec zsh -f")
+            terminal.type("autoload -U compinit && compinit -D")
+        terminal.type(f'eval "$(chora-logging completion {shell})"; clear; echo complet""ed')
+        terminal.wait_for("(?m)^completed$")
         terminal.keys("chora-logging sta", literal=True)
         terminal.keys("Tab")
         terminal.wait_for("chora-logging stats")
@@ -253,3 +256,14 @@ class TestCompletion:
         terminal.keys("Tab")
 
         terminal.wait_for("chora-logging stats --until")
+
+    def test_fish(self, demo, screen):
+        """What fish offers for the beginning of a command, of an option and of a value."""
+        asked = "; ".join(
+            f"complete -C 'chora-logging {words}'" for words in ("sta", "stats --unt", "config --format ")
+        )
+        rows = screen(demo).run(
+            f'HOME=$PWD fish --no-config -c "chora-logging completion fish | source; {asked}"'
+        )
+
+        assert [row.split()[0] for row in rows] == ["stats", "--until", "json", "toml", "yaml"]

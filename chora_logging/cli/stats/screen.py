@@ -150,7 +150,7 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _name(name: str | None, longest: int = 40) -> Text:
+def _name(name: str | None, longest: int = 60) -> Text:
     if name is None:
         return Text("(none)", "dim")
     text = Text(printable(name), no_wrap=True, overflow="ellipsis")
