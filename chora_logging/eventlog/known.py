@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import collections
+import struct
+import zlib
 from typing import NamedTuple
 
+from chora_logging.eventlog.content import CHUNK
 from chora_logging.eventlog.cursor import GUARD
 from chora_logging.eventlog.files import LogFile
 
@@ -22,10 +25,9 @@ class KnownFiles:
         """Remember *file*; an empty one has nothing by which to know it."""
         if not file.head() or file in self:
             return
-        length, guard = file.length(), None
-        if not file.compressed:
-            guard = file.peek(GUARD, max(0, length - GUARD))
-        self._files.append(_Known(file.place.identity, file.head(), length, guard))
+        length = file.length()
+        guard = b"" if file.compressed else file.peek(GUARD, max(0, length - GUARD))
+        self._files.append(_Known(file.head(), length, guard, file.fingerprint()[1]))
 
     def __contains__(self, file: LogFile) -> bool:
         return self.length_of(file) > 0
@@ -36,19 +38,27 @@ class KnownFiles:
 
 
 class _Known(NamedTuple):
-    identity: tuple[int, int]
     head: bytes
     length: int
-    guard: bytes | None  # what it ended with; None of a compressed one, which had to be unpacked for that
+    guard: bytes  # what a plain one ended with
+    trailer: bytes  # what a compressed one ends with: checksum and length; nothing of a plain one
 
     def is_file(self, file: LogFile) -> bool:
         if not file.head().startswith(self.head):
             return False
-        if file.compressed or self.guard is None:
-            if file.length() != self.length:
-                return False
-            if self.guard is None or file.place.identity == self.identity:
-                return True
-        elif file.length() < self.length:
+        if self.trailer:
+            return self.trailer == (file.fingerprint()[1] if file.compressed else _trailer(file, self.length))
+        if file.length() < self.length or (file.compressed and file.length() > self.length):
             return False
         return file.peek(len(self.guard), self.length - len(self.guard)) == self.guard
+
+
+def _trailer(file: LogFile, length: int) -> bytes:
+    """What *file* would end with if it were compressed; nothing if it has not this length."""
+    if file.length() != length:
+        return b""
+    checksum = offset = 0
+    while data := file.peek(CHUNK, offset):
+        checksum = zlib.crc32(data, checksum)
+        offset += len(data)
+    return struct.pack("<II", checksum, offset & 0xFFFFFFFF)

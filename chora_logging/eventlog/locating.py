@@ -73,10 +73,12 @@ def is_newer(file: LogFile, position: Position) -> bool:
     """Whether *file* is certainly newer than *position*, by time: where nothing else tells.
 
     What had been finished before the position's file was written to is older. What ends with an event
-    of that time, or an older one, is a copy that was not finished, or was put back.
+    of that time, or an older one, is a copy that was not finished, or was put back; an empty one may be.
     """
+    if not file.head() or file.time() <= position.time:
+        return False
     last = _last_time(file)
-    return file.time() > position.time and (last is None or last * 1000 > position.time + _TICK)
+    return last is None or last * 1000 > position.time + _TICK
 
 
 def is_older(file: LogFile, position: Position) -> bool:

@@ -263,6 +263,32 @@ class TestTruncation:
             assert numbers(found) == list(range(10, 10 + count))
             os.unlink(log)
 
+    @pytest.mark.parametrize("restarted", [False, True])
+    def test_copies_that_were_not_finished(self, writer, nobody_is_late, restarted):
+        """What of the log is left in an unfinished copy is not read again, nor is an empty one newer."""
+        log = writer.log
+        writer.write(2)
+        (*_, newest) = EventLog(log).read()
+        follower = Follower(log)
+        drain(follower)
+        with open(log, "rb") as file:
+            first = file.readline()
+        for ending, part in ((".2", b""), (".1", first)):
+            with open(log + ending, "wb") as file:
+                file.write(part)
+            later = os.stat(log).st_mtime_ns + 10**9
+            os.utime(log + ending, ns=(later, later))
+        os.truncate(log, 0)
+        if restarted:
+            follower.close()
+            follower = Follower(log, after=newest.cursor)
+        with follower:
+            found = drain(follower)
+            writer.write(1)
+            found += drain(follower)
+
+        assert [item for item in found if not isinstance(item, Gap)] == [2]
+
 
 class TestCopiesOfOldFiles:
     def test_an_old_backup_in_the_place_of_the_log(self, log):
@@ -278,6 +304,22 @@ class TestCopiesOfOldFiles:
             found += [item for item in drain(follower) if not isinstance(item, Gap)]
 
         assert found == [0, 1, 2, 3]
+
+    def test_as_long_as_a_compressed_one_and_alike_at_the_beginning(self, log):
+        """A new log with the banner and the length of a compressed backup is not taken for that."""
+        banner = b"#" * 1500 + b"\n"
+        with gzip.open(log + ".2.gz", "wb") as file:
+            file.write(banner + line(0))
+        with open(log, "wb") as file:
+            file.write(banner + line(1))
+        with Follower(log) as follower:
+            found = drain(follower)
+            os.unlink(log)
+            with open(log, "wb") as file:
+                file.write(banner + line(2))
+            found += drain(follower)
+
+        assert [item for item in found if not isinstance(item, Gap)] == [0, 1, 2]
 
 
 def test_everything_is_closed(writer):
