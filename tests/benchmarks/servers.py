@@ -125,7 +125,7 @@ RIVALS = {
         "no resume; ends at a rotation",
     ),
     "eager": Rival(
-        "the same, looks every 10 ms",
+        "sse-starlette, a generator a client, looks every 10 ms",
         "/events",
         python("eager"),
         "sse_starlette",
