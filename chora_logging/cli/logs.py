@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +21,7 @@ from chora_logging.eventlog.items import Skipped
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated_set import paths_of
 from chora_logging.rotation import real_path
+from chora_logging.schema import OWN_LOGGER
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +93,16 @@ class Logs:
 def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the option `--log`, and what it names as the argument `logs`, a `Logs`.
 
-    However the command ends, what its logs skipped is then said on stderr.
+    A file that cannot be read is said on stderr at once; however the command ends, what its logs
+    skipped is said then.
     """
 
     @functools.wraps(function)
     def with_logs(*args: Any, log_paths: Sequence[str], **kwargs: Any) -> Any:
         logs = named(log_paths) if log_paths else expected()
         try:
-            return function(*args, logs=logs, **kwargs)
+            with _warnings_told():
+                return function(*args, logs=logs, **kwargs)
         finally:
             tell_skipped(logs.all)
 
@@ -152,6 +157,29 @@ def tell_skipped(logs: Sequence[Log]) -> None:
     why = "; ".join(f"{number:,} {reason}" for reason, number in most) + "; …" * (len(reasons) > 3)
     lines = f"{count:,} line{' that is no event was' if count == 1 else 's that are no events were'} skipped"
     click.echo(f"{PROGRAM}: {lines} in {printable(where)}: {why}", err=True)
+
+
+class _Warnings(logging.Handler):
+    """Says each warning once, in a line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if (message := record.getMessage()) not in self._told:
+            self._told.add(message)
+            click.echo(f"{PROGRAM}: {printable(message)}", err=True)
+
+
+@contextlib.contextmanager
+def _warnings_told() -> Iterator[None]:
+    logger, handler = logging.getLogger(OWN_LOGGER), _Warnings()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _names(paths: Sequence[str]) -> list[tuple[str, str]]:

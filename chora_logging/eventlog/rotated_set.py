@@ -272,7 +272,7 @@ def _open_file(full: str, place: Place, find: _Find | None, *, is_live: bool) ->
         if is_live or error.errno in _OUT_OF_RESOURCES:
             raise
         name = os.path.basename(full)
-        logging.getLogger(OWN_LOGGER).warning("%s cannot be read: %s", name, error)
+        logging.getLogger(OWN_LOGGER).warning("%s cannot be read: %s", name, error.strerror)
         return None
     if opened is None:
         return None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -134,6 +137,27 @@ class TestSkipped:
 
         assert call("query", "--count", "--log", "app.log") == (0, "2\n", said)
         assert call("tail", "--json", "--log", "app.log") == (0, '{"n":1}\n{"n":2}\n', said)
+
+    def test_a_backup_that_may_not_be_read(self, call):
+        """It is said by name, which is not obeyed, in a line; the others are read."""
+        root = not os.geteuid()
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            log = write_events(Path(folder, "a\x1b[31mpp.log"), at(2))
+            write_events(Path(f"{log}.2"), at(0))
+            write_events(Path(f"{log}.1"), at(1)).chmod(0)
+            call("query", "--count", "--log", log)  # imports what nobody else may read
+            try:
+                os.seteuid(65534 if root else os.geteuid())
+                ended = call("query", "--count", "--log", log)
+            finally:
+                os.seteuid(0 if root else os.geteuid())
+
+        assert ended == (
+            0,
+            "2\n",
+            "chora-logging: a\\x1b[31mpp.log.1 cannot be read: Permission denied\n",
+        )
 
     def test_a_single_line(self, tmp_path, call):
         """One line is one line."""

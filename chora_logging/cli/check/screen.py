@@ -118,6 +118,7 @@ def _problem(problem: Problem) -> Text:
     line.append(f"  {problem.kind}", "bold red" if is_damage else "yellow")
     line.append(f"  {printable(problem.reason)}", "default")
     line.append(f"  {printable(problem.text.decode('utf-8', 'backslashreplace'))}", "dim")
+    line.rstrip()
     return line
 
 
