@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import logging.config
 import os
 import resource
@@ -85,6 +86,8 @@ def command(named: Sequence[str], host: str, port: int, token_file: str | None, 
     limits = Limits()
     app = create_app(logs, token=token, limits=limits)
     _set_up_logging("json" if as_json else "text")
+    if token is not None:
+        logging.getLogger("uvicorn.access").addFilter(_WithoutToken(token))
     _allow_descriptors()
     config = uvicorn.Config(
         app,
@@ -96,6 +99,22 @@ def command(named: Sequence[str], host: str, port: int, token_file: str | None, 
     )
     with _listen(host, port) as listening:
         _Server(config, _words(logs, _url(listening), as_json)).run([listening])
+
+
+class _WithoutToken(logging.Filter):
+    """Keeps the token out of the access log when a client puts it where it does not belong."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__()
+        self._token = token
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                arg.replace(self._token, "(the token)") if isinstance(arg, str) else arg
+                for arg in record.args
+            )
+        return True
 
 
 class _Server(uvicorn.Server):

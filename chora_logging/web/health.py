@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import threading
 import time
 
@@ -48,12 +49,16 @@ async def metrics_page(site: Site, request: Request) -> Response:
 
 def _is_readable(path: str) -> bool:
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        # A pipe would be waited for until somebody writes into it.
+        held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return True
     except OSError:
         return False
-    return True
+    try:
+        return stat.S_ISREG(os.fstat(held).st_mode)
+    finally:
+        os.close(held)
 
 
 async def _is_followed(path: str) -> bool:

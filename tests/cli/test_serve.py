@@ -60,6 +60,24 @@ def test_json(tmp_path):
     assert '"GET /healthz?x=%0A HTTP/1.1" 200' in logged[0]["message"]
 
 
+def test_the_token_is_not_logged(tmp_path):
+    """The token of a client that wrongly puts it into an address does not come into the access log."""
+    token = "a-token-of-enough-characters"
+    (tmp_path / "token").write_text(token)
+    command = [*COMMAND, "serve", "--log", f"app={tmp_path / 'app.log'}", "--port", "0", "--json"]
+    command += ["--token-file", str(tmp_path / "token")]
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        url = json.loads(server.stdout.readline())["url"]
+        with urllib.request.urlopen(f"{url}healthz?token={token}&x=1", timeout=DEADLINE):
+            server.send_signal(signal.SIGTERM)
+        _, errors = server.communicate(timeout=DEADLINE)
+
+    assert token not in errors
+    assert "GET /healthz?token=(the token)&x=1 HTTP/1.1" in errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -14,7 +14,6 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Mount
@@ -378,79 +377,3 @@ class TestReading:
         asyncio.run(scenario())
 
         assert blocking == []
-
-
-class TestOperations:
-    def test_health(self, app, logs):
-        """Each log is readable, and followed while it has clients."""
-
-        async def scenario():
-            async with serving(app) as port, event_source(port, f"{EVENTS}/stream") as source:
-                await source.next(1)
-                async with httpx.AsyncClient() as browser:
-                    return await browser.get(f"http://localhost:{port}/healthz")
-
-        answer = asyncio.run(scenario())
-
-        assert answer.status_code == 200
-        assert answer.json() == {
-            "status": "ok",
-            "logs": {
-                "orchestrator": {"readable": True, "clients": 1, "following": True},
-                "telemetry": {"readable": True, "clients": 0, "following": False},
-            },
-        }
-
-    def test_a_log_that_cannot_be_read_is_unhealthy(self, tmp_path):
-        """A log below a file, where no log can be, makes the server unhealthy."""
-        (tmp_path / "folder").mkdir()
-        app = create_app({"a": tmp_path / "folder" / "a.log"})
-        (tmp_path / "folder").rmdir()
-        (tmp_path / "folder").touch()
-
-        answer = ask(app, "/healthz")
-
-        assert (answer.status_code, answer.json()["status"]) == (503, "failing")
-        assert str(tmp_path) not in answer.text
-
-    def test_metrics(self, app, logs):
-        """What was read, who is connected, how late, which gaps and refusals there were, is counted."""
-
-        async def scenario():
-            async with serving(app) as port, event_source(port, f"{EVENTS}/stream") as source:
-                await source.next(2)
-                write(logs["orchestrator"], 3)
-                await source.next(1)
-                async with httpx.AsyncClient(base_url=f"http://localhost:{port}") as browser:
-                    await browser.get(f"{EVENTS}?limit=0")
-                    text = (await browser.get("/metrics")).text
-                    source.close()
-                    while '{log="orchestrator"} 0.0' not in (await browser.get("/metrics")).text:
-                        await asyncio.sleep(0.01)
-                    return text
-
-        found = {
-            (sample.name, *sample.labels.values()): sample.value
-            for family in text_string_to_metric_families(asyncio.run(scenario()))
-            for sample in family.samples
-        }
-
-        assert found["chora_logging_events_read_total", "orchestrator"] == 3
-        assert found["chora_logging_clients", "orchestrator"] == 1
-        assert found["chora_logging_refused_requests_total", "invalid_parameter"] == 1
-
-    def test_counters_begin_with_0(self, app):
-        """What can happen to each log is there from the beginning, so that the first time is seen."""
-        text = ask(app, "/metrics").text
-
-        for name in ("events_read_total", "gaps_total", "dropped_clients_total", "clients"):
-            for log in ("orchestrator", "telemetry"):
-                assert f'chora_logging_{name}{{log="{log}"}} 0.0' in text
-
-    def test_each_application_counts_for_itself(self, logs):
-        """Two applications in a process have counters of their own."""
-        first, second = create_app(logs), create_app(logs)
-        ask(first, EVENTS)
-
-        assert 'events_read_total{log="orchestrator"} 2.0' in ask(first, "/metrics").text
-        assert 'events_read_total{log="orchestrator"} 2.0' not in ask(second, "/metrics").text

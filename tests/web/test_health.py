@@ -1,0 +1,145 @@
+"""What watches over a server: its health and its counters."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from chora_logging.eventlog.feed import Feed
+from chora_logging.web import create_app, health
+from tests.eventlog.writing import write
+from tests.web.serving import ask, event_source, serving
+
+EVENTS = "/api/v1/orchestrator/events"
+
+
+@pytest.fixture
+def logs(tmp_path):
+    write(tmp_path / "orch.log", 1, 2)
+    return {"orchestrator": tmp_path / "orch.log", "telemetry": tmp_path / "events.jsonl"}
+
+
+@pytest.fixture
+def app(logs):
+    return create_app(logs)
+
+
+class TestHealth:
+    def test_health(self, app, logs):
+        """Each log is readable, and followed while it has clients."""
+
+        async def scenario():
+            async with serving(app) as port, event_source(port, f"{EVENTS}/stream") as source:
+                await source.next(1)
+                async with httpx.AsyncClient() as browser:
+                    return await browser.get(f"http://localhost:{port}/healthz")
+
+        answer = asyncio.run(scenario())
+
+        assert answer.status_code == 200
+        assert answer.json() == {
+            "status": "ok",
+            "logs": {
+                "orchestrator": {"readable": True, "clients": 1, "following": True},
+                "telemetry": {"readable": True, "clients": 0, "following": False},
+            },
+        }
+
+    def test_a_log_that_cannot_be_read_is_unhealthy(self, tmp_path):
+        """A log below a file, where no log can be, makes the server unhealthy."""
+        (tmp_path / "folder").mkdir()
+        app = create_app({"a": tmp_path / "folder" / "a.log"})
+        (tmp_path / "folder").rmdir()
+        (tmp_path / "folder").touch()
+
+        answer = ask(app, "/healthz")
+
+        assert (answer.status_code, answer.json()["status"]) == (503, "failing")
+        assert str(tmp_path) not in answer.text
+
+    @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+    def test_what_is_no_file_is_unhealthy(self, tmp_path, make):
+        """Where something else than a file stands there is no log; that is said, and nobody waits for it."""
+        app = create_app({"a": tmp_path / "a.log"})
+        make(tmp_path / "a.log")
+
+        answers = [ask(app, "/healthz") for _ in range(3)]
+
+        assert {answer.status_code for answer in answers} == {503}
+        assert answers[0].json()["logs"]["a"]["readable"] is False
+
+    def test_a_follower_that_dies_is_unhealthy(self, app, logs, monkeypatch):
+        """While nothing follows a log that has clients, the server is unhealthy; clients still get all."""
+
+        def fail(feed):
+            raise RuntimeError("a fault in the follower")
+
+        monkeypatch.setattr(health, "PATIENCE", 0.1)
+
+        async def scenario():
+            async with serving(app) as port, event_source(port, f"{EVENTS}/stream") as source:
+                assert await source.numbers(2) == [1, 2]
+                async with httpx.AsyncClient(base_url=f"http://localhost:{port}") as browser:
+                    while (await browser.get("/healthz")).status_code != 200:
+                        await asyncio.sleep(0.01)
+                    monkeypatch.setattr(Feed, "poll", fail)
+                    while (answer := await browser.get("/healthz")).status_code != 503:
+                        await asyncio.sleep(0.01)
+                    write(logs["orchestrator"], 3)
+                    assert await source.numbers(1) == [3]
+                    monkeypatch.undo()
+                    while (await browser.get("/healthz")).status_code != 200:
+                        await asyncio.sleep(0.01)
+                    return answer.json()
+
+        found = asyncio.run(asyncio.wait_for(scenario(), 60))
+
+        assert found["logs"]["orchestrator"] == {"readable": True, "clients": 1, "following": False}
+
+
+class TestMetrics:
+    def test_metrics(self, app, logs):
+        """What was read, who is connected, how late, which gaps and refusals there were, is counted."""
+
+        async def scenario():
+            async with serving(app) as port, event_source(port, f"{EVENTS}/stream") as source:
+                await source.next(2)
+                write(logs["orchestrator"], 3)
+                await source.next(1)
+                async with httpx.AsyncClient(base_url=f"http://localhost:{port}") as browser:
+                    await browser.get(f"{EVENTS}?limit=0")
+                    text = (await browser.get("/metrics")).text
+                    source.close()
+                    while '{log="orchestrator"} 0.0' not in (await browser.get("/metrics")).text:
+                        await asyncio.sleep(0.01)
+                    return text
+
+        found = {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(asyncio.run(scenario()))
+            for sample in family.samples
+        }
+
+        assert found["chora_logging_events_read_total", "orchestrator"] == 3
+        assert found["chora_logging_clients", "orchestrator"] == 1
+        assert found["chora_logging_refused_requests_total", "invalid_parameter"] == 1
+
+    def test_counters_begin_with_0(self, app):
+        """What can happen to each log is there from the beginning, so that the first time is seen."""
+        text = ask(app, "/metrics").text
+
+        for name in ("events_read_total", "gaps_total", "dropped_clients_total", "clients"):
+            for log in ("orchestrator", "telemetry"):
+                assert f'chora_logging_{name}{{log="{log}"}} 0.0' in text
+
+    def test_each_application_counts_for_itself(self, logs):
+        """Two applications in a process have counters of their own."""
+        first, second = create_app(logs), create_app(logs)
+        ask(first, EVENTS)
+
+        assert 'events_read_total{log="orchestrator"} 2.0' in ask(first, "/metrics").text
+        assert 'events_read_total{log="orchestrator"} 2.0' not in ask(second, "/metrics").text
