@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import logging.config
@@ -79,7 +80,7 @@ def command(named: Sequence[str], host: str, port: int, token_file: str | None, 
     token = token_from_environment() if token_file is None else token_from_file(token_file)
     if token is None and not is_loopback(host):
         raise click.UsageError(
-            f"--host {host} lets in other machines, and without a token they could all read the logs. "
+            f"--host {host!r} lets in other machines, and without a token they could all read the logs. "
             f"Make one (openssl rand -hex 32 > token) and give it: --token-file token"
         )
     logs = _logs(named)
@@ -158,7 +159,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as error:
-        raise click.ClickException(f"{host}:{port} cannot be used: {error.strerror}; see --port") from error
+        option = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
+        words = f"{_bracketed(host)}:{port} cannot be listened at: {error.strerror}; choose another {option}"
+        raise click.UsageError(words) from error
     return listening
 
 
@@ -166,7 +169,11 @@ def _url(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    return f"http://{_bracketed(host)}:{port}/"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _set_up_logging(console: Literal["text", "json"]) -> None:

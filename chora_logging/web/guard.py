@@ -12,8 +12,6 @@ from chora_logging.errors import ConfigurationError
 from chora_logging.web.auth import MINUTE, VARIABLE, Attempts, Sessions
 from chora_logging.web.refusals import Refusal
 
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-
 _host = re.compile(r"(\*\.)?[\w-][\w.-]*|\[[\da-fA-F:.]+\]").fullmatch
 
 _CHALLENGE = {"www-authenticate": 'Bearer realm="chora_logging"'}
@@ -28,7 +26,7 @@ class Guard:
     Args:
         token: The token.
         hosts: The names under which the server is asked, without a port; `*.example.org` stands for
-            all below. None takes those of the loopback, and any with a token.
+            all below. None takes the name and the addresses of the loopback, and any with a token.
 
     Raises:
         ConfigurationError: *hosts* cannot be used.
@@ -37,8 +35,9 @@ class Guard:
     def __init__(self, token: str | None = None, hosts: Sequence[str] | None = None) -> None:
         self.sessions = None if token is None else Sessions(token)
         self.attempts = Attempts()
+        self._is_local = hosts is None and token is None
         if hosts is None:
-            hosts = LOOPBACK if token is None else ("*",)
+            hosts = ("*",) if token else ()
         if isinstance(hosts, str) or not all(map(_is_host, hosts)):
             allowed = "a list of host names, without scheme and port: a name, `*.` and a name, [IPv6], or `*`"
             raise ConfigurationError("allowed_hosts", hosts, allowed)
@@ -100,6 +99,8 @@ class Guard:
         return session is not None and self.sessions.knows(session)
 
     def _is_allowed(self, host: str) -> bool:
+        if self._is_local:
+            return is_loopback(host.removeprefix("[").removesuffix("]"))
         return any(
             allowed in ("*", host) or (allowed.startswith("*.") and host.endswith(allowed[1:]))
             for allowed in self._hosts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import urllib.request
 
@@ -78,16 +79,37 @@ def test_the_token_is_not_logged(tmp_path):
     assert "GET /healthz?token=(the token)&x=1 HTTP/1.1" in errors
 
 
+def test_an_address_that_cannot_be_used(tmp_path):
+    """What is wrong with the address is said, and which option to change."""
+    (tmp_path / "token").write_text("a-token-of-enough-characters")
+    taken = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    port = taken.getsockname()[1]
+    with taken:
+        inuse = run("--host", "::1", "--port", str(port))
+    unknown = run("--host", "999.1.1.1", "--token-file", str(tmp_path / "token"))
+    foreign = run("--host", "192.0.2.1", "--port", "0", "--token-file", str(tmp_path / "token"))
+
+    assert {done.returncode for done in (inuse, unknown, foreign)} == {2}
+    assert (
+        f"[::1]:{port} cannot be listened at: Address already in use; choose another --port" in inuse.stderr
+    )
+    assert "999.1.1.1:8000 cannot be listened at: Name or service not known; " in unknown.stderr
+    assert "192.0.2.1:0 cannot be listened at: Cannot assign requested address; " in foreign.stderr
+    assert "choose another --host" in unknown.stderr
+    assert "choose another --host" in foreign.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--host", "0.0.0.0"), "and without a token they could all read the logs"),
+        (("--host", ""), "--host '' lets in other machines"),
         (("--log", "app.log"), "'app.log' is not NAME=PATH"),
         (("--log", "a=x", "--log", "a=y"), "'a' is given twice"),
         (("--token-file", "/nowhere/token"), "/nowhere/token"),
         (("--port", "70000"), "70000"),
     ],
-    ids=["open to all", "no name", "twice", "no token file", "no port"],
+    ids=["open to all", "any host", "no name", "twice", "no token file", "no port"],
 )
 def test_wrong_use(arguments, said):
     """What cannot be served is one message, and status 2."""

@@ -53,7 +53,9 @@ class TestWithoutAToken:
         assert (answer.status_code, answer.json()["error"]) == (403, "not_local")
         assert "CHORA_LOGGING_TOKEN" in answer.json()["detail"]
 
-    @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.", "", "[::2]"])
+    @pytest.mark.parametrize(
+        "host", ["evil.example", "127.0.0.1.evil.example", "localhost.", "", "[::2]", "192.0.2.1"]
+    )
     def test_a_name_that_is_not_ours_is_refused(self, logs, host):
         """A page that gives its own name our address (DNS rebinding) reads nothing."""
         answer = ask(create_app(logs), EVENTS, headers={"host": host})
@@ -63,9 +65,20 @@ class TestWithoutAToken:
             f"Host must be a name of this server (localhost, or one of allowed_hosts), got {host!r}"
         )
 
-    @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000", "[::1]"])
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "localhost",
+            "LOCALHOST:8000",
+            "127.0.0.1:1",
+            "127.0.0.2",
+            "[::1]:8000",
+            "[::1]",
+            "[::ffff:127.0.0.1]:80",
+        ],
+    )
     def test_our_own_names(self, logs, host):
-        """The names of the loopback are ours, with any port."""
+        """The names and addresses of the loopback are ours, with any port."""
         assert ask(create_app(logs), EVENTS, headers={"host": host}).status_code == 200
 
     def test_allowed_hosts(self, logs):
