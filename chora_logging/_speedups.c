@@ -15,7 +15,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/vfs.h>
+#endif
 
 #define CALLS 3
 enum {
@@ -77,10 +81,64 @@ typedef struct {
     int fd;
     unsigned long long inode, device;
     long long links, end;
+    int place;                            /* 0 while it is not known what it is on, then one of the below */
+    double wary_until;                    /* of the monotonic clock */
 } Appender;
 
+enum { ON_A_DISK = 1, ELSEWHERE };
+
+/* An append that took longer than this, in seconds, says that the disk is slow now, for this times as long.
+   Threads wait for each other as long anyway: it is the interpreter's switch interval. */
+#define SLOW 0.005
+#define WARY 10
+
+static double
+monotonic(void)
+{
+    struct timespec now;
+
+    return clock_gettime(CLOCK_MONOTONIC, &now) == 0 ? (double)now.tv_sec + (double)now.tv_nsec * 1e-9 : 0.0;
+}
+
+/* Whether the file is on a file system of this machine's memory or disks, and not on one behind which there
+   is a network or a program, this very one perhaps. */
+static int
+is_on_a_disk(Appender *self)
+{
+#ifdef __linux__
+    static const unsigned long known[] = {
+        0xEF53 /* ext2 to ext4 */, 0x58465342 /* xfs */, 0x9123683E /* btrfs */, 0xF2F52010 /* f2fs */,
+        0x2FC12FC1 /* zfs */, 0x01021994 /* tmpfs */, 0x794C7630 /* overlayfs */};
+    struct statfs found;
+
+    if (self->place == 0) {
+        self->place = ELSEWHERE;
+        if (fstatfs(self->fd, &found) == 0)
+            for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+                if ((unsigned long)found.f_type == known[i])
+                    self->place = ON_A_DISK;
+    }
+    return self->place == ON_A_DISK;
+#else
+    return 0;
+#endif
+}
+
+/* Whether another thread could run while this one has not the GIL. */
+static int
+is_one_of_several_threads(void)
+{
+    PyThreadState *own = PyThreadState_Get();
+
+    return PyThreadState_Next(own) != NULL || PyInterpreterState_ThreadHead(PyInterpreterState_Get()) != own;
+}
+
 /* Add the bytes if nothing stands in the way. No Python runs meanwhile: neither a signal handler nor the
-   garbage collector can come in between, and the lock is never held while another thread has the GIL. */
+   garbage collector can come in between.
+
+   The GIL is kept where the calls take a microsecond or two: a thread that gives it away among others that
+   want it has it back after 5 ms, or after a switch of threads that costs more than the whole record. After
+   a call that took long it is given away for a while, and always where a call may take for ever. */
 static int
 append_now(Appender *self, const char *bytes, Py_ssize_t length, long long limit)
 {
@@ -88,8 +146,9 @@ append_now(Appender *self, const char *bytes, Py_ssize_t length, long long limit
     int fd = self->fd, done = 0;
     PyObject *held = Py_NewRef(self->name);
     const char *name = PyBytes_AS_STRING(held);
+    double began = is_one_of_several_threads() && is_on_a_disk(self) ? monotonic() : 0.0, ended;
+    PyThreadState *given = began > self->wary_until ? NULL : PyEval_SaveThread();
 
-    Py_BEGIN_ALLOW_THREADS
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
         char last = '\n';
         if (stat(name, &seen) == 0
@@ -111,7 +170,11 @@ append_now(Appender *self, const char *bytes, Py_ssize_t length, long long limit
         }
         flock(fd, LOCK_UN);
     }
-    Py_END_ALLOW_THREADS
+    ended = began > 0.0 ? monotonic() : 0.0;
+    if (given != NULL)
+        PyEval_RestoreThread(given);
+    if (ended - began > SLOW)
+        self->wary_until = ended + WARY * (ended - began);
     Py_DECREF(held);
     if (done)
         self->end = (long long)seen.st_size + length;
