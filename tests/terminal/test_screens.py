@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import subprocess
@@ -153,6 +154,34 @@ class TestTail:
 
         assert "\\x1b]2;renamed\\x07\\x1b[2J" in row
         assert terminal.title() == "as it was"
+
+    @pytest.mark.parametrize("columns", [20, 40])
+    def test_wide_characters(self, tmp_path, screen, columns):
+        """However wide characters are, and however a terminal joins them, an event is one row."""
+        texts = ("日本語" * 20, "👍🏽" * 30, "👨‍👩‍👧‍👦" * 20, "e\u0301" * 60, "🇩🇪" * 30)
+        events = [{"timestamp": "2026-03-01T12:00:00Z", "event": text, "trace_id": "t"} for text in texts]
+        log = tmp_path / "wide.log"
+        log.write_text("".join(json.dumps(event) + "\n" for event in events))
+        terminal = screen(tmp_path / "logs", columns=columns)
+
+        assert len(terminal.run("chora-logging tail --log wide.log")) == 1 + len(events)
+        assert len(terminal.run("chora-logging query --log wide.log")) - len(events) in (1, 2)
+        assert len(terminal.run("chora-logging query --log wide.log --by event")) == 1 + len(events)
+        assert len(terminal.run("chora-logging trace t --log wide.log")) == 2 + len(events)
+
+    def test_a_terminal_that_is_resized(self, tmp_path, screen):
+        """What comes after a terminal was made narrower or wider fits it as it is then."""
+        log = tmp_path / "app.log"
+        event = {"event": "tick", "note": "x" * 200}
+        terminal = screen(tmp_path / "logs")
+        terminal.type("chora-logging tail -f --log app.log")
+        terminal.wait_for("waiting for app.log")
+        for columns in (80, 30, 110):
+            terminal.resize(columns)
+            now = datetime.datetime.now().astimezone().isoformat()
+            with open(log, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"timestamp": now, **event, "n": columns}) + "\n")
+            terminal.wait_for(rf"(?m)^.{{{columns - 1}}}…$")
 
 
 class TestTrace:

@@ -88,6 +88,18 @@ class Screen:
         shown = self._tmux("capture-pane", "-p", *options)
         return "\n".join(row.rstrip() for row in shown.split("\n")).rstrip("\n")
 
+    def resize(self, columns):
+        """Make the terminal narrower or wider; tmux takes its time to tell what runs in it."""
+        self._tmux("resize-window", "-x", str(columns))
+        tty = os.open(self._tmux("display-message", "-p", "#{pane_tty}").strip(), os.O_RDONLY | os.O_NOCTTY)
+        try:
+            deadline = time.monotonic() + DEADLINE
+            while os.get_terminal_size(tty).columns != columns:
+                assert time.monotonic() < deadline, f"the terminal is not {columns} columns wide"
+                time.sleep(INTERVAL)
+        finally:
+            os.close(tty)
+
     def title(self):
         """What the terminal's window is called."""
         return self._tmux("display-message", "-p", "#{pane_title}").rstrip("\n")
