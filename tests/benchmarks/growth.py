@@ -1,8 +1,10 @@
 """Scenario `growth`: what an event costs when there are more threads, events before it, or processes.
 
 Threads: so many write one log in one process, until all events are written; the time is divided by all
-events. Events: one thread writes on and on, rotation at 10 MB with five backups, and its CPU time is taken
-after so many events; the last point, 10⁷, takes about two minutes. Processes: all write to one log at once.
+events. Beside ours stand what the threads of this Python cost each other without a log (the NullHandler)
+and with the standard library's. Events: one thread writes on and on, rotation at 10 MB with five backups,
+and its CPU time is taken after so many events; the last point, 10⁷, takes about two minutes. Processes: all
+write to one log at once.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ THREADS = (1, 8, 64)
 PROCESSES = (1, 2, 4, 8)
 PIECES = 10
 OURS, OTHER = "ours", "concurrent"
+GROWING = ("floor_record", "rotating_msgspec")
 
 
 def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
@@ -39,12 +42,7 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
     parts = [
         "### Growth: 1 to 64 threads of one process\n\n"
         f"Microseconds per event, all threads together; {events:,} events, {rounds} rounds in turns.\n",
-        show(
-            [
-                (f"{count} thread{'s' if count > 1 else ''}", by_threads(count, events, rounds))
-                for count in THREADS
-            ]
-        ),
+        by_threads(events, rounds),
         "### Growth: events written before\n\n"
         f"Microseconds of CPU per event; {PIECES} pieces of {events // PIECES:,}.\n",
         show([(f"after {n:,}", times) for n, times in zip(before, by_events(before, events), strict=True)]),
@@ -65,14 +63,26 @@ def show(measured: list[tuple[str, list[float]]]) -> str:
     return table(["**chora_logging**", "median µs", "least µs", "× the first, least", ""], rows)
 
 
-def by_threads(count: int, events: int, rounds: int) -> list[float]:
-    """Microseconds per event of so many threads, of each round."""
-    return [in_a_process("threads", count, events)[0] for _ in range(rounds)]
+def by_threads(events: int, rounds: int) -> str:
+    """The table of threads: ours, and by how much the others grow."""
+    keys = [key for key in (OURS, *GROWING) if not RIVALS[key].missing]
+    times: dict[str, dict[int, list[float]]] = {key: {count: [] for count in THREADS} for key in keys}
+    for _ in range(rounds):
+        for key in keys:
+            for count in THREADS:
+                times[key][count] += in_a_process("threads", key, str(count), str(events))
+    rows = []
+    for count in THREADS:
+        numbers = [f"{statistics.median(times[OURS][count]):.2f}", f"{min(times[OURS][count]):.2f}"]
+        numbers += [f"{min(times[key][count]) / min(times[key][1]):.2f}" for key in keys]
+        rows.append([f"{count} thread{'s' if count > 1 else ''}", *numbers, ""])
+    others = [f"× 1 thread: {RIVALS[key].name}" for key in keys[1:]]
+    return table(["**chora_logging**", "median µs", "least µs", "× 1 thread, least", *others, ""], rows)
 
 
 def by_events(before: list[int], events: int) -> list[list[float]]:
     """Microseconds per event of each piece after so many events."""
-    times = in_a_process("events", *before, events)
+    times = in_a_process("events", OURS, *map(str, [*before, events]))
     return [times[at : at + PIECES] for at in range(0, len(times), PIECES)]
 
 
@@ -92,10 +102,10 @@ def by_processes(events: int, rounds: int) -> str:
     return table(["", "**chora_logging**", "concurrent-log-handler", "× as fast", ""], rows)
 
 
-def in_a_process(what: str, *numbers: int) -> list[float]:
+def in_a_process(what: str, key: str, *numbers: str) -> list[float]:
     """What one of the functions below measures in a fresh process."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "tests.benchmarks.growth", folder, what, *map(str, numbers)]
+        command = [sys.executable, "-m", "tests.benchmarks.growth", folder, what, key, *numbers]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{what} failed:\n{done.stderr}")
@@ -103,9 +113,9 @@ def in_a_process(what: str, *numbers: int) -> list[float]:
     return times
 
 
-def threads(log: Log, count: int, events: int) -> list[float]:
+def threads(key: str, log: Log, count: int, events: int) -> list[float]:
     """So many threads write so many events together."""
-    loop = RIVALS[OURS].open(log)
+    loop = RIVALS[key].open(log)
     loop(0, -1_000, 0)
     together = threading.Barrier(count + 1)
 
@@ -126,10 +136,10 @@ def threads(log: Log, count: int, events: int) -> list[float]:
     return [taken / (events // count * count) * 1e6]
 
 
-def after_events(log: Log, *numbers: int) -> list[float]:
+def after_events(key: str, log: Log, *numbers: int) -> list[float]:
     """Pieces timed whenever so many events have been written."""
     *before, events = numbers
-    loop = RIVALS[OURS].open(log)
+    loop = RIVALS[key].open(log)
     loop(0, -1_000, 0)
     piece, written, times = events // PIECES, 0, []
     for count in before:
@@ -143,6 +153,6 @@ def after_events(log: Log, *numbers: int) -> list[float]:
 
 
 if __name__ == "__main__":
-    log = Log(pathlib.Path(sys.argv[1]) / "bench.log")
-    numbers = [int(number) for number in sys.argv[3:]]
-    print(json.dumps(threads(log, *numbers) if sys.argv[2] == "threads" else after_events(log, *numbers)))
+    folder, what, key, *counts = sys.argv[1:]
+    measure = threads if what == "threads" else after_events
+    print(json.dumps(measure(key, Log(pathlib.Path(folder) / "bench.log"), *map(int, counts))))
