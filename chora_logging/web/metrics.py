@@ -22,7 +22,7 @@ class Metrics:
     Attributes:
         read: Events that were handed out, in pages and streams, by log.
         clients: Streams that are open, by log.
-        lag: How old the newest event was when a stream sent it, in seconds, by log.
+        lag: How old the newest live event was when a stream sent it, in seconds, by log.
         gaps: Gaps that were told, by log.
         dropped: Streams that were ended because their client took nothing, by log.
         refused: Requests that were refused, by reason.
@@ -35,7 +35,7 @@ class Metrics:
         self.dropped = self._counter("dropped_clients", "Streams cut because nothing was taken.", "log")
         self.refused = self._counter("refused_requests", "Requests refused, by reason.", "error")
         self.clients = self._gauge("clients", "Streams that are open.", "log")
-        self.lag = self._gauge("lag_seconds", "Age of the last event when a stream sent it.", "log")
+        self.lag = self._gauge("lag_seconds", "Age of the last live event when a stream sent it.", "log")
         for log in logs:
             for metric in (self.read, self.gaps, self.dropped, self.clients):
                 metric.labels(log)

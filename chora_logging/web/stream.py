@@ -146,7 +146,8 @@ class EventStream:
         if events < len(items):
             metrics.gaps.labels(name).inc(len(items) - events)
         happened = time_of(items[-1]) if isinstance(items[-1], Event) else None
-        if happened is not None:
+        # What was stored before may be old: that is no lag.
+        if happened is not None and self._subscription.fed:
             metrics.lag.labels(name).set(max(0.0, time.time() - happened))
         return sse.frames(items)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
+from datetime import datetime, timezone
 
 import httpx
 import pytest
@@ -127,6 +130,31 @@ class TestMetrics:
         assert found["chora_logging_events_read_total", "orchestrator"] == 3
         assert found["chora_logging_clients", "orchestrator"] == 1
         assert found["chora_logging_refused_requests_total", "invalid_parameter"] == 1
+
+    def test_the_lag_is_that_of_live_events(self, app, logs):
+        """How late events are is counted for those that are written, not for old ones that are read again."""
+        old = {"event": "old", "timestamp": "2020-01-01T00:00:00Z"}
+        logs["orchestrator"].write_text(json.dumps(old) + "\n")
+        lags = []
+
+        async def scenario():
+            async with serving(app) as port, event_source(port, f"{EVENTS}/stream") as source:
+                async with httpx.AsyncClient(base_url=f"http://localhost:{port}") as browser:
+                    while not lags or lags[-1] is None:
+                        await source.next(1)
+                        lags.append(lag(await browser.get("/metrics")))
+                        now = datetime.now(timezone.utc).isoformat()
+                        with logs["orchestrator"].open("a") as file:
+                            file.write(json.dumps({"event": "new", "timestamp": now}) + "\n")
+
+        def lag(answer):
+            found = re.search(r'lag_seconds{log="orchestrator"} (\S+)', answer.text)
+            return found and float(found[1])
+
+        asyncio.run(asyncio.wait_for(scenario(), 60))
+
+        assert lags[0] is None
+        assert 0 <= lags[-1] < 60
 
     def test_counters_begin_with_0(self, app):
         """What can happen to each log is there from the beginning, so that the first time is seen."""
