@@ -138,14 +138,17 @@ class TestMetrics:
         lags = []
 
         async def scenario():
-            async with serving(app) as port, event_source(port, f"{EVENTS}/stream") as source:
-                async with httpx.AsyncClient(base_url=f"http://localhost:{port}") as browser:
-                    while not lags or lags[-1] is None:
-                        await source.next(1)
-                        lags.append(lag(await browser.get("/metrics")))
-                        now = datetime.now(timezone.utc).isoformat()
-                        with logs["orchestrator"].open("a") as file:
-                            file.write(json.dumps({"event": "new", "timestamp": now}) + "\n")
+            async with (
+                serving(app) as port,
+                event_source(port, f"{EVENTS}/stream") as source,
+                httpx.AsyncClient(base_url=f"http://localhost:{port}") as browser,
+            ):
+                while not lags or lags[-1] is None:
+                    await source.next(1)
+                    lags.append(lag(await browser.get("/metrics")))
+                    now = datetime.now(timezone.utc).isoformat()
+                    with logs["orchestrator"].open("a") as file:
+                        file.write(json.dumps({"event": "new", "timestamp": now}) + "\n")
 
         def lag(answer):
             found = re.search(r'lag_seconds{log="orchestrator"} (\S+)', answer.text)
