@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import click
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,9 @@ from chora_logging import settings
 from chora_logging.cli import amounts
 from chora_logging.cli.terminal import open_console, printable
 from chora_logging.config import get_logging_config
+
+#: Narrower than that a table has no room: what is said of a setting stands below it.
+ROOMY = 60
 
 #: The variables that a setting comes from, in the order in which they are asked.
 _VARIABLES = {
@@ -111,13 +115,23 @@ def _as_dict(origin: Origin) -> dict[str, Any]:
 
 def _print_table(origins: list[Origin]) -> None:
     console = open_console()
+    if console.width < ROOMY:
+        for origin in origins:
+            console.print(Text(origin.setting, "bold"))
+            for text, style in _told(origin):
+                console.print(Padding(Text(text, style, overflow="fold"), (0, 0, 0, 2)))
+        return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("setting", "value", "from"):
-        table.add_column(title, header_style="bold", overflow="fold", no_wrap=title == "setting")
+        table.add_column(title, header_style="bold", overflow="fold")
     for origin in origins:
-        style = "cyan" if origin.variable else "dim"
-        table.add_row(Text(origin.setting), Text(_shown(origin)), Text(origin.words, style))
+        table.add_row(origin.setting, *(Text(text, style) for text, style in _told(origin)))
     console.print(table)
+
+
+def _told(origin: Origin) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The value and where it comes from, each with its style."""
+    return (_shown(origin), ""), (origin.words, "cyan" if origin.variable else "dim")
 
 
 def _as_json(config: dict[str, Any], origins: list[Origin]) -> str:

@@ -61,7 +61,9 @@ def _show(size: int, start: int | None, done: threading.Event) -> None:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = [BarColumn(console.width // 2), TextColumn("{task.fields[told]}")]
+    # Red is for what failed.
+    bar_column = BarColumn(console.width // 2, complete_style="green", finished_style="green")
+    columns = [bar_column, TextColumn("{task.fields[told]}")]
     if console.width >= ROOMY:
         columns.append(TimeRemainingColumn())
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:

@@ -109,6 +109,16 @@ class TestOrigins:
         assert found.pop(setting) == {"value": expected, "variable": variable}
         assert {origin["variable"] for origin in found.values()} == {None}
 
+    @pytest.mark.parametrize("width", [20, 40])
+    def test_a_narrow_terminal(self, call, width):
+        """Each setting is whole, and what is said of it stands below it."""
+        output = call("config", "--origins", width=width)[1]
+
+        assert_tame(output, width)
+        assert [line.strip() for line in output.splitlines() if line[0] != " "] == [
+            *("log_level", "log_file", "orch_log_file", "events_file", "max_bytes", "backup_count")
+        ]
+
     def test_the_path_wins_over_the_id(self, call, monkeypatch):
         """Of the two variables for the orchestrator's log the one that counts is named."""
         monkeypatch.setenv("ORCH_ID", "x")
