@@ -115,6 +115,18 @@ class TestConnection:
 
         reader.counts(3)
 
+    def test_who_never_connected_is_not_told_that_there_are_no_events(self, site, logger, reader, run):
+        """Nothing is said about what a log holds before the server has answered."""
+        logger.info("stored")
+        reader.page.route("**/events?*", lambda route: route.abort())
+        reader.page.goto(f"{site.url}?log=orchestrator&run_id={run}")
+        disconnected(reader)
+        expect(reader.page.locator("#empty")).to_be_hidden()
+        reader.page.unroute_all()
+        reader.page.locator("#retry").click()
+
+        reader.counts(1)
+
     def test_a_gap_is_said(self, site, reader):
         """Where events were deleted before they were read, the list says so in their place, and the bar."""
         logger = site.logger("telemetry", maxBytes=2000, backupCount=1)

@@ -128,7 +128,13 @@ class TestFilters:
         assert address(mixed) == "?log=orchestrator"
 
     def test_a_filter_that_the_server_refuses_is_told(self, mixed):
-        """What the server has against a filter is said in its words."""
+        """What the server has against a filter is said in its words, and not that there are no events."""
         mixed.page.goto(mixed.url + "?log=nothere")
+        for place in ("#status-words", "#empty-why"):
+            expect(mixed.page.locator(place)).to_contain_text("Refused: there is no log of that name")
+        expect(mixed.page.locator("#empty-clear")).to_be_hidden()
 
-        expect(mixed.page.locator("#status-words")).to_contain_text("Refused: there is no log of that name")
+        mixed.page.goto(mixed.url + "?log=orchestrator&level=LOUD")
+        expect(mixed.page.locator("#empty-why")).to_contain_text("Refused: level must be")
+        mixed.page.locator("#empty-clear").click()
+        mixed.is_live()

@@ -209,12 +209,16 @@ function say() {
     store.isWhole && !store.isFull
       ? "The log begins here"
       : `Older events are in the log; the newest ${count(MOST_EVENTS)} are kept here`;
-  byId("empty").hidden = shown > 0 || byId("status").dataset.state === "connecting";
-  byId("empty-why").textContent = whyEmpty(isSearching);
+  const { state } = byId("status").dataset;
+  // Whoever is not connected does not know what the log holds.
+  byId("empty").hidden = shown > 0 || !["live", "refused"].includes(state);
+  byId("empty-why").textContent = whyEmpty(isSearching, state === "refused");
+  byId("empty-clear").hidden = !isSearching && !Object.keys(place.filters).length;
 }
 
-/** @param {boolean} isSearching */
-function whyEmpty(isSearching) {
+/** @param {boolean} isSearching @param {boolean} isRefused */
+function whyEmpty(isSearching, isRefused) {
+  if (isRefused) return byId("status-words").textContent;
   if (isSearching && store.held) {
     return `None of the ${plural(store.held, "loaded event")} holds this text. New ones that do appear here.`;
   }

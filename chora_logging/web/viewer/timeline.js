@@ -6,6 +6,8 @@ import { byId, element, plural, visible } from "./text.js";
 
 const TICKS = 5;
 const STEPS = [1, 2, 5, 10];
+/** Times are written to the microsecond: below so many milliseconds there is nothing to mark. */
+const SHORTEST = 0.01;
 
 /**
  * @typedef {object} Entry
@@ -84,8 +86,9 @@ export class Timeline extends EventTarget {
     const start = Math.min(...this.#entries.map((entry) => entry.start));
     const end = Math.max(...this.#entries.map((entry) => entry.start + (entry.duration ?? 0)));
     const whole = Math.max(end - start, 0.001);
-    byId("timeline-axis").replaceChildren(...axis(whole));
-    this.#rows.style.setProperty("--tick", `${(100 * stepOf(whole)) / whole}%`);
+    const ticks = whole < SHORTEST ? [] : axis(whole);
+    byId("timeline-axis").replaceChildren(...ticks);
+    this.#rows.style.setProperty("--tick", ticks.length ? `${(100 * stepOf(whole)) / whole}%` : "100%");
     const focused = this.#rows.contains(document.activeElement) ? this.#focusedIndex() : -1;
     this.#rows.replaceChildren(...this.#entries.map((entry, index) => rowOf(entry, index, start, whole)));
     this.#step(Math.max(0, focused), focused >= 0);
