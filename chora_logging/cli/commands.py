@@ -152,7 +152,8 @@ def _tell(error: click.ClickException) -> None:
         error.show()  # the help
         return
     context = error.ctx if isinstance(error, click.UsageError) else None
-    _say(context.command_path if context else PROGRAM, error.format_message())
+    message = error.format_message().replace("\n\t", " ")  # click puts choices below each other
+    _say(context.command_path if context else PROGRAM, message)
 
 
 def _say(who: str, message: str) -> None:

@@ -61,11 +61,15 @@ class TestErrors:
         [
             (["query", "--limit", "0"], "chora-logging query: Invalid value for '--limit': 0 is not in"),
             (["trace"], "chora-logging trace: Missing argument 'ID'."),
+            (
+                ["completion"],
+                "chora-logging completion: Missing argument '{bash|zsh|fish}'. Choose from: bash,",
+            ),
             (["stats", "--sinse", "1h"], "chora-logging stats: No such option"),
             (["nope"], "chora-logging: No such command 'nope'."),
             (["config", "\x1b[31mred"], "chora-logging config: Got unexpected extra argument (\\x1b[31mred)"),
         ],
-        ids=["value", "argument", "option", "command", "extra"],
+        ids=["value", "argument", "choice", "option", "command", "extra"],
     )
     def test_wrong_use(self, call, arguments, said):
         """What is wrong is one line on stderr that begins with the command, and the status is 2."""
