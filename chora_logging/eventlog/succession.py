@@ -40,7 +40,9 @@ class Succession:
     def copy_of(self, file: LogFile, files: Files) -> int | None:
         """The index of a copy of what has gone from *file*, which was truncated."""
         if file.offset:
-            index = locating.find(files, file.position())
+            unread = [i for i, other in enumerate(files) if self._is_unread(other, file)]
+            found = locating.find([files[i] for i in unread], file.position())
+            index = None if found is None else unread[found]
         else:  # only its beginning is known: of files that begin so the newest one is meant
             head = file.head_as_read()
             alike = [i for i, other in enumerate(files) if head and other.head().startswith(head)]
@@ -58,11 +60,19 @@ class Succession:
         for index, other in enumerate(files):
             if other.place.identity == file.place.identity:
                 return index + 1 if index + 1 < len(files) else None, None
-        found = _same(file, files)
+        found = self._same(file, files)
         if found is not None:  # it was compressed, or put back from a copy
             files[found].seek(file.offset)
             return found, None
         return self._unread(file, files)
+
+    def _same(self, file: LogFile, files: Files) -> int | None:
+        alike = (i for i, other in enumerate(files) if begins_with(other, file))
+        return next((i for i in alike if self._is_unread(files[i], file)), None)
+
+    def _is_unread(self, other: LogFile, file: LogFile) -> bool:
+        """Whether *other* has not been read beyond where *file* stands: their beginnings may be alike."""
+        return self._known.length_of(other) <= file.offset
 
     def _unread(self, file: LogFile, files: Files) -> tuple[int | None, Gap | None]:
         """What comes after *file*, which has been deleted."""
@@ -92,12 +102,6 @@ class Succession:
         start = max(0, length - CHUNK)
         file.seek(start + file.peek(length - start, start).rfind(b"\n") + 1)
         return False
-
-
-def _same(file: LogFile, files: Files) -> int | None:
-    if file.offset:
-        return locating.find(files, file.position())
-    return next((i for i in reversed(range(len(files))) if begins_with(files[i], file)), None)
 
 
 def _may_follow(other: LogFile, file: LogFile) -> bool:

@@ -6,6 +6,7 @@ import gzip
 import os
 import shutil
 import threading
+import time
 
 import pytest
 
@@ -124,10 +125,11 @@ class TestOtherWriters:
         assert found == [0, 1, 2, 3]
 
     def test_old_files_are_not_waited_for(self, writer, monkeypatch):
-        """A backup that nobody has written to for long is left at once."""
+        """A backup that was written to and renamed long ago is left at once."""
+        now = time.time
         monkeypatch.setattr(following, "SETTLING", 60)
+        monkeypatch.setattr(time, "time", lambda: now() + 61)
         write(writer.log + ".1", 0)
-        os.utime(writer.log + ".1", (1, 1))
         write(writer.log, 1)
         with Follower(writer.log) as follower:
             assert drain(follower) == [0, 1]
@@ -304,6 +306,32 @@ class TestCopiesOfOldFiles:
             found += [item for item in drain(follower) if not isinstance(item, Gap)]
 
         assert found == [0, 1, 2, 3]
+
+    @pytest.mark.parametrize("restored", [False, True])
+    def test_a_backup_that_ends_in_its_first_line(self, log, restored):
+        """A file of which only the banner could be read is not taken for others that begin with it."""
+        banner = b"#" * 10 + b"\n"
+
+        def make(ending, rest):
+            with open(log + ending + ".new", "wb") as file:
+                file.write(banner + rest)
+            os.replace(log + ending + ".new", log + ending)
+
+        make(".2", line(0))
+        make(".1", line(1)[:9])
+        with Follower(log) as follower:
+            assert drain(follower) == [0]
+            if restored:
+                make(".2", line(0))
+                make(".1", line(1)[:9])
+                assert drain(follower) == []
+            for ending in (".1", ".2"):
+                os.unlink(log + ending)
+            make(".2", line(2))
+            make(".1", line(3))
+            found = drain(follower)
+
+        assert [item for item in found if not isinstance(item, Gap)] == [2, 3]
 
     def test_as_long_as_a_compressed_one_and_alike_at_the_beginning(self, log):
         """A new log with the banner and the length of a compressed backup is not taken for that."""
