@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import stat
+import time
 import zlib
 from typing import Protocol
 
@@ -39,6 +40,9 @@ class Content(Protocol):
 
     def time(self) -> int:
         """When it was last written to, in milliseconds since 1970."""
+
+    def age(self) -> float:
+        """How long ago it was last written to or renamed, in seconds."""
 
     def fingerprint(self) -> tuple[int, bytes]:
         """Of a compressed file: what no other one has."""
@@ -87,6 +91,10 @@ class PlainContent:
     def time(self) -> int:
         """When it was last written to, in milliseconds since 1970."""
         return os.fstat(self._fd).st_mtime_ns // 1_000_000
+
+    def age(self) -> float:
+        """How long ago it was last written to or renamed, in seconds."""
+        return time.time() - os.fstat(self._fd).st_ctime
 
     def fingerprint(self) -> tuple[int, bytes]:
         """Nothing: it may change."""
@@ -150,6 +158,10 @@ class PackedContent:
         """When what was compressed had last been written to, in milliseconds since 1970."""
         return self._time
 
+    def age(self) -> float:
+        """How long ago it was last written to or renamed, in seconds."""
+        return time.time() - os.fstat(self._raw.fileno()).st_ctime
+
     def fingerprint(self) -> tuple[int, bytes]:
         """Its length, and the checksum and length that it ends with."""
         return self._fingerprint
@@ -176,6 +188,6 @@ class PackedContent:
 
 def _time_before_compression(fd: int, status: os.stat_result) -> int:
     """When the file in a compressed one was last written to, in milliseconds: to the second in its header."""
-    time = status.st_mtime_ns // 1_000_000
+    written = status.st_mtime_ns // 1_000_000
     seconds = int.from_bytes(os.pread(fd, 4, 4), "little")
-    return time if seconds in (0, time // 1000) else seconds * 1000
+    return written if seconds in (0, written // 1000) else seconds * 1000

@@ -148,6 +148,10 @@ class LogFile:
         """When it was last written to, in milliseconds since 1970."""
         return self._content.time()
 
+    def age(self) -> float:
+        """How long ago it was last written to or renamed, in seconds."""
+        return self._content.age()
+
     def fingerprint(self) -> tuple[int, bytes]:
         """Of a compressed file: what no other one has."""
         return self._content.fingerprint()

@@ -20,8 +20,8 @@ from chora_logging.eventlog.succession import Succession
 from chora_logging.rotation import real_path
 
 #: How long a file that was rotated away by somebody else than our handler is read on, in seconds since
-#: it was last written to: its writers may not know yet. Ours look at the name before each record.
-SETTLING, SETTLING_OURS = 1.0, 0.05
+#: that or since the last line: its writers may not know yet. Ours look at the name before each record.
+SETTLING, SETTLING_OURS = 1.0, 0.25
 
 #: Every how many looks the file is read although it seems unchanged.
 _EACH = 32
@@ -86,6 +86,7 @@ class Follower:
         self._gap: Gap | None = None
         self._succession = Succession()
         self._closed = False
+        self._is_copy = False  # the file is one, so nobody writes to it
         self._still: float | None = None  # since when the file, rotated away, has not grown
         self._seen: tuple[int, ...] = ()  # the live file when there was the last poll
         self._looks = 0
@@ -237,7 +238,7 @@ class Follower:
         if self._file is not None:
             self._file.close()
         self._succession.hold(files, index)
-        self._file, self._still = files.pop(index), None
+        self._file, self._still, self._is_copy = files.pop(index), None, False
         close_all(files)
 
     def _recover(self, file: LogFile) -> None:
@@ -248,6 +249,7 @@ class Follower:
         if index is not None:
             files[index].seek(position.offset)
             self._hold(files, index)
+            self._is_copy = True
             return
         close_all(files)
         unread = 0
@@ -288,8 +290,7 @@ class Follower:
         now = time.monotonic()
         self._still = self._still or now
         patience = SETTLING if state is None else SETTLING_OURS
-        age = time.time() - file.time() / 1000
-        return file.compressed or max(age, now - self._still) >= patience
+        return file.compressed or self._is_copy or max(file.age(), now - self._still) >= patience
 
     def _tell(self, gap: Gap) -> None:
         self._gap = gap if self._gap is None else locating.joined(self._gap, gap)
