@@ -67,6 +67,25 @@ class TestTimeline:
         assert bars(traced) == [["0%", "0%"], ["0%", "100%"], ["12.5%", "12.5%"], ["25%", "25%"]]
         traced.says("#timeline-summary", "4 events · 2 logs · 2 s · 1 error")
 
+    @pytest.mark.parametrize(
+        ("whole", "marks"),
+        [
+            (0.9, ["0", "200 ms", "400 ms", "600 ms"]),
+            (11, ["0", "5 s"]),
+            (21, ["0", "10 s"]),
+            (241, ["0", "1 min", "2 min", "3 min"]),
+            (3 * 3600, ["0", "1 h", "2 h"]),
+            (0, []),
+        ],
+    )
+    def test_the_axis_has_round_marks(self, reader, run, write, whole, marks):
+        """The axis is marked where clocks are, with words that fit between the marks."""
+        write("orchestrator", 30, "only", duration_ms=whole * 1000)
+        reader.page.goto(f"{reader.url}?log=orchestrator&timeline=tr%2F1+%3F%26%C3%A9+{run}")
+        expect(reader.page.locator("#timeline-rows .row")).to_have_count(1)
+
+        assert reader.page.locator(".tick").all_inner_texts() == marks
+
     def test_it_has_an_address(self, traced):
         """A timeline can be linked to, and back leads to the list."""
         traced.page.locator("#space .trace-link").first.click()

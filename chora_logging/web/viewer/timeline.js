@@ -6,6 +6,8 @@ import { byId, element, plural, visible } from "./text.js";
 
 const TICKS = 5;
 const STEPS = [1, 2, 5, 10];
+/** Seconds between the lines of a long trace: what clocks show. */
+const CLOCK = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
 /** Times are written to the microsecond: below so many milliseconds there is nothing to mark. */
 const SHORTEST = 0.01;
 
@@ -181,6 +183,8 @@ function rowOf(entry, index, start, whole) {
 
 /** The distance of the lines on the axis. @param {number} whole milliseconds */
 function stepOf(whole) {
+  const clock = CLOCK.find((seconds) => seconds * 1000 * TICKS >= whole);
+  if (clock && whole > CLOCK[0] * 1000 * STEPS[1]) return clock * 1000;
   const power = 10 ** Math.floor(Math.log10(whole / TICKS));
   return power * (STEPS.find((step) => whole / (step * power) <= TICKS) ?? 10);
 }
@@ -190,8 +194,9 @@ function axis(whole) {
   const ticks = [];
   // The last one has no room for its words.
   for (let at = 0; at <= whole * 0.85; at += stepOf(whole)) {
-    const tick = element("span", "tick", at ? span(Number(at.toPrecision(6))) : "0");
+    const tick = element("span", "tick", at ? span(Number(at.toPrecision(6))).replace(/ 0 (s|min)$/, "") : "0");
     tick.style.left = `${(100 * at) / whole}%`;
+    tick.style.width = `${(100 * stepOf(whole)) / whole}%`;
     ticks.push(tick);
   }
   return ticks;
