@@ -1,14 +1,16 @@
 """Ending connections whose clients take nothing.
 
 A server closes a connection when everything has been sent; to a client that takes nothing, that is
-never. ASGI has no word for it, so the socket is found by its two addresses and shut down: then the
-server's next attempt to write fails, and it lets go.
+never. ASGI has no word for it. uvicorn knows which of its connections serves which request. Under other
+servers the socket is found by its two addresses and shut down: then the server's next attempt to write
+fails, and it lets go.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -17,11 +19,32 @@ _Address = tuple[str, int]
 
 
 def cut(scopes: Iterable[Mapping[str, Any]]) -> int:
-    """Shut down the connections of some requests; how many were found open.
+    """End the connections of some requests with what has not been sent; how many were found open.
 
-    One is not found where the addresses in its scope are not those of its socket: with another
-    address from a proxy's header, and for Unix sockets. It ends when the server ends it then.
+    Under other servers than uvicorn one is not found where the addresses in its scope are not those of
+    its socket: with another address from a proxy's header, and for Unix sockets. It ends when the
+    server ends it then.
     """
+    # Applications on the way may have copied a scope, but its headers are those that the server made.
+    left = {id(scope["headers"]): scope for scope in scopes if "headers" in scope}
+    wanted = len(left)
+    state = getattr(running_server(), "server_state", None)
+    for connection in tuple(getattr(state, "connections", ())):
+        served = getattr(connection, "scope", None)
+        if served and left.pop(id(served["headers"]), None) is not None:
+            connection.transport.abort()
+    return wanted - len(left) + _shut_down(left.values())
+
+
+def running_server() -> object:
+    """The uvicorn that runs in this process, alone or under gunicorn; None if there is none.
+
+    Its handler of SIGTERM is one of its methods: so nothing has to be patched to find it.
+    """
+    return getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+
+
+def _shut_down(scopes: Iterable[Mapping[str, Any]]) -> int:
     wanted = {(_address(scope.get("client")), _address(scope.get("server"))) for scope in scopes}
     wanted = {pair for pair in wanted if None not in pair}
     found = 0

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import weakref
 from collections import Counter
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Protocol
 
-from chora_logging.web.connection import cut
+from chora_logging.web.connection import cut, running_server
 from chora_logging.web.limits import Limits
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.refusals import busy
@@ -114,9 +113,7 @@ class _Keeper:
 def server_is_stopping() -> bool:
     """Whether the uvicorn that runs in this process has been told to stop.
 
-    Nothing tells an application so while responses are open. uvicorn's handler of SIGTERM is a method
-    of its server, under gunicorn too, and the server says whether it should exit: so nothing has to be
-    patched, and no signal handler of ours comes in the way of anybody's.
+    Nothing tells an application so while responses are open, but the server can be asked: no signal
+    handler of ours comes in the way of anybody's.
     """
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return getattr(server, "should_exit", False) is True
+    return getattr(running_server(), "should_exit", False) is True

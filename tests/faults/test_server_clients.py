@@ -107,6 +107,20 @@ class TestVanished:
 
 
 class TestStalled:
+    @pytest.mark.parametrize("headers", [(), ("X-Forwarded-For: 127.0.0.1",)], ids=["directly", "by a proxy"])
+    def test_is_cut(self, tmp_path, log, headers):
+        """One that took nothing for so long loses its connection, also if its address is not its socket's."""
+        with Server(UVICORN, log, tmp_path, stalled=1) as server:
+            idle = server.descriptors()
+            client = Client(server.port, STREAM, *headers, buffer=4096)
+            write(log, *range(400), size=50_000)
+            wait_for(lambda: metric(server, "dropped_clients_total") == 1)
+            wait_for(lambda: server.descriptors() <= idle)
+            client.close()
+
+            assert "without completing response" not in server.said
+            assert "Traceback" not in server.said
+
     def test_delays_nobody_and_costs_little(self, tmp_path, log):
         """Clients that take nothing cost 2.5 MB each at most, and another one gets each event at once."""
         logger = logging.Logger("load")

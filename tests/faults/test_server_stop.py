@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from tests.eventlog.writing import write
-from tests.faults.serving import GUNICORN, SERVE, UVICORN, Client, Server, wait_for
+from tests.faults.serving import GUNICORN, SERVE, STREAM, UVICORN, Client, Server, wait_for
 
 #: Much more than a stop takes, and less than every server's own limit for it.
 GRACE = 8.0
@@ -44,13 +44,14 @@ def test_a_server_stops_with_idle_streams(tmp_path, log, name):
         assert "Traceback" not in server.said
 
 
-@pytest.mark.parametrize("name", ["uvicorn app:app", "serve"])
-def test_a_server_stops_with_stalled_streams(tmp_path, log, name):
+@pytest.mark.parametrize("headers", [(), ("X-Forwarded-For: 127.0.0.1",)], ids=["directly", "by a proxy"])
+@pytest.mark.parametrize("name", ["uvicorn app:app", "gunicorn", "serve"])
+def test_a_server_stops_with_stalled_streams(tmp_path, log, name, headers):
     """Clients that take nothing, with all buffers full, do not keep a server from stopping."""
     write(log, *range(200), size=50_000)
     with Server(COMMANDS[name], log, tmp_path) as server, contextlib.ExitStack() as stack:
         for _ in range(3):
-            client = Client(server.port, buffer=4096)
+            client = Client(server.port, STREAM, *headers, buffer=4096)
             stack.callback(client.close)
         wait_for(lambda: server.descriptors() >= 4)
         server.wait_until_quiet()
