@@ -218,7 +218,7 @@ class Follower:
         files = self._open()
         index: int | None = 0
         if self._position is not None:
-            index, gap = locating.locate(files, self._position)
+            index, gap = self._succession.locate(files, self._position)
             if gap is not None and not self._told:
                 self._gap, self._told = gap, True
         index = _first_filled(files, index)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from chora_logging.eventlog import locating
 from chora_logging.eventlog.content import CHUNK
 from chora_logging.eventlog.copies import begins_with
+from chora_logging.eventlog.cursor import Position
 from chora_logging.eventlog.files import LogFile
 from chora_logging.eventlog.items import Gap
 from chora_logging.eventlog.known import KnownFiles
@@ -37,10 +38,16 @@ class Succession:
         """All that *file* holds has been read."""
         self._known.add(file)
 
+    def locate(self, files: Files, position: Position) -> tuple[int | None, Gap | None]:
+        """As `locating.locate`, in what has not been read beyond the position."""
+        unread = self._unread(files, position.offset)
+        found, gap = locating.locate([files[i] for i in unread], position)
+        return None if found is None else unread[found], gap
+
     def copy_of(self, file: LogFile, files: Files) -> int | None:
         """The index of a copy of what has gone from *file*, which was truncated."""
         if file.offset:
-            unread = [i for i, other in enumerate(files) if self._is_unread(other, file)]
+            unread = self._unread(files, file.offset)
             found = locating.find([files[i] for i in unread], file.position())
             index = None if found is None else unread[found]
         else:  # only its beginning is known: of files that begin so the newest one is meant
@@ -64,17 +71,16 @@ class Succession:
         if found is not None:  # it was compressed, or put back from a copy
             files[found].seek(file.offset)
             return found, None
-        return self._unread(file, files)
+        return self._after_deletion(file, files)
 
     def _same(self, file: LogFile, files: Files) -> int | None:
-        alike = (i for i, other in enumerate(files) if begins_with(other, file))
-        return next((i for i in alike if self._is_unread(files[i], file)), None)
+        return next((i for i in self._unread(files, file.offset) if begins_with(files[i], file)), None)
 
-    def _is_unread(self, other: LogFile, file: LogFile) -> bool:
-        """Whether *other* has not been read beyond where *file* stands: their beginnings may be alike."""
-        return self._known.length_of(other) <= file.offset
+    def _unread(self, files: Files, offset: int) -> list[int]:
+        """The indexes of those that have not been read beyond *offset*: up to there many may be alike."""
+        return [index for index, file in enumerate(files) if self._known.length_of(file) <= offset]
 
-    def _unread(self, file: LogFile, files: Files) -> tuple[int | None, Gap | None]:
+    def _after_deletion(self, file: LogFile, files: Files) -> tuple[int | None, Gap | None]:
         """What comes after *file*, which has been deleted."""
         known = [i for i, other in enumerate(files) if self._is_known(other) or begins_with(file, other)]
         unknown = [i for i in range(len(files)) if i not in known]

@@ -333,6 +333,21 @@ class TestCopiesOfOldFiles:
 
         assert [item for item in found if not isinstance(item, Gap)] == [2, 3]
 
+    def test_truncated_after_its_first_line(self, log):
+        """A log of which only the banner was read and has gone is not gone on with in an old backup."""
+        banner = b"#" * 10 + b"\n"
+        for name, data in ((log + ".1", banner + line(0)), (log, banner)):
+            with open(name, "wb") as file:
+                file.write(data)
+        with Follower(log) as follower:
+            assert drain(follower) == [0]
+            os.truncate(log, 0)
+            write(log, 1)
+            gap, *found = drain(follower)
+
+        assert isinstance(gap, Gap)
+        assert found == [1]
+
     def test_as_long_as_a_compressed_one_and_alike_at_the_beginning(self, log):
         """A new log with the banner and the length of a compressed backup is not taken for that."""
         banner = b"#" * 1500 + b"\n"
