@@ -79,7 +79,8 @@ def command(
 
     The table has what your terminal has room for; a pipe gets all of it. CSV has a column for each field
     that any event has; text that a spreadsheet would run as a formula gets an apostrophe before it. What
-    does not fit in memory is kept in a temporary file.
+    does not fit in memory is kept in a temporary file; with --by each combination of values is held in
+    memory.
 
     Ends with status 1 if no event fits.
 

@@ -34,7 +34,7 @@ LABEL, SHORT_LABEL = 12, 4
     default=10,
     show_default=True,
     metavar="N",
-    help="How many of the newest events that fit.",
+    help="How many of the newest events that fit; they are held in memory.",
 )
 @log_option
 @filter_options
