@@ -8,7 +8,6 @@ import os
 import pathlib
 import pty
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -558,17 +557,6 @@ class TestUse:
 
         assert done.stdout == HELP
         assert (done.returncode, done.stderr) == (0, "")
-
-    @pytest.mark.parametrize("example", re.findall(r"^    (chora-logging .*--.*)$", HELP, re.M))
-    def test_the_examples_of_the_help_work(self, example, environment):
-        """Each example ends with nothing missing."""
-        program, *arguments = shlex.split(example)
-
-        done = run(*arguments, env=environment, command=DEMO[:-1])
-
-        assert program == "chora-logging"
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "Nothing is missing" in done.stdout or json.loads(done.stdout)["ok"]
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
