@@ -148,9 +148,9 @@ def as_counts(heads: Sequence[str], counts: Iterable[tuple[Sequence[Any], int]])
     title.rstrip()
     yield title
     for cells, number in lines:
-        line = Text(f"{number:>{size},}", "cyan")
+        line = Text().append(f"{number:>{size},}", "cyan")
         for cell, width in zip(cells, widths, strict=True):
-            line.append(f"  {cut(cell, width)}", "default")
+            line.append(f"  {cut(cell, width)}")
         line.rstrip()
         yield line
 

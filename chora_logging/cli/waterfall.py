@@ -153,7 +153,7 @@ def _fit(timeline: Timeline, width: int, noted: bool) -> _Columns:
 
 def _head(timeline: Timeline, common: Mapping[str, str]) -> Iterator[Text]:
     spans = timeline.spans
-    yield Text("trace ", "dim").append(text_of(spans[0].found.event.get("trace_id")), "bold magenta")
+    yield Text().append("trace ", "dim").append(text_of(spans[0].found.event.get("trace_id")), "bold magenta")
     logs = {span.found.log for span in spans}
     said = [f"{many(len(spans), 'event')} in {many(len(logs), 'log')}", duration(timeline.seconds * 1000)]
     if timeline.start is not None:
@@ -171,7 +171,8 @@ def _head(timeline: Timeline, common: Mapping[str, str]) -> Iterator[Text]:
 
 def _row(timeline: Timeline, span: Span, columns: _Columns) -> Text:
     failed = is_error(span.found.event)
-    row = Text(f"{_offset(timeline, span):>{columns.offset}}", "dim")
+    row = Text()
+    row.append(f"{_offset(timeline, span):>{columns.offset}}", "dim")
     row.append(f" {_took(span) if columns.took else '':>{columns.took}}", "cyan")
     row.append(f" {cut(title_of(span.found.event), columns.name)}", "bold red" if failed else "bold")
     if span.start is None or span.end is None or timeline.start is None:

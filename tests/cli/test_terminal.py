@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import unicodedata
 
@@ -107,3 +108,24 @@ def test_lines_are_as_they_would_be_laid_out(log, call, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(Screen, "show", lambda self, line: self.print(line, no_wrap=True, end="\n"))
             assert call(*arguments, "--log", log) == fast
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["tail"], ["query"], ["query", "--by", "event"], ["stats"], ["check"], ["trace", TRACE]],
+    ids=" ".join,
+)
+def test_a_style_is_that_of_its_words_only(log, call, monkeypatch, arguments):
+    """What is dim at the beginning of a line leaves the colours that follow as they are meant."""
+    with open(log, "ab") as file:
+        file.write(b'{"torn\n')
+    screen = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", screen)
+        patch.setenv("TERM", "xterm-256color")
+        patch.delenv("NO_COLOR", raising=False)
+        call(*arguments, "--log", log, width=100)
+
+    styles = [codes.split(";") for codes in re.findall(r"\x1b\[([\d;]+)m", screen.text)]
+    assert styles
+    assert [style for style in styles if "2" in style and len(style) > 1] == []

@@ -113,10 +113,10 @@ def _show_problems(verdict: Verdict, console: Console, width: int) -> None:
 
 def _problem(problem: Problem) -> Text:
     place = f":{problem.line}" if problem.line else ""
-    line = Text(f"{printable(os.path.basename(problem.path))}{place}", "magenta")
+    line = Text().append(f"{printable(os.path.basename(problem.path))}{place}", "magenta")
     is_damage = problem.kind in DAMAGE
     line.append(f"  {problem.kind}", "bold red" if is_damage else "yellow")
-    line.append(f"  {printable(problem.reason)}", "default")
+    line.append(f"  {printable(problem.reason)}")
     line.append(f"  {printable(problem.text.decode('utf-8', 'backslashreplace'))}", "dim")
     line.rstrip()
     return line
@@ -126,13 +126,9 @@ def _last_line(verdict: Verdict) -> Text:
     events = amounts.many(verdict.events, "event")
     if not verdict.damage:
         said = f"{events}, each on a whole line of its own" if verdict.events else "there is no event yet"
-        line = Text("Sound", "bold green")
-        line.append(f": {said}.", "default not bold")
-        return line
-    line = Text("Damaged", "bold red")
+        return Text().append("Sound", "bold green").append(f": {said}.")
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in verdict.damage.items())
-    line.append(f": {kinds}, beside {events}.", "default not bold")
-    return line
+    return Text().append("Damaged", "bold red").append(f": {kinds}, beside {events}.")
 
 
 def _print(console: Console, line: Text, width: int) -> None:

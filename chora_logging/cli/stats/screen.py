@@ -41,10 +41,11 @@ def show(survey: Survey, console: Console, width: int) -> None:
 
 def _headline(survey: Survey, width: int) -> Text:
     tally = survey.tally
-    line = Text(amounts.many(tally.all.events, "event"), "bold", no_wrap=True)
+    line = Text(no_wrap=True)
+    line.append(amounts.many(tally.all.events, "event"), "bold")
     if width >= ROOMY and math.isfinite(tally.timeline.first):
-        line.append(f" in {amounts.span(tally.timeline.last - tally.timeline.first)}", "not bold")
-    line.append(", ", "not bold")
+        line.append(f" in {amounts.span(tally.timeline.last - tally.timeline.first)}")
+    line.append(", ")
     errors = amounts.many(tally.all.errors, "error")
     share = f" ({amounts.percentage(tally.all.errors, tally.all.events)})" if tally.all.errors else ""
     line.append(f"{errors}{share}", "red" if tally.all.errors else "green")
@@ -72,12 +73,12 @@ def _show_timeline(survey: Survey, console: Console, width: int) -> None:
     if series is None:
         return
     unit, seconds = unit_of(series)
-    title = Text(f"events per {unit}", "bold", no_wrap=True)
+    title = Text(no_wrap=True).append(f"events per {unit}", "bold")
     details = (
         f"  {amounts.span(series.step)} a bar, at most {max(series.events) * seconds / series.step:,.0f}"
     )
     if len(title) + len(details) <= width:
-        title.append(details, "not bold dim")
+        title.append(details, "dim")
     console.print()
     console.print(title)
     for line in plot(series, width):
@@ -127,7 +128,7 @@ def _show_slowest(survey: Survey, console: Console, width: int) -> None:
     shown = [amounts.duration(duration) for duration, _ in slowest]
     room = max(map(len, shown))
     for text, (_, event) in zip(shown, slowest, strict=True):
-        line = Text(f"{text:>{room}}  ", "yellow", end="", no_wrap=True)
+        line = Text(no_wrap=True).append(f"{text:>{room}}  ", "cyan")
         line.append_text(as_line(event, max(1, width - room - 2), hidden=("duration_ms",)))
         console.print(line)
 
