@@ -23,7 +23,7 @@ from chora_logging.eventlog.threads import in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
 from chora_logging.web.connection import cut
-from chora_logging.web.refusals import unreadable
+from chora_logging.web.refusals import Refusal, unreadable
 from chora_logging.web.site import Site
 
 HEADERS = [
@@ -98,17 +98,16 @@ class EventStream:
             left = gone.done()
             await _cancel(pump, gone, self._beat)
         if pump.done() and not pump.cancelled() and (error := pump.exception()):
-            raise error
+            if self._sent is None or not isinstance(error, Refusal):
+                raise error
+            logging.getLogger(OWN_LOGGER).warning("the stream of %s ends: %s", self._name, error.detail)
         if self._stuck:
             await self._cut(receive)
         elif not left:
             await self._finish()
 
     async def _pump(self) -> None:
-        try:
-            body = await in_thread(self._read)
-        except OSError as error:
-            raise unreadable(error) from error
+        body = await self._read_on()
         await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         if self.scope["method"] == "HEAD":
             return
@@ -125,13 +124,20 @@ class EventStream:
         """What has come, framed; None if it was waited for. Here events live no longer than that takes."""
         subscription = self._subscription
         if not subscription.fed:
-            body = await in_thread(self._read)
+            body = await self._read_on()
         else:
             items = subscription.take()
             body = None if items is None else self._frame(items)
         if body is None:
             await subscription.wait_async()
         return body
+
+    async def _read_on(self) -> bytes | None:
+        """What the files have, framed; None if that is nothing."""
+        try:
+            return await in_thread(self._read)
+        except OSError as error:
+            raise unreadable(error) from error
 
     def _read(self) -> bytes | None:
         items = self._subscription.read()

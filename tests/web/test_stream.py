@@ -298,6 +298,24 @@ class TestLiving:
 
         assert ask(app_of(log), STREAM).json()["error"] == "log_unreadable"
 
+    def test_a_log_that_becomes_unreadable_ends_the_stream(self, log, caplog):
+        """A stream whose log cannot be read any more is ended and says why in the log, in one line."""
+
+        async def scenario():
+            write(log, 1)
+            async with streaming(app_of(log), STREAM) as source:
+                await source.next(1)
+                log.unlink()
+                log.symlink_to(log)
+                assert await source.next(1) is None
+
+        run(scenario())
+
+        told = [record.getMessage() for record in caplog.records if record.levelname != "INFO"]
+        assert told == [
+            "the stream of orchestrator ends: the log cannot be read now: Too many levels of symbolic links"
+        ]
+
     def test_its_own_access_log_does_not_feed_it(self, log):
         """A server whose access log is in the log that it streams writes one line a request, not more."""
         setup_logging(log_file=log, console=False)
