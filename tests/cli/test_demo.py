@@ -21,6 +21,7 @@ from chora_logging.cli.demo.account import Account, take_account
 from chora_logging.cli.demo.crew import Report
 from chora_logging.cli.demo.summary import Summary
 from chora_logging.cli.event_line import as_line
+from chora_logging.cli.terminal import open_console
 from tests.accounting import assert_exact, events_of, files_of
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -423,6 +424,12 @@ class TestDamage:
 
         assert Summary("", 0.0, 4, True, Report(), empty).problems == []
         assert Summary("", 5.0, 4, False, Report(), empty).problems == ["no worker wrote anything"]
+
+    def test_the_folder_is_not_obeyed(self, capsys):
+        """The name of the folder is shown, whatever is in it."""
+        Summary("\x1b[2Jhere", 5.0, 4, False, Report(), {}).print(open_console())
+
+        assert "See for yourself: \\x1b[2Jhere\n" in capsys.readouterr().out
 
 
 class TestAccount:

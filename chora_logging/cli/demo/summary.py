@@ -91,7 +91,7 @@ class Summary:
                 "default not bold",
             )
             console.print(verdict)
-        console.print(Text(f"See for yourself: {self.folder}", "dim"), soft_wrap=True)
+        console.print(Text(f"See for yourself: {printable(self.folder)}", "dim"), soft_wrap=True)
 
     def _table(self) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=True, show_edge=False)
