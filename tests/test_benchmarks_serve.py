@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import re
 
 import pytest
@@ -34,6 +35,14 @@ def test_every_server_has_a_row():
 def test_the_dependencies_of_the_tests_bring_the_generator():
     """Ours and the generator of sse-starlette are never missing in the tests."""
     assert not any(servers.RIVALS[key].missing for key in ("ours", "generator", "eager"))
+
+
+def test_the_place_of_its_table():
+    """The README has it between two marks on lines of their own."""
+    text = (pathlib.Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (found,) = re.findall(r"^<!-- serve speed -->\n((?:.*\n)*?)<!-- /serve speed -->$", text, re.MULTILINE)
+
+    assert all(f"| {rival.name} |" in found for rival in servers.RIVALS.values())
 
 
 def test_what_did_not_come_is_told():

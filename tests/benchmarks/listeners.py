@@ -41,7 +41,7 @@ class Client(asyncio.Protocol):
     """A connection that notes when each event comes."""
 
     def __init__(self, path: str, keep: bool) -> None:
-        self._request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+        self._request = f"GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
         self._keep = keep
         self._rest = b""
         self.lines: list[bytes] = []

@@ -34,7 +34,7 @@ class Reader:
         self.highest = -1  # number of the newest event
         self.cursor = None
         self.gap = False  # whether one was told since
-        self.excused = set()  # what somebody destroyed by hand before it was read
+        self.excused = set()  # what was gone before the first event was read, or was destroyed by hand
 
     def take(self, items):
         for item in items:
@@ -44,8 +44,7 @@ class Reader:
             number = item["n"]
             assert number > self.highest, f"{number} after {self.highest}"
             missing = set(range(self.highest + 1, number)) - self.excused
-            # What was gone before the first event was read was never promised.
-            assert self.gap or not missing or self.cursor is None, f"{missing} missing"
+            assert self.gap or not missing, f"{missing} missing"
             self.highest, self.cursor, self.gap = number, item.cursor, False
 
     def has_read(self, stored):
@@ -96,20 +95,25 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def rotate(self):
-        self.writer.rotate()
+        with self.retiring():
+            self.writer.rotate()
 
     @rule()
     def rename(self):
-        self.writer.rename()
+        with self.retiring():
+            self.writer.rename()
 
     @rule()
     def copytruncate(self):
-        self.writer.copytruncate()
+        with self.retiring():
+            self.writer.copytruncate()
 
     @rule(between=st.booleans())
     def read_between_copy_and_truncate(self, between):
         """Readers look while a copy and its original are both there."""
-        if self.writer.copy():
+        with self.retiring():
+            copied = self.writer.copy()
+        if copied:
             self.read_some()
             self.resume()
             if between:
@@ -121,7 +125,9 @@ class Histories(RuleBasedStateMachine):
     @rule(part=st.floats(0, 1))
     def stop_copying(self, part):
         """Who rotates by copying is killed while it copies."""
-        if self.writer.copy():
+        with self.retiring():
+            copied = self.writer.copy()
+        if copied:
             os.truncate(self.log + ".1", int(os.path.getsize(self.log + ".1") * part))
 
     @rule(number=st.integers(1, KEEP))
@@ -153,8 +159,9 @@ class Histories(RuleBasedStateMachine):
         """The log is rotated, and the new one gets the inode of the oldest backup."""
         oldest = f"{self.log}.{KEEP}"
         if os.path.exists(oldest) and os.path.exists(self.log):
-            os.rename(oldest, self.log + ".bak")
-            self.writer.rename()
+            with self.retiring():
+                os.rename(oldest, self.log + ".bak")
+                self.writer.rename()
             os.truncate(self.log + ".bak", 0)
             os.rename(self.log + ".bak", self.log)
 
@@ -175,7 +182,8 @@ class Histories(RuleBasedStateMachine):
     def kill_rotator(self, fatal):
         """A process is killed at some call in the middle of a rotation."""
         if os.path.exists(self.log) and os.path.getsize(self.log):
-            die_at(fatal, self.writer.handler.doRollover)
+            with self.retiring():
+                die_at(fatal, self.writer.handler.doRollover)
 
     @rule()
     def half_line(self):
@@ -216,11 +224,25 @@ class Histories(RuleBasedStateMachine):
 
     @contextlib.contextmanager
     def destroying(self):
-        before = set(numbers(EventLog(self.log).read()))
+        """What goes may be missing without a word."""
+        before = self.stored()
         yield
-        gone = before - set(numbers(EventLog(self.log).read()))
+        gone = before - self.stored()
         self.live.excused |= gone
         self.resuming.excused |= gone
+
+    @contextlib.contextmanager
+    def retiring(self):
+        """What goes with the oldest file is promised to those who have read an event."""
+        starting = [reader for reader in (self.live, self.resuming) if reader.cursor is None]
+        before = self.stored() if starting else set()
+        yield
+        gone = before - self.stored() if starting else set()
+        for reader in starting:
+            reader.excused |= gone
+
+    def stored(self):
+        return set(numbers(EventLog(self.log).read()))
 
 
 TestHistories = pytest.mark.timeout(600)(Histories.TestCase)
