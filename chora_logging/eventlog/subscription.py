@@ -37,6 +37,10 @@ class Subscription:
     `close` it; one that is garbage collected is closed too. For one thread at a time.
     """
 
+    # On the class, so that one which Ctrl-C cut off at its beginning can be closed.
+    _follower: Follower | None = None
+    _feed: Feed | None = None
+
     def __init__(
         self,
         path: str,
@@ -52,8 +56,6 @@ class Subscription:
         self._namer = namer
         self._skipped: list[Skipped] = []
         self._standing: str | Standing | None = after
-        self._follower: Follower | None = None
-        self._feed: Feed | None = None
         self._number = 0  # of the batch that it takes or waits for next
         self.fed = False
 

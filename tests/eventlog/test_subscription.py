@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import sys
 import tempfile
 import time
 
@@ -195,3 +197,20 @@ TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(
     max_examples=200, stateful_step_count=30, deadline=None, derandomize=True
 )
+
+
+def test_cut_off_at_its_beginning(tmp_path):
+    """One that a Ctrl-C keeps from being made is closed without a word."""
+
+    def press(frame, event, argument):
+        if frame.f_code is Subscription.__init__.__code__:
+            raise KeyboardInterrupt
+
+    before = sys.gettrace()
+    sys.settrace(press)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Subscription(str(tmp_path / "app.log"), after=None, selection=Selection())
+    finally:
+        sys.settrace(before)
+    gc.collect()
