@@ -132,7 +132,7 @@ class EventFileHandler(AppendingHandler):
             size = os.stat(self.baseFilename).st_size
             if not size:
                 return bool(super().shouldRollover(record))
-            line = self._encode(self.format(record) + self.terminator)
+            line = self._encode(self.format(record) + self.terminator).removeprefix(self._bom)
             return rotation.is_due(size, len(line), self.maxBytes)
 
     def doRollover(self) -> None:
@@ -163,7 +163,8 @@ class EventFileHandler(AppendingHandler):
         if self._asks and record is not None:
             due = bool(self.shouldRollover(record))
         else:
-            due = rotation.is_due(size, len(line), self.maxBytes) and self.backupCount > 0
+            length = len(line.removeprefix(self._bom))
+            due = rotation.is_due(size, length, self.maxBytes) and self.backupCount > 0
         return due and time.monotonic() >= self._retry_at
 
     def _rotate(self) -> bool:

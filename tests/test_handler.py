@@ -185,6 +185,15 @@ class TestEncoding:
         texts = [path.read_bytes().decode(encoding) for path in files_of(tmp_path / "app.log")]
         assert "".join(texts).splitlines() == [f"line {number}" for number in range(20)]
 
+    @pytest.mark.parametrize(("length", "files"), [(44, 1), (45, 2)])
+    def test_a_mark_that_is_not_written_is_not_counted(self, tmp_path, open_log, length, files):
+        """A file is as full as its bytes say, to the last one."""
+        logger = open_log(encoding="utf-16", maxBytes=100, backupCount=9)
+        logger.info("xx")
+        logger.info("x" * length)
+
+        assert len(files_of(tmp_path / "app.log")) == files
+
     def test_terminator(self, tmp_path, open_log):
         """A handler with another terminator, or none, gets no newlines from us."""
         logger = open_log()

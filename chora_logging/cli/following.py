@@ -15,6 +15,9 @@ from chora_logging.eventlog.items import Event, Gap
 #: How many items wait to be shown; then the logs wait, for reading on costs nothing later.
 WAITING = 1000
 
+#: How long is waited at a time, in seconds: a Ctrl-C that comes just before that wakes nobody.
+LONGEST_WAIT = 0.25
+
 Item = tuple[Log, Event | Gap]
 
 #: By log, the cursor after which to go on; None is its beginning.
@@ -69,7 +72,10 @@ def following(positions: Positions, **filters: Any) -> Iterator[Item]:
     for log in logs:
         threading.Thread(target=follow, args=(log,), daemon=True).start()
     while True:
-        arrived = waiting.get()
+        try:
+            arrived = waiting.get(timeout=LONGEST_WAIT)
+        except queue.Empty:
+            continue
         if isinstance(arrived, Exception):
             raise arrived
         yield arrived
