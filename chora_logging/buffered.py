@@ -274,7 +274,7 @@ class BufferedEventFileHandler(EventFileHandler):
         if (
             size < self.maxBytes and self.backupCount > 0
         ):  # else it should have been rotated, and could not be
-            room = min(room, self.maxBytes - size)
+            room = min(room, self.maxBytes - (size or len(self._bom)))
         data = b"".join(lines)
         if len(data) < room:
             return lines, data

@@ -311,6 +311,16 @@ class TestFiles:
 
         assert snapshot(folders[0]) == snapshot(folders[1])
 
+    @pytest.mark.parametrize(("length", "files"), [(43, 1), (44, 2)])
+    def test_the_mark_of_a_new_file_is_counted(self, tmp_path, open_log, length, files):
+        """Lines gathered for a new file leave room for its byte order mark."""
+        logger = open_log(encoding="utf-16", maxBytes=100, backupCount=9)
+        logger.info("xx")
+        logger.info("x" * (length + 1))
+        logger.handlers[0].flush()
+
+        assert len(list(tmp_path.glob("app.log*"))) == files
+
     def test_a_rotation_that_fails(self, tmp_path, open_log):
         """While a folder stands in a backup's place the file grows by all lines, and says why once."""
         (tmp_path / "app.log.1").mkdir()
