@@ -242,12 +242,15 @@ export class List extends EventTarget {
   }
 
   #scrolled() {
+    // A list that is given another size, and perhaps its old one again, scrolls by itself: it keeps its place.
+    if (this.grid.clientHeight !== this.#lastHeight) {
+      this.#resized();
+      return;
+    }
     const up = this.#lastTop - this.grid.scrollTop;
-    const isSized = this.grid.clientHeight !== this.#lastHeight;
     this.#remember();
-    // A list that is given another size, and perhaps its old one again, scrolls by itself.
     const least = this.#isHeld ? 1 : this.grid.clientHeight / 4;
-    if (up > least && !isSized) this.dispatchEvent(new Event("scrollup"));
+    if (up > least) this.dispatchEvent(new Event("scrollup"));
     // What did not move is the echo of a drawing: the reader's own scrolling up may still be on its way.
     else if (up < 0 && this.isAtEnd) this.dispatchEvent(new Event("scrollend"));
     this.respond();
