@@ -67,7 +67,7 @@ class Running:
 def press(process, send):
     """Send a signal until the process ends, as who presses Ctrl-C does.
 
-    CPython 3.10 loses about one in a thousand of those that come while a thread starts.
+    On 3.10 about one in five hundred that came in the milliseconds in which following begins was lost.
     """
     for _ in range(5):
         send()
