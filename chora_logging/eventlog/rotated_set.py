@@ -12,7 +12,6 @@ import itertools
 import logging
 import os
 import re
-import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -133,8 +132,8 @@ def is_live(path: str, file: LogFile) -> bool:
 
 def paths_of(path: str, namer: Namer | None = None) -> list[str]:
     """The names of the files that make up the log *path*, oldest first."""
-    places = _look(real_path(os.path.abspath(path)), namer).places
-    return sorted(places, key=lambda name: -places[name].number)
+    numbers = _look(real_path(os.path.abspath(path)), namer).numbers
+    return sorted(numbers, key=lambda name: -numbers[name])
 
 
 def _find_again(path: str, namer: Namer | None, file: StoredFile) -> LogFile | None:
@@ -156,12 +155,12 @@ class _Names(NamedTuple):
     """The names of a set.
 
     Attributes:
-        places: Every name, and the file that it stands for.
+        numbers: Every name, and its number in the order of age; 0 is the live file.
         newer: Up to which number the namer names the backups; the usual names come after that.
         dated: The dated names, newest first.
     """
 
-    places: dict[str, Place]
+    numbers: dict[str, int]
     newer: int = 0
     dated: Sequence[str] = ()
 
@@ -169,7 +168,7 @@ class _Names(NamedTuple):
 def _look(path: str, namer: Namer | None) -> _Names:
     folder, log = os.path.split(path)
     named = _look_for_named(path, namer) if namer is not None else {}
-    newer = max((place.number + _ABSENT for place in named.values()), default=0)
+    newer = max(named.values()) + _ABSENT if named else 0
     found = named.copy()
     dated: list[str] = []
     try:
@@ -181,13 +180,13 @@ def _look(path: str, namer: Namer | None) -> _Names:
         if name == log:
             _add(found, full, 0)
         elif (number := backup_number(name, log)) is not None and full not in found:
-            _add(found, full, newer + number, is_ours=not newer)
+            _add(found, full, newer + number)
         elif name.startswith(log) and _DATED.fullmatch(name, len(log)):
             dated.append(full)
-    highest = max((place.number for place in found.values()), default=0)
+    highest = max(found.values(), default=0)
     dated.sort(reverse=True)
     for number, full in enumerate(dated, highest + 1):
-        _add(found, full, number, is_ours=False)
+        _add(found, full, number)
     # Both NAME.1 and NAME.1.gz: a compression that was interrupted. The plain one is whole.
     for full in [full for full in found if full.endswith(COMPRESSED) and full != path]:
         plain = full.removesuffix(COMPRESSED)
@@ -196,8 +195,8 @@ def _look(path: str, namer: Namer | None) -> _Names:
     return _Names(found, newer, dated)
 
 
-def _look_for_named(path: str, namer: Namer) -> dict[str, Place]:
-    found: dict[str, Place] = {}
+def _look_for_named(path: str, namer: Namer) -> dict[str, int]:
+    found: dict[str, int] = {}
     missing = 0
     for number in itertools.count(1):
         name = namer(f"{path}.{number}")
@@ -208,13 +207,9 @@ def _look_for_named(path: str, namer: Namer) -> dict[str, Place]:
     return found
 
 
-def _add(found: dict[str, Place], full: str, number: int, *, is_ours: bool = True) -> bool:
-    try:
-        status = os.stat(full)
-    except OSError:
-        return False
-    if stat.S_ISREG(status.st_mode):
-        found[full] = Place(number, status.st_dev, status.st_ino, is_ours)
+def _add(found: dict[str, int], full: str, number: int) -> bool:
+    if os.path.isfile(full):
+        found[full] = number
     return full in found
 
 
@@ -235,9 +230,9 @@ def _open(path: str, namer: Namer | None, find: _Find | None) -> list[LogFile]:
     try:
         opens(path, 0)
         names = _look(path, namer)
-        dated = {names.places[full].number: full for full in names.dated if full in names.places}
+        dated = {names.numbers[full]: full for full in names.dated if full in names.numbers}
         # A name that is given while the folder is listed may be missing in the list.
-        numbers = sorted({1, *(place.number for place in names.places.values())} - {0, *dated})
+        numbers = sorted({1, *names.numbers.values()} - {0, *dated})
         for number, following in itertools.pairwise([*numbers, sys.maxsize]):
             absent = 0
             while number < following and absent < _ABSENT:
