@@ -90,7 +90,17 @@ class CursorError(ChoraLoggingError, ValueError):
         return f"cursor must be one that an event came with, unchanged, got {self.cursor!r}"
 
 
-class RotationBlockedError(ChoraLoggingError, OSError):
+class _PathError(ChoraLoggingError, OSError):
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class RotationBlockedError(_PathError):
     """A rotation cannot go on now; records go on being written and it is tried again.
 
     Attributes:
@@ -98,31 +108,15 @@ class RotationBlockedError(ChoraLoggingError, OSError):
         reason: Why.
     """
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
-
 
 class RotationBusyError(RotationBlockedError):
     """Another process is rotating this log."""
 
 
-class BufferFullError(ChoraLoggingError, OSError):
+class BufferFullError(_PathError):
     """A record is dropped: what is gathered waits for a disk that is too slow or refuses it.
 
     Attributes:
         path: The log.
         reason: What waits, and why.
     """
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
