@@ -14,18 +14,23 @@ unittest.main("test.test_logging", argv=["", "-v", "RotatingFileHandlerTest"])
 """
 
 
-def test_standard_library(tmp_path):
-    """Each of CPython's tests for the class passes with our handler in its place; none is skipped."""
+def results_of(program, folder):
+    """Run a program of CPython's tests: how each of them ended."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM],
-        cwd=tmp_path,
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    results = dict(re.findall(r"^(test_\w+) .*\.\.\. (\w+)$", done.stderr, re.MULTILINE))
-
     assert done.returncode == 0, done.stderr
+    return dict(re.findall(r"^(test_\w+) .*\.\.\. (\w+)$", done.stderr, re.MULTILINE))
+
+
+def test_standard_library(tmp_path):
+    """Each of CPython's tests for the class passes with our handler in its place; none is skipped."""
+    results = results_of(PROGRAM, tmp_path)
+
     assert {"test_should_rollover", "test_rollover_filenames", "test_namer_rotator_inheritance"} <= set(
         results
     )

@@ -1,11 +1,25 @@
-"""No token of the machine reaches a test."""
+"""Two logs, one of which does not exist, and their application; no token of the machine reaches a test."""
 
 from __future__ import annotations
 
 import pytest
+
+from chora_logging.web import create_app
+from tests.eventlog.writing import write
 
 
 @pytest.fixture(autouse=True)
 def no_token(monkeypatch):
     """Without this a server under test might ask for one."""
     monkeypatch.delenv("CHORA_LOGGING_TOKEN", raising=False)
+
+
+@pytest.fixture
+def logs(tmp_path):
+    write(tmp_path / "orch.log", 1, 2)
+    return {"orchestrator": tmp_path / "orch.log", "telemetry": tmp_path / "events.jsonl"}
+
+
+@pytest.fixture
+def app(logs):
+    return create_app(logs)

@@ -27,17 +27,6 @@ from tests.web.serving import ask, event_source, serving, streaming
 EVENTS = "/api/v1/orchestrator/events"
 
 
-@pytest.fixture
-def logs(tmp_path):
-    write(tmp_path / "orch.log", 1, 2)
-    return {"orchestrator": tmp_path / "orch.log", "telemetry": tmp_path / "events.jsonl"}
-
-
-@pytest.fixture
-def app(logs):
-    return create_app(logs)
-
-
 class TestLogs:
     def test_the_logs_of_this_environment(self, tmp_path, monkeypatch):
         """Without an argument both systems' logs are served, from where writers write them."""

@@ -20,17 +20,6 @@ from tests.web.serving import ask, event_source, serving
 EVENTS = "/api/v1/orchestrator/events"
 
 
-@pytest.fixture
-def logs(tmp_path):
-    write(tmp_path / "orch.log", 1, 2)
-    return {"orchestrator": tmp_path / "orch.log", "telemetry": tmp_path / "events.jsonl"}
-
-
-@pytest.fixture
-def app(logs):
-    return create_app(logs)
-
-
 class TestHealth:
     def test_health(self, app, logs):
         """Each log is readable, and followed while it has clients."""
