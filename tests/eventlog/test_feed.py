@@ -507,7 +507,12 @@ def follow_in_child(log, following, results):
     """Body of a forked process: its parent's subscriber, and one of its own."""
     own = EventLog(log).follow_sync()
     found = [numbers(next(one) for _ in range(count)) for one, count in [(following, 2), (own, 5)]]
-    results.put("ready")
+
+    def say_when_it_waits():
+        until(lambda: threads_of(log))
+        results.put("ready")
+
+    threading.Thread(target=say_when_it_waits).start()
     found[0].append(next(following)["n"])
     results.put((found, len(threads_of(log))))
     following.close()
