@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import string
 import time
 from datetime import datetime, timedelta, timezone
@@ -84,6 +85,34 @@ def test_local_time():
         parse_time("since", "2025-09-28T08:54:11.5") == datetime(2025, 9, 28, 8, 54, 11, 500_000).timestamp()
     )
     assert parse_time("since", "999999999w") == float("-inf")
+
+
+@pytest.mark.parametrize("timestamp", ["2025-09-28T08:54:11Z", "2025-09-28T08:54:11.1234567+00:00"])
+def test_no_interrupt_is_lost(timestamp):
+    event = {"timestamp": timestamp}
+    matches = Selection(since=NOON).matches
+    sent = arrived = 0
+
+    def interrupt(number, frame):
+        nonlocal sent
+        sent += 1
+        raise KeyboardInterrupt
+
+    def go_on(number):
+        signal.setitimer(signal.ITIMER_REAL, 0.0002)
+        while sent == number:
+            matches(event)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(1000):
+            try:
+                go_on(number)
+            except KeyboardInterrupt:
+                arrived += 1
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert (sent, arrived) == (1000, 1000)
 
 
 def test_the_first_and_the_last_day(monkeypatch):
