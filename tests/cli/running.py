@@ -59,21 +59,9 @@ class Running:
 
     def end(self, number):
         """Send a signal: the status, and what was said on stderr."""
-        press(self.process, lambda: self.process.send_signal(number))
+        self.process.send_signal(number)
         errors = self.process.communicate(timeout=DEADLINE)[1]
         return self.process.returncode, errors.decode()
-
-
-def press(process, send):
-    """Send a signal until the process ends, as who presses Ctrl-C does.
-
-    On 3.10 about one in five hundred that came in the milliseconds in which following begins was lost.
-    """
-    for _ in range(5):
-        send()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.wait(DEADLINE / 6)
-    raise AssertionError("it goes on")
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from rich.cells import cell_len
 
 from chora_logging.cli import main
 from chora_logging.cli.commands import COMMANDS, commands
-from tests.cli.running import DEADLINE, environment, press
+from tests.cli.running import DEADLINE, environment
 
 WRITER = """
 from chora_logging.context import trace_context
@@ -160,10 +160,11 @@ class TestExamples:
                 while not (address := ADDRESS.search(shown)):
                     shown += os.read(master, 65536)
                 assert status_of(int(address[1])) in (200, 401, 404)
-            status = press(process, lambda: os.killpg(process.pid, signal.SIGINT))
+            os.killpg(process.pid, signal.SIGINT)
             with contextlib.suppress(OSError):  # Linux says EIO when the other side is closed
                 while part := os.read(master, 65536):
                     shown += part
+            status = process.wait(DEADLINE)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -58,6 +58,8 @@ NOON = datetime(2025, 9, 28, 12, tzinfo=UTC)
         ({"where": {"ok": "[" * 100_000}}, {"ok": []}, False),
         ({"since": NOON}, {"timestamp": "2025-09-28T12:00:00Z"}, True),
         ({"since": NOON}, {"timestamp": "2025-09-28T11:59:59.999999Z"}, False),
+        ({"since": NOON}, {"timestamp": "2025-09-28t12:00:00z"}, True),
+        ({"since": NOON}, {"timestamp": "2025-09-28T11:59:59.99999999z"}, False),
         ({"until": NOON}, {"timestamp": "2025-09-28T12:00:00Z"}, False),
         ({"until": NOON}, {"timestamp": "2025-09-28T13:59:59.9+02:00"}, True),
         ({"since": "2025-09-28T12:00:00Z"}, {"timestamp": NOON.timestamp()}, True),
