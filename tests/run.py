@@ -4,11 +4,11 @@ Needs a Python 3.10 to 3.13 and nothing else; each one found on the machine (the
 those on PATH) gets an environment under `.venvs/`, kept until setup.cfg changes. Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
-    core        everything but what is in `ONCE`, on every Python, two at a time; on the main one (the
+    core        everything but what is in `LONG` and `ALONE`, on every Python; on the main one (the
                 running one if it is supported) the write side also without its compiled part
+    long        what is in `LONG`, on the main Python; it and the core run two at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
-    once        what is in `ONCE`, on the main Python, alone on the machine, because the faults measure
-                time and count processes
+    alone       what is in `ALONE`, on the main Python and alone on the machine
 
 A failed step never hides the next one; the exit status is 1 if any failed. A skipped test is a failure
 (`tests/conftest.py`). What follows the options is handed to pytest, and then only that is run:
@@ -42,15 +42,21 @@ LIMIT = 900
 #: The closing line of pytest, with and without -q.
 SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
 #: Not on every Python: they take long, or look at the source text, which is the same for all.
-ONCE = (
+LONG = (
+    "tests/cli/test_demo.py",
+    "tests/faults/test_description.py",
+    "tests/faults/test_reader_histories.py",
+    "tests/faults/test_readers_logrotate.py",
+    "tests/test_layout.py",
+)
+#: Beside nothing else: they measure time, put the whole machine to work, or count its processes.
+ALONE = (
     "tests/faults",
     "tests/browser",
     "tests/terminal",
-    "tests/cli/test_demo.py",
     "tests/test_benchmarks.py",
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_serve.py",
-    "tests/test_layout.py",
 )
 #: What the compiled part has nothing to do with.
 READING = ("tests/cli", "tests/eventlog", "tests/web")
@@ -254,6 +260,11 @@ def at_once(steps: Iterable[Step]) -> list[Step]:
         return list(pool.map(Step.run, steps))
 
 
+def without(*paths: str) -> list[str]:
+    """Options of pytest that leave out paths."""
+    return [f"--ignore={path}" for path in paths]
+
+
 def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     """The checks, the core tests on every Python, the script, the rest on the main one (or on all)."""
     python = python_of(main)
@@ -264,17 +275,23 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
             Step("mypy --strict", [python, "-m", "mypy"]),
         ]
     )
-    core = [f"--ignore={path}" for path in ONCE]
-    writing = [*core, *(f"--ignore={path}" for path in READING)]
+    core = without(*LONG, *ALONE)
+    versions = [main, *others] if whole else [main]
     done += at_once(
         [
+            *(pytest_step("long", version, LONG) for version in versions),
             *(pytest_step("core", version, core) for version in [main, *others]),
-            pytest_step("core in Python alone", main, writing, variables={"CHORA_LOGGING_PURE": "1"}),
+            pytest_step(
+                "core in Python alone",
+                main,
+                [*core, *without(*READING)],
+                variables={"CHORA_LOGGING_PURE": "1"},
+            ),
         ]
     )
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
-    for version in [main, *others] if whole else [main]:
-        done.append(pytest_step("once", version, ONCE, live=True).run())
+    for version in versions:
+        done.append(pytest_step("alone", version, [*ALONE, *without(*LONG)], live=True).run())
     return done
 
 
