@@ -28,9 +28,10 @@ class Caller:
         self._monkeypatch = monkeypatch
 
     def __call__(self, *arguments, width=80):
-        self._monkeypatch.setenv("COLUMNS", str(width))
         self._capsys.readouterr()
-        status = main([str(argument) for argument in arguments])
+        with self._monkeypatch.context() as patch:  # pytest reads it too
+            patch.setenv("COLUMNS", str(width))
+            status = main([str(argument) for argument in arguments])
         return (status, *self._capsys.readouterr())
 
     def json(self, *arguments, status=0):
