@@ -47,17 +47,13 @@ LONG = (
     "tests/faults/test_description.py",
     "tests/faults/test_reader_histories.py",
     "tests/faults/test_readers_logrotate.py",
-    "tests/test_layout.py",
-)
-#: Beside nothing else: they measure time, put the whole machine to work, or count its processes.
-ALONE = (
-    "tests/faults",
-    "tests/browser",
-    "tests/terminal",
     "tests/test_benchmarks.py",
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_serve.py",
+    "tests/test_layout.py",
 )
+#: Beside nothing else: they measure time, put the whole machine to work, or count its processes.
+ALONE = ("tests/faults", "tests/browser", "tests/terminal")
 #: What the compiled part has nothing to do with.
 READING = ("tests/cli", "tests/eventlog", "tests/web")
 #: Programs that tests start, and the Debian package of each; `cc` makes the compiled lanes.
@@ -210,7 +206,8 @@ def prepare(version: str, program: str) -> list[Step]:
     wanted = stamp(program)
     if mark.exists() and mark.read_text() == wanted:
         return []
-    install = [python_of(version), "-m", "pip", "install", "--quiet"]
+    # Of what is installed most is never imported, and what is gets compiled then.
+    install = [python_of(version), "-m", "pip", "install", "--quiet", "--no-compile"]
     steps = [Step(f"venv {version}", [program, "-m", "venv", "--clear", str(VENVS / version)])]
     # The build parts are needed by test_packaging and, with --no-build-isolation, spare a download for
     # each build; Pythons from 3.12 on no longer bring them.
