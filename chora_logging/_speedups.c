@@ -396,6 +396,20 @@ put_integer(Buffer *b, long long value)
     return put_bytes(b, at, digits + sizeof(digits) - at);
 }
 
+/* Whether JSON has no object in it, and not so many arrays that they could nest too deep (encoding.DEPTH). */
+static int
+is_shallow(const char *at, Py_ssize_t length)
+{
+    const char *stop = at + length;
+    int left = 100;
+
+    if (memchr(at, '{', (size_t)length) != NULL)
+        return 0;
+    while ((at = memchr(at, '[', (size_t)(stop - at))) != NULL && left--)
+        at++;
+    return at == NULL;
+}
+
 /* 1: written; 0: not for this lane; -1: an error. */
 static int
 put_value(LineWriter *self, Buffer *b, PyObject *value)
@@ -420,8 +434,7 @@ put_value(LineWriter *self, Buffer *b, PyObject *value)
     if ((bytes = PyObject_CallOneArg(self->encode, value)) == NULL)
         return -1;
     /* What nests may repeat a key or nest without end: Python looks at the whole line. */
-    done = PyBytes_CheckExact(bytes)
-           && memchr(PyBytes_AS_STRING(bytes), '{', (size_t)PyBytes_GET_SIZE(bytes)) == NULL;
+    done = PyBytes_CheckExact(bytes) && is_shallow(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
     if (done && put_bytes(b, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes)) < 0)
         done = -1;
     Py_DECREF(bytes);

@@ -14,6 +14,9 @@ from chora_logging.plain import DEPTH, TOO_DEEP, default, free_name, plain, plai
 #: The field that says that the line had to be cut.
 TRUNCATED = "truncated"
 
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
 _encode_plain = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -69,12 +72,20 @@ def sound(line: bytes) -> bool:
     The encoder writes `{5: 1, "5": 2}` with the key twice. Once decoded and encoded again, what was
     there twice is there once and the line is shorter.
     """
-    if line.find(b"{", 1) < 0:
-        return True
-    # A brace in a text counts too: then the careful way is taken for nothing, and is right as well.
-    if line.count(b"{") + line.count(b"[") > DEPTH:
+    if line.count(b"{") + line.count(b"[") > DEPTH and _is_deep(line):
         return False
-    return len(_encode_plain(_decode(line))) == len(line)
+    return line.find(b"{", 1) < 0 or len(_encode_plain(_decode(line))) == len(line)
+
+
+def _is_deep(line: bytes) -> bool:
+    """Whether something nests in more than `DEPTH` levels, or a text has brackets that look like it.
+
+    With such a text the careful way is taken for nothing, and is right as well.
+    """
+    brackets = line.translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
 
 
 def encode_plain(fields: Any) -> bytes:

@@ -18,7 +18,7 @@ import time
 import weakref
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chora_logging import EventFileHandler, EventFormatter, TraceIdFilter, speedups, trace_context
@@ -213,6 +213,7 @@ class TestWriting:
         records=st.lists(st.tuples(messages, arguments, attributes), max_size=12),
         max_bytes=st.sampled_from([0, 300, 2000]),
     )
+    @example(records=[("{}", (), {"event": deep(200, list)})], max_bytes=0)
     def test_the_same_files(self, tmp_path_factory, records, max_bytes):
         """Two logs of the same records are the same files, rotations included."""
         folder = tmp_path_factory.mktemp("logs")
