@@ -1,7 +1,7 @@
 """A program that writes numbered events: `python -m tests.faults.writer LOG WRITER COUNT [option=value …]`.
 
-Options: `size` (bytes of padding), `acknowledge` (a line on stdout after each event), `start` (a file
-to wait for), `threads`, `buffered`, and every keyword of the handler.
+Options: `size` (bytes of padding), `pause` (seconds after each event), `acknowledge` (a line on stdout
+after each event), `start` (a file to wait for), `threads`, `buffered`, and every keyword of the handler.
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ def logger_on(log, name="writer", *, buffered=False, **options):
     return logger
 
 
-def write(logger, writer, count, *, first=0, size=0, acknowledge=False):
+def write(logger, writer, count, *, first=0, size=0, pause=0, acknowledge=False):
     """Log the events *first* … *count* - 1 of *writer*."""
     padding = "x" * size
     for number in range(first, count):
         logger.info("event %d", number, extra={"writer": writer, "seq": number, "padding": padding})
         if acknowledge:
             os.write(1, b"%d\n" % number)
+        if pause:
+            time.sleep(pause)
 
 
 def wait_for(path):
@@ -60,11 +62,12 @@ def main(log, writer, count, *options):
             settings[name] = value
     start, threads = settings.pop("start", None), settings.pop("threads", 1)
     size, acknowledge = settings.pop("size", 0), settings.pop("acknowledge", False)
+    pause = settings.pop("pause", 0)
     logger = logger_on(log, **settings)
     if start:
         wait_for(start)
     if threads == 1:
-        write(logger, writer, int(count), size=size, acknowledge=acknowledge)
+        write(logger, writer, int(count), size=size, pause=pause, acknowledge=acknowledge)
         return
     pool = [
         threading.Thread(target=write, args=(logger, f"{writer}.{n}", int(count)), kwargs={"size": size})
