@@ -24,7 +24,7 @@ from chora_logging.fields import (
     rendered_message,
     text_of,
 )
-from chora_logging.plain import DEPTH, default, plain_text
+from chora_logging.plain import default, plain_text
 from chora_logging.plans import Plans
 from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER
 
@@ -221,10 +221,7 @@ class EventFormatter(BaseJsonFormatter):
         text = self._quick(line)
         if self.max_bytes is not None and len(text) > self.max_bytes:
             return None
-        # A brace beyond the first: something nests, and may repeat a key or nest without end, as arrays may.
-        if (text.find(b"{", 1) > 0 or text.count(b"[") > DEPTH) and not sound(text):
-            return None
-        return text
+        return text if sound(text) else None
 
     def _bare_event(self, record: logging.LogRecord, event: Any) -> bytes | None:
         """Return an event's own JSON, or `None` when the record has more to say."""
