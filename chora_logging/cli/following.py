@@ -11,12 +11,10 @@ from typing import Any
 from chora_logging.cli.logs import Log
 from chora_logging.cli.merging import Found, merged
 from chora_logging.eventlog.items import Event, Gap
+from chora_logging.eventlog.subscription import LONGEST_WAIT
 
 #: How many items wait to be shown; then the logs wait, for reading on costs nothing later.
 WAITING = 1000
-
-#: How long is waited at a time, in seconds: a Ctrl-C that comes just before that wakes nobody.
-LONGEST_WAIT = 0.25
 
 Item = tuple[Log, Event | Gap]
 

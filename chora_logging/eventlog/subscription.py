@@ -18,7 +18,7 @@ from chora_logging.rotation import real_path
 _ALONE = 1.0
 
 #: How long a thread waits at most: a Ctrl-C that comes just before it begins to wait does not wake it.
-_LONGEST_WAIT = 0.25
+LONGEST_WAIT = 0.25
 
 Items = list[Event | Gap]
 
@@ -114,7 +114,7 @@ class Subscription:
         if feed.ended:
             time.sleep(feeds.LONGEST)
         else:
-            feed.wait(self._number, _LONGEST_WAIT)
+            feed.wait(self._number, LONGEST_WAIT)
 
     async def wait_async(self) -> None:
         """The same for a task."""
