@@ -291,7 +291,7 @@ class BufferedEventFileHandler(EventFileHandler):
         # Both calls are made by C code: no signal handler comes between them, which might raise and
         # have lines written twice, or never.
         written: int
-        written, _ = map(partial.__call__, (partial(os.write, fd, data), forget))  # type: ignore[arg-type]
+        written, _ = map(partial.__call__, (partial(os.write, fd, data), forget))  # type: ignore[arg-type]  # an int, a None
         self._count(len(lines), len(data))
         if written != len(data):
             self._finish(fd, lines, written, size)

@@ -342,7 +342,7 @@ def _attach(logger: logging.Logger, new: list[logging.Handler], ours: tuple[str,
     written = {found.baseFilename for found in files_reached(logger) if found.name not in ours}
     new = [found for found in new if getattr(found, "baseFilename", None) not in written]
     # The lock that addHandler takes; `logging` itself makes it anew in a forked child.
-    with logging._lock:  # type: ignore[attr-defined]
+    with logging._lock:  # type: ignore[attr-defined]  # not in typeshed
         old = [found for found in logger.handlers if found.name in ours and found not in new]
         kept = [found for found in logger.handlers if found not in old]
         logger.handlers = kept + [found for found in new if found not in kept]

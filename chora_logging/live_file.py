@@ -18,7 +18,7 @@ _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 _Appender = speedups.Appender if speedups.in_use else object
 
 
-class LiveFile(_Appender):  # type: ignore[misc, valid-type]
+class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
     """An open log. Not thread safe: whoever uses it has the log's turn.
 
     Args:
