@@ -10,6 +10,7 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 #ifdef __linux__
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #endif
 
@@ -133,6 +135,36 @@ is_one_of_several_threads(void)
     return PyThreadState_Next(own) != NULL || PyInterpreterState_ThreadHead(PyInterpreterState_Get()) != own;
 }
 
+/* What the file's name stands for just now. */
+typedef struct {
+    unsigned long long inode, device;
+    long long links, size;
+} Look;
+
+/* 1: seen; 0: there is nothing to be seen.
+
+   The times are not asked for. From Linux 6.13 on a file whose times somebody has looked at is given new,
+   finer ones by its next write (kernel.org, "Multigrain Timestamps"), and that is to be journalled. */
+static int
+look(const char *name, Look *seen)
+{
+#ifdef STATX_INO
+    struct statx found;
+
+    if (statx(AT_FDCWD, name, 0, STATX_INO | STATX_NLINK | STATX_SIZE, &found) != 0)
+        return 0;
+    *seen = (Look){found.stx_ino, makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_nlink,
+                   (long long)found.stx_size};
+#else
+    struct stat found;
+
+    if (stat(name, &found) != 0)
+        return 0;
+    *seen = (Look){found.st_ino, (unsigned long long)found.st_dev, found.st_nlink, found.st_size};
+#endif
+    return 1;
+}
+
 /* Add the bytes if nothing stands in the way. No Python runs meanwhile: neither a signal handler nor the
    garbage collector can come in between.
 
@@ -142,7 +174,7 @@ is_one_of_several_threads(void)
 static int
 append_now(Appender *self, const char *bytes, Py_ssize_t length, long long limit)
 {
-    struct stat seen;
+    Look seen;
     int fd = self->fd, done = 0;
     PyObject *held = Py_NewRef(self->name);
     const char *name = PyBytes_AS_STRING(held);
@@ -151,20 +183,18 @@ append_now(Appender *self, const char *bytes, Py_ssize_t length, long long limit
 
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
         char last = '\n';
-        if (stat(name, &seen) == 0
-            && (unsigned long long)seen.st_ino == self->inode
-            && (unsigned long long)seen.st_dev == self->device
-            && (long long)seen.st_nlink == self->links
-            && (long long)seen.st_size < limit - length
+        if (look(name, &seen)
+            && seen.inode == self->inode && seen.device == self->device && seen.links == self->links
+            && seen.size < limit - length
             /* where somebody else has written: the line before must be whole */
-            && (seen.st_size == self->end || seen.st_size == 0
-                || (pread(fd, &last, 1, seen.st_size - 1) == 1 && last == '\n'))) {
+            && (seen.size == self->end || seen.size == 0
+                || (pread(fd, &last, 1, seen.size - 1) == 1 && last == '\n'))) {
             Py_ssize_t written = write(fd, bytes, (size_t)length);
             done = written == length;
             if (written > 0 && !done) {
                 struct stat after;        /* a full disk: the caller tries again, and hears the reason */
-                if (fstat(fd, &after) == 0 && after.st_size == seen.st_size + written
-                    && ftruncate(fd, seen.st_size) != 0)
+                if (fstat(fd, &after) == 0 && after.st_size == seen.size + written
+                    && ftruncate(fd, seen.size) != 0)
                     done = 0;             /* a half line, as after a crash: it will be mended */
             }
         }
@@ -177,7 +207,7 @@ append_now(Appender *self, const char *bytes, Py_ssize_t length, long long limit
         self->wary_until = ended + WARY * (ended - began);
     Py_DECREF(held);
     if (done)
-        self->end = (long long)seen.st_size + length;
+        self->end = seen.size + length;
     return done;
 }
 
