@@ -126,15 +126,6 @@ is_on_a_disk(Appender *self)
 #endif
 }
 
-/* Whether another thread could run while this one has not the GIL. */
-static int
-is_one_of_several_threads(void)
-{
-    PyThreadState *own = PyThreadState_Get();
-
-    return PyThreadState_Next(own) != NULL || PyInterpreterState_ThreadHead(PyInterpreterState_Get()) != own;
-}
-
 /* What the file's name stands for just now. */
 typedef struct {
     unsigned long long inode, device;
@@ -178,7 +169,7 @@ append_now(Appender *self, const char *bytes, Py_ssize_t length, long long limit
     int fd = self->fd, done = 0;
     PyObject *held = Py_NewRef(self->name);
     const char *name = PyBytes_AS_STRING(held);
-    double began = is_one_of_several_threads() && is_on_a_disk(self) ? monotonic() : 0.0, ended;
+    double began = is_on_a_disk(self) ? monotonic() : 0.0, ended;
     PyThreadState *given = began > self->wary_until ? NULL : PyEval_SaveThread();
 
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
