@@ -54,6 +54,19 @@ async def soon(condition):
         await asyncio.sleep(0.002)
 
 
+def counted_looks(monkeypatch):
+    """A list that grows by one with each look at a log, as it begins."""
+    looks = []
+    look = following.Follower._look
+
+    def counted(self):
+        looks.append(1)
+        return look(self)
+
+    monkeypatch.setattr(following.Follower, "_look", counted)
+    return looks
+
+
 def run(main):
     """Run the coroutine *main* in a new event loop."""
     return asyncio.run(asyncio.wait_for(main, DEADLINE))
@@ -143,23 +156,14 @@ class TestSharing:
 
     def test_looks_do_not_multiply(self, log, monkeypatch):
         """A log at rest is looked at as often for 50 subscribers as for one."""
-        looks = 0
-        look = following.Follower._look
-
-        def counted(self):
-            nonlocal looks
-            looks += 1
-            return look(self)
-
-        monkeypatch.setattr(following.Follower, "_look", counted)
+        looks = counted_looks(monkeypatch)
 
         async def main():
-            nonlocal looks
             async with collecting(log, 50):
                 await fed(log, 50)
-                looks, began = 0, time.monotonic()
+                before, began = len(looks), time.monotonic()
                 await asyncio.sleep(0.3)
-                return looks, time.monotonic() - began
+                return len(looks) - before, time.monotonic() - began
 
         seen, elapsed = run(main())
 
@@ -179,9 +183,10 @@ class TestSharing:
 
         assert [numbers(into) for into in run(main())] == [[0, 1]] * 5
 
-    def test_a_line_in_parts(self, log):
+    def test_a_line_in_parts(self, log, monkeypatch):
         """A line comes when it is complete, also when it was cut within a character; then once."""
         data = '{"n": 1, "text": "ä"}\n'.encode()
+        looks = counted_looks(monkeypatch)
 
         async def main():
             async with collecting(log, 3) as (found, _):
@@ -190,7 +195,8 @@ class TestSharing:
                     before = [len(into) for into in found]
                     with open(log, "ab") as file:
                         file.write(part)
-                    await asyncio.sleep(3 * feeds.LONGEST)
+                    seen = len(looks)
+                    await soon(lambda: len(looks) > seen + 1)  # the next one has ended too
                 await soon(lambda: all(len(into) == 2 for into in found))
                 write(log, 2)
                 await soon(lambda: all(len(into) == 3 for into in found))
