@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import os
 import threading
+import time
 import tracemalloc
 
 import pytest
@@ -201,23 +202,26 @@ class TestFollowing:
         assert numbers(items[1:]) == [5, 6, 7, 8, 9, 10]
 
     def test_async(self, writer):
-        """`follow` gives the same in an event loop, each without the next, and closes its files."""
+        """`follow` gives the same in an event loop, soon after each is written, and closes its files."""
         writer.write(2)
 
         async def main():
-            found = []
+            delays, found, written = [], [], 0.0
             async with contextlib.aclosing(EventLog(writer.log).follow()) as following:
                 while len(found) < 40:
                     found.append((await anext(following))["n"])
+                    delays.append(time.monotonic() - written)
                     if len(found) >= 2:
+                        written = time.monotonic()
                         writer.write(1)
                     if len(found) % 10 == 0:
                         writer.rotate()
-            return found
+            return delays[2:], found
 
-        found = asyncio.run(asyncio.wait_for(main(), DEADLINE))
+        delays, found = asyncio.run(asyncio.wait_for(main(), DEADLINE))
 
         assert found == list(range(40))
+        assert sorted(delays)[len(delays) // 2] < 0.1
         assert open_files(writer.log) <= 1
 
     def test_cancelled(self, writer):
