@@ -31,6 +31,7 @@ from chora_logging.orchestrator import (
     setup_orchestrator_logging,
     stream_orchestrator_events,
 )
+from tests.eventlog.writing import threads_of
 
 DEADLINE = 20
 
@@ -582,12 +583,6 @@ async def take(count, **filters):
     return found
 
 
-def followed(path):
-    """Whether a thread looks at the log at *path*."""
-    name = f"follow {os.path.abspath(path)}"
-    return any(thread.name == name for thread in threading.enumerate())
-
-
 def within(coroutine, seconds=DEADLINE):
     return asyncio.run(asyncio.wait_for(coroutine, seconds))
 
@@ -664,7 +659,7 @@ class TestStream:
 
         async def main():
             streaming = asyncio.create_task(take(1, log_file="later/orch.log"))
-            while not followed("later/orch.log"):
+            while not threads_of(os.path.abspath("later/orch.log")):
                 await asyncio.sleep(0.001)
             setup_orchestrator_logging(log_file="later/orch.log")
             log_orchestrator_event("a")

@@ -17,7 +17,7 @@ import pytest
 
 from chora_logging.eventlog import EventLog, following
 from chora_logging.eventlog import feed as feeds
-from tests.eventlog.writing import Writer, line, numbers, open_files, write
+from tests.eventlog.writing import Writer, line, numbers, open_files, threads_of, write
 
 DEADLINE = 20
 
@@ -31,11 +31,6 @@ def log(tmp_path):
     yield path
     gc.collect()
     until(lambda: not threads_of(path) and not open_files(path))
-
-
-def threads_of(log):
-    """The threads that look at *log*."""
-    return [thread for thread in threading.enumerate() if thread.name == f"follow {log}"]
 
 
 def until(condition):

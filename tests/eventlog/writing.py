@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 
 from chora_logging import sidecar
 from chora_logging.formatter import EventFormatter
@@ -34,6 +35,11 @@ def open_files(log):
         with contextlib.suppress(FileNotFoundError):
             found += os.readlink(f"/proc/self/fd/{fd}").startswith(str(log))
     return found
+
+
+def threads_of(log):
+    """The threads of this process that look at *log*."""
+    return [thread for thread in threading.enumerate() if thread.name == f"follow {log}"]
 
 
 class Writer:

@@ -7,7 +7,6 @@ import gc
 import json
 import logging
 import os
-import threading
 
 import httpx
 import pytest
@@ -18,7 +17,7 @@ from starlette.routing import Mount
 
 from chora_logging import setup_logging
 from chora_logging.web import Limits, create_app, routes
-from tests.eventlog.writing import Writer, open_files, write
+from tests.eventlog.writing import Writer, open_files, threads_of, write
 from tests.web.serving import ask, event_source, serving, streaming, until
 
 STREAM = "/api/v1/orchestrator/events/stream"
@@ -257,8 +256,7 @@ class TestLiving:
                 write(log, 1)
                 for source in opened:
                     assert await source.numbers(1) == [1]
-                following = [t for t in threading.enumerate() if t.name == f"follow {log}"]
-                assert len(following) == 1
+                assert len(threads_of(log)) == 1
                 await until(lambda: open_files(log) <= 2)
                 for source in sources:
                     await source.__aexit__(None, None, None)
