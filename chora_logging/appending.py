@@ -46,15 +46,15 @@ class AppendingHandler(ReportingHandler):
 
     def _is_due(self, size: int, line: bytes | None, record: logging.LogRecord | None) -> bool:
         """Whether the file, of *size* bytes, is rotated before *line* is written."""
-        raise NotImplementedError
+        raise NotImplementedError  # EventFileHandler does it
 
     def _rotate(self) -> bool:
         """Rotate the file, whose lock is held; whether there is another file now."""
-        raise NotImplementedError
+        raise NotImplementedError  # EventFileHandler does it
 
     def _complete(self, file: LiveFile, locked: bool) -> bool:
         """Complete the rotation of a writer that was killed, if the file shows a sign of one."""
-        raise NotImplementedError
+        raise NotImplementedError  # EventFileHandler does it
 
     def createLock(self) -> None:
         """Take the lock that all handlers on this file in this process share."""

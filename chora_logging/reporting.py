@@ -24,7 +24,7 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
         self._lost_because: BaseException | None = None
 
     def _defer(self, line: bytes, record: logging.LogRecord) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # AppendingHandler does it
 
     def notice(self, event: str, message: str, **fields: Any) -> None:
         """Say something about this log in the log itself, after the record being written.
