@@ -105,6 +105,15 @@ def test_followers_get_every_event(kind, count):
     assert len(follow.row("ours", [outcome])) == 5
 
 
+def test_it_starts_where_nothing_is_installed():
+    """The command makes the environment that it needs, so it begins with any Python."""
+    command = [sys.executable, "-S", "-m", "tests.benchmarks", "--help"]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_unknown_scenario_is_wrong_use():
     """A scenario that does not exist ends with status 2 and the names of those that do."""
     command = [sys.executable, "-m", "tests.benchmarks", "--here", "emitt"]

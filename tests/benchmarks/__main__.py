@@ -6,37 +6,27 @@ The rivals live in an environment of their own, `.venvs/benchmarks`, which is ma
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 
-from tests.benchmarks import (
-    calls,
-    emit,
-    follow,
-    growth,
-    import_cost,
-    processes,
-    read,
-    readers,
-    serve,
-    servers,
-    tails,
-)
+from tests.benchmarks import readers, servers
 from tests.benchmarks.table import machine
 from tests.benchmarks.worker import ROOT
 
+#: The module of each; they are imported where the package and its rivals are installed.
 SCENARIOS = {
-    "calls": calls.run,
-    "tails": tails.run,
-    "growth": growth.run,
-    "emit": emit.run,
-    "processes": processes.run,
-    "import": import_cost.run,
-    "read": read.run,
-    "follow": follow.run,
-    "serve": serve.run,
+    "calls": "calls",
+    "tails": "tails",
+    "growth": "growth",
+    "emit": "emit",
+    "processes": "processes",
+    "import": "import_cost",
+    "read": "read",
+    "follow": "follow",
+    "serve": "serve",
 }
 #: What the package needs, and its rivals; no dependency of the package or of its tests.
 REQUIREMENTS = (
@@ -99,7 +89,8 @@ def main(arguments: Sequence[str]) -> int:
         os.execv(python, [python, "-m", "tests.benchmarks", "--here", *arguments])
     print(f"{machine()}\n", flush=True)
     for name in options.scenario or SCENARIOS:
-        text = SCENARIOS[name](quick=options.quick, rounds=options.rounds, events=options.events)
+        scenario = importlib.import_module(f"tests.benchmarks.{SCENARIOS[name]}")
+        text = scenario.run(quick=options.quick, rounds=options.rounds, events=options.events)
         print(text, flush=True)
     return 0
 
