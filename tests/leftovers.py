@@ -1,0 +1,75 @@
+"""Finds and ends the processes that tests leave running.
+
+They are known by a variable in the environment that they started with, which survives a double fork and a
+session of their own, or by descent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import signal
+import time
+from collections.abc import Callable, Set
+
+VARIABLE = "CHORA_LOGGING_TESTS"
+#: How long killed processes may take to end, in seconds; one that waits for a disk takes longest.
+DEADLINE = 10.0
+
+
+def mark_below(name: str) -> str:
+    """Return a value of `VARIABLE` for what is started under *name*, below the one of this process."""
+    return f"{os.environ.get(VARIABLE, '')}/{name}"
+
+
+def living() -> set[int]:
+    """Return the ids of all processes of the system; zombies are among them."""
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
+
+def end_all(find: Callable[[], Set[int]]) -> None:
+    """Kill the processes that *find* gives until it gives none, or `DEADLINE` has passed."""
+    deadline = time.monotonic() + DEADLINE
+    while (found := find()) and time.monotonic() < deadline:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+def started_under(mark: str, before: Set[int] = frozenset()) -> set[int]:
+    """Return the processes started under *mark* or by this process that run, are not among *before*, and
+    do not belong to one of ours that is among them, as a tab belongs to its browser.
+    """
+    me = os.getpid()
+    found = set()
+    for pid in living() - before - {me}:
+        line = _line_of(pid)
+        ours = line[: line.index(me)] if me in line else [each for each in line if _is_under(mark, each)]
+        if pid in ours and not before & set(ours):
+            found.add(pid)
+    return found
+
+
+def _line_of(pid: int) -> list[int]:
+    """A process, its parent, and so on; empty if it has ended."""
+    line = []
+    while pid:
+        try:
+            state, parent = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            return line
+        if state in "ZX" and not line:
+            return line
+        line.append(pid)
+        pid = int(parent)
+    return line
+
+
+def _is_under(mark: str, pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        wanted = f"{VARIABLE}={mark}".encode()
+        variables = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return any(each == wanted or each.startswith(wanted + b"/") for each in variables)
+    return False

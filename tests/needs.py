@@ -1,0 +1,138 @@
+"""Programs, headers and rights that the tests need beside Python packages, and what brings each.
+
+`tests/run.py` installs the Debian packages of those that are missing, where it may. A test calls `need` where
+it uses one; without it the test counts as not tried, by name, and the run does not pass. Run as a program,
+prints the packages that are missing for the Python that runs it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable
+from typing import NamedTuple
+
+#: Exit status of a run in which nothing failed and something could not be tried.
+NOT_TRIED = 7
+#: Clients of a server that tests open at once, and what else has a descriptor meanwhile.
+OPEN_FILES = 1100
+NCHAN = "/usr/lib/nginx/modules/ngx_nchan_module.so"
+#: Ways to a mount namespace: the user's own; root's, where user namespaces are forbidden; and root's in a
+#: root folder that is no mount itself.
+NAMESPACES = (
+    ("unshare", "--user", "--map-root-user", "--mount"),
+    ("unshare", "--mount"),
+    ("unshare", "--mount", "--propagation", "unchanged"),
+)
+
+
+class Need(NamedTuple):
+    """One thing that tests need.
+
+    Attributes:
+        found: Whether it is here.
+        brings: Where it comes from, for people.
+        package: Its Debian package; empty if no package brings it.
+    """
+
+    found: Callable[[], bool]
+    brings: str
+    package: str = ""
+
+
+def need(name: str) -> None:
+    """Go on if *name* is here; otherwise end the test as not tried, with what brings it."""
+    import pytest
+
+    if not NEEDS[name].found():
+        pytest.skip(f"needs {name}: {NEEDS[name].brings}")
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program; administrators' programs are not on everybody's PATH."""
+    return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+
+
+def missing_packages() -> list[str]:
+    """Return the Debian packages that bring what is missing."""
+    return sorted({each.package for each in NEEDS.values() if each.package and not each.found()})
+
+
+def namespace() -> tuple[str, ...] | None:
+    """Return the command that runs another one in a mount namespace of its own; None if nothing may."""
+    with tempfile.TemporaryDirectory() as folder:
+        for way in NAMESPACES:
+            mounted = ["sh", "-ec", 'mount -t tmpfs tmpfs "$1"; umount "$1"', "sh", folder]
+            try:
+                done = subprocess.run([*way, *mounted], capture_output=True, stdin=subprocess.DEVNULL)
+            except FileNotFoundError:
+                return None
+            if done.returncode == 0:
+                return way
+    return None
+
+
+def _has_headers() -> bool:
+    return pathlib.Path(sysconfig.get_path("include"), "Python.h").is_file()
+
+
+def _has_tests_of_python() -> bool:
+    return bool(importlib.util.find_spec("test") and importlib.util.find_spec("test.test_logging"))
+
+
+def _may_open_many_files() -> bool:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return limit == resource.RLIM_INFINITY or limit >= OPEN_FILES
+
+
+def _program(package: str, name: str = "") -> Need:
+    return Need(
+        lambda: find_program(name or package) is not None, f"install Debian's package {package}", package
+    )
+
+
+def _part_of_python(found: Callable[[], bool], package: str) -> Need:
+    """A part that Debian packs apart from its Python, and other Pythons have or are built without."""
+    if sys.base_prefix == "/usr":
+        return Need(found, f"install Debian's package {package}", package)
+    return Need(found, f"{sys.base_prefix} was installed without it")
+
+
+_VERSION = "{}.{}".format(*sys.version_info)
+
+NEEDS = {
+    "a C compiler": _program("gcc", "cc"),
+    "Python's headers": _part_of_python(_has_headers, f"python{_VERSION}-dev"),
+    "CPython's tests": _part_of_python(_has_tests_of_python, f"libpython{_VERSION}-testsuite"),
+    "chromium": _program("chromium"),
+    "curl": _program("curl"),
+    "fish": _program("fish"),
+    "git": _program("git"),
+    "jq": _program("jq"),
+    "logrotate": _program("logrotate"),
+    "nginx with nchan": Need(
+        lambda: find_program("nginx") is not None and os.path.exists(NCHAN),
+        "install Debian's package libnginx-mod-nchan",
+        "libnginx-mod-nchan",
+    ),
+    "tmux": _program("tmux"),
+    "zsh": _program("zsh"),
+    "mounts": Need(
+        lambda: namespace() is not None,
+        "run the tests as root, in a container with CAP_SYS_ADMIN, or where users may make namespaces",
+    ),
+    "root": Need(lambda: os.geteuid() == 0, "run the tests as root"),
+    "many open files": Need(
+        _may_open_many_files, f"raise the hard limit of open files to {OPEN_FILES} (ulimit -Hn)"
+    ),
+}
+
+if __name__ == "__main__":
+    print("\n".join(missing_packages()))
