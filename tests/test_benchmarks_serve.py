@@ -9,6 +9,7 @@ import re
 import pytest
 
 from tests.benchmarks import serve, servers
+from tests.needs import need
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,13 @@ def test_every_server_has_a_row():
         else:
             assert 0 < float(cells[0]) <= float(cells[1])
             assert (cells[2], cells[5], cells[8].partition(";")[0]) == ("30", "5", "same")
+
+
+def test_nchan_is_measured():
+    """The server in C is among those that were measured."""
+    need("nginx with nchan")
+
+    assert not servers.RIVALS["nchan"].missing
 
 
 def test_the_dependencies_of_the_tests_bring_the_generator():

@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+from tests.needs import need
+
 PROGRAM = """
 import logging.handlers, unittest
 from chora_logging.handler import EventFileHandler
@@ -16,6 +18,7 @@ unittest.main("test.test_logging", argv=["", "-v", "RotatingFileHandlerTest"])
 
 def results_of(program, folder):
     """Run a program of CPython's tests: how each of them ended."""
+    need("CPython's tests")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],
         cwd=folder,

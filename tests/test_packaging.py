@@ -15,6 +15,8 @@ import zipfile
 
 import pytest
 
+from tests.needs import need
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 #: With the build parts at hand nothing is fetched; without them pip and build fetch them.
 ISOLATED = importlib.util.find_spec("setuptools") is None
@@ -121,6 +123,8 @@ def test_pip_installs_the_sdist(sdist, tmp_path):
 
 def test_the_wheel_has_the_compiled_lanes(wheel, installed, tmp_path):
     """Where there is a compiler the wheel is for this Python, and what it installs uses them."""
+    need("a C compiler")
+    need("Python's headers")
     with zipfile.ZipFile(wheel) as archive:
         compiled = [name for name in archive.namelist() if name.endswith(".so")]
 

@@ -6,7 +6,6 @@ Where they are not compiled, or `CHORA_LOGGING_PURE` is set, the same tests hold
 from __future__ import annotations
 
 import gc
-import importlib.util
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from hypothesis import strategies as st
 
 from chora_logging import EventFileHandler, EventFormatter, TraceIdFilter, speedups, trace_context
 from tests.accounting import events_of, lines_of
+from tests.needs import need
 from tests.records import Event, Raises, failure, record_of
 from tests.test_plain import Colour, OddText, Text, deep
 from tests.test_plans import OPTIONS, names
@@ -87,10 +87,13 @@ class TestInUse:
     """Whether there are compiled parts can be known and chosen."""
 
     def test_where_they_are_compiled(self):
-        """They are in use where they were compiled, unless the environment says otherwise."""
-        compiled = importlib.util.find_spec("chora_logging._speedups") is not None
-
-        assert speedups.in_use is (compiled and not os.environ.get("CHORA_LOGGING_PURE"))
+        """They are compiled where they can be, and in use unless the environment says otherwise."""
+        if pure := os.environ.get("CHORA_LOGGING_PURE"):
+            assert not speedups.in_use
+        elif not speedups.in_use:
+            need("a C compiler")
+            need("Python's headers")
+        assert speedups.in_use is not bool(pure)
 
     def test_switched_off(self):
         """With CHORA_LOGGING_PURE nothing compiled is loaded."""

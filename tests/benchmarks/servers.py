@@ -17,7 +17,6 @@ import http.client
 import importlib.util
 import os
 import pathlib
-import shutil
 import socket
 import subprocess
 import sys
@@ -26,9 +25,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from tests.benchmarks.worker import ROOT
+from tests.needs import NCHAN, find_program
 
 REQUIREMENTS = ("starlette>=0.48", "uvicorn>=0.30", "prometheus-client>=0.20", "sse-starlette>=2")
-NCHAN = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 #: How long a server may take to begin.
 PATIENCE = 30.0
 
@@ -77,7 +76,9 @@ class Rival:
     @property
     def missing(self) -> bool:
         """Whether what it needs is not installed."""
-        return not os.path.exists(self.needs) and importlib.util.find_spec(self.needs) is None
+        if os.path.isabs(self.needs):
+            return not os.path.exists(self.needs)
+        return importlib.util.find_spec(self.needs) is None
 
 
 def python(name: str) -> Callable[[pathlib.Path, int, pathlib.Path], list[list[str]]]:
@@ -91,19 +92,14 @@ def nginx(log: pathlib.Path, port: int, folder: pathlib.Path) -> list[list[str]]
     """nginx with a configuration of its own, and the publisher."""
     text = NGINX.format(module=NCHAN, port=port)
     (folder / "nginx.conf").write_text(f"user root;\n{text}" if os.geteuid() == 0 else text)
-    server = [program(), "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"]
+    server = [find_program("nginx") or "nginx", "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"]
     return [server, *python("publisher")(log, port, folder)]
-
-
-def program() -> str:
-    """nginx, which Debian has where only administrators look."""
-    return shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
 
 
 def nginx_version() -> str:
     """What nginx says about itself."""
     try:
-        done = subprocess.run([program(), "-v"], capture_output=True, text=True)
+        done = subprocess.run([find_program("nginx") or "nginx", "-v"], capture_output=True, text=True)
     except FileNotFoundError:
         return "nginx (not installed)"
     return done.stderr.strip().rpartition(": ")[2].replace("/", " ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import uuid
 
 import pytest
@@ -11,6 +10,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.reader import Reader
 from tests.browser.site import RunLogger, Site
+from tests.needs import find_program, need
 
 FLAGS = [
     "--headless",
@@ -30,8 +30,8 @@ expect.set_options(timeout=20_000)
 @pytest.fixture(scope="package")
 def browser():
     """Chromium, once for all tests."""
-    program = shutil.which("chromium")
-    assert program, "these tests need the program chromium"
+    need("chromium")
+    program = find_program("chromium")
     with sync_playwright() as playwright:
         # With scroll bars, as people have them.
         browser = playwright.chromium.launch(

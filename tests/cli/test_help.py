@@ -18,6 +18,7 @@ from rich.cells import cell_len
 from chora_logging.cli import main
 from chora_logging.cli.commands import COMMANDS, commands
 from tests.cli.running import DEADLINE, environment
+from tests.needs import need
 
 WRITER = """
 from chora_logging.context import trace_context
@@ -141,6 +142,8 @@ class TestExamples:
     @pytest.mark.parametrize("line", IN_A_SHELL)
     def test_those_for_a_shell(self, written, line):
         """It ends with status 0, with the programs that it is combined with."""
+        for program in {"jq", "curl"} & set(line.split()):
+            need(program)
         process = shell(f"set -o pipefail; {line}", written, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         _, errors = process.communicate(timeout=DEADLINE)
 

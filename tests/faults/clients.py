@@ -8,7 +8,6 @@ import json
 import os
 import random
 import select
-import shutil
 import socket
 import subprocess
 import threading
@@ -18,6 +17,7 @@ import httpx_sse
 from playwright.sync_api import sync_playwright
 
 from tests.faults.serving import PATIENCE
+from tests.needs import find_program, need
 from tests.web.serving import Parser
 
 #: How long clients wait before they come back, in seconds.
@@ -184,8 +184,8 @@ class EventSource:
 @contextlib.contextmanager
 def browser_page():
     """A page of Chromium."""
-    program = shutil.which("chromium")
-    assert program, "this test needs the program chromium"
+    need("chromium")
+    program = find_program("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--headless", "--no-sandbox"])
         yield browser.new_page()

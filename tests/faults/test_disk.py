@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
+
+from tests.faults.mounts import run_mounted
 
 #: What the programs below share. They run in a mount namespace of their own, with a tmpfs on DISK.
 PRELUDE = """
@@ -50,11 +51,10 @@ def done(**found):
 
 def run(tmp_path, program, size="64k"):
     """Run *program* with a tmpfs of its own on the folder; what it printed."""
-    (tmp_path / "disk").mkdir(exist_ok=True)
-    mounted = 'mount -t tmpfs -o size="$1" tmpfs "$2" && exec "$3" -c "$4" "$2"'
-    command = ["unshare", "-rm", "sh", "-ec", mounted, "sh", size, str(tmp_path / "disk"), sys.executable]
-    done = subprocess.run([*command, PRELUDE + program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    disk = tmp_path / "disk"
+    disk.mkdir(exist_ok=True)
+    options = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk]
+    done = run_mounted(options, sys.executable, "-c", PRELUDE + program, disk)
     return json.loads(done.stdout), done.stderr
 
 

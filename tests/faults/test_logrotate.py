@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 
 from tests.accounting import lines_of
 from tests.faults.test_many_writers import start_writer
+from tests.needs import find_program, need
 
 CONFIGURATION = """
 {log} {{
@@ -21,11 +21,12 @@ CONFIGURATION = """
 
 def logrotate(tmp_path, log, mode):
     """Run logrotate once."""
-    program = shutil.which("logrotate") or "/usr/sbin/logrotate"
+    need("logrotate")
     configuration = tmp_path / "logrotate.conf"
     configuration.write_text(CONFIGURATION.format(log=log, mode=mode))
     configuration.chmod(0o644)
-    subprocess.run([program, "-s", tmp_path / "state", configuration], check=True, capture_output=True)
+    command = [find_program("logrotate"), "-s", tmp_path / "state", configuration]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_create(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import os
 import re
-import shutil
 import subprocess
 import time
 
@@ -14,6 +13,7 @@ import pytest
 from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
 from tests.faults.test_many_writers import start_writer
+from tests.needs import find_program, need
 
 DATED = "dateext\ndateformat -%Y%m%d-%s"
 WAYS = {
@@ -34,6 +34,7 @@ class Rotator:
     """The logrotate of the system, with a configuration of its own."""
 
     def __init__(self, folder, log, mode, options):
+        need("logrotate")
         self.log = log
         self.soonest = 0  # the next rotation
         self.state = folder / "state"
@@ -47,8 +48,7 @@ class Rotator:
         while not (self.log.exists() and self.log.stat().st_size) or time.time() < self.soonest:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        program = shutil.which("logrotate") or "/usr/sbin/logrotate"
-        return subprocess.Popen([program, "-s", self.state, self.configuration])
+        return subprocess.Popen([find_program("logrotate"), "-s", self.state, self.configuration])
 
 
 class Record:

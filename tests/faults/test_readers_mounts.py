@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from tests.eventlog.writing import Writer
+from tests.faults.mounts import mounted
 
 FOLLOW = """
 import sys
@@ -24,15 +25,15 @@ def test_a_bind_mount(tmp_path):
     there.mkdir()
     writer = Writer(tmp_path / "here" / "app.log", keep=20)
     writer.write(1)
-    mounted = 'mount --bind "$1" "$2" && exec "$3" -c "$4" "$2"'
-    command = ["unshare", "-rm", "sh", "-ec", mounted, "sh", tmp_path / "here", there, sys.executable, FOLLOW]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+    options = ["--bind", tmp_path / "here", there]
+    with mounted(options, sys.executable, "-c", FOLLOW, there, stdout=subprocess.PIPE) as reader:
         found = [int(reader.stdout.readline())]
         for number in range(1, 30):
             if number % 4 == 0:
                 writer.rotate()
             writer.write(1)
             found.append(int(reader.stdout.readline()))
+        reader.wait()
     writer.close()
 
     assert found == list(range(30))

@@ -15,6 +15,7 @@ import pytest
 
 from chora_logging import EventFileHandler, EventFormatter
 from tests.faults.serving import PATIENCE, STREAM, UVICORN, Client, Server
+from tests.needs import need
 
 EVENT = re.compile(rb'"n":(\d+),"sent":([\d.]+)')
 CLIENTS, PER_SECOND, IDLE = 200, 100, 1000
@@ -40,6 +41,7 @@ def logger(tmp_path):
 @pytest.fixture
 def many_files():
     """As many descriptors as this user may have."""
+    need("many open files")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield

@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.clients import RETRY, Curl, Cutter, EventSource, HttpxSse, browser_page, by_writer
 from tests.faults.serving import ROOT, STREAM, UVICORN, Server, wait_for
+from tests.needs import need
 
 WRITERS, LIVES, EVENTS = 3, 3, 1000
 
@@ -77,6 +78,7 @@ def test_each_event_comes_once(tmp_path, log, writers):
 
     The server is killed twice meanwhile.
     """
+    need("curl")
     with contextlib.ExitStack() as stack:
         way = stack.enter_context(contextlib.closing(Cutter(random.Random(1))))
         url = f"http://127.0.0.1:{way.port}{STREAM}?task_id=mine"

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.needs import need
+
 #: Takes the place of `write` in a process: of what it writes, a line may wait, or wait for somebody.
 SHIM = r"""
 #define _GNU_SOURCE
@@ -66,6 +68,7 @@ print(os.path.getsize("app.log") > answered[0])
 @pytest.mark.parametrize("pure", ["", "1"], ids=["compiled", "pure"])
 def test_others_run_while_a_line_waits(tmp_path, pure):
     """After a slow line another thread can do what the next line waits for."""
+    need("a C compiler")
     (tmp_path / "shim.c").write_text(SHIM)
     shim = tmp_path / "shim.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", shim, tmp_path / "shim.c"], check=True)

@@ -1,7 +1,4 @@
-"""Several users of the system write one log; permissions never open up for a moment.
-
-Only root can become another user, so the tests that need one exist only for root.
-"""
+"""Several users of the system write one log; permissions never open up for a moment."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ import pytest
 
 from tests.accounting import assert_exact, assert_small, events_of, files_of
 from tests.faults.writer import logger_on, write
+from tests.needs import need
 
 NOBODY = 65534
 OPTIONS = {"maxBytes": 2_000, "backupCount": 1000}
@@ -25,6 +23,7 @@ OPTIONS = {"maxBytes": 2_000, "backupCount": 1000}
 
 def as_nobody(work):
     """Do *work* in a process of another user; what it returns, by way of JSON."""
+    need("root")
     here, there = os.pipe()
     pid = os.fork()
     if not pid:
@@ -58,94 +57,98 @@ def modes_of(log):
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in log.parent.iterdir()}
 
 
-if os.geteuid() == 0:
+def test_both_may_rotate(log):
+    """Two users in turns, each with a handler of its own, write and rotate a log that both may write."""
+    log.parent.mkdir(0o777)
+    log.parent.chmod(0o777)
+    logger = logger_on(log, **OPTIONS, file_mode=0o666)
+    for turn in range(3):
+        write(logger, "root", turn * 20 + 20, first=turn * 20)
+        as_nobody(lambda turn=turn: nobody_writes(log, turn * 20, turn * 20 + 20, file_mode=0o666))
 
-    def test_both_may_rotate(log):
-        """Two users in turns, each with a handler of its own, write and rotate a log that both may write."""
-        log.parent.mkdir(0o777)
-        log.parent.chmod(0o777)
-        logger = logger_on(log, **OPTIONS, file_mode=0o666)
-        for turn in range(3):
-            write(logger, "root", turn * 20 + 20, first=turn * 20)
-            as_nobody(lambda turn=turn: nobody_writes(log, turn * 20, turn * 20 + 20, file_mode=0o666))
+    assert_exact(log, {"root": 60, "nobody": 60})
+    assert_small(log, 2_000)
+    assert set(modes_of(log).values()) == {0o666}
+    assert {path.stat().st_uid for path in files_of(log)} == {0, NOBODY}
 
-        assert_exact(log, {"root": 60, "nobody": 60})
-        assert_small(log, 2_000)
-        assert set(modes_of(log).values()) == {0o666}
-        assert {path.stat().st_uid for path in files_of(log)} == {0, NOBODY}
 
-    def test_both_at_once(log):
-        """Two users at the same time lose, double and tear nothing."""
-        log.parent.mkdir(0o777)
-        log.parent.chmod(0o777)
-        logger = logger_on(log, **OPTIONS, file_mode=0o666)
-        write(logger, "root", 1)
-        thread = threading.Thread(target=write, args=(logger, "root", 1500), kwargs={"first": 1})
-        pid = os.fork()
-        if not pid:
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-            write(logger, "nobody", 1500)
-            os._exit(0)
-        thread.start()
-        assert os.waitpid(pid, 0)[1] == 0
-        thread.join()
+def test_both_at_once(log):
+    """Two users at the same time lose, double and tear nothing."""
+    log.parent.mkdir(0o777)
+    log.parent.chmod(0o777)
+    logger = logger_on(log, **OPTIONS, file_mode=0o666)
+    need("root")
+    write(logger, "root", 1)
+    thread = threading.Thread(target=write, args=(logger, "root", 1500), kwargs={"first": 1})
+    pid = os.fork()
+    if not pid:
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        write(logger, "nobody", 1500)
+        os._exit(0)
+    thread.start()
+    assert os.waitpid(pid, 0)[1] == 0
+    thread.join()
 
-        assert_exact(log, {"root": 1500, "nobody": 1500})
-        assert_small(log, 2_000)
-        assert set(modes_of(log).values()) == {0o666}
+    assert_exact(log, {"root": 1500, "nobody": 1500})
+    assert_small(log, 2_000)
+    assert set(modes_of(log).values()) == {0o666}
 
-    def test_a_mode_that_may_not_be_set(log):
-        """A file_mode that the file's owner alone could set keeps the other one from nothing."""
-        log.parent.mkdir(0o777)
-        log.parent.chmod(0o777)
-        log.touch()
-        log.chmod(0o666)
-        refused = as_nobody(lambda: nobody_writes(log, 0, 60, file_mode=0o660))
 
-        assert refused == []
-        assert_exact(log, {"nobody": 60})
-        assert_small(log, 2_000)
-        assert [path.stat().st_uid for path in files_of(log)][:1] == [0]
+def test_a_mode_that_may_not_be_set(log):
+    """A file_mode that the file's owner alone could set keeps the other one from nothing."""
+    log.parent.mkdir(0o777)
+    log.parent.chmod(0o777)
+    log.touch()
+    log.chmod(0o666)
+    refused = as_nobody(lambda: nobody_writes(log, 0, 60, file_mode=0o660))
 
-    def test_one_may_only_append(log):
-        """Who may not make files in the folder appends, and says so once; the other one rotates."""
-        logger = logger_on(log, **OPTIONS, file_mode=0o666)
-        write(logger, "root", 1)
-        refused = as_nobody(lambda: nobody_writes(log, 0, 60))
+    assert refused == []
+    assert_exact(log, {"nobody": 60})
+    assert_small(log, 2_000)
+    assert [path.stat().st_uid for path in files_of(log)][:1] == [0]
 
-        assert refused == []
-        assert len(files_of(log)) == 1
-        assert log.stat().st_size > 4_000
-        notices = [event["event"] for event in events_of(log) if event["logger"] == "chora_logging"]
-        assert notices == ["rotation_failed"]
-        write(logger, "root", 2, first=1)
-        assert len(files_of(log)) == 2
-        assert_exact(log, {"root": 2, "nobody": 60})
 
-    def test_one_may_only_read(log):
-        """Where a user may not write the log its records are reported and the application goes on."""
-        write(logger_on(log, **OPTIONS), "root", 5)
-        refused = as_nobody(lambda: nobody_writes(log, 0, 3, delay=True))
-        refused_now = as_nobody(lambda: nobody_opens(log))
+def test_one_may_only_append(log):
+    """Who may not make files in the folder appends, and says so once; the other one rotates."""
+    logger = logger_on(log, **OPTIONS, file_mode=0o666)
+    write(logger, "root", 1)
+    refused = as_nobody(lambda: nobody_writes(log, 0, 60))
 
-        assert refused == [0, 1, 2]
-        assert "Permission denied" in refused_now
-        assert_exact(log, {"root": 5})
+    assert refused == []
+    assert len(files_of(log)) == 1
+    assert log.stat().st_size > 4_000
+    notices = [event["event"] for event in events_of(log) if event["logger"] == "chora_logging"]
+    assert notices == ["rotation_failed"]
+    write(logger, "root", 2, first=1)
+    assert len(files_of(log)) == 2
+    assert_exact(log, {"root": 2, "nobody": 60})
 
-    def test_owner_and_permissions_stay(log):
-        """What root rotates stays the file of the user whose log it is."""
-        log.parent.mkdir(0o777)
-        log.parent.chmod(0o777)
-        as_nobody(lambda: nobody_writes(log, 0, 1, file_mode=0o600))
-        write(logger_on(log, **OPTIONS), "root", 60)
-        refused = as_nobody(lambda: nobody_writes(log, 1, 60))
 
-        assert refused == []
-        assert_exact(log, {"nobody": 60, "root": 60})
-        assert {(path.stat().st_uid, path.stat().st_mode & 0o777) for path in log.parent.iterdir()} == {
-            (NOBODY, 0o600)
-        }
+def test_one_may_only_read(log):
+    """Where a user may not write the log its records are reported and the application goes on."""
+    write(logger_on(log, **OPTIONS), "root", 5)
+    refused = as_nobody(lambda: nobody_writes(log, 0, 3, delay=True))
+    refused_now = as_nobody(lambda: nobody_opens(log))
+
+    assert refused == [0, 1, 2]
+    assert "Permission denied" in refused_now
+    assert_exact(log, {"root": 5})
+
+
+def test_owner_and_permissions_stay(log):
+    """What root rotates stays the file of the user whose log it is."""
+    log.parent.mkdir(0o777)
+    log.parent.chmod(0o777)
+    as_nobody(lambda: nobody_writes(log, 0, 1, file_mode=0o600))
+    write(logger_on(log, **OPTIONS), "root", 60)
+    refused = as_nobody(lambda: nobody_writes(log, 1, 60))
+
+    assert refused == []
+    assert_exact(log, {"nobody": 60, "root": 60})
+    assert {(path.stat().st_uid, path.stat().st_mode & 0o777) for path in log.parent.iterdir()} == {
+        (NOBODY, 0o600)
+    }
 
 
 def nobody_writes(log, first, count, **options):

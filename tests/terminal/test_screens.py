@@ -14,6 +14,7 @@ import pytest
 from rich.cells import cell_len
 
 from chora_logging.eventlog import EventLog
+from tests.needs import need
 from tests.terminal.tmux import DEADLINE, INTERVAL, PROMPT, Screen
 
 DEMO = [sys.executable, "-m", "chora_logging", "demo", "--json", "--workers", "3"]
@@ -272,6 +273,8 @@ class TestCompletion:
     @pytest.mark.parametrize("shell", ["bash", "zsh"])
     def test_the_tab_key(self, demo, screen, shell):
         """TAB completes a command, and then an option."""
+        if shell == "zsh":
+            need("zsh")
         terminal = screen(demo)
         if shell == "zsh":
             terminal.type("exec zsh -f")
@@ -288,6 +291,7 @@ class TestCompletion:
 
     def test_fish(self, demo, screen):
         """What fish offers for the beginning of a command, of an option and of a value."""
+        need("fish")
         asked = "; ".join(
             f"complete -C 'chora-logging {words}'" for words in ("sta", "stats --unt", "config --format ")
         )

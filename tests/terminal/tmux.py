@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.needs import need
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEADLINE = 60
 #: How often the screen is looked at, in seconds.
@@ -28,6 +30,7 @@ class Screen:
     """
 
     def __init__(self, folder, scratch, columns=80, rows=24):
+        need("tmux")
         self._number = 0
         bin_folder = scratch / "bin"
         bin_folder.mkdir(exist_ok=True)
