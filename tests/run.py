@@ -1,7 +1,8 @@
 """The one test command: `python3 tests/run.py`.
 
-Needs a Python 3.10 to 3.13 and nothing else; each one found on the machine (the running one, pyenv's,
-those on PATH) gets an environment under `.venvs/`, kept until setup.cfg changes. Then:
+Needs a Python 3.10 to 3.13 with venv and git; each Python found on the machine (the running one, pyenv's,
+those on PATH) gets an environment under `.venvs/`, kept until setup.cfg changes. Programs that tests need
+are installed as Debian packages where that is permitted (root, apt-get). Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
     core        everything but what is in `LONG` and `ALONE`, on every Python; on the main one (the
@@ -10,8 +11,10 @@ those on PATH) gets an environment under `.venvs/`, kept until setup.cfg changes
     script      `tests/test_orchestrator_logging.py` run as its users run it
     alone       what is in `ALONE`, on the main Python and alone on the machine
 
-A failed step never hides the next one; the exit status is 1 if any failed. A skipped test is a failure
-(`tests/conftest.py`). What follows the options is handed to pytest, and then only that is run:
+A failed step never hides the next one. Exit status: 0 if everything passed, 1 if anything failed, 7 if
+nothing failed but some tests could not be tried here: the end names each of them and what it needs.
+Interrupting the run ends every process that it started. What follows the options is handed to pytest, and
+then only that is run:
 
     python3 tests/run.py --python 3.12 tests/test_formatter.py -k surrogate
     python3 tests/run.py --python 3.11 --cov
@@ -26,6 +29,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -33,12 +37,17 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import leftovers
+from needs import NOT_TRIED
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 AT_A_TIME = 2
 #: Seconds after which a step is ended: none takes half of it.
 LIMIT = 900
+#: Seconds that an interrupted step has to clean up before it is killed.
+GRACE = 20
 #: The closing line of pytest, with and without -q.
 SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
 #: Not on every Python: they take long, or look at the source text, which is the same for all.
@@ -56,20 +65,8 @@ LONG = (
 ALONE = ("tests/faults", "tests/browser", "tests/terminal")
 #: What the compiled part has nothing to do with.
 READING = ("tests/cli", "tests/eventlog", "tests/web")
-#: Programs that tests start, and the Debian package of each; `cc` makes the compiled lanes.
-SYSTEM_TOOLS: dict[str, str] = {
-    "cc": "gcc",
-    "chromium": "chromium",
-    "fish": "fish",
-    "curl": "curl",
-    "git": "git",
-    "jq": "jq",
-    "logrotate": "logrotate",
-    "openssl": "openssl",
-    "tmux": "tmux",
-    "unshare": "util-linux",
-    "zsh": "zsh",
-}
+#: The whole run is to end.
+INTERRUPTED = threading.Event()
 
 
 class Step:
@@ -87,35 +84,56 @@ class Step:
         self.lines: list[str] = []
 
     def run(self) -> Step:
-        """Run the command; what it writes is shown at once, or at the end if it fails."""
+        """Run the command; what it writes is shown at once, or at the end if it fails.
+
+        Every process that it started has ended on return.
+        """
+        if INTERRUPTED.is_set():
+            self.status = 128 + signal.SIGINT
+            return self
         if self.live:
             say(f"----   {self.name}: {' '.join(self.command)}")
         began = time.monotonic()
+        mark = leftovers.mark_below(f"step-{os.getpid()}-{id(self)}")
         process = subprocess.Popen(
             self.command,
             cwd=ROOT,
-            env={**environment(), **self.variables},
+            env={**environment(), leftovers.VARIABLE: mark, **self.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            start_new_session=True,  # Ctrl-C reaches it once, from here
         )
-        # A thread reads, because a process that a test left behind would keep the pipe open for ever.
+        # A thread reads, because a process that outlives the command would keep the pipe open for ever.
         reader = threading.Thread(target=self.read, args=(process.stdout,), daemon=True)
         reader.start()
         try:
-            self.status = process.wait(LIMIT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            self.status = process.wait()
-            self.lines.append(f"ended by tests/run.py after {LIMIT} seconds")
+            self.status = self.wait(process)
+        finally:
+            leftovers.end_all(lambda: leftovers.started_under(mark))
         reader.join(5)
         self.seconds = time.monotonic() - began
-        if self.status and not self.live:
+        if self.failed and not self.live:
             say("\n".join([f"----   {self.name}: {' '.join(self.command)}", *self.lines]))
         say(self.line)
         return self
+
+    def wait(self, process: subprocess.Popen[str]) -> int:
+        """Return the exit status of the command, which is interrupted when its time or the run is over."""
+        deadline = time.monotonic() + LIMIT
+        while process.poll() is None and time.monotonic() < deadline and not INTERRUPTED.wait(0.05):
+            pass
+        if process.poll() is None:
+            self.lines.append("interrupted" if INTERRUPTED.is_set() else f"interrupted after {LIMIT} s")
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            return process.wait() or 128 + signal.SIGINT
+        return process.returncode
 
     def read(self, pipe: Iterable[str]) -> None:
         """Keep what the command writes, and show it if the step is live."""
@@ -125,10 +143,21 @@ class Step:
                 say(self.lines[-1])
 
     @property
+    def failed(self) -> bool:
+        """Whether it ended with an error; tests that could not be tried are none."""
+        return self.status not in (0, NOT_TRIED)
+
+    @property
+    def not_tried(self) -> list[str]:
+        """The tests that could not be tried, each with what it needs."""
+        begin = "not tried: "
+        return [line.removeprefix(begin) for line in self.lines if line.startswith(begin)]
+
+    @property
     def line(self) -> str:
         """How it ended, in one line; a pytest run says its own summary too."""
         summary = self.pytest_summary.strip("= ")
-        state = f"FAILED ({self.status})" if self.status else "ok"
+        state = f"FAILED ({self.status})" if self.failed else "not all" if self.status else "ok"
         return f"{state:<10} {self.seconds:6.1f} s  {self.name}{': ' + summary if summary else ''}"
 
     @property
@@ -216,32 +245,30 @@ def prepare(version: str, program: str) -> list[Step]:
     done = []
     for step in steps:
         done.append(step.run())
-        if step.status:
+        if step.failed:
             return done
     mark.write_text(wanted)
     return done
 
 
-def system_tools() -> list[Step]:
-    """Install the programs that tests start; who may not install is told what is missing."""
-    missing = [package for tool, package in SYSTEM_TOOLS.items() if not find_tool(tool)]
+def install_packages(pythons: Iterable[str]) -> list[Step]:
+    """Install the Debian packages that are missing for tests of these Pythons, where that is permitted."""
+    missing: set[str] = set()
+    for program in pythons:
+        asked = [program, str(ROOT / "tests" / "needs.py")]
+        missing.update(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split())
     if not missing:
         return []
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        steps = [
-            Step("apt-get update", ["apt-get", "update", "-qq"]),
-            Step(f"apt-get install {' '.join(missing)}", ["apt-get", "install", "-y", "-qq", *missing]),
-        ]
-        # A stale package list is no failure as long as the packages can be had.
-        update, install = (step.run() for step in steps)
-        return [install] if install.status == 0 else [update, install]
-    how = f"echo 'tests need these programs: install {' '.join(missing)}'; exit 1"
-    return [Step("system tools", ["sh", "-c", how]).run()]
-
-
-def find_tool(tool: str) -> str | None:
-    """Where a program is; administrators' programs are not on everybody's PATH."""
-    return shutil.which(tool, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        say(f"not installed here, and some tests need them: {' '.join(sorted(missing))}")
+        return []
+    # Servers that packages bring are not started.
+    quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *sorted(missing)]
+    # A stale package list is no failure as long as the packages come.
+    update = Step("apt-get update", ["apt-get", "update", "-qq"], variables=quiet).run()
+    done = Step(f"apt-get install {' '.join(sorted(missing))}", install, variables=quiet).run()
+    return [update, done] if done.failed else [done]
 
 
 def pytest_step(name: str, version: str, arguments: Iterable[str], **options: Any) -> Step:
@@ -262,6 +289,11 @@ def without(*paths: str) -> list[str]:
     return [f"--ignore={path}" for path in paths]
 
 
+def cores(versions: Iterable[str]) -> list[Step]:
+    """The core tests, on each Python."""
+    return [pytest_step("core", version, without(*LONG, *ALONE)) for version in versions]
+
+
 def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     """The checks, the core tests on every Python, the script, the rest on the main one (or on all)."""
     python = python_of(main)
@@ -277,7 +309,7 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     done += at_once(
         [
             *(pytest_step("long", version, LONG) for version in versions),
-            *(pytest_step("core", version, core) for version in [main, *others]),
+            *cores([main, *others]),
             pytest_step(
                 "core in Python alone",
                 main,
@@ -298,6 +330,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--python", action="append", choices=SUPPORTED, default=[], metavar="3.12")
+    parser.add_argument("--core", action="store_true", help="the core tests alone, on every Python")
     parser.add_argument("--whole", action="store_true", help="every test on every Python")
     return parser.parse_known_args(arguments)
 
@@ -317,31 +350,44 @@ def main(arguments: Sequence[str]) -> int:
     running = ".".join(map(str, sys.version_info[:2]))
     chosen = running if running in versions else versions[-1]
     say("Pythons: " + ", ".join(f"{version} ({pythons[version]})" for version in versions))
-    done = system_tools()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: INTERRUPTED.set())
+    done = install_packages(pythons[version] for version in versions)
     # One after the other: an editable install writes into the source folder.
     for version in versions:
         done += prepare(version, pythons[version])
-    if not any(step.status for step in done):
+    if not any(step.failed for step in done):
         others = [version for version in versions if version != chosen]
         if for_pytest:
             done += [pytest_step("tests", version, for_pytest, live=True).run() for version in versions]
+        elif options.core:
+            done += at_once(cores(versions))
         else:
             done += everything(chosen, others, whole=options.whole)
     return close(done, time.monotonic() - began)
 
 
 def close(done: Sequence[Step], seconds: float) -> int:
-    """Say how each step ended; the last lines are pytest's own."""
-    failed = [step.name for step in done if step.status]
+    """Print how each step ended and return the exit status; the last lines are pytest's own."""
+    failed = [step.name for step in done if step.failed]
+    not_tried = sorted({line for step in done for line in step.not_tried})
     say("\nsummary")
     for step in done:
         say(step.line)
-    verdict = f"FAILED: {', '.join(failed)}" if failed else "everything passed"
+    if not_tried:
+        say("\nnot tried here:")
+        say("\n".join(not_tried) + "\n")
+    if failed:
+        verdict = f"FAILED: {', '.join(failed)}"
+    elif not_tried:
+        verdict = f"passed, but for {len(not_tried)} tests that could not be tried here"
+    else:
+        verdict = "everything passed"
     say(f"{verdict} ({len(done)} steps, {seconds:.0f} s)")
     for step in done:
         if step.pytest_summary:
             say(step.pytest_summary)
-    return 1 if failed else 0
+    return 1 if failed else NOT_TRIED if not_tried else 0
 
 
 if __name__ == "__main__":

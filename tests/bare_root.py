@@ -1,0 +1,199 @@
+"""Runs both commands of the README on a machine that has nothing: `python3 tests/bare_root.py`.
+
+That machine is a root folder with Debian's base system, `python3`, `python3-venv` and `git`, made by
+debootstrap from the archive that apt uses here; what apt and pip need to reach archives is carried over. The
+commands see its files and processes only. The folder is below /var/tmp and is removed at the end.
+
+As root, the commands may install what they need. With `--user` they run as a user who may not: then nothing
+may fail, and what could not be tried is listed.
+
+Exit status: 0 if both commands passed; 1 if one failed; 4, with the reason, if no root folder can be made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from needs import NOT_TRIED
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+NO_ROOT = 4
+PACKAGES = "python3,python3-venv,git"
+#: Where a usual account finds programs.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#: The settings of pip that say how it reaches its archive.
+PIP_SETTINGS = ("index-url", "cert", "proxy", "trusted-host", "timeout")
+PROXIES = re.compile(r"(https?|ftp|all|no)_proxy", re.IGNORECASE)
+#: The shell that mounts and waits is process 1 there: it reaps what loses its parent, and all end with it.
+ENTER = """
+root=$1; shift
+mount --bind "$root" "$root"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+chroot "$root" "$@"
+"""
+
+
+class NoRoot(Exception):
+    """No root folder can be made here; says why."""
+
+
+class BareRoot:
+    """A root folder with the base system.
+
+    Args:
+        folder: Where it is.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+
+    def command(self, *command: str, user: str = "root") -> list[str]:
+        """Return what runs a command in it, apart from this machine but for /dev, network and proxies.
+
+        When it ends, all processes that it started end, and the mounts go.
+        """
+        proxies = [f"{name}={value}" for name, value in os.environ.items() if PROXIES.fullmatch(name)]
+        home = "/root" if user == "root" else f"/home/{user}"
+        variables = [*proxies, f"PATH={PATH}", f"HOME={home}", f"USER={user}", "LANG=C.UTF-8", "TERM=dumb"]
+        apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+        inside = ["env", "-i", *variables, *command]
+        if user != "root":
+            ids = [f"--reuid={user}", f"--regid={user}", "--init-groups", "--no-new-privs"]
+            inside = ["setpriv", *ids, *inside]
+        return [*apart, "sh", "-ec", ENTER, "sh", str(self.folder), *inside]
+
+    def run(self, *command: str, user: str = "root") -> int:
+        """Run a command in it, show what it writes, and return its exit status."""
+        return subprocess.run(self.command(*command, user=user), stdin=subprocess.DEVNULL).returncode
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Make the root folder, run the commands and return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--user", action="store_true", help="as a user who may install nothing")
+    options = parser.parse_args(arguments)
+    user = "tester" if options.user else "root"
+    with tempfile.TemporaryDirectory(prefix="chora-bare-root-", dir="/var/tmp") as folder:
+        try:
+            root = make_root(pathlib.Path(folder, "root"))
+        except NoRoot as error:
+            say(f"no bare root can be made here: {error}")
+            return NO_ROOT
+        checkout = put_checkout(root, user)
+        passed = (0, NOT_TRIED) if options.user else (0,)
+        for command in readme_commands():
+            say(f"----   in a bare root, as {user}: {command}")
+            status = root.run("sh", "-c", f'cd "{checkout}" && {command}', user=user)
+            say(f"----   ended with status {status}: {command}")
+            if status not in passed:
+                return 1
+    return 0
+
+
+def readme_commands() -> list[str]:
+    """Return the two commands that the README begins with."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^```sh\n(.*)\n```$", text, re.MULTILINE)[:2]
+
+
+def make_root(folder: pathlib.Path) -> BareRoot:
+    """Make a root folder.
+
+    Raises:
+        NoRoot: It cannot be made here.
+    """
+    if os.geteuid() != 0:
+        raise NoRoot("only root may make one")
+    if not shutil.which("apt-get"):
+        raise NoRoot("this system has no apt-get, so no Debian archive is known")
+    root = BareRoot(folder)
+    if not shutil.which("debootstrap"):
+        attempt("apt-get", "update", "-qq")
+        attempt("apt-get", "install", "-y", "-qq", "--no-install-recommends", "debootstrap")
+    archive, suite = debian_archive()
+    say(f"----   debootstrap {suite}, with {PACKAGES}")
+    attempt("debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(folder), archive)
+    carry_over(folder)
+    attempt(*root.command("true"))
+    return root
+
+
+def attempt(*command: str) -> str:
+    """Run a command that a root folder needs and return what it wrote.
+
+    Raises:
+        NoRoot: It failed; with the end of what it wrote.
+    """
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode:
+        raise NoRoot(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}")
+    return done.stdout
+
+
+def debian_archive() -> tuple[str, str]:
+    """Return the address of the archive that apt uses here, and the name of this system's release in it."""
+    text = pathlib.Path("/etc/os-release").read_text()
+    release = dict(re.findall(r'^(\w+)="?(.*?)"?$', text, re.MULTILINE))
+    suite = release.get("VERSION_CODENAME", "")
+    if release.get("ID") != "debian" or not suite:
+        raise NoRoot(f"this system is {release.get('PRETTY_NAME', 'unknown')}, not a release of Debian")
+    targets = "apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", f"Codename: {suite}"
+    if not (listed := attempt(*targets).split()):
+        attempt("apt-get", "update", "-qq")
+        listed = attempt(*targets).split()
+    if not listed:
+        raise NoRoot(f"apt has no archive of {suite}: see apt-get indextargets")
+    return listed[1], suite
+
+
+def carry_over(folder: pathlib.Path) -> None:
+    """Let apt and pip in the folder reach their archives as they do here: names, proxies, certificates."""
+    for name in ("/etc/resolv.conf", "/etc/hosts"):
+        shutil.copyfile(name, f"{folder}{name}")
+    proxies = re.findall(r"^Acquire::.*Proxy.*$", attempt("apt-config", "dump"), re.MULTILINE)
+    (folder / "etc/apt/apt.conf.d/90machine").write_text("\n".join([*proxies, ""]))
+    settings: dict[str, str] = {}
+    for line in attempt(sys.executable, "-m", "pip", "config", "list").splitlines():
+        name, _, value = line.partition("=")
+        if name.rpartition(".")[2] in PIP_SETTINGS:
+            settings[name.rpartition(".")[2]] = value.strip("'")
+    if certificates := settings.get("cert"):
+        settings["cert"] = "/etc/ssl/machine.pem"
+        shutil.copyfile(certificates, f"{folder}{settings['cert']}")
+    text = "".join(f"{name} = {value}\n" for name, value in settings.items())
+    (folder / "etc/pip.conf").write_text(f"[global]\n{text}")
+
+
+def put_checkout(root: BareRoot, user: str) -> str:
+    """Clone the last commit into the root folder; return where it is there."""
+    changed = attempt("git", "-C", str(ROOT), "status", "--porcelain")
+    if changed:
+        say(f"----   only what is committed is tried; not in it:\n{changed}")
+    if user != "root":
+        attempt(*root.command("useradd", "--create-home", user))
+    place = "/root/chora_logging" if user == "root" else f"/home/{user}/chora_logging"
+    attempt("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), f"{root.folder}{place}")
+    attempt(*root.command("chown", "-R", f"{user}:", place))
+    return place
+
+
+def say(text: str) -> None:
+    """Print at once, before what a command prints."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
