@@ -70,7 +70,7 @@ def processes_ended(pytestconfig):
     """What a test started has ended after it; what its module or package started goes on."""
     before = leftovers.living()
     yield
-    leftovers.end_all(lambda: leftovers.started_under(pytestconfig.mark, before) - shared_by_tests())
+    leftovers.end_all(lambda: leftovers.started_since(before, pytestconfig.mark) - shared_by_tests())
 
 
 def shared_by_tests():
@@ -86,7 +86,7 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     """Nothing that was started outlives the run, also when it was interrupted."""
-    leftovers.end_all(lambda: leftovers.started_under(config.mark) - shared_by_tests())
+    leftovers.end_all(lambda: leftovers.started_since(set(), config.mark) - shared_by_tests())
 
 
 @pytest.hookimpl(hookwrapper=True)

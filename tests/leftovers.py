@@ -38,9 +38,14 @@ def end_all(find: Callable[[], Set[int]]) -> None:
         time.sleep(0.005)
 
 
-def started_under(mark: str, before: Set[int] = frozenset()) -> set[int]:
-    """Return the processes started under *mark* or by this process that run, are not among *before*, and
-    do not belong to one of ours that is among them, as a tab belongs to its browser.
+def started_under(mark: str) -> set[int]:
+    """Return the running processes that were started under *mark*; this one is none of them."""
+    return {pid for pid in living() - {os.getpid()} if _line_of(pid) and _is_under(mark, pid)}
+
+
+def started_since(before: Set[int], mark: str) -> set[int]:
+    """Return the running processes that were started under *mark* or by this process, unless they are among
+    *before*, or belong to one of ours that is among them, as a tab belongs to its browser.
     """
     me = os.getpid()
     found = set()

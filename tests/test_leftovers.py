@@ -217,3 +217,16 @@ def test_a_step_leaves_nothing_running(way):
 
     assert len(pids) == 2
     assert not any(is_running(pid) for pid in pids)
+
+
+def test_a_step_ends_no_other():
+    """A step that has ended ends what it started, and nothing of the step beside it."""
+    program = (
+        "import sys; sys.path.insert(0, 'tests'); import run\n"
+        "steps = [run.Step('short', ['true']), run.Step('long', ['sh', '-c', 'sleep 1; exit 5'])]\n"
+        "run.at_once(steps)\n"
+        "print([step.status for step in steps])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+
+    assert done.stdout.splitlines()[-1] == "[0, 5]"
