@@ -7,11 +7,16 @@ leave undone, Python does the same. `CHORA_LOGGING_PURE=1` in the environment le
 from __future__ import annotations
 
 import os
+import sys
 
 #: Whether they are in use.
 in_use = False
+#: Why they are not in use, and what brings them; empty where they are in use.
+why_not = ""
 
-if not os.environ.get("CHORA_LOGGING_PURE"):
+if os.environ.get("CHORA_LOGGING_PURE"):
+    why_not = "CHORA_LOGGING_PURE is set"
+else:
     try:
         from chora_logging._speedups import CONSTANT as CONSTANT
         from chora_logging._speedups import MESSAGE as MESSAGE
@@ -23,5 +28,12 @@ if not os.environ.get("CHORA_LOGGING_PURE"):
         from chora_logging._speedups import trace_by as trace_by
 
         in_use = True
-    except ImportError:
-        pass
+    except ModuleNotFoundError:
+        why_not = (
+            "not built: it is for Pythons with a GIL"
+            if "t" in sys.abiflags  # free-threaded (PEP 703)
+            else "not built: install a C compiler and Python's headers (Debian: gcc, python3-dev), "
+            "then this package again"
+        )
+    except ImportError as error:
+        why_not = f"cannot be loaded ({error}): install this package again"

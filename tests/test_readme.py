@@ -26,7 +26,8 @@ PACKAGE = ROOT / "chora_logging"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 COMMANDS = (
-    "python3 -m venv --upgrade-deps .venv && .venv/bin/pip install -q '.[cli,web]' && .venv/bin/chora-logging demo",
+    "python3 -m venv --upgrade-deps .venv && .venv/bin/pip install -q '.[cli,web]'"
+    " && .venv/bin/chora-logging demo",
     "python3 tests/run.py",
 )
 STAMP = re.compile(r'"timestamp":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"')

@@ -110,6 +110,26 @@ class TestInUse:
 
         assert done.stdout.split() == ["False", "False", "None"], done.stderr
 
+    @pytest.mark.parametrize(
+        ("module", "why_not"),
+        [
+            ("None", "not built: install a C compiler and Python's headers"),
+            ("types.ModuleType('of another version')", "cannot be loaded (cannot import name"),
+        ],
+    )
+    def test_why_they_are_not_in_use(self, module, why_not):
+        """Where they were not built, or cannot be loaded, the reason is said with what brings them."""
+        program = (
+            f"import sys, types; sys.modules['chora_logging._speedups'] = {module}\n"
+            "from chora_logging import speedups; print(speedups.in_use, speedups.why_not)"
+        )
+        environment = {name: value for name, value in os.environ.items() if name != "CHORA_LOGGING_PURE"}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        )
+
+        assert done.stdout.startswith(f"False {why_not}"), done.stderr
+
     def test_ordinary_records_take_the_lane(self, open_handler):
         """A plain record through the three parts is written by the compiled code."""
         handler = open_handler()

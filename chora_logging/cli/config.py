@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from chora_logging import settings
+from chora_logging import settings, speedups
 from chora_logging.cli import amounts
 from chora_logging.cli.terminal import open_console, printable
 from chora_logging.config import get_logging_config
@@ -38,15 +38,18 @@ _HALF_A_PAIR = re.compile(r"\\U0000d[89a-f]..")
 
 
 class Origin(NamedTuple):
-    """A setting, its value, and the environment variable that gave it; None for a default."""
+    """A setting, its value, the variable that gave it or None, and the reason if there is another one."""
 
     setting: str
     value: str | int | None
     variable: str | None
+    reason: str = ""
 
     @property
     def words(self) -> str:
         """Where the value comes from, and what else it could have come from."""
+        if self.reason:
+            return self.reason
         if self.variable:
             return f"variable {self.variable}"
         variables = ", ".join(_VARIABLES[self.setting])
@@ -102,7 +105,14 @@ def find_origins() -> list[Origin]:
     found = settings.resolve()
     values: dict[str, str | int | None] = {name: getattr(found, name) for name in _VARIABLES}
     values["log_level"] = logging.getLevelName(found.log_level)
-    return [Origin(name, value, _variable_of(name)) for name, value in values.items()]
+    return [*(Origin(name, value, _variable_of(name)) for name, value in values.items()), _compiled_part()]
+
+
+def _compiled_part() -> Origin:
+    """Whether the compiled part is in use: no setting, but as much of how programs here log as one."""
+    used = "in use" if speedups.in_use else "not in use"
+    variable = "CHORA_LOGGING_PURE" if os.environ.get("CHORA_LOGGING_PURE") else None
+    return Origin("compiled_part", used, variable, speedups.why_not or "built with the package")
 
 
 def _variable_of(setting: str) -> str | None:
@@ -110,7 +120,8 @@ def _variable_of(setting: str) -> str | None:
 
 
 def _as_dict(origin: Origin) -> dict[str, Any]:
-    return {"value": origin.value, "variable": origin.variable}
+    reason = {"reason": origin.reason} if origin.reason else {}
+    return {"value": origin.value, "variable": origin.variable, **reason}
 
 
 def _print_table(origins: list[Origin]) -> None:

@@ -13,6 +13,7 @@ import sys
 import pytest
 import yaml
 
+from chora_logging import speedups
 from chora_logging.config import get_logging_config
 from tests.cli.calling import HOSTILE, assert_tame
 
@@ -76,8 +77,10 @@ class TestFormats:
 
 
 class TestOrigins:
-    def test_defaults(self, call):
+    def test_defaults(self, call, monkeypatch):
         """Without any variable every value is a default, and the variables that would give it are named."""
+        monkeypatch.setattr(speedups, "in_use", True)
+        monkeypatch.setattr(speedups, "why_not", "")
         status, output, _ = call("config", "--origins")
 
         assert status == 0
@@ -89,6 +92,7 @@ class TestOrigins:
             "events_file    var/telemetry/events.jsonl  default (no CHORA_EVENTS_FILE)",
             "max_bytes      10485760 (10 MB)            default",
             "backup_count   5                           default",
+            "compiled_part  in use                      built with the package",
         ]
 
     @pytest.mark.parametrize(
@@ -116,8 +120,21 @@ class TestOrigins:
 
         assert_tame(output, width)
         assert [line.strip() for line in output.splitlines() if line[0] != " "] == [
-            *("log_level", "log_file", "orch_log_file", "events_file", "max_bytes", "backup_count")
+            *("log_level", "log_file", "orch_log_file", "events_file", "max_bytes", "backup_count"),
+            "compiled_part",
         ]
+
+    def test_without_the_compiled_part(self, call, monkeypatch):
+        """Where the compiled part is not in use the reason is there, with what brings it."""
+        monkeypatch.setattr(speedups, "in_use", False)
+        monkeypatch.setattr(speedups, "why_not", "not built: install a C compiler")
+        found = call.json("config", "--origins", "--json")["compiled_part"]
+
+        assert found == {"value": "not in use", "variable": None, "reason": "not built: install a C compiler"}
+        assert (
+            "# compiled_part = not in use: not built: install a C compiler\n"
+            in call("config", "--format", "yaml")[1]
+        )
 
     def test_the_path_wins_over_the_id(self, call, monkeypatch):
         """Of the two variables for the orchestrator's log the one that counts is named."""
@@ -141,7 +158,8 @@ class TestOrigins:
 
         assert lines[0] == "# log_level = ERROR: variable LOG_LEVEL"
         assert lines[5] == "# backup_count = 5: default"
-        assert not lines[6].startswith("#")
+        assert lines[6].startswith("# compiled_part = ")
+        assert not lines[7].startswith("#")
 
     def test_on_a_terminal(self, folder):
         """A person sees both: where the values come from, and the configuration."""

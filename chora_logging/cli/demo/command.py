@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from chora_logging import speedups
 from chora_logging.cli.commands import INTERRUPTED
 from chora_logging.cli.demo.account import take_account
 from chora_logging.cli.demo.board import Board
@@ -134,7 +135,9 @@ def _run(
         Board(logs, console) as board,
     ):
         if console is not None and viewer is not None:
-            _announce(console, {**logs, "viewer": viewer.place()}, workers, seconds, max_bytes)
+            compiled = speedups.why_not or "in use"
+            places = {**logs, "viewer": viewer.place(), "compiled part": compiled}
+            _announce(console, places, workers, seconds, max_bytes)
         took = _watch(crew, board, seconds, interrupted)
         report = crew.dismiss()
         board.look()
