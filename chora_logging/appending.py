@@ -176,6 +176,8 @@ class AppendingHandler(ReportingHandler):
                 if locked and not self._patience:
                     self._patience, self._lock_told = self.lock_timeout, False
                 status = file.look()
+                if status is None:
+                    file.wait_for_next()
                 if status is None or (status.st_nlink != file.links and self._complete(file, locked)):
                     self._close_file()
                     continue

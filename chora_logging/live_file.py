@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable
 from io import TextIOWrapper
 
@@ -14,6 +15,10 @@ from chora_logging import sidecar, speedups
 #: What may be a regular file behind it (`app > file`), but is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 
+
+#: How long another program that moved the log away may take to make the next one, in milliseconds. Meanwhile
+#: nothing is written to the old one, which may be being packed.
+MOVER_PAUSES = 50
 
 _Appender = speedups.Appender if speedups.in_use else object
 
@@ -53,6 +58,17 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         if status.st_ino != self.inode or status.st_dev != self.device:
             return None
         return status
+
+    def wait_for_next(self) -> None:
+        """Return when the log's name stands for a file again, or after `MOVER_PAUSES` milliseconds.
+
+        Who moved the log away may make the next one, as logrotate's `create` does; a file that it
+        finds there instead it puts aside, under a name that the next such file replaces.
+        """
+        for _ in range(MOVER_PAUSES):
+            if os.path.lexists(self.path):
+                return
+            time.sleep(0.001)
 
     def mend(self, ending: bytes, size: int) -> int:
         """Make the end of the file, which has *size* bytes now, the end of a line; its size after that.

@@ -439,6 +439,28 @@ class TestChangedUnderIt:
         assert (tmp_path / "app.log-20260101").read_text() == "one\n"
         assert (tmp_path / "app.log").read_text() == "two\n"
 
+    def test_moved_by_who_makes_the_next_one(self, tmp_path, open_log, monkeypatch):
+        """Who moves the log away may make the next one: it is waited for a moment, and written to.
+
+        logrotate's `create` puts aside a file that another one makes before it does.
+        """
+        log = tmp_path / "app.log"
+        logger = open_log()
+        logger.info("before")
+        os.rename(log, tmp_path / "app.log.1")
+        made = []
+
+        def rotator_goes_on(seconds):
+            if not made:
+                made.append(os.open(log, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+        monkeypatch.setattr("time.sleep", rotator_goes_on)
+        logger.info("after")
+
+        assert os.fstat(made[0]).st_ino == log.stat().st_ino
+        assert log.read_text() == "after\n"
+        os.close(made[0])
+
     def test_copytruncate(self, tmp_path, open_log):
         """After a truncation the next record stands at the beginning, without a hole."""
         logger = open_log()
