@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -84,7 +85,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--user", action="store_true", help="as a user who may install nothing")
     options = parser.parse_args(arguments)
     user = "tester" if options.user else "root"
-    with tempfile.TemporaryDirectory(prefix="chora-bare-root-", dir="/var/tmp") as folder:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the folder is removed then too
+    with tempfile.TemporaryDirectory(
+        prefix="chora-bare-root-", dir="/var/tmp", ignore_cleanup_errors=True
+    ) as folder:
         try:
             root = make_root(pathlib.Path(folder, "root"))
         except NoRoot as error:

@@ -50,7 +50,7 @@ LIMIT = 900
 GRACE = 20
 #: The closing line of pytest, with and without -q.
 SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
-#: Not on every Python: they take long, or look at the source text, which is the same for all.
+#: Not on every Python: they take long, or look at what is the same for all.
 LONG = (
     "tests/cli/test_demo.py",
     "tests/faults/test_description.py",
@@ -60,6 +60,7 @@ LONG = (
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_serve.py",
     "tests/test_layout.py",
+    "tests/test_leftovers.py",
 )
 #: Beside nothing else: they measure time, put the whole machine to work, or count its processes.
 ALONE = ("tests/faults", "tests/browser", "tests/terminal")
@@ -73,12 +74,19 @@ class Step:
     """One command of the run: what it is called, how it ended, what it wrote."""
 
     def __init__(
-        self, name: str, command: Sequence[str], *, live: bool = False, variables: Mapping[str, str] = {}
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        live: bool = False,
+        variables: Mapping[str, str] = {},
+        limit: float = LIMIT,
     ) -> None:
         self.name = name
         self.command = list(command)
         self.live = live
         self.variables = variables
+        self.limit = limit
         self.seconds = 0.0
         self.status = 0
         self.lines: list[str] = []
@@ -122,11 +130,13 @@ class Step:
 
     def wait(self, process: subprocess.Popen[str]) -> int:
         """Return the exit status of the command, which is interrupted when its time or the run is over."""
-        deadline = time.monotonic() + LIMIT
+        deadline = time.monotonic() + self.limit
         while process.poll() is None and time.monotonic() < deadline and not INTERRUPTED.wait(0.05):
             pass
         if process.poll() is None:
-            self.lines.append("interrupted" if INTERRUPTED.is_set() else f"interrupted after {LIMIT} s")
+            self.lines.append(
+                "interrupted" if INTERRUPTED.is_set() else f"interrupted after {self.limit:g} s"
+            )
             process.send_signal(signal.SIGINT)
             try:
                 process.wait(GRACE)
@@ -150,6 +160,8 @@ class Step:
     @property
     def not_tried(self) -> list[str]:
         """The tests that could not be tried, each with what it needs."""
+        if self.status != NOT_TRIED:
+            return []
         begin = "not tried: "
         return [line.removeprefix(begin) for line in self.lines if line.startswith(begin)]
 
@@ -321,6 +333,9 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
     for version in versions:
         done.append(pytest_step("alone", version, [*ALONE, *without(*LONG)], live=True).run())
+    if whole:
+        as_user = [sys.executable, "tests/bare_root.py", "--user"]
+        done.append(Step("bare root, as a user", as_user, live=True, limit=4 * LIMIT).run())
     return done
 
 
@@ -331,7 +346,9 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--python", action="append", choices=SUPPORTED, default=[], metavar="3.12")
     parser.add_argument("--core", action="store_true", help="the core tests alone, on every Python")
-    parser.add_argument("--whole", action="store_true", help="every test on every Python")
+    parser.add_argument(
+        "--whole", action="store_true", help="every test on every Python, and as a user in a bare root"
+    )
     return parser.parse_known_args(arguments)
 
 

@@ -192,8 +192,8 @@ sys.path.insert(0, "tests")
 import run
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda *_: run.INTERRUPTED.set())
-run.LIMIT = float(sys.argv[1])
-thread = threading.Thread(target=run.Step("nap", ["sh", "-c", sys.argv[2]], live=True).run)
+step = run.Step("nap", ["sh", "-c", sys.argv[2]], live=True, limit=int(sys.argv[1]))
+thread = threading.Thread(target=step.run)
 thread.start()
 thread.join()
 """
