@@ -62,10 +62,11 @@ def _line_of(pid: int) -> list[int]:
     line = []
     while pid:
         try:
-            state, parent = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return line
-        if state in "ZX" and not line:
+        state, parent, threads = fields[0], fields[1], fields[17]
+        if state in "ZX" and threads in "01" and not line:  # a zombie with threads is still ending
             return line
         line.append(pid)
         pid = int(parent)

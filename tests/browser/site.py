@@ -87,11 +87,6 @@ class Site:
                 return line.strip()
         raise AssertionError((self.folder / "server.err").read_text())
 
-    @property
-    def is_running(self) -> bool:
-        """Whether the server has been started, and not stopped."""
-        return self._server is not None
-
     def send(self, number: signal.Signals) -> None:
         """Send the server a signal."""
         assert self._server is not None

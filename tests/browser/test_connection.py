@@ -22,19 +22,13 @@ app = create_app({"orchestrator": path}, limits=Limits(streams=1))
 """
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
+@pytest.fixture
+def site(tmp_path):
     """A server that each test here stops and starts again."""
-    site = Site(tmp_path_factory.mktemp("site"))
+    site = Site(tmp_path)
+    site.start()
     yield site
     site.close()
-
-
-@pytest.fixture(autouse=True)
-def started(site):
-    """The server runs when a test begins, whatever the one before did."""
-    if not site.is_running:
-        site.start()
 
 
 def disconnected(reader, why=""):

@@ -11,10 +11,10 @@ TOKEN = "a-token-of-32-visible-characters"
 ELSEWHERE = "http://tickets.example/"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A server that asks for a token."""
-    site = Site(tmp_path_factory.mktemp("site"), token=TOKEN)
+@pytest.fixture
+def site(tmp_path):
+    """A server that asks for a token, and that a test may stop and start again."""
+    site = Site(tmp_path, token=TOKEN)
     site.start()
     yield site
     site.close()
