@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import subprocess
+import sys
+import warnings
 from multiprocessing import forkserver, resource_tracker
 
 import pytest
@@ -21,6 +24,9 @@ VARIABLES = (
     "CHORA_TRACE_ID",
     "TRACEPARENT",
 )
+
+
+NOT_PASSED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(autouse=True)
@@ -90,9 +96,23 @@ def pytest_unconfigure(config):
 
 
 @pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """What a test that did not pass left open is closed before the next one, which is not blamed for it."""
+    yield
+    if item.stash.get(NOT_PASSED, False):
+        for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+            vars(sys).pop(name, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+
+
+@pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """A report of a command that failed, or took too long, shows what it wrote."""
     outcome = yield
+    if not outcome.get_result().passed:
+        item.stash[NOT_PASSED] = True
     error = call.excinfo and call.excinfo.value
     while error:
         if isinstance(error, subprocess.CalledProcessError | subprocess.TimeoutExpired):

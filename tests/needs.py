@@ -7,11 +7,14 @@ prints the packages that are missing for the Python that runs it.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import pathlib
 import resource
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -23,6 +26,7 @@ from typing import NamedTuple
 NOT_TRIED = 7
 #: Clients of a server that tests open at once, and what else has a descriptor meanwhile.
 OPEN_FILES = 1100
+SO_ATTACH_FILTER = 26
 NCHAN = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 #: Ways to a mount namespace: the user's own; root's, where user namespaces are forbidden; and root's in a
 #: root folder that is no mount itself.
@@ -79,6 +83,17 @@ def namespace() -> tuple[str, ...] | None:
     return None
 
 
+def _may_filter_sockets() -> bool:
+    takes_all = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0xFFFFFFFF))
+    with socket.socket() as tried:
+        try:
+            program = struct.pack("HL", 1, ctypes.addressof(takes_all))
+            tried.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        except PermissionError:
+            return False
+    return True
+
+
 def _has_headers() -> bool:
     return pathlib.Path(sysconfig.get_path("include"), "Python.h").is_file()
 
@@ -127,6 +142,9 @@ NEEDS = {
     "mounts": Need(
         lambda: namespace() is not None,
         "run the tests as root, in a container with CAP_SYS_ADMIN, or where users may make namespaces",
+    ),
+    "socket filters": Need(
+        _may_filter_sockets, "run the tests as root, or where users may filter what their sockets receive"
     ),
     "root": Need(lambda: os.geteuid() == 0, "run the tests as root"),
     "many open files": Need(

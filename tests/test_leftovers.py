@@ -99,6 +99,35 @@ def test_a_failed_test_leaves_nothing_running(tmp_path, start, kind):
     assert not any(is_running(pid) for pid in pids_in(tmp_path / "pids"))
 
 
+def test_a_failed_test_fails_no_other(start):
+    """What a test that failed, or could not be tried, left open fails no other test."""
+    status, output = ended(
+        start("""
+            import gc, pytest, socket
+
+            def leave_open():
+                opened = [socket.socket(), open("/dev/null"), subprocess.Popen(["true"])]
+                opened.append(opened)
+                return opened
+
+            def test_first():
+                opened = leave_open()
+                assert not opened
+
+            def test_second():
+                opened = leave_open()
+                pytest.skip("needs nothing")
+
+            @pytest.mark.filterwarnings("error")
+            def test_third():
+                gc.collect()
+        """)
+    )
+
+    assert "1 failed, 1 passed, 1 skipped" in output, output
+    assert status == 1
+
+
 def test_what_tests_share_goes_on(tmp_path, start):
     """What a module's fixture started, and what that starts later, runs until the module ends."""
     status, output = ended(

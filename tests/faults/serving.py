@@ -16,13 +16,12 @@ import sys
 import time
 
 import chora_logging
+from tests.needs import SO_ATTACH_FILTER
 
 ROOT = pathlib.Path(chora_logging.__file__).parent.parent
 PATIENCE = 60.0
 APP = "tests.faults.server_app:app"
 STREAM = "/api/v1/orchestrator/events/stream"
-
-SO_ATTACH_FILTER = 26
 
 UVICORN = ["-m", "uvicorn", APP, "--port", "0"]
 GUNICORN = ["-m", "gunicorn", APP, "--bind", "127.0.0.1:0", "--worker-class", "uvicorn_worker.UvicornWorker"]

@@ -7,6 +7,7 @@ import sys
 
 from tests.eventlog.writing import Writer
 from tests.faults.mounts import mounted
+from tests.needs import need
 
 FOLLOW = """
 import sys
@@ -20,6 +21,7 @@ for event in EventLog(sys.argv[1] + "/app.log").follow_sync():
 
 def test_a_bind_mount(tmp_path):
     """A reader that sees the folder through a bind mount gets every event, over rotations, soon."""
+    need("mounts")
     there = tmp_path / "there"
     (tmp_path / "here").mkdir()
     there.mkdir()

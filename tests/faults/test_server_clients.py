@@ -19,6 +19,7 @@ from chora_logging import EventFileHandler, EventFormatter
 from chora_logging.cli import serve
 from tests.eventlog.writing import write
 from tests.faults.serving import SERVE, STREAM, UVICORN, Client, Server, wait_for
+from tests.needs import need
 
 #: What `serve` is, with less patience for clients that are away.
 IMPATIENT = [
@@ -69,6 +70,7 @@ class TestVanished:
 
     def test_without_a_word(self, tmp_path, log):
         """A client whose machine has lost its power is given up after half a minute, here two seconds."""
+        need("socket filters")
         assert serve.AWAY == 30
         with Server([*IMPATIENT, *SERVE[2:]], log, tmp_path) as server:
             client = Client(server.port).read_until(b'{"n": 1,')
