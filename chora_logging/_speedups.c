@@ -812,7 +812,7 @@ append_in_turn(const State *state, PyObject *own, PyObject *turn, const char *by
         || max_bytes == NULL || !PyLong_CheckExact(max_bytes))
         return 0;
     limit = PyLong_AsLongLongAndOverflow(max_bytes, &overflow);
-    if (overflow < 0 || ((Appender *)file)->name == NULL || !PyBytes_CheckExact(((Appender *)file)->name))
+    if (overflow < 0 || limit < 0 || ((Appender *)file)->name == NULL || !PyBytes_CheckExact(((Appender *)file)->name))
         return 0;
     Py_INCREF(file);
     done = append_now((Appender *)file, bytes, count, overflow > 0 || limit == 0 ? INT64_MAX : limit);
@@ -1126,6 +1126,10 @@ make_plan(PyObject *names, int special, PyObject *parts)
     for (Py_ssize_t i = 0; i < count; i++) {
         Part *part = &plan->parts[i];
         PyObject *key;
+        if (!PyTuple_Check(PyTuple_GET_ITEM(parts, i))) {
+            PyErr_SetString(PyExc_TypeError, "a part must be a tuple");
+            break;
+        }
         if (!PyArg_ParseTuple(PyTuple_GET_ITEM(parts, i), "Sip", &key, &part->source, &part->optional))
             break;
         part->key = Py_NewRef(key);
@@ -1148,12 +1152,17 @@ writer_learn(LineWriter *self, PyObject *args)
     PyObject *names, *parts, *attributes[MOST];
     Plan *plan, **slot;
     int special;
-    Py_ssize_t count, standard = PyTuple_GET_SIZE(self->standard);
+    Py_ssize_t count, standard;
     Py_uhash_t hash = FIRST_HASH;
 
+    if (self->standard == NULL) {
+        PyErr_SetString(PyExc_TypeError, "LineWriter.__init__ was not called, or failed");
+        return NULL;
+    }
     if (!PyArg_ParseTuple(args, "O!pO!", &PyTuple_Type, &names, &special, &PyTuple_Type, &parts))
         return NULL;
     count = PyTuple_GET_SIZE(names);
+    standard = PyTuple_GET_SIZE(self->standard);
     if (count > MOST || count < standard || PyTuple_GET_SIZE(parts) == 0 || self->count >= SLOTS / 2)
         Py_RETURN_NONE;
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -1205,13 +1214,16 @@ writer_init(LineWriter *self, PyObject *args, PyObject *kw)
     if (!PyArg_ParseTupleAndKeywords(args, kw, "O!UOOpn", names, &PyTuple_Type, &standard, &special, &encode,
                                      &clock, &rfc3339, &max_bytes))
         return -1;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(standard); i++)
+        if (!PyUnicode_CheckExact(PyTuple_GET_ITEM(standard, i))) {
+            PyErr_SetString(PyExc_TypeError, "standard must be a tuple of names");
+            return -1;
+        }
     for (int looked = 0; looked < LOOKED_AT; looked++) {
         self->where[looked] = -1;
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(standard); i++) {
-            PyObject *name = PyTuple_GET_ITEM(standard, i);
-            if (PyUnicode_Check(name) && PyUnicode_CompareWithASCIIString(name, LOOKED[looked]) == 0)
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(standard); i++)
+            if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(standard, i), LOOKED[looked]) == 0)
                 self->where[looked] = (int)i;
-        }
         if (self->where[looked] < 0) {
             PyErr_Format(PyExc_ValueError, "records have no %s", LOOKED[looked]);
             return -1;
@@ -1473,6 +1485,25 @@ make_record(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject 
 
 /* ---------------------------------------------------------------------------------------- module --- */
 
+/* Whether a context variable has a default: a new context, in which nothing is set, shows it. */
+static int
+has_default(PyObject *variable)
+{
+    PyObject *empty = PyContext_New(), *value = NULL;
+    int failed = empty == NULL || PyContext_Enter(empty) < 0;
+
+    if (!failed) {
+        failed = PyContextVar_Get(variable, NULL, &value) < 0;
+        failed |= PyContext_Exit(empty) < 0;
+    }
+    if (!failed && value == NULL)
+        PyErr_SetString(PyExc_ValueError, "variable must have a default");
+    failed |= value == NULL;
+    Py_XDECREF(value);
+    Py_XDECREF(empty);
+    return !failed;
+}
+
 static PyObject *
 trace_by(PyObject *module, PyObject *args)
 {
@@ -1482,11 +1513,16 @@ trace_by(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!O!OO!", &PyType_Type, &filter, &PyContextVar_Type, &variable, &ids,
                           &PyTuple_Type, &signs))
         return NULL;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(signs); i += 2)
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(signs); i += 2) {
         if (i + 1 == PyTuple_GET_SIZE(signs) || !PyDict_Check(PyTuple_GET_ITEM(signs, i))) {
             PyErr_SetString(PyExc_TypeError, "signs must be dicts, each with a key");
             return NULL;
         }
+        if (PyObject_Hash(PyTuple_GET_ITEM(signs, i + 1)) == -1)
+            return NULL;
+    }
+    if (!has_default(variable))
+        return NULL;
     Py_XSETREF(state->trace_filter, Py_NewRef(filter));
     Py_XSETREF(state->trace_id, Py_NewRef(variable));
     Py_XSETREF(state->ids, Py_NewRef(ids));

@@ -1,0 +1,117 @@
+"""Private calls of the compiled part that are misused raise: no crash, no SystemError, nothing half done.
+
+`CHORA_LOGGING_PURE` leaves the compiled part out of the package; here it is imported all the same.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+
+import pytest
+
+from chora_logging import TraceIdFilter, _speedups
+from chora_logging.fields import STANDARD_ORDER
+from tests.records import record_of
+
+NAMES = (*STANDARD_ORDER, "a")
+PARTS = ((b',"a":', len(STANDARD_ORDER), False),)
+
+
+def encode(value):
+    """A value as JSON."""
+    return json.dumps(value).encode()
+
+
+def writer(**changes):
+    """A writer as a formatter makes it, but for the changed arguments."""
+    usual = {"standard": STANDARD_ORDER, "special": "special", "encode": encode, "clock": str}
+    return _speedups.LineWriter(**{**usual, "rfc3339": False, "max_bytes": 0, **changes})
+
+
+def no_ids():
+    """No trace id and no span id."""
+    return None, None
+
+
+def test_a_writer_that_was_not_initialised():
+    """It learns nothing, and makes and writes no line."""
+    blank = _speedups.LineWriter.__new__(_speedups.LineWriter)
+
+    with pytest.raises(TypeError, match="__init__"):
+        blank.learn(NAMES, False, PARTS)
+    blank.forget()
+    assert blank.line(record_of(a=1).__dict__) is None
+    assert not blank.write(None, record_of(a=1))
+    assert blank.write_event(None, None) is None
+
+
+def test_a_writer_whose_initialisation_failed():
+    """It learns nothing, and can be initialised once more."""
+    blank = _speedups.LineWriter.__new__(_speedups.LineWriter)
+    with pytest.raises(ValueError, match="no name"):
+        blank.__init__((), "special", encode, str, False, 0)
+    with pytest.raises(TypeError, match="__init__"):
+        blank.learn(NAMES, False, PARTS)
+
+    blank.__init__(STANDARD_ORDER, "special", encode, str, False, 0)
+    blank.learn(NAMES, False, PARTS)
+    assert blank.line(record_of(a=1).__dict__) == b'{"a":1}'
+    with pytest.raises(TypeError, match="once"):
+        blank.__init__(STANDARD_ORDER, "special", encode, str, False, 0)
+
+
+def test_standard_attributes_that_are_no_texts():
+    """A writer whose standard attributes cannot be compared with names is refused."""
+    with pytest.raises(TypeError, match="standard"):
+        writer(standard=(*STANDARD_ORDER, 5))
+
+
+@pytest.mark.parametrize(
+    ("parts", "error"),
+    [
+        ((None,), TypeError),
+        (([b"", 0, False],), TypeError),
+        ((("text", 0, False),), TypeError),
+        (((b"", 0),), TypeError),
+        (((b"", len(NAMES), False),), ValueError),
+        (((b"", _speedups.CONSTANT - 1, False),), ValueError),
+        (((b"", _speedups.STAMP, True),), ValueError),
+        ((*PARTS, None), TypeError),
+    ],
+)
+def test_parts_that_are_none(parts, error):
+    """A part that is not a text, a source and a flag is refused, and nothing is learnt."""
+    taught = writer()
+    with pytest.raises(error):
+        taught.learn(NAMES, False, parts)
+    assert taught.line(record_of(a=1).__dict__) is None
+
+    taught.learn(NAMES, False, PARTS)
+    assert taught.line(record_of(a=1).__dict__) == b'{"a":1}'
+
+
+def test_a_trace_variable_without_a_default():
+    """It is refused even where it has a value just now, for there may be none where a record is written."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    variable.set("here")
+
+    with pytest.raises(ValueError, match="default"):
+        _speedups.trace_by(TraceIdFilter, variable, no_ids, ())
+
+
+@pytest.mark.parametrize("signs", [({},), ([], "key"), ({}, [])], ids=["no key", "no dict", "no hash"])
+def test_signs_that_cannot_be_looked_up(signs):
+    """Signs that are not dicts and keys are refused."""
+    variable: contextvars.ContextVar[str | None] = contextvars.ContextVar("variable", default=None)
+
+    with pytest.raises(TypeError):
+        _speedups.trace_by(TraceIdFilter, variable, no_ids, signs)
+
+
+@pytest.mark.parametrize("arguments", [(), (None,), (None, None, None)])
+def test_another_number_of_arguments(arguments):
+    """`write` and `write_event` take a handler and what is to be written."""
+    for call in (writer().write, writer().write_event):
+        with pytest.raises(TypeError):
+            call(*arguments)
