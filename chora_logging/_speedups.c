@@ -27,7 +27,7 @@
 enum {
     GET_MESSAGE, FORMATTER, BYTE_FORMATTER, TERMINATOR, LOCK, ACQUIRE, RELEASE, TURN, BUSY, DEFERRED, STREAM,
     OWN_STREAM, SWIFT, LOST, MAX_BYTES, FILTERS, FILTER, EMIT, TRACE_ID, SPAN_ID, MESSAGE_ITSELF,
-    RECORD_FACTORY, DUMP, SERIALIZER, TO_JSON, LAYOUT,
+    RECORD_FACTORY, DUMP, SERIALIZER, TO_JSON,
     HANDLERS, PROPAGATE, PARENT,
     LOG_THREADS, LOG_PROCESSES, LOG_MULTIPROCESSING, LOG_ASYNCIO_TASKS,
     INIT, DICT, LEVEL_NAME, LEVEL_NAMES, TIME, CLOCK, START_TIME,
@@ -47,7 +47,6 @@ typedef struct {
     PyObject *trace_filter, *trace_id;          /* TraceIdFilter; the variable of trace_context */
     PyObject *ids, *signs;                      /* what gives other ids, while one of the dicts has its key */
     PyObject *event, *dump;                     /* TelemetryEvent, and its model_dump_json at import */
-    PyObject *layout_of;                        /* of event_layout.py */
     PyObject *loggers, *logger_name;            /* all loggers by name, and the name of that of events */
     PyObject *names[NAMES];
 } State;
@@ -69,7 +68,7 @@ static const char *const NAME_TEXTS[NAMES] = {
     "getMessage", "formatter", "_byte_formatter", "terminator", "lock", "acquire", "release", "_turn",
     "busy", "deferred", "stream", "_own_stream", "_swift", "_lost", "maxBytes",
     "filters", "filter", "emit", "trace_id", "span_id", "msg",
-    "_logRecordFactory", "model_dump_json", "__pydantic_serializer__", "to_json", "__chora_layout__",
+    "_logRecordFactory", "model_dump_json", "__pydantic_serializer__", "to_json",
     "handlers", "propagate", "parent",
     "logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks",
     "__init__", "__dict__", "getLevelName", "_levelToName", "time", CLOCK_NAME, "_startTime",
@@ -940,104 +939,22 @@ trace_event(const State *state, PyObject *event)
     return done;
 }
 
-/* What the value of an event's field may be: as in event_layout.py. */
-enum { TEXT = 1, INTEGER = 2, FLAG = 4, NONE = 8 };
-
-/* The layout of an event's class, as long as that has this serializer. */
-static PyObject *
-layout_of(const State *state, PyObject *event, PyObject *serializer)
-{
-    PyTypeObject *type = Py_TYPE(event);
-    PyObject *layout = Py_XNewRef(ITEM(type->tp_dict, LAYOUT));
-
-    if (layout == NULL || !PyTuple_Check(layout) || PyTuple_GET_SIZE(layout) == 0
-        || PyTuple_GET_ITEM(layout, 0) != serializer)
-        Py_XSETREF(layout, PyObject_CallOneArg(state->layout_of, (PyObject *)type));
-    if (layout != NULL && !PyTuple_Check(layout)) {
-        PyErr_SetString(PyExc_TypeError, "a layout must be a tuple");
-        Py_CLEAR(layout);
-    }
-    return layout;
-}
-
-/* Add a field with its value; 1: done; 0: not for this lane. No Python code runs here. */
-static int
-put_field(Buffer *b, PyObject *field, PyObject *name, PyObject *value)
-{
-    PyObject *lead = PyTuple_GET_ITEM(field, 1), *allowed = PyTuple_GET_ITEM(field, 3);
-    long kind = PyLong_AsLong(PyTuple_GET_ITEM(field, 2));
-
-    if (!PyUnicode_CheckExact(name) || !same_text(name, PyTuple_GET_ITEM(field, 0))
-        || put_bytes(b, PyBytes_AS_STRING(lead), PyBytes_GET_SIZE(lead)) < 0)
-        return 0;
-    if (PyUnicode_CheckExact(value))
-        return (kind & TEXT) && (allowed == Py_None || PySet_Contains(allowed, value) > 0)
-               && put_text(b, value) == 0;
-    if (value == Py_None)
-        return (kind & NONE) && put_bytes(b, "null", 4) == 0;
-    if (PyBool_Check(value))
-        return (kind & FLAG) && put_bytes(b, value == Py_True ? "true" : "false", value == Py_True ? 4 : 5) == 0;
-    if ((kind & INTEGER) && PyLong_CheckExact(value)) {
-        int overflow;
-        long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
-        return !overflow && put_integer(b, number) == 0;
-    }
-    return 0;
-}
-
-/* Add an event's JSON field by field; 1: done; 0: not for this lane. */
-static int
-put_fields(Buffer *b, PyObject *layout, PyObject *attributes)
-{
-    Py_ssize_t count = PyTuple_GET_SIZE(layout) - 1, position = 0, done = 0;
-    PyObject *name, *value;
-
-    if (count == 0 || !PyDict_CheckExact(attributes) || PyDict_GET_SIZE(attributes) != count)
-        return 0;
-    while (PyDict_Next(attributes, &position, &name, &value))
-        if (!put_field(b, PyTuple_GET_ITEM(layout, ++done), name, value))
-            return 0;
-    return put_bytes(b, "}", 1) == 0;
-}
-
-/* Add an event's JSON as its serializer makes it; 1: done; 0: not for this lane; -1: an error. */
-static int
-put_serialized(const State *state, Buffer *b, PyObject *event, PyObject *serializer)
-{
-    PyObject *json = PyObject_CallMethodOneArg(serializer, state->names[TO_JSON], event);
-    int done = -1;
-
-    if (json != NULL && PyBytes_CheckExact(json))
-        done = is_flat(PyBytes_AS_STRING(json), PyBytes_GET_SIZE(json))
-               && put_bytes(b, PyBytes_AS_STRING(json), PyBytes_GET_SIZE(json)) == 0;
-    Py_XDECREF(json);
-    return done;
-}
-
-/* Add the JSON of an event, as `model_dump_json` makes it; the answer as above. */
+/* Add the JSON of an event, as `model_dump_json` makes it; 1: done; 0: not for this lane; -1: an error. */
 static int
 put_event(const State *state, Buffer *b, PyObject *event)
 {
-    PyObject *serializer = Py_XNewRef(ITEM(Py_TYPE(event)->tp_dict, SERIALIZER)), *layout, *attributes;
+    PyObject *serializer = Py_XNewRef(ITEM(Py_TYPE(event)->tp_dict, SERIALIZER)), *json;
     int done = 0;
 
     if (serializer == NULL)
         return 0;
-    layout = layout_of(state, event, serializer);
-    attributes = layout == NULL ? NULL : PyObject_GenericGetDict(event, NULL);
-    if (attributes != NULL) {
-        done = put_fields(b, layout, attributes);
-        if (!done) {
-            PyErr_Clear();
-            b->at = b->start;
-            done = put_serialized(state, b, event, serializer);
-        }
-    }
-    else
-        done = -1;
-    Py_XDECREF(attributes);
-    Py_XDECREF(layout);
+    json = PyObject_CallMethodOneArg(serializer, state->names[TO_JSON], event);
     Py_DECREF(serializer);
+    if (json == NULL)
+        return -1;
+    if (PyBytes_CheckExact(json) && is_flat(PyBytes_AS_STRING(json), PyBytes_GET_SIZE(json)))
+        done = put_bytes(b, PyBytes_AS_STRING(json), PyBytes_GET_SIZE(json)) < 0 ? -1 : 1;
+    Py_DECREF(json);
     return done;
 }
 
@@ -1534,12 +1451,10 @@ static PyObject *
 events_are(PyObject *module, PyObject *args)
 {
     State *state = PyModule_GetState(module);
-    PyObject *event, *dump, *layout_of, *loggers, *name;
+    PyObject *event, *dump, *loggers, *name;
 
-    if (!PyArg_ParseTuple(args, "O!OOO!U", &PyType_Type, &event, &dump, &layout_of, &PyDict_Type, &loggers,
-                          &name))
+    if (!PyArg_ParseTuple(args, "O!OO!U", &PyType_Type, &event, &dump, &PyDict_Type, &loggers, &name))
         return NULL;
-    Py_XSETREF(state->layout_of, Py_NewRef(layout_of));
     Py_XSETREF(state->dump, Py_NewRef(dump));
     Py_XSETREF(state->loggers, Py_NewRef(loggers));
     Py_XSETREF(state->logger_name, Py_NewRef(name));
@@ -1549,9 +1464,9 @@ events_are(PyObject *module, PyObject *args)
 
 static PyMethodDef module_methods[] = {
     {"events_are", (PyCFunction)events_are, METH_VARARGS,
-     "events_are(event, dump, layout_of, loggers, name)\n--\n\n"
+     "events_are(event, dump, loggers, name)\n--\n\n"
      "Take for events what is of this class *event*, while *dump* is what they have as `model_dump_json`.\n\n"
-     "*layout_of* says of what their JSON consists (see event_layout.py). They go through the logger of this *name* in *loggers*."},
+     "They go through the logger of this *name* in *loggers*."},
     {"make_record", (PyCFunction)(void (*)(void))make_record, METH_FASTCALL | METH_KEYWORDS,
      "make_record(*arguments)\n--\n\n"
      "Make the `logging.LogRecord` that these *arguments* make, sooner where logging's switches are off."},

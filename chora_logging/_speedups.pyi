@@ -43,7 +43,6 @@ def trace_by(
 def events_are(
     event: type,
     dump: Callable[..., str],
-    layout_of: Callable[[Any], tuple[Any, ...]],
     loggers: dict[str, Any],
     name: str,
     /,
