@@ -453,7 +453,7 @@ put_value(LineWriter *self, Buffer *b, PyObject *value)
     }
     if ((bytes = PyObject_CallOneArg(self->encode, value)) == NULL)
         return -1;
-    /* What nests may repeat a key or nest without end: Python looks at the whole line. */
+    /* What has an object in it is refused for the reasons that a dict is: see collect. */
     done = PyBytes_CheckExact(bytes) && is_shallow(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
     if (done && put_bytes(b, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes)) < 0)
         done = -1;
@@ -578,7 +578,10 @@ is_plain(LineWriter *self, PyObject *const *values)
            && values[where[STACK_INFO]] == Py_None && PyTuple_CheckExact(args);
 }
 
-/* Collect names and values of a record's attributes; 0 when they are not those of an ordinary one. */
+/* Collect names and values of a record's attributes; 0 when they are not those of an ordinary one.
+
+   A dict may repeat a key (`{5: 1, "5": 2}`) or nest without end: Python looks at the line then. To find that
+   out once the line is made takes longer than to leave it to Python from the start. */
 static Py_ssize_t
 collect(LineWriter *self, PyObject *attributes, PyObject **names, PyObject **values, Py_uhash_t *hash)
 {
@@ -589,8 +592,11 @@ collect(LineWriter *self, PyObject *attributes, PyObject **names, PyObject **val
     while (PyDict_Next(attributes, &position, &name, &value)) {
         if (count == MOST || !PyUnicode_CheckExact(name))
             return 0;
-        if (count >= standard)
+        if (count >= standard) {
+            if (PyDict_Check(value))
+                return 0;
             *hash = mixed(*hash, name);
+        }
         else if (!same_text(name, PyTuple_GET_ITEM(self->standard, count)))
             return 0;
         names[count] = name;

@@ -173,6 +173,17 @@ class TestLines:
                 "rate": 1.0,
             }
 
+    def test_of_a_dict(self):
+        """A dict is encoded once: it is not tried in C before Python does it."""
+        asked = []
+        formatter = EventFormatter(json_default=lambda value: asked.append(value) or "x")
+        for _ in range(3):
+            asked.clear()
+            line = json.loads(formatter.format(record_of(value={"a": formatter})))
+
+        assert line["value"] == {"a": "x"}
+        assert asked == [formatter]
+
     def test_of_a_record_that_changes_meanwhile(self, monkeypatch):
         """An object that empties the record and makes all plans be forgotten harms nothing."""
         made = []
