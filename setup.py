@@ -12,8 +12,8 @@ compiled = not (os.environ.get("CHORA_LOGGING_PURE") or sysconfig.get_config_var
 setup(
     ext_modules=[
         Extension(
-            "chora_logging._speedups",
-            ["chora_logging/_speedups.c"],
+            "chora_logging.speedups._speedups",
+            ["chora_logging/speedups/line.c"],
             extra_compile_args=["-std=c11", "-ffp-contract=off"],
             optional=True,
         )

@@ -194,8 +194,8 @@ def python_of(version: str) -> str:
 
 def stamp(program: str) -> str:
     """What an environment was made from: while it is the same, the environment is kept."""
-    made_from = ("setup.cfg", "setup.py", "chora_logging/_speedups.c")
-    parts = [(ROOT / name).read_bytes() for name in made_from]
+    made_from = [ROOT / "setup.cfg", ROOT / "setup.py", *sorted(ROOT.glob("chora_logging/speedups/*.[ch]"))]
+    parts = [path.read_bytes() for path in made_from]
     parts += [str(ROOT).encode(), os.path.realpath(shutil.which(program) or program).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 

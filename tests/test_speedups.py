@@ -88,7 +88,7 @@ class TestInUse:
 
     def test_where_they_are_compiled(self):
         """They are in use where they were compiled, unless the environment says otherwise."""
-        compiled = importlib.util.find_spec("chora_logging._speedups") is not None
+        compiled = importlib.util.find_spec("chora_logging.speedups._speedups") is not None
 
         assert speedups.in_use is (compiled and not os.environ.get("CHORA_LOGGING_PURE"))
 
@@ -96,7 +96,7 @@ class TestInUse:
         """With CHORA_LOGGING_PURE nothing compiled is loaded."""
         program = (
             "import sys; from chora_logging import EventFileHandler, EventFormatter, speedups\n"
-            "print(speedups.in_use, 'chora_logging._speedups' in sys.modules, EventFormatter().writer)"
+            "print(speedups.in_use, 'chora_logging.speedups._speedups' in sys.modules, EventFormatter().writer)"
         )
         done = subprocess.run(
             [sys.executable, "-c", program],

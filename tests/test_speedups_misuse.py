@@ -10,8 +10,9 @@ import json
 
 import pytest
 
-from chora_logging import TraceIdFilter, _speedups
+from chora_logging import TraceIdFilter
 from chora_logging.fields import STANDARD_ORDER
+from chora_logging.speedups import _speedups
 from tests.records import record_of
 
 NAMES = (*STANDARD_ORDER, "a")

@@ -247,7 +247,7 @@ static PyType_Slot appender_slots[] = {
 };
 
 static PyType_Spec appender_spec = {
-    "chora_logging._speedups.Appender", sizeof(Appender), 0,
+    "chora_logging.speedups._speedups.Appender", sizeof(Appender), 0,
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, appender_slots};
 
 /* ------------------------------------------------------------------- LineWriter: a record as a line --- */
@@ -1225,7 +1225,7 @@ static PyType_Slot writer_slots[] = {
 };
 
 static PyType_Spec writer_spec = {
-    "chora_logging._speedups.LineWriter", sizeof(LineWriter), 0,
+    "chora_logging.speedups._speedups.LineWriter", sizeof(LineWriter), 0,
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, writer_slots};
 
 /* --------------------------------------------------- records: what LogRecord makes, where little is --- */

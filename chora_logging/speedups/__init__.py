@@ -1,0 +1,27 @@
+"""The compiled lanes, and whether they are in use.
+
+They are made at installation where there is a C compiler. Where they are not, and for whatever they
+leave undone, Python does the same. `CHORA_LOGGING_PURE=1` in the environment leaves them out.
+"""
+
+from __future__ import annotations
+
+import os
+
+#: Whether they are in use.
+in_use = False
+
+if not os.environ.get("CHORA_LOGGING_PURE"):
+    try:
+        from chora_logging.speedups._speedups import CONSTANT as CONSTANT
+        from chora_logging.speedups._speedups import MESSAGE as MESSAGE
+        from chora_logging.speedups._speedups import STAMP as STAMP
+        from chora_logging.speedups._speedups import Appender as Appender
+        from chora_logging.speedups._speedups import LineWriter as LineWriter
+        from chora_logging.speedups._speedups import events_are as events_are
+        from chora_logging.speedups._speedups import make_record as make_record
+        from chora_logging.speedups._speedups import trace_by as trace_by
+
+        in_use = True
+    except ImportError:
+        pass
