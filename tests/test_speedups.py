@@ -96,7 +96,8 @@ class TestInUse:
         """With CHORA_LOGGING_PURE nothing compiled is loaded."""
         program = (
             "import sys; from chora_logging import EventFileHandler, EventFormatter, speedups\n"
-            "print(speedups.in_use, 'chora_logging.speedups._speedups' in sys.modules, EventFormatter().writer)"
+            "loaded = 'chora_logging.speedups._speedups' in sys.modules\n"
+            "print(speedups.in_use, loaded, EventFormatter().writer)"
         )
         done = subprocess.run(
             [sys.executable, "-c", program],

@@ -63,6 +63,16 @@ typedef struct {
 /* What a dict has under one of the names, borrowed. */
 #define ITEM(dict, name) PyDict_GetItemWithError((dict), state->names[name])
 
+/* Whether the instances of a type find this very object under one of the names. */
+static int
+finds(const State *state, PyObject *type, int name, PyObject *wanted)
+{
+    PyObject *found = PyType_Type.tp_getattro(type, state->names[name]);
+
+    Py_XDECREF(found);
+    return found != NULL && found == wanted;
+}
+
 static const char *const CALL_NAMES[CALLS] = {"write", "stat", "pread"};
 static const char *const NAME_TEXTS[NAMES] = {
     "getMessage", "formatter", "_byte_formatter", "terminator", "lock", "acquire", "release", "_turn",
@@ -711,7 +721,7 @@ static int
 is_usual_record(const State *state, PyObject *record)
 {
     return (PyObject *)Py_TYPE(record) == state->record
-           && ITEM(Py_TYPE(record)->tp_dict, GET_MESSAGE) == state->get_message;
+           && finds(state, state->record, GET_MESSAGE, state->get_message);
 }
 
 /* Whether a handler with these attributes has the usual formatter, end of a line and methods, and for a
@@ -719,14 +729,15 @@ is_usual_record(const State *state, PyObject *record)
 static int
 is_usual_handler(const State *state, PyObject *handler, PyObject *own, int *traces)
 {
-    PyObject *formatter = ITEM(own, FORMATTER), *terminator;
-    PyObject *filters = ITEM(own, FILTERS);
+    PyObject *formatter = ITEM(own, FORMATTER), *filters, *terminator;
     int usual;
 
     if (formatter == NULL || formatter != ITEM(own, BYTE_FORMATTER)
-        || filters == NULL || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 1
         || ITEM(own, FILTER) != NULL
         || ITEM(own, EMIT) != NULL)
+        return 0;
+    filters = ITEM(own, FILTERS);
+    if (filters == NULL || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 1)
         return 0;
     *traces = PyList_GET_SIZE(filters) == 1;
     if (*traces && (PyObject *)Py_TYPE(PyList_GET_ITEM(filters, 0)) != state->trace_filter)
@@ -801,26 +812,34 @@ is_idle(const State *state, PyObject *turn)
     return idle;
 }
 
+/* An integer among a handler's attributes; -1 where there is none, the largest one for what is too large. */
+static long long
+number_of(const State *state, PyObject *own, int name)
+{
+    PyObject *number = ITEM(own, name);
+    long long value;
+    int overflow;
+
+    if (number == NULL || !PyLong_CheckExact(number))
+        return -1;
+    value = PyLong_AsLongLongAndOverflow(number, &overflow);
+    return overflow > 0 ? INT64_MAX : value;
+}
+
 /* Append the line if the handler is in its usual state; the turn's lock is held. */
 static int
 append_in_turn(const State *state, PyObject *own, PyObject *turn, const char *bytes, Py_ssize_t count)
 {
-    PyObject *file = ITEM(own, SWIFT);
-    PyObject *lost = ITEM(own, LOST);
-    PyObject *max_bytes = ITEM(own, MAX_BYTES);
-    long long limit;
-    int overflow, done;
+    long long limit = number_of(state, own, MAX_BYTES);
+    PyObject *file;
+    int done = 0;
 
-    if (file == NULL || !PyObject_TypeCheck(file, (PyTypeObject *)state->appender) || !is_idle(state, turn)
-        || ITEM(own, STREAM) != ITEM(own, OWN_STREAM)
-        || lost == NULL || !PyLong_CheckExact(lost) || PyLong_AsLong(lost) != 0
-        || max_bytes == NULL || !PyLong_CheckExact(max_bytes))
+    if (limit < 0 || number_of(state, own, LOST) != 0 || !is_idle(state, turn)
+        || ITEM(own, STREAM) != ITEM(own, OWN_STREAM) || (file = Py_XNewRef(ITEM(own, SWIFT))) == NULL)
         return 0;
-    limit = PyLong_AsLongLongAndOverflow(max_bytes, &overflow);
-    if (overflow < 0 || limit < 0 || ((Appender *)file)->name == NULL || !PyBytes_CheckExact(((Appender *)file)->name))
-        return 0;
-    Py_INCREF(file);
-    done = append_now((Appender *)file, bytes, count, overflow > 0 || limit == 0 ? INT64_MAX : limit);
+    if (PyObject_TypeCheck(file, (PyTypeObject *)state->appender) && ((Appender *)file)->name != NULL
+        && PyBytes_CheckExact(((Appender *)file)->name))
+        done = append_now((Appender *)file, bytes, count, limit == 0 ? INT64_MAX : limit);
     Py_DECREF(file);
     return done;
 }
@@ -924,7 +943,7 @@ is_usual_event(const State *state, PyObject *event)
     return state->event != NULL && state->signs != NULL
            && PyObject_TypeCheck(event, (PyTypeObject *)state->event)
            && (factory == state->record || factory == state->factory)
-           && _PyType_Lookup(Py_TYPE(event), state->names[DUMP]) == state->dump;
+           && finds(state, (PyObject *)Py_TYPE(event), DUMP, state->dump);
 }
 
 /* Give an event that has no trace id the one of here and now. */
@@ -949,11 +968,11 @@ trace_event(const State *state, PyObject *event)
 static int
 put_event(const State *state, Buffer *b, PyObject *event)
 {
-    PyObject *serializer = Py_XNewRef(ITEM(Py_TYPE(event)->tp_dict, SERIALIZER)), *json;
+    PyObject *type = (PyObject *)Py_TYPE(event), *serializer, *json;
     int done = 0;
 
-    if (serializer == NULL)
-        return 0;
+    if ((serializer = PyType_Type.tp_getattro(type, state->names[SERIALIZER])) == NULL)
+        return -1;
     json = PyObject_CallMethodOneArg(serializer, state->names[TO_JSON], event);
     Py_DECREF(serializer);
     if (json == NULL)
@@ -981,28 +1000,40 @@ write_event(const State *state, PyObject *own, PyObject *event)
     return done;
 }
 
+/* Whether the attributes of a logger say that it has no handler, nor a filter if that is asked. */
+static int
+is_silent(const State *state, PyObject *own, int filters_too)
+{
+    PyObject *handlers = ITEM(own, HANDLERS), *filters;
+
+    if (handlers == NULL || !PyList_CheckExact(handlers) || PyList_GET_SIZE(handlers) > 0)
+        return 0;
+    filters = filters_too ? ITEM(own, FILTERS) : NULL;
+    return !filters_too
+           || (filters != NULL && PyList_CheckExact(filters) && PyList_GET_SIZE(filters) == 0);
+}
+
 /* Whether the logger of events or one above it has a handler, or anything about them is unusual. */
 static int
 is_heard(const State *state)
 {
-    PyObject *logger = PyDict_GetItemWithError(state->loggers, state->logger_name);
+    PyObject *logger = Py_XNewRef(PyDict_GetItemWithError(state->loggers, state->logger_name));
+    int heard = 0;
 
-    for (int first = 1; logger != Py_None; first = 0) {
-        PyObject *own = logger == NULL ? NULL : PyObject_GenericGetDict(logger, NULL);
-        PyObject *handlers, *filters, *propagate;
-        if (own == NULL)
-            return 1;
-        handlers = ITEM(own, HANDLERS);
-        filters = ITEM(own, FILTERS);
-        propagate = ITEM(own, PROPAGATE);
-        logger = propagate == Py_False ? Py_None : ITEM(own, PARENT);
-        Py_DECREF(own);
-        if (handlers == NULL || !PyList_CheckExact(handlers) || PyList_GET_SIZE(handlers) > 0
-            || (first && (filters == NULL || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 0))
-            || (propagate != Py_True && propagate != Py_False))
-            return 1;
+    for (int first = 1; logger != Py_None && !heard; first = 0) {
+        PyObject *own = logger == NULL ? NULL : PyObject_GenericGetDict(logger, NULL), *propagate;
+        if (own == NULL || !is_silent(state, own, first))
+            heard = 1;
+        else if ((propagate = ITEM(own, PROPAGATE)) == Py_False)
+            Py_SETREF(logger, Py_NewRef(Py_None));
+        else if (propagate == Py_True)
+            Py_XSETREF(logger, Py_XNewRef(ITEM(own, PARENT)));
+        else
+            heard = 1;
+        Py_XDECREF(own);
     }
-    return 0;
+    Py_XDECREF(logger);
+    return heard;
 }
 
 static PyObject *
@@ -1242,7 +1273,7 @@ nothing_is_gathered(const State *state)
         if (is_on != Py_False && (is_on != NULL || name != LOG_ASYNCIO_TASKS))
             return 0;
     }
-    return ITEM(((PyTypeObject *)state->record)->tp_dict, INIT) == state->init
+    return finds(state, state->record, INIT, state->init)
            && ITEM(state->logging, LEVEL_NAME) == state->level_name;
 }
 
@@ -1334,17 +1365,22 @@ attributes_of(const State *state, PyObject *const *args)
     PyObject *levels = ITEM(state->logging, LEVEL_NAMES), *level, *made;
 
     if (levels == NULL || !PyDict_CheckExact(levels)
-        || (level = PyDict_GetItemWithError(levels, args[R_LEVEL])) == NULL || level == Py_None
-        || (made = PyDict_Copy(state->blank)) == NULL)
+        || (level = PyDict_GetItemWithError(levels, args[R_LEVEL])) == NULL || level == Py_None)
         return NULL;
-    if (PyDict_SetItem(made, state->names[LEVELNAME], level) == 0
+    Py_INCREF(level);                     /* an allocation may start the garbage collector, and that any code */
+    made = PyDict_Copy(state->blank);
+    if (made != NULL
+        && PyDict_SetItem(made, state->names[LEVELNAME], level) == 0
         && PyDict_SetItem(made, state->names[LEVELNO], args[R_LEVEL]) == 0
         && PyDict_SetItem(made, state->names[NAME_ITSELF], args[R_NAME]) == 0
         && PyDict_SetItem(made, state->names[MESSAGE_ITSELF], args[R_MSG]) == 0
         && PyDict_SetItem(made, state->names[ARGS_ITSELF], args[R_ARGS]) == 0
-        && set_time(state, made) > 0)
+        && set_time(state, made) > 0) {
+        Py_DECREF(level);
         return made;
-    Py_DECREF(made);
+    }
+    Py_DECREF(level);
+    Py_XDECREF(made);
     return NULL;
 }
 
@@ -1400,9 +1436,9 @@ make_record(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject 
             Py_DECREF(attributes);
             return record;
         }
-        if (is_fatal())
-            return NULL;
     }
+    if (is_fatal())
+        return NULL;
     return make_in_python(state, args, count, keywords, usual);
 }
 
