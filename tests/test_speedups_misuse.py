@@ -15,7 +15,7 @@ from chora_logging.fields import STANDARD_ORDER
 from chora_logging.speedups import _speedups
 from tests.records import record_of
 
-NAMES = (*STANDARD_ORDER, "a")
+ATTRIBUTES = dict.fromkeys((*STANDARD_ORDER, "a"))
 PARTS = ((b',"a":', len(STANDARD_ORDER), False),)
 
 
@@ -40,7 +40,7 @@ def test_a_writer_that_was_not_initialised():
     blank = _speedups.LineWriter.__new__(_speedups.LineWriter)
 
     with pytest.raises(TypeError, match="__init__"):
-        blank.learn(NAMES, False, PARTS)
+        blank.learn(ATTRIBUTES, False, PARTS)
     blank.forget()
     assert blank.line(record_of(a=1).__dict__) is None
     assert not blank.write(None, record_of(a=1))
@@ -53,10 +53,10 @@ def test_a_writer_whose_initialisation_failed():
     with pytest.raises(ValueError, match="no name"):
         blank.__init__((), "special", encode, str, False, 0)
     with pytest.raises(TypeError, match="__init__"):
-        blank.learn(NAMES, False, PARTS)
+        blank.learn(ATTRIBUTES, False, PARTS)
 
     blank.__init__(STANDARD_ORDER, "special", encode, str, False, 0)
-    blank.learn(NAMES, False, PARTS)
+    blank.learn(ATTRIBUTES, False, PARTS)
     assert blank.line(record_of(a=1).__dict__) == b'{"a":1}'
     with pytest.raises(TypeError, match="once"):
         blank.__init__(STANDARD_ORDER, "special", encode, str, False, 0)
@@ -75,7 +75,7 @@ def test_standard_attributes_that_are_no_texts():
         (([b"", 0, False],), TypeError),
         ((("text", 0, False),), TypeError),
         (((b"", 0),), TypeError),
-        (((b"", len(NAMES), False),), ValueError),
+        (((b"", len(ATTRIBUTES), False),), ValueError),
         (((b"", _speedups.CONSTANT - 1, False),), ValueError),
         (((b"", _speedups.STAMP, True),), ValueError),
         ((*PARTS, None), TypeError),
@@ -85,10 +85,10 @@ def test_parts_that_are_none(parts, error):
     """A part that is not a text, a source and a flag is refused, and nothing is learnt."""
     taught = writer()
     with pytest.raises(error):
-        taught.learn(NAMES, False, parts)
+        taught.learn(ATTRIBUTES, False, parts)
     assert taught.line(record_of(a=1).__dict__) is None
 
-    taught.learn(NAMES, False, PARTS)
+    taught.learn(ATTRIBUTES, False, PARTS)
     assert taught.line(record_of(a=1).__dict__) == b'{"a":1}'
 
 

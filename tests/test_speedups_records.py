@@ -140,7 +140,7 @@ def test_a_new_level(monkeypatch, clock):
 
 @pytest.mark.usefixtures("clock")
 def test_a_level_that_is_renamed_meanwhile(monkeypatch):
-    """A record has a name of its level, also if the garbage collector comes and what it calls renames that."""
+    """A record has a name of its level, also if the garbage collector comes and something renames it then."""
     both(*usual())
     numbers = itertools.count()
     kept = []

@@ -1,14 +1,15 @@
-"""The compiled lanes, and whether they are in use.
+"""The fast path in C, and whether it is in use.
 
-They are made at installation where there is a C compiler. Where they are not, and for whatever they
-leave undone, Python does the same. `CHORA_LOGGING_PURE=1` in the environment leaves them out.
+It is compiled at installation where there is a C compiler. Without it, and for whatever it leaves undone,
+Python does the same. `CHORA_LOGGING_PURE=1` in the environment leaves it out; `speedups.h` is where to
+begin reading.
 """
 
 from __future__ import annotations
 
 import os
 
-#: Whether they are in use.
+#: Whether it is in use.
 in_use = False
 
 if not os.environ.get("CHORA_LOGGING_PURE"):
