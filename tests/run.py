@@ -9,6 +9,7 @@ those on PATH) gets an environment under `.venvs/`, kept until setup.cfg changes
     long        what is in `LONG`, on the main Python; it and the core run two at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
     alone       what is in `ALONE`, on the main Python and alone on the machine
+    sanitizers  with --whole: the tests of the C code under the sanitizers, see `tests/sanitizers.py`
 
 A failed step never hides the next one; the exit status is 1 if any failed. A skipped test is a failure
 (`tests/conftest.py`). What follows the options is handed to pytest, and then only that is run:
@@ -289,6 +290,8 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
     for version in versions:
         done.append(pytest_step("alone", version, [*ALONE, *without(*LONG)], live=True).run())
+    if whole:
+        done.append(Step("sanitizers", [python, "-m", "tests.sanitizers"]).run())
     return done
 
 

@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from chora_logging import TraceIdFilter
+from chora_logging import EventFileHandler, EventFormatter, TraceIdFilter
 from chora_logging.fields import STANDARD_ORDER
 from chora_logging.speedups import _speedups
 from tests.records import record_of
@@ -116,3 +116,46 @@ def test_another_number_of_arguments(arguments):
     for call in (writer().write, writer().write_event):
         with pytest.raises(TypeError):
             call(*arguments)
+
+
+class Key:
+    """A key of a dict that is looked at before a name with the same hash, and does something then."""
+
+    def __init__(self, name):
+        self.hash, self.act = hash(name), lambda: None
+
+    def __hash__(self):
+        return self.hash
+
+    def __eq__(self, other):
+        self.act()
+        return False
+
+
+@pytest.mark.parametrize(
+    "name", ["filter", "formatter", "_byte_formatter", "filters", "maxBytes", "_swift", "_turn"]
+)
+def test_a_handler_whose_dict_runs_code(tmp_path, name):
+    """A record is written, once, though what is found in the handler is replaced while it is looked for."""
+    handler = EventFileHandler(tmp_path / "app.log")
+    handler.setFormatter(EventFormatter())
+    handler.addFilter(TraceIdFilter())
+
+    def replace():
+        key.act = lambda: None  # what follows looks at it too
+        handler.__dict__["filters"] = [TraceIdFilter()]
+        handler.__dict__["maxBytes"] += 10**6
+        handler.__dict__["formatter"] = handler.__dict__["_byte_formatter"] = EventFormatter()
+        key.act = replace
+
+    key = Key(name)
+    attributes = {key: None, **handler.__dict__}
+    handler.__dict__.clear()
+    handler.__dict__.update(attributes)
+    key.act = replace
+    for number in range(5):
+        handler.handle(record_of(a=number))
+    handler.close()
+
+    lines = (tmp_path / "app.log").read_text().splitlines()
+    assert [json.loads(line)["a"] for line in lines] == list(range(5))
