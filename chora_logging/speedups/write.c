@@ -253,13 +253,28 @@ is_usual_event(const State *state, PyObject *event)
            && finds(state, (PyObject *)Py_TYPE(event), DUMP, state->dump);
 }
 
+/* What memmem does, which is slower and not in POSIX. */
+static int
+has_word(const char *at, size_t left, const char *word)
+{
+    const char *stop = at + left;
+    size_t length = strlen(word);
+
+    while ((at = memchr(at, word[0], (size_t)(stop - at))) != NULL && (size_t)(stop - at) >= length) {
+        if (memcmp(at, word, length) == 0)
+            return 1;
+        at++;
+    }
+    return 0;
+}
+
 /* Whether JSON is one object on one line, with nothing in it that nests, and nothing that could be NaN. */
 static int
 is_flat(const char *json, size_t length)
 {
     return length > 1 && json[0] == '{' && memchr(json + 1, '{', length - 1) == NULL
-           && memchr(json, '\n', length) == NULL && memmem(json, length, "NaN", 3) == NULL
-           && memmem(json, length, "Infinity", 8) == NULL;
+           && memchr(json, '\n', length) == NULL && !has_word(json, length, "NaN")
+           && !has_word(json, length, "Infinity");
 }
 
 /* Add the JSON of an event, as `model_dump_json` makes it. */
