@@ -148,7 +148,7 @@ class Plans:
         try:
             plan = self._tried(names, orchestrator)
             if plan is not None and self.writer is not None and plan.is_fixed:
-                self.writer.learn(names, orchestrator, tuple(plan.parts(names)))
+                self.writer.learn(dict.fromkeys(names), orchestrator, tuple(plan.parts(names)))
         except Exception:  # a name that no struct can have: a quote, half a surrogate pair
             plan = None
         known[names] = plan

@@ -10,6 +10,7 @@ are installed as Debian packages where that is permitted (root, apt-get). Then:
     long        what is in `LONG`, on the main Python; it and the core run two at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
     alone       what is in `ALONE`, on the main Python and alone on the machine
+    sanitizers  with --whole: the tests of the C code under the sanitizers, see `tests/sanitizers.py`
 
 A failed step never hides the next one. Exit status: 0 if everything passed, 1 if anything failed, 7 if
 nothing failed but some tests could not be tried here: the end names each of them and what it needs.
@@ -235,8 +236,8 @@ def python_of(version: str) -> str:
 
 def stamp(program: str) -> str:
     """What an environment was made from: while it is the same, the environment is kept."""
-    made_from = ("setup.cfg", "setup.py", "chora_logging/_speedups.c")
-    parts = [(ROOT / name).read_bytes() for name in made_from]
+    made_from = [ROOT / "setup.cfg", ROOT / "setup.py", *sorted(ROOT.glob("chora_logging/speedups/*.[ch]"))]
+    parts = [path.read_bytes() for path in made_from]
     parts += [str(ROOT).encode(), os.path.realpath(shutil.which(program) or program).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
@@ -334,6 +335,7 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     for version in versions:
         done.append(pytest_step("alone", version, [*ALONE, *without(*LONG)], live=True).run())
     if whole:
+        done.append(Step("sanitizers", [python, "-m", "tests.sanitizers"]).run())
         as_user = [sys.executable, "tests/bare_root.py", "--user"]
         done.append(Step("bare root, as a user", as_user, live=True, limit=4 * LIMIT).run())
     return done

@@ -28,7 +28,7 @@ OWN = {
     "chora_logging.arrange",
     "chora_logging.records",
     "chora_logging.speedups",
-    "chora_logging._speedups",
+    "chora_logging.speedups._speedups",
     "chora_logging.encoding",
     "chora_logging.errors",
     "chora_logging.fields",

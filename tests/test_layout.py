@@ -22,7 +22,6 @@ LAYERS = {
     "errors": 0,
     "schema": 0,
     "rotation": 0,
-    "_speedups": 0,
     "speedups": 0,
     "sidecar": 0,
     "plain": 1,
@@ -61,7 +60,6 @@ LAYERS = {
 
 #: Rooms of one layer of which the first stands on the second.
 NEIGHBOURS = {
-    ("speedups", "_speedups"),
     ("filters", "context"),
     ("handler", "appending"),
     ("buffered", "handler"),

@@ -99,7 +99,8 @@ class TestInUse:
         """With CHORA_LOGGING_PURE nothing compiled is loaded."""
         program = (
             "import sys; from chora_logging import EventFileHandler, EventFormatter, speedups\n"
-            "print(speedups.in_use, 'chora_logging._speedups' in sys.modules, EventFormatter().writer)"
+            "loaded = 'chora_logging.speedups._speedups' in sys.modules\n"
+            "print(speedups.in_use, loaded, EventFormatter().writer)"
         )
         done = subprocess.run(
             [sys.executable, "-c", program],
@@ -120,7 +121,7 @@ class TestInUse:
     def test_why_they_are_not_in_use(self, module, why_not):
         """Where they were not built, or cannot be loaded, the reason is said with what brings them."""
         program = (
-            f"import sys, types; sys.modules['chora_logging._speedups'] = {module}\n"
+            f"import sys, types; sys.modules['chora_logging.speedups._speedups'] = {module}\n"
             "from chora_logging import speedups; print(speedups.in_use, speedups.why_not)"
         )
         environment = {name: value for name, value in os.environ.items() if name != "CHORA_LOGGING_PURE"}
@@ -195,6 +196,17 @@ class TestLines:
                 "trace_id": None,
                 "rate": 1.0,
             }
+
+    def test_of_a_dict(self):
+        """A dict is encoded once: it is not tried in C before Python does it."""
+        asked = []
+        formatter = EventFormatter(json_default=lambda value: asked.append(value) or "x")
+        for _ in range(3):
+            asked.clear()
+            line = json.loads(formatter.format(record_of(value={"a": formatter})))
+
+        assert line["value"] == {"a": "x"}
+        assert asked == [formatter]
 
     def test_of_a_record_that_changes_meanwhile(self, monkeypatch):
         """An object that empties the record and makes all plans be forgotten harms nothing."""

@@ -24,7 +24,6 @@ from pydantic import (
 
 from chora_logging import speedups, trace_context
 from chora_logging.telemetry import EventEmitter, TelemetryEvent
-from chora_logging.telemetry.event_layout import layout_of
 from tests.test_speedups_trace import surrounded, surroundings
 
 
@@ -335,16 +334,3 @@ def test_an_id_that_the_event_refuses(tmp_path):
     assert event.trace_id is None
     with pytest.raises(ValidationError):
         event.trace_id = "too long"
-
-
-@pytest.mark.parametrize(
-    ("kind", "is_plain"),
-    [*((kind, kind in (Named, Validated)) for kind in TYPED), (Plain, False), (Listed, False)],
-)
-def test_layouts(kind, is_plain):
-    """Only of a class whose fields pydantic writes in the plainest way the fields are known."""
-    serializer, *fields = layout_of(kind)
-
-    assert serializer is kind.__pydantic_serializer__
-    assert bool(fields) is is_plain
-    assert [name for name, *_ in fields] == (list(kind.model_fields) if is_plain else [])

@@ -5,7 +5,10 @@ Where it is not compiled, or `CHORA_LOGGING_PURE` is set, the same tests hold of
 
 from __future__ import annotations
 
+import gc
+import itertools
 import logging
+import re
 import time
 import weakref
 
@@ -133,6 +136,36 @@ def test_a_new_level(monkeypatch, clock):
 
     assert made == expected
     assert dict(made)["levelname"] == "NOTE"
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_level_that_is_renamed_meanwhile(monkeypatch):
+    """A record has a name of its level, also if the garbage collector comes and something renames it then."""
+    both(*usual())
+    numbers = itertools.count()
+    kept = []
+
+    def rename(*_):
+        logging._levelToName[logging.INFO] = f"NAME {next(numbers)}"
+
+    monkeypatch.setitem(logging._levelToName, logging.INFO, "INFO")
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(rename)
+    gc.set_threshold(1)
+    try:
+        for _ in range(9):
+            gc.disable()
+            kept.append([{} for _ in range(100)])  # so that the next dict is no used one, but allocated
+            rename()
+            arguments = usual()
+            gc.enable()
+            kept.append(make_record(*arguments))
+    finally:
+        gc.callbacks.remove(rename)
+        gc.set_threshold(*thresholds)
+        gc.enable()
+
+    assert all(re.fullmatch(r"NAME \d+", record.levelname) for record in kept[1::2])
 
 
 def test_a_clock_that_fails(monkeypatch):

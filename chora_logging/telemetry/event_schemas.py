@@ -14,7 +14,6 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter
 
 from chora_logging import speedups
 from chora_logging.schema import TELEMETRY_LOGGER
-from chora_logging.telemetry.event_layout import layout_of
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(datetime)
 
@@ -92,11 +91,7 @@ class TelemetryEvent(_Head):
 # Before pydantic 2.11 this method and the serializer below it wrote aliases in different ways.
 if speedups.in_use and (BaseModel.model_dump_json.__kwdefaults__ or {}).get("by_alias", True) is None:
     speedups.events_are(
-        TelemetryEvent,
-        BaseModel.model_dump_json,
-        layout_of,
-        logging.Logger.manager.loggerDict,
-        TELEMETRY_LOGGER,
+        TelemetryEvent, BaseModel.model_dump_json, logging.Logger.manager.loggerDict, TELEMETRY_LOGGER
     )
 
 

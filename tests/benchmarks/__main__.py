@@ -66,8 +66,8 @@ def environment() -> str:
     folder = ROOT / ".venvs" / "benchmarks"
     python = folder / "bin" / "python"
     mark = folder / "stamp"
-    made_from = ("setup.cfg", "setup.py", "chora_logging/_speedups.c")
-    wanted = "\n".join([sys.version, *REQUIREMENTS, *((ROOT / name).read_text() for name in made_from)])
+    made_from = [ROOT / "setup.cfg", ROOT / "setup.py", *sorted(ROOT.glob("chora_logging/speedups/*.[ch]"))]
+    wanted = "\n".join([sys.version, *REQUIREMENTS, *(path.read_text() for path in made_from)])
     if not mark.exists() or mark.read_text() != wanted:
         print(f"installing the rivals into {folder}", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)

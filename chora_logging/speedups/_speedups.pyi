@@ -29,7 +29,7 @@ class LineWriter:
     def write(self, handler: logging.Handler, record: logging.LogRecord, /) -> bool: ...
     def write_event(self, handler: logging.Handler, event: object, /) -> bool | None: ...
     def learn(
-        self, names: tuple[Any, ...], special: bool, parts: tuple[tuple[bytes, int, bool], ...], /
+        self, attributes: dict[Any, Any], special: bool, parts: tuple[tuple[bytes, int, bool], ...], /
     ) -> None: ...
     def forget(self) -> None: ...
 
@@ -43,7 +43,6 @@ def trace_by(
 def events_are(
     event: type,
     dump: Callable[..., str],
-    layout_of: Callable[[Any], tuple[Any, ...]],
     loggers: dict[str, Any],
     name: str,
     /,

@@ -18,14 +18,14 @@ if os.environ.get("CHORA_LOGGING_PURE"):
     why_not = "CHORA_LOGGING_PURE is set"
 else:
     try:
-        from chora_logging._speedups import CONSTANT as CONSTANT
-        from chora_logging._speedups import MESSAGE as MESSAGE
-        from chora_logging._speedups import STAMP as STAMP
-        from chora_logging._speedups import Appender as Appender
-        from chora_logging._speedups import LineWriter as LineWriter
-        from chora_logging._speedups import events_are as events_are
-        from chora_logging._speedups import make_record as make_record
-        from chora_logging._speedups import trace_by as trace_by
+        from chora_logging.speedups._speedups import CONSTANT as CONSTANT
+        from chora_logging.speedups._speedups import MESSAGE as MESSAGE
+        from chora_logging.speedups._speedups import STAMP as STAMP
+        from chora_logging.speedups._speedups import Appender as Appender
+        from chora_logging.speedups._speedups import LineWriter as LineWriter
+        from chora_logging.speedups._speedups import events_are as events_are
+        from chora_logging.speedups._speedups import make_record as make_record
+        from chora_logging.speedups._speedups import trace_by as trace_by
 
         in_use = True
     except ModuleNotFoundError:

@@ -1,0 +1,652 @@
+/* Makes the line of a record, by the plan for records that have the same attributes.
+
+   Does: `EventFormatter._straight` of formatter.py for a record with a text as its message. plans.py teaches
+   each plan: the attributes whose values the line has, in their order, and the bytes between them.
+   Leaves to Python: messages that are no texts, exceptions and stacks, dicts, lines that are too long. The
+   encoder is called for a value that is not a text, None, a flag or an integer of 64 bits, the clock for the
+   first record of a second.
+
+   The interpreter lock: kept.
+   References: the encoder, the clock and an argument's `__str__` may run any code. It may change the record,
+   use this very writer or have it forget its plans. So the values and the plan are held until the line is
+   made; the names are not used by then.
+   Signals: a signal handler may run in what is called. If it raises, the line is given up, of which nothing
+   was written yet. */
+
+#include "speedups.h"
+
+#include <math.h>
+#include <string.h>
+
+#define MOST 64           /* attributes of a record */
+#define SLOTS 1024        /* for twice the plans that plans.py remembers */
+#define FIRST_HASH ((Py_uhash_t)14695981039346656037ULL)
+
+/* What of a record is looked at; `where` says at which place. */
+enum { AT_NAME, AT_MSG, AT_ARGS, AT_EXC_INFO, AT_EXC_TEXT, AT_STACK_INFO, AT_CREATED, LOOKED_AT };
+static const char *const LOOKED[LOOKED_AT] = {
+    "name", "msg", "args", "exc_info", "exc_text", "stack_info", "created"};
+
+typedef struct {
+    PyObject *key;        /* `,"name":` as bytes; of a constant with its value */
+    int source;           /* the place of the value among the attributes, or STAMP, MESSAGE, CONSTANT */
+    int optional;         /* left out when it is None */
+} Part;
+
+typedef struct {
+    int users;            /* the writer, and each line that is being made by it */
+    PyObject *names;      /* the names of the attributes, a tuple */
+    Py_uhash_t hash;
+    int special;
+    int count;
+    Part parts[];
+} Plan;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *standard;   /* the names of the attributes that every record has, in their order */
+    PyObject *special;    /* the name of the logger whose records are laid out in their own way */
+    PyObject *encode, *clock;
+    int rfc3339;          /* whether the clock gives texts of 27 characters */
+    Py_ssize_t max_bytes;
+    int where[LOOKED_AT];
+    int count;
+    Plan *plans[SLOTS];
+    double second;        /* the second of `text`, NaN before the first record */
+    char text[20];
+} LineWriter;
+
+/* ------------------------------------------------------------------------------------- the buffer --- */
+
+/* Make room for so many bytes more; twice the size, so that a long line is not moved for each part. */
+static int
+buffer_grow(Buffer *b, Py_ssize_t more)
+{
+    size_t used = (size_t)(b->at - b->start), size = (size_t)(b->end - b->start);
+    char *start;
+
+    if ((size_t)more > (size_t)PY_SSIZE_T_MAX / 4 || used > (size_t)PY_SSIZE_T_MAX / 4) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    size = size * 2 > used + (size_t)more ? size * 2 : used + (size_t)more;
+    start = PyMem_Realloc(b->start == b->first ? NULL : b->start, size);
+    if (start == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (b->start == b->first)
+        memcpy(start, b->first, used);
+    b->start = start;
+    b->at = start + used;
+    b->end = start + size;
+    return 0;
+}
+
+void
+buffer_open(Buffer *b)
+{
+    b->start = b->at = b->first;
+    b->end = b->first + sizeof(b->first);
+}
+
+void
+buffer_close(Buffer *b)
+{
+    if (b->start != b->first)
+        PyMem_Free(b->start);
+}
+
+#define ROOM(b, more) ((b)->end - (b)->at >= (more) ? 0 : buffer_grow((b), (more)))
+
+int
+put_bytes(Buffer *b, const char *bytes, Py_ssize_t length)
+{
+    if (ROOM(b, length) < 0)
+        return -1;
+    memcpy(b->at, bytes, (size_t)length);
+    b->at += length;
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------- the values --- */
+
+/* How a byte stands in a JSON text: 0 as it is, 'u' as \u00XX, else after a backslash. */
+static const char ESCAPED[256] = {
+    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b', 't', 'n', 'u', 'f', 'r', 'u', 'u',
+    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u',
+    ['"'] = '"', ['\\'] = '\\',
+};
+
+/* A text as JSON has it: between quotation marks, in UTF-8, escaped where it must be. */
+static int
+put_text(Buffer *b, PyObject *text)
+{
+    static const char hex[] = "0123456789abcdef";
+    Py_ssize_t length;
+    const char *bytes, *stop;
+
+    if (PyUnicode_IS_COMPACT_ASCII(text)) {
+        bytes = (const char *)PyUnicode_1BYTE_DATA(text);
+        length = PyUnicode_GET_LENGTH(text);
+    }
+    else if ((bytes = PyUnicode_AsUTF8AndSize(text, &length)) == NULL)
+        return -1;
+    if (ROOM(b, length + 2) < 0)
+        return -1;
+    *b->at++ = '"';
+    for (stop = bytes + length; bytes < stop;) {
+        const char *run = bytes;
+        char how = 0;
+        while (bytes < stop && !(how = ESCAPED[(unsigned char)*bytes]))
+            bytes++;
+        if (bytes > run && put_bytes(b, run, bytes - run) < 0)
+            return -1;
+        if (bytes == stop)
+            break;
+        if (ROOM(b, 6) < 0)
+            return -1;
+        *b->at++ = '\\';
+        *b->at++ = how;
+        if (how == 'u') {
+            *b->at++ = '0';
+            *b->at++ = '0';
+            *b->at++ = hex[(unsigned char)*bytes >> 4];
+            *b->at++ = hex[*bytes & 15];
+        }
+        bytes++;
+    }
+    return put_bytes(b, "\"", 1);
+}
+
+static int
+put_integer(Buffer *b, long long value)
+{
+    char digits[24], *at = digits + sizeof(digits);
+    unsigned long long rest = value < 0 ? 0ULL - (unsigned long long)value : (unsigned long long)value;
+
+    do
+        *--at = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (value < 0)
+        *--at = '-';
+    return put_bytes(b, at, digits + sizeof(digits) - at);
+}
+
+/* Whether JSON has no object in it, and not so many arrays that they could nest too deep (encoding.DEPTH). */
+static int
+is_shallow(const char *at, Py_ssize_t length)
+{
+    const char *stop = at + length;
+    int left = 100;
+
+    if (memchr(at, '{', (size_t)length) != NULL)
+        return 0;
+    while ((at = memchr(at, '[', (size_t)(stop - at))) != NULL && left--)
+        at++;
+    return at == NULL;
+}
+
+/* Add any value. */
+static int
+put_value(const LineWriter *self, Buffer *b, PyObject *value)
+{
+    PyObject *bytes;
+    int done;
+
+    if (PyUnicode_CheckExact(value))
+        return put_text(b, value) < 0 ? -1 : 1;
+    if (value == Py_None)
+        return put_bytes(b, "null", 4) < 0 ? -1 : 1;
+    if (value == Py_True)
+        return put_bytes(b, "true", 4) < 0 ? -1 : 1;
+    if (value == Py_False)
+        return put_bytes(b, "false", 5) < 0 ? -1 : 1;
+    if (PyLong_CheckExact(value)) {
+        int overflow;
+        long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+        if (!overflow)
+            return put_integer(b, number) < 0 ? -1 : 1;
+    }
+    if ((bytes = PyObject_CallOneArg(self->encode, value)) == NULL)
+        return -1;
+    /* What has an object in it is refused for the reasons that a dict is: see collect. */
+    done = PyBytes_CheckExact(bytes) && is_shallow(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
+    if (done && put_bytes(b, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes)) < 0)
+        done = -1;
+    Py_DECREF(bytes);
+    return done;
+}
+
+/* A number with zeros in front. */
+static void
+set_digits(char *at, int count, int value)
+{
+    for (; count--; value /= 10)
+        at[count] = (char)('0' + value % 10);
+}
+
+/* Add the time. Within a second only the digits after the point are new; the arithmetic is that of
+   timestamps.rfc3339, step by step. */
+static int
+put_stamp(LineWriter *self, Buffer *b, PyObject *created)
+{
+    PyObject *text;
+    int done;
+
+    if (self->rfc3339 && PyFloat_CheckExact(created)) {
+        double time = PyFloat_AS_DOUBLE(created), fraction = time - self->second;
+        if (fraction >= 0.0 && fraction < 0.9999995) {
+            volatile double micros = fraction * 1e6;   /* not fused with the sum on machines that could */
+            if (ROOM(b, 29) < 0)
+                return -1;
+            b->at[0] = '"';
+            memcpy(b->at + 1, self->text, 20);
+            set_digits(b->at + 21, 6, (int)(micros + 0.5));
+            b->at[27] = 'Z';
+            b->at[28] = '"';
+            b->at += 29;
+            return 1;
+        }
+    }
+    if ((text = PyObject_CallOneArg(self->clock, created)) == NULL)
+        return -1;
+    if (self->rfc3339 && PyFloat_CheckExact(created)) {
+        double time = PyFloat_AS_DOUBLE(created), second = floor(time);
+        if (PyUnicode_CheckExact(text) && PyUnicode_IS_COMPACT_ASCII(text)
+            && PyUnicode_GET_LENGTH(text) == 27 && time - second < 0.9999995) {
+            memcpy(self->text, PyUnicode_1BYTE_DATA(text), 20);
+            self->second = second;
+        }
+    }
+    done = put_value(self, b, text);
+    Py_DECREF(text);
+    return done;
+}
+
+/* Add the message: as it is, or with its arguments. */
+static int
+put_message(Buffer *b, PyObject *message, PyObject *args)
+{
+    PyObject *text;
+    int done;
+
+    if (PyTuple_GET_SIZE(args) == 0)
+        return put_text(b, message) < 0 ? -1 : 1;
+    if ((text = PyUnicode_Format(message, args)) == NULL)
+        return -1;
+    done = !PyUnicode_CheckExact(text) ? 0 : put_text(b, text) < 0 ? -1 : 1;
+    Py_DECREF(text);
+    return done;
+}
+
+/* ----------------------------------------------------------------------------------------- the plans --- */
+
+/* Whether two texts are alike; they are the same object nearly always. */
+static int
+same_text(PyObject *one, PyObject *other)
+{
+    return one == other || PyUnicode_Compare(one, other) == 0;
+}
+
+/* FNV-1a over the hashes of names, which Python keeps with them. */
+static Py_uhash_t
+mixed(Py_uhash_t hash, PyObject *name)
+{
+    return (hash ^ (Py_uhash_t)PyObject_Hash(name)) * (Py_uhash_t)1099511628211ULL;
+}
+
+/* A plan that is forgotten while it is in use goes with its last user. */
+static void
+release_plan(Plan *plan)
+{
+    if (--plan->users)
+        return;
+    Py_XDECREF(plan->names);
+    for (int i = 0; i < plan->count; i++)
+        Py_XDECREF(plan->parts[i].key);
+    PyMem_Free(plan);
+}
+
+/* The slot of the plan for these names, or the empty one where it would stand. */
+static Plan **
+find_plan(LineWriter *self, PyObject *const *names, Py_ssize_t count, int special, Py_uhash_t hash)
+{
+    for (size_t at = hash >> 7;; at++) {
+        Plan **slot = &self->plans[at % SLOTS], *plan = *slot;
+        Py_ssize_t i;
+        if (plan == NULL)
+            return slot;
+        if (plan->hash != hash || plan->special != special || PyTuple_GET_SIZE(plan->names) != count)
+            continue;
+        for (i = PyTuple_GET_SIZE(self->standard); i < count; i++)
+            if (!same_text(PyTuple_GET_ITEM(plan->names, i), names[i]))
+                break;
+        if (i == count)
+            return slot;
+    }
+}
+
+/* Fill in a part from a tuple: the text, where the value after it is from, whether both may be left out. */
+static int
+set_part(Part *part, PyObject *given, Py_ssize_t names)
+{
+    PyObject *key;
+
+    if (!PyTuple_Check(given)) {
+        PyErr_SetString(PyExc_TypeError, "a part must be a tuple");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(given, "Sip", &key, &part->source, &part->optional))
+        return -1;
+    if (part->source < CONSTANT || part->source >= names || (part->optional && part->source < 0)) {
+        PyErr_SetString(PyExc_ValueError, "a part has no such source");
+        return -1;
+    }
+    part->key = Py_NewRef(key);
+    return 0;
+}
+
+/* Collect names and values of a record's attributes; 0 when they are not those of an ordinary one.
+
+   A dict may repeat a key (`{5: 1, "5": 2}`) or nest without end: Python looks at the line then. To find that
+   out once the line is made takes longer than to leave it to Python from the start. */
+static Py_ssize_t
+collect(const LineWriter *self, PyObject *attributes, PyObject **names, PyObject **values, Py_uhash_t *hash)
+{
+    Py_ssize_t standard = PyTuple_GET_SIZE(self->standard), count = 0, position = 0;
+    PyObject *name, *value;
+
+    *hash = FIRST_HASH;
+    while (PyDict_Next(attributes, &position, &name, &value)) {
+        if (count == MOST || !PyUnicode_CheckExact(name))
+            return 0;
+        if (count >= standard) {
+            if (PyDict_Check(value))
+                return 0;
+            *hash = mixed(*hash, name);
+        }
+        else if (!same_text(name, PyTuple_GET_ITEM(self->standard, count)))
+            return 0;
+        names[count] = name;
+        values[count++] = value;
+    }
+    return count < standard ? 0 : count;
+}
+
+static Plan *
+make_plan(PyObject *attributes, int special, PyObject *parts)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(parts);
+    Plan *plan = PyMem_Calloc(1, sizeof(Plan) + (size_t)count * sizeof(Part));
+
+    if (plan == NULL)
+        return (Plan *)PyErr_NoMemory();
+    *plan = (Plan){.users = 1, .names = PySequence_Tuple(attributes), .special = special};
+    while (plan->names != NULL && plan->count < count
+           && set_part(&plan->parts[plan->count], PyTuple_GET_ITEM(parts, plan->count),
+                       PyTuple_GET_SIZE(plan->names)) == 0)
+        plan->count++;
+    if (plan->names != NULL && plan->count == count)
+        return plan;
+    release_plan(plan);
+    return NULL;
+}
+
+static PyObject *
+writer_learn(PyObject *object, PyObject *args)
+{
+    LineWriter *self = (LineWriter *)object;
+    PyObject *attributes, *parts, *names[MOST], *values[MOST];
+    Py_ssize_t count;
+    Plan *plan, **slot;
+    Py_uhash_t hash;
+    int special;
+
+    if (self->standard == NULL) {
+        PyErr_SetString(PyExc_TypeError, "LineWriter.__init__ was not called, or failed");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "O!pO!", &PyDict_Type, &attributes, &special, &PyTuple_Type, &parts)
+        || (plan = make_plan(attributes, special, parts)) == NULL)
+        return NULL;
+    count = collect(self, attributes, names, values, &hash);
+    slot = count == 0 ? NULL : find_plan(self, names, count, special, hash);
+    if (slot != NULL && *slot == NULL && plan->count > 0 && self->count < SLOTS / 2) {
+        plan->hash = hash;
+        *slot = plan;
+        self->count++;
+    }
+    else
+        release_plan(plan);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+writer_forget(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    LineWriter *self = (LineWriter *)object;
+    Plan *plans[SLOTS];
+
+    memcpy(plans, self->plans, sizeof(plans));
+    memset(self->plans, 0, sizeof(plans));
+    self->count = 0;
+    for (int i = 0; i < SLOTS; i++)
+        if (plans[i] != NULL)
+            release_plan(plans[i]);
+    Py_RETURN_NONE;
+}
+
+/* ------------------------------------------------------------------------------------------ the line --- */
+
+/* Whether the record has a text to say, and no exception or stack. */
+static int
+is_plain(const LineWriter *self, PyObject *const *values)
+{
+    const int *where = self->where;
+    PyObject *args = values[where[AT_ARGS]];
+
+    return PyUnicode_CheckExact(values[where[AT_MSG]]) && PyUnicode_CheckExact(values[where[AT_NAME]])
+           && values[where[AT_EXC_INFO]] == Py_None && values[where[AT_EXC_TEXT]] == Py_None
+           && values[where[AT_STACK_INFO]] == Py_None && PyTuple_CheckExact(args);
+}
+
+/* Add the parts with their values. The message's arguments count as used up when the message is there. */
+static int
+put_parts(LineWriter *self, Buffer *b, const Plan *plan, PyObject *const *values)
+{
+    PyObject *args = values[self->where[AT_ARGS]];
+    int message_is_written = 0;
+
+    for (int i = 0; i < plan->count; i++) {
+        const Part *part = &plan->parts[i];
+        int done = 1;
+        if (part->optional && values[part->source] == Py_None)
+            continue;
+        if (put_bytes(b, PyBytes_AS_STRING(part->key), PyBytes_GET_SIZE(part->key)) < 0)
+            return -1;
+        if (part->source >= 0)
+            done = put_value(self, b, values[part->source]);
+        else if (part->source == STAMP)
+            done = put_stamp(self, b, values[self->where[AT_CREATED]]);
+        else if (part->source == MESSAGE) {
+            done = put_message(b, values[self->where[AT_MSG]], args);
+            message_is_written = 1;
+        }
+        if (done <= 0)
+            return done;
+    }
+    return message_is_written || PyTuple_GET_SIZE(args) == 0;
+}
+
+int
+make_line(PyObject *writer, Buffer *b, PyObject *attributes)
+{
+    LineWriter *self = (LineWriter *)writer;
+    PyObject *names[MOST], *values[MOST];
+    Py_uhash_t hash;
+    Py_ssize_t count;
+    Plan *plan;
+    int done;
+
+    buffer_open(b);
+    if (!PyDict_CheckExact(attributes) || !self->count || !self->encode || !self->clock)
+        return 0;
+    count = collect(self, attributes, names, values, &hash);
+    if (count == 0 || !is_plain(self, values))
+        return 0;
+    plan = *find_plan(self, names, count, same_text(values[self->where[AT_NAME]], self->special), hash);
+    if (plan == NULL)
+        return 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        Py_INCREF(values[i]);
+    plan->users++;
+    done = put_parts(self, b, plan, values);
+    release_plan(plan);
+    for (Py_ssize_t i = 0; i < count; i++)
+        Py_DECREF(values[i]);
+    if (done > 0 && put_bytes(b, "}\n", 2) < 0)
+        done = -1;
+    if (done > 0) {
+        b->start[0] = '{';                /* in the place of the first part's comma */
+        if (self->max_bytes && b->at - 1 - b->start > self->max_bytes)
+            done = 0;
+    }
+    return done;
+}
+
+static PyObject *
+writer_line(PyObject *self, PyObject *attributes)
+{
+    Buffer b;
+    PyObject *line = NULL;
+
+    if (make_line(self, &b, attributes) > 0)
+        line = PyBytes_FromStringAndSize(b.start, b.at - 1 - b.start);
+    buffer_close(&b);
+    if (line != NULL || is_fatal())
+        return line;
+    Py_RETURN_NONE;
+}
+
+/* ------------------------------------------------------------------------------------------ the type --- */
+
+/* Find out where the attributes stand that are looked at. */
+static int
+set_places(LineWriter *self, PyObject *standard)
+{
+    for (int looked = 0; looked < LOOKED_AT; looked++)
+        self->where[looked] = -1;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(standard); i++) {
+        PyObject *name = PyTuple_GET_ITEM(standard, i);
+        if (!PyUnicode_CheckExact(name)) {
+            PyErr_SetString(PyExc_TypeError, "standard must be a tuple of names");
+            return -1;
+        }
+        for (int looked = 0; looked < LOOKED_AT; looked++)
+            if (PyUnicode_CompareWithASCIIString(name, LOOKED[looked]) == 0)
+                self->where[looked] = (int)i;
+    }
+    for (int looked = 0; looked < LOOKED_AT; looked++)
+        if (self->where[looked] < 0) {
+            PyErr_Format(PyExc_ValueError, "records have no %s", LOOKED[looked]);
+            return -1;
+        }
+    return 0;
+}
+
+static int
+writer_init(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"standard", "special", "encode", "clock", "rfc3339", "max_bytes", NULL};
+    LineWriter *self = (LineWriter *)object;
+    PyObject *standard, *special, *encode, *clock;
+    int rfc3339;
+    Py_ssize_t max_bytes;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!UOOpn", names, &PyTuple_Type, &standard, &special,
+                                     &encode, &clock, &rfc3339, &max_bytes))
+        return -1;
+    if (self->standard != NULL) {
+        PyErr_SetString(PyExc_TypeError, "a LineWriter is initialised once");
+        return -1;
+    }
+    if (set_places(self, standard) < 0)
+        return -1;
+    self->standard = Py_NewRef(standard);
+    self->special = Py_NewRef(special);
+    self->encode = Py_NewRef(encode);
+    self->clock = Py_NewRef(clock);
+    self->rfc3339 = rfc3339;
+    self->max_bytes = max_bytes;
+    self->second = NAN;
+    return 0;
+}
+
+static int
+writer_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((LineWriter *)self)->encode);
+    Py_VISIT(((LineWriter *)self)->clock);
+    return 0;
+}
+
+static int
+writer_clear(PyObject *self)
+{
+    Py_CLEAR(((LineWriter *)self)->encode);
+    Py_CLEAR(((LineWriter *)self)->clock);
+    return 0;
+}
+
+static void
+writer_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+    Py_XDECREF(writer_forget(self, NULL));
+    writer_clear(self);
+    Py_XDECREF(((LineWriter *)self)->standard);
+    Py_XDECREF(((LineWriter *)self)->special);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+    {"line", writer_line, METH_O,
+     "line(attributes)\n--\n\n"
+     "Return the line of a record with these *attributes*, or `None` to leave it to Python."},
+    {"write", (PyCFunction)(void (*)(void))writer_write, METH_FASTCALL,
+     "write(handler, record)\n--\n\n"
+     "Write *record* through *handler*; return whether it was written, else nothing was done.\n\n"
+     "It is written when all is as usual: a plain record, the handler's own stream, the lock free, the name\n"
+     "still that of the open file, which stays below `maxBytes` and ends with a whole line."},
+    {"write_event", (PyCFunction)(void (*)(void))writer_write_event, METH_FASTCALL,
+     "write_event(handler, event)\n--\n\n"
+     "Write *event* as a line through *handler*; return `None` when it was not written.\n\n"
+     "Else the answer is whether anybody in the logging tree may want the event too. It gets a trace id if\n"
+     "it has none. It is written when all is as usual (see `write`), *handler* has no filter, and the\n"
+     "event's JSON is that of pydantic, with nothing in it that nests."},
+    {"learn", writer_learn, METH_VARARGS,
+     "learn(attributes, special, parts)\n--\n\n"
+     "Keep the *parts* of which lines of records are made that have *attributes* of these names."},
+    {"forget", writer_forget, METH_NOARGS, "forget()\n--\n\nForget what was learnt."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "Makes lines by the plans that it was taught."},
+    {Py_tp_methods, methods},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_init, writer_init},
+    {Py_tp_traverse, writer_traverse},
+    {Py_tp_clear, writer_clear},
+    {Py_tp_dealloc, writer_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec writer_spec = {
+    "chora_logging.speedups._speedups.LineWriter", sizeof(LineWriter), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
