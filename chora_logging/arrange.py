@@ -20,7 +20,7 @@ from chora_logging.fields import (
     output_name,
     same,
 )
-from chora_logging.plain import free_name, plain
+from chora_logging.formatting.values import free_name, plain
 from chora_logging.schema import DEFAULT_EVENT, ORCHESTRATOR_LOGGER
 
 #: The caller's fields that have a place of their own, between the line's identity and its message.

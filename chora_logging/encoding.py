@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from chora_logging.plain import DEPTH, TOO_DEEP, default, free_name, plain, plain_key
+from chora_logging.formatting.values import DEPTH, TOO_DEEP, default, free_name, plain, plain_key
 
 #: The field that says that the line had to be cut.
 TRUNCATED = "truncated"

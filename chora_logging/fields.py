@@ -14,7 +14,7 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.defaults import unknown_default
 
-from chora_logging.plain import plain_key, plain_text
+from chora_logging.formatting.values import plain_key, plain_text
 from chora_logging.schema import FIELDS_ATTRIBUTE
 
 _blank = tuple(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)

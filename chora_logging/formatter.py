@@ -24,7 +24,7 @@ from chora_logging.fields import (
     rendered_message,
     text_of,
 )
-from chora_logging.plain import default, plain_text
+from chora_logging.formatting.values import default, plain_text
 from chora_logging.plans import Plans
 from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER
 
@@ -58,7 +58,7 @@ class EventFormatter(BaseJsonFormatter):
 
     Promised, for any record: one line, valid JSON, no repeated key, nothing raised, the record and the
     caller's objects as they were. A caller's field that comes under a name of the line's own gets an
-    underscore appended. Values that JSON cannot hold are replaced as `chora_logging.plain` lists.
+    underscore appended. `chora_logging.formatting.values` lists what stands for values that JSON cannot hold.
 
     Not promised: integers beyond 2⁵³ are written digit by digit, and JavaScript rounds them. Without
     *fmt* fields whose name begins with an underscore are kept; with it they are dropped, as

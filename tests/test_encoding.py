@@ -9,7 +9,7 @@ import pytest
 from chora_logging import encoding
 from chora_logging.encoding import LineEncoder
 from chora_logging.formatter import EventFormatter
-from chora_logging.plain import TOO_DEEP
+from chora_logging.formatting.values import TOO_DEEP
 from tests.records import line_of, record_of
 
 

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chora_logging.formatter import EventFormatter
-from chora_logging.plain import CIRCULAR
+from chora_logging.formatting.values import CIRCULAR
+from tests.formatting.test_values import Colour, Group, Key, NoItems, OddText, Text, deep, made
 from tests.records import Raises, line_of, record_of, strict
-from tests.test_plain import Colour, Group, Key, NoItems, OddText, Text, deep, made
 
 FORMATTERS = [EventFormatter(), EventFormatter("%(levelname)s %(message)s", timestamp=True)]
 

@@ -22,8 +22,8 @@ LAYERS = {
     "_version": 0,
     "errors": 0,
     "flushing": 0,
+    "formatting": 0,
     "locking": 0,
-    "plain": 0,
     "records": 0,
     "rotation": 0,
     "schema": 0,
@@ -61,7 +61,6 @@ LAYERS = {
 
 WRITE_SIDE = {
     "speedups",
-    "plain",
     "timestamps",
     "encoding",
     "fields",
@@ -79,6 +78,7 @@ WRITE_SIDE = {
     "flushing",
     "buffered",
     "queue_handler",
+    "formatting",
 }
 READ_SIDE = {"eventlog"}
 

@@ -17,8 +17,9 @@ import yaml
 from pythonjsonlogger.core import BaseJsonFormatter
 
 import chora_logging
-from chora_logging import plain, settings
+from chora_logging import settings
 from chora_logging.config import get_logging_config, setup_logging
+from chora_logging.formatting import values
 from tests.conftest import VARIABLES
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -245,7 +246,7 @@ class TestTables:
 
     def test_values(self):
         """What becomes of values that JSON cannot hold is what the module that does it says."""
-        table = plain.__doc__.split("=\nvalue")[1].splitlines()[2:-1]
+        table = values.__doc__.split("=\nvalue")[1].splitlines()[2:-1]
         said = [re.split(r"  +", line) for line in table]
 
         assert rows("**Values.**") == said

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from chora_logging.formatter import EventFormatter
-from chora_logging.plain import CIRCULAR, TOO_DEEP, UNENCODABLE, plain
+from chora_logging.formatting.values import CIRCULAR, TOO_DEEP, UNENCODABLE, plain
 from tests.records import Raises, record_of, strict
 
 FORMATTERS = [EventFormatter(), EventFormatter("%(levelname)s %(message)s", timestamp=True)]
