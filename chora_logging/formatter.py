@@ -14,7 +14,6 @@ from pythonjsonlogger.core import BaseJsonFormatter
 
 from chora_logging import speedups, timestamps
 from chora_logging.arrange import Arrangement, strictly_read
-from chora_logging.encoding import LineEncoder, encode_plain, sound
 from chora_logging.errors import ConfigurationError
 from chora_logging.fields import (
     STANDARD,
@@ -24,7 +23,7 @@ from chora_logging.fields import (
     rendered_message,
     text_of,
 )
-from chora_logging.formatting.values import default, plain_text
+from chora_logging.formatting.values import LineEncoder, default, encode_plain, plain_text, sound
 from chora_logging.plans import Plans
 from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER
 

@@ -18,7 +18,7 @@ import msgspec
 
 from chora_logging import speedups
 from chora_logging.arrange import Arrangement
-from chora_logging.encoding import encode_plain
+from chora_logging.formatting.values import encode_plain
 from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER
 
 #: An attribute that every record has.

@@ -31,7 +31,6 @@ LAYERS = {
     "timestamps": 0,
     "arguments": 1,
     "context": 1,
-    "encoding": 1,
     "eventlog": 1,
     "fields": 1,
     "reporting": 1,
@@ -62,7 +61,6 @@ LAYERS = {
 WRITE_SIDE = {
     "speedups",
     "timestamps",
-    "encoding",
     "fields",
     "arrange",
     "plans",
