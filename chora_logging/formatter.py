@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import UNSET
 from pythonjsonlogger.core import BaseJsonFormatter
 
-from chora_logging import speedups, timestamps
+from chora_logging import speedups
 from chora_logging.arrange import Arrangement, strictly_read
 from chora_logging.errors import ConfigurationError
 from chora_logging.fields import (
@@ -23,6 +23,7 @@ from chora_logging.fields import (
     rendered_message,
     text_of,
 )
+from chora_logging.formatting import timestamps
 from chora_logging.formatting.values import LineEncoder, default, encode_plain, plain_text, sound
 from chora_logging.plans import Plans
 from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER

@@ -44,7 +44,7 @@ OWN = {
     "chora_logging.rotation",
     "chora_logging.schema",
     "chora_logging.sidecar",
-    "chora_logging.timestamps",
+    "chora_logging.formatting.timestamps",
 }
 STANDARD = {"_contextvars", "_struct", "contextvars", "fcntl", "struct", "zlib"}
 

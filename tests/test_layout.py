@@ -28,7 +28,6 @@ LAYERS = {
     "rotation": 0,
     "schema": 0,
     "sidecar": 0,
-    "timestamps": 0,
     "arguments": 1,
     "context": 1,
     "eventlog": 1,
@@ -60,7 +59,6 @@ LAYERS = {
 
 WRITE_SIDE = {
     "speedups",
-    "timestamps",
     "fields",
     "arrange",
     "plans",

@@ -15,7 +15,7 @@ from chora_logging.cli.merging import Found, read
 from chora_logging.cli.progress import progress
 from chora_logging.cli.terminal import JsonLines, open_console, printable
 from chora_logging.cli.waterfall import Timeline, as_lines, timeline_of
-from chora_logging.timestamps import rfc3339
+from chora_logging.formatting.timestamps import rfc3339
 
 #: How many of the ids that begin alike are named.
 NAMED = 3
