@@ -12,7 +12,7 @@ from typing import Any
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
-from chora_logging.fields import (
+from chora_logging.formatting.fields import (
     STANDARD,
     add_caller_field,
     claim,

@@ -15,7 +15,8 @@ from pythonjsonlogger.core import BaseJsonFormatter
 from chora_logging import speedups
 from chora_logging.arrange import Arrangement, strictly_read
 from chora_logging.errors import ConfigurationError
-from chora_logging.fields import (
+from chora_logging.formatting import timestamps
+from chora_logging.formatting.fields import (
     STANDARD,
     STANDARD_ORDER,
     describe,
@@ -23,7 +24,6 @@ from chora_logging.fields import (
     rendered_message,
     text_of,
 )
-from chora_logging.formatting import timestamps
 from chora_logging.formatting.values import LineEncoder, default, encode_plain, plain_text, sound
 from chora_logging.plans import Plans
 from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from chora_logging.fields import STANDARD_ORDER
 from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.fields import STANDARD_ORDER
 from chora_logging.schema import FIELDS_ATTRIBUTE, LAYOUT
 from tests.records import Event, line_of, record_of
 

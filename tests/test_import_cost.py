@@ -31,7 +31,7 @@ OWN = {
     "chora_logging._speedups",
     "chora_logging.formatting.values",
     "chora_logging.errors",
-    "chora_logging.fields",
+    "chora_logging.formatting.fields",
     "chora_logging.filters",
     "chora_logging.formatter",
     "chora_logging.handler",

@@ -22,7 +22,6 @@ LAYERS = {
     "_version": 0,
     "errors": 0,
     "flushing": 0,
-    "formatting": 0,
     "locking": 0,
     "records": 0,
     "rotation": 0,
@@ -31,7 +30,7 @@ LAYERS = {
     "arguments": 1,
     "context": 1,
     "eventlog": 1,
-    "fields": 1,
+    "formatting": 1,
     "reporting": 1,
     "speedups": 1,
     "arrange": 2,
@@ -59,7 +58,6 @@ LAYERS = {
 
 WRITE_SIDE = {
     "speedups",
-    "fields",
     "arrange",
     "plans",
     "arguments",
