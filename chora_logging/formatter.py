@@ -13,15 +13,16 @@ from msgspec import UNSET
 from pythonjsonlogger.core import BaseJsonFormatter
 
 from chora_logging import speedups
-from chora_logging.arrange import Arrangement, strictly_read
 from chora_logging.errors import ConfigurationError
 from chora_logging.formatting import timestamps
 from chora_logging.formatting.fields import (
     STANDARD,
     STANDARD_ORDER,
+    Arrangement,
     describe,
     exception_of,
     rendered_message,
+    strictly_read,
     text_of,
 )
 from chora_logging.formatting.values import LineEncoder, default, encode_plain, plain_text, sound

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from chora_logging import speedups
-from chora_logging.arrange import Arrangement
+from chora_logging.formatting.fields import Arrangement
 from chora_logging.formatting.values import encode_plain
 from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER
 
