@@ -37,7 +37,7 @@ OWN = {
     "chora_logging.live_file",
     "chora_logging.locking",
     "chora_logging.formatting",
-    "chora_logging.plans",
+    "chora_logging.formatting.plans",
     "chora_logging.reporting",
     "chora_logging.rollover",
     "chora_logging.rotation",

@@ -30,12 +30,11 @@ LAYERS = {
     "arguments": 1,
     "context": 1,
     "eventlog": 1,
-    "formatting": 1,
     "reporting": 1,
     "speedups": 1,
     "filters": 2,
+    "formatting": 2,
     "live_file": 2,
-    "plans": 2,
     "settings": 2,
     "formatter": 3,
     "queue_handler": 3,
@@ -57,7 +56,6 @@ LAYERS = {
 
 WRITE_SIDE = {
     "speedups",
-    "plans",
     "arguments",
     "locking",
     "live_file",
