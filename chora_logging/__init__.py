@@ -7,6 +7,8 @@ no network. Each name, and each module, is loaded when it is first used.
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 from chora_logging._version import __version__
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     )
     from chora_logging.eventlog import EventLog, Gap
     from chora_logging.filters import TraceIdFilter
-    from chora_logging.formatter import EventFormatter
+    from chora_logging.formatting.formatter import EventFormatter
     from chora_logging.handler import EventFileHandler
     from chora_logging.orchestrator import (
         get_orchestrator_events,
@@ -88,7 +90,7 @@ _HOMES = {
     "errors": ("ChoraLoggingError", "ConfigurationError", "CursorError", "MissingExtraError", "TraceIdError"),
     "eventlog": ("EventLog", "Gap"),
     "filters": ("TraceIdFilter",),
-    "formatter": ("EventFormatter",),
+    "formatting.formatter": ("EventFormatter",),
     "handler": ("EventFileHandler",),
     "orchestrator": (
         "get_orchestrator_events",
@@ -111,10 +113,29 @@ _HOMES = {
     "web": ("TraceMiddleware", "create_app", "routes"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES = {module.partition(".")[0] for module in _HOMES}
+
+#: Modules that configurations and pickles may name by a path of earlier versions.
+_MOVED = {"formatter": "formatting.formatter"}
+
+
+class _MovedModule(types.ModuleType):
+    """A module under its earlier path: its names are those of the module where it is now."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(
+            importlib.import_module(f"{__name__}.{_MOVED[self.__name__.rpartition('.')[2]]}"), name
+        )
+
+
+for _old in _MOVED:
+    globals()[_old] = sys.modules[f"{__name__}.{_old}"] = _MovedModule(f"{__name__}.{_old}")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
+    if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _HOME_OF:
         value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
@@ -124,4 +145,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF, *_HOMES})
+    return sorted({*globals(), *_HOME_OF, *_MODULES})

@@ -11,7 +11,7 @@ from functools import partial
 from io import TextIOWrapper
 
 from chora_logging import live_file, locking, rotation, sidecar, speedups
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.live_file import LiveFile
 from chora_logging.locking import EXCLUSIVE, UNLOCK, flock
 from chora_logging.records import was_written_to

@@ -243,7 +243,7 @@ def _parts(
     timestamp_format: str | None,
     static_fields: dict[str, Any] | None,
 ) -> Config:
-    formatter: Config = {"()": "chora_logging.formatter.EventFormatter"}
+    formatter: Config = {"()": "chora_logging.EventFormatter"}
     if timestamp_format is not None:
         formatter["timestamp_format"] = timestamp_format
     if static_fields:

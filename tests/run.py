@@ -13,7 +13,7 @@ those on PATH) gets an environment under `.venvs/`, kept until setup.cfg changes
 A failed step never hides the next one; the exit status is 1 if any failed. A skipped test is a failure
 (`tests/conftest.py`). What follows the options is handed to pytest, and then only that is run:
 
-    python3 tests/run.py --python 3.12 tests/test_formatter.py -k surrogate
+    python3 tests/run.py --python 3.12 tests/formatting/test_formatter.py -k surrogate
     python3 tests/run.py --python 3.11 --cov
 """
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from chora_logging import BufferedEventFileHandler, EventFileHandler, buffered
 from chora_logging.errors import BufferFullError, ConfigurationError
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from tests.accounting import bytes_of, files_of, lines_of, snapshot
 from tests.test_handler_stdlib import results_of
 

@@ -377,7 +377,7 @@ class TestBlockedRotation:
     def test_goes_on_appending(self, tmp_path, open_log):
         """While a folder has a backup's name every record is written, and the log says why, once."""
         (tmp_path / "app.log.1").mkdir()
-        from chora_logging.formatter import EventFormatter
+        from chora_logging.formatting.formatter import EventFormatter
 
         logger = open_log(maxBytes=300, backupCount=1, formatter=EventFormatter())
         for number in range(30):
@@ -749,7 +749,7 @@ def test_records_stay_as_they_were(tmp_path, open_log):
     seen = []
     logger.handlers[0].addFilter(lambda record: seen.append((record, dict(record.__dict__))) or True)
     logger.handlers[0].setFormatter(None)
-    from chora_logging.formatter import EventFormatter
+    from chora_logging.formatting.formatter import EventFormatter
 
     logger.handlers[0].setFormatter(EventFormatter())
     logger.info("x %s", 1, extra=extra)

@@ -21,7 +21,7 @@ import pytest
 from chora_logging import orchestrator
 from chora_logging.context import trace_context
 from chora_logging.errors import ConfigurationError
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 from chora_logging.orchestrator import (
     get_orchestrator_events,
@@ -821,7 +821,7 @@ class TestBehindAQueue:
         config = {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"event": {"()": "chora_logging.formatter.EventFormatter"}},
+            "formatters": {"event": {"()": "chora_logging.EventFormatter"}},
             "handlers": {"file": target},
             "root": {"level": "INFO"},
         }

@@ -26,7 +26,7 @@ import pytest
 from chora_logging import schema
 from chora_logging.context import trace_context
 from chora_logging.errors import ConfigurationError
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 from chora_logging.telemetry import (
     ArtifactAssembledEvent,

@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 from tests.benchmarks.listeners import Got
 from tests.benchmarks.servers import REQUIREMENTS, RIVALS, Rival, Running, nginx_version, running

@@ -24,7 +24,7 @@ from chora_logging.cli.check.verdict import judge
 from chora_logging.cli.logs import Log
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.rotated_set import close_all, open_set
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
 from tests.cli.calling import HOSTILE, assert_tame

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from chora_logging.eventlog import EventLog, rotated_set
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.rotated_set import paths_of
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 from tests.eventlog.writing import line, numbers, open_files, write
 

@@ -11,7 +11,7 @@ import shutil
 import threading
 
 from chora_logging import sidecar
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 
 

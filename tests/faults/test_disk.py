@@ -11,7 +11,7 @@ import pytest
 #: What the programs below share. They run in a mount namespace of their own, with a tmpfs on DISK.
 PRELUDE = """
 import errno, json, logging, os, resource, subprocess, sys
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 
 DISK = sys.argv[1]

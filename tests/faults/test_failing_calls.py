@@ -11,7 +11,7 @@ import time
 import pytest
 
 from chora_logging import appending, locking, sidecar
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 from tests.accounting import events_of, files_of
 from tests.faults.writer import made, write

@@ -17,7 +17,7 @@ import pytest
 from chora_logging import sidecar
 from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 
 ROTATIONS = 5000

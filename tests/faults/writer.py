@@ -14,7 +14,7 @@ import threading
 import time
 
 from chora_logging.buffered import BufferedEventFileHandler
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 
 #: The handlers that were made, for the test to close at its end.

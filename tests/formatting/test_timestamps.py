@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from tests.records import line_of, record_of
 
 

@@ -18,8 +18,8 @@ from unittest import mock
 import msgspec
 import pytest
 
-from chora_logging.formatter import EventFormatter
 from chora_logging.formatting import values
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.formatting.values import CIRCULAR, TOO_DEEP, UNENCODABLE, LineEncoder, plain
 from tests.records import Raises, line_of, record_of, strict
 

@@ -12,7 +12,7 @@ import tarfile
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CACHE = ROOT / ".venvs" / "sdists"
 VERSION = importlib.metadata.version("python-json-logger")
 

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from chora_logging.formatter import EventFormatter
 from chora_logging.formatting.fields import STANDARD_ORDER
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.schema import FIELDS_ATTRIBUTE, LAYOUT
 from tests.records import Event, line_of, record_of
 
@@ -295,7 +295,7 @@ class TestRecord:
             "    init(self, *args, **kwargs)\n"
             "    self.cpuName = 'cpu0'\n"
             "logging.LogRecord.__init__ = later\n"
-            "from chora_logging.formatter import EventFormatter\n"
+            "from chora_logging.formatting.formatter import EventFormatter\n"
             "record = logging.getLogger('a').makeRecord('a', 20, 'f', 1, 'm', (), None)\n"
             "options = ({}, {'fmt': '%(message)s'}, {'reserved_attrs': []},\n"
             "           {'fmt': '%(message)s', 'reserved_attrs': []})\n"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.formatting.values import CIRCULAR
 from tests.formatting.test_values import Colour, Group, Key, NoItems, OddText, Text, deep, made
 from tests.records import Raises, line_of, record_of, strict

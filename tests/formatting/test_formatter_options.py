@@ -12,7 +12,7 @@ import pytest
 from pythonjsonlogger.msgspec import MsgspecFormatter
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from tests.records import Event, failure, line_of, record_of
 
 RECORDS = {
