@@ -16,7 +16,7 @@ from chora_logging._version import __version__
 if TYPE_CHECKING:
     from chora_logging.buffered import BufferedEventFileHandler
     from chora_logging.config import get_logging_config, setup_logging
-    from chora_logging.context import child_env, get_trace_id, set_trace_id, trace_context
+    from chora_logging.context import TraceIdFilter, child_env, get_trace_id, set_trace_id, trace_context
     from chora_logging.errors import (
         ChoraLoggingError,
         ConfigurationError,
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         TraceIdError,
     )
     from chora_logging.eventlog import EventLog, Gap
-    from chora_logging.filters import TraceIdFilter
     from chora_logging.formatting.formatter import EventFormatter
     from chora_logging.handler import EventFileHandler
     from chora_logging.orchestrator import (
@@ -86,10 +85,9 @@ __all__ = [
 _HOMES = {
     "buffered": ("BufferedEventFileHandler",),
     "config": ("get_logging_config", "setup_logging"),
-    "context": ("child_env", "get_trace_id", "set_trace_id", "trace_context"),
+    "context": ("TraceIdFilter", "child_env", "get_trace_id", "set_trace_id", "trace_context"),
     "errors": ("ChoraLoggingError", "ConfigurationError", "CursorError", "MissingExtraError", "TraceIdError"),
     "eventlog": ("EventLog", "Gap"),
-    "filters": ("TraceIdFilter",),
     "formatting.formatter": ("EventFormatter",),
     "handler": ("EventFileHandler",),
     "orchestrator": (
@@ -116,7 +114,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = {module.partition(".")[0] for module in _HOMES}
 
 #: Modules that configurations and pickles may name by a path of earlier versions.
-_MOVED = {"formatter": "formatting.formatter"}
+_MOVED = {"filters": "context", "formatter": "formatting.formatter"}
 
 
 class _MovedModule(types.ModuleType):

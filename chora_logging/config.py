@@ -252,7 +252,7 @@ def _parts(
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"event": formatter},
-        "filters": {"trace": {"()": "chora_logging.filters.TraceIdFilter"}},
+        "filters": {"trace": {"()": "chora_logging.TraceIdFilter"}},
         "handlers": {
             name: {
                 "class": "chora_logging.handler.EventFileHandler",

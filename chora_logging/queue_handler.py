@@ -13,7 +13,7 @@ import logging.handlers
 from collections.abc import Callable
 from typing import Any
 
-from chora_logging.filters import SETTLED_MARK, TraceIdFilter
+from chora_logging.context import SETTLED_MARK, TraceIdFilter
 from chora_logging.formatting.fields import describe, exception_of, rendered_message, text_of
 from chora_logging.formatting.values import default, plain, plain_key, plain_text
 from chora_logging.records import WrittenRecord

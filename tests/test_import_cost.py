@@ -31,7 +31,6 @@ OWN = {
     "chora_logging._speedups",
     "chora_logging.formatting.values",
     "chora_logging.errors",
-    "chora_logging.filters",
     "chora_logging.formatting.formatter",
     "chora_logging.handler",
     "chora_logging.live_file",
@@ -45,7 +44,7 @@ OWN = {
     "chora_logging.sidecar",
     "chora_logging.formatting.timestamps",
 }
-EARLIER = {"chora_logging.formatter"}
+EARLIER = {"chora_logging.filters", "chora_logging.formatter"}
 STANDARD = {"_contextvars", "_struct", "contextvars", "fcntl", "struct", "zlib"}
 
 

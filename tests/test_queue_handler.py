@@ -16,8 +16,7 @@ import threading
 
 import pytest
 
-from chora_logging.context import trace_context
-from chora_logging.filters import TraceIdFilter
+from chora_logging.context import TraceIdFilter, trace_context
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.queue_handler import EventQueueHandler, FrozenRecord
 from tests.records import Event, Raises, record_of, strict

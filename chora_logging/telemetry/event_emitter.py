@@ -19,9 +19,9 @@ from typing import Any, TypeGuard
 from pydantic import ValidationError
 
 from chora_logging import arguments, locking, rotation, settings
+from chora_logging.context import TraceIdFilter
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated_set import paths_of
-from chora_logging.filters import TraceIdFilter
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 from chora_logging.records import WrittenRecord
