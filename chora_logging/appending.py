@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from io import TextIOWrapper
 
-from chora_logging import live_file, locking, rotation, sidecar, speedups
+from chora_logging import live_file, locking, log_files, sidecar, speedups
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.live_file import LiveFile
 from chora_logging.locking import EXCLUSIVE, UNLOCK, flock
@@ -223,7 +223,7 @@ class AppendingHandler(ReportingHandler):
 
     def _open(self) -> TextIOWrapper:
         """Open the log for appending and remember which file it is."""
-        self._log = rotation.real_path(self.baseFilename)
+        self._log = log_files.real_path(self.baseFilename)
         make_folder(self._log, must=True)
         stream: TextIOWrapper = self._open_file(
             self.baseFilename,

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
-from chora_logging import live_file, locking, rotation
+from chora_logging import live_file, locking, log_files
 from chora_logging.rollover import open_journal
 
 NameOf = Callable[[str], str]
@@ -115,7 +115,7 @@ def _put_in_place(log: str, source: os.stat_result, unfinished: str, count: int,
             path = name_of(f"{log}.{number}")
             with contextlib.suppress(FileNotFoundError):
                 if journal is not None and os.path.samestat(os.stat(path), source):
-                    os.replace(unfinished, path + rotation.COMPRESSED)
+                    os.replace(unfinished, path + log_files.COMPRESSED)
                     os.unlink(path)
                     return
         os.unlink(unfinished)

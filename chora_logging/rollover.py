@@ -17,7 +17,7 @@ import stat
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 
-from chora_logging import live_file, locking, rotation, sidecar
+from chora_logging import live_file, locking, log_files, sidecar
 from chora_logging.errors import RotationBlockedError, RotationBusyError
 
 
@@ -124,7 +124,7 @@ class Rollover:
         if self._name(1) != f"{self.log}.1":
             return range(highest, 0, -1)
         folder, name = os.path.split(self.log)
-        numbers = {rotation.backup_number(filename, name) or 0 for filename in os.listdir(folder)}
+        numbers = {log_files.backup_number(filename, name) or 0 for filename in os.listdir(folder)}
         return sorted((number for number in numbers if 0 < number <= highest), reverse=True)
 
     def _shift(self, number: int) -> None:
@@ -144,7 +144,7 @@ class Rollover:
 
     def _delete_surplus(self) -> None:
         folder, name = os.path.split(self.log)
-        for filename in rotation.surplus(os.listdir(folder), name, self.count):
+        for filename in log_files.surplus(os.listdir(folder), name, self.count):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(folder, filename))
 
@@ -153,7 +153,7 @@ class Rollover:
 
     def _variants(self, number: int) -> tuple[str, str]:
         name = self._name(number)
-        return name, name + rotation.COMPRESSED
+        return name, name + log_files.COMPRESSED
 
 
 class Journal:

@@ -39,7 +39,7 @@ OWN = {
     "chora_logging.formatting.plans",
     "chora_logging.reporting",
     "chora_logging.rollover",
-    "chora_logging.rotation",
+    "chora_logging.log_files",
     "chora_logging.schema",
     "chora_logging.sidecar",
     "chora_logging.formatting.timestamps",

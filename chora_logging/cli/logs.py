@@ -20,7 +20,7 @@ from chora_logging.cli.terminal import printable
 from chora_logging.eventlog.items import Skipped
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated_set import paths_of
-from chora_logging.rotation import real_path
+from chora_logging.log_files import real_path
 from chora_logging.schema import OWN_LOGGER
 
 

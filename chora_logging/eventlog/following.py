@@ -17,7 +17,7 @@ from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.rotated_set import Namer, close_all, is_live, open_set
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.succession import Succession
-from chora_logging.rotation import real_path
+from chora_logging.log_files import real_path
 
 #: How long a file that was rotated away by somebody else than our handler is read on, in seconds since
 #: that or since the last line: its writers may not know yet. Ours look at the name before each record.

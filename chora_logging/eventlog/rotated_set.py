@@ -26,7 +26,7 @@ from chora_logging.eventlog.cursor import Position
 from chora_logging.eventlog.files import LogFile, Place
 from chora_logging.eventlog.items import Gap
 from chora_logging.eventlog.stored import StoredFile
-from chora_logging.rotation import COMPRESSED, backup_number, real_path
+from chora_logging.log_files import COMPRESSED, backup_number, real_path
 from chora_logging.schema import OWN_LOGGER
 
 #: Gives a backup's name from its default name, as `logging.handlers.BaseRotatingHandler.namer`.

@@ -12,7 +12,7 @@ from chora_logging.eventlog.items import Event, Gap, Skipped
 from chora_logging.eventlog.rotated_set import Namer
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.threads import in_thread
-from chora_logging.rotation import real_path
+from chora_logging.log_files import real_path
 
 #: After how long one that the feed does not feed looks at the log by itself, in seconds.
 _ALONE = 1.0

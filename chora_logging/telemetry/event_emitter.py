@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
-from chora_logging import arguments, locking, rotation, settings
+from chora_logging import arguments, locking, log_files, settings
 from chora_logging.context import TraceIdFilter
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated_set import paths_of
@@ -107,7 +107,7 @@ class EventEmitter:
         Raises:
             OSError: a file could not be deleted.
         """
-        path = rotation.real_path(self._handler.baseFilename)
+        path = log_files.real_path(self._handler.baseFilename)
         if not paths_of(path):
             return
         fd = _open_locked(path)

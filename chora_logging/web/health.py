@@ -11,7 +11,7 @@ import time
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chora_logging.rotation import real_path
+from chora_logging.log_files import real_path
 from chora_logging.web import metrics
 from chora_logging.web.refusals import json_response
 from chora_logging.web.site import Site
