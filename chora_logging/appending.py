@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from io import TextIOWrapper
 
-from chora_logging import live_file, locking, log_files, sidecar, speedups
+from chora_logging import live_file, locking, log_files, speedups
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.live_file import LiveFile
 from chora_logging.locking import EXCLUSIVE, UNLOCK, flock
@@ -233,7 +233,7 @@ class AppendingHandler(ReportingHandler):
             opener=live_file.opener(self._log, self._file_mode),
         )
         self._begun = True
-        self._file = LiveFile(stream, self.baseFilename, sidecar.read(self._log))
+        self._file = LiveFile(stream, self.baseFilename, log_files.read_sidecar(self._log))
         self._own_stream = stream
         self._is_special = self._asks or self.fsync or bool(self._bom) or not self._file.is_rotatable
         self._swift = self._file if speedups.in_use and not self._is_special else None

@@ -23,7 +23,6 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from chora_logging import log_files
 from chora_logging.appending import AppendingHandler, make_folder, remember
 from chora_logging.arguments import (
     parse_count,
@@ -34,7 +33,7 @@ from chora_logging.arguments import (
     parse_timeout,
 )
 from chora_logging.errors import RotationBusyError
-from chora_logging.rollover import Rollover
+from chora_logging.rollover import Rollover, is_due
 
 if TYPE_CHECKING:
     from chora_logging.compression import BackupCompressor
@@ -133,7 +132,7 @@ class EventFileHandler(AppendingHandler):
             if not size:
                 return bool(super().shouldRollover(record))
             line = self._encode(self.format(record) + self.terminator).removeprefix(self._bom)
-            return log_files.is_due(size, len(line), self.maxBytes)
+            return is_due(size, len(line), self.maxBytes)
 
     def doRollover(self) -> None:
         """Rotate now, whatever the size; an empty file is left as it is.
@@ -164,7 +163,7 @@ class EventFileHandler(AppendingHandler):
             due = bool(self.shouldRollover(record))
         else:
             length = len(line.removeprefix(self._bom))
-            due = log_files.is_due(size, length, self.maxBytes) and self.backupCount > 0
+            due = is_due(size, length, self.maxBytes) and self.backupCount > 0
         return due and time.monotonic() >= self._retry_at
 
     def _rotate(self) -> bool:

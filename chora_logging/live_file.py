@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from io import TextIOWrapper
 
-from chora_logging import sidecar, speedups
+from chora_logging import log_files, speedups
 
 #: What may be a regular file behind it (`app > file`), but is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
@@ -33,7 +33,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         links: How many names it has as far as is known; 0 asks for a look at the sidecar.
     """
 
-    def __init__(self, stream: TextIOWrapper, path: str, state: sidecar.State | None) -> None:
+    def __init__(self, stream: TextIOWrapper, path: str, state: log_files.Sidecar | None) -> None:
         self.stream = stream
         self.fd = stream.fileno()
         self.path = path
@@ -180,7 +180,7 @@ def _open_readable(path: str, flags: int) -> int:
 
 def _create_missing(log: str, mode: int | None) -> None:
     try:
-        like = os.stat(sidecar.path_of(log))
+        like = os.stat(log_files.sidecar_path(log))
     except OSError:
         if mode is not None:
             create(log, mode)

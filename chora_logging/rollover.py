@@ -17,8 +17,17 @@ import stat
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 
-from chora_logging import live_file, locking, log_files, sidecar
+from chora_logging import live_file, locking, log_files
 from chora_logging.errors import RotationBlockedError, RotationBusyError
+
+
+def is_due(size: int, line_length: int, max_bytes: int) -> bool:
+    """Whether a file of *size* bytes is rotated before a line of *line_length* bytes is added.
+
+    The rule is `RotatingFileHandler`'s, in bytes: a backup stays below *max_bytes*. An empty file
+    is never rotated (gh-116263), so a line that is longer than the limit has a file for itself.
+    """
+    return size > 0 and 0 < max_bytes <= size + line_length
 
 
 class Rollover:
@@ -144,7 +153,7 @@ class Rollover:
 
     def _delete_surplus(self) -> None:
         folder, name = os.path.split(self.log)
-        for filename in log_files.surplus(os.listdir(folder), name, self.count):
+        for filename in _surplus(os.listdir(folder), name, self.count):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(folder, filename))
 
@@ -159,13 +168,13 @@ class Rollover:
 class Journal:
     """An open, locked sidecar."""
 
-    def __init__(self, fd: int, state: sidecar.State) -> None:
+    def __init__(self, fd: int, state: log_files.Sidecar) -> None:
         self._fd = fd
         self.state = state
 
-    def write(self, state: sidecar.State) -> None:
+    def write(self, state: log_files.Sidecar) -> None:
         """Note *state*."""
-        os.pwrite(self._fd, sidecar.pack(state), 0)
+        os.pwrite(self._fd, log_files.pack_sidecar(state), 0)
         self.state = state
 
 
@@ -183,7 +192,7 @@ def open_journal(
         RotationBusyError: another process holds it for longer than *timeout* seconds.
         OSError: it cannot be opened for another reason than permissions.
     """
-    path = sidecar.path_of(log)
+    path = log_files.sidecar_path(log)
     file = _open_sidecar(path, live_file.permissions(like, mode), like)
     if file is None:
         yield None
@@ -194,8 +203,8 @@ def open_journal(
         fd = file.fileno()
         if not locking.lock(fd, timeout):
             raise RotationBusyError(path, "another process is rotating this log")
-        state = sidecar.parse(os.pread(fd, sidecar.SIZE, 0))
-        journal = Journal(fd, state or sidecar.new())
+        state = log_files.parse_sidecar(os.pread(fd, log_files.SIDECAR_BYTES, 0))
+        journal = Journal(fd, state or log_files.new_sidecar())
         if state is None:
             journal.write(journal.state)
         yield journal
@@ -234,6 +243,14 @@ def _open_sidecar(path: str, mode: int, like: os.stat_result) -> io.FileIO | Non
         with contextlib.suppress(PermissionError):
             os.fchmod(file.fileno(), mode)
     return file
+
+
+def _surplus(filenames: Iterable[str], log: str, backup_count: int) -> list[str]:
+    """Those of *filenames* that are backups of *log* with a number beyond *backup_count*.
+
+    They come from an older, larger setting. The standard library leaves them forever.
+    """
+    return [name for name in filenames if (log_files.backup_number(name, log) or 0) > backup_count]
 
 
 def _is_backup(path: str) -> bool:

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from chora_logging import sidecar
+from chora_logging import log_files
 from chora_logging.errors import ConfigurationError
 from chora_logging.handler import EventFileHandler
 from tests.accounting import bytes_of, events_of, files_of, lines_of, snapshot
@@ -328,11 +328,11 @@ class TestRotation:
         """The sidecar counts rotations, and its random id says which log it is."""
         logger = open_log(maxBytes=10, backupCount=2)
         logger.info("line 0")
-        first = sidecar.read(str(tmp_path / "app.log"))
+        first = log_files.read_sidecar(str(tmp_path / "app.log"))
         for number in range(1, 8):
             logger.info("line %d", number)
 
-        state = sidecar.read(str(tmp_path / "app.log"))
+        state = log_files.read_sidecar(str(tmp_path / "app.log"))
         assert (first.generation, state.generation) == (0, 7)
         assert first.log_id == state.log_id
         assert not state.under_way
@@ -349,7 +349,7 @@ class TestRotation:
                 path.write_bytes(b"garbage")
 
         assert lines_of(tmp_path / "app.log") == [b"line %d" % number for number in range(30)]
-        assert sidecar.read(str(tmp_path / "app.log")) is not None
+        assert log_files.read_sidecar(str(tmp_path / "app.log")) is not None
 
     def test_clock(self, tmp_path, open_log, monkeypatch):
         """A clock that steps back changes nothing about order and rotation."""

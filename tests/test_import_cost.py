@@ -41,7 +41,6 @@ OWN = {
     "chora_logging.rollover",
     "chora_logging.log_files",
     "chora_logging.schema",
-    "chora_logging.sidecar",
     "chora_logging.formatting.timestamps",
 }
 EARLIER = {"chora_logging.filters", "chora_logging.formatter"}

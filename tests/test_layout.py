@@ -26,7 +26,6 @@ LAYERS = {
     "log_files": 0,
     "records": 0,
     "schema": 0,
-    "sidecar": 0,
     "arguments": 1,
     "eventlog": 1,
     "reporting": 1,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from chora_logging import sidecar
+from chora_logging import log_files
 from chora_logging.eventlog import cursor, locating
 from chora_logging.eventlog.backwards import end_of_lines
 from chora_logging.eventlog.files import LogFile, Replaced
@@ -283,7 +283,7 @@ class Follower:
 
     def _is_settled(self, file: LogFile) -> bool:
         """Whether nobody writes any more to *file*, which has been rotated away."""
-        state = sidecar.read(self.path)
+        state = log_files.read_sidecar(self.path)
         generation = None if state is None or state.log_id[:8] != file.log_id else state.generation
         if generation is not None and file.generation is not None and generation > file.generation:
             return True

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from chora_logging import sidecar
+from chora_logging import log_files
 from chora_logging.eventlog import locating
 from chora_logging.eventlog.content import open_content
 from chora_logging.eventlog.copies import without_copies
@@ -75,13 +75,13 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
     deadline = time.monotonic() + _PATIENCE
     for _ in range(_ATTEMPTS):
         close_all(files)
-        state = sidecar.read(path)
+        state = log_files.read_sidecar(path)
         files = _open(path, namer, find)
         is_still = files and is_live(files[-1].path, files[-1])
         files = without_copies(files)
         if files and not (is_still and files[-1].is_as_opened()):
             continue
-        is_settled = all(is_live(file.path, file) for file in files) and sidecar.read(path) == state
+        is_settled = all(is_live(file.path, file) for file in files) and log_files.read_sidecar(path) == state
         if is_settled and state is not None and not state.under_way:
             _number(files, state)
         elif (state is not None or not is_settled) and time.monotonic() < deadline:
@@ -144,7 +144,7 @@ def _find_again(path: str, namer: Namer | None, file: StoredFile) -> LogFile | N
     return found
 
 
-def _number(files: Sequence[LogFile], state: sidecar.State) -> None:
+def _number(files: Sequence[LogFile], state: log_files.Sidecar) -> None:
     for file in files:
         if file.place.is_ours:
             file.log_id = state.log_id[:8]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chora_logging import sidecar
+from chora_logging import log_files
 from chora_logging.errors import CursorError
 from chora_logging.eventlog import Event, EventLog, Gap
 from chora_logging.eventlog.cursor import Position, decode, encode
@@ -104,7 +104,7 @@ class TestResuming:
         if change == "logrotate date":
             os.rename(log, log + "-20250928")
         if not sidecar_kept:
-            os.unlink(sidecar.path_of(log))
+            os.unlink(log_files.sidecar_path(log))
         write(log, 6)
 
         assert numbers(EventLog(log).read(after=cursor)) == [4, 5, 6]

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from chora_logging import appending, locking, sidecar
+from chora_logging import appending, locking, log_files
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
 from tests.accounting import events_of, files_of
@@ -117,7 +117,7 @@ def test_every_call(tmp_path, monkeypatch, way, options):
         ], told
         assert len(handler.refused) <= 1, told
         assert sum(event.get("lost", 0) for event in events) == len(handler.refused), told
-        state = sidecar.read(str(log))
+        state = log_files.read_sidecar(str(log))
         assert state is not None and not state.under_way, told
         assert [name for name in os.listdir(folder) if name.startswith(".")] == [".events.log.lock"], told
         assert log.stat().st_size < MAX_BYTES, told

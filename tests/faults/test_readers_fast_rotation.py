@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from chora_logging import sidecar
+from chora_logging import log_files
 from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
 from chora_logging.formatting.formatter import EventFormatter
@@ -53,7 +53,7 @@ def writing(log):
     def is_at_work():
         assert time.monotonic() < deadline
         assert writer.is_alive()
-        state = sidecar.read(log)
+        state = log_files.read_sidecar(log)
         return state is None or state.generation < ROTATIONS
 
     def end():
