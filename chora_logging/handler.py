@@ -24,7 +24,9 @@ import time
 from typing import TYPE_CHECKING
 
 from chora_logging.appending import AppendingHandler, make_folder, remember
-from chora_logging.arguments import (
+from chora_logging.errors import RotationBusyError
+from chora_logging.rollover import Rollover, is_due
+from chora_logging.settings import (
     parse_count,
     parse_encoding,
     parse_mode,
@@ -32,8 +34,6 @@ from chora_logging.arguments import (
     parse_text_mode,
     parse_timeout,
 )
-from chora_logging.errors import RotationBusyError
-from chora_logging.rollover import Rollover, is_due
 
 if TYPE_CHECKING:
     from chora_logging.compression import BackupCompressor

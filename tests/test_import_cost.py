@@ -24,7 +24,7 @@ OWN = {
     "chora_logging._version",
     "chora_logging.appending",
     "chora_logging.context",
-    "chora_logging.arguments",
+    "chora_logging.settings",
     "chora_logging.formatting.fields",
     "chora_logging.records",
     "chora_logging.speedups",

@@ -26,14 +26,13 @@ LAYERS = {
     "log_files": 0,
     "records": 0,
     "schema": 0,
-    "arguments": 1,
     "eventlog": 1,
     "reporting": 1,
+    "settings": 1,
     "speedups": 1,
     "context": 2,
     "formatting": 2,
     "live_file": 2,
-    "settings": 2,
     "appending": 3,
     "optimizing": 3,
     "queue_handler": 3,
@@ -53,7 +52,6 @@ LAYERS = {
 
 WRITE_SIDE = {
     "speedups",
-    "arguments",
     "locking",
     "live_file",
     "reporting",

@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
-from chora_logging import arguments, locking, log_files, settings
+from chora_logging import locking, log_files, settings
 from chora_logging.context import TraceIdFilter
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated_set import paths_of
@@ -63,8 +63,8 @@ class EventEmitter:
         backup_count: int = settings.BACKUP_COUNT,
     ) -> None:
         path = settings.check_path("events_file", events_file)
-        size = arguments.parse_size("max_bytes", max_bytes)
-        count = arguments.parse_count("backup_count", backup_count)
+        size = settings.parse_size("max_bytes", max_bytes)
+        count = settings.parse_count("backup_count", backup_count)
         self._handler = _EventsFile(path, maxBytes=size, backupCount=count, delay=True)
         self._handler.setFormatter(EventFormatter())
         # Emitters have always been dropped without a word: the open file must not outlive them.
