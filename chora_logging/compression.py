@@ -15,8 +15,9 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
-from chora_logging import live_file, locking, log_files
+from chora_logging import log_files
 from chora_logging.rollover import open_journal
+from chora_logging.writing import live_file, locking
 
 NameOf = Callable[[str], str]
 

@@ -37,7 +37,7 @@ from chora_logging.settings import (
 
 if TYPE_CHECKING:
     from chora_logging.compression import BackupCompressor
-    from chora_logging.live_file import LiveFile
+    from chora_logging.writing.live_file import LiveFile
 
 #: The first and the longest pause before a failed rotation is tried again, in seconds.
 FIRST_RETRY = 1.0

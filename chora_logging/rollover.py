@@ -17,8 +17,9 @@ import stat
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 
-from chora_logging import live_file, locking, log_files
+from chora_logging import log_files
 from chora_logging.errors import RotationBlockedError, RotationBusyError
+from chora_logging.writing import live_file, locking
 
 
 def is_due(size: int, line_length: int, max_bytes: int) -> bool:

@@ -22,7 +22,6 @@ LAYERS = {
     "_version": 0,
     "errors": 0,
     "flushing": 0,
-    "locking": 0,
     "log_files": 0,
     "records": 0,
     "schema": 0,
@@ -32,7 +31,7 @@ LAYERS = {
     "speedups": 1,
     "context": 2,
     "formatting": 2,
-    "live_file": 2,
+    "writing": 2,
     "appending": 3,
     "optimizing": 3,
     "queue_handler": 3,
@@ -52,8 +51,6 @@ LAYERS = {
 
 WRITE_SIDE = {
     "speedups",
-    "locking",
-    "live_file",
     "reporting",
     "rollover",
     "compression",
@@ -62,6 +59,7 @@ WRITE_SIDE = {
     "buffered",
     "queue_handler",
     "formatting",
+    "writing",
 }
 READ_SIDE = {"eventlog"}
 

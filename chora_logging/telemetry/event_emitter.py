@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
-from chora_logging import locking, log_files, settings
+from chora_logging import log_files, settings
 from chora_logging.context import TraceIdFilter
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated_set import paths_of
@@ -27,6 +27,7 @@ from chora_logging.handler import EventFileHandler
 from chora_logging.records import WrittenRecord
 from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER
 from chora_logging.telemetry.event_schemas import TelemetryEvent
+from chora_logging.writing import locking
 
 #: How long `clear` waits for another process that is writing, in seconds.
 PATIENCE = 1.0

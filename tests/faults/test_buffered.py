@@ -404,7 +404,7 @@ done(kept=[event["seq"] for event in lines()])
 
 def test_stopped_lock_holder(tmp_path):
     """While a stopped process holds the lock, calls with when_full="drop" do not wait, and all is written."""
-    from chora_logging import locking
+    from chora_logging.writing import locking
 
     log = tmp_path / "events.log"
     write(logger_on(log), "first", 1)
