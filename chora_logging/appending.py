@@ -13,10 +13,10 @@ from io import TextIOWrapper
 from chora_logging import log_files, speedups
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.records import was_written_to
-from chora_logging.reporting import ReportingHandler
 from chora_logging.writing import live_file, locking
 from chora_logging.writing.live_file import LiveFile
 from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, flock
+from chora_logging.writing.reporting import ReportingHandler
 
 _ENDLESS = sys.maxsize
 

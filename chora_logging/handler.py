@@ -12,7 +12,7 @@ Deliberate deviations from the standard library's handler, each marked at its pl
 5. A handler that was closed reopens the file for a late record and closes it again.
 6. Non-files (FIFOs, terminals, `/dev/null`, `/dev/stdout`) are written to and never rotated.
 7. A character that the encoding cannot write is escaped, where the standard library loses the record;
-   of an outage only the first error is printed (both in `chora_logging.reporting`).
+   of an outage only the first error is printed (both in `chora_logging.writing.reporting`).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ OWN = {
     "chora_logging.writing.locking",
     "chora_logging.formatting",
     "chora_logging.formatting.plans",
-    "chora_logging.reporting",
+    "chora_logging.writing.reporting",
     "chora_logging.rollover",
     "chora_logging.log_files",
     "chora_logging.schema",

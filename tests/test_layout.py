@@ -26,7 +26,6 @@ LAYERS = {
     "records": 0,
     "schema": 0,
     "eventlog": 1,
-    "reporting": 1,
     "settings": 1,
     "speedups": 1,
     "context": 2,
@@ -51,7 +50,6 @@ LAYERS = {
 
 WRITE_SIDE = {
     "speedups",
-    "reporting",
     "rollover",
     "compression",
     "handler",
