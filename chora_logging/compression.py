@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from chora_logging import log_files
-from chora_logging.rollover import open_journal
 from chora_logging.writing import live_file, locking
+from chora_logging.writing.rotation import open_journal
 
 NameOf = Callable[[str], str]
 

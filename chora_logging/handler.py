@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 
 from chora_logging.appending import AppendingHandler, make_folder, remember
 from chora_logging.errors import RotationBusyError
-from chora_logging.rollover import Rollover, is_due
 from chora_logging.settings import (
     parse_count,
     parse_encoding,
@@ -34,6 +33,7 @@ from chora_logging.settings import (
     parse_text_mode,
     parse_timeout,
 )
+from chora_logging.writing.rotation import Rollover, is_due
 
 if TYPE_CHECKING:
     from chora_logging.compression import BackupCompressor

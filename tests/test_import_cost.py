@@ -39,7 +39,7 @@ OWN = {
     "chora_logging.formatting",
     "chora_logging.formatting.plans",
     "chora_logging.writing.reporting",
-    "chora_logging.rollover",
+    "chora_logging.writing.rotation",
     "chora_logging.log_files",
     "chora_logging.schema",
     "chora_logging.formatting.timestamps",
