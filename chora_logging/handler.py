@@ -36,7 +36,7 @@ from chora_logging.settings import (
 from chora_logging.writing.rotation import Rollover, is_due
 
 if TYPE_CHECKING:
-    from chora_logging.compression import BackupCompressor
+    from chora_logging.writing.compression import BackupCompressor
     from chora_logging.writing.live_file import LiveFile
 
 #: The first and the longest pause before a failed rotation is tried again, in seconds.
@@ -230,6 +230,6 @@ class EventFileHandler(AppendingHandler):
 
 
 def _compressor() -> BackupCompressor:
-    from chora_logging.compression import BackupCompressor  # gzip takes long to load
+    from chora_logging.writing.compression import BackupCompressor  # gzip takes long to load
 
     return BackupCompressor()

@@ -32,7 +32,6 @@ LAYERS = {
     "formatting": 2,
     "writing": 2,
     "appending": 3,
-    "compression": 3,
     "optimizing": 3,
     "queue_handler": 3,
     "jetstream": 3,
@@ -49,7 +48,6 @@ LAYERS = {
 
 WRITE_SIDE = {
     "speedups",
-    "compression",
     "handler",
     "flushing",
     "buffered",
