@@ -12,7 +12,7 @@ from io import TextIOWrapper
 
 from chora_logging import log_files, speedups
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.records import was_written_to
+from chora_logging.schema import WRITTEN_TO_ATTRIBUTE
 from chora_logging.writing import live_file, locking
 from chora_logging.writing.live_file import LiveFile
 from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, flock
@@ -81,7 +81,10 @@ class AppendingHandler(ReportingHandler):
         writer = self._writer
         if writer is not None and writer.write(self, record):
             return True
-        if type(record) is not logging.LogRecord and was_written_to(record, self.baseFilename):
+        if (
+            type(record) is not logging.LogRecord
+            and getattr(record, WRITTEN_TO_ATTRIBUTE, None) == self.baseFilename
+        ):
             return False
         passed = self.filter(record)
         if passed:

@@ -16,16 +16,17 @@ from typing import Any
 from chora_logging.context import SETTLED_MARK, TraceIdFilter
 from chora_logging.formatting.fields import describe, exception_of, rendered_message, text_of
 from chora_logging.formatting.values import default, plain, plain_key, plain_text
-from chora_logging.records import WrittenRecord
-from chora_logging.schema import EVENT_MARK, FIELDS_ATTRIBUTE
+from chora_logging.schema import EVENT_MARK, FIELDS_ATTRIBUTE, WRITTEN_TO_ATTRIBUTE
 
 _AS_THEY_ARE = (str, int, float, bool, type(None))
 _trace_ids = TraceIdFilter()
 _exceptions = logging.Formatter()
 
 
-class FrozenRecord(WrittenRecord):
+class FrozenRecord(logging.LogRecord):
     """A record that no longer depends on the place where it was logged, and can be pickled."""
+
+    __slots__ = (WRITTEN_TO_ATTRIBUTE,)
 
 
 setattr(FrozenRecord, SETTLED_MARK, True)
@@ -97,7 +98,7 @@ class EventQueueHandler(logging.handlers.QueueHandler):
             }
         settled.exc_info, settled.exc_text = None, self._exception(record)
         frozen = FrozenRecord.__new__(FrozenRecord)
-        frozen.written_to = getattr(record, "written_to", None)
+        setattr(frozen, WRITTEN_TO_ATTRIBUTE, getattr(record, WRITTEN_TO_ATTRIBUTE, None))
         for name, value in settled.__dict__.items():
             key: Any = name if type(name) in (str, int) else plain_key(name)
             kept = type(value) in _AS_THEY_ARE or type(value) is FrozenEvent

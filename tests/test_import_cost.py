@@ -26,7 +26,6 @@ OWN = {
     "chora_logging.context",
     "chora_logging.settings",
     "chora_logging.formatting.fields",
-    "chora_logging.records",
     "chora_logging.speedups",
     "chora_logging._speedups",
     "chora_logging.formatting.values",

@@ -23,7 +23,6 @@ LAYERS = {
     "errors": 0,
     "flushing": 0,
     "log_files": 0,
-    "records": 0,
     "schema": 0,
     "eventlog": 1,
     "settings": 1,

@@ -24,8 +24,7 @@ from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated_set import paths_of
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.handler import EventFileHandler
-from chora_logging.records import WrittenRecord
-from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER
+from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER, WRITTEN_TO_ATTRIBUTE
 from chora_logging.telemetry.event_schemas import TelemetryEvent
 from chora_logging.writing import locking
 
@@ -160,7 +159,7 @@ class EventEmitter:
             self._pass_on(record)
 
     def _pass_on(self, record: logging.LogRecord) -> None:
-        record = WrittenRecord.of(record, self._handler.baseFilename)
+        record = _written(record, self._handler.baseFilename)
         logger: logging.Logger | None = logging.getLogger(TELEMETRY_LOGGER)
         if logger is None or not logger.isEnabledFor(record.levelno):
             return
@@ -173,6 +172,20 @@ class EventEmitter:
                 if record.levelno >= handler.level:
                     handler.handle(record)
             logger = logger.parent if logger.propagate else None
+
+
+class _WrittenRecord(logging.LogRecord):
+    """A record that is a line of a file already."""
+
+    __slots__ = (WRITTEN_TO_ATTRIBUTE,)
+
+
+def _written(record: logging.LogRecord, path: str) -> logging.LogRecord:
+    """*record*, known to be a line of the file *path*; both have the same attributes."""
+    written = _WrittenRecord.__new__(_WrittenRecord)
+    written.__dict__ = record.__dict__
+    setattr(written, WRITTEN_TO_ATTRIBUTE, path)
+    return written
 
 
 class _EventsFile(EventFileHandler):
