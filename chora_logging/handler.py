@@ -1,7 +1,7 @@
 """One log, many writers: a `RotatingFileHandler` for any number of threads and processes.
 
 Deliberate deviations from the standard library's handler, each marked at its place here or in
-`chora_logging.appending`:
+`chora_logging.writing.appending`:
 
 1. A record is one `write` to a descriptor opened with O_APPEND, under a `flock` of the live file;
    the name is looked up on every record, so a file that was rotated, moved, deleted or replaced by
@@ -23,7 +23,6 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from chora_logging.appending import AppendingHandler, make_folder, remember
 from chora_logging.errors import RotationBusyError
 from chora_logging.settings import (
     parse_count,
@@ -33,6 +32,7 @@ from chora_logging.settings import (
     parse_text_mode,
     parse_timeout,
 )
+from chora_logging.writing.appending import AppendingHandler, make_folder, remember
 from chora_logging.writing.rotation import Rollover, is_due
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ HEAVY = ("pydantic", "asyncio", "starlette", "opentelemetry", "click", "rich", "
 OWN = {
     "chora_logging",
     "chora_logging._version",
-    "chora_logging.appending",
+    "chora_logging.writing.appending",
     "chora_logging.context",
     "chora_logging.settings",
     "chora_logging.formatting.fields",
