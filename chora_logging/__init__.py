@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     )
     from chora_logging.eventlog import EventLog, Gap
     from chora_logging.formatting.formatter import EventFormatter
-    from chora_logging.handler import EventFileHandler
     from chora_logging.orchestrator import (
         get_orchestrator_events,
         get_request_logger,
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from chora_logging.web import TraceMiddleware as TraceMiddleware
     from chora_logging.web import create_app as create_app
     from chora_logging.web import routes as routes
+    from chora_logging.writing.handler import EventFileHandler
 
 __all__ = [
     "ArtifactAssembledEvent",
@@ -89,7 +89,7 @@ _HOMES = {
     "errors": ("ChoraLoggingError", "ConfigurationError", "CursorError", "MissingExtraError", "TraceIdError"),
     "eventlog": ("EventLog", "Gap"),
     "formatting.formatter": ("EventFormatter",),
-    "handler": ("EventFileHandler",),
+    "writing.handler": ("EventFileHandler",),
     "orchestrator": (
         "get_orchestrator_events",
         "get_request_logger",
@@ -114,7 +114,11 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = {module.partition(".")[0] for module in _HOMES}
 
 #: Modules that configurations and pickles may name by a path of earlier versions.
-_MOVED = {"filters": "context", "formatter": "formatting.formatter"}
+_MOVED = {
+    "filters": "context",
+    "formatter": "formatting.formatter",
+    "handler": "writing.handler",
+}
 
 
 class _MovedModule(types.ModuleType):

@@ -20,9 +20,9 @@ from typing import Any
 
 from chora_logging.errors import BufferFullError, ConfigurationError
 from chora_logging.flushing import Flusher
-from chora_logging.handler import EventFileHandler
 from chora_logging.settings import parse_choice, parse_level, parse_size, parse_timeout
 from chora_logging.writing import live_file, locking
+from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.live_file import LiveFile
 
 #: How long a disk that refuses lines is left alone, in seconds.

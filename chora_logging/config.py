@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from chora_logging import optimizing, settings
 from chora_logging.errors import ConfigurationError
-from chora_logging.handler import EventFileHandler
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.settings import StrPath
+from chora_logging.writing.handler import EventFileHandler
 
 #: The names of our handlers. A handler that has one of them is ours, and is replaced by a new setup.
 CONSOLE = "chora_console"
@@ -255,7 +255,7 @@ def _parts(
         "filters": {"trace": {"()": "chora_logging.TraceIdFilter"}},
         "handlers": {
             name: {
-                "class": "chora_logging.handler.EventFileHandler",
+                "class": "chora_logging.EventFileHandler",
                 "filename": path,
                 "maxBytes": max_bytes,
                 "backupCount": backup_count,

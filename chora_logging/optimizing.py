@@ -37,7 +37,7 @@ _FORWARDING = (
 _KNOWN_MODULES = (
     "logging",
     "logging.handlers",
-    "chora_logging.handler",
+    "chora_logging.writing.handler",
     "chora_logging.buffered",
     __name__,
 )

@@ -15,9 +15,9 @@ from chora_logging.config import get_logging_config, setup_logging
 from chora_logging.eventlog.items import Event, Gap
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.threads import in_thread
-from chora_logging.handler import EventFileHandler
 from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER, OWN_LOGGER
 from chora_logging.settings import StrPath
+from chora_logging.writing.handler import EventFileHandler
 
 __all__ = [
     "get_logging_config",

@@ -24,7 +24,7 @@ from chora_logging import BufferedEventFileHandler, EventFileHandler, buffered
 from chora_logging.errors import BufferFullError, ConfigurationError
 from chora_logging.formatting.formatter import EventFormatter
 from tests.accounting import bytes_of, files_of, lines_of, snapshot
-from tests.test_handler_stdlib import results_of
+from tests.writing.test_handler_stdlib import results_of
 
 #: Longer than any test: nothing is written because of the time.
 NEVER = 1000

@@ -19,9 +19,9 @@ from chora_logging.config import ConsoleFormatter, get_logging_config, setup_log
 from chora_logging.context import trace_context
 from chora_logging.errors import ConfigurationError
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
 from chora_logging.orchestrator import log_orchestrator_event, setup_orchestrator_logging
 from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
+from chora_logging.writing.handler import EventFileHandler
 
 OURS = {"chora_console", "chora_log_file", "chora_orchestrator", "chora_telemetry"}
 

@@ -31,7 +31,7 @@ OWN = {
     "chora_logging.formatting.values",
     "chora_logging.errors",
     "chora_logging.formatting.formatter",
-    "chora_logging.handler",
+    "chora_logging.writing.handler",
     "chora_logging.writing.live_file",
     "chora_logging.writing",
     "chora_logging.writing.locking",
@@ -43,7 +43,11 @@ OWN = {
     "chora_logging.schema",
     "chora_logging.formatting.timestamps",
 }
-EARLIER = {"chora_logging.filters", "chora_logging.formatter"}
+EARLIER = {
+    "chora_logging.filters",
+    "chora_logging.formatter",
+    "chora_logging.handler",
+}
 STANDARD = {"_contextvars", "_struct", "contextvars", "fcntl", "struct", "zlib"}
 
 

@@ -22,7 +22,6 @@ from chora_logging import orchestrator
 from chora_logging.context import trace_context
 from chora_logging.errors import ConfigurationError
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
 from chora_logging.orchestrator import (
     get_orchestrator_events,
     get_request_logger,
@@ -31,6 +30,7 @@ from chora_logging.orchestrator import (
     setup_orchestrator_logging,
     stream_orchestrator_events,
 )
+from chora_logging.writing.handler import EventFileHandler
 from tests.eventlog.writing import threads_of
 
 DEADLINE = 20
@@ -814,7 +814,7 @@ class TestBehindAQueue:
         from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
 
         target = {
-            "class": "chora_logging.handler.EventFileHandler",
+            "class": "chora_logging.EventFileHandler",
             "filename": str(tmp_path / "all.jsonl"),
             "formatter": "event",
         }

@@ -32,7 +32,11 @@ IMPORTS = [
 ]
 
 #: The paths that configurations and pickles of earlier versions may hold, and the public name of each.
-EARLIER = ["chora_logging.filters.TraceIdFilter", "chora_logging.formatter.EventFormatter"]
+EARLIER = [
+    "chora_logging.filters.TraceIdFilter",
+    "chora_logging.formatter.EventFormatter",
+    "chora_logging.handler.EventFileHandler",
+]
 
 #: What only an extra brings.
 OF_EXTRAS = ("TraceMiddleware", "create_app", "routes")

@@ -19,7 +19,7 @@ from chora_logging.eventlog.lines import parse
 from chora_logging.eventlog.rotated_set import open_set, paths_of
 from chora_logging.eventlog.selection import Selection
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.writing.handler import EventFileHandler
 from tests.eventlog.writing import line, numbers, open_files, write
 
 DEADLINE = 20

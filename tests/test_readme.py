@@ -105,7 +105,7 @@ class TestPrograms:
 
     def test_without_fcntl(self, tmp_path):
         """Where the system has no flock the handler's import says what is supported."""
-        code = "import sys; sys.modules['fcntl'] = None; import chora_logging.handler"
+        code = "import sys; sys.modules['fcntl'] = None; import chora_logging.writing.handler"
 
         assert (
             "ImportError: chora_logging writes files on POSIX systems only"

@@ -27,7 +27,6 @@ from chora_logging import schema
 from chora_logging.context import trace_context
 from chora_logging.errors import ConfigurationError
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
 from chora_logging.telemetry import (
     ArtifactAssembledEvent,
     ContentGeneratedEvent,
@@ -38,6 +37,7 @@ from chora_logging.telemetry import (
     event_emitter,
     get_emitter,
 )
+from chora_logging.writing.handler import EventFileHandler
 
 
 class ToolCalled(TelemetryEvent):

@@ -23,10 +23,10 @@ from chora_logging.context import TraceIdFilter
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated_set import paths_of
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
 from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER, WRITTEN_TO_ATTRIBUTE
 from chora_logging.telemetry.event_schemas import TelemetryEvent
 from chora_logging.writing import locking
+from chora_logging.writing.handler import EventFileHandler
 
 #: How long `clear` waits for another process that is writing, in seconds.
 PATIENCE = 1.0

@@ -24,7 +24,7 @@ _ENDLESS = sys.maxsize
 class AppendingHandler(ReportingHandler):
     """The half of `EventFileHandler` that writes: everything but when and how a file is rotated.
 
-    The deviations from the standard library are numbered in `chora_logging.handler`.
+    The deviations from the standard library are numbered in `chora_logging.writing.handler`.
     """
 
     # Kept to be had while the interpreter goes down (bpo-26789).

@@ -26,7 +26,7 @@ from collections.abc import Callable
 
 from chora_logging.eventlog import Event, EventLog, Gap
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.writing.handler import EventFileHandler
 from tests.benchmarks.table import table
 from tests.benchmarks.worker import ROOT
 

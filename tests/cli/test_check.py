@@ -25,8 +25,8 @@ from chora_logging.cli.logs import Log
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.rotated_set import close_all, open_set
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
+from chora_logging.writing.handler import EventFileHandler
 from tests.cli.calling import HOSTILE, assert_tame
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)

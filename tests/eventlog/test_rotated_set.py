@@ -18,7 +18,7 @@ from chora_logging.eventlog import EventLog, rotated_set
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.rotated_set import paths_of
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.writing.handler import EventFileHandler
 from tests.eventlog.writing import line, numbers, open_files, write
 
 

@@ -12,7 +12,7 @@ import threading
 
 from chora_logging import log_files
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.writing.handler import EventFileHandler
 
 
 def line(number, size=0):

@@ -12,7 +12,7 @@ import pytest
 PRELUDE = """
 import errno, json, logging, os, resource, subprocess, sys
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.writing.handler import EventFileHandler
 
 DISK = sys.argv[1]
 LOG = os.path.join(DISK, "app.log")

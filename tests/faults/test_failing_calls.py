@@ -12,8 +12,8 @@ import pytest
 
 from chora_logging import log_files
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
 from chora_logging.writing import appending, locking
+from chora_logging.writing.handler import EventFileHandler
 from tests.accounting import events_of, files_of
 from tests.faults.writer import made, write
 

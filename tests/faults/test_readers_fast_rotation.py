@@ -18,7 +18,7 @@ from chora_logging import log_files
 from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.writing.handler import EventFileHandler
 
 ROTATIONS = 5000
 DEADLINE = 100

@@ -8,7 +8,7 @@ import sys
 
 PROGRAM = """
 import logging.handlers, unittest
-from chora_logging.handler import EventFileHandler
+from chora_logging.writing.handler import EventFileHandler
 logging.handlers.RotatingFileHandler = EventFileHandler
 unittest.main("test.test_logging", argv=["", "-v", "RotatingFileHandlerTest"])
 """

@@ -17,7 +17,7 @@ import pytest
 
 from chora_logging import log_files
 from chora_logging.errors import ConfigurationError
-from chora_logging.handler import EventFileHandler
+from chora_logging.writing.handler import EventFileHandler
 from tests.accounting import bytes_of, events_of, files_of, lines_of, snapshot
 
 
@@ -625,7 +625,7 @@ class TestNotAFile:
     def test_stdout(self, tmp_path, device):
         """/dev/stdout is written to, whether it is a pipe or a file, and never renamed."""
         program = (
-            "import logging; from chora_logging.handler import EventFileHandler as H;"
+            "import logging; from chora_logging.writing.handler import EventFileHandler as H;"
             "l = logging.Logger('x', 1);"
             f"l.addHandler(H({device!r}, maxBytes=5)); l.info('one'); l.info('two')"
         )
