@@ -19,9 +19,9 @@ from functools import partial
 from typing import Any
 
 from chora_logging.errors import BufferFullError, ConfigurationError
-from chora_logging.flushing import Flusher
 from chora_logging.settings import parse_choice, parse_level, parse_size, parse_timeout
 from chora_logging.writing import live_file, locking
+from chora_logging.writing.flushing import Flusher
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.live_file import LiveFile
 

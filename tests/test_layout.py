@@ -21,7 +21,6 @@ LAYERS = {
     "_speedups": 0,
     "_version": 0,
     "errors": 0,
-    "flushing": 0,
     "log_files": 0,
     "schema": 0,
     "eventlog": 1,
@@ -45,7 +44,6 @@ LAYERS = {
 
 WRITE_SIDE = {
     "speedups",
-    "flushing",
     "buffered",
     "queue_handler",
     "formatting",
