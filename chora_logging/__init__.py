@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from chora_logging._version import __version__
 
 if TYPE_CHECKING:
-    from chora_logging.buffered import BufferedEventFileHandler
     from chora_logging.config import get_logging_config, setup_logging
     from chora_logging.context import TraceIdFilter, child_env, get_trace_id, set_trace_id, trace_context
     from chora_logging.errors import (
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from chora_logging.web import TraceMiddleware as TraceMiddleware
     from chora_logging.web import create_app as create_app
     from chora_logging.web import routes as routes
+    from chora_logging.writing.buffered import BufferedEventFileHandler
     from chora_logging.writing.handler import EventFileHandler
 
 __all__ = [
@@ -83,7 +83,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "buffered": ("BufferedEventFileHandler",),
+    "writing.buffered": ("BufferedEventFileHandler",),
     "config": ("get_logging_config", "setup_logging"),
     "context": ("TraceIdFilter", "child_env", "get_trace_id", "set_trace_id", "trace_context"),
     "errors": ("ChoraLoggingError", "ConfigurationError", "CursorError", "MissingExtraError", "TraceIdError"),
@@ -115,6 +115,7 @@ _MODULES = {module.partition(".")[0] for module in _HOMES}
 
 #: Modules that configurations and pickles may name by a path of earlier versions.
 _MOVED = {
+    "buffered": "writing.buffered",
     "filters": "context",
     "formatter": "formatting.formatter",
     "handler": "writing.handler",

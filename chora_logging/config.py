@@ -120,7 +120,7 @@ def get_logging_config(
     config = _parts(files, found.max_bytes, found.backup_count, timestamp_format, static_fields)
     if found.buffered:
         for name in files:
-            config["handlers"][name]["class"] = "chora_logging.buffered.BufferedEventFileHandler"
+            config["handlers"][name]["class"] = "chora_logging.BufferedEventFileHandler"
     if console_handler := _console(console):
         config["handlers"][CONSOLE] = console_handler
         config["formatters"]["console"] = {"()": f"{__name__}.ConsoleFormatter"}

@@ -38,7 +38,7 @@ _KNOWN_MODULES = (
     "logging",
     "logging.handlers",
     "chora_logging.writing.handler",
-    "chora_logging.buffered",
+    "chora_logging.writing.buffered",
     __name__,
 )
 

@@ -44,6 +44,7 @@ OWN = {
     "chora_logging.formatting.timestamps",
 }
 EARLIER = {
+    "chora_logging.buffered",
     "chora_logging.filters",
     "chora_logging.formatter",
     "chora_logging.handler",

@@ -33,7 +33,6 @@ LAYERS = {
     "jetstream": 3,
     "web": 3,
     "writing": 3,
-    "buffered": 4,
     "config": 4,
     "telemetry": 4,
     "orchestrator": 5,
@@ -44,7 +43,6 @@ LAYERS = {
 
 WRITE_SIDE = {
     "speedups",
-    "buffered",
     "queue_handler",
     "formatting",
     "writing",

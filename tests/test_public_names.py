@@ -33,6 +33,7 @@ IMPORTS = [
 
 #: The paths that configurations and pickles of earlier versions may hold, and the public name of each.
 EARLIER = [
+    "chora_logging.buffered.BufferedEventFileHandler",
     "chora_logging.filters.TraceIdFilter",
     "chora_logging.formatter.EventFormatter",
     "chora_logging.handler.EventFileHandler",

@@ -20,9 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chora_logging import BufferedEventFileHandler, EventFileHandler, buffered
+from chora_logging import BufferedEventFileHandler, EventFileHandler
 from chora_logging.errors import BufferFullError, ConfigurationError
 from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing import buffered
 from tests.accounting import bytes_of, files_of, lines_of, snapshot
 from tests.writing.test_handler_stdlib import results_of
 
