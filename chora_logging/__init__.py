@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         setup_orchestrator_logging,
         stream_orchestrator_events,
     )
-    from chora_logging.queue_handler import EventQueueHandler
     from chora_logging.telemetry import (
         ArtifactAssembledEvent,
         ContentGeneratedEvent,
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from chora_logging.web import routes as routes
     from chora_logging.writing.buffered import BufferedEventFileHandler
     from chora_logging.writing.handler import EventFileHandler
+    from chora_logging.writing.queue_handler import EventQueueHandler
 
 __all__ = [
     "ArtifactAssembledEvent",
@@ -97,7 +97,7 @@ _HOMES = {
         "setup_orchestrator_logging",
         "stream_orchestrator_events",
     ),
-    "queue_handler": ("EventQueueHandler",),
+    "writing.queue_handler": ("EventQueueHandler",),
     "telemetry": (
         "ArtifactAssembledEvent",
         "ContentGeneratedEvent",
@@ -119,6 +119,7 @@ _MOVED = {
     "filters": "context",
     "formatter": "formatting.formatter",
     "handler": "writing.handler",
+    "queue_handler": "writing.queue_handler",
 }
 
 

@@ -48,6 +48,7 @@ EARLIER = {
     "chora_logging.filters",
     "chora_logging.formatter",
     "chora_logging.handler",
+    "chora_logging.queue_handler",
 }
 STANDARD = {"_contextvars", "_struct", "contextvars", "fcntl", "struct", "zlib"}
 

@@ -29,7 +29,6 @@ LAYERS = {
     "context": 2,
     "formatting": 2,
     "optimizing": 3,
-    "queue_handler": 3,
     "jetstream": 3,
     "web": 3,
     "writing": 3,
@@ -43,7 +42,6 @@ LAYERS = {
 
 WRITE_SIDE = {
     "speedups",
-    "queue_handler",
     "formatting",
     "writing",
 }

@@ -772,7 +772,7 @@ class TestBehindAQueue:
 
     def test_events_come_out_whole(self, tmp_path):
         """Fields, refused names, exceptions and the emitting thread's trace id survive a queue."""
-        from chora_logging.queue_handler import EventQueueHandler
+        from chora_logging.writing.queue_handler import EventQueueHandler
 
         waiting: queue.Queue = queue.Queue()
         logger().addHandler(EventQueueHandler(waiting))
@@ -810,8 +810,8 @@ class TestBehindAQueue:
 
     def test_the_dictConfig_form(self, tmp_path):
         """A queue from dictConfig (Python 3.12, before that by hand) serves both event systems."""
-        from chora_logging.queue_handler import EventQueueHandler
         from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
+        from chora_logging.writing.queue_handler import EventQueueHandler
 
         target = {
             "class": "chora_logging.EventFileHandler",
@@ -827,7 +827,7 @@ class TestBehindAQueue:
         }
         if sys.version_info >= (3, 12):
             config["handlers"]["queue"] = {
-                "class": "chora_logging.queue_handler.EventQueueHandler",
+                "class": "chora_logging.EventQueueHandler",
                 "handlers": ["file"],
             }
             config["root"]["handlers"] = ["queue"]

@@ -37,6 +37,7 @@ EARLIER = [
     "chora_logging.filters.TraceIdFilter",
     "chora_logging.formatter.EventFormatter",
     "chora_logging.handler.EventFileHandler",
+    "chora_logging.queue_handler.EventQueueHandler",
 ]
 
 #: What only an extra brings.

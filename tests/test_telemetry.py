@@ -489,7 +489,7 @@ class TestTheLoggingTree:
 
     def test_a_queue_gets_the_event_with_the_trace_id_of_the_emitter(self, emitter, tmp_path):
         """Behind a queue the event is whole, and its trace id is that of the emitting thread."""
-        from chora_logging.queue_handler import EventQueueHandler
+        from chora_logging.writing.queue_handler import EventQueueHandler
 
         target = EventFileHandler(tmp_path / "behind.jsonl", delay=True)
         target.setFormatter(EventFormatter())

@@ -18,7 +18,7 @@ import pytest
 
 from chora_logging.context import TraceIdFilter, trace_context
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.queue_handler import EventQueueHandler, FrozenRecord
+from chora_logging.writing.queue_handler import EventQueueHandler, FrozenRecord
 from tests.records import Event, Raises, record_of, strict
 
 
