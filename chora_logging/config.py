@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from chora_logging import optimizing, settings
 from chora_logging.errors import ConfigurationError
+from chora_logging.optimizing import OptimizingHandler as OptimizingHandler
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.settings import StrPath
 from chora_logging.writing.handler import EventFileHandler
@@ -140,7 +141,7 @@ def get_logging_config(
         if shared:
             del config["handlers"][handler]
     if optimize:
-        config["handlers"][OPTIMIZER] = {"class": "chora_logging.optimizing.OptimizingHandler"}
+        config["handlers"][OPTIMIZER] = {"class": f"{__name__}.OptimizingHandler"}
         for entry in (config["root"], *config["loggers"].values()):
             entry["handlers"].append(OPTIMIZER)
     return config
