@@ -12,7 +12,7 @@ from rich.text import Text
 
 from chora_logging.cli.amounts import duration, many, moment, size
 from chora_logging.cli.terminal import UNLIMITED, printable
-from chora_logging.eventlog.items import Gap
+from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.selection import time_of
 from chora_logging.schema import LEVELS
 

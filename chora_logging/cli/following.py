@@ -10,7 +10,7 @@ from typing import Any
 
 from chora_logging.cli.logs import Log
 from chora_logging.cli.merging import Found, merged
-from chora_logging.eventlog.items import Event, Gap
+from chora_logging.eventlog.events import Event, Gap
 from chora_logging.eventlog.subscription import LONGEST_WAIT
 
 #: How many items wait to be shown; then the logs wait, for reading on costs nothing later.

@@ -17,7 +17,7 @@ from chora_logging import settings
 from chora_logging.cli.commands import PROGRAM, NothingFound
 from chora_logging.cli.filters import not_empty
 from chora_logging.cli.terminal import printable
-from chora_logging.eventlog.items import Skipped
+from chora_logging.eventlog.events import Skipped
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated_set import paths_of
 from chora_logging.log_files import real_path

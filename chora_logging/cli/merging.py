@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from chora_logging.cli.logs import Log
-from chora_logging.eventlog.items import Event
+from chora_logging.eventlog.events import Event
 from chora_logging.eventlog.selection import time_of
 
 

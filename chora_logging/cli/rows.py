@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from chora_logging.cli.merging import Found
-from chora_logging.eventlog.items import Event
+from chora_logging.eventlog.events import Event
 from chora_logging.schema import LAYOUT
 
 #: How many bytes of events are kept in memory.

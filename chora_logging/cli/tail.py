@@ -18,7 +18,7 @@ from chora_logging.cli.logs import Log, Logs, log_option
 from chora_logging.cli.merging import last
 from chora_logging.cli.progress import progress
 from chora_logging.cli.terminal import UNLIMITED, JsonLines, open_console, printable
-from chora_logging.eventlog.items import Event, Gap
+from chora_logging.eventlog.events import Event, Gap
 
 #: How much of the name of a log is shown: where there is room, and where only as much as tells it apart.
 LABEL, SHORT_LABEL = 12, 4

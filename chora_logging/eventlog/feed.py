@@ -17,8 +17,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
+from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.following import END, Follower, Standing
-from chora_logging.eventlog.items import Event, Gap, Skipped
 from chora_logging.eventlog.rotated_set import Namer
 
 if TYPE_CHECKING:

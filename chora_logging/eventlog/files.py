@@ -12,7 +12,7 @@ from typing import NamedTuple
 from chora_logging.eventlog.content import CHUNK as CHUNK
 from chora_logging.eventlog.content import Content
 from chora_logging.eventlog.cursor import GUARD, HEAD, NO_LOG, Origin, Position, digest
-from chora_logging.eventlog.items import Block, Skipped
+from chora_logging.eventlog.events import Block, Skipped
 from chora_logging.eventlog.lines import SHOWN
 
 #: A line that is longer than what is read at once is read whole all the same, up to this length.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from chora_logging.eventlog.cursor import GUARD
-from chora_logging.eventlog.items import Block, Event, Skipped
+from chora_logging.eventlog.events import Block, Event, Skipped
 from chora_logging.eventlog.odd_lines import REFUSED, decode, read_odd
 from chora_logging.eventlog.selection import Selection
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 
 from chora_logging.eventlog import feed as feeds
+from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.feed import Feed
 from chora_logging.eventlog.following import Follower, Standing
-from chora_logging.eventlog.items import Event, Gap, Skipped
 from chora_logging.eventlog.rotated_set import Namer
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.threads import in_thread

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chora_logging.cli.logs import Log, expected, named
 from chora_logging.cli.merging import Found, last, merged, read
 from chora_logging.errors import ConfigurationError
-from chora_logging.eventlog.items import Event
+from chora_logging.eventlog.events import Event
 from tests.cli.calling import write_events
 
 

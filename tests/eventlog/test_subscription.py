@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from chora_logging.eventlog import feed as feeds
 from chora_logging.eventlog import following
-from chora_logging.eventlog.items import Gap
+from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.subscription import Subscription
 from tests.eventlog.writing import Writer

@@ -10,7 +10,7 @@ from typing import Any
 from chora_logging.cli.event_line import level_of
 from chora_logging.cli.stats.durations import Durations, duration_of
 from chora_logging.cli.stats.timeline import EARLIEST, LATEST, Timeline
-from chora_logging.eventlog.items import Event
+from chora_logging.eventlog.events import Event
 from chora_logging.eventlog.selection import time_of
 
 #: How many different types, statuses and levels are told apart: the first ones that come.
