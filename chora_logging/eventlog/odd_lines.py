@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from chora_logging.eventlog.strict_json import strict_json
+from chora_logging.eventlog.events import strict_json
 
 #: What `decode` raises.
 REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)

@@ -19,8 +19,7 @@ from chora_logging.cli.logs import Log
 from chora_logging.cli.merging import Found
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.table import WANTED, fit
-from chora_logging.eventlog.events import Event
-from chora_logging.eventlog.strict_json import strict_json
+from chora_logging.eventlog.events import Event, strict_json
 from tests.cli.calling import HOSTILE, assert_tame, write_events
 
 FORMULAS = ("=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1")
