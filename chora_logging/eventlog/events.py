@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from chora_logging.eventlog import cursor
-from chora_logging.eventlog.cursor import GUARD, Origin
+from chora_logging.eventlog.rotated import cursor
+from chora_logging.eventlog.rotated.cursor import GUARD, Origin
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

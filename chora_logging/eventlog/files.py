@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from chora_logging.eventlog.cursor import GUARD, HEAD, NO_LOG, Origin, Position, digest
 from chora_logging.eventlog.events import Block, Skipped
 from chora_logging.eventlog.lines import SHOWN
 from chora_logging.eventlog.rotated.content import CHUNK as CHUNK
 from chora_logging.eventlog.rotated.content import Content
+from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, NO_LOG, Origin, Position, digest
 
 #: A line that is longer than what is read at once is read whole all the same, up to this length.
 #: Longer ones are passed over.

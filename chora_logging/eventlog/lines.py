@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from chora_logging.eventlog.cursor import GUARD
 from chora_logging.eventlog.events import Block, Event, Skipped
 from chora_logging.eventlog.odd_lines import REFUSED, decode, read_odd
+from chora_logging.eventlog.rotated.cursor import GUARD
 from chora_logging.eventlog.selection import Selection
 
 #: How much of a line that is no event is shown.

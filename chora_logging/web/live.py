@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from chora_logging.errors import CursorError
-from chora_logging.eventlog import Gap, cursor
+from chora_logging.eventlog import Gap
+from chora_logging.eventlog.rotated import cursor
 from chora_logging.web.parameters import stream_query
 from chora_logging.web.site import Site
 from chora_logging.web.stream import EventStream

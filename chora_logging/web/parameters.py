@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from chora_logging.errors import ConfigurationError, CursorError
-from chora_logging.eventlog import cursor
+from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.selection import Selection
 from chora_logging.web.refusals import Refusal
 

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from chora_logging.eventlog import cursor
+from chora_logging.eventlog.rotated import cursor
 from chora_logging.web import Limits, create_app
 from chora_logging.web import site as sites
 from tests.eventlog.writing import Writer, write

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chora_logging import log_files
 from chora_logging.errors import CursorError
 from chora_logging.eventlog import Event, EventLog, Gap
-from chora_logging.eventlog.cursor import Position, decode, encode
+from chora_logging.eventlog.rotated.cursor import Position, decode, encode
 from tests.eventlog.writing import Writer, numbers, write
 
 positions = st.builds(
