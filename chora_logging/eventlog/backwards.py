@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from chora_logging.eventlog.events import Block, Event, Skipped
-from chora_logging.eventlog.files import CHUNK, LONGEST, LogFile, ReadAt
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.rotated.cursor import GUARD
+from chora_logging.eventlog.rotated.file import CHUNK, LONGEST, LogFile, ReadAt
 from chora_logging.eventlog.selection import Selection
 
 

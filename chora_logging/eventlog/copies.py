@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from chora_logging.eventlog.files import LogFile
 from chora_logging.eventlog.rotated.content import CHUNK
+from chora_logging.eventlog.rotated.file import LogFile
 
 _File = TypeVar("_File", bound=LogFile)
 

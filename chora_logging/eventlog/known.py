@@ -7,9 +7,9 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from chora_logging.eventlog.files import LogFile
 from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import GUARD
+from chora_logging.eventlog.rotated.file import LogFile
 
 #: How many are remembered.
 _REMEMBERED = 200

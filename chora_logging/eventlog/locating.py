@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from chora_logging.eventlog.events import Gap
-from chora_logging.eventlog.files import LogFile
 from chora_logging.eventlog.lines import parse
 from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import NO_LOG, Position
+from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.selection import time_of
 from chora_logging.eventlog.stored import StoredFile
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from chora_logging.eventlog import locating
 from chora_logging.eventlog.backwards import end_of_lines, events_backwards
 from chora_logging.eventlog.events import Event, Gap, Skipped
-from chora_logging.eventlog.files import LogFile
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.rotated import cursor
+from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated_set import Namer, close_all, open_at, open_set
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.stored import hold_next

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from chora_logging.eventlog.files import LogFile, Place
 from chora_logging.eventlog.rotated.content import Content
 from chora_logging.eventlog.rotated.cursor import GUARD, Position
+from chora_logging.eventlog.rotated.file import LogFile, Place
 
 #: How many bytes of files that come next are held open. What is rotated fast is small: it is read
 #: whole at any speed. What is large is opened when its turn comes: a reader that stands still then

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from chora_logging.eventlog import EventLog
-from chora_logging.eventlog.files import LONGEST
+from chora_logging.eventlog.rotated.file import LONGEST
 from chora_logging.eventlog.selection import Selection
 from tests.eventlog.writing import Writer, numbers, open_files, write
 

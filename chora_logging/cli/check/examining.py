@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from chora_logging.cli import amounts
 from chora_logging.cli.check.duplicates import Window
-from chora_logging.eventlog.files import LogFile
 from chora_logging.eventlog.odd_lines import REFUSED, decode, read_odd
+from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.selection import time_of
 
 TORN, FOREIGN, DUPLICATED, UNREADABLE = "torn", "foreign", "duplicated", "unreadable"
