@@ -14,9 +14,9 @@ from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.rotated.cursor import GUARD, Position
 from chora_logging.eventlog.rotated.file import CHUNK, LogFile, ReadAt
+from chora_logging.eventlog.rotated.stored import hold_next
 from chora_logging.eventlog.rotated_set import Namer, close_all, open_set, paths_of
 from chora_logging.eventlog.selection import Selection
-from chora_logging.eventlog.stored import hold_next
 
 _DELETED = "a file was deleted or overwritten while it was read"
 

@@ -25,7 +25,7 @@ from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.rotated.content import open_content
 from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
-from chora_logging.eventlog.stored import StoredFile
+from chora_logging.eventlog.rotated.stored import StoredFile
 from chora_logging.log_files import COMPRESSED, backup_number, real_path
 from chora_logging.schema import OWN_LOGGER
 

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from chora_logging.eventlog import EventLog, Gap, stored
+from chora_logging.eventlog import EventLog, Gap
+from chora_logging.eventlog.rotated import stored
 from tests.eventlog.writing import Writer, numbers, open_files
 
 
