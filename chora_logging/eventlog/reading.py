@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 
-from chora_logging.eventlog import locating
 from chora_logging.eventlog.backwards import end_of_lines, events_backwards
 from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
-from chora_logging.eventlog.rotated import cursor
+from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated.stored import hold_next
 from chora_logging.eventlog.rotated_set import Namer, close_all, open_at, open_set

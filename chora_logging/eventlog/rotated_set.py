@@ -19,9 +19,9 @@ from functools import partial
 from typing import NamedTuple
 
 from chora_logging import log_files
-from chora_logging.eventlog import locating
 from chora_logging.eventlog.copies import without_copies
 from chora_logging.eventlog.events import Gap
+from chora_logging.eventlog.rotated import locating
 from chora_logging.eventlog.rotated.content import open_content
 from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place

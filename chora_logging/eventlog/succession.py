@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chora_logging.eventlog import locating
 from chora_logging.eventlog.copies import begins_with
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.known import KnownFiles
+from chora_logging.eventlog.rotated import locating
 from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile
