@@ -16,7 +16,7 @@ import pytest
 from chora_logging.eventlog import EventLog, following
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.lines import parse
-from chora_logging.eventlog.rotated_set import open_set, paths_of
+from chora_logging.eventlog.rotated.file_set import open_set, paths_of
 from chora_logging.eventlog.selection import Selection
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing.handler import EventFileHandler

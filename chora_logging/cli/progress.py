@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from chora_logging.cli import amounts
 from chora_logging.cli.logs import Log
-from chora_logging.eventlog.rotated_set import paths_of
+from chora_logging.eventlog.rotated.file_set import paths_of
 
 #: How long nothing is shown, and how often the bar is drawn, in seconds.
 PATIENCE = 1.0

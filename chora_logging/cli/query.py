@@ -23,7 +23,7 @@ from chora_logging.cli.merging import Found, read
 from chora_logging.cli.progress import goes_to_file, progress, progress_over
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import JsonLines, open_console, open_text, printable
-from chora_logging.eventlog.rotated_set import paths_of
+from chora_logging.eventlog.rotated.file_set import paths_of
 
 FORMATS = ("table", "json", "csv")
 #: What the name of a file for `--to` may end in.

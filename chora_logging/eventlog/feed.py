@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.following import END, Follower, Standing
-from chora_logging.eventlog.rotated_set import Namer
+from chora_logging.eventlog.rotated.file_set import Namer
 
 if TYPE_CHECKING:
     import asyncio

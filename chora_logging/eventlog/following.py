@@ -14,8 +14,8 @@ from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.file import LogFile, Replaced
+from chora_logging.eventlog.rotated.file_set import Namer, close_all, is_live, open_set
 from chora_logging.eventlog.rotated.succession import Succession
-from chora_logging.eventlog.rotated_set import Namer, close_all, is_live, open_set
 from chora_logging.eventlog.selection import Selection
 from chora_logging.log_files import real_path
 

@@ -13,7 +13,7 @@ from chora_logging.eventlog.following import END
 from chora_logging.eventlog.paging import Page, read_page, state_of
 from chora_logging.eventlog.reading import read_backwards, read_forwards
 from chora_logging.eventlog.rotated import cursor
-from chora_logging.eventlog.rotated_set import Namer, paths_of
+from chora_logging.eventlog.rotated.file_set import Namer, paths_of
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.subscription import Subscription, batches, items_async, items_sync
 

@@ -13,8 +13,8 @@ from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.cursor import GUARD, Position
 from chora_logging.eventlog.rotated.file import CHUNK, LogFile, ReadAt
+from chora_logging.eventlog.rotated.file_set import Namer, close_all, open_set, paths_of
 from chora_logging.eventlog.rotated.stored import hold_next
-from chora_logging.eventlog.rotated_set import Namer, close_all, open_set, paths_of
 from chora_logging.eventlog.selection import Selection
 
 _DELETED = "a file was deleted or overwritten while it was read"

@@ -10,8 +10,8 @@ from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.file import LogFile
+from chora_logging.eventlog.rotated.file_set import Namer, close_all, open_at, open_set
 from chora_logging.eventlog.rotated.stored import hold_next
-from chora_logging.eventlog.rotated_set import Namer, close_all, open_at, open_set
 from chora_logging.eventlog.selection import Selection
 from chora_logging.schema import OWN_LOGGER
 

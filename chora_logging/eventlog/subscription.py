@@ -9,7 +9,7 @@ from chora_logging.eventlog import feed as feeds
 from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.feed import Feed
 from chora_logging.eventlog.following import Follower, Standing
-from chora_logging.eventlog.rotated_set import Namer
+from chora_logging.eventlog.rotated.file_set import Namer
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.threads import in_thread
 from chora_logging.log_files import real_path

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from chora_logging import log_files, settings
 from chora_logging.context import TraceIdFilter
 from chora_logging.eventlog.log import EventLog
-from chora_logging.eventlog.rotated_set import paths_of
+from chora_logging.eventlog.rotated.file_set import paths_of
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER, WRITTEN_TO_ATTRIBUTE
 from chora_logging.telemetry.event_schemas import TelemetryEvent

@@ -23,7 +23,7 @@ from chora_logging.cli.check.retention import retention_of
 from chora_logging.cli.check.verdict import judge
 from chora_logging.cli.logs import Log
 from chora_logging.eventlog import EventLog
-from chora_logging.eventlog.rotated_set import close_all, open_set
+from chora_logging.eventlog.rotated.file_set import close_all, open_set
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
 from chora_logging.writing.handler import EventFileHandler

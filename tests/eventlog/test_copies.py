@@ -7,8 +7,9 @@ import shutil
 
 import pytest
 
-from chora_logging.eventlog import EventLog, Gap, following, reading, rotated_set
+from chora_logging.eventlog import EventLog, Gap, following, reading
 from chora_logging.eventlog.following import Follower
+from chora_logging.eventlog.rotated import file_set
 from tests.eventlog.writing import Writer, line, numbers, write
 
 
@@ -133,7 +134,7 @@ class TestTruncatedAtTheWorstMoment:
         writer.write(30)
 
         def prepare(module, copied):
-            real = rotated_set.open_set
+            real = file_set.open_set
             if copied:
                 writer.copy()
             writer.write(2)
@@ -152,7 +153,7 @@ class TestTruncatedAtTheWorstMoment:
     def test_with_a_cursor(self, writer, truncated):
         """A reader with a cursor goes on in the copy, and is told what that does not have."""
         (*_, newest) = EventLog(writer.log).read(limit=5)
-        truncated(rotated_set, copied=True)
+        truncated(file_set, copied=True)
         *events, gap = EventLog(writer.log).read(after=newest.cursor)
 
         assert numbers(events) == list(range(5, 30))
@@ -162,7 +163,7 @@ class TestTruncatedAtTheWorstMoment:
     def test_without_a_copy(self, writer, truncated):
         """Without a copy a reader with a cursor is told of the gap, and gets what is there."""
         (*_, newest) = EventLog(writer.log).read(limit=5)
-        truncated(rotated_set, copied=False)
+        truncated(file_set, copied=False)
         gap, *events = EventLog(writer.log).read(after=newest.cursor)
 
         assert isinstance(gap, Gap)

@@ -13,7 +13,7 @@ from typing import Any
 from chora_logging.cli.check.examining import DAMAGE, LATE, UNFINISHED, Examination, Examiner, Problem
 from chora_logging.cli.check.retention import Retention, retention_of
 from chora_logging.cli.logs import Log
-from chora_logging.eventlog.rotated_set import close_all, open_set, paths_of
+from chora_logging.eventlog.rotated.file_set import close_all, open_set, paths_of
 
 
 @dataclass

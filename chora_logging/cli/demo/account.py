@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chora_logging.eventlog.rotated_set import paths_of
+from chora_logging.eventlog.rotated.file_set import paths_of
 
 
 @dataclass

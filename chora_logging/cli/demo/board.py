@@ -11,7 +11,7 @@ from rich.text import Text
 
 from chora_logging.cli.event_line import as_line
 from chora_logging.eventlog.following import Follower
-from chora_logging.eventlog.rotated_set import paths_of
+from chora_logging.eventlog.rotated.file_set import paths_of
 
 #: How often lines are shown, in seconds.
 INTERVAL = 0.6

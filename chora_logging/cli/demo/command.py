@@ -24,7 +24,7 @@ from chora_logging.cli.demo.crew import ORCHESTRATOR_FILE, TELEMETRY_FILE, Crew,
 from chora_logging.cli.demo.summary import Summary
 from chora_logging.cli.demo.viewer import Viewer
 from chora_logging.cli.terminal import open_console, printable
-from chora_logging.eventlog.rotated_set import paths_of
+from chora_logging.eventlog.rotated.file_set import paths_of
 
 #: The size at which the logs are rotated, for each ten seconds of a run: often enough to be seen.
 ROTATE_AT = 16 * 1024

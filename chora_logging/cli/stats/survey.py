@@ -12,7 +12,7 @@ from typing import Any
 
 from chora_logging.cli.logs import Log
 from chora_logging.cli.stats.tally import Group, Groups, Tally
-from chora_logging.eventlog.rotated_set import paths_of
+from chora_logging.eventlog.rotated.file_set import paths_of
 
 PERCENTILES = (50, 95, 99)
 #: Into how many stretches of time the events are put for machines, at most.

@@ -14,9 +14,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from chora_logging.eventlog import EventLog, rotated_set
+from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.following import Follower
-from chora_logging.eventlog.rotated_set import paths_of
+from chora_logging.eventlog.rotated import file_set
+from chora_logging.eventlog.rotated.file_set import paths_of
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing.handler import EventFileHandler
 from tests.eventlog.writing import line, numbers, open_files, write
@@ -189,15 +190,15 @@ class TestRotatedWhileOpened:
             steps = self.steps(log, itertools.count(count + 1))
             calls = itertools.count(first)
             for name in ("open_content", "_look", "is_live"):
-                real = getattr(rotated_set, name)
+                real = getattr(file_set, name)
 
                 def after_a_step(*args, real=real, often=name == "_look"):
                     if often or next(calls) % each == 0:
                         next(steps)
                     return real(*args)
 
-                patch.setattr(rotated_set, name, after_a_step)
-            patch.setattr(rotated_set, "_PATIENCE", 0)
+                patch.setattr(file_set, name, after_a_step)
+            patch.setattr(file_set, "_PATIENCE", 0)
             found = numbers(EventLog(log).read())
 
             assert found == list(range(found[0], found[0] + len(found)))
