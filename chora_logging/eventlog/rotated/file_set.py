@@ -16,13 +16,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from chora_logging import log_files
-from chora_logging.eventlog.copies import without_copies
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.rotated import locating
-from chora_logging.eventlog.rotated.content import open_content
+from chora_logging.eventlog.rotated.content import CHUNK, open_content
 from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
 from chora_logging.eventlog.rotated.stored import StoredFile
@@ -53,6 +52,8 @@ _HOLES = 20
 _DATED = re.compile(r"-\d{8}(-\d{1,12})?(\.gz)?", re.ASCII)
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+_File = TypeVar("_File", bound=LogFile)
 
 
 def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> list[LogFile]:
@@ -274,3 +275,37 @@ def _open_file(full: str, place: Place, find: _Find | None, *, is_live: bool) ->
     content, status = opened
     place = place._replace(device=status.st_dev, inode=status.st_ino)
     return LogFile(full, place, content) if find is None else StoredFile(full, place, content, find)
+
+
+def without_copies(files: Sequence[_File]) -> list[_File]:
+    """*files*, oldest first, without those whose lines another one has too; these are closed.
+
+    Who rotates by `copytruncate` copies the log before it truncates it, and may be stopped in between;
+    a backup may be put back beside its original. A file is a copy if another one begins with all that
+    it holds: lines with a time, or anything else that differs, are then the same lines.
+
+    The longest stays, of equal ones the newest. The live file always stays: it may go on otherwise.
+    """
+    copies = set()
+    for index, file in enumerate(files):
+        for newer in files[index + 1 :]:
+            if begins_with(newer, file):
+                copies.add(index)
+            elif newer.place.number and begins_with(file, newer):
+                copies.add(files.index(newer))
+    for index in copies:
+        files[index].close()
+    return [file for index, file in enumerate(files) if index not in copies]
+
+
+def begins_with(whole: LogFile, part: LogFile) -> bool:
+    """Whether *part* is not empty and *whole* begins with all that it holds."""
+    head = part.head()
+    if not head or not whole.head().startswith(head):
+        return False
+    offset = 0
+    while data := part.peek(CHUNK, offset):
+        if whole.peek(len(data), offset) != data:
+            return False
+        offset += len(data)
+    return True

@@ -14,12 +14,12 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from chora_logging.eventlog.copies import begins_with
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.rotated import locating
 from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import GUARD, Position
 from chora_logging.eventlog.rotated.file import LogFile
+from chora_logging.eventlog.rotated.file_set import begins_with
 
 Files = Sequence[LogFile]
 
