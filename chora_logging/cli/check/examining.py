@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from chora_logging.cli import amounts
 from chora_logging.cli.check.duplicates import Window
-from chora_logging.eventlog.odd_lines import REFUSED, decode, read_odd
+from chora_logging.eventlog.lines import REFUSED, decode, read_odd
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.selection import time_of
 
