@@ -1,4 +1,4 @@
-"""The events on the lines of a block, and what can still be read of a line that is not one strict JSON object."""
+"""The events on the lines of a block, and what can be read of a line that is not one strict JSON object."""
 
 from __future__ import annotations
 
