@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from chora_logging import log_files
-from chora_logging.eventlog.backwards import end_of_lines
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
+from chora_logging.eventlog.reading import end_of_lines
 from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.file import LogFile, Replaced
 from chora_logging.eventlog.rotated.file_set import Namer, close_all, is_live, open_set

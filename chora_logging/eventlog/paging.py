@@ -7,9 +7,9 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from typing import NamedTuple
 
-from chora_logging.eventlog.backwards import blocks_backwards, end_of_lines
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
+from chora_logging.eventlog.reading import blocks_backwards, end_of_lines
 from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.cursor import GUARD, Position
 from chora_logging.eventlog.rotated.file import CHUNK, LogFile, ReadAt
