@@ -14,7 +14,7 @@ from chora_logging import config, settings
 from chora_logging.config import get_logging_config, setup_logging
 from chora_logging.eventlog.events import Event, Gap
 from chora_logging.eventlog.log import EventLog
-from chora_logging.eventlog.threads import in_thread
+from chora_logging.eventlog.subscription import in_thread
 from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER, OWN_LOGGER
 from chora_logging.settings import StrPath
 from chora_logging.writing.handler import EventFileHandler

@@ -18,8 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from chora_logging.eventlog import Event, Gap
 from chora_logging.eventlog.selection import time_of
-from chora_logging.eventlog.subscription import Subscription
-from chora_logging.eventlog.threads import in_thread
+from chora_logging.eventlog.subscription import Subscription, in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
 from chora_logging.web.connection import cut
