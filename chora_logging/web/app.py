@@ -26,7 +26,7 @@ from chora_logging.web.login import Login
 from chora_logging.web.middleware import TraceMiddleware
 from chora_logging.web.openapi import document
 from chora_logging.web.pages import events_page, logs_list, trace_page
-from chora_logging.web.refusals import Refusal, json_response
+from chora_logging.web.responses import Refusal, json_response
 from chora_logging.web.site import Logs, Site
 
 _ERRORS = {404: ("not_found", "there is nothing here"), 405: ("method_not_allowed", "use another method")}

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chora_logging.web.headers import protected
 from chora_logging.web.metrics import Metrics
-from chora_logging.web.refusals import Refusal
+from chora_logging.web.responses import Refusal
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 Check = Callable[[Request], None]

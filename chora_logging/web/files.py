@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chora_logging.web.conditional import tag_of, unchanged
-from chora_logging.web.refusals import Refusal
+from chora_logging.web.responses import Refusal
 
 #: The page that is served at the root.
 INDEX = "index.html"

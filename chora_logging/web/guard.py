@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.web.auth import MINUTE, VARIABLE, Attempts, Sessions
-from chora_logging.web.refusals import Refusal
+from chora_logging.web.responses import Refusal
 
 _host = re.compile(r"(\*\.)?[\w-][\w.-]*|\[[\da-fA-F:.]+\]").fullmatch
 

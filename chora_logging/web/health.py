@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from chora_logging.log_files import real_path
 from chora_logging.web import metrics
-from chora_logging.web.refusals import json_response
+from chora_logging.web.responses import json_response
 from chora_logging.web.site import Site
 
 _FRESH = {"cache-control": "no-store"}

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from chora_logging.web.auth import LASTING
 from chora_logging.web.guard import Guard
-from chora_logging.web.refusals import Refusal
+from chora_logging.web.responses import Refusal
 
 #: The longest form that is read, in bytes.
 LONGEST = 4096

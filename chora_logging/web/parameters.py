@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from chora_logging.errors import ConfigurationError, CursorError
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.selection import Selection
-from chora_logging.web.refusals import Refusal
+from chora_logging.web.responses import Refusal
 
 #: Filters that are a text each, as `Selection` has them; *where* besides, which may come several times.
 FILTERS = ("task_id", "run_id", "trace_id", "event", "level", "status", "since", "until")

@@ -14,7 +14,7 @@ from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog import EventLog
 from chora_logging.web.limits import Limits
 from chora_logging.web.metrics import Metrics
-from chora_logging.web.refusals import Refusal, busy
+from chora_logging.web.responses import Refusal, busy
 from chora_logging.web.streams import Streams
 
 StrPath = str | os.PathLike[str]

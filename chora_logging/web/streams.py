@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from chora_logging.web.connection import cut, running_server
 from chora_logging.web.limits import Limits
 from chora_logging.web.metrics import Metrics
-from chora_logging.web.refusals import busy
+from chora_logging.web.responses import busy
 
 #: How often streams are looked after, in seconds: how much later than meant they end at most.
 PERIOD = 0.2
