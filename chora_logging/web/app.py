@@ -16,9 +16,7 @@ from starlette.types import ASGIApp
 from chora_logging.errors import ConfigurationError
 from chora_logging.web.auth import check_token, token_from_environment
 from chora_logging.web.endpoint import Check, Endpoint
-from chora_logging.web.files import INDEX, Files
 from chora_logging.web.guard import Guard
-from chora_logging.web.headers import HeadersMiddleware
 from chora_logging.web.health import healthz, metrics_page
 from chora_logging.web.limits import Limits
 from chora_logging.web.live import event_stream
@@ -26,7 +24,7 @@ from chora_logging.web.login import Login
 from chora_logging.web.middleware import TraceMiddleware
 from chora_logging.web.openapi import document
 from chora_logging.web.pages import events_page, logs_list, trace_page
-from chora_logging.web.responses import Refusal, json_response
+from chora_logging.web.responses import INDEX, Files, HeadersMiddleware, Refusal, json_response
 from chora_logging.web.site import Logs, Site
 
 _ERRORS = {404: ("not_found", "there is nothing here"), 405: ("method_not_allowed", "use another method")}

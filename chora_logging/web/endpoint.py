@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chora_logging.web.headers import protected
 from chora_logging.web.metrics import Metrics
-from chora_logging.web.responses import Refusal
+from chora_logging.web.responses import Refusal, protected
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 Check = Callable[[Request], None]

@@ -11,10 +11,9 @@ from starlette.responses import Response
 from chora_logging.eventlog import Event, EventLog, Gap
 from chora_logging.eventlog.paging import Page
 from chora_logging.eventlog.selection import Selection, time_of
-from chora_logging.web.conditional import tag_of, unchanged
 from chora_logging.web.gaps import gap_fields
 from chora_logging.web.parameters import PageQuery, page_query, trace_query
-from chora_logging.web.responses import Refusal, json_response, unreadable
+from chora_logging.web.responses import Refusal, json_response, tag_of, unchanged, unreadable
 from chora_logging.web.site import Site
 
 _JSON = "application/json"
