@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from chora_logging.errors import ConfigurationError
+from chora_logging.web.access import Guard
 from chora_logging.web.auth import check_token, token_from_environment
 from chora_logging.web.endpoint import Check, Endpoint
-from chora_logging.web.guard import Guard
 from chora_logging.web.health import healthz, metrics_page
 from chora_logging.web.limits import Limits
 from chora_logging.web.live import event_stream

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chora_logging.web.access import Guard
 from chora_logging.web.auth import LASTING
-from chora_logging.web.guard import Guard
 from chora_logging.web.responses import Refusal
 
 #: The longest form that is read, in bytes.
