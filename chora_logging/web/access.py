@@ -1,20 +1,48 @@
-"""Which requests are let in: from here or with the token, and under a name that this server has."""
+"""Who may read: requests from here or with the token, and a session in a cookie for who has shown it.
+
+The viewer has the form that asks for the token.
+"""
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
+import os
 import re
+import secrets
+import time
 from collections.abc import Sequence
+from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.web.auth import MINUTE, VARIABLE, Attempts, Sessions
 from chora_logging.web.responses import Refusal
 
 _host = re.compile(r"(\*\.)?[\w-][\w.-]*|\[[\da-fA-F:.]+\]").fullmatch
 
 _CHALLENGE = {"www-authenticate": 'Bearer realm="chora_logging"'}
+
+#: The environment variable that has the token.
+VARIABLE = "CHORA_LOGGING_TOKEN"
+
+#: The shortest token: shorter ones can be guessed, from the mark of a session too.
+SHORTEST = 16
+
+_visible = re.compile("[\x21-\x7e]*").fullmatch
+
+#: How long a session lasts, in seconds.
+LASTING = 12 * 3600
+
+#: So many wrong tokens a minute may come from one address; so many addresses are remembered.
+ATTEMPTS, MINUTE, ADDRESSES = 10, 60.0, 4096
+
+#: The longest form that is read, in bytes.
+LONGEST = 4096
+
+_FORM = "application/x-www-form-urlencoded"
+_NO_CONTENT = 204
 
 
 class Guard:
@@ -133,3 +161,179 @@ def _address(request: Request) -> str:
 def _without_port(host: str) -> str:
     name, colon, port = host.lower().rpartition(":")
     return name if colon and port.isdigit() else host.lower()
+
+
+def token_from_environment() -> str | None:
+    """The token of `CHORA_LOGGING_TOKEN`; None if it is not set, or empty.
+
+    Raises:
+        ConfigurationError: it cannot be used.
+    """
+    token = os.environ.get(VARIABLE)
+    return check_token(VARIABLE, token) if token else None
+
+
+def token_from_file(path: str) -> str:
+    """The token that the file *path* holds, white space around it left out.
+
+    Raises:
+        ConfigurationError: it cannot be used.
+        OSError: the file cannot be read.
+    """
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return check_token("the token file", file.read(4096).strip())
+
+
+def check_token(name: str, token: str) -> str:
+    """Return *token* if it can be one; *name* is where it came from.
+
+    Raises:
+        ConfigurationError: it cannot; the message does not show it.
+    """
+    if not isinstance(token, str) or len(token) < SHORTEST or not _visible(token):
+        allowed = f"at least {SHORTEST} visible ASCII characters (`openssl rand -hex 32` makes some)"
+        raise ConfigurationError(name, f"{len(str(token))} characters", allowed)
+    return token
+
+
+class Sessions:
+    """Opens and recognises sessions of one token. It keeps none, so they outlive a restart.
+
+    A session is a time and a mark that only who has the token can make; the token is not in it. Another
+    token ends all sessions.
+
+    Args:
+        token: The token.
+
+    Attributes:
+        cookie: The name of the cookie. It differs by token, for browsers send the cookies of one
+            server on a host to all others there.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = _digest(token.encode(), b"token")
+        self._key = _digest(token.encode(), b"session")
+        self.cookie = f"chora_logging_{_digest(self._key, b'name').hex()[:8]}"
+
+    def accepts(self, token: str) -> bool:
+        """Whether *token* is the token; how long that takes does not depend on where they differ."""
+        return hmac.compare_digest(_digest(token.encode("utf-8", "replace"), b"token"), self._token)
+
+    def open(self) -> str:
+        """A new session, as the value of a cookie."""
+        text = f"{int(time.time()) + LASTING}.{secrets.token_hex(8)}"
+        return f"{text}.{self._mark(text)}"
+
+    def knows(self, session: str) -> bool:
+        """Whether *session* was opened here, with this token, and lasts."""
+        text, _, mark = session.rpartition(".")
+        if not hmac.compare_digest(mark.encode("utf-8", "replace"), self._mark(text).encode()):
+            return False
+        return int(text.partition(".")[0]) > time.time()
+
+    def _mark(self, text: str) -> str:
+        return _digest(self._key, text.encode("utf-8", "replace")).hex()
+
+
+class Attempts:
+    """Counts wrong tokens by address, so that nobody can try many."""
+
+    def __init__(self) -> None:
+        self._failed: dict[str, tuple[float, int]] = {}
+
+    def too_many(self, address: str) -> bool:
+        """Whether there were so many in the last minute that no more are looked at."""
+        began, count = self._failed.get(address, (0.0, 0))
+        return count >= ATTEMPTS and time.monotonic() - began < MINUTE
+
+    def failed(self, address: str) -> None:
+        """Count one."""
+        now = time.monotonic()
+        began, count = self._failed.pop(address, (now, 0))
+        self._failed[address] = (began, count + 1) if now - began < MINUTE else (now, 1)
+        if len(self._failed) > ADDRESSES:
+            del self._failed[next(iter(self._failed))]
+
+
+def _digest(key: bytes, text: bytes) -> bytes:
+    return hmac.digest(key, b"chora_logging " + text, "sha256")
+
+
+class Login:
+    """Begins and ends sessions.
+
+    Args:
+        guard: Whose token it asks for.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    async def begin(self, request: Request) -> Response:
+        """Open a session for a form that has the token.
+
+        Raises:
+            Refusal: it has not, or another site sent it.
+        """
+        _check_origin(request)
+        self._guard.check_attempts(request)
+        token = await _token(request)
+        response = Response(status_code=_NO_CONTENT)
+        sessions = self._guard.sessions
+        if sessions is not None:
+            if not sessions.accepts(token):
+                self._guard.count_failure(request)
+                raise Refusal(401, "wrong_token", "this is not the token of this server")
+            _set_cookie(response, request, sessions.cookie, sessions.open(), LASTING)
+        return response
+
+    async def end(self, request: Request) -> Response:
+        """Have the browser forget its session.
+
+        Raises:
+            Refusal: another site sent this.
+        """
+        _check_origin(request)
+        response = Response(status_code=_NO_CONTENT)
+        if self._guard.sessions is not None:
+            _set_cookie(response, request, self._guard.sessions.cookie, "", 0)
+        return response
+
+
+def _set_cookie(response: Response, request: Request, name: str, value: str, seconds: int) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path=request.scope.get("root_path", "") or "/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
+    response.headers["cache-control"] = "no-store"
+
+
+def _check_origin(request: Request) -> None:
+    """Refuse a form that another site sent: a browser says from where it is."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+        raise Refusal(403, "other_origin", f"this form was sent from {origin[:80]!r}, not from here")
+
+
+async def _token(request: Request) -> str:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _FORM:
+        raise Refusal(415, "no_form", f"the token must come as a form, {_FORM}, got {kind[:80]!r}")
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > LONGEST:
+            raise Refusal(413, "form_too_long", f"the form may have {LONGEST} bytes")
+    try:
+        text = body.decode("ascii", "replace")
+        values = parse_qs(text, keep_blank_values=True, max_num_fields=10)
+    except ValueError:
+        values = {}
+    if set(values) != {"token"} or len(values["token"]) > 1:
+        raise Refusal(422, "invalid_form", "the form must have one field, token")
+    return values["token"][0].strip()

@@ -14,13 +14,11 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.web.access import Guard
-from chora_logging.web.auth import check_token, token_from_environment
+from chora_logging.web.access import Guard, Login, check_token, token_from_environment
 from chora_logging.web.endpoint import Check, Endpoint
 from chora_logging.web.health import healthz, metrics_page
 from chora_logging.web.limits import Limits
 from chora_logging.web.live import event_stream
-from chora_logging.web.login import Login
 from chora_logging.web.middleware import TraceMiddleware
 from chora_logging.web.openapi import document
 from chora_logging.web.pages import events_page, logs_list, trace_page

@@ -8,7 +8,7 @@ import pytest
 
 from chora_logging.cli import main
 from chora_logging.errors import ConfigurationError
-from chora_logging.web import auth as auths
+from chora_logging.web import access as auths
 from chora_logging.web import create_app
 from tests.web.serving import ask
 
