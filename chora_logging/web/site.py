@@ -12,10 +12,10 @@ from typing import TypeVar
 from chora_logging import settings
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog import EventLog
+from chora_logging.web.connections import Streams
 from chora_logging.web.limits import Limits
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.responses import Refusal, busy
-from chora_logging.web.streams import Streams
 
 StrPath = str | os.PathLike[str]
 Logs = Mapping[str, StrPath | EventLog]
