@@ -1,15 +1,17 @@
-"""The streams that are open: how many, which have to say that they live, which are stuck, and their end."""
+"""Open streams: how many, which have to say that they live, which are stuck; and the end of connections."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import socket
 import weakref
 from collections import Counter
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Protocol
 
-from chora_logging.web.connection import cut, running_server
 from chora_logging.web.limits import Limits
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.responses import busy
@@ -19,6 +21,8 @@ PERIOD = 0.2
 
 #: How long a client may take for what was sent before its stream ended, when the server stops.
 GRACE = 1.0
+
+_Address = tuple[str, int]
 
 
 class Stream(Protocol):
@@ -117,3 +121,60 @@ def server_is_stopping() -> bool:
     handler of ours comes in the way of anybody's.
     """
     return getattr(running_server(), "should_exit", False) is True
+
+
+def cut(scopes: Iterable[Mapping[str, Any]]) -> int:
+    """End the connections of some requests with what has not been sent; how many were found open.
+
+    A server closes a connection when everything has been sent; to a client that takes nothing, that is
+    never. ASGI has no word for it. uvicorn knows which of its connections serves which request. Under
+    other servers the socket is found by its two addresses and shut down: then the server's next attempt
+    to write fails, and it lets go.
+
+    Under other servers one is not found where the addresses in its scope are not those of
+    its socket: with another address from a proxy's header, and for Unix sockets. It ends when the
+    server ends it then.
+    """
+    # Applications on the way may have copied a scope, but its headers are those that the server made.
+    left = {id(scope["headers"]): scope for scope in scopes if "headers" in scope}
+    wanted = len(left)
+    state = getattr(running_server(), "server_state", None)
+    for connection in tuple(getattr(state, "connections", ())):
+        served = getattr(connection, "scope", None)
+        if served and left.pop(id(served["headers"]), None) is not None:
+            connection.transport.abort()
+    return wanted - len(left) + _shut_down(left.values())
+
+
+def running_server() -> object:
+    """The uvicorn that runs in this process, alone or under gunicorn; None if there is none.
+
+    Its handler of SIGTERM is one of its methods: so nothing has to be patched to find it.
+    """
+    return getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+
+
+def _shut_down(scopes: Iterable[Mapping[str, Any]]) -> int:
+    wanted = {(_address(scope.get("client")), _address(scope.get("server"))) for scope in scopes}
+    wanted = {pair for pair in wanted if None not in pair}
+    found = 0
+    for held in _sockets() if wanted else ():
+        with held, contextlib.suppress(OSError):
+            if (_address(held.getpeername()), _address(held.getsockname())) in wanted:
+                held.shutdown(socket.SHUT_RDWR)
+                found += 1
+    return found
+
+
+def _sockets() -> Iterator[socket.socket]:
+    """Each socket of this process, as a descriptor of its own: another thread may close the first."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                yield socket.socket(fileno=os.dup(int(name)))
+
+
+def _address(value: Any) -> _Address | None:
+    if isinstance(value, tuple | list) and len(value) >= 2 and isinstance(value[1], int) and value[1]:
+        return str(value[0]), value[1]
+    return None

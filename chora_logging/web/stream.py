@@ -21,7 +21,7 @@ from chora_logging.eventlog.selection import time_of
 from chora_logging.eventlog.subscription import Subscription, in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
-from chora_logging.web.connection import cut
+from chora_logging.web.connections import cut
 from chora_logging.web.responses import Refusal, unreadable
 from chora_logging.web.site import Site
 
