@@ -18,12 +18,12 @@ from chora_logging.web.access import Guard, Login, check_token, token_from_envir
 from chora_logging.web.endpoint import Check, Endpoint
 from chora_logging.web.health import healthz, metrics_page
 from chora_logging.web.limits import Limits
-from chora_logging.web.live import event_stream
 from chora_logging.web.middleware import TraceMiddleware
 from chora_logging.web.openapi import document
 from chora_logging.web.pages import events_page, logs_list, trace_page
 from chora_logging.web.responses import INDEX, Files, HeadersMiddleware, Refusal, json_response
 from chora_logging.web.site import Logs, Site
+from chora_logging.web.stream import event_stream
 
 _ERRORS = {404: ("not_found", "there is nothing here"), 405: ("method_not_allowed", "use another method")}
 

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from chora_logging.eventlog import Event, EventLog, Gap
 from chora_logging.eventlog.paging import Page
 from chora_logging.eventlog.selection import Selection, time_of
-from chora_logging.web.gaps import gap_fields
 from chora_logging.web.parameters import PageQuery, page_query, trace_query
 from chora_logging.web.responses import Refusal, json_response, tag_of, unchanged, unreadable
 from chora_logging.web.site import Site
+from chora_logging.web.sse import gap_fields
 
 _JSON = "application/json"
 

@@ -14,14 +14,18 @@ import time
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from chora_logging.errors import CursorError
 from chora_logging.eventlog import Event, Gap
+from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.selection import time_of
 from chora_logging.eventlog.subscription import Subscription, in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
 from chora_logging.web.connections import cut
+from chora_logging.web.parameters import stream_query
 from chora_logging.web.responses import Refusal, unreadable
 from chora_logging.web.site import Site
 
@@ -40,6 +44,30 @@ AT_ONCE = 65536
 
 #: How long a client that is cut, or that gets the end of its stream, may take for it.
 GRACE = 1.0
+
+#: The longest cursor that is looked at.
+_LONGEST = 200
+
+
+async def event_stream(site: Site, request: Request) -> EventStream:
+    """The stream that *request* asks for.
+
+    What a client got last, by `Last-Event-ID`, wins over where its address says to begin. One that is
+    no cursor of ours is no error, for a browser would never come back after one: it gets a gap, and
+    then what it would get without.
+    """
+    name = request.path_params["log"]
+    log = site.log(name)
+    query = stream_query(request.scope["query_string"])
+    after, gap = query.after, None
+    last = request.headers.get("last-event-id", "")
+    if last:
+        try:
+            cursor.decode(last[:_LONGEST])
+            after = last
+        except CursorError:
+            gap = Gap("Last-Event-ID is no cursor of this log; some events may be missing or come again")
+    return EventStream(site, name, log.subscribe(query.selection, after), gap)
 
 
 class EventStream:
