@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from chora_logging.cli.logs import Log
-from chora_logging.cli.merging import Found, merged
+from chora_logging.cli.logs import Found, Log, merged
 from chora_logging.eventlog.events import Event, Gap
 from chora_logging.eventlog.subscription import LONGEST_WAIT
 

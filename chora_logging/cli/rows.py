@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from chora_logging.cli.merging import Found
+from chora_logging.cli.logs import Found
 from chora_logging.eventlog.events import Event
 from chora_logging.schema import LAYOUT
 

@@ -14,8 +14,7 @@ from chora_logging.cli.commands import PROGRAM, NothingFound
 from chora_logging.cli.event_line import ROOMY, as_gap_line, as_line, local_time
 from chora_logging.cli.filters import filter_options
 from chora_logging.cli.following import following, newest
-from chora_logging.cli.logs import Log, Logs, log_option
-from chora_logging.cli.merging import last
+from chora_logging.cli.logs import Log, Logs, last, log_option
 from chora_logging.cli.progress import progress
 from chora_logging.cli.terminal import UNLIMITED, JsonLines, open_console, printable
 from chora_logging.eventlog.events import Event, Gap

@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from chora_logging.cli.commands import NothingFound
-from chora_logging.cli.logs import Log, Logs, log_option
-from chora_logging.cli.merging import Found, read
+from chora_logging.cli.logs import Found, Log, Logs, log_option, read
 from chora_logging.cli.progress import progress
 from chora_logging.cli.terminal import JsonLines, open_console, printable
 from chora_logging.cli.waterfall import Timeline, as_lines, timeline_of

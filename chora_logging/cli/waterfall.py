@@ -22,7 +22,7 @@ from chora_logging.cli.event_line import (
     text_of,
     title_of,
 )
-from chora_logging.cli.merging import Found
+from chora_logging.cli.logs import Found
 from chora_logging.eventlog.selection import time_of
 
 #: Narrower than that a bar tells nothing, wider it tells no more.

@@ -15,8 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from chora_logging.cli import export, rows
-from chora_logging.cli.logs import Log
-from chora_logging.cli.merging import Found
+from chora_logging.cli.logs import Found, Log
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.table import WANTED, fit
 from chora_logging.eventlog.events import Event, strict_json
