@@ -17,8 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chora_logging.cli.check.duplicates import Window
-from chora_logging.cli.check.examining import DAMAGE, Examination, Examiner
+from chora_logging.cli.check.examining import DAMAGE, Examination, Examiner, Window
 from chora_logging.cli.check.retention import retention_of
 from chora_logging.cli.check.verdict import judge
 from chora_logging.cli.logs import Log
