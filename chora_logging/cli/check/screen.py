@@ -11,8 +11,7 @@ from rich.text import Text
 
 from chora_logging.cli import amounts
 from chora_logging.cli.check.examining import DAMAGE, JITTER, Examination, Problem
-from chora_logging.cli.check.retention import Retention
-from chora_logging.cli.check.verdict import Verdict
+from chora_logging.cli.check.verdict import Retention, Verdict
 from chora_logging.cli.terminal import printable
 
 #: The narrowest screen on which a table has all its columns.
