@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from chora_logging.cli.event_line import level_of
-from chora_logging.cli.stats.durations import Durations, duration_of
 from chora_logging.cli.stats.timeline import EARLIEST, LATEST, Timeline
 from chora_logging.eventlog.events import Event
 from chora_logging.eventlog.selection import time_of
@@ -22,6 +22,50 @@ SLOWEST = 5
 
 _SEVERE = ("ERROR", "CRITICAL", "FATAL")
 _FAILED = ("error", "failed", "failure")
+
+#: What is longer, in milliseconds, is taken for an error: 30,000 years.
+LONGEST = 1e15
+#: What is shorter is taken for nothing: a nanosecond.
+SHORTEST = 1e-6
+
+
+class Durations:
+    """Counts durations that are alike to three digits as one: at most 900 numbers for each power of ten.
+
+    So every percentile is that of a sorted list of all values, to three digits; whole numbers below
+    1,000 are exact. The longest is kept as it is.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.longest = 0.0
+        self._counts: dict[float, int] = {}
+
+    def add(self, value: float) -> None:
+        """Count *value*, which `duration_of` gave."""
+        self.count += 1
+        if value > self.longest:
+            self.longest = value
+        if not (value < 1000 and value.is_integer()):
+            value = float(f"{value:.2e}")
+        self._counts[value] = self._counts.get(value, 0) + 1
+
+    def percentile(self, percent: float) -> float | None:
+        """The least value that *percent* of all do not exceed (the nearest rank); None if there is none."""
+        rank = max(1, math.ceil(percent / 100 * self.count))
+        for value in sorted(self._counts):
+            rank -= self._counts[value]
+            if rank <= 0:
+                return min(value, self.longest)
+        return None
+
+
+def duration_of(event: dict[str, Any]) -> float | None:
+    """The field `duration_ms` of *event*; None if it is no duration."""
+    value = event.get("duration_ms")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < LONGEST:
+        return None
+    return float(value) if value >= SHORTEST else 0.0
 
 
 @dataclass
