@@ -10,9 +10,9 @@ from rich.text import Text
 
 from chora_logging.cli import amounts
 from chora_logging.cli.event_line import as_line
-from chora_logging.cli.stats.plot import columns_for, plot, unit_of
 from chora_logging.cli.stats.survey import PERCENTILES, Extent, Survey
 from chora_logging.cli.stats.tally import Group, Groups
+from chora_logging.cli.stats.timeline import columns_for, plot, unit_of
 from chora_logging.cli.terminal import printable
 
 #: Where nothing says how wide the screen is.
