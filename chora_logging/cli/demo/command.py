@@ -18,10 +18,9 @@ from rich.console import Console
 from rich.text import Text
 
 from chora_logging.cli.commands import INTERRUPTED
-from chora_logging.cli.demo.account import take_account
+from chora_logging.cli.demo.account import Summary, take_account
 from chora_logging.cli.demo.board import Board
 from chora_logging.cli.demo.crew import ORCHESTRATOR_FILE, TELEMETRY_FILE, Crew, interruptions_held
-from chora_logging.cli.demo.summary import Summary
 from chora_logging.cli.demo.viewer import Viewer
 from chora_logging.cli.terminal import open_console, printable
 from chora_logging.eventlog.rotated.file_set import paths_of
