@@ -61,7 +61,7 @@ class Crew:
             for number in range(1, count + 1):
                 name = f"w{number}"
                 self._start(
-                    name, program("worker", name, str(folder / "pages" / name), max_bytes), environment
+                    name, program("worker.work", name, str(folder / "pages" / name), max_bytes), environment
                 )
         except BaseException:
             self.close()
@@ -146,11 +146,12 @@ def interruptions_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def program(module: str, *arguments: object) -> list[str]:
-    """The command that calls `main` of a module of the demo in a new process.
+def program(function: str, *arguments: object) -> list[str]:
+    """The command that calls a function of a module of the demo, such as `worker.work`, in a new process.
 
     It imports from where this process does, whatever lies in the working directory.
     """
     source = f"import sys; sys.path[:] = {sys.path!r}; "
-    source += f"from chora_logging.cli.demo.{module} import main; main(*{arguments!r})"
+    module, _, name = function.partition(".")
+    source += f"from chora_logging.cli.demo.{module} import {name}; {name}(*{arguments!r})"
     return [sys.executable, "-c", source]
