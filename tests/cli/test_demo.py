@@ -128,7 +128,7 @@ def workers_in(folder):
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             command = path.read_bytes().decode(errors="replace")
-            if str(folder) in command and "cli.demo.worker" in command:
+            if str(folder) in command and "cli.demo.worker import work;" in command:
                 found[int(path.parent.name)] = command
     return found
 
