@@ -20,7 +20,7 @@ from chora_logging.cli.logs import Found, Log, Logs, last, log_option, merged
 from chora_logging.cli.progress import progress
 from chora_logging.cli.terminal import UNLIMITED, JsonLines, open_console, printable
 from chora_logging.eventlog.events import Event, Gap
-from chora_logging.eventlog.subscription import LONGEST_WAIT
+from chora_logging.eventlog.subscription import LONGEST_WAIT_SECONDS
 
 #: How much of the name of a log is shown: where there is room, and where only as much as tells it apart.
 LABEL, SHORT_LABEL = 12, 4
@@ -200,7 +200,7 @@ def following(positions: Positions, **filters: Any) -> Iterator[Item]:
         threading.Thread(target=follow, args=(log,), daemon=True).start()
     while True:
         try:
-            arrived = waiting.get(timeout=LONGEST_WAIT)
+            arrived = waiting.get(timeout=LONGEST_WAIT_SECONDS)
         except queue.Empty:
             continue
         if isinstance(arrived, Exception):
