@@ -14,7 +14,7 @@ import click
 from rich.text import Text
 
 from chora_logging.cli.commands import PROGRAM, NothingFound
-from chora_logging.cli.event_line import ROOMY, as_gap_line, as_line, local_time
+from chora_logging.cli.event_line import WIDE_LINE_COLUMNS, as_gap_line, as_line, local_time
 from chora_logging.cli.filters import filter_options
 from chora_logging.cli.logs import Found, Log, Logs, last, log_option, merged
 from chora_logging.cli.progress import progress
@@ -22,11 +22,11 @@ from chora_logging.cli.terminal import UNLIMITED, JsonLines, open_console, print
 from chora_logging.eventlog.events import Event, Gap
 from chora_logging.eventlog.subscription import LONGEST_WAIT_SECONDS
 
-#: How much of the name of a log is shown: where there is room, and where only as much as tells it apart.
+#: How many characters of a log's name are shown: where there is room, and where only what tells it apart is.
 LABEL, SHORT_LABEL = 12, 4
 
 #: How many items wait to be shown; then the logs wait, for reading on costs nothing later.
-WAITING = 1000
+WAITING_EVENTS = 1000
 
 Item = tuple[Log, Event | Gap]
 
@@ -106,7 +106,7 @@ class _ShowLines:
 
     def __call__(self, log: Log, item: Event | Gap) -> None:
         width = self._console.width
-        label = self._labels.get(log, ("", ""))[width < ROOMY]
+        label = self._labels.get(log, ("", ""))[width < WIDE_LINE_COLUMNS]
         if isinstance(item, Gap):
             self._console.show(as_gap_line(item, width, label=label))
             return
@@ -187,7 +187,7 @@ def following(positions: Positions, **filters: Any) -> Iterator[Item]:
     if len(logs) == 1:
         for item in logs[0].events.follow_sync(positions[logs[0]], **filters):
             yield logs[0], item
-    waiting: queue.Queue[Item | Exception] = queue.Queue(WAITING)
+    waiting: queue.Queue[Item | Exception] = queue.Queue(WAITING_EVENTS)
 
     def follow(log: Log) -> None:
         try:

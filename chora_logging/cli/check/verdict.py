@@ -17,10 +17,10 @@ from chora_logging.eventlog.rotated.file_set import close_all, open_set, paths_o
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
 
 #: How full a backup is at least; it is rotated before the line that would not fit.
-_FULL = 0.5
+_FULL_SHARE = 0.5
 
 #: Over how many seconds a rate is measured at least.
-_SHORTEST = 1.0
+_SHORTEST_RATE_SECONDS = 1.0
 
 
 @dataclass
@@ -196,7 +196,7 @@ def retention_of(files: Sequence[Examination], *, is_expected: bool) -> Retentio
     last = max((file.last for file in timed), default=None)
     backups = [file.size for file in files if file.number]
     largest = max(backups, default=0)
-    fits = not backups or (MAX_BYTES * _FULL <= largest <= MAX_BYTES and len(backups) <= BACKUP_COUNT)
+    fits = not backups or (MAX_BYTES * _FULL_SHARE <= largest <= MAX_BYTES and len(backups) <= BACKUP_COUNT)
     if is_expected and fits:
         return Retention(first, last, _rate(timed), BACKUP_COUNT + 1, MAX_BYTES, True)
     if not largest:
@@ -209,6 +209,6 @@ def _rate(files: Sequence[Examination]) -> float | None:
     for count in range(2, len(files) + 2):
         newest = files[-count:]
         seconds = max(file.last for file in newest) - min(file.first for file in newest)
-        if seconds >= _SHORTEST:
+        if seconds >= _SHORTEST_RATE_SECONDS:
             return sum(file.size for file in newest) / seconds
     return None

@@ -20,7 +20,7 @@ TELEMETRY_FILE = "events.jsonl"
 ORCHESTRATOR_FILE = "orchestrator.log"
 
 #: How long a dismissed worker may take, in seconds.
-PATIENCE = 45.0
+WORKER_WAIT_SECONDS = 45.0
 
 #: What the user has set for programs of his own, and is not meant for these.
 FOREIGN = ("CHORA_LOGGING_TOKEN", "CHORA_TRACE_ID", "LOG_FILE", "LOG_LEVEL", "ORCH_ID", "TRACEPARENT")
@@ -77,13 +77,13 @@ class Crew:
             if process.stdin is not None:
                 process.stdin.close()
                 process.stdin = None  # communicate() would flush it
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + WORKER_WAIT_SECONDS
         report = Report()
         for name, process in self._processes.items():
             try:
                 output, _ = process.communicate(timeout=max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                report.problems.append(f"worker {name} did not end within {PATIENCE:g} s")
+                report.problems.append(f"worker {name} did not end within {WORKER_WAIT_SECONDS:g} s")
                 continue
             if process.returncode:
                 report.problems.append(f"worker {name} {self._end_of(name, process.returncode)}")

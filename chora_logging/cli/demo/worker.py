@@ -31,11 +31,11 @@ from chora_logging.telemetry import (
 )
 
 #: How long a worker rests after a job, in seconds.
-REST = 0.02
+REST_SECONDS = 0.02
 #: Which jobs fail, and how many pages there are: they are built over and over.
 FAILS_AT, OF = 2, 10
 #: How long the last proofreader is waited for, in seconds.
-PATIENCE = 30.0
+PROOFREADER_WAIT_SECONDS = 30.0
 
 SECTIONS = {
     "title": "<h1>$name</h1>\n",
@@ -139,7 +139,7 @@ class Worker:
     def work(self) -> None:
         """Do jobs until stdin is closed, which also happens when the demo itself is killed."""
         number = 0
-        while not select.select([sys.stdin], [], [], REST if number else 0)[0]:
+        while not select.select([sys.stdin], [], [], REST_SECONDS if number else 0)[0]:
             number += 1
             with trace_context():
                 self.run_job(number)
@@ -238,7 +238,7 @@ class Worker:
         reading = self._reading
         if reading is None or (not wait and reading.poll() is None):
             return
-        output, _ = reading.communicate(timeout=PATIENCE)
+        output, _ = reading.communicate(timeout=PROOFREADER_WAIT_SECONDS)
         if reading.returncode:
             raise BuildError(f"a proofreader ended with status {reading.returncode}")
         self.pen.add(json.loads(output))

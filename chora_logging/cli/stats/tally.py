@@ -8,25 +8,23 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from chora_logging.cli.event_line import level_of
+from chora_logging.cli.event_line import LONGEST_DURATION_MS, level_of
 from chora_logging.cli.stats.timeline import EARLIEST, LATEST, Timeline
 from chora_logging.eventlog.events import Event
 from chora_logging.eventlog.selection import time_of
 
 #: How many different types, statuses and levels are told apart: the first ones that come.
-DISTINCT = 200
+DISTINCT_VALUES = 200
 #: How much of such a name is kept.
 LONGEST_NAME = 200
 #: How many of the slowest events are kept.
-SLOWEST = 5
+SLOWEST_EVENTS = 5
 
 _SEVERE = ("ERROR", "CRITICAL", "FATAL")
 _FAILED = ("error", "failed", "failure")
 
-#: What is longer, in milliseconds, is taken for an error: 30,000 years.
-LONGEST = 1e15
-#: What is shorter is taken for nothing: a nanosecond.
-SHORTEST = 1e-6
+#: What is shorter, in milliseconds, is taken for nothing: a nanosecond.
+SHORTEST_DURATION_MS = 1e-6
 
 
 class Durations:
@@ -63,9 +61,9 @@ class Durations:
 def duration_of(event: dict[str, Any]) -> float | None:
     """The field `duration_ms` of *event*; None if it is no duration."""
     value = event.get("duration_ms")
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < LONGEST:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < LONGEST_DURATION_MS:
         return None
-    return float(value) if value >= SHORTEST else 0.0
+    return float(value) if value >= SHORTEST_DURATION_MS else 0.0
 
 
 @dataclass
@@ -91,7 +89,7 @@ class Group:
 
 
 class Groups:
-    """Events by the value of a field, of which only the first `DISTINCT` values are told apart.
+    """Events by the value of a field, of which only the first `DISTINCT_VALUES` values are told apart.
 
     Attributes:
         by_name: The groups; the name None is for events without the field.
@@ -107,7 +105,7 @@ class Groups:
         name = _name(value)
         group = self.by_name.get(name)
         if group is None:
-            if len(self.by_name) >= DISTINCT:
+            if len(self.by_name) >= DISTINCT_VALUES:
                 self.others += 1
                 return
             group = self.by_name[name] = Group()
@@ -161,7 +159,7 @@ class Tally:
     def _keep_if_slow(self, duration: float, event: Event) -> None:
         # Of two that took as long the first is kept; the number also keeps events from being compared.
         item = (duration, -self.all.events, event)
-        if len(self._slowest) < SLOWEST:
+        if len(self._slowest) < SLOWEST_EVENTS:
             heapq.heappush(self._slowest, item)
         elif item > self._slowest[0]:
             heapq.heapreplace(self._slowest, item)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rich.text import Text
 
 #: How many stretches of time are told apart while counting.
-LIMIT = 4096
+COUNTED_STRETCHES = 4096
 
 #: How long they are, in seconds: the next longer ones as soon as there are too many. Each is a multiple
 #: of the one before, so that what has been counted fits.
@@ -29,12 +29,12 @@ EARLIEST, LATEST = -62104060800.0, 253370764800.0
 _UNITS = (("minute", 60), ("hour", 3600), ("day", 86400))
 
 #: How many rows the bars are high, and how wide a plot and a bar may be, in columns.
-HEIGHT = 6
-WIDEST = 120
-WIDEST_BAR = 8
+PLOT_ROWS = 6
+PLOT_COLUMNS = 120
+BAR_COLUMNS = 8
 
 #: The columns that the scale takes: a number of up to seven characters, and the axis.
-_SCALE = 10
+_SCALE_COLUMNS = 10
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _NICE = (1, 2, 3, 4, 5, 6, 8, 10)
@@ -76,7 +76,7 @@ class Timeline:
         self._events[slot] = self._events.get(slot, 0) + 1
         if is_error:
             self._errors[slot] = self._errors.get(slot, 0) + 1
-        while len(self._events) > LIMIT:
+        while len(self._events) > COUNTED_STRETCHES:
             self._coarsen()
 
     def series(self, most: int) -> Series | None:
@@ -117,7 +117,7 @@ def _steps(least: int) -> list[int]:
 
 def columns_for(width: int) -> int:
     """How many bars fit into *width* columns beside the scale."""
-    return max(2, min(width, WIDEST) - _SCALE)
+    return max(2, min(width, PLOT_COLUMNS) - _SCALE_COLUMNS)
 
 
 def unit_of(series: Series) -> tuple[str, int]:
@@ -133,14 +133,14 @@ def plot(series: Series, width: int) -> list[Text]:
         series: What to plot; it has at most `columns_for(width)` parts.
         width: The columns there are.
     """
-    bar = min(WIDEST_BAR, columns_for(width) // len(series.events))
+    bar = min(BAR_COLUMNS, columns_for(width) // len(series.events))
     _, seconds = unit_of(series)
     rates = [number * seconds / series.step for number in series.events]
     top = _nice(max(rates))
-    heights = [_eighths(rate, top, HEIGHT) for rate in rates]
+    heights = [_eighths(rate, top, PLOT_ROWS) for rate in rates]
     lines = []
-    for row in range(HEIGHT, 0, -1):
-        mark = {HEIGHT: _number(top), HEIGHT // 2: _number(top / 2)}.get(row, "")
+    for row in range(PLOT_ROWS, 0, -1):
+        mark = {PLOT_ROWS: _number(top), PLOT_ROWS // 2: _number(top / 2)}.get(row, "")
         cells = "".join(_BLOCKS[min(8, max(0, height - 8 * (row - 1)))] * bar for height in heights)
         lines.append(_line(mark, "┤" if mark else "│", cells, "cyan"))
     lines.append(_line("0", "┼", "─" * bar * len(rates), "dim"))
@@ -154,7 +154,7 @@ def plot(series: Series, width: int) -> list[Text]:
 
 def _line(mark: str, axis: str, cells: str, style: str) -> Text:
     line = Text(no_wrap=True, end="")
-    line.append(f"{mark:>{_SCALE - 2}} {axis}", "dim")
+    line.append(f"{mark:>{_SCALE_COLUMNS - 2}} {axis}", "dim")
     line.append(cells.rstrip(), style)
     return line
 
