@@ -19,7 +19,7 @@ import uvicorn
 from chora_logging.config import get_logging_config
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.web import Limits, create_app
-from chora_logging.web.access import VARIABLE, is_loopback, token_from_environment, token_from_file
+from chora_logging.web.access import TOKEN_VARIABLE, is_loopback, token_from_environment, token_from_file
 from chora_logging.web.site import default_logs
 
 #: How long what is still open may take when the server stops, in seconds.
@@ -55,7 +55,7 @@ OTHER_CONNECTIONS = 200
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False),
-    help=f"A file with the token that clients must have. Without it: {VARIABLE}.",
+    help=f"A file with the token that clients must have. Without it: {TOKEN_VARIABLE}.",
 )
 @click.option(
     "--json",
