@@ -7,14 +7,15 @@ no network. Each name, and each module, is loaded when it is first used.
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 from chora_logging._version import __version__
 
 if TYPE_CHECKING:
-    from chora_logging.buffered import BufferedEventFileHandler
     from chora_logging.config import get_logging_config, setup_logging
-    from chora_logging.context import child_env, get_trace_id, set_trace_id, trace_context
+    from chora_logging.context import TraceIdFilter, child_env, get_trace_id, set_trace_id, trace_context
     from chora_logging.errors import (
         ChoraLoggingError,
         ConfigurationError,
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
         TraceIdError,
     )
     from chora_logging.eventlog import EventLog, Gap
-    from chora_logging.filters import TraceIdFilter
-    from chora_logging.formatter import EventFormatter
-    from chora_logging.handler import EventFileHandler
+    from chora_logging.formatting.formatter import EventFormatter
     from chora_logging.orchestrator import (
         get_orchestrator_events,
         get_request_logger,
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
         setup_orchestrator_logging,
         stream_orchestrator_events,
     )
-    from chora_logging.queue_handler import EventQueueHandler
     from chora_logging.telemetry import (
         ArtifactAssembledEvent,
         ContentGeneratedEvent,
@@ -46,6 +44,9 @@ if TYPE_CHECKING:
     from chora_logging.web import TraceMiddleware as TraceMiddleware
     from chora_logging.web import create_app as create_app
     from chora_logging.web import routes as routes
+    from chora_logging.writing.buffered import BufferedEventFileHandler
+    from chora_logging.writing.handler import EventFileHandler
+    from chora_logging.writing.queue_handler import EventQueueHandler
 
 __all__ = [
     "ArtifactAssembledEvent",
@@ -82,14 +83,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "buffered": ("BufferedEventFileHandler",),
+    "writing.buffered": ("BufferedEventFileHandler",),
     "config": ("get_logging_config", "setup_logging"),
-    "context": ("child_env", "get_trace_id", "set_trace_id", "trace_context"),
+    "context": ("TraceIdFilter", "child_env", "get_trace_id", "set_trace_id", "trace_context"),
     "errors": ("ChoraLoggingError", "ConfigurationError", "CursorError", "MissingExtraError", "TraceIdError"),
     "eventlog": ("EventLog", "Gap"),
-    "filters": ("TraceIdFilter",),
-    "formatter": ("EventFormatter",),
-    "handler": ("EventFileHandler",),
+    "formatting.formatter": ("EventFormatter",),
+    "writing.handler": ("EventFileHandler",),
     "orchestrator": (
         "get_orchestrator_events",
         "get_request_logger",
@@ -97,7 +97,7 @@ _HOMES = {
         "setup_orchestrator_logging",
         "stream_orchestrator_events",
     ),
-    "queue_handler": ("EventQueueHandler",),
+    "writing.queue_handler": ("EventQueueHandler",),
     "telemetry": (
         "ArtifactAssembledEvent",
         "ContentGeneratedEvent",
@@ -111,10 +111,35 @@ _HOMES = {
     "web": ("TraceMiddleware", "create_app", "routes"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES = {module.partition(".")[0] for module in _HOMES}
+
+#: Modules that configurations and pickles may name by a path of earlier versions.
+_MOVED = {
+    "buffered": "writing.buffered",
+    "filters": "context",
+    "formatter": "formatting.formatter",
+    "handler": "writing.handler",
+    "queue_handler": "writing.queue_handler",
+}
+
+
+class _MovedModule(types.ModuleType):
+    """A module under its earlier path: its names are those of the module where it is now."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(
+            importlib.import_module(f"{__name__}.{_MOVED[self.__name__.rpartition('.')[2]]}"), name
+        )
+
+
+for _old in _MOVED:
+    globals()[_old] = sys.modules[f"{__name__}.{_old}"] = _MovedModule(f"{__name__}.{_old}")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
+    if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _HOME_OF:
         value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
@@ -124,4 +149,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF, *_HOMES})
+    return sorted({*globals(), *_HOME_OF, *_MODULES})

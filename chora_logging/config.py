@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from chora_logging import optimizing, settings
 from chora_logging.errors import ConfigurationError
-from chora_logging.handler import EventFileHandler
+from chora_logging.optimizing import OptimizingHandler as OptimizingHandler
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.settings import StrPath
+from chora_logging.writing.handler import EventFileHandler
 
 #: The names of our handlers. A handler that has one of them is ours, and is replaced by a new setup.
 CONSOLE = "chora_console"
@@ -120,7 +121,7 @@ def get_logging_config(
     config = _parts(files, found.max_bytes, found.backup_count, timestamp_format, static_fields)
     if found.buffered:
         for name in files:
-            config["handlers"][name]["class"] = "chora_logging.buffered.BufferedEventFileHandler"
+            config["handlers"][name]["class"] = "chora_logging.BufferedEventFileHandler"
     if console_handler := _console(console):
         config["handlers"][CONSOLE] = console_handler
         config["formatters"]["console"] = {"()": f"{__name__}.ConsoleFormatter"}
@@ -140,7 +141,7 @@ def get_logging_config(
         if shared:
             del config["handlers"][handler]
     if optimize:
-        config["handlers"][OPTIMIZER] = {"class": "chora_logging.optimizing.OptimizingHandler"}
+        config["handlers"][OPTIMIZER] = {"class": f"{__name__}.OptimizingHandler"}
         for entry in (config["root"], *config["loggers"].values()):
             entry["handlers"].append(OPTIMIZER)
     return config
@@ -243,7 +244,7 @@ def _parts(
     timestamp_format: str | None,
     static_fields: dict[str, Any] | None,
 ) -> Config:
-    formatter: Config = {"()": "chora_logging.formatter.EventFormatter"}
+    formatter: Config = {"()": "chora_logging.EventFormatter"}
     if timestamp_format is not None:
         formatter["timestamp_format"] = timestamp_format
     if static_fields:
@@ -252,10 +253,10 @@ def _parts(
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"event": formatter},
-        "filters": {"trace": {"()": "chora_logging.filters.TraceIdFilter"}},
+        "filters": {"trace": {"()": "chora_logging.TraceIdFilter"}},
         "handlers": {
             name: {
-                "class": "chora_logging.handler.EventFileHandler",
+                "class": "chora_logging.EventFileHandler",
                 "filename": path,
                 "maxBytes": max_bytes,
                 "backupCount": backup_count,

@@ -1,4 +1,4 @@
-"""The trace id that is current here and now: in this task, this thread, this process.
+"""The trace id that is current here and now, in this task, thread, process; the filter puts it on records.
 
 Where it comes from, the first that has one: `trace_context` or `set_trace_id`, an active
 OpenTelemetry span, `CHORA_TRACE_ID`, the trace id of a W3C `TRACEPARENT`. The last two are read from
@@ -8,6 +8,7 @@ the environment each time, so a change is seen at once.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import re
 import sys
@@ -16,11 +17,12 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
+from chora_logging import speedups
 from chora_logging.errors import TraceIdError
-from chora_logging.schema import TRACE_ID_MAX
+from chora_logging.schema import EVENT_MARK, TRACE_ID_MAX
 
 #: The environment variable that carries a trace id to a child process.
-VARIABLE = "CHORA_TRACE_ID"
+TRACE_ID_VARIABLE = "CHORA_TRACE_ID"
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -29,6 +31,10 @@ current: ContextVar[str | None] = ContextVar("chora_trace_id", default=None)
 # Control characters, the two line separators of Unicode, and halves of surrogate pairs.
 _forbidden = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
 _traceparent = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
+
+#: Class attribute of records whose trace id is settled, `None` too: they have crossed a queue, and what
+#: is current where they come out is none of their business.
+SETTLED_MARK = "__chora_settled__"
 
 
 def check_trace_id(trace_id: str) -> str:
@@ -174,7 +180,7 @@ def child_env() -> dict[str, str]:
     environment = dict(os.environ)
     trace_id = get_trace_id()
     if trace_id is not None:
-        environment[VARIABLE] = trace_id
+        environment[TRACE_ID_VARIABLE] = trace_id
     return environment
 
 
@@ -213,11 +219,11 @@ def _in_hex(trace_id: int, span_id: int) -> tuple[str, str]:
 # os.environ.get takes 0.6 µs, mostly to encode the name; the mapping below it takes 0.03 µs. It is a
 # private attribute, so where it is not what it is today, os.environ itself is asked.
 _environ: Mapping[Any, Any] = os.environ
-_trace_key: Any = VARIABLE
+_trace_key: Any = TRACE_ID_VARIABLE
 _parent_key: Any = "TRACEPARENT"
 _raw = getattr(os.environ, "_data", None)
 if isinstance(_raw, dict) and os.name == "posix" and all(type(key) is bytes for key in _raw):
-    _environ, _trace_key, _parent_key = _raw, VARIABLE.encode(), b"TRACEPARENT"
+    _environ, _trace_key, _parent_key = _raw, TRACE_ID_VARIABLE.encode(), b"TRACEPARENT"
 
 #: While none of these dicts has the key after it, `surrounding_ids` finds none.
 SIGNS = (sys.modules, "opentelemetry.trace", _environ, _trace_key, _environ, _parent_key)
@@ -250,3 +256,58 @@ def parse_traceparent(value: str) -> str | None:
     if match[1] == "00" and len(value) != 55:
         return None
     return match[2]
+
+
+class TraceIdFilter(logging.Filter):
+    """Put `trace_id` on each record, and `span_id` when an OpenTelemetry span is active.
+
+    Attach it to a *handler*: a filter on a logger does not see the records of the loggers below it.
+    The first of these that has an id gives it: the record itself (`extra={"trace_id": …}`, that key of
+    a dict message, or a `TelemetryEvent`'s own), `trace_context`, an active OpenTelemetry span,
+    `CHORA_TRACE_ID`, `TRACEPARENT`. Where none has, `trace_id` is `None`.
+
+    Never drops a record and never raises. The id is that of the thread or task that calls the handler;
+    for a handler behind a queue use `EventQueueHandler`, which settles the id before the queue.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Put the ids on *record* and let it pass."""
+        attributes = record.__dict__
+        if attributes.get("trace_id") is not None:
+            return True
+        if type(record.msg) is not str:
+            trace_id = explicit_trace_id(record.msg)
+            if trace_id is not None:
+                attributes["trace_id"] = trace_id
+                return True
+        if type(record) is not logging.LogRecord and getattr(type(record), SETTLED_MARK, False):
+            attributes["trace_id"] = None
+            return True
+        trace_id = context_trace_id()
+        if trace_id is None:
+            trace_id, span_id = surrounding_ids()
+            # An event's line is the event's own JSON and has no room for a span.
+            if span_id and "span_id" not in attributes and not hasattr(type(record.msg), EVENT_MARK):
+                attributes["span_id"] = span_id
+        attributes["trace_id"] = trace_id
+        return True
+
+
+def explicit_trace_id(message: object) -> object:
+    """Return the trace id that a dict message or a telemetry event carries itself, or `None`."""
+    try:
+        if isinstance(message, dict):
+            return message.get("trace_id")
+        if getattr(type(message), EVENT_MARK, False):
+            return getattr(message, "trace_id", None)
+    except Exception:
+        # A caller's object that raises when asked: it has no id, and the record goes on.
+        pass
+    return None
+
+
+if speedups.in_use:
+    speedups.trace_by(TraceIdFilter, current, surrounding_ids, SIGNS)

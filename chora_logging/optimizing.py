@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pythonjsonlogger.core import BaseJsonFormatter
 
 from chora_logging import speedups
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.schema import OWN_LOGGER
 
 #: What can be switched off: its name in `logging`, and the record's attributes that it is for.
@@ -37,8 +37,8 @@ _FORWARDING = (
 _KNOWN_MODULES = (
     "logging",
     "logging.handlers",
-    "chora_logging.handler",
-    "chora_logging.buffered",
+    "chora_logging.writing.handler",
+    "chora_logging.writing.buffered",
     __name__,
 )
 

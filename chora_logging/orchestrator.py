@@ -10,14 +10,14 @@ import sys
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
-from chora_logging import arguments, config, settings
+from chora_logging import config, settings
 from chora_logging.config import get_logging_config, setup_logging
-from chora_logging.eventlog.items import Event, Gap
+from chora_logging.eventlog.events import Event, Gap
 from chora_logging.eventlog.log import EventLog
-from chora_logging.eventlog.threads import in_thread
-from chora_logging.handler import EventFileHandler
+from chora_logging.eventlog.subscription import in_thread
 from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER, OWN_LOGGER
 from chora_logging.settings import StrPath
+from chora_logging.writing.handler import EventFileHandler
 
 __all__ = [
     "get_logging_config",
@@ -66,7 +66,7 @@ def log_orchestrator_event(
             INFO and keeps it as the field `level_`.
         fields: Everything else that is to be in the line. `exc_info` too is a field here.
     """
-    number = arguments.level_number(level)
+    number = settings.level_number(level)
     if number is None:
         number, fields = logging.INFO, {"level_": level, **fields}
     logger = logging.getLogger(ORCHESTRATOR_LOGGER)
@@ -124,8 +124,8 @@ def setup_orchestrator_logging(
     """
     return config.attach_orchestrator_log(
         settings.resolve_orch_log_file(orch_id, log_file, "log_file"),
-        max_bytes=arguments.parse_size("max_bytes", max_bytes),
-        backup_count=arguments.parse_count("backup_count", backup_count),
+        max_bytes=settings.parse_size("max_bytes", max_bytes),
+        backup_count=settings.parse_count("backup_count", backup_count),
         timestamp_format=timestamp_format,
         static_fields=static_fields,
     )

@@ -24,6 +24,10 @@ LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 #: Record attribute with caller fields that `logging` refuses in `extra` (`name`, `args`, `message`, …).
 FIELDS_ATTRIBUTE = "_chora_fields"
 
+#: Record attribute, in a slot where no formatter finds it: the path of a file that has the record as a line
+#: already. Handlers on that file let it pass.
+WRITTEN_TO_ATTRIBUTE = "written_to"
+
 #: Class attribute that marks a type whose instances, logged as the message, are a whole line of their own.
 EVENT_MARK = "__chora_event__"
 

@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from chora_logging.rotation import backup_number
+from chora_logging.log_files import backup_number
 
 
 def files_of(log):

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 
-from chora_logging.formatter import EventFormatter
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.schema import EVENT_MARK
 
 

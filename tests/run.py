@@ -17,7 +17,7 @@ nothing failed but some tests could not be tried here: the end names each of the
 Interrupting the run ends every process that it started. What follows the options is handed to pytest, and
 then only that is run:
 
-    python3 tests/run.py --python 3.12 tests/test_formatter.py -k surrogate
+    python3 tests/run.py --python 3.12 tests/formatting/test_formatter.py -k surrogate
     python3 tests/run.py --python 3.11 --cov
 """
 

@@ -14,14 +14,15 @@ import warnings
 
 import pytest
 
+import chora_logging
 from chora_logging import settings
 from chora_logging.config import ConsoleFormatter, get_logging_config, setup_logging
 from chora_logging.context import trace_context
 from chora_logging.errors import ConfigurationError
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.orchestrator import log_orchestrator_event, setup_orchestrator_logging
 from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
+from chora_logging.writing.handler import EventFileHandler
 
 OURS = {"chora_console", "chora_log_file", "chora_orchestrator", "chora_telemetry"}
 
@@ -72,6 +73,25 @@ def names(logger=None):
 
 
 class TestTheDictionary:
+    @pytest.mark.parametrize("options", [{}, {"buffered": True, "optimize": True, "log_file": "a.log"}])
+    def test_names_public_paths_only(self, options):
+        """What it names is a public name of the package, of `chora_logging.config` or of `logging`."""
+        config = get_logging_config(**options)
+        parts = [
+            part for section in ("formatters", "filters", "handlers") for part in config[section].values()
+        ]
+        paths = {part.get("()") or part["class"] for part in parts}
+
+        assert {path.rpartition(".")[0] for path in paths} <= {
+            "chora_logging",
+            "chora_logging.config",
+            "logging",
+        }
+        assert {path.rpartition(".")[2] for path in paths if path.count(".") == 1} <= {
+            *chora_logging.__all__,
+            "StreamHandler",
+        }
+
     def test_it_is_plain(self):
         """The dictionary comes back from JSON as it was."""
         config = get_logging_config("DEBUG", "app.log", static_fields={"service": "a"})

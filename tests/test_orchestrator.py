@@ -21,8 +21,7 @@ import pytest
 from chora_logging import orchestrator
 from chora_logging.context import trace_context
 from chora_logging.errors import ConfigurationError
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.orchestrator import (
     get_orchestrator_events,
     get_request_logger,
@@ -31,6 +30,7 @@ from chora_logging.orchestrator import (
     setup_orchestrator_logging,
     stream_orchestrator_events,
 )
+from chora_logging.writing.handler import EventFileHandler
 from tests.eventlog.writing import threads_of
 
 DEADLINE = 20
@@ -772,7 +772,7 @@ class TestBehindAQueue:
 
     def test_events_come_out_whole(self, tmp_path):
         """Fields, refused names, exceptions and the emitting thread's trace id survive a queue."""
-        from chora_logging.queue_handler import EventQueueHandler
+        from chora_logging.writing.queue_handler import EventQueueHandler
 
         waiting: queue.Queue = queue.Queue()
         logger().addHandler(EventQueueHandler(waiting))
@@ -810,24 +810,24 @@ class TestBehindAQueue:
 
     def test_the_dictConfig_form(self, tmp_path):
         """A queue from dictConfig (Python 3.12, before that by hand) serves both event systems."""
-        from chora_logging.queue_handler import EventQueueHandler
         from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
+        from chora_logging.writing.queue_handler import EventQueueHandler
 
         target = {
-            "class": "chora_logging.handler.EventFileHandler",
+            "class": "chora_logging.EventFileHandler",
             "filename": str(tmp_path / "all.jsonl"),
             "formatter": "event",
         }
         config = {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"event": {"()": "chora_logging.formatter.EventFormatter"}},
+            "formatters": {"event": {"()": "chora_logging.EventFormatter"}},
             "handlers": {"file": target},
             "root": {"level": "INFO"},
         }
         if sys.version_info >= (3, 12):
             config["handlers"]["queue"] = {
-                "class": "chora_logging.queue_handler.EventQueueHandler",
+                "class": "chora_logging.EventQueueHandler",
                 "handlers": ["file"],
             }
             config["root"]["handlers"] = ["queue"]

@@ -31,6 +31,15 @@ IMPORTS = [
     "from chora_logging.context import trace_context, get_trace_id, set_trace_id, child_env",
 ]
 
+#: The paths that configurations and pickles of earlier versions may hold, and the public name of each.
+EARLIER = [
+    "chora_logging.buffered.BufferedEventFileHandler",
+    "chora_logging.filters.TraceIdFilter",
+    "chora_logging.formatter.EventFormatter",
+    "chora_logging.handler.EventFileHandler",
+    "chora_logging.queue_handler.EventQueueHandler",
+]
+
 #: What only an extra brings.
 OF_EXTRAS = ("TraceMiddleware", "create_app", "routes")
 
@@ -127,6 +136,42 @@ class TestNames:
 
         assert chora_logging.TelemetryEvent is TelemetryEvent
         assert pickle.loads(pickle.dumps(chora_logging.EventFormatter)) is chora_logging.EventFormatter
+
+
+class TestEarlierPaths:
+    """Paths of earlier versions lead to the public names, with warnings as errors."""
+
+    @pytest.mark.parametrize("path", EARLIER)
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "found = getattr(importlib.import_module('{module}'), '{name}')",
+            "import {module}; found = {module}.{name}",
+            "from {module} import {name} as found",
+            "found = logging.config.BaseConfigurator({{}}).resolve('{module}.{name}')",
+            "found = pickle.loads(b'c{module}\\n{name}\\n.')",
+            "found = pkgutil.resolve_name('{module}:{name}')",
+        ],
+        ids=["import_module", "import", "from", "dictConfig", "pickle", "resolve_name"],
+    )
+    def test_leads_to_the_public_name(self, path, statement):
+        """Whatever looks a path up in a fresh interpreter finds the class that the public name is."""
+        module, _, name = path.rpartition(".")
+        code = (
+            "import importlib, logging.config, pickle, pkgutil\n"
+            f"{statement.format(module=module, name=name)}\n"
+            f"import chora_logging; print(found is chora_logging.{name})"
+        )
+
+        assert run(code) == ["True"]
+
+    @pytest.mark.parametrize("path", EARLIER)
+    def test_has_nothing_else(self, path):
+        """A name that is not there is an AttributeError, one that Python asks every module for too."""
+        module = importlib.import_module(path.rpartition(".")[0])
+
+        assert not hasattr(module, "nothing")
+        assert not hasattr(module, "__file__")
 
 
 class TestCost:

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 from chora_logging import EventFileHandler, EventFormatter, TraceIdFilter, speedups, trace_context
 from tests.accounting import events_of, lines_of
+from tests.formatting.test_plans import OPTIONS, names
+from tests.formatting.test_values import Colour, OddText, Text, deep
 from tests.needs import need
 from tests.records import Event, Raises, failure, record_of
-from tests.test_plain import Colour, OddText, Text, deep
-from tests.test_plans import OPTIONS, names
 
 values = st.recursive(
     st.one_of(

@@ -11,7 +11,7 @@ import json
 import pytest
 
 from chora_logging import EventFileHandler, EventFormatter, TraceIdFilter
-from chora_logging.fields import STANDARD_ORDER
+from chora_logging.formatting.fields import STANDARD_ORDER
 from chora_logging.speedups import _speedups
 from tests.records import record_of
 

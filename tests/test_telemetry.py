@@ -26,8 +26,7 @@ import pytest
 from chora_logging import schema
 from chora_logging.context import trace_context
 from chora_logging.errors import ConfigurationError
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.telemetry import (
     ArtifactAssembledEvent,
     ContentGeneratedEvent,
@@ -38,6 +37,7 @@ from chora_logging.telemetry import (
     event_emitter,
     get_emitter,
 )
+from chora_logging.writing.handler import EventFileHandler
 
 
 class ToolCalled(TelemetryEvent):
@@ -489,7 +489,7 @@ class TestTheLoggingTree:
 
     def test_a_queue_gets_the_event_with_the_trace_id_of_the_emitter(self, emitter, tmp_path):
         """Behind a queue the event is whole, and its trace id is that of the emitting thread."""
-        from chora_logging.queue_handler import EventQueueHandler
+        from chora_logging.writing.queue_handler import EventQueueHandler
 
         target = EventFileHandler(tmp_path / "behind.jsonl", delay=True)
         target.setFormatter(EventFormatter())

@@ -14,11 +14,10 @@ import threading
 
 import pytest
 
-from chora_logging.context import child_env, get_trace_id, set_trace_id, trace_context
-from chora_logging.filters import TraceIdFilter
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
-from chora_logging.queue_handler import EventQueueHandler
+from chora_logging.context import TraceIdFilter, child_env, get_trace_id, set_trace_id, trace_context
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing.handler import EventFileHandler
+from chora_logging.writing.queue_handler import EventQueueHandler
 from tests.accounting import events_of
 
 

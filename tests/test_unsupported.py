@@ -34,7 +34,7 @@ def run(program):
     "statement",
     [
         "import chora_logging; chora_logging.EventFileHandler",
-        "import chora_logging.handler",
+        "from chora_logging.handler import EventFileHandler",
         "import chora_logging.telemetry",
     ],
 )

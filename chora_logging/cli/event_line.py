@@ -12,18 +12,18 @@ from rich.text import Text
 
 from chora_logging.cli.amounts import duration, many, moment, size
 from chora_logging.cli.terminal import UNLIMITED, printable
-from chora_logging.eventlog.items import Gap
+from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.selection import time_of
 from chora_logging.schema import LEVELS
 
 #: Below this width the time has no milliseconds, the level is a letter, and events are not in a column.
-ROOMY = 100
+WIDE_LINE_COLUMNS = 100
 #: Below this width neither the log nor the trace is told, so that there is room for what happened.
-NARROW = 60
+NARROW_LINE_COLUMNS = 60
 #: How many characters of a trace id tell it from the others on a screen.
 SHORT_ID = 8
 #: How long an event's name is in most programs.
-NAME = 26
+NAME_COLUMNS = 26
 
 #: What has a column of its own, or says nothing that the columns do not.
 _COLUMNS = ("timestamp", "level", "logger", "event", "event_type", "task_id", "run_id", "trace_id", "message")
@@ -40,7 +40,7 @@ _OTHER_NAMES = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 _FAILED = ("error", "failed")
 
 #: What is said to take longer, in milliseconds, is taken for an error: 30,000 years.
-LONGEST = 1e15
+LONGEST_DURATION_MS = 1e15
 
 _STYLES = {"DEBUG": "dim", "INFO": "green", "WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
 
@@ -57,13 +57,13 @@ def as_line(
         dated: Whether the day is told too.
         hidden: Fields that are not shown.
     """
-    roomy = width >= ROOMY
+    roomy = width >= WIDE_LINE_COLUMNS
     level = level_of(event)
     line = Text(no_wrap=True, overflow="ellipsis", end="")
     line.append(_time(event, roomy, dated), "dim")
     shown = _SHORT_LEVELS.get(level, level) if roomy else level[:1]
     line.append(" " + _padded(printable(shown), 5 if roomy else 1), _STYLES.get(level, ""))
-    if width >= NARROW:
+    if width >= NARROW_LINE_COLUMNS:
         trace_id = "" if event.get("trace_id") is None else text_of(event["trace_id"])
         line.append(f" {label}" if label else "", "yellow")
         line.append(" " + _padded(trace_id[:SHORT_ID], SHORT_ID), "magenta")
@@ -72,7 +72,8 @@ def as_line(
         line.append(f" {title}", "red" if is_error(event) else "")
     else:
         line.append(
-            " " + (_padded(title, NAME) if roomy else title), "bold red" if is_error(event) else "bold cyan"
+            " " + (_padded(title, NAME_COLUMNS) if roomy else title),
+            "bold red" if is_error(event) else "bold cyan",
         )
     for field in ("task_id", "run_id"):
         if event.get(field) is not None:
@@ -151,7 +152,7 @@ def error_of(event: Mapping[str, Any]) -> str | None:
 def duration_of(event: Mapping[str, Any]) -> float | None:
     """How long what *event* tells of took, in milliseconds; None if it does not say so."""
     value = event.get("duration_ms")
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LONGEST:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LONGEST_DURATION_MS:
         return float(value)
     return None
 
@@ -191,7 +192,7 @@ def _append_rest(line: Text, event: Mapping[str, Any], width: int, hidden: froze
             line.append(f" {duration(took)}", "cyan")
             continue
         tells = field in _ERRORS
-        line.append(" " if tells and width < ROOMY else f" {printable(field)}=", "dim")
+        line.append(" " if tells and width < WIDE_LINE_COLUMNS else f" {printable(field)}=", "dim")
         line.append(text_of(event[field], quoted=True), "red" if tells else "")
 
 

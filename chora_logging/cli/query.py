@@ -18,12 +18,11 @@ from chora_logging.cli import export
 from chora_logging.cli.amounts import many, size
 from chora_logging.cli.commands import PROGRAM, NothingFound
 from chora_logging.cli.filters import filter_options, not_empty
-from chora_logging.cli.logs import Log, Logs, log_option
-from chora_logging.cli.merging import Found, read
+from chora_logging.cli.logs import Found, Log, Logs, log_option, read
 from chora_logging.cli.progress import goes_to_file, progress, progress_over
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import JsonLines, open_console, open_text, printable
-from chora_logging.eventlog.rotated_set import paths_of
+from chora_logging.eventlog.rotated.file_set import paths_of
 
 FORMATS = ("table", "json", "csv")
 #: What the name of a file for `--to` may end in.

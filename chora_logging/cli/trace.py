@@ -10,15 +10,14 @@ from typing import Any
 import click
 
 from chora_logging.cli.commands import NothingFound
-from chora_logging.cli.logs import Log, Logs, log_option
-from chora_logging.cli.merging import Found, read
+from chora_logging.cli.logs import Found, Log, Logs, log_option, read
 from chora_logging.cli.progress import progress
 from chora_logging.cli.terminal import JsonLines, open_console, printable
 from chora_logging.cli.waterfall import Timeline, as_lines, timeline_of
-from chora_logging.timestamps import rfc3339
+from chora_logging.formatting.timestamps import rfc3339
 
 #: How many of the ids that begin alike are named.
-NAMED = 3
+NAMED_IDS = 3
 
 
 @click.command("trace")
@@ -73,13 +72,13 @@ def _complete(logs: Sequence[Log], beginning: str) -> str:
         text = str(event.get("trace_id", ""))
         if text.startswith(beginning):
             ids[text] = None
-            if len(ids) > NAMED:
+            if len(ids) > NAMED_IDS:
                 break
     if not ids:
         raise NothingFound(f"no event of a trace {printable(beginning)} in {_names(logs)}")
     if len(ids) > 1:
-        named = ", ".join(printable(text) for text in itertools.islice(ids, NAMED))
-        more = " and others" if len(ids) > NAMED else ""
+        named = ", ".join(printable(text) for text in itertools.islice(ids, NAMED_IDS))
+        more = " and others" if len(ids) > NAMED_IDS else ""
         raise click.BadParameter(
             f"must be the beginning of one trace id, {printable(beginning)} is that of {named}{more}",
             param_hint="'ID'",

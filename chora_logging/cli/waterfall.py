@@ -13,7 +13,7 @@ from rich.text import Text
 from chora_logging.cli.amounts import duration, many, moment
 from chora_logging.cli.amounts import span as span_of
 from chora_logging.cli.event_line import (
-    NARROW,
+    NARROW_LINE_COLUMNS,
     cut,
     duration_of,
     error_of,
@@ -22,17 +22,17 @@ from chora_logging.cli.event_line import (
     text_of,
     title_of,
 )
-from chora_logging.cli.merging import Found
+from chora_logging.cli.logs import Found
 from chora_logging.eventlog.selection import time_of
 
-#: Narrower than that a bar tells nothing, wider it tells no more.
+#: Narrower than that, in columns, a bar tells nothing, wider it tells no more.
 SHORTEST_BAR, LONGEST_BAR = 10, 60
 
 #: What sums of times may be wrong by, in halves of characters.
 ROUNDING = 1e-3
 
 #: A later time, in seconds since 1970, is taken for an error: the calendar ends with the year 9999.
-LATEST = 253_000_000_000
+LATEST_SECONDS = 253_000_000_000
 
 #: A bar has halves of characters: both, the left, the right; and what takes no time.
 _HALVES = {(True, True): "━", (True, False): "╸", (False, True): "╺"}
@@ -78,7 +78,7 @@ def timeline_of(found: Iterable[Found]) -> Timeline:
     spans = []
     for item in found:
         end = time_of(item.event)
-        if end is None or not 0 <= end < LATEST:
+        if end is None or not 0 <= end < LATEST_SECONDS:
             spans.append(Span(item, None, None))
             continue
         took = duration_of(item.event) or 0.0
@@ -142,7 +142,7 @@ class _Columns(NamedTuple):
 
 def _fit(timeline: Timeline, width: int, noted: bool) -> _Columns:
     offset = max(len(_offset(timeline, span)) for span in timeline.spans)
-    took = max(len(_took(span)) for span in timeline.spans) if width >= NARROW else 0
+    took = max(len(_took(span)) for span in timeline.spans) if width >= NARROW_LINE_COLUMNS else 0
     left = width - offset - took - 4
     name = min(
         max(cell_len(title_of(span.found.event)) for span in timeline.spans), max(SHORTEST_BAR, left // 2)

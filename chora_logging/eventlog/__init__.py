@@ -5,7 +5,7 @@ Readers never lock, never write, and need nothing from the processes that write.
 
 from __future__ import annotations
 
-from chora_logging.eventlog.items import Event, Gap, Skipped
+from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.log import EventLog
 
 __all__ = ["Event", "EventLog", "Gap", "Skipped"]

@@ -8,29 +8,29 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from chora_logging import sidecar
-from chora_logging.eventlog import cursor, locating
-from chora_logging.eventlog.backwards import end_of_lines
-from chora_logging.eventlog.files import LogFile, Replaced
-from chora_logging.eventlog.items import Block, Event, Gap, Skipped
+from chora_logging import log_files
+from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
-from chora_logging.eventlog.rotated_set import Namer, close_all, is_live, open_set
+from chora_logging.eventlog.reading import end_of_lines
+from chora_logging.eventlog.rotated import cursor, locating
+from chora_logging.eventlog.rotated.file import LogFile, Replaced
+from chora_logging.eventlog.rotated.file_set import Namer, close_all, is_live, open_set
+from chora_logging.eventlog.rotated.succession import Succession
 from chora_logging.eventlog.selection import Selection
-from chora_logging.eventlog.succession import Succession
-from chora_logging.rotation import real_path
+from chora_logging.log_files import real_path
 
 #: How long a file that was rotated away by somebody else than our handler is read on, in seconds since
 #: that or since the last line: its writers may not know yet. Ours look at the name before each record.
-SETTLING, SETTLING_OURS = 1.0, 0.25
+SETTLING_SECONDS, OUR_SETTLING_SECONDS = 1.0, 0.25
 
 #: Every how many looks the file is read although it seems unchanged.
-_EACH = 32
+_LOOKS_PER_READ = 32
 
 #: The name for the end of what is stored.
 END = "end"
 
 #: A follower that is no further behind another one than this is brought to it at once, in bytes.
-_NEAR = 64 * 1024
+_NEAR_BYTES = 64 * 1024
 
 
 class Standing(NamedTuple):
@@ -122,7 +122,7 @@ class Follower:
         the same tick of the clock looks like the old one.
         """
         self._looks += 1
-        return self._looks % _EACH == 0 or self._quiet is None or self._look() != self._quiet
+        return self._looks % _LOOKS_PER_READ == 0 or self._quiet is None or self._look() != self._quiet
 
     def poll(self) -> list[dict[str, Any]] | None:
         """The same without the gaps."""
@@ -153,7 +153,7 @@ class Follower:
         mine, theirs = self._file, other._file
         if mine is None or theirs is None or mine.place.identity != theirs.place.identity:
             return []
-        if not 0 < theirs.offset - mine.offset <= _NEAR:
+        if not 0 < theirs.offset - mine.offset <= _NEAR_BYTES:
             return []
         try:
             block = mine.read_block(theirs.offset)
@@ -283,13 +283,13 @@ class Follower:
 
     def _is_settled(self, file: LogFile) -> bool:
         """Whether nobody writes any more to *file*, which has been rotated away."""
-        state = sidecar.read(self.path)
+        state = log_files.read_sidecar(self.path)
         generation = None if state is None or state.log_id[:8] != file.log_id else state.generation
         if generation is not None and file.generation is not None and generation > file.generation:
             return True
         now = time.monotonic()
         self._still = self._still or now
-        patience = SETTLING if state is None else SETTLING_OURS
+        patience = SETTLING_SECONDS if state is None else OUR_SETTLING_SECONDS
         return file.compressed or self._is_copy or max(file.age(), now - self._still) >= patience
 
     def _tell(self, gap: Gap) -> None:

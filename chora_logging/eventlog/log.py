@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mappi
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict, TypeVar, overload
 
-from chora_logging.eventlog import cursor
+from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.following import END
-from chora_logging.eventlog.items import Event, Gap, Skipped
 from chora_logging.eventlog.paging import Page, read_page, state_of
 from chora_logging.eventlog.reading import read_backwards, read_forwards
-from chora_logging.eventlog.rotated_set import Namer, paths_of
+from chora_logging.eventlog.rotated import cursor
+from chora_logging.eventlog.rotated.file_set import Namer, paths_of
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.subscription import Subscription, batches, items_async, items_sync
 

@@ -7,15 +7,15 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from typing import NamedTuple
 
-from chora_logging.eventlog import cursor, locating
-from chora_logging.eventlog.backwards import blocks_backwards, end_of_lines
-from chora_logging.eventlog.cursor import GUARD, Position
-from chora_logging.eventlog.files import CHUNK, LogFile, ReadAt
-from chora_logging.eventlog.items import Block, Event, Gap, Skipped
+from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
-from chora_logging.eventlog.rotated_set import Namer, close_all, open_set, paths_of
+from chora_logging.eventlog.reading import blocks_backwards, end_of_lines
+from chora_logging.eventlog.rotated import cursor, locating
+from chora_logging.eventlog.rotated.cursor import GUARD, Position
+from chora_logging.eventlog.rotated.file import CHUNK, LogFile, ReadAt
+from chora_logging.eventlog.rotated.file_set import Namer, close_all, open_set, paths_of
+from chora_logging.eventlog.rotated.stored import hold_next
 from chora_logging.eventlog.selection import Selection
-from chora_logging.eventlog.stored import hold_next
 
 _DELETED = "a file was deleted or overwritten while it was read"
 

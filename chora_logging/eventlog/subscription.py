@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from typing import TypeVar
 
 from chora_logging.eventlog import feed as feeds
+from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.feed import Feed
 from chora_logging.eventlog.following import Follower, Standing
-from chora_logging.eventlog.items import Event, Gap, Skipped
-from chora_logging.eventlog.rotated_set import Namer
+from chora_logging.eventlog.rotated.file_set import Namer
 from chora_logging.eventlog.selection import Selection
-from chora_logging.eventlog.threads import in_thread
-from chora_logging.rotation import real_path
+from chora_logging.log_files import real_path
 
 #: After how long one that the feed does not feed looks at the log by itself, in seconds.
-_ALONE = 1.0
+_UNFED_POLL_SECONDS = 1.0
 
 #: How long a thread waits at most: a Ctrl-C that comes just before it begins to wait does not wake it.
-LONGEST_WAIT = 0.25
+LONGEST_WAIT_SECONDS = 0.25
 
 Items = list[Event | Gap]
+
+_Result = TypeVar("_Result")
 
 
 class Subscription:
@@ -112,9 +115,9 @@ class Subscription:
         feed = self._feed
         assert feed is not None
         if feed.ended:
-            time.sleep(feeds.LONGEST)
+            time.sleep(feeds.LONGEST_POLL_SECONDS)
         else:
-            feed.wait(self._number, LONGEST_WAIT)
+            feed.wait(self._number, LONGEST_WAIT_SECONDS)
 
     async def wait_async(self) -> None:
         """The same for a task."""
@@ -123,9 +126,9 @@ class Subscription:
         feed = self._feed
         assert feed is not None
         if feed.ended:
-            await asyncio.sleep(feeds.LONGEST)
+            await asyncio.sleep(feeds.LONGEST_POLL_SECONDS)
         else:
-            await feed.wait_async(self._number, None if self.fed else _ALONE)
+            await feed.wait_async(self._number, None if self.fed else _UNFED_POLL_SECONDS)
 
     def close(self) -> None:
         """Close the files and leave the feed; a second time does nothing."""
@@ -206,3 +209,25 @@ def items_sync(subscription: Subscription) -> Generator[Event | Gap, None, None]
                 yield item.copy() if isinstance(item, Event) else item
     finally:
         subscription.close()
+
+
+async def in_thread(function: Callable[[], _Result]) -> _Result:
+    """Call *function* in a thread; a cancellation takes effect when it has returned or was not begun."""
+    import asyncio  # programs that only log should not pay for it
+
+    decided = threading.Lock()  # whoever takes it decides: the thread that it is called, or we that it is not
+
+    def call() -> _Result:
+        if decided.acquire(blocking=False):
+            return function()
+        raise asyncio.CancelledError
+
+    reading = asyncio.ensure_future(asyncio.to_thread(call))
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        if not decided.acquire(blocking=False):
+            # The thread has the files: they are closed when it has given them back.
+            await asyncio.wait([reading])
+            reading.exception()  # else asyncio complains that nobody asked
+        raise

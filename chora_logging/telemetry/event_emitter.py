@@ -18,18 +18,18 @@ from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
-from chora_logging import arguments, locking, rotation, settings
+from chora_logging import log_files, settings
+from chora_logging.context import TraceIdFilter
 from chora_logging.eventlog.log import EventLog
-from chora_logging.eventlog.rotated_set import paths_of
-from chora_logging.filters import TraceIdFilter
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
-from chora_logging.records import WrittenRecord
-from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER
+from chora_logging.eventlog.rotated.file_set import paths_of
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER, WRITTEN_TO_ATTRIBUTE
 from chora_logging.telemetry.event_schemas import TelemetryEvent
+from chora_logging.writing import locking
+from chora_logging.writing.handler import EventFileHandler
 
 #: How long `clear` waits for another process that is writing, in seconds.
-PATIENCE = 1.0
+CLEAR_WAIT_SECONDS = 1.0
 
 _trace = TraceIdFilter()
 
@@ -63,8 +63,8 @@ class EventEmitter:
         backup_count: int = settings.BACKUP_COUNT,
     ) -> None:
         path = settings.check_path("events_file", events_file)
-        size = arguments.parse_size("max_bytes", max_bytes)
-        count = arguments.parse_count("backup_count", backup_count)
+        size = settings.parse_size("max_bytes", max_bytes)
+        count = settings.parse_count("backup_count", backup_count)
         self._handler = _EventsFile(path, maxBytes=size, backupCount=count, delay=True)
         self._handler.setFormatter(EventFormatter())
         # Emitters have always been dropped without a word: the open file must not outlive them.
@@ -107,7 +107,7 @@ class EventEmitter:
         Raises:
             OSError: a file could not be deleted.
         """
-        path = rotation.real_path(self._handler.baseFilename)
+        path = log_files.real_path(self._handler.baseFilename)
         if not paths_of(path):
             return
         fd = _open_locked(path)
@@ -159,7 +159,7 @@ class EventEmitter:
             self._pass_on(record)
 
     def _pass_on(self, record: logging.LogRecord) -> None:
-        record = WrittenRecord.of(record, self._handler.baseFilename)
+        record = _written(record, self._handler.baseFilename)
         logger: logging.Logger | None = logging.getLogger(TELEMETRY_LOGGER)
         if logger is None or not logger.isEnabledFor(record.levelno):
             return
@@ -172,6 +172,20 @@ class EventEmitter:
                 if record.levelno >= handler.level:
                     handler.handle(record)
             logger = logger.parent if logger.propagate else None
+
+
+class _WrittenRecord(logging.LogRecord):
+    """A record that is a line of a file already."""
+
+    __slots__ = (WRITTEN_TO_ATTRIBUTE,)
+
+
+def _written(record: logging.LogRecord, path: str) -> logging.LogRecord:
+    """*record*, known to be a line of the file *path*; both have the same attributes."""
+    written = _WrittenRecord.__new__(_WrittenRecord)
+    written.__dict__ = record.__dict__
+    setattr(written, WRITTEN_TO_ATTRIBUTE, path)
+    return written
 
 
 class _EventsFile(EventFileHandler):
@@ -283,7 +297,7 @@ def _with_trace(event: TelemetryEvent, trace_id: str) -> TelemetryEvent:
 
 def _open_locked(path: str) -> int:
     """The live file, locked as writers lock it: nobody writes or rotates until it is closed."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + CLEAR_WAIT_SECONDS
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         locked = locking.lock(fd, max(0.0, deadline - time.monotonic()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
@@ -11,25 +12,26 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.web.auth import check_token, token_from_environment
-from chora_logging.web.endpoint import Check, Endpoint
-from chora_logging.web.files import INDEX, Files
-from chora_logging.web.guard import Guard
-from chora_logging.web.headers import HeadersMiddleware
+from chora_logging.web.access import Guard, Login, check_token, token_from_environment
 from chora_logging.web.health import healthz, metrics_page
 from chora_logging.web.limits import Limits
-from chora_logging.web.live import event_stream
-from chora_logging.web.login import Login
+from chora_logging.web.metrics import Metrics
 from chora_logging.web.middleware import TraceMiddleware
 from chora_logging.web.openapi import document
 from chora_logging.web.pages import events_page, logs_list, trace_page
-from chora_logging.web.refusals import Refusal, json_response
+from chora_logging.web.responses import INDEX, Files, HeadersMiddleware, Refusal, json_response, protected
 from chora_logging.web.site import Logs, Site
+from chora_logging.web.stream import event_stream
 
 _ERRORS = {404: ("not_found", "there is nothing here"), 405: ("method_not_allowed", "use another method")}
+
+Handler = Callable[[Request], Awaitable[ASGIApp]]
+Check = Callable[[Request], None]
+
+READ = ("GET", "HEAD")
 
 
 def create_app(
@@ -108,7 +110,8 @@ def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
         return logs_list(site, login=login)
 
     async def description(site: Site, request: Request) -> Response:
-        return json_response(document(list(site.logs), request.scope.get("root_path", ""), login=login))
+        root = request.scope.get("root_path", "")
+        return json_response(document(list(site.logs), root, site.limits, login=login))
 
     return [
         # The viewer itself holds nothing of a log. It asks for the token: so a link that somebody has
@@ -159,3 +162,57 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _fault(request: Request, error: Exception) -> Response:
     return Refusal(500, "fault", "something is wrong with this server; its log says what").response()
+
+
+class Endpoint:
+    """Answers the requests of one route.
+
+    Args:
+        handler: Makes the response; a `Refusal` from it, or from the response before its first byte,
+            is answered as such.
+        metrics: Counts refusals.
+        check: Raises a `Refusal` for a request that is not let in.
+        methods: Those that are allowed.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        metrics: Metrics,
+        check: Check | None = None,
+        methods: tuple[str, ...] = READ,
+    ) -> None:
+        self._handler = handler
+        self._metrics = metrics
+        self._check = check
+        self._methods = methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = False
+
+        async def starting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(protected(message))
+
+        try:
+            request = Request(scope, receive)
+            if self._check is not None:
+                self._check(request)
+            self._check_method(request.method)
+            response = await self._handler(request)
+            await response(scope, receive, starting)
+        except Refusal as refusal:
+            if started:
+                raise
+            self._metrics.refused.labels(refusal.error).inc()
+            await refusal.response()(scope, receive, starting)
+
+    def _check_method(self, method: str) -> None:
+        if method not in self._methods:
+            allowed = ", ".join(self._methods)
+            detail = f"the method must be {' or '.join(self._methods)}, got {method[:20]!r}"
+            raise Refusal(
+                http.HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", detail, {"allow": allowed}
+            )

@@ -11,15 +11,15 @@ import time
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chora_logging.rotation import real_path
+from chora_logging.log_files import real_path
 from chora_logging.web import metrics
-from chora_logging.web.refusals import json_response
+from chora_logging.web.responses import json_response
 from chora_logging.web.site import Site
 
 _FRESH = {"cache-control": "no-store"}
 
 #: How long a log that has clients may be without a follower, in seconds: it starts with the first.
-PATIENCE = 2.0
+FOLLOWER_START_SECONDS = 2.0
 
 
 async def healthz(site: Site, request: Request) -> Response:
@@ -64,7 +64,7 @@ def _is_readable(path: str) -> bool:
 async def _is_followed(path: str) -> bool:
     """Whether the thread that follows the log for all its streams is alive."""
     name = f"follow {real_path(path)}"
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + FOLLOWER_START_SECONDS
     while not any(thread.name == name for thread in threading.enumerate()):
         if time.monotonic() > deadline:
             return False

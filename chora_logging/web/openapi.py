@@ -6,7 +6,7 @@ from typing import Any
 
 from chora_logging._version import __version__
 from chora_logging.schema import LEVELS
-from chora_logging.web.parameters import LARGEST, USUAL
+from chora_logging.web.limits import Limits
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _CURSOR = {**_TEXT, "format": "cursor"}
@@ -44,19 +44,20 @@ _LOG = {
 }
 
 
-def document(logs: list[str], root: str, *, login: bool) -> dict[str, Any]:
+def document(logs: list[str], root: str, limits: Limits, *, login: bool) -> dict[str, Any]:
     """The description of an application with these *logs*, mounted at *root*.
 
     Args:
         logs: Their names.
         root: Where it is mounted.
+        limits: What requests may cost.
         login: Whether a token is needed.
     """
     description: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "chora_logging", "version": __version__},
         "servers": [{"url": root or "/"}],
-        "paths": {**_reading(logs), **_watching()},
+        "paths": {**_reading(logs, limits), **_watching()},
         "components": {"schemas": _schemas(logs)},
     }
     if login:
@@ -66,13 +67,13 @@ def document(logs: list[str], root: str, *, login: bool) -> dict[str, Any]:
     return description
 
 
-def _reading(logs: list[str]) -> dict[str, Any]:
+def _reading(logs: list[str], limits: Limits) -> dict[str, Any]:
     log = _parameter("log", "path", "The name of a log.", {**_TEXT, "enum": logs})
     trace = _parameter("trace_id", "path", "The id of the trace.", _TEXT)
     filters = [_query(name, text, schema) for name, (text, schema) in _FILTERS.items()]
     filters.append(_where())
     after = _query("after", "a cursor: only what comes after it", _CURSOR)
-    limit = _query("limit", "at most so many events", _whole(USUAL))
+    limit = _query("limit", "at most so many events", _whole(limits.page, limits.largest_page))
     order = _query("order", "oldest or newest first", {**_TEXT, "enum": ["asc", "desc"], "default": "asc"})
     start = _query(
         "from",
@@ -81,7 +82,7 @@ def _reading(logs: list[str]) -> dict[str, Any]:
     )
     last = _header("Last-Event-ID", "The id of the last event that came; wins over after.")
     known = _header("If-None-Match", "The ETag of an answer that is had already.")
-    every = _query("limit", "at most so many events", _whole(LARGEST))
+    every = _query("limit", "at most so many events", _whole(limits.largest_page, limits.largest_page))
     return {
         "/api/v1/logs": _get("list_logs", "The names of the logs.", [], _json("Logs"), {**_OPEN, **_TOKEN}),
         "/api/v1/{log}/events": _kept(
@@ -181,8 +182,8 @@ def _where() -> dict[str, Any]:
     return _query("where", "any other field, once: FIELD=VALUE", fields) | {"explode": True}
 
 
-def _whole(default: int) -> dict[str, Any]:
-    return {"type": "integer", "minimum": 1, "maximum": LARGEST, "default": default}
+def _whole(default: int, most: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 1, "maximum": most, "default": default}
 
 
 def _json(name: str) -> dict[str, Any]:

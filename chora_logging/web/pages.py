@@ -11,11 +11,10 @@ from starlette.responses import Response
 from chora_logging.eventlog import Event, EventLog, Gap
 from chora_logging.eventlog.paging import Page
 from chora_logging.eventlog.selection import Selection, time_of
-from chora_logging.web.conditional import tag_of, unchanged
-from chora_logging.web.gaps import gap_fields
 from chora_logging.web.parameters import PageQuery, page_query, trace_query
-from chora_logging.web.refusals import Refusal, json_response, unreadable
+from chora_logging.web.responses import Refusal, json_response, tag_of, unchanged, unreadable
 from chora_logging.web.site import Site
+from chora_logging.web.sse import gap_fields
 
 _JSON = "application/json"
 
@@ -24,7 +23,7 @@ async def events_page(site: Site, request: Request) -> Response:
     """A page of one log."""
     name = request.path_params["log"]
     log = site.log(name)
-    query = page_query(request.scope["query_string"])
+    query = page_query(request.scope["query_string"], site.limits)
     headers = await _headers(site, request, [log])
     if query.lasting and (same := unchanged(request, headers)):
         return same
@@ -43,7 +42,7 @@ async def events_page(site: Site, request: Request) -> Response:
 async def trace_page(site: Site, request: Request) -> Response:
     """The events of one trace over all logs, in the order of their times."""
     site.log(request.path_params["log"])
-    limit = trace_query(request.scope["query_string"])
+    limit = trace_query(request.scope["query_string"], site.limits)
     trace_id = request.path_params["trace_id"]
     if not trace_id:
         raise Refusal(404, "not_found", "the id of a trace must follow traces/")

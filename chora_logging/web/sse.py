@@ -11,12 +11,14 @@ pass, and yet clients take it for an event without data (httpx-sse does, as soon
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any
 
 import msgspec
 
 from chora_logging.eventlog import Event, Gap
-from chora_logging.web.gaps import gap_fields
 
 #: What a stream says when there is nothing to say.
 HEARTBEAT = b":\n"
@@ -39,3 +41,19 @@ def gap_frame(gap: Gap) -> bytes:
 
 def _event(event: Event) -> bytes:
     return b"id: %s\ndata: %s\n\n" % (event.cursor.encode(), event.json)
+
+
+def gap_fields(gap: Gap) -> dict[str, Any]:
+    """What *gap* says: times as text, files by name only, nothing about what nobody knows."""
+    fields = {name: value for name, value in gap._asdict().items() if value not in (None, "")}
+    for name in ("since", "until"):
+        if name in fields:
+            fields[name] = _iso(fields[name])
+    if "resumes" in fields:
+        fields["resumes"] = os.path.basename(fields["resumes"])
+    return fields
+
+
+def _iso(seconds: float) -> str:
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

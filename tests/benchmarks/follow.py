@@ -25,8 +25,8 @@ import time
 from collections.abc import Callable
 
 from chora_logging.eventlog import Event, EventLog, Gap
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing.handler import EventFileHandler
 from tests.benchmarks.table import table
 from tests.benchmarks.worker import ROOT
 

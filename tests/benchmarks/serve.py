@@ -22,8 +22,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing.handler import EventFileHandler
 from tests.benchmarks.listeners import Got
 from tests.benchmarks.servers import REQUIREMENTS, RIVALS, Rival, Running, nginx_version, running
 from tests.benchmarks.table import table, version

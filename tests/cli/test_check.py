@@ -17,16 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chora_logging.cli.check.duplicates import Window
-from chora_logging.cli.check.examining import DAMAGE, Examination, Examiner
-from chora_logging.cli.check.retention import retention_of
-from chora_logging.cli.check.verdict import judge
+from chora_logging.cli.check.examining import DAMAGE, Examination, Examiner, Window
+from chora_logging.cli.check.verdict import judge, retention_of
 from chora_logging.cli.logs import Log
 from chora_logging.eventlog import EventLog
-from chora_logging.eventlog.rotated_set import close_all, open_set
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.eventlog.rotated.file_set import close_all, open_set
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
+from chora_logging.writing.handler import EventFileHandler
 from tests.cli.calling import HOSTILE, assert_tame
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chora_logging.cli.logs import Log, expected, named
-from chora_logging.cli.merging import Found, last, merged, read
+from chora_logging.cli.logs import Found, Log, expected, last, merged, named, read
 from chora_logging.errors import ConfigurationError
-from chora_logging.eventlog.items import Event
+from chora_logging.eventlog.events import Event
 from tests.cli.calling import write_events
 
 

@@ -15,12 +15,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from chora_logging.cli import export, rows
-from chora_logging.cli.logs import Log
-from chora_logging.cli.merging import Found
+from chora_logging.cli.logs import Found, Log
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.table import WANTED, fit
-from chora_logging.eventlog.items import Event
-from chora_logging.eventlog.strict_json import strict_json
+from chora_logging.eventlog.events import Event, strict_json
 from tests.cli.calling import HOSTILE, assert_tame, write_events
 
 FORMULAS = ("=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1")
@@ -426,7 +424,7 @@ class TestRows:
             yield Found(Log("app", "app.log"), Event({"x": 1}, "", b'{"x":1}'))
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(rows, "IN_MEMORY", 1)
+        monkeypatch.setattr(rows, "IN_MEMORY_BYTES", 1)
         before = os.listdir("/proc/self/fd")
         with pytest.raises(KeyboardInterrupt):
             Rows(interrupted())
@@ -435,7 +433,7 @@ class TestRows:
 
     def test_memory(self, monkeypatch):
         """Many events take no more memory than few."""
-        monkeypatch.setattr(rows, "IN_MEMORY", 10_000)
+        monkeypatch.setattr(rows, "IN_MEMORY_BYTES", 10_000)
         log = Log("app", "app.log")
         tracemalloc.start()
         with Rows(

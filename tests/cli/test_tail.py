@@ -19,9 +19,9 @@ import pytest
 from chora_logging.cli import tail
 from chora_logging.cli.event_line import as_gap_line, as_line
 from chora_logging.cli.logs import named
-from chora_logging.eventlog.items import Gap
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.eventlog.events import Gap
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing.handler import EventFileHandler
 from tests.cli.calling import HOSTILE, assert_tame, write_events
 from tests.cli.running import COMMAND, DEADLINE, environment, running
 
@@ -370,8 +370,8 @@ class TestCost:
             "telemetry",
             "orchestrator",
             "web",
-            "handler",
-            "formatter",
+            "writing",
+            "formatting",
             "cli.query",
             "cli.demo",
             "cli.stats",

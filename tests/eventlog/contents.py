@@ -12,9 +12,11 @@ from unittest import mock
 def log_of(content, chunk):
     """A log that is read in pieces of a size, and lines of at most 128 pieces."""
     with contextlib.ExitStack() as stack:
-        for module in ("files", "backwards"):
+        for module in ("rotated.file", "reading"):
             stack.enter_context(mock.patch(f"chora_logging.eventlog.{module}.CHUNK", chunk))
-            stack.enter_context(mock.patch(f"chora_logging.eventlog.{module}.LONGEST", 128 * chunk))
+            stack.enter_context(
+                mock.patch(f"chora_logging.eventlog.{module}.LONGEST_LINE_BYTES", 128 * chunk)
+            )
         path = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()), "app.log")
         path.write_bytes(content)
         yield path

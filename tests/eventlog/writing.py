@@ -10,9 +10,9 @@ import os
 import shutil
 import threading
 
-from chora_logging import sidecar
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging import log_files
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing.handler import EventFileHandler
 
 
 def line(number, size=0):
@@ -93,7 +93,7 @@ class Writer:
     def forget(self):
         """Remove the sidecar."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(sidecar.path_of(self.log))
+            os.unlink(log_files.sidecar_path(self.log))
 
     def close(self):
         """Close the handler."""

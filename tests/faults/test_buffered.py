@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from chora_logging.buffered import BufferedEventFileHandler
+from chora_logging.writing.buffered import BufferedEventFileHandler
 from tests.accounting import assert_exact, assert_small, events_of
 from tests.faults.test_disk import run
 from tests.faults.test_many_writers import KEEP, finish, start_writer
@@ -29,7 +29,7 @@ SCHEDULING = 2.0
 #: Logs, and notes for each call that returned its number and the time; for each write, when it began.
 WATCHED = """
 import os, sys, time
-from chora_logging.buffered import BufferedEventFileHandler
+from chora_logging.writing.buffered import BufferedEventFileHandler
 from tests.faults.writer import logger_on
 log, when_full, pause, killed_by = sys.argv[1:5]
 calls = os.open(log + "-calls", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -358,7 +358,7 @@ def test_full_disk(tmp_path, when_full):
     found, _ = run(
         tmp_path,
         f"""
-from chora_logging.buffered import BufferedEventFileHandler
+from chora_logging.writing.buffered import BufferedEventFileHandler
 class Buffered(BufferedEventFileHandler):
     handleError = Handler.handleError
 logger = logger_on(LOG, Buffered, maxBytes=0, max_buffer=30_000, flush_size=10_000, when_full={when_full!r})
@@ -388,7 +388,7 @@ def test_full_disk_until_the_end(tmp_path):
     found, errors = run(
         tmp_path,
         """
-from chora_logging.buffered import BufferedEventFileHandler
+from chora_logging.writing.buffered import BufferedEventFileHandler
 logger = logger_on(LOG, BufferedEventFileHandler, maxBytes=0, flush_interval=1000)
 write(logger, range(1000))
 logger.handlers[0].close()
@@ -404,7 +404,7 @@ done(kept=[event["seq"] for event in lines()])
 
 def test_stopped_lock_holder(tmp_path):
     """While a stopped process holds the lock, calls with when_full="drop" do not wait, and all is written."""
-    from chora_logging import locking
+    from chora_logging.writing import locking
 
     log = tmp_path / "events.log"
     write(logger_on(log), "first", 1)

@@ -12,8 +12,8 @@ from tests.faults.mounts import run_mounted
 #: What the programs below share. They run in a mount namespace of their own, with a tmpfs on DISK.
 PRELUDE = """
 import errno, json, logging, os, resource, subprocess, sys
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing.handler import EventFileHandler
 
 DISK = sys.argv[1]
 LOG = os.path.join(DISK, "app.log")

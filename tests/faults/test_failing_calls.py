@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from chora_logging import appending, locking, sidecar
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging import log_files
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing import appending, locking
+from chora_logging.writing.handler import EventFileHandler
 from tests.accounting import events_of, files_of
 from tests.faults.writer import made, write
 
@@ -117,7 +118,7 @@ def test_every_call(tmp_path, monkeypatch, way, options):
         ], told
         assert len(handler.refused) <= 1, told
         assert sum(event.get("lost", 0) for event in events) == len(handler.refused), told
-        state = sidecar.read(str(log))
+        state = log_files.read_sidecar(str(log))
         assert state is not None and not state.under_way, told
         assert [name for name in os.listdir(folder) if name.startswith(".")] == [".events.log.lock"], told
         assert log.stat().st_size < MAX_BYTES, told

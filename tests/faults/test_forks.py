@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from chora_logging import locking
+from chora_logging.writing import locking
 from tests.accounting import assert_exact, assert_small, files_of
 from tests.faults.writer import logger_on, write
 

@@ -13,7 +13,7 @@ from tests.accounting import assert_exact, assert_small
 #: collector finds at the next object that is made: in the middle of the record, and each end logs too.
 PROGRAM = """
 import collections, faulthandler, gc, itertools, os, sys, threading
-from chora_logging.appending import AppendingHandler
+from chora_logging.writing.appending import AppendingHandler
 from tests.faults.writer import logger_on, write
 
 class Ending:

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from chora_logging import compression
 from chora_logging.eventlog import EventLog
+from chora_logging.writing import compression
 from tests.accounting import assert_exact, files_of
 from tests.faults.writer import logger_on, write
 

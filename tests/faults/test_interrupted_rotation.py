@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from chora_logging import sidecar
+from chora_logging import log_files
 from tests.accounting import assert_exact, events_of, files_of
 from tests.faults.writer import logger_on, write
 
@@ -80,7 +80,7 @@ def test_every_step(tmp_path, steps, open_before):
         write(witness or logger_on(log, **OPTIONS), "next", 1)
 
         after = numbers_of(log)
-        state = sidecar.read(str(log))
+        state = log_files.read_sidecar(str(log))
         assert after == list(range(after[0], 40)), f"call {fatal}"
         assert after[-1] == before[-1] == 39, f"call {fatal}"
         assert state is not None and not state.under_way, f"call {fatal}"
@@ -99,7 +99,7 @@ def test_generation_counts_rotations(tmp_path, steps):
         logger = logger_on(log, maxBytes=1_500, backupCount=1000)
         write(logger, "next", 60, size=100)
 
-        state = sidecar.read(str(log))
+        state = log_files.read_sidecar(str(log))
         assert state is not None
         newest = [event["seq"] for event in events_of(log) if event["writer"] == "next"]
         assert newest == list(range(60))

@@ -14,11 +14,11 @@ import time
 
 import pytest
 
-from chora_logging import sidecar
+from chora_logging import log_files
 from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing.handler import EventFileHandler
 
 ROTATIONS = 5000
 DEADLINE = 100
@@ -53,7 +53,7 @@ def writing(log):
     def is_at_work():
         assert time.monotonic() < deadline
         assert writer.is_alive()
-        state = sidecar.read(log)
+        state = log_files.read_sidecar(log)
         return state is None or state.generation < ROTATIONS
 
     def end():

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from chora_logging import locking
+from chora_logging.writing import locking
 from tests.accounting import assert_exact, assert_small, events_of
 from tests.faults.writer import logger_on, write
 

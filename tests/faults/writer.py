@@ -13,9 +13,9 @@ import sys
 import threading
 import time
 
-from chora_logging.buffered import BufferedEventFileHandler
-from chora_logging.formatter import EventFormatter
-from chora_logging.handler import EventFileHandler
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing.buffered import BufferedEventFileHandler
+from chora_logging.writing.handler import EventFileHandler
 
 #: The handlers that were made, for the test to close at its end.
 made = []

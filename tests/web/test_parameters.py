@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chora_logging.web import create_app
 from chora_logging.web.parameters import FILTERS, page_query, stream_query, trace_query
-from chora_logging.web.refusals import Refusal
+from chora_logging.web.responses import Refusal
 from tests.web.serving import ask
 
 #: A query, the error, and what the detail says: the parameter, what came, what is allowed.

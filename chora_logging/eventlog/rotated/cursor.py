@@ -1,0 +1,129 @@
+"""A position in a log as a short string that outlives renames, copies, compression and restarts.
+
+A cursor says three things about the same place, so that one of them always finds it: which log and
+which generation the file is of (exact where our handler rotates), what the file begins with and what
+stands right before the position (true under any name, wherever the file is copied), and inode and
+time, which only decide between equals.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from hashlib import blake2b
+from typing import NamedTuple
+
+from chora_logging.errors import CursorError
+
+#: How many bytes of a file's beginning, and before the position, are compared.
+HEAD = 1024
+GUARD = 256
+
+_VERSION = 1
+_DIGEST_BYTES = 6
+# In bytes: version, log id, generation, offset, head, guard, inode, time. A checksum of two follows.
+_WIDTHS = (1, 8, 5, 6, _DIGEST_BYTES, _DIGEST_BYTES, 4, 6)
+_LENGTH = sum(_WIDTHS) + 2
+
+#: What stands for the log id of a log without a sidecar.
+NO_LOG = bytes(8)
+
+
+class Position(NamedTuple):
+    """What a cursor says.
+
+    Attributes:
+        log_id: The beginning of the log's id, or `NO_LOG`.
+        generation: Of the file, with *log_id*.
+        offset: How many bytes of the file have been read.
+        head: Digest of the first bytes of the file, at most `HEAD`, at most *offset*.
+        guard: Digest of the bytes before *offset*, at most `GUARD`.
+        inode: The low bits of the file's inode.
+        time: When the file had last been written to, in milliseconds since 1970.
+    """
+
+    log_id: bytes
+    generation: int
+    offset: int
+    head: bytes
+    guard: bytes
+    inode: int
+    time: int
+
+
+class Origin(NamedTuple):
+    """What the positions in one file have in common, as it was when a block of it was read."""
+
+    log_id: bytes
+    generation: int
+    inode: int
+    time: int
+    head: bytes
+
+    def position(self, offset: int, before: bytes) -> Position:
+        """The position *offset*, before which the bytes *before* stand."""
+        return Position(
+            self.log_id,
+            self.generation,
+            offset,
+            digest(self.head[:offset]),
+            digest(before[-GUARD:]),
+            self.inode & 0xFFFFFFFF,
+            self.time,
+        )
+
+
+def digest(data: bytes) -> bytes:
+    """A short hash of *data*."""
+    return blake2b(data, digest_size=_DIGEST_BYTES).digest()
+
+
+def encode(position: Position) -> str:
+    """*position* as a cursor: URL-safe, at most 64 characters."""
+    parts = (
+        _VERSION.to_bytes(1, "big"),
+        position.log_id,
+        position.generation.to_bytes(5, "big", signed=True),
+        position.offset.to_bytes(6, "big"),
+        position.head,
+        position.guard,
+        position.inode.to_bytes(4, "big"),
+        max(position.time, 0).to_bytes(6, "big"),
+    )
+    data = b"".join(parts)
+    return base64.urlsafe_b64encode(data + _checksum(data)).rstrip(b"=").decode("ascii")
+
+
+def decode(cursor: str) -> Position:
+    """The position that *cursor* stands for.
+
+    Raises:
+        CursorError: it is not a cursor that `encode` made.
+    """
+    if not isinstance(cursor, str) or len(cursor) > 64 or not cursor.isascii():
+        raise CursorError(cursor)
+    try:
+        data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise CursorError(cursor) from None
+    if len(data) != _LENGTH or data[0] != _VERSION or data[-2:] != _checksum(data[:-2]):
+        raise CursorError(cursor)
+    parts = []
+    for width in _WIDTHS:
+        parts.append(data[:width])
+        data = data[width:]
+    _, log_id, generation, offset, head, guard, inode, time = parts
+    return Position(
+        log_id,
+        int.from_bytes(generation, "big", signed=True),
+        int.from_bytes(offset, "big"),
+        head,
+        guard,
+        int.from_bytes(inode, "big"),
+        int.from_bytes(time, "big"),
+    )
+
+
+def _checksum(data: bytes) -> bytes:
+    return (zlib.crc32(data) & 0xFFFF).to_bytes(2, "big")

@@ -1,0 +1,311 @@
+"""The rotated set of one log, opened as one consistent whole.
+
+A set is found by name and held by descriptor: rotation renames the files while they are read, and
+a descriptor stays with its file. Files are opened from the newest to the oldest, the way rotation
+moves them: none slips by as long as the newest one keeps its name, however the others move.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from chora_logging import log_files
+from chora_logging.eventlog.events import Gap
+from chora_logging.eventlog.rotated import locating
+from chora_logging.eventlog.rotated.content import CHUNK, open_content
+from chora_logging.eventlog.rotated.cursor import Position
+from chora_logging.eventlog.rotated.file import LogFile, Place
+from chora_logging.eventlog.rotated.stored import StoredFile
+from chora_logging.log_files import COMPRESSED, backup_number, real_path
+from chora_logging.schema import OWN_LOGGER
+
+#: Gives a backup's name from its default name, as `logging.handlers.BaseRotatingHandler.namer`.
+Namer = Callable[[str], str]
+
+_Find = Callable[[StoredFile], LogFile | None]
+
+#: How often the set is opened anew because the log was rotated or truncated meanwhile. To open it takes a
+#: part of the time that a rotation does, so a second attempt nearly always succeeds.
+_OPENING_ATTEMPTS = 1000
+
+#: How long a moment without a rotation is waited for, in seconds. One whose process was killed stays
+#: under way until the next record, and some logs are rotated all the time.
+_ROTATION_WAIT_SECONDS = 0.02
+
+#: So many numbers in a row without a file end a series of backups: in the middle of a rotation one
+#: has none.
+_ABSENT_NUMBERS = 2
+
+#: How many numbers without a file end the backups that a namer names: they need not be in one folder.
+_ABSENT_NAMED_NUMBERS = 20
+
+#: How logrotate names a backup with `dateext`: NAME-20250928, NAME-20250928-1759049651, with or without .gz.
+_DATED = re.compile(r"-\d{8}(-\d{1,12})?(\.gz)?", re.ASCII)
+
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+_File = TypeVar("_File", bound=LogFile)
+
+
+def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> list[LogFile]:
+    """Open every file of the log *path*, oldest first; the caller closes them.
+
+    Promised: no file is missing, twice or out of order, however fast the log is being rotated; of a
+    file and its copy there is one.
+
+    Args:
+        path: The live file; it need not exist.
+        follow: Read on as the live file grows, instead of up to its size now.
+        namer: What names the backups, if the handler has one; those with the usual names are older.
+
+    Raises:
+        OSError: the live file cannot be opened. A backup that cannot is left out, and logged.
+    """
+    path = real_path(os.path.abspath(path))
+    files: list[LogFile] = []
+    find = None if follow else partial(_find_again, path, namer)
+    deadline = time.monotonic() + _ROTATION_WAIT_SECONDS
+    for _ in range(_OPENING_ATTEMPTS):
+        close_all(files)
+        state = log_files.read_sidecar(path)
+        files = _open(path, namer, find)
+        is_still = files and is_live(files[-1].path, files[-1])
+        files = without_copies(files)
+        if files and not (is_still and files[-1].is_as_opened()):
+            continue
+        is_settled = all(is_live(file.path, file) for file in files) and log_files.read_sidecar(path) == state
+        if is_settled and state is not None and not state.under_way:
+            _number(files, state)
+        elif (state is not None or not is_settled) and time.monotonic() < deadline:
+            continue
+        break
+    siblings = frozenset(file.place.identity for file in files)
+    for file in files:
+        if isinstance(file, StoredFile):
+            file.siblings = siblings
+    return files
+
+
+def open_at(
+    path: str, position: Position, *, namer: Namer | None = None
+) -> tuple[list[LogFile], int | None, Gap | None]:
+    """Open the log *path* to read on from *position*.
+
+    Returns:
+        The files, as `open_set`; and the index of the one to read on with and what is missing before
+        it, as `locate`.
+
+    Raises:
+        OSError: as `open_set`.
+    """
+    for _ in range(_OPENING_ATTEMPTS):
+        files = open_set(path, namer=namer)
+        index, gap = locating.locate(files, position)
+        if gap is None or not any(file.missing for file in files):
+            break
+        close_all(files)  # the log was truncated between the two steps: now its copy is there
+    return files, index, gap
+
+
+def close_all(files: Iterable[LogFile]) -> None:
+    """Close *files*."""
+    for file in files:
+        file.close()
+
+
+def is_live(path: str, file: LogFile) -> bool:
+    """Whether *file* is the one that the name *path* stands for now."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return (status.st_dev, status.st_ino) == file.place.identity
+
+
+def paths_of(path: str, namer: Namer | None = None) -> list[str]:
+    """The names of the files that make up the log *path*, oldest first."""
+    numbers = _look(real_path(os.path.abspath(path)), namer).numbers
+    return sorted(numbers, key=lambda name: -numbers[name])
+
+
+def _find_again(path: str, namer: Namer | None, file: StoredFile) -> LogFile | None:
+    files: list[LogFile] = open_set(path, follow=True, namer=namer)
+    index = locating.find_stored(files, file)
+    found = None if index is None else files.pop(index)
+    close_all(files)
+    return found
+
+
+def _number(files: Sequence[LogFile], state: log_files.Sidecar) -> None:
+    for file in files:
+        if file.place.is_ours:
+            file.log_id = state.log_id[:8]
+            file.generation = state.generation - file.place.number
+
+
+class _Names(NamedTuple):
+    """The names of a set.
+
+    Attributes:
+        numbers: Every name, and its number in the order of age; 0 is the live file.
+        newer: Up to which number the namer names the backups; the usual names come after that.
+        dated: The dated names, newest first.
+    """
+
+    numbers: dict[str, int]
+    newer: int = 0
+    dated: Sequence[str] = ()
+
+
+def _look(path: str, namer: Namer | None) -> _Names:
+    folder, log = os.path.split(path)
+    named = _look_for_named(path, namer) if namer is not None else {}
+    newer = max(named.values()) + _ABSENT_NUMBERS if named else 0
+    found = named.copy()
+    dated: list[str] = []
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return _Names(found, newer)
+    for name in names:
+        full = os.path.join(folder, name)
+        if name == log:
+            _add(found, full, 0)
+        elif (number := backup_number(name, log)) is not None and full not in found:
+            _add(found, full, newer + number)
+        elif name.startswith(log) and _DATED.fullmatch(name, len(log)):
+            dated.append(full)
+    highest = max(found.values(), default=0)
+    dated.sort(reverse=True)
+    for number, full in enumerate(dated, highest + 1):
+        _add(found, full, number)
+    # Both NAME.1 and NAME.1.gz: a compression that was interrupted. The plain one is whole.
+    for full in [full for full in found if full.endswith(COMPRESSED) and full != path]:
+        plain = full.removesuffix(COMPRESSED)
+        if plain in found and (plain in named) == (full in named):
+            del found[full]
+    return _Names(found, newer, dated)
+
+
+def _look_for_named(path: str, namer: Namer) -> dict[str, int]:
+    found: dict[str, int] = {}
+    missing = 0
+    for number in itertools.count(1):
+        name = namer(f"{path}.{number}")
+        there = [_add(found, full, number) for full in (name, name + COMPRESSED) if full != path]
+        missing = 0 if any(there) else missing + 1
+        if missing == _ABSENT_NAMED_NUMBERS:
+            break
+    return found
+
+
+def _add(found: dict[str, int], full: str, number: int) -> bool:
+    if os.path.isfile(full):
+        found[full] = number
+    return full in found
+
+
+def _open(path: str, namer: Namer | None, find: _Find | None) -> list[LogFile]:
+    """Open the live file, list the names, then open the backups from the newest to the oldest.
+
+    A rotation moves a file to a name that is opened later. What comes again there is known by its
+    identity; what is newer than the first file can only come once that has lost its name.
+    """
+    files: dict[tuple[int, int], LogFile] = {}
+
+    def opens(full: str, number: int, *, is_ours: bool = True) -> bool:
+        file = _open_file(full, Place(number, 0, 0, is_ours), find, is_live=full == path)
+        if file is not None and files.setdefault(file.place.identity, file) is not file:
+            file.close()
+        return file is not None
+
+    try:
+        opens(path, 0)
+        names = _look(path, namer)
+        dated = {names.numbers[full]: full for full in names.dated if full in names.numbers}
+        # A name that is given while the folder is listed may be missing in the list.
+        numbers = sorted({1, *names.numbers.values()} - {0, *dated})
+        for number, following in itertools.pairwise([*numbers, sys.maxsize]):
+            absent = 0
+            while number < following and absent < _ABSENT_NUMBERS:
+                variants = _variants(path, number, names, namer)
+                is_ours = number <= names.newer or not names.newer
+                found = any(opens(full, number, is_ours=is_ours) for full in variants)
+                absent = 0 if found else absent + 1
+                number += 1
+        for number, full in sorted(dated.items()):
+            any(opens(name, number, is_ours=False) for name in (full, full + COMPRESSED))
+    except OSError:
+        close_all(files.values())
+        raise
+    return list(reversed(files.values()))
+
+
+def _variants(path: str, number: int, names: _Names, namer: Namer | None) -> tuple[str, str]:
+    """What a backup with this number can be called: plain first, for that is compressed and then deleted."""
+    if namer is not None and number <= names.newer:
+        plain = namer(f"{path}.{number}")
+    else:
+        plain = f"{path}.{number - names.newer}"
+    return plain, plain + COMPRESSED
+
+
+def _open_file(full: str, place: Place, find: _Find | None, *, is_live: bool) -> LogFile | None:
+    try:
+        opened = open_content(full)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if is_live or error.errno in _OUT_OF_RESOURCES:
+            raise
+        name = os.path.basename(full)
+        logging.getLogger(OWN_LOGGER).warning("%s cannot be read: %s", name, error.strerror)
+        return None
+    if opened is None:
+        return None
+    content, status = opened
+    place = place._replace(device=status.st_dev, inode=status.st_ino)
+    return LogFile(full, place, content) if find is None else StoredFile(full, place, content, find)
+
+
+def without_copies(files: Sequence[_File]) -> list[_File]:
+    """*files*, oldest first, without those whose lines another one has too; these are closed.
+
+    Who rotates by `copytruncate` copies the log before it truncates it, and may be stopped in between;
+    a backup may be put back beside its original. A file is a copy if another one begins with all that
+    it holds: lines with a time, or anything else that differs, are then the same lines.
+
+    The longest stays, of equal ones the newest. The live file always stays: it may go on otherwise.
+    """
+    copies = set()
+    for index, file in enumerate(files):
+        for newer in files[index + 1 :]:
+            if begins_with(newer, file):
+                copies.add(index)
+            elif newer.place.number and begins_with(file, newer):
+                copies.add(files.index(newer))
+    for index in copies:
+        files[index].close()
+    return [file for index, file in enumerate(files) if index not in copies]
+
+
+def begins_with(whole: LogFile, part: LogFile) -> bool:
+    """Whether *part* is not empty and *whole* begins with all that it holds."""
+    head = part.head()
+    if not head or not whole.head().startswith(head):
+        return False
+    offset = 0
+    while data := part.peek(CHUNK, offset):
+        if whole.peek(len(data), offset) != data:
+            return False
+        offset += len(data)
+    return True

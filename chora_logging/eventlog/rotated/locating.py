@@ -1,0 +1,143 @@
+"""Where reading goes on: a position found again in the files as they are now, or what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from chora_logging.eventlog.events import Gap
+from chora_logging.eventlog.lines import parse
+from chora_logging.eventlog.rotated.content import CHUNK
+from chora_logging.eventlog.rotated.cursor import NO_LOG, Position
+from chora_logging.eventlog.rotated.file import LogFile
+from chora_logging.eventlog.rotated.stored import StoredFile
+from chora_logging.eventlog.selection import time_of
+
+#: How much earlier than its last event the time of a file may be, in milliseconds: file systems
+#: take it from a clock that ticks.
+_CLOCK_TICK_MS = 10
+
+
+def find(files: Sequence[LogFile], position: Position) -> int | None:
+    """The index of the file that *position* is in; None if it is in none of them.
+
+    The generation decides where it is known, and is checked by content: others may have rotated,
+    truncated or restored the file. Of equal files the one with the inode is meant, else the oldest.
+    """
+    for index, file in enumerate(files):
+        if _is_generation(file, position) and (not position.offset or file.holds(position)):
+            return index
+    found = [index for index, file in enumerate(files) if file.holds(position)]
+    for index in found:
+        if files[index].place.inode & 0xFFFFFFFF == position.inode:
+            return index
+    return found[0] if found else None
+
+
+def find_stored(files: Sequence[LogFile], stored: StoredFile) -> int | None:
+    """The index of the file that *stored* is now, or of a copy of it that goes on where it is read."""
+    if stored.compressed:
+        known = stored.fingerprint()
+        return next((index for index, file in enumerate(files) if file.fingerprint() == known), None)
+    index = find(files, stored.end())
+    if index is not None:
+        return index
+    if stored.offset:
+        return find(files, stored.position())
+    # Nothing of it has been read: a copy made before its last lines were written begins as it did.
+    head = stored.head_as_read()
+    copies = [i for i, file in enumerate(files) if file.place.number and file.head() == head and head]
+    return next((i for i in reversed(copies) if files[i].place.identity not in stored.siblings), None)
+
+
+def after_missing(files: Sequence[LogFile], position: Position) -> tuple[int | None, int | None]:
+    """Where reading goes on when *position* is in none of *files*.
+
+    Returns:
+        The index of the first file that is newer than the position, None without one; and how many
+        files of the log were between the position's and that one, None where nobody counted. The
+        live file always counts as newer.
+    """
+    live = len(files) - 1 if files and not files[-1].place.number else None
+    if position.log_id != NO_LOG and all(file.log_id == position.log_id for file in files):
+        ahead = [-1 if file.generation is None else file.generation - position.generation for file in files]
+        # The same generation with another content: it was written anew, or others rotate the log too.
+        if 0 not in ahead:
+            index = next((index for index, steps in enumerate(ahead) if steps > 0), None)
+            return (live, None) if index is None else (index, ahead[index] - 1)
+        newer = next((index for index, file in enumerate(files) if is_newer(file, position)), live)
+        return newer, 0 if newer is not None and ahead[newer] == 0 else None
+    return next((index for index, file in enumerate(files) if is_newer(file, position)), live), None
+
+
+def is_newer(file: LogFile, position: Position) -> bool:
+    """Whether *file* is certainly newer than *position*, by time: where nothing else tells.
+
+    What had been finished before the position's file was written to is older. What ends with an event
+    of that time, or an older one, is a copy that was not finished, or was put back; an empty one may be.
+    """
+    if not file.head() or file.time() <= position.time:
+        return False
+    last = _last_time(file)
+    return last is None or last * 1000 > position.time + _CLOCK_TICK_MS
+
+
+def is_older(file: LogFile, position: Position) -> bool:
+    """Whether *file* is certainly older than *position*, by time."""
+    last = _last_time(file)
+    return file.time() < position.time or (last is not None and last * 1000 < position.time - _CLOCK_TICK_MS)
+
+
+def locate(files: Sequence[LogFile], position: Position) -> tuple[int | None, Gap | None]:
+    """Go to *position*: the index of the file that reading goes on with, and what is missing before it.
+
+    The index is None if there is nothing newer than the position.
+
+    Args:
+        files: The set, oldest first; the file found stands at the position afterwards.
+        position: What a cursor says.
+    """
+    index = find(files, position)
+    if index is not None:
+        files[index].seek(position.offset)
+        return index, None
+    index, between = after_missing(files, position)
+    count = None if between is None else between + 1
+    reason = "the file that the cursor points into was deleted or overwritten"
+    return index, gap_before(None if index is None else files[index], position, reason, count)
+
+
+def gap_before(
+    file: LogFile | None, position: Position, reason: str, files: int | None = None, size: int | None = None
+) -> Gap:
+    """What is missing between *position* and *file*, with which reading goes on."""
+    since = position.time / 1000 if position.time else None
+    if file is None:
+        return Gap(reason, files, size, since)
+    return Gap(reason, files, size, since, _first_time(file), file.path)
+
+
+def joined(first: Gap, second: Gap) -> Gap:
+    """Two gaps with nothing in between as one."""
+    files = None if first.files is None or second.files is None else first.files + second.files
+    size = (first.bytes or 0) + (second.bytes or 0)
+    return second._replace(files=files, bytes=size or None, since=first.since)
+
+
+def _first_time(file: LogFile) -> float | None:
+    return next(_times(file.peek(CHUNK, 0).split(b"\n")[:-1]), None)
+
+
+def _last_time(file: LogFile) -> float | None:
+    end = file.size()
+    return next(_times(reversed(file.peek(CHUNK, max(0, end - CHUNK)).split(b"\n")[:-1])), None)
+
+
+def _times(lines: Iterable[bytes]) -> Iterator[float]:
+    for line in lines:
+        if (event := parse(line)) is not None and (moment := time_of(event)) is not None:
+            yield moment
+
+
+def _is_generation(file: LogFile, position: Position) -> bool:
+    known = position.log_id != NO_LOG and file.log_id == position.log_id
+    return known and file.generation == position.generation

@@ -1,0 +1,128 @@
+"""A file of a log up to where it ended when the set was opened, whatever becomes of it meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from chora_logging.eventlog.rotated.content import Content
+from chora_logging.eventlog.rotated.cursor import GUARD, Position
+from chora_logging.eventlog.rotated.file import LogFile, Place
+
+#: How many bytes of files that come next are held open. What is rotated fast is small: it is read
+#: whole at any speed. What is large is opened when its turn comes: a reader that stands still then
+#: keeps the disk from getting back the file that it reads, and these few bytes.
+HELD_BYTES = 8 * 1024 * 1024
+
+
+class StoredFile(LogFile):
+    """A file as it was at one moment, found again where it has been rotated, copied or compressed since.
+
+    Each read is followed by a look whether the end is still what it was: then what was read is too.
+
+    Args:
+        path: The name under which it was found.
+        place: Where it was found.
+        content: Its bytes; they are closed by `close`.
+        find: Gives it as it is now, open; None if it is gone.
+
+    Attributes:
+        siblings: The identities of all files that were opened with it.
+    """
+
+    def __init__(
+        self, path: str, place: Place, content: Content, find: Callable[[StoredFile], LogFile | None]
+    ) -> None:
+        super().__init__(path, place, content)
+        self.siblings: frozenset[tuple[int, int]] = frozenset()
+        self._find = find
+        self._is_held = True
+        self._is_gone = False
+        self._time = content.time()
+        self._remember_end(None if content.packed else content.size())
+
+    def end(self) -> Position:
+        """The position at its end."""
+        assert self._until is not None
+        return self.origin_at(self._until).position(self._until, self._guard)
+
+    def time(self) -> int:
+        """When it had last been written to when it was opened, in milliseconds since 1970."""
+        return self._time
+
+    def size(self) -> int:
+        """How many bytes there are to read; for a compressed file it is unpacked to know."""
+        return super().size() if self._until is None else self._until
+
+    def length(self) -> int:
+        """The same, as a compressed file itself says: below 4 GiB, and not checked."""
+        return super().length() if self._until is None else self._until
+
+    def is_as_opened(self) -> bool:
+        """Whether it begins and goes on as when it was opened."""
+        return super().is_as_opened() and self._is_whole()
+
+    def peek(self, size: int, offset: int) -> bytes:
+        """At most *size* bytes from *offset* on, as they are now; none if it is not held."""
+        return super().peek(size, offset) if self._is_held else b""
+
+    def disk_size(self) -> int:
+        """How many bytes it keeps on the disk."""
+        return self.fingerprint()[0] if self._until is None else self._until
+
+    def release(self) -> None:
+        """Close the descriptor until it is needed."""
+        self._is_held = False
+        self._content.close()
+
+    def _remember_end(self, until: int | None) -> None:
+        self._until = until
+        self._guard = b""
+        if until is not None:
+            self._head = self._head[:until]
+            start = max(0, until - GUARD)
+            self._guard = self._content.read(until - start, start)
+
+    def _read(self, size: int, offset: int) -> bytes:
+        if self._until is not None:
+            size = min(size, self._until - offset)
+        while size > 0 and (self._is_held or self._open_again()):
+            data = self._content.read(size, offset)
+            if self._is_whole():
+                return data
+            self.release()
+        return b""
+
+    def _is_whole(self) -> bool:
+        if self._until is None:
+            return True
+        return self._content.read(len(self._guard), self._until - len(self._guard)) == self._guard
+
+    def _next(self, size: int) -> bytes:
+        return self._read(size, self.offset)  # `_read` has looked whether it is still the same file
+
+    def _open_again(self) -> bool:
+        found = None if self._is_gone else self._find(self)
+        if found is None:
+            if not self._is_gone:
+                self.missing += max(0, self.length() - self.offset)
+            self._is_gone = True
+            return False
+        self._content = found.take_content()
+        self.path, self.place = found.path, found.place
+        self._is_held = True
+        if self._until is not None and not found.holds(self.end()):
+            # A copy that was made before its last lines were written, and these are gone.
+            shorter = min(self._until, found.size())
+            self.missing += self._until - shorter
+            self._remember_end(shorter)
+        return True
+
+
+def hold_next(files: Sequence[LogFile]) -> None:
+    """Of *files*, in the order of reading, hold the first and a few bytes of those that come next."""
+    held = 0
+    for file in files[1:]:
+        if isinstance(file, StoredFile):
+            held += file.disk_size()
+            if held > HELD_BYTES:
+                file.release()

@@ -1,0 +1,1 @@
+"""A record to the bytes of its line."""

@@ -1,0 +1,371 @@
+"""A record as one line of JSON."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Container, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from msgspec import UNSET
+from pythonjsonlogger.core import BaseJsonFormatter
+
+from chora_logging import speedups
+from chora_logging.errors import ConfigurationError
+from chora_logging.formatting import timestamps
+from chora_logging.formatting.fields import (
+    STANDARD,
+    STANDARD_ORDER,
+    Arrangement,
+    describe,
+    exception_of,
+    rendered_message,
+    strictly_read,
+    text_of,
+)
+from chora_logging.formatting.plans import Plans
+from chora_logging.formatting.values import LineEncoder, default, encode_plain, plain_text, sound
+from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER
+
+_HOOKS = (
+    "add_fields",
+    "process_log_record",
+    "jsonify_log_record",
+    "serialize_log_record",
+    "formatTime",
+    "formatException",
+    "formatStack",
+)
+# What a custom reserved_attrs cannot turn into a field: the event layout has them in its own form.
+_NEVER_EXTRA = {"exc_info", "exc_text", "stack_info", "message", "asctime"}
+_SMALLEST_MAX_BYTES = 512
+_NO_STACK_LEFT = (
+    f'{{"timestamp":"{timestamps.EPOCH}","level":"ERROR","format_error":"RecursionError"}}'.encode()
+)
+
+_get_message = logging.LogRecord.getMessage
+
+
+class EventFormatter(BaseJsonFormatter):
+    """Write each record as one line of strict JSON.
+
+    Without *fmt* a line is `timestamp`, `level`, `logger`, `event`, `task_id`, `run_id`, `trace_id`,
+    `message`, then the caller's fields, then `exception` and `stack_info`; what a record does not have
+    is left out. With *fmt* it has the fields that python-json-logger gives for the same options.
+    Fields are given with `extra=…` or as a dict message. A `TelemetryEvent` as the message is
+    written as the event's own JSON.
+
+    Promised, for any record: one line, valid JSON, no repeated key, nothing raised, the record and the
+    caller's objects as they were. A caller's field that comes under a name of the line's own gets an
+    underscore appended. `chora_logging.formatting.values` lists what stands for values that JSON cannot hold.
+
+    Not promised: integers beyond 2⁵³ are written digit by digit, and JavaScript rounds them. Without
+    *fmt* fields whose name begins with an underscore are kept; with it they are dropped, as
+    python-json-logger does.
+
+    Args:
+        fmt: A format string or a list of the fields to write; `None` for the layout above.
+        datefmt: The form of the time as `time.strftime` takes it; wins over *timestamp_format*.
+        style: How fields stand in *fmt*: `%`, `{`, `$` or `,`.
+        validate: Refuse a *fmt* that does not fit *style*.
+        prefix: Text before the JSON.
+        rename_fields: Other names for fields. Without *fmt* the names of the layout and
+            python-json-logger's (`levelname`, `name`, `exc_info`, `asctime`) both work.
+        rename_fields_keep_missing: Write renamed fields that a record does not have as null.
+        static_fields: Fields that every line has; no caller changes them.
+        reserved_attrs: The record attributes that are not fields.
+        timestamp: The name of the timestamp; with *fmt*, whether there is one.
+        defaults: Fields that every line has unless the caller gives them.
+        exc_info_as_array: Write exceptions as an array of lines.
+        stack_info_as_array: Write stacks as an array of lines.
+        json_default: Called with each object that JSON has no form for, to give what stands for it.
+        timestamp_format: `rfc3339` (UTC, microseconds, `Z`), `local` (ISO 8601 without a zone) or
+            `epoch` (seconds, a number). `None` is `rfc3339`; with *fmt*, python-json-logger's form.
+        max_bytes: The longest line; a longer one has its texts cut and `"truncated": true`.
+
+    Raises:
+        ConfigurationError: An option cannot be used.
+
+    Example:
+        >>> record = logging.makeLogRecord({"name": "app", "levelname": "INFO", "msg": "hi", "created": 0.5})
+        >>> EventFormatter().format(record)
+        '{"timestamp":"1970-01-01T00:00:00.500000Z","level":"INFO","logger":"app","message":"hi"}'
+    """
+
+    def __init__(
+        self,
+        fmt: str | Sequence[str] | None = None,
+        datefmt: str | None = None,
+        style: str = "%",
+        validate: bool = True,
+        *,
+        json_default: Callable[[Any], Any] | None = None,
+        timestamp_format: str | None = None,
+        max_bytes: int | None = None,
+        **options: Any,
+    ) -> None:
+        if fmt is not None and not isinstance(fmt, (str, Sequence)):
+            raise ConfigurationError("fmt", fmt, "a format or a list of field names")
+        _check_options(options, json_default, timestamp_format, max_bytes)
+        if not fmt and isinstance(fmt, str):
+            fmt = None  # an empty line in a configuration file
+        try:
+            super().__init__(fmt, datefmt, style, validate, **options)
+        except (ValueError, KeyError) as error:
+            raise ConfigurationError(
+                "fmt", fmt, f"a list of field names or a format in style {style!r} ({error})"
+            ) from error
+        self.defaults = {key: self.defaults[key] for key in self.defaults}
+        self.json_default = json_default or default
+        self.timestamp_format = timestamp_format
+        self.max_bytes = max_bytes
+        self._layout = fmt is None
+        self._plan(options.get("reserved_attrs"))
+
+    def _plan(self, reserved: Sequence[str] | None) -> None:
+        """Work out once what every record needs."""
+        own = {name for name in _HOOKS if getattr(type(self), name) is not getattr(EventFormatter, name)}
+        self._own_time = "formatTime" in own or self.datefmt is not None
+        skipped: Container[str] = self._skip_fields
+        if self._layout:
+            skipped = STANDARD if reserved is None else self.reserved_attrs | _NEVER_EXTRA
+        self._arrangement = Arrangement(self, skipped, self._layout)
+        kept = [self._arrangement.names[name] for name in LAYOUT]
+        self._lines = LineEncoder(self.json_default, self.max_bytes, kept)
+        self._quick = self._lines.quick
+        self._clock = timestamps.FORMATS[self.timestamp_format or "rfc3339"]
+        if self.timestamp_format is None and not self._layout:
+            self._clock = _datetime
+        #: Makes lines, and writes them for the handler, where that part is compiled.
+        self.writer = self._compiled_writer() if speedups.in_use else None
+        self._plans = Plans(self._arrangement, self.writer)
+        self._known = self._plans.known
+        by_hand = self._own_time if self._layout else "asctime" in self._required_fields
+        self._straight_on = not (own or self.prefix or by_hand)
+
+    def prints(self, attribute: str) -> bool:
+        """Whether a line shows this *attribute* that records have by themselves."""
+        if not self._layout and attribute in self._required_fields:
+            return True
+        return attribute not in self._arrangement.reserved
+
+    def _compiled_writer(self) -> speedups.LineWriter:
+        return speedups.LineWriter(
+            STANDARD_ORDER,
+            ORCHESTRATOR_LOGGER,
+            self._quick,
+            self._clock,
+            self._clock is timestamps.rfc3339,
+            self.max_bytes or 0,
+        )
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return *record* as one line, without its newline."""
+        try:
+            return self.encode(record).decode()
+        except RecursionError:  # not even room for that call
+            return _NO_STACK_LEFT.decode()
+
+    def encode(self, record: logging.LogRecord) -> bytes:
+        """Return what `format` returns in UTF-8, for a handler that writes bytes."""
+        if self._straight_on and type(record).getMessage is _get_message:
+            try:
+                writer = self.writer
+                if writer is not None:
+                    line = writer.line(record.__dict__)
+                    if line is not None:
+                        return line
+                line = self._straight(record)
+                if line is not None:
+                    return line
+            except Exception:
+                pass  # the careful way finds out what it was and keeps the rest
+        try:
+            return self._carefully(record).encode()
+        except Exception as error:
+            try:
+                return _last_resort(record, error).encode()
+            except Exception:  # not even room for that call
+                return _NO_STACK_LEFT
+
+    def _straight(self, record: logging.LogRecord) -> bytes | None:
+        """Return the line of a record that has nothing special, or `None` when it has."""
+        attributes = record.__dict__
+        message = record.msg
+        if type(message) is not str:
+            if self._layout and getattr(type(message), EVENT_MARK, False):
+                return self._bare_event(record, message)
+            return None
+        if record.exc_info is not None or record.exc_text is not None or record.stack_info is not None:
+            return None
+        names = tuple(attributes)
+        orchestrator = record.name == ORCHESTRATOR_LOGGER
+        plan = self._known[orchestrator].get(names) or self._plans.make(names, orchestrator)
+        if plan is None:
+            return None
+        if plan.leads:
+            line = plan.line(self._clock(record.created), *plan.values(attributes))
+        else:
+            line = plan.line(*plan.values(attributes))
+            if plan.stamp:
+                setattr(line, plan.stamp, self._clock(record.created))
+        if record.args:
+            if type(record.args) is not tuple or not plan.message:
+                return None
+            setattr(line, plan.message, message % record.args)
+        for name, value in plan.constants:
+            setattr(line, name, value)
+        if plan.trace_id is not None and attributes["trace_id"] is None:
+            setattr(line, plan.trace_id, UNSET)
+        text = self._quick(line)
+        if self.max_bytes is not None and len(text) > self.max_bytes:
+            return None
+        return text if sound(text) else None
+
+    def _bare_event(self, record: logging.LogRecord, event: Any) -> bytes | None:
+        """Return an event's own JSON, or `None` when the record has more to say."""
+        attributes = record.__dict__
+        extras = len(attributes) - len(STANDARD_ORDER) - ("trace_id" in attributes)
+        if extras or record.exc_info or record.exc_text or record.stack_info or self.static_fields:
+            return None
+        if event.trace_id is None and attributes.get("trace_id") is not None:
+            event = event.model_copy(update={"trace_id": attributes["trace_id"]})
+        line: str = event.model_dump_json()
+        encoded = line.encode()
+        if self.max_bytes is not None and len(encoded) > self.max_bytes:
+            return None
+        # An event's class may allow what JSON does not: NaN, a key twice in a nested dict, several lines.
+        if "\n" in line or line[:1] != "{":
+            return None
+        if "NaN" in line or "Infinity" in line or line.find("{", 1) > 0:
+            strictly_read(line)
+        return encoded
+
+    def _carefully(self, record: logging.LogRecord) -> str:
+        """Return the line of any record, by way of python-json-logger's hooks."""
+        prepared, message = self._prepared(record)
+        fields: dict[str, Any] = {}
+        if self._layout and getattr(type(record.msg), EVENT_MARK, False):
+            self._arrangement.add_event(fields, prepared, record.msg)
+        else:
+            self.add_fields(fields, prepared, message)
+        return self.serialize_log_record(self.process_log_record(fields))
+
+    def _prepared(self, record: logging.LogRecord) -> tuple[logging.LogRecord, dict[Any, Any]]:
+        """Return a copy of *record* with what formatters put on it, and the fields of its message."""
+        copied = _copy(record)
+        message: dict[Any, Any]
+        if isinstance(record.msg, dict):
+            copied.message, message = "", dict(dict.items(record.msg))
+        elif getattr(type(record.msg), EVENT_MARK, False):
+            copied.message, message = "", {}
+            if not self._layout:
+                self._arrangement.add_event(message, logging.makeLogRecord({}), record.msg)
+        else:
+            copied.message, message = rendered_message(record)
+        copied.exc_info = info = exception_of(record)
+        exception = self._exception_text(info) if info else self._as_array(record.exc_text)
+        stack = self._stack_text(record.stack_info) if record.stack_info else None
+        if self._layout:
+            # Arrays of lines by option, where the standard library has text.
+            copied.exc_text, copied.stack_info = exception, stack  # type: ignore[assignment]
+            return copied, message
+        if "asctime" in self._required_fields:
+            copied.asctime = self.formatTime(record, self.datefmt)
+        for name, text in (("exc_info", exception), ("stack_info", stack)):
+            if text and not message.get(name):
+                message[name] = text
+        return copied, message
+
+    def _exception_text(self, info: Any) -> str | list[str]:
+        try:
+            return self.formatException(info)
+        except Exception:
+            return f"{getattr(info[0], '__name__', info[0])}: {text_of(info[1])}"
+
+    def _stack_text(self, stack: Any) -> str | list[str]:
+        try:
+            return self.formatStack(stack)
+        except Exception:
+            return text_of(stack)
+
+    def _as_array(self, text: Any) -> Any:
+        return text.splitlines() if self.exc_info_as_array and isinstance(text, str) else text
+
+    def add_fields(
+        self,
+        log_data: dict[str, Any],
+        record: logging.LogRecord,
+        message_dict: dict[str, Any],
+    ) -> None:
+        """Put the fields of *record* into *log_data*; subclasses override it to add their own."""
+        if self._layout:
+            stamp, understood = self._stamp(record)
+            if not understood:
+                message_dict = {**message_dict, "created": record.created}
+        else:
+            stamp = self._stamp(record)[0] if self.timestamp else None
+        self._arrangement.add(log_data, record, message_dict, stamp)
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Return *log_data* as one line of JSON."""
+        return self._lines.encode(log_data).decode()
+
+    def _stamp(self, record: logging.LogRecord) -> tuple[Any, bool]:
+        """Return the timestamp, and whether the record's own time could be used for it."""
+        try:
+            if self._own_time and self._layout:
+                return self.formatTime(record, self.datefmt), True
+            return self._clock(record.created), True
+        except Exception:
+            return timestamps.rfc3339(time.time()), False
+
+
+def _datetime(created: float) -> datetime:
+    return datetime.fromtimestamp(created, tz=timezone.utc)
+
+
+def _copy(record: logging.LogRecord) -> logging.LogRecord:
+    try:
+        return copy.copy(record)
+    except Exception:  # a subclass that does not let itself be copied
+        return logging.makeLogRecord(record.__dict__)
+
+
+def _last_resort(record: logging.LogRecord, error: Exception) -> str:
+    """Return what can be said of a record that nothing else worked for, with next to no stack left."""
+    line = {"timestamp": timestamps.EPOCH, "level": "ERROR", "logger": "", "message": ""}
+    try:
+        line["timestamp"] = timestamps.rfc3339(time.time())
+        line["timestamp"] = timestamps.rfc3339(record.created)
+    except Exception:
+        pass
+    try:
+        line["level"] = plain_text(text_of(record.levelname))
+        line["logger"] = plain_text(text_of(record.name))
+        line["message"] = plain_text(text_of(record.msg))
+    except Exception:
+        pass
+    line["format_error"] = plain_text(describe(error))
+    return encode_plain(line).decode()
+
+
+def _check_options(
+    options: Mapping[str, Any],
+    json_default: Any,
+    timestamp_format: Any,
+    max_bytes: Any,
+) -> None:
+    """Refuse at construction what would fail at the first record."""
+    for name in ("rename_fields", "static_fields", "defaults"):
+        if not isinstance(options.get(name), (Mapping, type(None))):
+            raise ConfigurationError(name, options[name], "a mapping of field names")
+    if json_default is not None and not callable(json_default):
+        raise ConfigurationError("json_default", json_default, "callable")
+    if timestamp_format is not None and timestamp_format not in timestamps.FORMATS:
+        allowed = "one of " + ", ".join(timestamps.FORMATS)
+        raise ConfigurationError("timestamp_format", timestamp_format, allowed)
+    if max_bytes is not None and (type(max_bytes) is not int or max_bytes < _SMALLEST_MAX_BYTES):
+        raise ConfigurationError("max_bytes", max_bytes, f"a whole number from {_SMALLEST_MAX_BYTES} up")

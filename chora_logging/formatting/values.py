@@ -1,0 +1,335 @@
+"""Any object as plain values that JSON has, and a dict of them as one line that is no longer than allowed.
+
+What the encoder does by itself for values that behave is done here for those that do not: cycles,
+endless depth, halves of surrogate pairs, keys that are not text or collide, objects that raise. The
+rules are python-json-logger's where it has one.
+
+===============================  =========================================================
+value                            becomes
+===============================  =========================================================
+NaN, infinities                  null
+integers over 4300 digits        text, hexadecimal: `"0x…"`
+bytes                            text, base64
+halves of surrogate pairs        text with a backslash: `"\\\\udc80"`
+keys that are not text           text; one that is taken gets an underscore
+sets, tuples                     arrays
+enums                            their value
+dataclasses, structs             objects
+an object that contains itself   `"<circular reference>"`
+deeper than 100 levels           `"<nested too deep>"`
+objects whose `str` raises       `"__could_not_encode__"`
+anything else                    its `str`; generators and other iterators are not consumed
+===============================  =========================================================
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+from collections.abc import Callable, Container, Iterable
+from operator import countOf
+from typing import Any
+
+import msgspec
+from pythonjsonlogger import defaults as _known
+
+CIRCULAR = "<circular reference>"
+TOO_DEEP = "<nested too deep>"
+UNENCODABLE = "__could_not_encode__"
+
+#: The levels of nesting that are kept at least.
+NESTED_LEVELS = 100
+
+# CPython refuses to write more digits in decimal; the limit can be changed, the lines should not.
+_LONGEST_INTEGER_DIGITS = 4300
+_LARGEST_INTEGER = 10**_LONGEST_INTEGER_DIGITS
+
+_BASES: dict[type, Callable[[Any], Any]] = {
+    str: str.__str__,
+    float: float.__float__,
+    int: int.__index__,
+    bytes: lambda value: bytes.__getitem__(value, slice(None)),
+}
+
+#: The field that says that the line had to be cut.
+TRUNCATED = "truncated"
+
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def default(value: Any) -> Any:
+    """Return what stands for an object that the encoder does not know, as python-json-logger does."""
+    if value is None or value is True or value is False:  # as a key: values of these JSON has
+        return {None: "null", True: "true", False: "false"}[value]
+    # Subclasses of the numbers, numpy.float64 for one, are numbers.
+    for kind, as_base in _BASES.items():
+        if isinstance(value, kind):
+            return as_base(value)
+    if _known.use_datetime_any(value):
+        return _known.datetime_any(value)
+    if _known.use_exception_default(value):
+        return f"{type(value).__name__}: {_known.unknown_default(value)}"
+    if _known.use_traceback_default(value):
+        return _known.traceback_default(value)
+    if _known.use_enum_default(value):
+        return _known.enum_default(value)
+    if _known.use_type_default(value):
+        return _known.type_default(value)
+    return _known.unknown_default(value)
+
+
+_encode = msgspec.json.Encoder(enc_hook=default).encode
+_encode_plain = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def plain(value: Any, hook: Callable[[Any], Any] = default) -> Any:
+    """Return *value* as new plain values; it and what it holds are left as they were.
+
+    Never raises an `Exception`, whatever the value does when it is looked at.
+
+    Args:
+        value: Any object.
+        hook: Called with each object of a type that JSON has no form for; what it returns is made
+            plain in turn. Where it raises, `str` of the object is taken.
+    """
+    try:
+        return _Walk(hook).value(value, 0)
+    except Exception:  # the stack was nearly full before the first step
+        return UNENCODABLE
+
+
+def plain_text(value: str) -> str:
+    """Return *value* as text that UTF-8 can carry."""
+    text = str.__str__(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def plain_key(key: Any) -> str:
+    """Return the text that stands for the *key* of a dict, which need not be text."""
+    kind = type(key)
+    if kind is str:
+        return plain_text(key)
+    try:
+        if kind is int:
+            return str(_whole(key))
+        text: str = next(iter(_decode(_encode({key: 0}))))
+    except Exception:
+        return plain_text(_known.unknown_default(key))
+    return text
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return *name*, with underscores appended until it is not *taken*."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _whole(value: int) -> int | str:
+    return value if -_LARGEST_INTEGER < value < _LARGEST_INTEGER else hex(value)
+
+
+class _Walk:
+    """One pass over one value; *open* holds the containers that the pass is inside of."""
+
+    __slots__ = ("hook", "open")
+
+    def __init__(self, hook: Callable[[Any], Any]) -> None:
+        self.hook = hook
+        self.open: set[int] = set()
+
+    def value(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if value is None or kind is bool:
+            return value
+        if kind is str:
+            return plain_text(value)
+        if kind is int:
+            return _whole(value)
+        if kind is float:
+            return value if -math.inf < value < math.inf else None
+        if depth > NESTED_LEVELS:
+            return TOO_DEEP
+        if id(value) in self.open:
+            return CIRCULAR
+        self.open.add(id(value))
+        try:
+            return self.composed(value, kind, depth + 1)
+        except RecursionError:
+            return TOO_DEEP
+        except Exception:
+            return UNENCODABLE
+        finally:
+            self.open.discard(id(value))
+
+    def composed(self, value: Any, kind: type, depth: int) -> Any:
+        if issubclass(kind, enum.Enum):
+            return self.value(value.value, depth)
+        if issubclass(kind, str):
+            return plain_text(value)
+        # By the base class's own methods: those of a subclass may raise, or never end.
+        if issubclass(kind, dict):
+            return self.pairs(list(dict.items(value)), depth)
+        for container in (list, tuple, set, frozenset):
+            if issubclass(kind, container):
+                return [self.value(item, depth) for item in list(container.__iter__(value))]
+        fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", None)
+        if fields:
+            return self.attributes(value, [*fields], depth)
+        try:
+            return _decode(_encode_plain(value))
+        except Exception:
+            return self.unknown(value, depth)
+
+    def pairs(self, pairs: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in pairs:
+            result[free_name(plain_key(key), result)] = self.value(value, depth)
+        return result
+
+    def attributes(self, value: Any, names: list[str], depth: int) -> dict[str, Any]:
+        result = {}
+        for name in names:
+            try:
+                attribute = getattr(value, name)
+            except AttributeError:
+                continue
+            except Exception:
+                attribute = UNENCODABLE
+            result[plain_text(name)] = self.value(attribute, depth)
+        return result
+
+    def unknown(self, value: Any, depth: int) -> Any:
+        try:
+            replacement = self.hook(value)
+        except Exception:
+            replacement = _known.unknown_default(value)
+        return self.value(replacement, depth)
+
+
+class LineEncoder:
+    """Encode fields as a line: quickly where they behave, carefully where they do not.
+
+    Args:
+        hook: Called with each object of a type that JSON has no form for.
+        max_bytes: The longest line, without its newline; `None` for no limit.
+        kept: Fields that are cut last when a line is too long.
+    """
+
+    def __init__(
+        self,
+        hook: Callable[[Any], Any] = default,
+        max_bytes: int | None = None,
+        kept: Iterable[str] = (),
+    ) -> None:
+        self.hook = hook
+        self.max_bytes = max_bytes
+        self.kept = frozenset(kept)
+        self.quick = msgspec.json.Encoder(enc_hook=hook).encode
+
+    def encode(self, fields: dict[Any, Any]) -> bytes:
+        """Return *fields* as one line, without a newline."""
+        try:
+            line = self.quick(fields)
+            if not sound(line) or countOf(map(type, fields), str) != len(fields):
+                line = self.carefully(fields)
+        except Exception:
+            line = self.carefully(fields)
+        if self.max_bytes is not None and len(line) > self.max_bytes:
+            return shorten(_decode(line), self.max_bytes, self.kept)
+        return line
+
+    def carefully(self, fields: dict[Any, Any]) -> bytes:
+        """Return *fields* as one line, each made plain by itself so that none takes another along."""
+        safe: dict[str, Any] = {}
+        for name, value in fields.items():
+            safe[free_name(plain_key(name), safe)] = plain(value, self.hook)
+        try:
+            return encode_plain(safe)
+        except RecursionError:
+            # The stack is nearly full: what nests has no room, what does not still has.
+            flat = {k: TOO_DEEP if isinstance(v, (dict, list)) else v for k, v in safe.items()}
+            return encode_plain(flat)
+
+
+def sound(line: bytes) -> bool:
+    """Tell whether an encoded line has no repeated key below its first level, nor endless depth.
+
+    The encoder writes `{5: 1, "5": 2}` with the key twice. Once decoded and encoded again, what was
+    there twice is there once and the line is shorter.
+    """
+    if line.count(b"{") + line.count(b"[") > NESTED_LEVELS and _is_deep(line):
+        return False
+    return line.find(b"{", 1) < 0 or len(_encode_plain(_decode(line))) == len(line)
+
+
+def _is_deep(line: bytes) -> bool:
+    """Whether something nests in more than `NESTED_LEVELS` levels, or a text has brackets that look like it.
+
+    With such a text the careful way is taken for nothing, and is right as well.
+    """
+    brackets = line.translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(NESTED_LEVELS):
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
+
+
+def encode_plain(fields: Any) -> bytes:
+    """Return plain values as JSON."""
+    try:
+        return _encode_plain(fields)
+    except OverflowError:  # msgspec before 0.20 refuses integers beyond 64 bits
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def shorten(fields: dict[str, Any], limit: int, kept: frozenset[str]) -> bytes:
+    """Return a line of at most *limit* bytes with as much of *fields* as fits, and `truncated`.
+
+    Long texts are cut first, in all fields but the *kept* ones, all to the same length. Where that is
+    not enough the other fields go, the last ones first, and then the kept ones are cut too.
+    """
+    if TRUNCATED in fields:
+        fields[free_name(TRUNCATED, fields)] = fields[TRUNCATED]
+    fields[TRUNCATED] = True
+    sparing = {*kept, TRUNCATED} - {"message"}
+    while True:
+        line = _longest(fields, limit, sparing)
+        if line is not None:
+            return line
+        spare = [name for name in fields if name not in kept and name != TRUNCATED]
+        if not spare:
+            break
+        # Many small fields: halve them, so that thousands take a dozen rounds.
+        for name in spare[len(spare) // 2 :]:
+            del fields[name]
+    return _longest(fields, limit, {TRUNCATED}) or b'{"truncated":true}'
+
+
+def _longest(fields: dict[str, Any], limit: int, sparing: set[str]) -> bytes | None:
+    """Return the line with the longest texts that fits, or `None` when not even empty ones do."""
+    best, low, high = None, 0, limit
+    while low <= high:
+        middle = (low + high) // 2
+        line = encode_plain({name: v if name in sparing else _cut(v, middle) for name, v in fields.items()})
+        if len(line) <= limit:
+            best, low = line, middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
+def _cut(value: Any, length: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= length else value[:length] + "…"
+    if isinstance(value, list):
+        return [_cut(item, length) for item in value[: length + 1]]
+    if isinstance(value, dict):
+        return {key: _cut(item, length) for key, item in [*value.items()][: length + 1]}
+    return value

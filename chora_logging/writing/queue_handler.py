@@ -1,0 +1,144 @@
+"""A handler that passes records to another thread or process without flattening them.
+
+The standard library's `QueueHandler` turns a record into text before the queue: the trace id is that
+of the listener's thread, an exception becomes part of the message, a dict message its `repr`. Here a
+record is frozen instead: all that depends on where it was logged is settled, all that the caller gave
+becomes plain values, and the formatter behind the queue finds the fields it would have found before.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+from collections.abc import Callable
+from typing import Any
+
+from chora_logging.context import SETTLED_MARK, TraceIdFilter
+from chora_logging.formatting.fields import describe, exception_of, rendered_message, text_of
+from chora_logging.formatting.values import default, plain, plain_key, plain_text
+from chora_logging.schema import EVENT_MARK, FIELDS_ATTRIBUTE, WRITTEN_TO_ATTRIBUTE
+
+_AS_THEY_ARE = (str, int, float, bool, type(None))
+_trace_ids = TraceIdFilter()
+_exceptions = logging.Formatter()
+
+
+class FrozenRecord(logging.LogRecord):
+    """A record that no longer depends on the place where it was logged, and can be pickled."""
+
+    __slots__ = (WRITTEN_TO_ATTRIBUTE,)
+
+
+setattr(FrozenRecord, SETTLED_MARK, True)
+
+
+class FrozenEvent:
+    """A telemetry event as the text of its line: the event's own class is not needed to write it."""
+
+    __slots__ = ("_text", "trace_id")
+
+    def __init__(self, text: str, trace_id: Any) -> None:
+        self._text = text
+        self.trace_id = trace_id
+
+    def model_dump_json(self) -> str:
+        """Return the event's JSON."""
+        return self._text
+
+    __str__ = model_dump_json
+
+
+setattr(FrozenEvent, EVENT_MARK, True)
+
+
+class EventQueueHandler(logging.handlers.QueueHandler):
+    """Put records on a queue, ready to be written by any thread or process.
+
+    Start a `logging.handlers.QueueListener` on the same queue, with the handlers that write, and stop
+    it before the program ends: what is still queued then is lost. The formatter and the filters of
+    those handlers work as if there were no queue.
+
+    Promised: the trace id is that of the thread or task that logs; exceptions, dict messages and
+    telemetry events keep their fields; what the caller gave is copied as it is now, so that later
+    changes do not show; nothing of the caller's is pickled. Never raises into the caller: a full queue
+    goes to `handleError`.
+
+    Not promised: objects reach the formatter as plain values, so its `json_default` does not see them;
+    give it here.
+
+    Args:
+        queue: Anything with `put_nowait`, a multiprocessing queue as well.
+        json_default: Called with each object that JSON has no form for, to give what stands for it.
+    """
+
+    def __init__(self, queue: Any, *, json_default: Callable[[Any], Any] | None = None) -> None:
+        super().__init__(queue)
+        self.json_default = json_default or default
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Return *record* frozen; it and what it holds are left as they were."""
+        if type(record) is FrozenRecord:
+            return record
+        try:
+            return self._frozen(record)
+        except Exception as error:
+            return _unfrozen(record, error)
+
+    def _frozen(self, record: logging.LogRecord) -> logging.LogRecord:
+        settled = logging.LogRecord.__new__(logging.LogRecord)
+        settled.__dict__.update(record.__dict__)
+        _trace_ids.filter(settled)
+        further = settled.__dict__.get(FIELDS_ATTRIBUTE)
+        settled.msg, problems = self._message(record, settled)
+        settled.args = None
+        if problems:
+            settled.__dict__[FIELDS_ATTRIBUTE] = {
+                **problems,
+                **(further if isinstance(further, dict) else {}),
+            }
+        settled.exc_info, settled.exc_text = None, self._exception(record)
+        frozen = FrozenRecord.__new__(FrozenRecord)
+        setattr(frozen, WRITTEN_TO_ATTRIBUTE, getattr(record, WRITTEN_TO_ATTRIBUTE, None))
+        for name, value in settled.__dict__.items():
+            key: Any = name if type(name) in (str, int) else plain_key(name)
+            kept = type(value) in _AS_THEY_ARE or type(value) is FrozenEvent
+            frozen.__dict__[key] = value if kept else plain(value, self.json_default)
+        return frozen
+
+    def _message(self, record: logging.LogRecord, settled: logging.LogRecord) -> tuple[Any, Any]:
+        """Return what stands for the message, and further fields where that loses something."""
+        message: Any = record.msg
+        if isinstance(message, dict):
+            return plain(message, self.json_default), {}
+        if not getattr(type(message), EVENT_MARK, False):
+            text, problems = rendered_message(record)
+            return plain_text(text), problems
+        trace_id = settled.__dict__.get("trace_id")
+        try:
+            if message.trace_id is None and trace_id is not None:
+                message = message.model_copy(update={"trace_id": trace_id})
+            return FrozenEvent(message.model_dump_json(), trace_id), {}
+        except Exception:
+            return plain(getattr(message, "__dict__", text_of(message)), self.json_default), {}
+
+    def _exception(self, record: logging.LogRecord) -> str | None:
+        info = exception_of(record)
+        if info is None:
+            return record.exc_text
+        try:
+            text: Any = (self.formatter or _exceptions).formatException(info)
+        except Exception:
+            return plain_text(describe(info[1]))
+        return plain_text("\n".join(text) if isinstance(text, list) else text)
+
+
+def _unfrozen(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
+    """Return what can be said of a record that could not be frozen."""
+    frozen = FrozenRecord("", logging.ERROR, "", 0, plain_text(text_of(record.msg)), None, None)
+    frozen.__dict__["format_error"] = plain_text(describe(error))
+    for name in ("name", "levelname", "levelno", "created"):
+        value = record.__dict__.get(name)
+        if type(value) in _AS_THEY_ARE:
+            frozen.__dict__[name] = value
+    frozen.__dict__["trace_id"] = None
+    return frozen

@@ -1,0 +1,214 @@
+"""Which files make up a log, and in which order."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import itertools
+import logging
+import os
+import shutil
+import tempfile
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from chora_logging.eventlog import EventLog
+from chora_logging.eventlog.following import Follower
+from chora_logging.eventlog.rotated import file_set
+from chora_logging.eventlog.rotated.file_set import paths_of
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing.handler import EventFileHandler
+from tests.eventlog.writing import line, numbers, open_files, write
+
+
+def compressing(source, target):
+    """The rotator of the logging cookbook."""
+    with open(source, "rb") as plain, gzip.open(target, "wb") as packed:
+        shutil.copyfileobj(plain, packed)
+    os.remove(source)
+
+
+def dotted(name):
+    """`app.log.3` is called `app.3.log`."""
+    stem, number = name.rsplit(".", 1)
+    return f"{stem.removesuffix('.log')}.{number}.log"
+
+
+NAMERS = {
+    "gz": (lambda name: name + ".gz", compressing, False),
+    "compressed without an ending": (lambda name: name + ".old", compressing, False),
+    "number in the middle": (dotted, None, False),
+    "number in the middle, compressed": (dotted, None, True),
+    "another folder": (
+        lambda name: os.path.join(os.path.dirname(name), "old", os.path.basename(name)),
+        None,
+        True,
+    ),
+}
+
+
+class TestNamer:
+    @pytest.fixture(params=NAMERS.values(), ids=NAMERS)
+    def handler(self, request, tmp_path):
+        namer, rotator, compress = request.param
+        (tmp_path / "old").mkdir()
+        made = EventFileHandler(tmp_path / "app.log", maxBytes=0, backupCount=12, compress=compress)
+        made.setFormatter(EventFormatter())
+        made.namer = namer
+        if rotator is not None:
+            made.rotator = rotator
+        yield made
+        made.close()
+
+    def emit(self, handler, *events):
+        for number in events:
+            handler.handle(logging.makeLogRecord({"msg": "x", "n": number}))
+
+    def test_order(self, handler):
+        """The backups that a namer makes are read with the log, .10 before .9, compressed or not."""
+        for number in range(12):
+            self.emit(handler, number)
+            handler.doRollover()
+        self.emit(handler, 12)
+        log = EventLog(handler.baseFilename, namer=handler.namer)
+
+        assert numbers(log.read()) == list(range(13))
+        assert numbers(log.last(4)) == [9, 10, 11, 12]
+        assert len(paths_of(handler.baseFilename, handler.namer)) == 13
+        for event in log.read():
+            assert numbers(log.read(after=event.cursor)) == list(range(event["n"] + 1, 13))
+
+    def test_followed(self, handler):
+        """A follower goes on over rotations with a namer, several between two looks."""
+        found = []
+        with Follower(handler.baseFilename, namer=handler.namer) as follower:
+            for number in range(9):
+                self.emit(handler, number)
+                handler.doRollover()
+                if number % 3 == 0:
+                    while (events := follower.poll()) is not None:
+                        found += numbers(events)
+            self.emit(handler, 9)
+            while (events := follower.poll()) is not None:
+                found += numbers(events)
+
+        assert found == list(range(10))
+
+    def test_what_was_named_before_is_older(self, handler):
+        """Backups with the usual names, from before there was a namer, come first."""
+        write(handler.baseFilename + ".2", 0)
+        write(handler.baseFilename + ".1", 1)
+        self.emit(handler, 2)
+        handler.doRollover()
+        self.emit(handler, 3)
+
+        assert numbers(EventLog(handler.baseFilename, namer=handler.namer).read()) == [0, 1, 2, 3]
+
+
+class TestNames:
+    def test_logrotates_names(self, tmp_path):
+        """The set holds numbered, compressed and dated names, oldest first, and nothing else."""
+        log = tmp_path / "app.log"
+        order = ["app.log-20250927.gz", "app.log-20250928", "app.log.2.gz", "app.log.1", "app.log"]
+        for number, name in enumerate(order):
+            data = line(number)
+            (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        others = "app.log.bak app.log2 app.log-2025 app.log.1.tmp .app.log.gz.new app.log-20250928.new"
+        for name in others.split():
+            write(tmp_path / name, 99)
+
+        assert numbers(EventLog(log).read()) == [0, 1, 2, 3, 4]
+
+    def test_compressed_whatever_it_is_called(self, tmp_path):
+        """A compressed file is known by its content."""
+        write(tmp_path / "app.log", 1)
+        (tmp_path / "app.log.1").write_bytes(gzip.compress(line(0)))
+
+        assert numbers(EventLog(tmp_path / "app.log").read()) == [0, 1]
+
+    def test_missing(self, tmp_path):
+        """A log that is missing is empty, and waited for; with must_exist it is an error at the call."""
+        with pytest.raises(FileNotFoundError, match=r"app\.log"):
+            EventLog(tmp_path / "app.log", must_exist=True).read()
+        with pytest.raises(FileNotFoundError, match=r"app\.log"):
+            EventLog(tmp_path / "app.log", must_exist=True).follow_sync()
+
+        assert list(EventLog(tmp_path / "app.log").read()) == []
+        write(tmp_path / "app.log.1", 1)
+        assert numbers(EventLog(tmp_path / "app.log", must_exist=True).read()) == [1]
+
+    def test_out_of_descriptors(self, tmp_path, monkeypatch):
+        """A backup that cannot be opened for want of descriptors is not left out: reading fails."""
+        write(tmp_path / "app.log.1", 0)
+        write(tmp_path / "app.log", 1)
+        real = os.open
+
+        def refuse(path, *args, **kwargs):
+            if str(path).endswith("app.log"):
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return real(path, *args, **kwargs)
+
+        monkeypatch.setattr(os, "open", refuse)
+
+        with pytest.raises(OSError, match="Too many open files"):
+            list(EventLog(tmp_path / "app.log").read())
+        assert open_files(tmp_path) == 0
+
+
+class TestRotatedWhileOpened:
+    """A log that is rotated all the time: not one look at its names is like the one before."""
+
+    KEEP = 30
+
+    def steps(self, log, numbers):
+        """One rename after the other, as rotation does it; each new file has one event."""
+        while True:
+            for number in range(self.KEEP, 0, -1):
+                for ending in ("", ".gz"):
+                    if os.path.exists(f"{log}.{number}{ending}"):
+                        os.rename(f"{log}.{number}{ending}", f"{log}.{number + 1}{ending}")
+                        yield
+            os.rename(log, f"{log}.1")
+            yield
+            write(log, next(numbers))
+            yield
+
+    @given(st.lists(st.booleans(), max_size=5), st.integers(0, 50), st.integers(9, 50))
+    @settings(deadline=None)
+    def test_none_is_missed(self, compressed, first, each):
+        """Every file that was there when the live one was opened is read, once, in order."""
+        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            log = os.path.join(folder, "app.log")
+            count = len(compressed) + 1
+            for number, is_compressed in enumerate(compressed, 1):
+                name = f"{log}.{count - number}"
+                with gzip.open(f"{name}.gz", "wb") if is_compressed else open(name, "wb") as file:
+                    file.write(line(number))
+            write(log, count)
+            steps = self.steps(log, itertools.count(count + 1))
+            calls = itertools.count(first)
+            for name in ("open_content", "_look", "is_live"):
+                real = getattr(file_set, name)
+
+                def after_a_step(*args, real=real, often=name == "_look"):
+                    if often or next(calls) % each == 0:
+                        next(steps)
+                    return real(*args)
+
+                patch.setattr(file_set, name, after_a_step)
+            patch.setattr(file_set, "_ROTATION_WAIT_SECONDS", 0)
+            found = numbers(EventLog(log).read())
+
+            assert found == list(range(found[0], found[0] + len(found)))
+            assert len(found) >= count - 1  # the live one has no name between two steps
+
+    def test_a_fifo_beside_it(self, tmp_path):
+        """What is no file is not opened, whatever its name."""
+        write(tmp_path / "app.log.1", 0)
+        write(tmp_path / "app.log", 1)
+        os.mkfifo(tmp_path / "app.log.2")
+        (tmp_path / "app.log.3").mkdir()
+
+        assert numbers(EventLog(tmp_path / "app.log").read()) == [0, 1]
