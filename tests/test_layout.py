@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ast
 import pathlib
-import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from tests.checkout import ROOT, files_of
+
 PACKAGE = ROOT / "chora_logging"
 
 #: Every module, or folder of modules, and its layer. Imports point to lower layers.
@@ -51,7 +51,6 @@ LAYERS = {
     "config": 3,
     "telemetry": 3,
     "orchestrator": 3,
-    "jetstream": 4,
     "web": 4,
     "cli": 5,
     "__init__": 6,
@@ -117,7 +116,6 @@ OPTIONAL = {
     "rich": {"cli"},
     "tomli_w": {"cli"},
     "yaml": {"cli"},
-    "nats": {"jetstream"},
     "opentelemetry": {"filters"},
     "pydantic": {"telemetry"},
 }
@@ -298,9 +296,6 @@ class TestShape:
 
     def test_the_top_level(self):
         """The repository's top level has the agreed entries and hidden ones, nothing else."""
-        listed = subprocess.run(
-            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout
-        entries = {line.strip('"').split("/")[0] for line in listed.splitlines()}
+        entries = {name.split("/")[0] for name in files_of()}
 
         assert {name for name in entries if not name.startswith(".")} <= TOP_LEVEL
