@@ -5,6 +5,7 @@ import pathlib
 import sysconfig
 
 from setuptools import Extension, setup
+from setuptools.command.sdist import sdist
 
 # What is compiled is an option: where it cannot be, or CHORA_LOGGING_PURE is set, the package is pure
 # Python and does the same. Not for Pythons without a GIL, on which it stands.
@@ -12,7 +13,19 @@ compiled = not (os.environ.get("CHORA_LOGGING_PURE") or sysconfig.get_config_var
 
 sources = pathlib.Path("chora_logging", "speedups")
 
+
+class SdistWithTests(sdist):
+    """The sdist has what its tests read, too; a MANIFEST.in would say so if it could stand elsewhere."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        """Add the tests, the examples and the configuration of the checks."""
+        found = [path for root in ("tests", "examples") for path in pathlib.Path(root).rglob("*")]
+        more = [str(path) for path in found if path.is_file() and "__pycache__" not in path.parts]
+        super().make_release_tree(base_dir, sorted({*files, *more, ".ruff.toml"}))
+
+
 setup(
+    cmdclass={"sdist": SdistWithTests},
     ext_modules=[
         Extension(
             "chora_logging.speedups._speedups",
@@ -24,5 +37,5 @@ setup(
         )
     ]
     if compiled
-    else []
+    else [],
 )

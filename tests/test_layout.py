@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ast
 import pathlib
-import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from tests.checkout import ROOT, files_of
+
 PACKAGE = ROOT / "chora_logging"
 
 #: Every module, or folder of modules, and its layer. Imports point to lower layers.
@@ -28,7 +28,6 @@ LAYERS = {
     "context": 2,
     "formatting": 2,
     "optimizing": 3,
-    "jetstream": 3,
     "web": 3,
     "writing": 3,
     "config": 4,
@@ -51,7 +50,6 @@ OPTIONAL = {
     "rich": {"cli"},
     "tomli_w": {"cli"},
     "yaml": {"cli"},
-    "nats": {"jetstream"},
     "opentelemetry": {"context"},
     "pydantic": {"telemetry"},
 }
@@ -224,9 +222,6 @@ class TestShape:
 
     def test_the_top_level(self):
         """The repository's top level has the agreed entries and hidden ones, nothing else."""
-        listed = subprocess.run(
-            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout
-        entries = {line.strip('"').split("/")[0] for line in listed.splitlines()}
+        entries = {name.split("/")[0] for name in files_of()}
 
         assert {name for name in entries if not name.startswith(".")} <= TOP_LEVEL

@@ -6,6 +6,7 @@ import configparser
 import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,9 @@ import zipfile
 
 import pytest
 
+from tests.checkout import ROOT, files_of
 from tests.needs import need
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 #: With the build parts at hand nothing is fetched; without them pip and build fetch them.
 ISOLATED = importlib.util.find_spec("setuptools") is None
 
@@ -35,12 +36,6 @@ def run(*command, cwd, check=True, **variables):
     )
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
-
-
-def files_of(folder=""):
-    """The files of the repository below a folder: those that git has or would take."""
-    listed = run("git", "ls-files", "-co", "--exclude-standard", "-z", "--", folder or ".", cwd=ROOT)
-    return {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
 
 
 def stated_version():
@@ -97,12 +92,34 @@ def test_the_wheel_is_whole(wheel):
     assert "chora_logging/py.typed" in names
 
 
-def test_the_sdist_is_enough_to_build_from(sdist):
-    """The sdist has the package and all that its build reads."""
+def test_the_sdist_is_whole(sdist):
+    """The sdist has every file of the repository but those of git and of its own CI, and no others."""
     with tarfile.open(sdist) as archive:
         names = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    names = {name for name in names if ".egg-info/" not in name and name != "PKG-INFO"}
 
-    assert files_of("chora_logging") | {"setup.py", "setup.cfg", "README.md"} <= names
+    assert names == {name for name in files_of() if not name.startswith((".git", ".ci/"))}
+
+
+def test_the_tests_run_from_the_sdist(sdist, tmp_path):
+    """In the unpacked sdist, which is no checkout, tests run that look at all of its files."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    (unpacked,) = tmp_path.iterdir()
+    tests = ["tests/test_layout.py", "tests/test_context.py"]
+    done = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, cwd=unpacked)
+
+    assert re.search(r"^\d{3,} passed", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_the_licence(wheel, sdist):
+    """The licence is in both, and the metadata names it."""
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("chora_logging/LICENSE").startswith(b"MIT License\n")
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        assert "License-File: " in archive.read(metadata).decode()
+    with tarfile.open(sdist) as archive:
+        assert any(name.endswith("/chora_logging/LICENSE") for name in archive.getnames())
 
 
 def test_pip_installs_the_sdist(sdist, tmp_path):
