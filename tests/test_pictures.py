@@ -15,21 +15,21 @@ NAMES = ("terminal.png", "viewer.png")
 LARGEST = 200_000
 
 
-def size_of(path):
-    """Width and height of a PNG, from its head."""
+def check(path):
+    """A picture is a PNG that fits on a page and is loaded at once."""
     head = path.read_bytes()[:24]
+    width, height = struct.unpack(">II", head[16:])
+
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
-    return struct.unpack(">II", head[16:])
+    assert 800 <= width <= 1200
+    assert 300 <= height <= 700
+    assert path.stat().st_size < LARGEST
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_picture_is_small(name):
-    """A picture of the repository is a PNG that fits on a page and is loaded at once."""
-    width, height = size_of(FOLDER / name)
-
-    assert 800 <= width <= 1200
-    assert 300 <= height <= 700
-    assert (FOLDER / name).stat().st_size < LARGEST
+    """The pictures of the repository are small."""
+    check(FOLDER / name)
 
 
 def test_pictures_are_made(tmp_path):
@@ -43,5 +43,4 @@ def test_pictures_are_made(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert sorted(path.name for path in tmp_path.iterdir()) == list(NAMES)
     for name in NAMES:
-        assert size_of(tmp_path / name)[0] == size_of(FOLDER / name)[0]
-        assert (tmp_path / name).stat().st_size < LARGEST
+        check(tmp_path / name)
