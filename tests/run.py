@@ -60,6 +60,7 @@ LONG = (
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_serve.py",
     "tests/test_coming_from.py",
+    "tests/test_installing.py",
     "tests/test_layout.py",
     "tests/test_leftovers.py",
     "tests/test_pictures.py",

@@ -7,12 +7,14 @@ last cell is taken from the page and run.
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import logging
 import subprocess
 
 import pytest
 
+from chora_logging import EventFileHandler, EventFormatter, EventLog
 from tests.documents import README, names_in, start
 from tests.needs import find_program, need
 
@@ -568,10 +570,7 @@ print(handler.maxBytes, handler.backupCount)
     @LOGURU("enqueue=True for processes; rotation by time")
     def test_processes(self):
         """Nothing is to be said for processes; the handler knows sizes only."""
-        from chora_logging import EventFileHandler
-        from tests.test_readme import options_of
-
-        assert not {"when", "interval", "enqueue"} & {*options_of(EventFileHandler)}
+        assert not {"when", "interval", "enqueue"} & {*inspect.signature(EventFileHandler).parameters}
 
     @LOGURU(BOUND)
     @LOGURU(CONTEXT)
@@ -632,8 +631,6 @@ def rotate(folder, mode):
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
     """A logger with the handler that the table has for who lets logrotate rotate."""
-    from chora_logging import EventFileHandler, EventFormatter
-
     monkeypatch.chdir(tmp_path)
     handler = eval(code(SYSTEMS[5], NOTICES), {"EventFileHandler": EventFileHandler})
     handler.setFormatter(EventFormatter())
@@ -660,8 +657,6 @@ class TestLogrotate:
     @pytest.mark.parametrize(("size", "kept"), [(0, True), (100, False)], ids=["maxBytes=0", "both rotate"])
     def test_only_one_rotates(self, tmp_path, size, kept):
         """With maxBytes=0 old backups stay; where both rotate, those beyond backupCount are deleted."""
-        from chora_logging import EventFileHandler
-
         old = tmp_path / "app.jsonl.9"
         old.write_text("{}\n")
         handler = EventFileHandler(tmp_path / "app.jsonl", maxBytes=size)
@@ -684,8 +679,6 @@ class TestLogrotate:
     @pytest.mark.parametrize("mode", ["compress", "compress\ndelaycompress", "dateext", "dateext\ncompress"])
     def test_backups_are_read(self, shop, tmp_path, mode):
         """The reader finds the events of backups, whatever logrotate calls them."""
-        from chora_logging import EventLog
-
         shop.info("before")
         rotate(tmp_path, mode)
         shop.info("after")

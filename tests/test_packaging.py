@@ -15,7 +15,6 @@ import zipfile
 
 import pytest
 
-from tests.documents import README
 from tests.needs import need
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -155,23 +154,6 @@ def in_use(python, folder, before="pass"):
     """Whether an installed package says that its compiled lanes are in use."""
     program = f"{before}\nfrom chora_logging import EventFormatter, speedups; print(speedups.in_use)"
     return run(python, "-c", program, cwd=folder).stdout.strip()
-
-
-def test_the_readme_installs_it(tmp_path):
-    """The README's two lines build a wheel in a checkout, and install it with both extras."""
-    source, project = tmp_path / "source", tmp_path / "project"
-    for name in files_of():
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, source / name)
-    venv.create(project, with_pip=True)
-    (block,) = (text for text in README.blocks("sh") if "pip wheel" in text)
-    path = f"{project / 'bin'}:{os.environ['PATH']}"
-
-    run("sh", "-ec", block, cwd=source, PATH=path)
-
-    program = "chora-logging --version && python -c 'import chora_logging.web'"
-    assert stated_version() in run("sh", "-ec", program, cwd=project, PATH=path).stdout
-    assert [file.suffix for file in (source / "dist").iterdir()] == [".whl"]
 
 
 def test_the_version_is_said_once(wheel):
