@@ -60,8 +60,11 @@ LONG = (
     "tests/test_benchmarks.py",
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_serve.py",
+    "tests/test_coming_from.py",
+    "tests/test_installing.py",
     "tests/test_layout.py",
     "tests/test_leftovers.py",
+    "tests/test_pictures.py",
 )
 #: Beside nothing else: they measure time, put the whole machine to work, or count its processes.
 ALONE = ("tests/faults", "tests/browser", "tests/terminal")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
 from tests.benchmarks import calls, emit, follow, growth, processes, tails
+from tests.benchmarks.__main__ import PAGE, SCENARIOS, put
 from tests.benchmarks.rivals import RIVALS, expected, floor_line
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -155,3 +157,47 @@ def test_the_floor_writes_a_whole_line():
 
     assert floor_line().count(b"\n") == 1
     assert {name: line[name] for name in expected(0, 10000)} == expected(0, 10000)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_scenario_has_its_place(scenario, tmp_path):
+    """A page gets new tables of a scenario between its marks, and keeps everything else."""
+    text = PAGE.read_text(encoding="utf-8")
+    copy = tmp_path / "README.md"
+    copy.write_text(text, encoding="utf-8")
+    before, begin, rest = text.partition(f"<!-- {scenario} -->\n")
+    _, end, after = rest.partition(f"<!-- /{scenario} -->\n")
+
+    put(scenario, "a machine\n\na table\n\n", copy)
+
+    assert begin and end
+    assert copy.read_text(encoding="utf-8") == f"{before}{begin}a machine\n\na table\n{end}{after}"
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path):
+    """A page that lacks the marks of a scenario, or has them twice, is an error and is not changed."""
+    page = tmp_path / "README.md"
+    for text in ("", "<!-- /emit -->\n<!-- emit -->\n", "<!-- emit -->\n<!-- /emit -->\n" * 2):
+        page.write_text(text)
+        with pytest.raises(ValueError, match="must have the marks of emit once"):
+            put("emit", "a table", page)
+        assert page.read_text() == text
+
+
+def test_the_page_has_what_the_scenarios_print():
+    """Each rival of `emit` and `processes` has its row on the page; ours lost nothing there."""
+    text = PAGE.read_text(encoding="utf-8")
+    _, _, emitted = text.partition("<!-- emit -->")
+    emitted, _, _ = emitted.partition("<!-- /emit -->")
+
+    assert [rival.name for rival in RIVALS.values() if f"| {rival.name} |" not in emitted] == []
+    _, _, shared = text.partition("<!-- processes -->")
+    rows = re.findall(rf"^\| {re.escape(RIVALS['ours'].name)} \| (.*)$", shared, re.MULTILINE)
+    assert [row.split(" | ")[1:4] for row in rows] == [["0", "0", "0"]] * len(processes.SIZES)
+
+
+def test_numbers_stand_in_the_tables_only():
+    """What stands between the tables says nothing that a new measurement could make wrong."""
+    prose = re.sub(r"<!-- (\w+) -->\n.*?<!-- /\1 -->", "", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+    assert re.findall(r"\d[\d.,]* ?(?:µs|ms|s|MB|kB|%|times|events)\b", prose) == []

@@ -59,7 +59,24 @@ class EventFormatter(BaseJsonFormatter):
 
     Promised, for any record: one line, valid JSON, no repeated key, nothing raised, the record and the
     caller's objects as they were. A caller's field that comes under a name of the line's own gets an
-    underscore appended. `chora_logging.formatting.values` lists what stands for values that JSON cannot hold.
+    underscore appended. Values that JSON cannot hold are replaced:
+
+    ===============================  =========================================================
+    value                            becomes
+    ===============================  =========================================================
+    NaN, infinities                  null
+    integers over 4300 digits        text, hexadecimal: `"0x…"`
+    bytes                            text, base64
+    halves of surrogate pairs        text with a backslash: `"\\\\udc80"`
+    keys that are not text           text; one that is taken gets an underscore
+    sets, tuples                     arrays
+    enums                            their value
+    dataclasses, structs             objects
+    an object that contains itself   `"<circular reference>"`
+    deeper than 100 levels           `"<nested too deep>"`
+    objects whose `str` raises       `"__could_not_encode__"`
+    anything else                    its `str`; generators and other iterators are not consumed
+    ===============================  =========================================================
 
     Not promised: integers beyond 2⁵³ are written digit by digit, and JavaScript rounds them. Without
     *fmt* fields whose name begins with an underscore are kept; with it they are dropped, as

@@ -2,24 +2,7 @@
 
 What the encoder does by itself for values that behave is done here for those that do not: cycles,
 endless depth, halves of surrogate pairs, keys that are not text or collide, objects that raise. The
-rules are python-json-logger's where it has one.
-
-===============================  =========================================================
-value                            becomes
-===============================  =========================================================
-NaN, infinities                  null
-integers over 4300 digits        text, hexadecimal: `"0x…"`
-bytes                            text, base64
-halves of surrogate pairs        text with a backslash: `"\\\\udc80"`
-keys that are not text           text; one that is taken gets an underscore
-sets, tuples                     arrays
-enums                            their value
-dataclasses, structs             objects
-an object that contains itself   `"<circular reference>"`
-deeper than 100 levels           `"<nested too deep>"`
-objects whose `str` raises       `"__could_not_encode__"`
-anything else                    its `str`; generators and other iterators are not consumed
-===============================  =========================================================
+rules are python-json-logger's where it has one; the docstring of `EventFormatter` lists them.
 """
 
 from __future__ import annotations

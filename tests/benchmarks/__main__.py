@@ -1,6 +1,7 @@
-"""`python -m tests.benchmarks`: measure, and print tables in Markdown.
+"""`python -m tests.benchmarks`: measures, prints tables, and writes them into `tests/benchmarks/README.md`.
 
-The rivals live in an environment of their own, `.venvs/benchmarks`, which is made at the first run.
+A run that is smaller than usual (`--quick`, `--rounds`, `--events`), or that may lack rivals (`--here`), only
+prints. The rivals live in an environment of their own, `.venvs/benchmarks`, which is made at the first run.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +19,10 @@ from tests.benchmarks import readers, servers
 from tests.benchmarks.table import machine
 from tests.benchmarks.worker import ROOT
 
+#: Where the rivals are installed.
+ENVIRONMENT = ROOT / ".venvs" / "benchmarks"
+#: The page with the tables, each scenario's between two marks.
+PAGE = pathlib.Path(__file__).parent / "README.md"
 #: The module of each; they are imported where the package and its rivals are installed.
 SCENARIOS = {
     "calls": "calls",
@@ -63,14 +70,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def environment() -> str:
     """The Python of the environment with all rivals; it is made if it is not there or lacks one."""
-    folder = ROOT / ".venvs" / "benchmarks"
-    python = folder / "bin" / "python"
-    mark = folder / "stamp"
+    python = ENVIRONMENT / "bin" / "python"
+    mark = ENVIRONMENT / "stamp"
     made_from = [ROOT / "setup.cfg", ROOT / "setup.py", *sorted(ROOT.glob("chora_logging/speedups/*.[ch]"))]
     wanted = "\n".join([sys.version, *REQUIREMENTS, *(path.read_text() for path in made_from)])
     if not mark.exists() or mark.read_text() != wanted:
-        print(f"installing the rivals into {folder}", file=sys.stderr, flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        print(f"installing the rivals into {ENVIRONMENT}", file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         # The package too, so that its compiled lanes are made for this Python.
         done = subprocess.run([*pip, *REQUIREMENTS, "-e", str(ROOT)], capture_output=True, text=True)
@@ -80,18 +86,35 @@ def environment() -> str:
     return str(python)
 
 
+def put(name: str, text: str, page: pathlib.Path = PAGE) -> None:
+    """Put the tables of a scenario between its marks on the page.
+
+    Raises:
+        ValueError: The page does not have the two marks once, in order.
+    """
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    written = page.read_text(encoding="utf-8")
+    parts = re.split(f"^({begin}|{end})", written, flags=re.MULTILINE)
+    if parts[1::2] != [begin, end]:
+        raise ValueError(f"{page} must have the marks of {name} once, in order")
+    page.write_text(f"{parts[0]}{begin}{text.strip()}\n{end}{parts[-1]}", encoding="utf-8")
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the scenarios that were asked for, in the environment that has the rivals."""
     options = parse(arguments)
-    if not options.here:
+    if not options.here and pathlib.Path(sys.prefix) != ENVIRONMENT:
         python = environment()
         os.chdir(ROOT)
-        os.execv(python, [python, "-m", "tests.benchmarks", "--here", *arguments])
-    print(f"{machine()}\n", flush=True)
+        os.execv(python, [python, "-m", "tests.benchmarks", *arguments])
+    is_whole = not (options.here or options.quick or options.rounds or options.events)
     for name in options.scenario or SCENARIOS:
         scenario = importlib.import_module(f"tests.benchmarks.{SCENARIOS[name]}")
+        before = machine()
         text = scenario.run(quick=options.quick, rounds=options.rounds, events=options.events)
-        print(text, flush=True)
+        print(f"{before}\n\n{text}", flush=True)
+        if is_whole:
+            put(name, f"{before}\n\n{text}")
     return 0
 
 

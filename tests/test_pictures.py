@@ -1,0 +1,46 @@
+"""The pictures of the README are small, and whoever changes a screen can make them anew."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from tests.needs import need
+from tests.pictures import FOLDER, ROOT
+
+NAMES = ("terminal.png", "viewer.png")
+LARGEST = 200_000
+
+
+def check(path):
+    """A picture is a PNG that fits on a page and is loaded at once."""
+    head = path.read_bytes()[:24]
+    width, height = struct.unpack(">II", head[16:])
+
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    assert 800 <= width <= 1200
+    assert 300 <= height <= 700
+    assert path.stat().st_size < LARGEST
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_is_small(name):
+    """The pictures of the repository are small."""
+    check(FOLDER / name)
+
+
+def test_pictures_are_made(tmp_path):
+    """The command makes both, as small, from a demo of its own."""
+    need("chromium")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.pictures", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == list(NAMES)
+    for name in NAMES:
+        check(tmp_path / name)

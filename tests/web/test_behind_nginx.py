@@ -1,0 +1,114 @@
+"""What the README has for nginx works with the real one: pages, the login, streams."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+
+import httpx
+import pytest
+
+from tests.benchmarks.servers import answers
+from tests.browser.site import Site
+from tests.documents import README
+from tests.needs import find_program, need
+
+TOKEN = "a-token-of-32-visible-characters"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+EVENTS = "api/v1/orchestrator/events"
+CONFIGURATION = """
+{user}
+pid nginx.pid;
+daemon off;
+error_log error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path body; proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        {location}
+    }}
+}}
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A server with a token, and one event in its log."""
+    need("nginx with nchan")
+    site = Site(tmp_path, token=TOKEN)
+    site.log = site.logger()
+    site.log.info("first")
+    site.start()
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def proxied(site):
+    """Start nginx with the README's lines, changed by a function; give its address."""
+    processes = []
+
+    def start(change=str):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        (location,) = README.blocks("nginx")
+        location = change(location).replace("127.0.0.1:8000", f"127.0.0.1:{site.port}")
+        user = "user root;" if os.geteuid() == 0 else ""
+        text = CONFIGURATION.format(user=user, port=port, location=location)
+        (site.folder / "nginx.conf").write_text(text)
+        command = [find_program("nginx"), "-p", site.folder, "-c", "nginx.conf", "-e", "error.log"]
+        processes.append(subprocess.Popen(command))
+        assert answers(port, processes[-1])
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait()
+
+
+def test_pages_and_the_token(proxied):
+    """The viewer comes below the prefix, and events need the token."""
+    with httpx.Client(base_url=f"{proxied()}/logs/") as client:
+        assert client.get("").status_code == client.get("viewer/main.js").status_code == 200
+        assert client.get(EVENTS).status_code == 401
+        (event,) = client.get(EVENTS, headers=BEARER).json()["events"]
+
+    assert event["message"] == "first"
+
+
+def log_in(address):
+    """Log in as a browser does; the answer, and whether events come then."""
+    with httpx.Client(base_url=f"{address}/logs/", headers={"Origin": address}) as client:
+        status = client.post("login", data={"token": TOKEN}).status_code
+        return status, client.get(EVENTS).status_code
+
+
+def test_the_login(proxied):
+    """People log in once, and have a session."""
+    assert log_in(proxied()) == (204, 200)
+
+
+def test_the_login_without_the_host(proxied):
+    """Without the line for the host the login takes the form for one of another site."""
+
+    def without_host(location):
+        lines = location.splitlines(keepends=True)
+        return "".join(line for line in lines if "Host" not in line)
+
+    assert log_in(proxied(without_host)) == (403, 401)
+
+
+def test_streams_are_not_held_back(site, proxied):
+    """An event is there as soon as it is logged, though nginx gathers answers unless it is told not to."""
+    address = f"{proxied()}/logs/{EVENTS}/stream"
+    with httpx.stream("GET", address, headers=BEARER, timeout=20) as response:
+        data = (line for line in response.iter_lines() if line.startswith("data:"))
+        assert '"first"' in next(data)
+        site.log.info("second")
+
+        assert '"second"' in next(data)
