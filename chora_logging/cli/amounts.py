@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
+
+from chora_logging.formatting.timestamps import rfc3339
 
 _SIZES = ("kB", "MB", "GB", "TB", "PB")
 _PARTS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
@@ -82,6 +85,11 @@ def percentage(part: int, whole: int) -> str:
 def moment(seconds: float) -> str:
     """A time of this place, to the second."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def stamp(seconds: float | None) -> str | None:
+    """A time for machines, as in a line; None for a time that is None or infinite."""
+    return None if seconds is None or math.isinf(seconds) else rfc3339(seconds)
 
 
 def moments(first: float, last: float) -> tuple[str, str]:

@@ -83,7 +83,10 @@ class TestNumbers:
 
         assert extent["files"] == 2
         assert extent["bytes"] == sum(os.path.getsize(f"{log}{end}") for end in ("", ".1"))
-        assert (extent["first"], extent["last"]) == ("2026-03-01T12:00:00Z", "2026-03-01T12:59:00Z")
+        assert (extent["first"], extent["last"]) == (
+            "2026-03-01T12:00:00.000000Z",
+            "2026-03-01T12:59:00.000000Z",
+        )
         assert extent["path"] == str(log)
 
     def test_the_slowest(self, log, call):
@@ -98,7 +101,7 @@ class TestNumbers:
         timeline = call.json("stats", "--log", log, "--json")["timeline"]
 
         assert timeline["step_seconds"] == 30
-        assert timeline["start"] == "2026-03-01T12:00:00Z"
+        assert timeline["start"] == "2026-03-01T12:00:00.000000Z"
         assert timeline["events"] == [1, 0] * 59 + [1]
         assert sum(timeline["errors"]) == 12
 
@@ -123,7 +126,7 @@ class TestNumbers:
             ("events", 2, 2),
         ]
         assert (found["events"], found["errors"]) == (62, 13)
-        assert found["first"] == "2026-03-01T11:00:00Z"
+        assert found["first"] == "2026-03-01T11:00:00.000000Z"
 
     def test_what_has_no_type_is_counted_by_its_logger(self, tmp_path, call):
         """Ordinary records without an event are told apart by who wrote them."""

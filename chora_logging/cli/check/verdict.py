@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
+from chora_logging.cli.amounts import stamp
 from chora_logging.cli.check.examining import DAMAGE, LATE, UNFINISHED, Examination, Examiner, Problem
 from chora_logging.cli.check.retention import Retention, retention_of
 from chora_logging.cli.logs import Log
@@ -118,8 +117,8 @@ def _file(file: Examination) -> dict[str, Any]:
         "lines": file.lines,
         "events": file.events,
         "skipped": file.skipped,
-        "first": _iso(file.first),
-        "last": _iso(file.last),
+        "first": stamp(file.first),
+        "last": stamp(file.last),
     }
 
 
@@ -130,17 +129,11 @@ def _problem(problem: Problem) -> dict[str, Any]:
 
 def _retention(found: Retention) -> dict[str, Any]:
     return {
-        "first": _iso(found.first),
-        "last": _iso(found.last),
+        "first": stamp(found.first),
+        "last": stamp(found.last),
         "bytes_per_second": found.rate,
         "files": found.files,
         "file_bytes": found.file_size,
         "assumed": found.is_assumed,
         "lasts_seconds": found.lasts,
     }
-
-
-def _iso(time: float | None) -> str | None:
-    if time is None or not math.isfinite(time):
-        return None
-    return datetime.fromtimestamp(time, timezone.utc).isoformat().replace("+00:00", "Z")
