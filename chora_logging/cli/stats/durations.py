@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-#: What is longer, in milliseconds, is taken for an error: 30,000 years.
-LONGEST = 1e15
-#: What is shorter is taken for nothing: a nanosecond.
+#: What is shorter, in milliseconds, is taken for nothing: a nanosecond.
 SHORTEST = 1e-6
 
 
@@ -24,8 +21,10 @@ class Durations:
         self._counts: dict[float, int] = {}
 
     def add(self, value: float) -> None:
-        """Count *value*, which `duration_of` gave."""
+        """Count a duration in milliseconds, from 0 on."""
         self.count += 1
+        if value < SHORTEST:
+            value = 0.0
         if value > self.longest:
             self.longest = value
         if not (value < 1000 and value.is_integer()):
@@ -40,11 +39,3 @@ class Durations:
             if rank <= 0:
                 return min(value, self.longest)
         return None
-
-
-def duration_of(event: dict[str, Any]) -> float | None:
-    """The field `duration_ms` of *event*; None if it is no duration."""
-    value = event.get("duration_ms")
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < LONGEST:
-        return None
-    return float(value) if value >= SHORTEST else 0.0
