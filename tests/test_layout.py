@@ -40,11 +40,7 @@ LAYERS = {
     "__main__": 7,
 }
 
-WRITE_SIDE = {
-    "speedups",
-    "formatting",
-    "writing",
-}
+WRITE_SIDE = {"speedups", "formatting", "writing"}
 READ_SIDE = {"eventlog"}
 
 #: What is not installed with the package alone, or costs too much to import in passing, and its rooms.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from chora_logging.formatting.timestamps import rfc3339
-
 _SIZES = ("kB", "MB", "GB", "TB", "PB")
 _PARTS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -89,6 +87,8 @@ def moment(seconds: float) -> str:
 
 def stamp(seconds: float | None) -> str | None:
     """A time for machines, as in a line; None for a time that is None or infinite."""
+    from chora_logging.formatting.timestamps import rfc3339  # commands that show lines need none of it
+
     return None if seconds is None or math.isinf(seconds) else rfc3339(seconds)
 
 

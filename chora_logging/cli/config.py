@@ -20,8 +20,8 @@ from chora_logging.cli import amounts
 from chora_logging.cli.terminal import open_console, printable
 from chora_logging.config import get_logging_config
 
-#: Narrower than that a table has no room: what is said of a setting stands below it.
-ROOMY = 60
+#: A narrower screen has no room for a table: what is said of a setting stands below it.
+WIDE_TABLE_COLUMNS = 60
 
 #: The variables that a setting comes from, in the order in which they are asked.
 _VARIABLES = {
@@ -115,7 +115,7 @@ def _as_dict(origin: Origin) -> dict[str, Any]:
 
 def _print_table(origins: list[Origin]) -> None:
     console = open_console()
-    if console.width < ROOMY:
+    if console.width < WIDE_TABLE_COLUMNS:
         for origin in origins:
             console.print(Text(origin.setting, "bold"))
             for text, style in _told(origin):

@@ -16,13 +16,13 @@ from chora_logging.eventlog import meaning
 from chora_logging.eventlog.events import Gap
 
 #: Below this width the time has no milliseconds, the level is a letter, and events are not in a column.
-ROOMY = 100
+WIDE_LINE_COLUMNS = 100
 #: Below this width neither the log nor the trace is told, so that there is room for what happened.
-NARROW = 60
+NARROW_LINE_COLUMNS = 60
 #: How many characters of a trace id tell it from the others on a screen.
 SHORT_ID = 8
 #: How long an event's name is in most programs.
-NAME = 26
+NAME_COLUMNS = 26
 
 #: What has a column of its own, or says nothing that the columns do not.
 _COLUMNS = (
@@ -51,14 +51,14 @@ def as_line(
         dated: Whether the day is told too.
         hidden: Fields that are not shown.
     """
-    roomy = width >= ROOMY
+    roomy = width >= WIDE_LINE_COLUMNS
     level = meaning.level_of(event) or ""
     failed = meaning.is_error(event)
     line = Text(no_wrap=True, overflow="ellipsis", end="")
     line.append(_time(event, roomy, dated), "dim")
     shown = _SHORT_LEVELS.get(level, level) if roomy else level[:1]
     line.append(" " + _padded(printable(shown), 5 if roomy else 1), _STYLES.get(level, ""))
-    if width >= NARROW:
+    if width >= NARROW_LINE_COLUMNS:
         trace_id = printable(meaning.trace_of(event) or "")
         line.append(f" {label}" if label else "", "yellow")
         line.append(" " + _padded(trace_id[:SHORT_ID], SHORT_ID), "magenta")
@@ -66,7 +66,9 @@ def as_line(
     if meaning.event_of(event) is None:
         line.append(f" {title}", "red" if failed else "")
     else:
-        line.append(" " + (_padded(title, NAME) if roomy else title), "bold red" if failed else "bold cyan")
+        line.append(
+            " " + (_padded(title, NAME_COLUMNS) if roomy else title), "bold red" if failed else "bold cyan"
+        )
     for field in ("task_id", "run_id"):
         if event.get(field) is not None:
             line.append(f" {text_of(event[field])}", "blue")
@@ -149,7 +151,7 @@ def _append_rest(line: Text, event: Mapping[str, Any], width: int, hidden: froze
             line.append(f" {duration(took)}", "cyan")
             continue
         tells = field in meaning.ERROR
-        line.append(" " if tells and width < ROOMY else f" {printable(field)}=", "dim")
+        line.append(" " if tells and width < WIDE_LINE_COLUMNS else f" {printable(field)}=", "dim")
         line.append(text_of(event[field], quoted=True), "red" if tells else "")
 
 

@@ -21,7 +21,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SPECIAL = re.compile(r'[,"\r\n]')
 
 #: How many rows are in memory at once.
-BATCH = 10_000
+BATCH_EVENTS = 10_000
 
 _INT64 = range(-(2**63), 2**63)
 #: Up to here every whole number is a float too.
@@ -170,7 +170,7 @@ def _batches(rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[list[tuple[
     batch = []
     for row in rows:
         batch.append(row)
-        if len(batch) == BATCH:
+        if len(batch) == BATCH_EVENTS:
             yield batch
             batch = []
     if batch:

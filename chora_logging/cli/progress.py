@@ -14,11 +14,11 @@ from chora_logging.cli.logs import Log
 from chora_logging.eventlog.rotated.file_set import paths_of
 
 #: How long nothing is shown, and how often the bar is drawn, in seconds.
-PATIENCE = 1.0
-INTERVAL = 0.1
+SHOWN_AFTER_SECONDS = 1.0
+DRAW_SECONDS = 0.1
 
 #: The narrowest screen on which there is more than a bar and a share.
-ROOMY = 60
+WIDE_BAR_COLUMNS = 60
 
 
 def progress(logs: Sequence[Log]) -> contextlib.AbstractContextManager[None]:
@@ -55,7 +55,7 @@ def goes_to_file() -> bool:
 
 
 def _show(size: int, start: int | None, done: threading.Event) -> None:
-    if done.wait(PATIENCE):
+    if done.wait(SHOWN_AFTER_SECONDS):
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -64,11 +64,11 @@ def _show(size: int, start: int | None, done: threading.Event) -> None:
     # Red is for what failed.
     bar_column = BarColumn(console.width // 2, complete_style="green", finished_style="green")
     columns = [bar_column, TextColumn("{task.fields[told]}")]
-    if console.width >= ROOMY:
+    if console.width >= WIDE_BAR_COLUMNS:
         columns.append(TimeRemainingColumn())
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
         task = bar.add_task("", total=None if start is None else size, told="")
-        while not done.wait(INTERVAL):
+        while not done.wait(DRAW_SECONDS):
             if start is not None:
                 completed = min((_bytes_read() or 0) - start, size)
                 bar.update(task, completed=completed, told=_told(completed, size, console.width))
@@ -76,7 +76,7 @@ def _show(size: int, start: int | None, done: threading.Event) -> None:
 
 
 def _told(completed: int, size: int, width: int) -> str:
-    if width < ROOMY:
+    if width < WIDE_BAR_COLUMNS:
         return f"{completed / max(size, 1):.0%}"
     return f"{amounts.size(completed)} of {amounts.size(size)}"
 

@@ -13,7 +13,7 @@ from chora_logging.eventlog.events import Event
 from chora_logging.schema import LAYOUT
 
 #: How many bytes of events are kept in memory.
-IN_MEMORY = 8 * 1024 * 1024
+IN_MEMORY_BYTES = 8 * 1024 * 1024
 
 _decode = msgspec.json.Decoder(tuple[str, dict[str, Any]]).decode
 
@@ -37,7 +37,7 @@ class Rows:
         self, found: Iterable[Found], on_event: Callable[[str, Event], None] = lambda log, event: None
     ) -> None:
         # Deleted by the system, however this process ends.
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  # closed by `__exit__`
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115  # closed by `__exit__`
         try:
             self._read(found, on_event)
         except BaseException:

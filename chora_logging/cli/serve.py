@@ -19,20 +19,20 @@ import uvicorn
 from chora_logging.config import get_logging_config
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.web import Limits, create_app
-from chora_logging.web.access import VARIABLE, is_loopback, token_from_environment, token_from_file
+from chora_logging.web.access import TOKEN_VARIABLE, is_loopback, token_from_environment, token_from_file
 from chora_logging.web.site import default_logs
 
 #: How long what is still open may take when the server stops, in seconds.
-GRACE = 5
+SHUTDOWN_SECONDS = 5
 
 #: How long a client may be away without a sign of it, in seconds, before its connection is given up.
 AWAY = 30
 
 #: How many connections may wait to be accepted.
-BACKLOG = 2048
+WAITING_CONNECTIONS = 2048
 
 #: How many connections there may be besides those of streams.
-BESIDES = 200
+OTHER_CONNECTIONS = 200
 
 
 @click.command("serve")
@@ -55,7 +55,7 @@ BESIDES = 200
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False),
-    help=f"A file with the token that clients must have. Without it: {VARIABLE}.",
+    help=f"A file with the token that clients must have. Without it: {TOKEN_VARIABLE}.",
 )
 @click.option(
     "--json",
@@ -94,8 +94,8 @@ def command(named: Sequence[str], host: str, port: int, token_file: str | None, 
         log_config=None,
         lifespan="off",
         server_header=False,
-        limit_concurrency=limits.streams + BESIDES,
-        timeout_graceful_shutdown=GRACE,
+        limit_concurrency=limits.streams + OTHER_CONNECTIONS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     with _listen(host, port) as listening:
         _Server(config, _words(logs, _url(listening), as_json)).run([listening])
@@ -156,7 +156,7 @@ def _listen(host: str, port: int) -> socket.socket:
             # What is accepted has it too. Else a machine that vanished is noticed after 15 minutes.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, AWAY * 1000)
         listening.bind(address)
-        listening.listen(BACKLOG)
+        listening.listen(WAITING_CONNECTIONS)
     except OSError as error:
         option = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
         words = f"{_bracketed(host)}:{port} cannot be listened at: {error.strerror}; choose another {option}"

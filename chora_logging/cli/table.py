@@ -22,7 +22,7 @@ HEADS = ("time", "level", "log", "event", "task", "run", "trace", "status", "too
 #: Which get room first where there is not enough.
 WANTED = ("event", "time", "level", "error", "task", "took", "status", "trace", "run", "log", "message")
 #: How wide a column must be to be worth its room, and how wide it may be while others want room too.
-NARROWEST, WIDEST = 8, 120
+NARROWEST_COLUMNS, WIDEST_COLUMNS = 8, 120
 
 _STYLES = {"time": "dim", "log": "yellow", "task": "blue", "run": "blue", "trace": "magenta", "took": "cyan"}
 #: The fields that these columns are made of.
@@ -109,8 +109,8 @@ def fit(natural: Widths, width: int) -> Widths:
     wanted = [head for head in WANTED if head in natural]
     for head in [*wanted, *(head for head in natural if head not in WANTED)]:
         gap = 2 if widths else 0
-        size = min(natural[head], max(NARROWEST, min(most.get(head, width // 3), WIDEST)))
-        if size > left - gap and left - gap >= NARROWEST:
+        size = min(natural[head], max(NARROWEST_COLUMNS, min(most.get(head, width // 3), WIDEST_COLUMNS)))
+        if size > left - gap and left - gap >= NARROWEST_COLUMNS:
             size = left - gap
         if size <= left - gap:
             widths[head] = size

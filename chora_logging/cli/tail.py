@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import queue
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -11,16 +14,24 @@ import click
 from rich.text import Text
 
 from chora_logging.cli.commands import PROGRAM, NothingFound
-from chora_logging.cli.event_line import ROOMY, as_gap_line, as_line, local_time
+from chora_logging.cli.event_line import WIDE_LINE_COLUMNS, as_gap_line, as_line, local_time
 from chora_logging.cli.filters import filter_options
-from chora_logging.cli.following import following, newest
-from chora_logging.cli.logs import Log, Logs, last, log_option
+from chora_logging.cli.logs import Found, Log, Logs, last, log_option, merged
 from chora_logging.cli.progress import progress
 from chora_logging.cli.terminal import UNLIMITED, JsonLines, open_console, printable
 from chora_logging.eventlog.events import Event, Gap
+from chora_logging.eventlog.subscription import LONGEST_WAIT_SECONDS
 
-#: How much of the name of a log is shown: where there is room, and where only as much as tells it apart.
+#: How many characters of a log's name are shown: where there is room, and where only what tells it apart is.
 LABEL, SHORT_LABEL = 12, 4
+
+#: How many items wait to be shown; then the logs wait, for reading on costs nothing later.
+WAITING_EVENTS = 1000
+
+Item = tuple[Log, Event | Gap]
+
+#: By log, the cursor after which to go on; None is its beginning.
+Positions = dict[Log, str | None]
 
 
 @click.command("tail")
@@ -95,7 +106,7 @@ class _ShowLines:
 
     def __call__(self, log: Log, item: Event | Gap) -> None:
         width = self._console.width
-        label = self._labels.get(log, ("", ""))[width < ROOMY]
+        label = self._labels.get(log, ("", ""))[width < WIDE_LINE_COLUMNS]
         if isinstance(item, Gap):
             self._console.show(as_gap_line(item, width, label=label))
             return
@@ -138,3 +149,75 @@ def _say_what_is_missing(logs: Logs) -> None:
     if missing and (not logs.variables or len(missing) == len(logs.all)):
         paths = ", ".join(printable(os.fspath(log.path)) for log in missing)
         click.echo(f"{PROGRAM}: waiting for {paths}", err=True)
+
+
+def newest(logs: Sequence[Log], n: int, **filters: Any) -> tuple[list[Found], Positions]:
+    """The newest *n* events of all *logs* together, oldest first, and where `following` goes on.
+
+    Promised: for each log, no event that fits the filters is missing or comes twice from the first
+    one on, where these end too.
+
+    Args:
+        logs: Which; those that do not exist have none.
+        n: How many.
+        filters: Those of `Selection`.
+
+    Raises:
+        OSError: a log exists and cannot be read.
+    """
+    stored: list[list[Found]] = []
+    positions: Positions = {}
+    for log in logs:
+        events, positions[log] = _newest(log, n, filters)
+        stored.append([Found(log, event) for event in events])
+    return list(merged(stored))[-n:] if n else [], positions
+
+
+def following(positions: Positions, **filters: Any) -> Iterator[Item]:
+    """What is written after *positions*, without end; events of several logs come as they are written.
+
+    Args:
+        positions: Where in each log; one that does not exist is waited for.
+        filters: Those of `Selection`.
+
+    Raises:
+        OSError: a log exists and cannot be read.
+    """
+    logs = list(positions)
+    if len(logs) == 1:
+        for item in logs[0].events.follow_sync(positions[logs[0]], **filters):
+            yield logs[0], item
+    waiting: queue.Queue[Item | Exception] = queue.Queue(WAITING_EVENTS)
+
+    def follow(log: Log) -> None:
+        try:
+            for item in log.events.follow_sync(positions[log], **filters):
+                waiting.put((log, item))
+        except Exception as error:
+            waiting.put(error)
+
+    for log in logs:
+        threading.Thread(target=follow, args=(log,), daemon=True).start()
+    while True:
+        try:
+            arrived = waiting.get(timeout=LONGEST_WAIT_SECONDS)
+        except queue.Empty:
+            continue
+        if isinstance(arrived, Exception):
+            raise arrived
+        yield arrived
+
+
+def _newest(log: Log, n: int, filters: dict[str, Any]) -> tuple[list[Event], str | None]:
+    """The newest *n* events of *log*, oldest first, and the position after which to go on."""
+    # The end is looked up first: if nothing fits, all that fits will be written after it.
+    end = log.events.last(1)
+    again, position = Counter(log.skipped), end[0].cursor if end else None
+    log.skipped.clear()
+    newest: list[Event] = []
+    for event in log.events.read(limit=n, newest_first=True, **filters):
+        if not newest:
+            again, position = Counter(log.skipped), event.cursor
+        newest.append(event)
+    log.skipped.subtract(again)  # lines after the position, which will be read once more
+    return newest[::-1], position

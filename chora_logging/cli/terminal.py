@@ -15,6 +15,10 @@ from rich.text import Text
 #: Wide enough that nothing is broken or cut where there is no terminal to fit in.
 UNLIMITED = 10_000
 
+#: The narrowest screen on which a table of numbers has all its columns; below the second one it has the
+#: most important ones only.
+WIDE_COLUMNS, NARROW_COLUMNS = 72, 40
+
 # Controls (C0, DEL, C1), the separators of Unicode, what turns the direction of text around (which can
 # make a line read as another one), invisible characters, halves of surrogate pairs, and skin tones, for
 # terminals do not agree on how wide they are.

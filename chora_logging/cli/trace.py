@@ -18,7 +18,7 @@ from chora_logging.cli.waterfall import Timeline, as_lines, timeline_of
 from chora_logging.eventlog.meaning import trace_of
 
 #: How many of the ids that begin alike are named.
-NAMED = 3
+NAMED_IDS = 3
 
 
 @click.command("trace")
@@ -73,13 +73,13 @@ def _complete(logs: Sequence[Log], beginning: str) -> str:
         text = trace_of(event)
         if text is not None and text.startswith(beginning):
             ids[text] = None
-            if len(ids) > NAMED:
+            if len(ids) > NAMED_IDS:
                 break
     if not ids:
         raise NothingFound(f"no event of a trace {printable(beginning)} in {_names(logs)}")
     if len(ids) > 1:
-        named = ", ".join(printable(text) for text in itertools.islice(ids, NAMED))
-        more = " and others" if len(ids) > NAMED else ""
+        named = ", ".join(printable(text) for text in itertools.islice(ids, NAMED_IDS))
+        more = " and others" if len(ids) > NAMED_IDS else ""
         raise click.BadParameter(
             f"must be the beginning of one trace id, {printable(beginning)} is that of {named}{more}",
             param_hint="'ID'",

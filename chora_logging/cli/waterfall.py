@@ -12,12 +12,12 @@ from rich.text import Text
 
 from chora_logging.cli.amounts import duration, many, moment
 from chora_logging.cli.amounts import span as span_of
-from chora_logging.cli.event_line import NARROW, cut, error_of, message_of, text_of, title_of
+from chora_logging.cli.event_line import NARROW_LINE_COLUMNS, cut, error_of, message_of, text_of, title_of
 from chora_logging.cli.logs import Found
 from chora_logging.cli.terminal import printable
-from chora_logging.eventlog.meaning import EARLIEST, duration_of, is_error, time_of, trace_of
+from chora_logging.eventlog.meaning import EARLIEST_SECONDS, duration_of, is_error, time_of, trace_of
 
-#: Narrower than that a bar tells nothing, wider it tells no more.
+#: Narrower than that, in columns, a bar tells nothing, wider it tells no more.
 SHORTEST_BAR, LONGEST_BAR = 10, 60
 
 #: What sums of times may be wrong by, in halves of characters.
@@ -71,7 +71,7 @@ def timeline_of(found: Iterable[Found]) -> Timeline:
             spans.append(Span(item, None, None))
             continue
         took = duration_of(item.event) or 0.0
-        spans.append(Span(item, max(EARLIEST, end - took / 1000), end))
+        spans.append(Span(item, max(EARLIEST_SECONDS, end - took / 1000), end))
     starts = [span.start for span in spans if span.start is not None]
     ends = [span.end for span in spans if span.end is not None]
     if not starts:
@@ -131,7 +131,7 @@ class _Columns(NamedTuple):
 
 def _fit(timeline: Timeline, width: int, noted: bool) -> _Columns:
     offset = max(len(_offset(timeline, span)) for span in timeline.spans)
-    took = max(len(_took(span)) for span in timeline.spans) if width >= NARROW else 0
+    took = max(len(_took(span)) for span in timeline.spans) if width >= NARROW_LINE_COLUMNS else 0
     left = width - offset - took - 4
     name = min(
         max(cell_len(title_of(span.found.event)) for span in timeline.spans), max(SHORTEST_BAR, left // 2)
@@ -142,9 +142,8 @@ def _fit(timeline: Timeline, width: int, noted: bool) -> _Columns:
 
 def _head(timeline: Timeline, common: Mapping[str, str]) -> Iterator[Text]:
     spans = timeline.spans
-    yield (
-        Text().append("trace ", "dim").append(printable(trace_of(spans[0].found.event) or ""), "bold magenta")
-    )
+    trace_id = printable(trace_of(spans[0].found.event) or "")
+    yield Text().append("trace ", "dim").append(trace_id, "bold magenta")
     logs = {span.found.log for span in spans}
     said = [f"{many(len(spans), 'event')} in {many(len(logs), 'log')}", duration(timeline.seconds * 1000)]
     if timeline.start is not None:

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 #: How long a feed waits before it looks at the log again, in seconds: little after an event, for the
 #: next one often comes soon.
-SHORTEST, LONGEST = 0.001, 0.008
+SHORTEST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.001, 0.008
 
 #: How much is kept: bytes of the log, and items. The newest block is kept whatever its size.
-MOST_BYTES, MOST_ITEMS = 1024 * 1024, 2048
+KEPT_BYTES, KEPT_ITEMS = 1024 * 1024, 2048
 
 #: How many blocks are read at most to come to the end of the log for a new subscriber.
-_BLOCKS = 4
+_CATCH_UP_BLOCKS = 4
 
 
 class Batch(NamedTuple):
@@ -100,7 +100,7 @@ class Feed:
             if self.ended:
                 return [], None
             try:
-                for _ in range(_BLOCKS):
+                for _ in range(_CATCH_UP_BLOCKS):
                     if not self._read():
                         break
             except Exception:  # the subscriber meets it itself, or has met the last of it
@@ -153,10 +153,10 @@ class Feed:
 
     def run(self) -> None:
         """Body of the thread: look at the log until nobody is there any more."""
-        pause = SHORTEST
+        pause = SHORTEST_POLL_SECONDS
         try:
             while not self._end_if_deserted():
-                pause = SHORTEST if self.poll() else min(pause * 2, LONGEST)
+                pause = SHORTEST_POLL_SECONDS if self.poll() else min(pause * 2, LONGEST_POLL_SECONDS)
                 with contextlib.suppress(queue.Empty):
                     self._bell.get(timeout=pause)
                 self._forget_closed_loops()
@@ -200,7 +200,7 @@ class Feed:
             self.next += 1
             self._kept += len(batch.items)
             self._size += batch.size
-            while len(self._batches) > 1 and (self._kept > MOST_ITEMS or self._size > MOST_BYTES):
+            while len(self._batches) > 1 and (self._kept > KEPT_ITEMS or self._size > KEPT_BYTES):
                 oldest = self._batches.popleft()
                 self._kept -= len(oldest.items)
                 self._size -= oldest.size

@@ -21,16 +21,16 @@ from chora_logging.log_files import real_path
 
 #: How long a file that was rotated away by somebody else than our handler is read on, in seconds since
 #: that or since the last line: its writers may not know yet. Ours look at the name before each record.
-SETTLING, SETTLING_OURS = 1.0, 0.25
+SETTLING_SECONDS, OUR_SETTLING_SECONDS = 1.0, 0.25
 
 #: Every how many looks the file is read although it seems unchanged.
-_EACH = 32
+_LOOKS_PER_READ = 32
 
 #: The name for the end of what is stored.
 END = "end"
 
 #: A follower that is no further behind another one than this is brought to it at once, in bytes.
-_NEAR = 64 * 1024
+_NEAR_BYTES = 64 * 1024
 
 
 class Standing(NamedTuple):
@@ -122,7 +122,7 @@ class Follower:
         the same tick of the clock looks like the old one.
         """
         self._looks += 1
-        return self._looks % _EACH == 0 or self._quiet is None or self._look() != self._quiet
+        return self._looks % _LOOKS_PER_READ == 0 or self._quiet is None or self._look() != self._quiet
 
     def poll(self) -> list[dict[str, Any]] | None:
         """The same without the gaps."""
@@ -153,7 +153,7 @@ class Follower:
         mine, theirs = self._file, other._file
         if mine is None or theirs is None or mine.place.identity != theirs.place.identity:
             return []
-        if not 0 < theirs.offset - mine.offset <= _NEAR:
+        if not 0 < theirs.offset - mine.offset <= _NEAR_BYTES:
             return []
         try:
             block = mine.read_block(theirs.offset)
@@ -289,7 +289,7 @@ class Follower:
             return True
         now = time.monotonic()
         self._still = self._still or now
-        patience = SETTLING if state is None else SETTLING_OURS
+        patience = SETTLING_SECONDS if state is None else OUR_SETTLING_SECONDS
         return file.compressed or self._is_copy or max(file.age(), now - self._still) >= patience
 
     def _tell(self, gap: Gap) -> None:

@@ -13,8 +13,8 @@ from chora_logging.eventlog.events import Block, Event, Skipped, strict_json
 from chora_logging.eventlog.rotated.cursor import GUARD
 from chora_logging.eventlog.selection import Selection
 
-#: How much of a line that is no event is shown.
-SHOWN = 200
+#: How much of a line that is no event is shown, in bytes.
+SHOWN_LINE_BYTES = 200
 
 #: What `decode` raises.
 REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -107,7 +107,7 @@ class _OddLines:
         objects, reason = read_odd(line)
         if reason:
             number = self._number_at(start)
-            self._skipped(Skipped(block.path, block.start + start, reason, line[:SHOWN], number))
+            self._skipped(Skipped(block.path, block.start + start, reason, line[:SHOWN_LINE_BYTES], number))
         # A cursor in the middle of a line is as good as one at its end: what follows is read as a line.
         return [Event(fields, block.place(start + end), strict) for fields, strict, end in objects]
 

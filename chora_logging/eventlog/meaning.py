@@ -28,10 +28,10 @@ ERROR = ("error", "error_message")
 EXCEPTION = ("exc_info", "exception")
 
 #: The times that can be shown in any time zone, in seconds since 1970: the years 2 to 9998.
-EARLIEST, LATEST = -62104060800.0, 253370764800.0
+EARLIEST_SECONDS, LATEST_SECONDS = -62104060800.0, 253370764800.0
 
-#: From so many milliseconds on a duration is taken for an error: 30,000 years.
-LONGEST_DURATION = 1e15
+#: From then on a duration is taken for an error: 30,000 years.
+LONGEST_DURATION_MS = 1e15
 
 _OTHER_NAMES = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 _SEVERITIES = {**LEVELS, **{other: LEVELS[name] for other, name in _OTHER_NAMES.items()}}
@@ -56,9 +56,9 @@ def time_of(event: Fields) -> float | None:
             time = moment.timestamp()
         except (OverflowError, ValueError):  # the year 1, in local time
             return None
-        return time if EARLIEST <= time < LATEST else None
+        return time if EARLIEST_SECONDS <= time < LATEST_SECONDS else None
     number = _number(value)
-    return float(number) if number is not None and EARLIEST <= number < LATEST else None
+    return float(number) if number is not None and EARLIEST_SECONDS <= number < LATEST_SECONDS else None
 
 
 def level_of(event: Fields) -> str | None:
@@ -129,7 +129,7 @@ def trace_of(event: Fields) -> str | None:
 def duration_of(event: Fields) -> float | None:
     """How long what *event* tells of took, in milliseconds; None if it does not say so in a number."""
     value = _number(event.get(DURATION))
-    return float(value) if value is not None and 0 <= value < LONGEST_DURATION else None
+    return float(value) if value is not None and 0 <= value < LONGEST_DURATION_MS else None
 
 
 def parse_iso(text: str) -> datetime | None:

@@ -9,7 +9,7 @@ from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.cursor import GUARD
-from chora_logging.eventlog.rotated.file import CHUNK, LONGEST, LogFile, ReadAt
+from chora_logging.eventlog.rotated.file import CHUNK, LONGEST_LINE_BYTES, LogFile, ReadAt
 from chora_logging.eventlog.rotated.file_set import Namer, close_all, open_at, open_set
 from chora_logging.eventlog.rotated.stored import hold_next
 from chora_logging.eventlog.selection import Selection
@@ -170,7 +170,7 @@ def _parts_backwards(read_at: ReadAt, end: int) -> Iterator[tuple[int, bytes, in
     """Where some lines begin, the lines, and their length; of one that is too long not the line itself."""
     while end > 0:
         start, size, data = end, CHUNK, b""
-        while start == end and size <= LONGEST:
+        while start == end and size <= LONGEST_LINE_BYTES:
             begin = max(0, end - size - 1)  # a line is whole if the newline before it is seen
             data = read_at(end - begin, begin)
             if len(data) < end - begin:  # truncated meanwhile

@@ -24,7 +24,7 @@ Event = Mapping[str, Any]
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/ -]{3,}", re.ASCII)
 _ESCAPE = re.compile(rb"\\(?:u00[2-7]|/)")
 
-_NEAR = 4096
+_NEAR_BYTES = 4096
 
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 _NOT_TEXT = frozenset(("true", "false", "none", "null"))
@@ -228,8 +228,8 @@ def can_find(value: str) -> bool:
 
 def _find(chunk: bytes, text: bytes, start: int) -> int:
     # A search through much is prepared each time, which takes longer than to find what is frequent.
-    at = chunk.find(text, start, start + _NEAR)
-    return at if at >= 0 else chunk.find(text, start + _NEAR - len(text) + 1)
+    at = chunk.find(text, start, start + _NEAR_BYTES)
+    return at if at >= 0 else chunk.find(text, start + _NEAR_BYTES - len(text) + 1)
 
 
 def _in_json(value: str) -> bytes:

@@ -16,10 +16,10 @@ from chora_logging.eventlog.selection import Selection
 from chora_logging.log_files import real_path
 
 #: After how long one that the feed does not feed looks at the log by itself, in seconds.
-_ALONE = 1.0
+_UNFED_POLL_SECONDS = 1.0
 
 #: How long a thread waits at most: a Ctrl-C that comes just before it begins to wait does not wake it.
-LONGEST_WAIT = 0.25
+LONGEST_WAIT_SECONDS = 0.25
 
 Items = list[Event | Gap]
 
@@ -115,9 +115,9 @@ class Subscription:
         feed = self._feed
         assert feed is not None
         if feed.ended:
-            time.sleep(feeds.LONGEST)
+            time.sleep(feeds.LONGEST_POLL_SECONDS)
         else:
-            feed.wait(self._number, LONGEST_WAIT)
+            feed.wait(self._number, LONGEST_WAIT_SECONDS)
 
     async def wait_async(self) -> None:
         """The same for a task."""
@@ -126,9 +126,9 @@ class Subscription:
         feed = self._feed
         assert feed is not None
         if feed.ended:
-            await asyncio.sleep(feeds.LONGEST)
+            await asyncio.sleep(feeds.LONGEST_POLL_SECONDS)
         else:
-            await feed.wait_async(self._number, None if self.fed else _ALONE)
+            await feed.wait_async(self._number, None if self.fed else _UNFED_POLL_SECONDS)
 
     def close(self) -> None:
         """Close the files and leave the feed; a second time does nothing."""

@@ -40,7 +40,7 @@ _HOOKS = (
 )
 # What a custom reserved_attrs cannot turn into a field: the event layout has them in its own form.
 _NEVER_EXTRA = {"exc_info", "exc_text", "stack_info", "message", "asctime"}
-_MIN_BYTES = 512
+_SMALLEST_MAX_BYTES = 512
 _NO_STACK_LEFT = (
     f'{{"timestamp":"{timestamps.EPOCH}","level":"ERROR","format_error":"RecursionError"}}'.encode()
 )
@@ -367,5 +367,5 @@ def _check_options(
     if timestamp_format is not None and timestamp_format not in timestamps.FORMATS:
         allowed = "one of " + ", ".join(timestamps.FORMATS)
         raise ConfigurationError("timestamp_format", timestamp_format, allowed)
-    if max_bytes is not None and (type(max_bytes) is not int or max_bytes < _MIN_BYTES):
-        raise ConfigurationError("max_bytes", max_bytes, f"a whole number from {_MIN_BYTES} up")
+    if max_bytes is not None and (type(max_bytes) is not int or max_bytes < _SMALLEST_MAX_BYTES):
+        raise ConfigurationError("max_bytes", max_bytes, f"a whole number from {_SMALLEST_MAX_BYTES} up")

@@ -25,7 +25,7 @@ from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER
 _ANY = "name"
 
 #: The sets of attributes that are remembered; a program with more of them starts over.
-_REMEMBERED = 512
+_REMEMBERED_PLANS = 512
 
 
 class _Marker(str):
@@ -137,7 +137,7 @@ class Plans:
             return known[names]
         if (names, orchestrator) not in self._seen:
             # A set that comes once is not worth a struct, which takes as long as twenty lines.
-            if len(self._seen) >= _REMEMBERED:
+            if len(self._seen) >= _REMEMBERED_PLANS:
                 self._seen.clear()
                 for plans in self.known:
                     plans.clear()

@@ -39,11 +39,11 @@ TOO_DEEP = "<nested too deep>"
 UNENCODABLE = "__could_not_encode__"
 
 #: The levels of nesting that are kept at least.
-DEPTH = 100
+NESTED_LEVELS = 100
 
 # CPython refuses to write more digits in decimal; the limit can be changed, the lines should not.
-_DIGITS = 4300
-_LARGEST = 10**_DIGITS
+_LONGEST_INTEGER_DIGITS = 4300
+_LARGEST_INTEGER = 10**_LONGEST_INTEGER_DIGITS
 
 _BASES: dict[type, Callable[[Any], Any]] = {
     str: str.__str__,
@@ -133,7 +133,7 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 
 def _whole(value: int) -> int | str:
-    return value if -_LARGEST < value < _LARGEST else hex(value)
+    return value if -_LARGEST_INTEGER < value < _LARGEST_INTEGER else hex(value)
 
 
 class _Walk:
@@ -155,7 +155,7 @@ class _Walk:
             return _whole(value)
         if kind is float:
             return value if -math.inf < value < math.inf else None
-        if depth > DEPTH:
+        if depth > NESTED_LEVELS:
             return TOO_DEEP
         if id(value) in self.open:
             return CIRCULAR
@@ -265,18 +265,18 @@ def sound(line: bytes) -> bool:
     The encoder writes `{5: 1, "5": 2}` with the key twice. Once decoded and encoded again, what was
     there twice is there once and the line is shorter.
     """
-    if line.count(b"{") + line.count(b"[") > DEPTH and _is_deep(line):
+    if line.count(b"{") + line.count(b"[") > NESTED_LEVELS and _is_deep(line):
         return False
     return line.find(b"{", 1) < 0 or len(_encode_plain(_decode(line))) == len(line)
 
 
 def _is_deep(line: bytes) -> bool:
-    """Whether something nests in more than `DEPTH` levels, or a text has brackets that look like it.
+    """Whether something nests in more than `NESTED_LEVELS` levels, or a text has brackets that look like it.
 
     With such a text the careful way is taken for nothing, and is right as well.
     """
     brackets = line.translate(_ONE_KIND, _NO_BRACKETS)
-    for _ in range(DEPTH):
+    for _ in range(NESTED_LEVELS):
         brackets = brackets.replace(b"[]", b"")
     return bool(brackets)
 

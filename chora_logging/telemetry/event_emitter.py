@@ -29,7 +29,7 @@ from chora_logging.writing import locking
 from chora_logging.writing.handler import EventFileHandler
 
 #: How long `clear` waits for another process that is writing, in seconds.
-PATIENCE = 1.0
+CLEAR_WAIT_SECONDS = 1.0
 
 _trace = TraceIdFilter()
 
@@ -297,7 +297,7 @@ def _with_trace(event: TelemetryEvent, trace_id: str) -> TelemetryEvent:
 
 def _open_locked(path: str) -> int:
     """The live file, locked as writers lock it: nobody writes or rotates until it is closed."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + CLEAR_WAIT_SECONDS
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         locked = locking.lock(fd, max(0.0, deadline - time.monotonic()))

@@ -18,6 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chora_logging.errors import ConfigurationError
+from chora_logging.web.limits import (
+    LONGEST_FORM_BYTES,
+    REMEMBERED_ADDRESSES,
+    WRONG_TOKENS,
+    WRONG_TOKENS_SECONDS,
+)
 from chora_logging.web.responses import Refusal
 
 _host = re.compile(r"(\*\.)?[\w-][\w.-]*|\[[\da-fA-F:.]+\]").fullmatch
@@ -25,21 +31,15 @@ _host = re.compile(r"(\*\.)?[\w-][\w.-]*|\[[\da-fA-F:.]+\]").fullmatch
 _CHALLENGE = {"www-authenticate": 'Bearer realm="chora_logging"'}
 
 #: The environment variable that has the token.
-VARIABLE = "CHORA_LOGGING_TOKEN"
+TOKEN_VARIABLE = "CHORA_LOGGING_TOKEN"
 
-#: The shortest token: shorter ones can be guessed, from the mark of a session too.
-SHORTEST = 16
+#: How many characters a token has at least: shorter ones can be guessed, from the mark of a session too.
+SHORTEST_TOKEN = 16
 
 _visible = re.compile("[\x21-\x7e]*").fullmatch
 
 #: How long a session lasts, in seconds.
-LASTING = 12 * 3600
-
-#: So many wrong tokens a minute may come from one address; so many addresses are remembered.
-ATTEMPTS, MINUTE, ADDRESSES = 10, 60.0, 4096
-
-#: The longest form that is read, in bytes.
-LONGEST = 4096
+SESSION_SECONDS = 12 * 3600
 
 _FORM = "application/x-www-form-urlencoded"
 _NO_CONTENT = 204
@@ -83,7 +83,7 @@ class Guard:
             detail = f"Host must be a name of this server ({names}), got {host[:80]!r}"
             raise Refusal(400, "unknown_host", detail)
         if self.sessions is None and not _is_loopback(request):
-            detail = f"without a token only this machine may ask: set {VARIABLE}"
+            detail = f"without a token only this machine may ask: set {TOKEN_VARIABLE}"
             raise Refusal(403, "not_local", detail)
 
     def holder(self, request: Request) -> None:
@@ -109,7 +109,7 @@ class Guard:
             Refusal: too many came.
         """
         if self.attempts.too_many(_address(request)):
-            retry = {"retry-after": f"{MINUTE:.0f}"}
+            retry = {"retry-after": f"{WRONG_TOKENS_SECONDS:.0f}"}
             raise Refusal(429, "too_many_attempts", "too many wrong tokens; wait a minute", retry)
 
     def count_failure(self, request: Request) -> None:
@@ -169,8 +169,8 @@ def token_from_environment() -> str | None:
     Raises:
         ConfigurationError: it cannot be used.
     """
-    token = os.environ.get(VARIABLE)
-    return check_token(VARIABLE, token) if token else None
+    token = os.environ.get(TOKEN_VARIABLE)
+    return check_token(TOKEN_VARIABLE, token) if token else None
 
 
 def token_from_file(path: str) -> str:
@@ -190,8 +190,8 @@ def check_token(name: str, token: str) -> str:
     Raises:
         ConfigurationError: it cannot; the message does not show it.
     """
-    if not isinstance(token, str) or len(token) < SHORTEST or not _visible(token):
-        allowed = f"at least {SHORTEST} visible ASCII characters (`openssl rand -hex 32` makes some)"
+    if not isinstance(token, str) or len(token) < SHORTEST_TOKEN or not _visible(token):
+        allowed = f"at least {SHORTEST_TOKEN} visible ASCII characters (`openssl rand -hex 32` makes some)"
         raise ConfigurationError(name, f"{len(str(token))} characters", allowed)
     return token
 
@@ -221,7 +221,7 @@ class Sessions:
 
     def open(self) -> str:
         """A new session, as the value of a cookie."""
-        text = f"{int(time.time()) + LASTING}.{secrets.token_hex(8)}"
+        text = f"{int(time.time()) + SESSION_SECONDS}.{secrets.token_hex(8)}"
         return f"{text}.{self._mark(text)}"
 
     def knows(self, session: str) -> bool:
@@ -244,14 +244,14 @@ class Attempts:
     def too_many(self, address: str) -> bool:
         """Whether there were so many in the last minute that no more are looked at."""
         began, count = self._failed.get(address, (0.0, 0))
-        return count >= ATTEMPTS and time.monotonic() - began < MINUTE
+        return count >= WRONG_TOKENS and time.monotonic() - began < WRONG_TOKENS_SECONDS
 
     def failed(self, address: str) -> None:
         """Count one."""
         now = time.monotonic()
         began, count = self._failed.pop(address, (now, 0))
-        self._failed[address] = (began, count + 1) if now - began < MINUTE else (now, 1)
-        if len(self._failed) > ADDRESSES:
+        self._failed[address] = (began, count + 1) if now - began < WRONG_TOKENS_SECONDS else (now, 1)
+        if len(self._failed) > REMEMBERED_ADDRESSES:
             del self._failed[next(iter(self._failed))]
 
 
@@ -284,7 +284,7 @@ class Login:
             if not sessions.accepts(token):
                 self._guard.count_failure(request)
                 raise Refusal(401, "wrong_token", "this is not the token of this server")
-            _set_cookie(response, request, sessions.cookie, sessions.open(), LASTING)
+            _set_cookie(response, request, sessions.cookie, sessions.open(), SESSION_SECONDS)
         return response
 
     async def end(self, request: Request) -> Response:
@@ -327,8 +327,8 @@ async def _token(request: Request) -> str:
     body = b""
     async for part in request.stream():
         body += part
-        if len(body) > LONGEST:
-            raise Refusal(413, "form_too_long", f"the form may have {LONGEST} bytes")
+        if len(body) > LONGEST_FORM_BYTES:
+            raise Refusal(413, "form_too_long", f"the form may have {LONGEST_FORM_BYTES} bytes")
     try:
         text = body.decode("ascii", "replace")
         values = parse_qs(text, keep_blank_values=True, max_num_fields=10)

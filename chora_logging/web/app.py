@@ -110,7 +110,8 @@ def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
         return logs_list(site, login=login)
 
     async def description(site: Site, request: Request) -> Response:
-        return json_response(document(list(site.logs), request.scope.get("root_path", ""), login=login))
+        root = request.scope.get("root_path", "")
+        return json_response(document(list(site.logs), root, site.limits, login=login))
 
     return [
         # The viewer itself holds nothing of a log. It asks for the token: so a link that somebody has

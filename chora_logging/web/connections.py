@@ -12,15 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Protocol
 
-from chora_logging.web.limits import Limits
+from chora_logging.web.limits import GRACE_SECONDS, Limits
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.responses import busy
 
 #: How often streams are looked after, in seconds: how much later than meant they end at most.
-PERIOD = 0.2
-
-#: How long a client may take for what was sent before its stream ended, when the server stops.
-GRACE = 1.0
+LOOK_SECONDS = 0.2
 
 _Address = tuple[str, int]
 
@@ -100,13 +97,13 @@ class _Keeper:
             self._timer = None
 
     def _again(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(PERIOD, self._look, loop)
+        self._timer = loop.call_later(LOOK_SECONDS, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._again(loop)
         now = loop.time()
         if server_is_stopping():
-            loop.call_later(GRACE, cut, [stream.scope for stream in self._streams])
+            loop.call_later(GRACE_SECONDS, cut, [stream.scope for stream in self._streams])
             for stream in self._streams:
                 stream.end()
             return

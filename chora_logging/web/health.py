@@ -19,7 +19,7 @@ from chora_logging.web.site import Site
 _FRESH = {"cache-control": "no-store"}
 
 #: How long a log that has clients may be without a follower, in seconds: it starts with the first.
-PATIENCE = 2.0
+FOLLOWER_START_SECONDS = 2.0
 
 
 async def healthz(site: Site, request: Request) -> Response:
@@ -64,7 +64,7 @@ def _is_readable(path: str) -> bool:
 async def _is_followed(path: str) -> bool:
     """Whether the thread that follows the log for all its streams is alive."""
     name = f"follow {real_path(path)}"
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + FOLLOWER_START_SECONDS
     while not any(thread.name == name for thread in threading.enumerate()):
         if time.monotonic() > deadline:
             return False

@@ -9,15 +9,16 @@ from typing import Any
 
 from chora_logging._version import __version__
 from chora_logging.schema import LEVELS
-from chora_logging.web.parameters import LARGEST, USUAL
+from chora_logging.web.limits import Limits
 
 
-def document(logs: list[str], root: str, *, login: bool) -> dict[str, Any]:
+def document(logs: list[str], root: str, limits: Limits, *, login: bool) -> dict[str, Any]:
     """The description of an application with these *logs*, mounted at *root*.
 
     Args:
         logs: Their names.
         root: Where it is mounted.
+        limits: What requests may cost.
         login: Whether a token is needed.
     """
     description = json.loads(_file())
@@ -27,8 +28,8 @@ def document(logs: list[str], root: str, *, login: bool) -> dict[str, Any]:
         "{root}": root or "/",
         "{logs}": logs,
         "{levels}": list(LEVELS),
-        "{usual}": USUAL,
-        "{largest}": LARGEST,
+        "{page}": limits.page,
+        "{largest_page}": limits.largest_page,
     }
     # They stand once in the file; here each operation has its own, for whoever reads one alone.
     for kind in ("parameters", "responses"):

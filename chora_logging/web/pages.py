@@ -24,7 +24,7 @@ async def events_page(site: Site, request: Request) -> Response:
     """A page of one log."""
     name = request.path_params["log"]
     log = site.log(name)
-    query = page_query(request.scope["query_string"])
+    query = page_query(request.scope["query_string"], site.limits)
     headers = await _headers(site, request, [log])
     if query.lasting and (same := unchanged(request, headers)):
         return same
@@ -43,7 +43,7 @@ async def events_page(site: Site, request: Request) -> Response:
 async def trace_page(site: Site, request: Request) -> Response:
     """The events of one trace over all logs, in the order of their times."""
     site.log(request.path_params["log"])
-    limit = trace_query(request.scope["query_string"])
+    limit = trace_query(request.scope["query_string"], site.limits)
     trace_id = request.path_params["trace_id"]
     if not trace_id:
         raise Refusal(404, "not_found", "the id of a trace must follow traces/")

@@ -9,16 +9,11 @@ from urllib.parse import parse_qsl
 from chora_logging.errors import ConfigurationError, CursorError
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.selection import Selection
+from chora_logging.web.limits import LONGEST_QUERY_BYTES, MOST_PARAMETERS, USUAL, Limits
 from chora_logging.web.responses import Refusal
 
 #: Filters that are a text each, as `Selection` has them; *where* besides, which may come several times.
 FILTERS = ("task_id", "run_id", "trace_id", "event", "level", "status", "since", "until")
-
-#: The largest page, and the one that nobody asked for.
-LARGEST, USUAL = 1000, 100
-
-#: The longest query, in bytes, and the most parameters.
-LONGEST, MOST = 8192, 100
 
 
 class PageQuery(NamedTuple):
@@ -38,7 +33,7 @@ class StreamQuery(NamedTuple):
     after: str | None
 
 
-def page_query(query: bytes) -> PageQuery:
+def page_query(query: bytes, limits: Limits = USUAL) -> PageQuery:
     """What a request for a page asks for.
 
     Raises:
@@ -48,19 +43,19 @@ def page_query(query: bytes) -> PageQuery:
     return PageQuery(
         given.selection(),
         given.after(),
-        given.whole("limit", USUAL, LARGEST),
+        given.whole("limit", limits.page, limits.largest_page),
         given.choice("order", ("asc", "desc")) == "desc",
         given.lasting(),
     )
 
 
-def trace_query(query: bytes) -> int:
+def trace_query(query: bytes, limits: Limits = USUAL) -> int:
     """How many events of a trace a request asks for.
 
     Raises:
         Refusal: a parameter is unknown, given twice, or not allowed.
     """
-    return _Given(query, ("limit",)).whole("limit", LARGEST, LARGEST)
+    return _Given(query, ("limit",)).whole("limit", limits.largest_page, limits.largest_page)
 
 
 def stream_query(query: bytes) -> StreamQuery:
@@ -78,8 +73,10 @@ class _Given:
     """The parameters of one request. An empty one counts as not given, as empty fields of a form are."""
 
     def __init__(self, query: bytes, allowed: Iterable[str]) -> None:
-        if len(query) > LONGEST:
-            raise Refusal(414, "query_too_long", f"the query has {len(query)} bytes, {LONGEST} are allowed")
+        if len(query) > LONGEST_QUERY_BYTES:
+            raise Refusal(
+                414, "query_too_long", f"the query has {len(query)} bytes, {LONGEST_QUERY_BYTES} are allowed"
+            )
         known = tuple(allowed)
         self.where: dict[str, str] = {}
         self._values: dict[str, str] = {}
@@ -143,9 +140,11 @@ class _Given:
 def _pairs(query: bytes) -> list[tuple[str, str]]:
     try:
         text = query.decode("ascii", "replace")
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=MOST)
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
     except ValueError:
-        raise Refusal(422, "invalid_parameter", f"the query must have at most {MOST} parameters") from None
+        raise Refusal(
+            422, "invalid_parameter", f"the query must have at most {MOST_PARAMETERS} parameters"
+        ) from None
 
 
 def _refused(error: str, name: str, rule: str) -> Refusal:

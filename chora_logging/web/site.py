@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +11,16 @@ from typing import TypeVar
 from chora_logging import settings
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog import EventLog
+from chora_logging.settings import StrPath
 from chora_logging.web.connections import Streams
-from chora_logging.web.limits import Limits
+from chora_logging.web.limits import USUAL, Limits
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.responses import Refusal, busy
 
-StrPath = str | os.PathLike[str]
 Logs = Mapping[str, StrPath | EventLog]
 
 #: How many threads read pages: few, since they share one interpreter with the event loop.
-READERS = 2
+READING_THREADS = 2
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _Result = TypeVar("_Result")
@@ -40,11 +39,11 @@ class Site:
 
     def __init__(self, logs: Logs | None = None, limits: Limits | None = None) -> None:
         self.logs = _checked(default_logs() if logs is None else logs)
-        self.limits = limits or Limits()
+        self.limits = limits or USUAL
         self.metrics = Metrics(self.logs)
         self.streams = Streams(self.limits, self.metrics)
         self._reading = 0
-        self._readers = ThreadPoolExecutor(READERS, "chora-logging-reader")
+        self._readers = ThreadPoolExecutor(READING_THREADS, "chora-logging-reader")
 
     def log(self, name: str) -> EventLog:
         """The log of that name.

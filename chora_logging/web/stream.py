@@ -25,6 +25,7 @@ from chora_logging.eventlog.subscription import Subscription, in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
 from chora_logging.web.connections import cut
+from chora_logging.web.limits import GRACE_SECONDS, LONGEST_CURSOR
 from chora_logging.web.parameters import stream_query
 from chora_logging.web.responses import Refusal, unreadable
 from chora_logging.web.site import Site
@@ -37,16 +38,10 @@ HEADERS = [
 
 #: A stream is sent to at most so often, in seconds for each one that is open, and at most in all: many
 #: clients get more events at a time, few get each at once.
-SHARE, LONGEST_PAUSE = 0.0002, 0.05
+STREAM_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.0002, 0.05
 
 #: The most bytes that are sent at once.
-AT_ONCE = 65536
-
-#: How long a client that is cut, or that gets the end of its stream, may take for it.
-GRACE = 1.0
-
-#: The longest cursor that is looked at.
-_LONGEST = 200
+SEND_BYTES = 65536
 
 
 async def event_stream(site: Site, request: Request) -> EventStream:
@@ -63,7 +58,7 @@ async def event_stream(site: Site, request: Request) -> EventStream:
     last = request.headers.get("last-event-id", "")
     if last:
         try:
-            cursor.decode(last[:_LONGEST])
+            cursor.decode(last[:LONGEST_CURSOR])
             after = last
         except CursorError:
             gap = Gap("Last-Event-ID is no cursor of this log; some events may be missing or come again")
@@ -144,7 +139,9 @@ class EventStream:
         while True:
             if body:
                 await self._put(body)
-                await asyncio.sleep(min(len(self._site.streams) * SHARE, LONGEST_PAUSE))
+                await asyncio.sleep(
+                    min(len(self._site.streams) * STREAM_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+                )
             body = await self._next()
 
     async def _next(self) -> bytes | None:
@@ -188,9 +185,9 @@ class EventStream:
         loop = asyncio.get_running_loop()
         async with self._lock:
             # A server takes what it is given, however much; it waits before it takes more.
-            for start in range(0, len(body), AT_ONCE):
+            for start in range(0, len(body), SEND_BYTES):
                 self._began = loop.time()
-                part = body[start : start + AT_ONCE]
+                part = body[start : start + SEND_BYTES]
                 await self._send({"type": "http.response.body", "body": part, "more_body": True})
             self._began, self._sent = None, loop.time()
 
@@ -198,7 +195,7 @@ class EventStream:
         """Say that this is all. The server closes the connection when the client has taken it."""
         with contextlib.suppress(asyncio.TimeoutError):
             end = self._send({"type": "http.response.body", "body": b"", "more_body": False})
-            await asyncio.wait_for(end, GRACE)
+            await asyncio.wait_for(end, GRACE_SECONDS)
 
     async def _cut(self, receive: Receive) -> None:
         self._site.metrics.dropped.labels(self._name).inc()
@@ -209,7 +206,7 @@ class EventStream:
         )
         cut([self.scope])
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(_disconnection(receive), GRACE)
+            await asyncio.wait_for(_disconnection(receive), GRACE_SECONDS)
 
 
 async def _disconnection(receive: Receive) -> None:

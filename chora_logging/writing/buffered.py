@@ -26,13 +26,11 @@ from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.live_file import LiveFile
 
 #: How long a disk that refuses lines is left alone, in seconds.
-RETRY = 1.0
-
+WRITE_RETRY_SECONDS = 1.0
 #: The longest single `write`, in bytes.
-LARGEST_WRITE = 1 << 20
-
+LARGEST_WRITE_BYTES = 1 << 20
 #: How often the thread looks whether it is its turn, in seconds.
-_LOOK = 0.001
+_LOCK_POLL_SECONDS = 0.001
 
 
 class BufferedEventFileHandler(EventFileHandler):
@@ -219,7 +217,8 @@ class BufferedEventFileHandler(EventFileHandler):
                 self._write_lines()
             except Exception as error:
                 # Without the frames of its traceback: they would live as long as it is kept.
-                self._refusal, self._retry_at = error.with_traceback(None), time.monotonic() + RETRY
+                self._refusal = error.with_traceback(None)
+                self._retry_at = time.monotonic() + WRITE_RETRY_SECONDS
             else:
                 self._refusal = None
 
@@ -270,7 +269,7 @@ class BufferedEventFileHandler(EventFileHandler):
     def _next_lines(self, size: int) -> tuple[list[bytes], bytes]:
         """Return as many lines as a file of *size* bytes has room for, one at least, and their bytes."""
         lines = self._lines[:]
-        room = LARGEST_WRITE
+        room = LARGEST_WRITE_BYTES
         if (
             size < self.maxBytes and self.backupCount > 0
         ):  # else it should have been rotated, and could not be
@@ -365,7 +364,7 @@ class BufferedEventFileHandler(EventFileHandler):
         while not self._turn.lock.acquire(blocking=False):
             if self._is_closed:
                 return
-            time.sleep(_LOOK)
+            time.sleep(_LOCK_POLL_SECONDS)
         try:
             if not self._is_closed:
                 self._write_gathered()

@@ -22,7 +22,7 @@ from chora_logging.writing.rotation import open_journal
 NameOf = Callable[[str], str]
 
 #: How long a rotation that is under way is waited for before a compressed file is put in place, in seconds.
-PATIENCE = 10.0
+ROTATION_WAIT_SECONDS = 10.0
 
 
 class BackupCompressor:
@@ -111,7 +111,7 @@ def _compress(source: BinaryIO, target: BinaryIO) -> None:
 
 def _put_in_place(log: str, source: os.stat_result, unfinished: str, count: int, name_of: NameOf) -> None:
     """Put the compressed file where its backup is now: it may have got another number, or be gone."""
-    with open_journal(log, source, None, PATIENCE) as journal:
+    with open_journal(log, source, None, ROTATION_WAIT_SECONDS) as journal:
         for number in range(1, count + 1):
             path = name_of(f"{log}.{number}")
             with contextlib.suppress(FileNotFoundError):

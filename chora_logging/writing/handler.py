@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING
 
 from chora_logging.errors import RotationBusyError
 from chora_logging.settings import (
+    BACKUP_COUNT,
+    MAX_BYTES,
     parse_count,
     parse_encoding,
     parse_mode,
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
     from chora_logging.writing.live_file import LiveFile
 
 #: The first and the longest pause before a failed rotation is tried again, in seconds.
-FIRST_RETRY = 1.0
-LONGEST_RETRY = 60.0
+FIRST_ROTATION_RETRY_SECONDS = 1.0
+LONGEST_ROTATION_RETRY_SECONDS = 60.0
 
 
 class EventFileHandler(AppendingHandler):
@@ -89,8 +91,8 @@ class EventFileHandler(AppendingHandler):
         self,
         filename: str | os.PathLike[str],
         mode: str = "a",
-        maxBytes: int | str = 10 * 1024 * 1024,
-        backupCount: int = 5,
+        maxBytes: int | str = MAX_BYTES,
+        backupCount: int = BACKUP_COUNT,
         encoding: str | None = "utf-8",
         delay: bool = False,
         errors: str | None = None,
@@ -110,7 +112,7 @@ class EventFileHandler(AppendingHandler):
         )
         self._compressor = _compressor() if compress else None
         self._rolling = self._rotation_told = False
-        self._retry_at, self._retry_pause = 0.0, FIRST_RETRY
+        self._retry_at, self._retry_pause = 0.0, FIRST_ROTATION_RETRY_SECONDS
         self._asks = type(self).shouldRollover is not EventFileHandler.shouldRollover
         mode = parse_text_mode("mode", mode)
         make_folder(os.path.abspath(os.fspath(filename)), must=not delay)
@@ -182,14 +184,14 @@ class EventFileHandler(AppendingHandler):
             except Exception as error:  # deviation 3: also what a namer or rotator raises
                 self._rotation_failed(error)
                 return
-            self._rotation_told, self._retry_pause = False, FIRST_RETRY
+            self._rotation_told, self._retry_pause = False, FIRST_ROTATION_RETRY_SECONDS
             if self._compressor is not None:
                 self._compressor.start(self._log, self.backupCount, self.rotation_filename)
         self._close_file()
 
     def _rotation_failed(self, error: Exception) -> None:
         self._retry_at = time.monotonic() + self._retry_pause
-        self._retry_pause = min(self._retry_pause * 2, LONGEST_RETRY)
+        self._retry_pause = min(self._retry_pause * 2, LONGEST_ROTATION_RETRY_SECONDS)
         if not self._rotation_told:
             self._rotation_told = True
             self.notice(

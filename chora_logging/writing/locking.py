@@ -26,11 +26,11 @@ except ImportError as error:  # pragma: no cover - Windows has no flock
     ) from error
 
 #: The first and the longest pause between two looks at a lock that somebody else holds, in seconds.
-FIRST_PAUSE = 0.00005
-LONGEST_PAUSE = 0.001
+FIRST_PAUSE_SECONDS = 0.00005
+LONGEST_PAUSE_SECONDS = 0.001
 
 #: How many timeouts a wait may last while others write.
-PATIENCE = 10
+LONGEST_WAIT_TIMEOUTS = 10
 
 #: `flock(fd, EXCLUSIVE)` takes a lock or raises at once, `flock(fd, UNLOCK)` gives it back.
 EXCLUSIVE = fcntl.LOCK_EX | fcntl.LOCK_NB
@@ -54,20 +54,20 @@ def lock(fd: int, timeout: float) -> bool:
     """Take the exclusive lock of *fd*, waiting for it; say whether it is ours now.
 
     The wait ends when the file has not changed for *timeout* seconds, for then its holder is stopped
-    or stuck, and in any case after `PATIENCE` times *timeout*. It is a series of looks and not a
-    blocking `flock`, which could not be given a limit: a stopped process (SIGSTOP) keeps its locks
+    or stuck, and in any case after `LONGEST_WAIT_TIMEOUTS` times *timeout*. It is a series of looks and
+    not a blocking `flock`, which could not be given a limit: a stopped process (SIGSTOP) keeps its locks
     for as long as it is stopped.
     """
     if try_lock(fd):
         return True
     start = moved = time.monotonic()
     seen = _signature(fd)
-    pause = FIRST_PAUSE
-    while (now := time.monotonic()) < min(moved + timeout, start + PATIENCE * timeout):
+    pause = FIRST_PAUSE_SECONDS
+    while (now := time.monotonic()) < min(moved + timeout, start + LONGEST_WAIT_TIMEOUTS * timeout):
         time.sleep(pause)
         if try_lock(fd):
             return True
-        if pause < LONGEST_PAUSE:
+        if pause < LONGEST_PAUSE_SECONDS:
             pause *= 2
         elif seen != (seen := _signature(fd)):
             moved = now

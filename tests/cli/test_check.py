@@ -17,10 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chora_logging.cli.check.duplicates import Window
-from chora_logging.cli.check.examining import DAMAGE, Examination, Examiner
-from chora_logging.cli.check.retention import retention_of
-from chora_logging.cli.check.verdict import judge
+from chora_logging.cli.check.examining import DAMAGE, Examination, Examiner, Window
+from chora_logging.cli.check.verdict import judge, retention_of
 from chora_logging.cli.logs import Log
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.rotated.file_set import close_all, open_set

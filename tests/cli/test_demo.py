@@ -17,9 +17,8 @@ import urllib.request
 import pytest
 from rich.cells import cell_len
 
-from chora_logging.cli.demo.account import Account, take_account
+from chora_logging.cli.demo.account import Account, Summary, take_account
 from chora_logging.cli.demo.crew import Report
-from chora_logging.cli.demo.summary import Summary
 from chora_logging.cli.event_line import as_line
 from chora_logging.cli.terminal import open_console
 from tests.accounting import assert_exact, events_of, files_of
@@ -129,7 +128,7 @@ def workers_in(folder):
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             command = path.read_bytes().decode(errors="replace")
-            if str(folder) in command and "cli.demo.worker" in command:
+            if str(folder) in command and "cli.demo.worker import work;" in command:
                 found[int(path.parent.name)] = command
     return found
 

@@ -47,7 +47,7 @@ class TestShown:
     def test_how_much_has_been_read(self, watch, logs, monkeypatch):
         """What takes long shows how many bytes of all have been read; at the end the line is empty again."""
         stderr = watch()
-        monkeypatch.setattr(progress, "PATIENCE", 0)
+        monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
         before = threads()
         with progress.progress(logs):
             assert sum(1 for _ in logs[0].events.read()) == 1
@@ -62,7 +62,7 @@ class TestShown:
     def test_an_error_ends_it(self, watch, logs, monkeypatch):
         """Whatever ends the reading ends the bar."""
         watch()
-        monkeypatch.setattr(progress, "PATIENCE", 0)
+        monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
         before = threads()
 
         with pytest.raises(ValueError, match="bad"), progress.progress(logs):
@@ -81,7 +81,7 @@ class TestNotShown:
 
     def test_without_a_terminal(self, logs, monkeypatch, capsys):
         """Where stderr is no terminal there is no bar, and no thread for it."""
-        monkeypatch.setattr(progress, "PATIENCE", 0)
+        monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
         before = threads()
         with progress.progress(logs):
             assert threads() == before
@@ -110,7 +110,7 @@ class TestCommands:
 
         def start():
             watch()
-            monkeypatch.setattr(progress, "PATIENCE", 0)
+            monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
             monkeypatch.setattr(progress, "_show", show)
             return shown
 
@@ -163,7 +163,7 @@ class TestCommands:
     def test_it_fits(self, watch, logs, monkeypatch, width):
         """However narrow the terminal is, the bar is one row that says how far the reading is."""
         stderr = watch()
-        monkeypatch.setattr(progress, "PATIENCE", 0)
+        monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
         monkeypatch.setenv("COLUMNS", str(width))
         with progress.progress(logs):
             assert sum(1 for _ in logs[0].events.read()) == 1

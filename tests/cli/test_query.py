@@ -424,7 +424,7 @@ class TestRows:
             yield Found(Log("app", "app.log"), Event({"x": 1}, "", b'{"x":1}'))
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(rows, "IN_MEMORY", 1)
+        monkeypatch.setattr(rows, "IN_MEMORY_BYTES", 1)
         before = os.listdir("/proc/self/fd")
         with pytest.raises(KeyboardInterrupt):
             Rows(interrupted())
@@ -433,7 +433,7 @@ class TestRows:
 
     def test_memory(self, monkeypatch):
         """Many events take no more memory than few."""
-        monkeypatch.setattr(rows, "IN_MEMORY", 10_000)
+        monkeypatch.setattr(rows, "IN_MEMORY_BYTES", 10_000)
         log = Log("app", "app.log")
         tracemalloc.start()
         with Rows(

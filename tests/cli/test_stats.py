@@ -14,10 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chora_logging.cli.stats.durations import Durations
-from chora_logging.cli.stats.plot import columns_for, plot
-from chora_logging.cli.stats.tally import Tally
-from chora_logging.cli.stats.timeline import Timeline
+from chora_logging.cli.stats.tally import Durations, Tally
+from chora_logging.cli.stats.timeline import Timeline, columns_for, plot
 from tests.cli.calling import HOSTILE, assert_tame, write_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)

@@ -14,7 +14,9 @@ def log_of(content, chunk):
     with contextlib.ExitStack() as stack:
         for module in ("rotated.file", "reading"):
             stack.enter_context(mock.patch(f"chora_logging.eventlog.{module}.CHUNK", chunk))
-            stack.enter_context(mock.patch(f"chora_logging.eventlog.{module}.LONGEST", 128 * chunk))
+            stack.enter_context(
+                mock.patch(f"chora_logging.eventlog.{module}.LONGEST_LINE_BYTES", 128 * chunk)
+            )
         path = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()), "app.log")
         path.write_bytes(content)
         yield path

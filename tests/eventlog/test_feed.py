@@ -163,7 +163,7 @@ class TestSharing:
         seen, elapsed = run(main())
 
         # Now and then it looks twice: what seems unchanged is read all the same.
-        assert 0 < seen <= (elapsed / feeds.LONGEST + 2) * 1.1
+        assert 0 < seen <= (elapsed / feeds.LONGEST_POLL_SECONDS + 2) * 1.1
 
     def test_a_log_that_is_not_there(self, tmp_path):
         """Those who wait for a log that does not exist are fed too, from its first event on."""
@@ -264,7 +264,7 @@ class TestSharing:
 class TestSlowness:
     def test_behind_what_is_kept(self, log, monkeypatch):
         """Who is further behind than what is kept reads on from the files; the others do not wait."""
-        monkeypatch.setattr(feeds, "MOST_ITEMS", 10)
+        monkeypatch.setattr(feeds, "KEPT_ITEMS", 10)
         writer = Writer(log, keep=100)
         writer.count = 1
 

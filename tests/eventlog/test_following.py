@@ -25,8 +25,8 @@ def writer(tmp_path):
 @pytest.fixture
 def nobody_is_late(monkeypatch):
     """What these tests write is written: no late writer is waited for."""
-    monkeypatch.setattr(following, "SETTLING", 0)
-    monkeypatch.setattr(following, "SETTLING_OURS", 0)
+    monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
+    monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ class TestRotations:
 class TestOtherWriters:
     def test_late_lines(self, writer, monkeypatch):
         """What a foreign writer still writes into the file that logrotate moved away comes, in order."""
-        monkeypatch.setattr(following, "SETTLING", 60)
+        monkeypatch.setattr(following, "SETTLING_SECONDS", 60)
         write(writer.log, 0)
         with open(writer.log, "ab", buffering=0) as late, Follower(writer.log) as follower:
             found = drain(follower)
@@ -107,13 +107,13 @@ class TestOtherWriters:
             found += drain(follower)
             assert found == [0, 1, 2]
 
-            monkeypatch.setattr(following, "SETTLING", 0)
+            monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
             assert drain(follower) == [3]
 
     def test_ours_are_not_waited_for(self, writer, monkeypatch):
         """After a rotation of ours nobody is late: the next file is read at once."""
-        monkeypatch.setattr(following, "SETTLING", 60)
-        monkeypatch.setattr(following, "SETTLING_OURS", 60)
+        monkeypatch.setattr(following, "SETTLING_SECONDS", 60)
+        monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 60)
         writer.write(1)
         with Follower(writer.log) as follower:
             found = drain(follower)
@@ -127,7 +127,7 @@ class TestOtherWriters:
     def test_old_files_are_not_waited_for(self, writer, monkeypatch):
         """A backup that was written to and renamed long ago is left at once."""
         now = time.time
-        monkeypatch.setattr(following, "SETTLING", 60)
+        monkeypatch.setattr(following, "SETTLING_SECONDS", 60)
         monkeypatch.setattr(time, "time", lambda: now() + 61)
         write(writer.log + ".1", 0)
         write(writer.log, 1)

@@ -26,7 +26,9 @@ class Histories(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         # All that others write is written: no late writer is waited for.
-        self.patches = [mock.patch.object(following, name, 0) for name in ("SETTLING", "SETTLING_OURS")]
+        self.patches = [
+            mock.patch.object(following, name, 0) for name in ("SETTLING_SECONDS", "OUR_SETTLING_SECONDS")
+        ]
         for patch in self.patches:
             patch.start()
         self.folder = tempfile.mkdtemp()

@@ -82,8 +82,8 @@ class TestLines:
 
     def test_a_line_without_end(self, tmp_path, monkeypatch):
         """A line that is too long for memory is passed over, by read, last and follow, and told."""
-        monkeypatch.setattr("chora_logging.eventlog.rotated.file.LONGEST", 1024 * 1024)
-        monkeypatch.setattr("chora_logging.eventlog.reading.LONGEST", 1024 * 1024)
+        monkeypatch.setattr("chora_logging.eventlog.rotated.file.LONGEST_LINE_BYTES", 1024 * 1024)
+        monkeypatch.setattr("chora_logging.eventlog.reading.LONGEST_LINE_BYTES", 1024 * 1024)
         path = tmp_path / "app.log"
         path.write_bytes(line(0) + b"x" * 20_000_000 + b"\n" + line(1))
         with open(str(path) + ".1.gz", "wb") as file:

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from chora_logging.eventlog import EventLog
-from chora_logging.eventlog.rotated.file import LONGEST
+from chora_logging.eventlog.rotated.file import LONGEST_LINE_BYTES
 from chora_logging.eventlog.selection import Selection
 from tests.eventlog.writing import Writer, numbers, open_files, write
 
@@ -118,7 +118,7 @@ class TestWherePagesEnd:
         """A page that ends on a line that is too long to be read leaves out nothing beside it."""
         write(tmp_path / "log", 0, 1)
         with open(tmp_path / "log", "ab") as file:
-            file.truncate(file.tell() + LONGEST + 1)
+            file.truncate(file.tell() + LONGEST_LINE_BYTES + 1)
             file.write(b"\n")
         write(tmp_path / "log", 2, 3)
 

@@ -37,7 +37,7 @@ def log(tmp_path):
 @pytest.fixture
 def follower(log, monkeypatch):
     # What these tests write by other means than our handler is written: no late writer is waited for.
-    monkeypatch.setattr(following, "SETTLING", 0)
+    monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
     with Follower(log) as made:
         yield made
 

@@ -75,10 +75,10 @@ class Interleavings(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(feeds, "MOST_ITEMS", 10)
+        self.patch.setattr(feeds, "KEPT_ITEMS", 10)
         self.patch.setattr(feeds, "join", self.join)
-        self.patch.setattr(following, "SETTLING", 0)
-        self.patch.setattr(following, "SETTLING_OURS", 0)
+        self.patch.setattr(following, "SETTLING_SECONDS", 0)
+        self.patch.setattr(following, "OUR_SETTLING_SECONDS", 0)
         self.folder = tempfile.mkdtemp()
         self.log = os.path.join(self.folder, "app.log")
         self.writer = Writer(self.log, keep=200)

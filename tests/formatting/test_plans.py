@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.formatting.plans import _REMEMBERED
+from chora_logging.formatting.plans import _REMEMBERED_PLANS
 from tests.records import line_of, record_of
 
 
@@ -103,12 +103,12 @@ class TestMemory:
     def test_names_without_end(self):
         """A program that makes up field names as it goes does not fill the memory."""
         formatter = EventFormatter()
-        for number in range(3 * _REMEMBERED):
+        for number in range(3 * _REMEMBERED_PLANS):
             for _ in range(2):
                 assert line_of(record_of(**{f"field{number}": number}), formatter)
 
-        assert len(formatter._plans.known[False]) <= _REMEMBERED
-        assert len(formatter._plans._seen) <= _REMEMBERED
+        assert len(formatter._plans.known[False]) <= _REMEMBERED_PLANS
+        assert len(formatter._plans._seen) <= _REMEMBERED_PLANS
 
     @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "\udc80"])
     def test_names_that_no_struct_can_have(self, name):

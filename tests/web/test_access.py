@@ -228,7 +228,7 @@ class TestLogin:
         """A session lasts twelve hours, and not longer."""
         pair, _ = cookie_of(login(app))
         now = auths.time.time()
-        monkeypatch.setattr(auths.time, "time", lambda: now + auths.LASTING + 1)
+        monkeypatch.setattr(auths.time, "time", lambda: now + auths.SESSION_SECONDS + 1)
 
         assert ask(app, EVENTS, headers={"cookie": pair}).status_code == 401
 

@@ -88,10 +88,19 @@ class TestLogs:
         with pytest.raises(ConfigurationError, match=message):
             create_app(**{"logs": logs, **wrong})
 
-    def test_a_wrong_limit(self):
-        """A limit that is no number above 0 is an error that names it."""
-        with pytest.raises(ConfigurationError, match="stalled must be a number more than 0, got 0"):
-            Limits(stalled=0)
+    @pytest.mark.parametrize(
+        ("limits", "message"),
+        [
+            ({"stalled": 0}, "stalled must be a number more than 0, got 0"),
+            ({"page": 1001}, "page must be a whole number, at most that of largest_page, 1000, got 1001"),
+            ({"page": 0.5}, "page must be a whole number, at most that of largest_page, 1000, got 0.5"),
+            ({"largest_page": 1.5}, "largest_page must be a whole number, got 1.5"),
+        ],
+    )
+    def test_a_wrong_limit(self, limits, message):
+        """A limit that cannot be used is an error that names it."""
+        with pytest.raises(ConfigurationError, match=message):
+            Limits(**limits)
 
 
 class TestErrors:

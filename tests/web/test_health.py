@@ -70,7 +70,7 @@ class TestHealth:
         def fail(feed):
             raise RuntimeError("a fault in the follower")
 
-        monkeypatch.setattr(health, "PATIENCE", 0.1)
+        monkeypatch.setattr(health, "FOLLOWER_START_SECONDS", 0.1)
 
         async def scenario():
             async with serving(app) as port, event_source(port, f"{EVENTS}/stream") as source:

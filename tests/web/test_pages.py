@@ -136,6 +136,20 @@ class TestPages:
         assert len(found) > 10
         assert [event["n"] for page in found for event in page["events"]] == [1500]
 
+    def test_how_large_a_page_is_can_be_tuned(self, log):
+        """A page has as many events as the limits say, and a request may ask for no more than they allow."""
+        app = create_app({"orchestrator": log}, limits=Limits(page=2, largest_page=3))
+        write(log, *range(5))
+
+        assert numbers(ask(app, EVENTS)) == [0, 1]
+        assert numbers(ask(app, f"{EVENTS}?limit=3")) == [0, 1, 2]
+        assert "from 1 to 3, got '4'" in ask(app, f"{EVENTS}?limit=4").json()["detail"]
+        described = ask(app, "/api/v1/openapi.json").json()["paths"]["/api/v1/{log}/events"]["get"][
+            "parameters"
+        ]
+        (schema,) = (parameter["schema"] for parameter in described if parameter["name"] == "limit")
+        assert (schema["default"], schema["maximum"]) == (2, 3)
+
     @pytest.mark.parametrize(("order", "expected"), [("asc", [2, 3]), ("desc", [1, 0])])
     def test_from_the_beginning_of_a_file(self, app, log, order, expected):
         """A cursor that stands before a file's first line goes on with that file, or with the one before."""

@@ -397,7 +397,7 @@ class TestRefused:
 
     def test_it_is_tried_again(self, tmp_path, open_log, disk, monkeypatch):
         """The handler's thread tries again by itself."""
-        monkeypatch.setattr(buffered, "RETRY", 0.01)
+        monkeypatch.setattr(buffered, "WRITE_RETRY_SECONDS", 0.01)
         logger = open_log(flush_interval=0.01)
         disk.room = 0
         log(logger, 0)

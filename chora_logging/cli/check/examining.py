@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from chora_logging.cli import amounts
-from chora_logging.cli.check.duplicates import Window
-from chora_logging.eventlog.lines import REFUSED, decode, read_odd
+from chora_logging.eventlog.lines import REFUSED, SHOWN_LINE_BYTES, decode, read_odd
 from chora_logging.eventlog.meaning import time_of
 from chora_logging.eventlog.rotated.file import LogFile
 
@@ -30,14 +29,14 @@ DAMAGE = (TORN, FOREIGN, DUPLICATED, UNREADABLE)
 #: By how many seconds an event may be older than one that stands before it and still be in its place:
 #: several writers take their time stamps before they take turns. 24 ms were measured; a busy machine
 #: makes more of it.
-JITTER = 1.0
+JITTER_SECONDS = 1.0
 
 #: For how many seconds the rest of a line is waited for. A writer hands the whole line over at once.
-PATIENCE = 1.0
+UNFINISHED_SECONDS = 1.0
 
-
-#: How much of a line is shown, in bytes.
-SHOWN = 200
+#: With how many lines before it each line is compared at least. A file that is twice in a set, as an
+#: interrupted `copytruncate` leaves it, is that far away from its copy; 10 MB are some 40,000 lines.
+REMEMBERED_LINES = 250_000
 
 
 class Problem(NamedTuple):
@@ -163,9 +162,9 @@ class Examiner:
         if late > 0:
             found.late += 1
             found.latest = max(found.latest, late)
-        if late > JITTER:
+        if late > JITTER_SECONDS:
             self._tell(found, LATE, f"{amounts.duration(late * 1000)} older than an event before it", line)
-        if late <= 0 or late > JITTER:
+        if late <= 0 or late > JITTER_SECONDS:
             found.reached = moment  # a clock that was set back is told once
         found.first, found.last = min(found.first, moment), max(found.last, moment)
 
@@ -177,14 +176,14 @@ class Examiner:
         found.lines += 1
         if file.damage:
             self._tell(found, UNREADABLE, rest.reason, rest.line)
-        elif time.time() - file.time() / 1000 > PATIENCE:
+        elif time.time() - file.time() / 1000 > UNFINISHED_SECONDS:
             self._tell(found, TORN, "no newline at its end", rest.line)
         else:
             self._tell(found, UNFINISHED, "no newline at its end yet", rest.line)
 
     def _tell(self, found: Examination, kind: str, reason: str, line: bytes) -> None:
         found.found[kind] += 1
-        self._on_problem(Problem(found.path, found.lines, kind, reason, line[:SHOWN]))
+        self._on_problem(Problem(found.path, found.lines, kind, reason, line[:SHOWN_LINE_BYTES]))
 
 
 def kind_of(line: bytes) -> str:
@@ -196,3 +195,29 @@ def kind_of(line: bytes) -> str:
     text = line.strip()
     is_part = text.startswith((b'{"', b"\0")) or text.endswith((b'"}', b"}}", b"]}"))
     return TORN if is_part else FOREIGN
+
+
+class Window:
+    """Knows lines by their hash, those of the last *reach* lines at least.
+
+    A hash has 64 bits and depends on a secret of the process, so that two different lines of a million
+    are taken for one with a probability of 1 to 30 million. Memory: about 50 MB when it is full.
+
+    Args:
+        reach: How many lines are remembered, at least; at most twice as many are.
+    """
+
+    def __init__(self, reach: int = REMEMBERED_LINES) -> None:
+        self._reach = reach
+        self._newer: set[int] = set()
+        self._older: set[int] = set()
+
+    def add(self, line: bytes) -> bool:
+        """Remember *line*; whether it was there before."""
+        number = hash(line)
+        if number in self._newer or number in self._older:
+            return True
+        if len(self._newer) >= self._reach:
+            self._newer, self._older = set(), self._newer
+        self._newer.add(number)
+        return False

@@ -10,17 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from chora_logging.cli import amounts
-from chora_logging.cli.check.examining import DAMAGE, JITTER, Examination, Problem
-from chora_logging.cli.check.retention import Retention
-from chora_logging.cli.check.verdict import Verdict
-from chora_logging.cli.terminal import printable
+from chora_logging.cli.check.examining import DAMAGE, JITTER_SECONDS, Examination, Problem
+from chora_logging.cli.check.verdict import Retention, Verdict
+from chora_logging.cli.terminal import NARROW_COLUMNS, WIDE_COLUMNS, printable
 
-#: The narrowest screen on which a table has all its columns.
-ROOMY = 72
-#: Narrower than that it has names only.
-NARROW = 40
 #: How many files are shown; beyond that only the newest ones and those with problems.
-FILES = 8
+SHOWN_FILES = 8
 
 Fact = tuple[str, str]
 
@@ -53,7 +48,7 @@ def _facts(facts: list[Fact]) -> Table:
 
 def _files(files: list[Examination], width: int) -> Table:
     titles: tuple[str, ...] = ("size", "events", "skipped", "from", "to")
-    titles = titles if width >= ROOMY else titles[:3] if width >= NARROW else ()
+    titles = titles if width >= WIDE_COLUMNS else titles[:3] if width >= NARROW_COLUMNS else ()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("file", header_style="bold")
     for title in titles:
@@ -67,7 +62,7 @@ def _files(files: list[Examination], width: int) -> Table:
 
 
 def _shown(files: list[Examination]) -> list[Examination]:
-    newest = files[-FILES:]
+    newest = files[-SHOWN_FILES:]
     return [file for file in files if file.found or file in newest]
 
 
@@ -99,7 +94,7 @@ def _order(verdict: Verdict) -> list[Fact]:
     if not late:
         return []
     events = f"{amounts.many(late, 'event')} out of order by up to {amounts.duration(latest * 1000)}"
-    usual = ", usual with several writers" if latest <= JITTER else ""
+    usual = ", usual with several writers" if latest <= JITTER_SECONDS else ""
     return [("order", events + usual)]
 
 

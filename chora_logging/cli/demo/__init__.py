@@ -1,6 +1,6 @@
 """`chora-logging demo`: real processes, real work, two logs, and an account of every event.
 
-`command` is what the user calls. It starts a `crew` of processes that run `worker`, which run
-`proofreader`; both write with a `pen`. It shows what arrives and then holds the files against what
-the processes said they wrote (`account`, `summary`). The processes load neither click nor rich.
+`command` is what the user calls. It starts a `crew` of processes, each a `worker` that starts
+proofreaders of its own. It shows what arrives on a `board` and in the `viewer`, and then holds the files
+against what the processes said they wrote: the `account`. The processes load neither click nor rich.
 """

@@ -14,7 +14,7 @@ from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.rotated.file_set import paths_of
 
 #: How often lines are shown, in seconds.
-INTERVAL = 0.6
+SHOWN_EVERY_SECONDS = 0.6
 
 #: What the account needs and eyes do not.
 _HIDDEN = ("writer", "seq")
@@ -47,7 +47,7 @@ class Board:
                 self.seen[log] += len(events)
                 if self._console is not None:
                     self._waiting += events
-        if time.monotonic() >= self._shown_at + INTERVAL:
+        if time.monotonic() >= self._shown_at + SHOWN_EVERY_SECONDS:
             self.show()
 
     def show(self) -> None:

@@ -18,25 +18,24 @@ from rich.console import Console
 from rich.text import Text
 
 from chora_logging.cli.commands import INTERRUPTED
-from chora_logging.cli.demo.account import take_account
+from chora_logging.cli.demo.account import Summary, take_account
 from chora_logging.cli.demo.board import Board
 from chora_logging.cli.demo.crew import ORCHESTRATOR_FILE, TELEMETRY_FILE, Crew, interruptions_held
-from chora_logging.cli.demo.summary import Summary
 from chora_logging.cli.demo.viewer import Viewer
 from chora_logging.cli.terminal import open_console, printable
 from chora_logging.eventlog.rotated.file_set import paths_of
 
 #: The size at which the logs are rotated, for each ten seconds of a run: often enough to be seen.
-ROTATE_AT = 16 * 1024
-SHORTEST, LONGEST = 0.1, 3600.0
+ROTATED_BYTES = 16 * 1024
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.1, 3600.0
 #: How long the first event may take, and how often the logs are looked at, in seconds.
-STARTUP = 60.0
-PAUSE = 0.05
+STARTUP_SECONDS = 60.0
+LOOK_SECONDS = 0.05
 
 
 def _check_seconds(ctx: click.Context, param: click.Parameter, value: float) -> float:
-    if not SHORTEST <= value <= LONGEST:  # which no comparison with nan passes
-        raise click.BadParameter(f"must be from {SHORTEST:g} to {LONGEST:g}, got {value:g}")
+    if not SHORTEST_SECONDS <= value <= LONGEST_SECONDS:  # which no comparison with nan passes
+        raise click.BadParameter(f"must be from {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g}, got {value:g}")
     return value
 
 
@@ -127,7 +126,7 @@ def _run(
     console: Console | None = None,
     viewer: Viewer | None = None,
 ) -> Summary:
-    max_bytes = int(ROTATE_AT * max(1.0, seconds / 10))
+    max_bytes = int(ROTATED_BYTES * max(1.0, seconds / 10))
     with (
         _interruptions() as interrupted,
         Crew(folder, workers, max_bytes) as crew,
@@ -149,13 +148,13 @@ def _run(
 def _watch(crew: Crew, board: Board, seconds: float, interrupted: list[int]) -> float:
     """Show what arrives until it is time; how long that was, from the first event on."""
     first = None
-    deadline = time.monotonic() + STARTUP
+    deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline and not interrupted and crew.is_working():
         board.look()
         if first is None and any(board.seen.values()):
             first = time.monotonic()
             deadline = first + seconds
-        time.sleep(PAUSE)
+        time.sleep(LOOK_SECONDS)
     return 0.0 if first is None else time.monotonic() - first
 
 

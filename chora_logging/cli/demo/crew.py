@@ -20,7 +20,7 @@ TELEMETRY_FILE = "events.jsonl"
 ORCHESTRATOR_FILE = "orchestrator.log"
 
 #: How long a dismissed worker may take, in seconds.
-PATIENCE = 45.0
+WORKER_WAIT_SECONDS = 45.0
 
 #: What the user has set for programs of his own, and is not meant for these.
 FOREIGN = ("CHORA_LOGGING_TOKEN", "CHORA_TRACE_ID", "LOG_FILE", "LOG_LEVEL", "ORCH_ID", "TRACEPARENT")
@@ -61,7 +61,7 @@ class Crew:
             for number in range(1, count + 1):
                 name = f"w{number}"
                 self._start(
-                    name, program("worker", name, str(folder / "pages" / name), max_bytes), environment
+                    name, program("worker.work", name, str(folder / "pages" / name), max_bytes), environment
                 )
         except BaseException:
             self.close()
@@ -77,13 +77,13 @@ class Crew:
             if process.stdin is not None:
                 process.stdin.close()
                 process.stdin = None  # communicate() would flush it
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + WORKER_WAIT_SECONDS
         report = Report()
         for name, process in self._processes.items():
             try:
                 output, _ = process.communicate(timeout=max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                report.problems.append(f"worker {name} did not end within {PATIENCE:g} s")
+                report.problems.append(f"worker {name} did not end within {WORKER_WAIT_SECONDS:g} s")
                 continue
             if process.returncode:
                 report.problems.append(f"worker {name} {self._end_of(name, process.returncode)}")
@@ -146,11 +146,12 @@ def interruptions_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def program(module: str, *arguments: object) -> list[str]:
-    """The command that calls `main` of a module of the demo in a new process.
+def program(function: str, *arguments: object) -> list[str]:
+    """The command that calls a function of a module of the demo, such as `worker.work`, in a new process.
 
     It imports from where this process does, whatever lies in the working directory.
     """
     source = f"import sys; sys.path[:] = {sys.path!r}; "
-    source += f"from chora_logging.cli.demo.{module} import main; main(*{arguments!r})"
+    module, _, name = function.partition(".")
+    source += f"from chora_logging.cli.demo.{module} import {name}; {name}(*{arguments!r})"
     return [sys.executable, "-c", source]

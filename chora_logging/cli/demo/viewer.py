@@ -36,7 +36,7 @@ class Viewer:
         kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
         with interruptions_held():
             self._process = subprocess.Popen(
-                program("viewer", *(f"{name}={path}" for name, path in logs.items())),
+                program("viewer.serve", *(f"{name}={path}" for name, path in logs.items())),
                 env={**kept, "LOG_LEVEL": "WARNING"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -73,7 +73,7 @@ def _is_installed(package: str) -> bool:
         return False
 
 
-def main(*named: str) -> None:
+def serve(*named: str) -> None:
     """Body of the process."""
     from chora_logging.cli.serve import command
 

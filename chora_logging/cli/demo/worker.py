@@ -13,19 +13,29 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from string import Template
+from typing import Any
 
 from chora_logging.cli.demo.crew import program
-from chora_logging.cli.demo.pen import PageAssembled, PageValidated, Pen, SectionGenerated
-from chora_logging.context import child_env, trace_context
+from chora_logging.config import setup_logging
+from chora_logging.context import child_env, get_trace_id, trace_context
 from chora_logging.errors import ChoraLoggingError
+from chora_logging.orchestrator import log_orchestrator_event
+from chora_logging.telemetry import (
+    ArtifactAssembledEvent,
+    ContentGeneratedEvent,
+    TelemetryEvent,
+    ValidationCompletedEvent,
+    emit_event,
+)
 
 #: How long a worker rests after a job, in seconds.
-REST = 0.02
+REST_SECONDS = 0.02
 #: Which jobs fail, and how many pages there are: they are built over and over.
 FAILS_AT, OF = 2, 10
 #: How long the last proofreader is waited for, in seconds.
-PATIENCE = 30.0
+PROOFREADER_WAIT_SECONDS = 30.0
 
 SECTIONS = {
     "title": "<h1>$name</h1>\n",
@@ -34,6 +44,75 @@ SECTIONS = {
 }
 #: The section that fails: no job has an `author`.
 BROKEN = "<footer>$name, by $author</footer>\n"
+
+TELEMETRY = "telemetry"
+ORCHESTRATOR = "orchestrator"
+
+#: More than any run of the demo makes: nothing may be deleted, or nothing could be proved.
+BACKUPS = 100_000
+
+
+class SectionGenerated(ContentGeneratedEvent):
+    """A section has been rendered, or could not be; with the fields of the demo's account."""
+
+    writer: str
+    seq: int
+
+
+class PageAssembled(ArtifactAssembledEvent):
+    """The sections have been put together."""
+
+    writer: str
+    seq: int
+
+
+class PageValidated(ValidationCompletedEvent):
+    """A page has been checked against the rules."""
+
+    writer: str
+    seq: int
+
+
+class Pen:
+    """Writes both kinds of events and counts what it wrote, by writer and by trace.
+
+    Args:
+        writer: Who writes; the number of each event counts from 0 in each of the two logs.
+        max_bytes: The size at which the logs are rotated. Where they are is in the environment.
+    """
+
+    def __init__(self, writer: str, max_bytes: int) -> None:
+        setup_logging(console=False, max_bytes=max_bytes, backup_count=BACKUPS)
+        self.writer = writer
+        self.written = {TELEMETRY: Counter({writer: 0}), ORCHESTRATOR: Counter({writer: 0})}
+        self.traces: dict[str, Counter[str]] = {}
+
+    def emit(self, kind: Callable[..., TelemetryEvent], **fields: Any) -> None:
+        """Emit a typed event."""
+        emit_event(kind(writer=self.writer, seq=self.written[TELEMETRY][self.writer], **fields))
+        self._count(TELEMETRY)
+
+    def log(self, event: str, task_id: str, run_id: str, **fields: Any) -> None:
+        """Log an event of the orchestrator."""
+        number = self.written[ORCHESTRATOR][self.writer]
+        log_orchestrator_event(event, task_id, run_id, writer=self.writer, seq=number, **fields)
+        self._count(ORCHESTRATOR)
+
+    def add(self, report: dict[str, Any]) -> None:
+        """Add what another process has written."""
+        for log, counts in report["written"].items():
+            self.written[log].update(counts)
+        for trace_id, counts in report["traces"].items():
+            self.traces.setdefault(trace_id, Counter()).update(counts)
+
+    def report(self, **more: Any) -> None:
+        """Tell the process that started this one, on stdout, what was written."""
+        json.dump({"written": self.written, "traces": self.traces, **more}, sys.stdout)
+        sys.stdout.flush()
+
+    def _count(self, log: str) -> None:
+        self.written[log][self.writer] += 1
+        self.traces.setdefault(get_trace_id() or "", Counter())[log] += 1
 
 
 class BuildError(ChoraLoggingError):
@@ -60,7 +139,7 @@ class Worker:
     def work(self) -> None:
         """Do jobs until stdin is closed, which also happens when the demo itself is killed."""
         number = 0
-        while not select.select([sys.stdin], [], [], REST if number else 0)[0]:
+        while not select.select([sys.stdin], [], [], REST_SECONDS if number else 0)[0]:
             number += 1
             with trace_context():
                 self.run_job(number)
@@ -147,7 +226,7 @@ class Worker:
         if self._reading is not None:
             return False
         self._reading = subprocess.Popen(
-            program("proofreader", f"{run}-proof", path, task, run, self._max_bytes),
+            program("worker.proofread", f"{run}-proof", path, task, run, self._max_bytes),
             env=child_env(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -159,19 +238,42 @@ class Worker:
         reading = self._reading
         if reading is None or (not wait and reading.poll() is None):
             return
-        output, _ = reading.communicate(timeout=PATIENCE)
+        output, _ = reading.communicate(timeout=PROOFREADER_WAIT_SECONDS)
         if reading.returncode:
             raise BuildError(f"a proofreader ended with status {reading.returncode}")
         self.pen.add(json.loads(output))
         self._reading = None
 
 
-def main(writer: str, folder: str, max_bytes: int) -> None:
+def work(writer: str, folder: str, max_bytes: int) -> None:
     """Run a worker, and report what it did on stdout."""
     pen = Pen(writer, max_bytes)
     worker = Worker(pen, folder, max_bytes)
     worker.work()
     pen.report(jobs=worker.jobs)
+
+
+def proofread(writer: str, path: str, task: str, run: str, max_bytes: int) -> None:
+    """Read the page at *path*, and report on stdout what was written about it.
+
+    The worker's trace id came in the environment, made by `child_env`; nothing here asks for it.
+    """
+    pen = Pen(writer, max_bytes)
+    began = time.perf_counter()
+    pen.log("proof_started", task, run, status="running")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    duration = round((time.perf_counter() - began) * 1000)
+    pen.emit(
+        PageValidated,
+        content_config_id=os.path.basename(path),
+        validation_passed=text.count("<") == text.count(">"),
+        rule_count=1,
+        duration_ms=duration,
+        status="success",
+    )
+    pen.log("proof_completed", task, run, status="completed", duration_ms=duration)
+    pen.report()
 
 
 def _since(began: float) -> int:

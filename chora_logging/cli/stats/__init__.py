@@ -1,5 +1,5 @@
 """`chora-logging stats`: what is in the logs, in numbers, from one pass in bounded memory.
 
 `command` is what the user calls. A `tally` counts; times and durations are kept coarsely where they
-are many (`timeline`, `durations`). `screen` lays the numbers out for eyes.
+are many. The `survey` has it all, and `screen` lays it out for eyes.
 """

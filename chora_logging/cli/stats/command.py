@@ -11,7 +11,7 @@ from chora_logging.cli.commands import NothingFound
 from chora_logging.cli.filters import filter_options
 from chora_logging.cli.logs import Logs, log_option
 from chora_logging.cli.progress import progress
-from chora_logging.cli.stats.screen import USUAL, show
+from chora_logging.cli.stats.screen import USUAL_COLUMNS, show
 from chora_logging.cli.stats.survey import take_survey
 from chora_logging.cli.terminal import UNLIMITED, open_console
 
@@ -45,4 +45,4 @@ def command(logs: Logs, filters: dict[str, Any], as_json: bool) -> None:
         click.echo(json.dumps(survey.as_dict(), indent=2))
         return
     console = open_console()
-    show(survey, console, USUAL if console.width == UNLIMITED else console.width)
+    show(survey, console, USUAL_COLUMNS if console.width == UNLIMITED else console.width)

@@ -10,19 +10,15 @@ from rich.text import Text
 
 from chora_logging.cli import amounts
 from chora_logging.cli.event_line import as_line
-from chora_logging.cli.stats.plot import columns_for, plot, unit_of
 from chora_logging.cli.stats.survey import PERCENTILES, Extent, Survey
 from chora_logging.cli.stats.tally import Group, Groups
-from chora_logging.cli.terminal import printable
+from chora_logging.cli.stats.timeline import columns_for, plot, unit_of
+from chora_logging.cli.terminal import NARROW_COLUMNS, WIDE_COLUMNS, printable
 
 #: Where nothing says how wide the screen is.
-USUAL = 80
-#: The narrowest screen on which a table has all its columns.
-ROOMY = 72
-#: Narrower than that it has the most important one only.
-NARROW = 40
+USUAL_COLUMNS = 80
 #: How many types, and how many statuses and levels are shown; `--json` has all.
-TYPES, VALUES = 12, 6
+SHOWN_TYPES, SHOWN_VALUES = 12, 6
 
 
 def show(survey: Survey, console: Console, width: int) -> None:
@@ -43,7 +39,7 @@ def _headline(survey: Survey, width: int) -> Text:
     tally = survey.tally
     line = Text(no_wrap=True)
     line.append(amounts.many(tally.all.events, "event"), "bold")
-    if width >= ROOMY and math.isfinite(tally.timeline.first):
+    if width >= WIDE_COLUMNS and math.isfinite(tally.timeline.first):
         line.append(f" in {amounts.span(tally.timeline.last - tally.timeline.first)}")
     line.append(", ")
     errors = amounts.many(tally.all.errors, "error")
@@ -54,7 +50,7 @@ def _headline(survey: Survey, width: int) -> Text:
 
 def _logs(extents: list[Extent], width: int) -> Table:
     titles: tuple[str, ...] = ("events", "size", "files", "from", "to")
-    titles = titles if width >= ROOMY else titles[:2] if width >= NARROW else titles[:1]
+    titles = titles if width >= WIDE_COLUMNS else titles[:2] if width >= NARROW_COLUMNS else titles[:1]
     table = _table("log", *titles)
     for extent in extents:
         sizes = (f"{extent.events:,}", amounts.size(extent.size), f"{extent.files:,}")
@@ -89,11 +85,11 @@ def _types(survey: Survey, width: int) -> Table:
     whole = survey.tally.all
     timed: tuple[str, ...] = ()
     if whole.durations.count:
-        timed = (*(f"p{percent}" for percent in PERCENTILES), "max") if width >= ROOMY else ("p95",)
-    titles = ("events", "errors", *timed) if width >= NARROW else ("events",)
+        timed = (*(f"p{percent}" for percent in PERCENTILES), "max") if width >= WIDE_COLUMNS else ("p95",)
+    titles = ("events", "errors", *timed) if width >= NARROW_COLUMNS else ("events",)
     table = _table("type", *titles)
     rows = [(_name(name), group) for name, group in survey.tally.types.largest_first()]
-    for name, group in rows[:TYPES] + ([(Text("all", "bold"), whole)] if len(rows) > 1 else []):
+    for name, group in rows[:SHOWN_TYPES] + ([(Text("all", "bold"), whole)] if len(rows) > 1 else []):
         cells: list[str | Text] = [*_counts(group), *_durations(group, timed)]
         table.add_row(name, *cells[: len(titles)])
     return table
@@ -103,14 +99,14 @@ def _values(survey: Survey, width: int) -> Table:
     """Statuses and levels, beside each other where there is room."""
     tables = []
     for title, groups in (("status", survey.tally.statuses), ("level", survey.tally.levels)):
-        titles = ("events", "share") if width >= NARROW else ("events",)
+        titles = ("events", "share") if width >= NARROW_COLUMNS else ("events",)
         table = _table(title, *titles)
-        for name, group in groups.largest_first()[:VALUES]:
+        for name, group in groups.largest_first()[:SHOWN_VALUES]:
             share = amounts.percentage(group.events, survey.tally.all.events)
             table.add_row(_name(name, 20), *(f"{group.events:,}", share)[: len(titles)])
         tables.append(table)
     grid = Table.grid(padding=(0, 4, 0, 0))
-    if width >= ROOMY:
+    if width >= WIDE_COLUMNS:
         grid.add_row(*tables)
     else:
         grid.add_row(tables[0])
@@ -134,7 +130,7 @@ def _show_slowest(survey: Survey, console: Console, width: int) -> None:
 
 
 def _say_rest(console: Console, types: Groups) -> None:
-    more = len(types.by_name) - TYPES
+    more = len(types.by_name) - SHOWN_TYPES
     if more > 0:
         console.print(Text(f"… {more:,} more types: --json has them", "dim"))
     if types.others:

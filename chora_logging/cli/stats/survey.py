@@ -16,7 +16,7 @@ from chora_logging.eventlog.rotated.file_set import paths_of
 
 PERCENTILES = (50, 95, 99)
 #: Into how many stretches of time the events are put for machines, at most.
-STRETCHES = 120
+SHOWN_STRETCHES = 120
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Survey:
         }
 
     def _timeline(self) -> dict[str, Any] | None:
-        series = self.tally.timeline.series(STRETCHES)
+        series = self.tally.timeline.series(SHOWN_STRETCHES)
         if series is None:
             return None
         return {

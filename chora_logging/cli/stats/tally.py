@@ -4,20 +4,56 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from chora_logging.cli.stats.durations import Durations
 from chora_logging.cli.stats.timeline import Timeline
 from chora_logging.eventlog.events import Event
 from chora_logging.eventlog.meaning import STATUS, duration_of, event_of, is_error, level_of, time_of
 
 #: How many different types, statuses and levels are told apart: the first ones that come.
-DISTINCT = 200
+DISTINCT_VALUES = 200
 #: How much of such a name is kept.
 LONGEST_NAME = 200
 #: How many of the slowest events are kept.
-SLOWEST = 5
+SLOWEST_EVENTS = 5
+
+#: What is shorter, in milliseconds, is taken for nothing: a nanosecond.
+SHORTEST_DURATION_MS = 1e-6
+
+
+class Durations:
+    """Counts durations that are alike to three digits as one: at most 900 numbers for each power of ten.
+
+    So every percentile is that of a sorted list of all values, to three digits; whole numbers below
+    1,000 are exact. The longest is kept as it is.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.longest = 0.0
+        self._counts: dict[float, int] = {}
+
+    def add(self, value: float) -> None:
+        """Count a duration in milliseconds, from 0 on."""
+        self.count += 1
+        if value < SHORTEST_DURATION_MS:
+            value = 0.0
+        if value > self.longest:
+            self.longest = value
+        if not (value < 1000 and value.is_integer()):
+            value = float(f"{value:.2e}")
+        self._counts[value] = self._counts.get(value, 0) + 1
+
+    def percentile(self, percent: float) -> float | None:
+        """The least value that *percent* of all do not exceed (the nearest rank); None if there is none."""
+        rank = max(1, math.ceil(percent / 100 * self.count))
+        for value in sorted(self._counts):
+            rank -= self._counts[value]
+            if rank <= 0:
+                return min(value, self.longest)
+        return None
 
 
 @dataclass
@@ -43,7 +79,7 @@ class Group:
 
 
 class Groups:
-    """Events by the value of a field, of which only the first `DISTINCT` values are told apart.
+    """Events by the value of a field, of which only the first `DISTINCT_VALUES` values are told apart.
 
     Attributes:
         by_name: The groups; the name None is for events without the field.
@@ -59,7 +95,7 @@ class Groups:
         name = _name(value)
         group = self.by_name.get(name)
         if group is None:
-            if len(self.by_name) >= DISTINCT:
+            if len(self.by_name) >= DISTINCT_VALUES:
                 self.others += 1
                 return
             group = self.by_name[name] = Group()
@@ -112,7 +148,7 @@ class Tally:
     def _keep_if_slow(self, duration: float, event: Event) -> None:
         # Of two that took as long the first is kept; the number also keeps events from being compared.
         item = (duration, -self.all.events, event)
-        if len(self._slowest) < SLOWEST:
+        if len(self._slowest) < SLOWEST_EVENTS:
             heapq.heappush(self._slowest, item)
         elif item > self._slowest[0]:
             heapq.heapreplace(self._slowest, item)

@@ -1,12 +1,15 @@
-"""How many events happened when, in memory that does not grow with the time they span."""
+"""How many events happened when: counted in memory that does not grow with their time, drawn as a plot."""
 
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import NamedTuple
 
+from rich.text import Text
+
 #: How many stretches of time are told apart while counting.
-LIMIT = 4096
+COUNTED_STRETCHES = 4096
 
 #: How long they are, in seconds: the next longer ones as soon as there are too many. Each is a multiple
 #: of the one before, so that what has been counted fits.
@@ -19,6 +22,19 @@ _SHOWN = (
     *(3600 * hours for hours in (1, 2, 3, 6, 12)),
     *(86400 * days for days in (1, 2, 7, 14, 28, 91, 364)),
 )
+
+_UNITS = (("minute", 60), ("hour", 3600), ("day", 86400))
+
+#: How many rows the bars are high, and how wide a plot and a bar may be, in columns.
+PLOT_ROWS = 6
+PLOT_COLUMNS = 120
+BAR_COLUMNS = 8
+
+#: The columns that the scale takes: a number of up to seven characters, and the axis.
+_SCALE_COLUMNS = 10
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_NICE = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
 class Series(NamedTuple):
@@ -57,7 +73,7 @@ class Timeline:
         self._events[slot] = self._events.get(slot, 0) + 1
         if is_error:
             self._errors[slot] = self._errors.get(slot, 0) + 1
-        while len(self._events) > LIMIT:
+        while len(self._events) > COUNTED_STRETCHES:
             self._coarsen()
 
     def series(self, most: int) -> Series | None:
@@ -94,3 +110,78 @@ def _steps(least: int) -> list[int]:
     """The lengths that can be shown when *least* has been counted, shortest first."""
     years = [364 * 86400 * 2**power for power in range(1, 20)]
     return [step for step in (*_SHOWN, *years) if step % least == 0]
+
+
+def columns_for(width: int) -> int:
+    """How many bars fit into *width* columns beside the scale."""
+    return max(2, min(width, PLOT_COLUMNS) - _SCALE_COLUMNS)
+
+
+def unit_of(series: Series) -> tuple[str, int]:
+    """In what time events are counted, and its seconds: the shortest in which there are some."""
+    rate = max(series.events) / series.step
+    return next(((unit, seconds) for unit, seconds in _UNITS if rate * seconds >= 1), _UNITS[-1])
+
+
+def plot(series: Series, width: int) -> list[Text]:
+    """The lines of a plot that fits into *width* columns: events, below them errors, below these times.
+
+    Args:
+        series: What to plot; it has at most `columns_for(width)` parts.
+        width: The columns there are.
+    """
+    bar = min(BAR_COLUMNS, columns_for(width) // len(series.events))
+    _, seconds = unit_of(series)
+    rates = [number * seconds / series.step for number in series.events]
+    top = _nice(max(rates))
+    heights = [_eighths(rate, top, PLOT_ROWS) for rate in rates]
+    lines = []
+    for row in range(PLOT_ROWS, 0, -1):
+        mark = {PLOT_ROWS: _number(top), PLOT_ROWS // 2: _number(top / 2)}.get(row, "")
+        cells = "".join(_BLOCKS[min(8, max(0, height - 8 * (row - 1)))] * bar for height in heights)
+        lines.append(_line(mark, "┤" if mark else "│", cells, "cyan"))
+    lines.append(_line("0", "┼", "─" * bar * len(rates), "dim"))
+    if any(series.errors):
+        most = max(series.errors)
+        cells = "".join(_BLOCKS[_eighths(number, most, 1)] * bar for number in series.errors)
+        lines.append(_line("errors", " ", cells, "red"))
+    lines.append(_line("", " ", _times(series, bar * len(rates), columns_for(width)), "dim"))
+    return lines
+
+
+def _line(mark: str, axis: str, cells: str, style: str) -> Text:
+    line = Text(no_wrap=True, end="")
+    line.append(f"{mark:>{_SCALE_COLUMNS - 2}} {axis}", "dim")
+    line.append(cells.rstrip(), style)
+    return line
+
+
+def _eighths(value: float, top: float, rows: int) -> int:
+    """How many eighths of a row a bar is high; what is not nothing is seen."""
+    return max(int(value > 0), round(value / top * rows * 8))
+
+
+def _nice(value: float) -> float:
+    """The next number from *value* on that is easily read."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(nice * power for nice in _NICE if nice * power >= value * (1 - 1e-9))
+
+
+def _number(value: float) -> str:
+    if value >= 99_999_950:
+        return f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
+    if value >= 999_950:
+        return f"{value / 1e6:.3g}M"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
+
+
+def _times(series: Series, wide: int, room: int) -> str:
+    """Where the bars begin and end."""
+    end = series.start + series.step * len(series.events)
+    form = "%H:%M:%S"
+    if end - series.start >= 86400:
+        form = "%Y-%m-%d" if series.step >= 86400 else "%m-%d %H:%M"
+    first, last = (datetime.fromtimestamp(time).strftime(form) for time in (series.start, end))
+    if wide < len(first) + len(last) + 1:
+        return f"{first} – {last}" if room >= len(first) + len(last) + 3 else first
+    return first + last.rjust(wide - len(first))

@@ -15,7 +15,7 @@ CHUNK = 256 * 1024
 _MAGIC = b"\x1f\x8b"
 
 #: What the end of a compressed file holds: checksum and length of what was compressed.
-_TRAILER = 8
+_TRAILER_BYTES = 8
 
 
 class Content(Protocol):
@@ -114,7 +114,7 @@ class PackedContent:
 
     def __init__(self, fd: int) -> None:
         status = os.fstat(fd)
-        length = min(_TRAILER, status.st_size)
+        length = min(_TRAILER_BYTES, status.st_size)
         self.damage = ""
         self._fingerprint = status.st_size, os.pread(fd, length, status.st_size - length)
         self._time = _time_before_compression(fd, status)

@@ -21,9 +21,9 @@ HEAD = 1024
 GUARD = 256
 
 _VERSION = 1
-_DIGEST = 6
+_DIGEST_BYTES = 6
 # In bytes: version, log id, generation, offset, head, guard, inode, time. A checksum of two follows.
-_WIDTHS = (1, 8, 5, 6, _DIGEST, _DIGEST, 4, 6)
+_WIDTHS = (1, 8, 5, 6, _DIGEST_BYTES, _DIGEST_BYTES, 4, 6)
 _LENGTH = sum(_WIDTHS) + 2
 
 #: What stands for the log id of a log without a sidecar.
@@ -76,7 +76,7 @@ class Origin(NamedTuple):
 
 def digest(data: bytes) -> bytes:
     """A short hash of *data*."""
-    return blake2b(data, digest_size=_DIGEST).digest()
+    return blake2b(data, digest_size=_DIGEST_BYTES).digest()
 
 
 def encode(position: Position) -> str:

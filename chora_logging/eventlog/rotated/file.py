@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from chora_logging.eventlog.events import Block, Skipped
-from chora_logging.eventlog.lines import SHOWN
+from chora_logging.eventlog.lines import SHOWN_LINE_BYTES
 from chora_logging.eventlog.rotated.content import CHUNK as CHUNK
 from chora_logging.eventlog.rotated.content import Content
 from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, NO_LOG, Origin, Position, digest
 
-#: A line that is longer than what is read at once is read whole all the same, up to this length.
+#: A line that is longer than what is read at once is read whole all the same, up to this length in bytes.
 #: Longer ones are passed over.
-LONGEST = 32 * 1024 * 1024
+LONGEST_LINE_BYTES = 32 * 1024 * 1024
 
 ReadAt = Callable[[int, int], bytes]
 
@@ -99,13 +99,13 @@ class LogFile:
                 return self._advance(data, end)
             if len(data) < size:
                 return None
-            if size >= LONGEST:
+            if size >= LONGEST_LINE_BYTES:
                 return self._pass_over()
             size *= 2
 
     def rest(self) -> Skipped | None:
         """What is left of a finished file after its last line and cannot be read; None if nothing is."""
-        data = self._read(SHOWN, self.offset)
+        data = self._read(SHOWN_LINE_BYTES, self.offset)
         if self.damage:
             reason = f"the compressed file is damaged from here on: {self.damage}"
         elif data.strip():

@@ -35,18 +35,18 @@ _Find = Callable[[StoredFile], LogFile | None]
 
 #: How often the set is opened anew because the log was rotated or truncated meanwhile. To open it takes a
 #: part of the time that a rotation does, so a second attempt nearly always succeeds.
-_ATTEMPTS = 1000
+_OPENING_ATTEMPTS = 1000
 
 #: How long a moment without a rotation is waited for, in seconds. One whose process was killed stays
 #: under way until the next record, and some logs are rotated all the time.
-_PATIENCE = 0.02
+_ROTATION_WAIT_SECONDS = 0.02
 
 #: So many numbers in a row without a file end a series of backups: in the middle of a rotation one
 #: has none.
-_ABSENT = 2
+_ABSENT_NUMBERS = 2
 
 #: How many numbers without a file end the backups that a namer names: they need not be in one folder.
-_HOLES = 20
+_ABSENT_NAMED_NUMBERS = 20
 
 #: How logrotate names a backup with `dateext`: NAME-20250928, NAME-20250928-1759049651, with or without .gz.
 _DATED = re.compile(r"-\d{8}(-\d{1,12})?(\.gz)?", re.ASCII)
@@ -73,8 +73,8 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
     path = real_path(os.path.abspath(path))
     files: list[LogFile] = []
     find = None if follow else partial(_find_again, path, namer)
-    deadline = time.monotonic() + _PATIENCE
-    for _ in range(_ATTEMPTS):
+    deadline = time.monotonic() + _ROTATION_WAIT_SECONDS
+    for _ in range(_OPENING_ATTEMPTS):
         close_all(files)
         state = log_files.read_sidecar(path)
         files = _open(path, namer, find)
@@ -107,7 +107,7 @@ def open_at(
     Raises:
         OSError: as `open_set`.
     """
-    for _ in range(_ATTEMPTS):
+    for _ in range(_OPENING_ATTEMPTS):
         files = open_set(path, namer=namer)
         index, gap = locating.locate(files, position)
         if gap is None or not any(file.missing for file in files):
@@ -169,7 +169,7 @@ class _Names(NamedTuple):
 def _look(path: str, namer: Namer | None) -> _Names:
     folder, log = os.path.split(path)
     named = _look_for_named(path, namer) if namer is not None else {}
-    newer = max(named.values()) + _ABSENT if named else 0
+    newer = max(named.values()) + _ABSENT_NUMBERS if named else 0
     found = named.copy()
     dated: list[str] = []
     try:
@@ -203,7 +203,7 @@ def _look_for_named(path: str, namer: Namer) -> dict[str, int]:
         name = namer(f"{path}.{number}")
         there = [_add(found, full, number) for full in (name, name + COMPRESSED) if full != path]
         missing = 0 if any(there) else missing + 1
-        if missing == _HOLES:
+        if missing == _ABSENT_NAMED_NUMBERS:
             break
     return found
 
@@ -236,7 +236,7 @@ def _open(path: str, namer: Namer | None, find: _Find | None) -> list[LogFile]:
         numbers = sorted({1, *names.numbers.values()} - {0, *dated})
         for number, following in itertools.pairwise([*numbers, sys.maxsize]):
             absent = 0
-            while number < following and absent < _ABSENT:
+            while number < following and absent < _ABSENT_NUMBERS:
                 variants = _variants(path, number, names, namer)
                 is_ours = number <= names.newer or not names.newer
                 found = any(opens(full, number, is_ours=is_ours) for full in variants)

@@ -14,7 +14,7 @@ from chora_logging.eventlog.rotated.stored import StoredFile
 
 #: How much earlier than its last event the time of a file may be, in milliseconds: file systems
 #: take it from a clock that ticks.
-_TICK = 10
+_CLOCK_TICK_MS = 10
 
 
 def find(files: Sequence[LogFile], position: Position) -> int | None:
@@ -78,13 +78,13 @@ def is_newer(file: LogFile, position: Position) -> bool:
     if not file.head() or file.time() <= position.time:
         return False
     last = _last_time(file)
-    return last is None or last * 1000 > position.time + _TICK
+    return last is None or last * 1000 > position.time + _CLOCK_TICK_MS
 
 
 def is_older(file: LogFile, position: Position) -> bool:
     """Whether *file* is certainly older than *position*, by time."""
     last = _last_time(file)
-    return file.time() < position.time or (last is not None and last * 1000 < position.time - _TICK)
+    return file.time() < position.time or (last is not None and last * 1000 < position.time - _CLOCK_TICK_MS)
 
 
 def locate(files: Sequence[LogFile], position: Position) -> tuple[int | None, Gap | None]:

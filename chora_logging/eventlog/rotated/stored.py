@@ -11,7 +11,7 @@ from chora_logging.eventlog.rotated.file import LogFile, Place
 #: How many bytes of files that come next are held open. What is rotated fast is small: it is read
 #: whole at any speed. What is large is opened when its turn comes: a reader that stands still then
 #: keeps the disk from getting back the file that it reads, and these few bytes.
-HELD = 8 * 1024 * 1024
+HELD_BYTES = 8 * 1024 * 1024
 
 
 class StoredFile(LogFile):
@@ -124,5 +124,5 @@ def hold_next(files: Sequence[LogFile]) -> None:
     for file in files[1:]:
         if isinstance(file, StoredFile):
             held += file.disk_size()
-            if held > HELD:
+            if held > HELD_BYTES:
                 file.release()

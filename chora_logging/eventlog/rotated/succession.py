@@ -24,7 +24,7 @@ from chora_logging.eventlog.rotated.file_set import begins_with
 Files = Sequence[LogFile]
 
 #: How many are remembered.
-_REMEMBERED = 200
+_REMEMBERED_FILES = 200
 
 
 class Succession:
@@ -141,7 +141,7 @@ class KnownFiles:
     """The newest of them: by inode nothing is known, for that is given to new files again."""
 
     def __init__(self) -> None:
-        self._files: collections.deque[_Known] = collections.deque(maxlen=_REMEMBERED)
+        self._files: collections.deque[_Known] = collections.deque(maxlen=_REMEMBERED_FILES)
 
     def add(self, file: LogFile) -> None:
         """Remember *file*; an empty one has nothing by which to know it."""

@@ -16,8 +16,8 @@ from tests.eventlog.writing import Writer, line, numbers, write
 @pytest.fixture(autouse=True)
 def nobody_is_late(monkeypatch):
     """What these tests write is written: no late writer is waited for."""
-    monkeypatch.setattr(following, "SETTLING", 0)
-    monkeypatch.setattr(following, "SETTLING_OURS", 0)
+    monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
+    monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
 
 
 @pytest.fixture

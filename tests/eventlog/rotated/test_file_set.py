@@ -198,7 +198,7 @@ class TestRotatedWhileOpened:
                     return real(*args)
 
                 patch.setattr(file_set, name, after_a_step)
-            patch.setattr(file_set, "_PATIENCE", 0)
+            patch.setattr(file_set, "_ROTATION_WAIT_SECONDS", 0)
             found = numbers(EventLog(log).read())
 
             assert found == list(range(found[0], found[0] + len(found)))

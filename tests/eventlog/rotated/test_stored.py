@@ -21,7 +21,7 @@ def writer(tmp_path):
 @pytest.fixture
 def large_files(monkeypatch):
     """Files of 30 kB count as large."""
-    monkeypatch.setattr(stored, "HELD", 10_000)
+    monkeypatch.setattr(stored, "HELD_BYTES", 10_000)
 
 
 def fill(writer, files=4, count=100):
