@@ -15,6 +15,7 @@ from chora_logging.config import get_logging_config, setup_logging
 from chora_logging.eventlog.events import Event, Gap
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.subscription import in_thread
+from chora_logging.formatting.fields import STANDARD
 from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER, OWN_LOGGER
 from chora_logging.settings import StrPath
 from chora_logging.writing.handler import EventFileHandler
@@ -31,9 +32,6 @@ __all__ = [
 
 #: The logger of `get_request_logger`.
 REQUEST_LOGGER = "request"
-
-# What `logging` itself puts on a record, and refuses in `extra`.
-_TAKEN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime"}
 
 _told: set[str] = set()
 
@@ -88,11 +86,11 @@ def log_orchestrator_event(
         attributes["task_id"] = task_id
     if run_id is not None:
         attributes["run_id"] = run_id
-    if _TAKEN.isdisjoint(fields):
+    if STANDARD.isdisjoint(fields):
         attributes.update(fields)
-    else:
-        attributes.update((name, fields[name]) for name in fields if name not in _TAKEN)
-        attributes[FIELDS_ATTRIBUTE] = {name: fields[name] for name in fields if name in _TAKEN}
+    else:  # `logging` refuses these in `extra`
+        attributes.update((name, fields[name]) for name in fields if name not in STANDARD)
+        attributes[FIELDS_ATTRIBUTE] = {name: fields[name] for name in fields if name in STANDARD}
     logger.handle(record)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 _SIZES = ("kB", "MB", "GB", "TB", "PB")
@@ -82,6 +83,13 @@ def percentage(part: int, whole: int) -> str:
 def moment(seconds: float) -> str:
     """A time of this place, to the second."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def stamp(seconds: float | None) -> str | None:
+    """A time for machines, as in a line; None for a time that is None or infinite."""
+    from chora_logging.formatting.timestamps import rfc3339  # commands that show lines need none of it
+
+    return None if seconds is None or math.isinf(seconds) else rfc3339(seconds)
 
 
 def moments(first: float, last: float) -> tuple[str, str]:

@@ -21,8 +21,8 @@ from chora_logging.cli.filters import not_empty
 from chora_logging.cli.terminal import printable
 from chora_logging.eventlog.events import Event, Skipped
 from chora_logging.eventlog.log import EventLog
+from chora_logging.eventlog.meaning import time_of
 from chora_logging.eventlog.rotated.file_set import paths_of
-from chora_logging.eventlog.selection import time_of
 from chora_logging.log_files import real_path
 from chora_logging.schema import OWN_LOGGER
 

@@ -22,6 +22,7 @@ from chora_logging.cli.logs import Found, Log, Logs, log_option, read
 from chora_logging.cli.progress import goes_to_file, progress, progress_over
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import JsonLines, open_console, open_text, printable
+from chora_logging.eventlog.meaning import EVENT, event_of
 from chora_logging.eventlog.rotated.file_set import paths_of
 
 FORMATS = ("table", "json", "csv")
@@ -224,10 +225,8 @@ def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
 
 def _value(event: dict[str, Any], field: str) -> str:
     """What *event* is counted by; as JSON, since it may be a list."""
-    value = event.get(field)
-    if value is None and field == "event":  # as the filter of that name
-        value = event.get("event_type")
-    return json.dumps(value)
+    # `event` is the event's name here, as in the filter of that name.
+    return json.dumps(event_of(event) if field == EVENT[0] else event.get(field))
 
 
 def _nothing() -> NothingFound:

@@ -15,6 +15,7 @@ from chora_logging.cli.amounts import duration
 from chora_logging.cli.event_line import cut, text_of
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import UNLIMITED, printable
+from chora_logging.eventlog import meaning
 
 #: The columns that most readers want, in their order; fields that have none of their own follow.
 HEADS = ("time", "level", "log", "event", "task", "run", "trace", "status", "took", "error", "message")
@@ -25,18 +26,8 @@ NARROWEST_COLUMNS, WIDEST_COLUMNS = 8, 120
 
 _STYLES = {"time": "dim", "log": "yellow", "task": "blue", "run": "blue", "trace": "magenta", "took": "cyan"}
 #: The fields that these columns are made of.
-_SHOWN = {
-    "timestamp",
-    "level",
-    "event",
-    "event_type",
-    "task_id",
-    "run_id",
-    "trace_id",
-    "status",
-    "duration_ms",
-}
-_SHOWN |= {"error", "error_message", "exc_info", "exception", "message"}
+_SHOWN = {meaning.TIME, meaning.LEVEL, *meaning.EVENT, "task_id", "run_id", meaning.TRACE, meaning.STATUS}
+_SHOWN |= {meaning.DURATION, *meaning.ERROR, *meaning.EXCEPTION, meaning.MESSAGE}
 
 Widths = dict[str, int]
 
@@ -79,7 +70,7 @@ class Table:
         widths = fit(filled, self._width)
         yield self._line([(printable(head), "bold") for head in widths], widths)
         for log, event in rows:
-            failed = event_line.is_error(event)
+            failed = meaning.is_error(event)
             cells = [(self._cell(head, log, event), _style(head, failed)) for head in widths]
             yield self._line(cells, widths)
         if without := [printable(head) for head in filled if head not in widths]:
@@ -163,21 +154,21 @@ def _head_of(field: str) -> str:
 def _time(event: Mapping[str, Any], short: bool) -> str:
     local = event_line.local_time(event)
     if local is None:
-        return _text("timestamp", event)
+        return _text(meaning.TIME, event)
     return f"{local:%m-%d %H:%M:%S}" if short else local.isoformat(" ", "milliseconds")
 
 
 def _level(event: Mapping[str, Any], short: bool) -> str:
-    return "" if event.get("level") is None else printable(event_line.level_of(event))
+    return printable(meaning.level_of(event) or "")
 
 
 def _trace(event: Mapping[str, Any], short: bool) -> str:
-    text = _text("trace_id", event)
+    text = printable(meaning.trace_of(event) or "")
     return text[: event_line.SHORT_ID] if short else text
 
 
 def _took(event: Mapping[str, Any], short: bool) -> str:
-    took = event_line.duration_of(event)
+    took = meaning.duration_of(event)
     return "" if took is None else duration(took)
 
 
@@ -193,7 +184,7 @@ _CELLS: dict[str, Callable[[Mapping[str, Any], bool], str]] = {
     "task": lambda event, short: _text("task_id", event),
     "run": lambda event, short: _text("run_id", event),
     "trace": _trace,
-    "status": lambda event, short: _text("status", event),
+    "status": lambda event, short: _text(meaning.STATUS, event),
     "took": _took,
     "error": lambda event, short: event_line.error_of(event) or "",
     "message": lambda event, short: event_line.message_of(event) or "",

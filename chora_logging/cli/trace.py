@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
+from chora_logging.cli.amounts import stamp
 from chora_logging.cli.commands import NothingFound
 from chora_logging.cli.logs import Found, Log, Logs, log_option, read
 from chora_logging.cli.progress import progress
 from chora_logging.cli.terminal import JsonLines, open_console, printable
 from chora_logging.cli.waterfall import Timeline, as_lines, timeline_of
-from chora_logging.formatting.timestamps import rfc3339
+from chora_logging.eventlog.meaning import trace_of
 
 #: How many of the ids that begin alike are named.
 NAMED_IDS = 3
@@ -69,8 +70,8 @@ def _complete(logs: Sequence[Log], beginning: str) -> str:
     """The one trace id in *logs* that begins so."""
     ids: dict[str, None] = {}
     for _, event in read(logs):
-        text = str(event.get("trace_id", ""))
-        if text.startswith(beginning):
+        text = trace_of(event)
+        if text is not None and text.startswith(beginning):
             ids[text] = None
             if len(ids) > NAMED_IDS:
                 break
@@ -96,8 +97,8 @@ def _print_json(timeline: Timeline) -> None:
         place: dict[str, Any] = {"log": span.found.log.name, "offset_ms": _rounded(timeline.offset(span))}
         events.append(json.dumps(place).encode()[:-1] + b', "event": ' + span.found.event.json + b"}")
     head = {
-        "trace_id": str(timeline.spans[0].found.event.get("trace_id")),
-        "start": None if timeline.start is None else rfc3339(timeline.start),
+        "trace_id": trace_of(timeline.spans[0].found.event),
+        "start": stamp(timeline.start),
         "duration_ms": _rounded(timeline.seconds * 1000),
     }
     line = json.dumps(head).encode()[:-1] + b', "events": [' + b", ".join(events) + b"]}"

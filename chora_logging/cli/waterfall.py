@@ -12,27 +12,16 @@ from rich.text import Text
 
 from chora_logging.cli.amounts import duration, many, moment
 from chora_logging.cli.amounts import span as span_of
-from chora_logging.cli.event_line import (
-    NARROW_LINE_COLUMNS,
-    cut,
-    duration_of,
-    error_of,
-    is_error,
-    message_of,
-    text_of,
-    title_of,
-)
+from chora_logging.cli.event_line import NARROW_LINE_COLUMNS, cut, error_of, message_of, text_of, title_of
 from chora_logging.cli.logs import Found
-from chora_logging.eventlog.selection import time_of
+from chora_logging.cli.terminal import printable
+from chora_logging.eventlog.meaning import EARLIEST_SECONDS, duration_of, is_error, time_of, trace_of
 
 #: Narrower than that, in columns, a bar tells nothing, wider it tells no more.
 SHORTEST_BAR, LONGEST_BAR = 10, 60
 
 #: What sums of times may be wrong by, in halves of characters.
 ROUNDING = 1e-3
-
-#: A later time, in seconds since 1970, is taken for an error: the calendar ends with the year 9999.
-LATEST_SECONDS = 253_000_000_000
 
 #: A bar has halves of characters: both, the left, the right; and what takes no time.
 _HALVES = {(True, True): "━", (True, False): "╸", (False, True): "╺"}
@@ -78,11 +67,11 @@ def timeline_of(found: Iterable[Found]) -> Timeline:
     spans = []
     for item in found:
         end = time_of(item.event)
-        if end is None or not 0 <= end < LATEST_SECONDS:
+        if end is None:
             spans.append(Span(item, None, None))
             continue
         took = duration_of(item.event) or 0.0
-        spans.append(Span(item, max(0.0, end - took / 1000), end))
+        spans.append(Span(item, max(EARLIEST_SECONDS, end - took / 1000), end))
     starts = [span.start for span in spans if span.start is not None]
     ends = [span.end for span in spans if span.end is not None]
     if not starts:
@@ -153,7 +142,8 @@ def _fit(timeline: Timeline, width: int, noted: bool) -> _Columns:
 
 def _head(timeline: Timeline, common: Mapping[str, str]) -> Iterator[Text]:
     spans = timeline.spans
-    yield Text().append("trace ", "dim").append(text_of(spans[0].found.event.get("trace_id")), "bold magenta")
+    trace_id = printable(trace_of(spans[0].found.event) or "")
+    yield Text().append("trace ", "dim").append(trace_id, "bold magenta")
     logs = {span.found.log for span in spans}
     said = [f"{many(len(spans), 'event')} in {many(len(logs), 'log')}", duration(timeline.seconds * 1000)]
     if timeline.start is not None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog.meaning import EVENT, parse_iso, severity, severity_of, time_of
 from chora_logging.schema import LEVELS
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
-_FRACTION = re.compile(r"\.(\d+)")
 _CONSTANTS = ("true", "false", "null")
-_OTHER_NAMES = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 
 Event = Mapping[str, Any]
 
@@ -45,8 +43,8 @@ class Selection:
         run_id: The field `run_id`.
         trace_id: The field `trace_id`.
         event: The field `event` or `event_type`.
-        level: The least level, a name or a number. An event without a level, such as a typed one, has the
-            one that it was logged at: ERROR if its status is "error", else INFO.
+        level: The least level, a name or a number. An event without a level, such as a typed one, counts as
+            ERROR if it failed (see `meaning.is_error`), else as INFO.
         status: The field `status`.
         since: The earliest time: a datetime, ISO 8601 (local time without a zone), or how long ago,
             such as `"15m"`, `"24h"`, `"7d"`.
@@ -81,10 +79,10 @@ class Selection:
             ((name,), str(value)) for name, value in asked.items() if value is not None
         ]
         if event is not None:
-            fields.append((("event", "event_type"), str(event)))
+            fields.append((EVENT, str(event)))
         self._tests: list[Callable[[Event], bool]] = [_equal(names, text) for names, text in fields]
         if level is not None:
-            self._tests.append(_at_least(_severity(level)))
+            self._tests.append(_at_least(_least(level)))
         if since is not None or until is not None:
             self._tests.append(_between(_limit("since", since), _limit("until", until)))
         values = [text for _, text in fields if can_find(text)]
@@ -114,7 +112,7 @@ def parse_time(name: str, value: datetime | str) -> float:
                 return (datetime.now(timezone.utc) - elapsed).timestamp()
             except OverflowError:
                 return float("-inf")
-        moment = _iso(text)
+        moment = parse_iso(text)
     if not isinstance(moment, datetime):
         allowed = 'a datetime, ISO 8601 ("2025-09-28T08:54:11Z") or a time ago ("15m", "24h", "7d")'
         raise ConfigurationError(name, value, allowed)
@@ -126,22 +124,6 @@ def parse_time(name: str, value: datetime | str) -> float:
 
 def _limit(name: str, value: datetime | str | None) -> float | None:
     return None if value is None else parse_time(name, value)
-
-
-def _iso(text: str) -> datetime | None:
-    if sys.version_info < (3, 11) or text[-1:] == "z":
-        # It is not asked first: a Ctrl-C that comes while 3.10 refuses a text is lost (gh-107915).
-        text = _known_to_3_10(text)
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _known_to_3_10(text: str) -> str:
-    """The same time without the Z, and with a fraction of six digits."""
-    text = _FRACTION.sub(lambda found: "." + found[1][:6].ljust(6, "0"), text)
-    return text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text
 
 
 def _equal(names: tuple[str, ...], text: str) -> Callable[[Event], bool]:
@@ -169,29 +151,17 @@ def _meant(text: str) -> object:
 
 def _at_least(least: int) -> Callable[[Event], bool]:
     def is_high_enough(event: Event) -> bool:
-        level = event.get("level")
-        if level is None:
-            level = "ERROR" if event.get("status") == "error" else "INFO"
-        number = _number_of(level)
+        number = severity_of(event)
         return number is not None and number >= least
 
     return is_high_enough
 
 
-def _severity(level: str | int) -> int:
-    number = _number_of(level)
+def _least(level: str | int) -> int:
+    number = severity(level) if isinstance(level, str | int) and not isinstance(level, bool) else None
     if number is None:
         raise ConfigurationError("level", level, f"a number or one of {', '.join(LEVELS)}")
     return number
-
-
-def _number_of(level: object) -> int | None:
-    if isinstance(level, int) and not isinstance(level, bool):
-        return level
-    if not isinstance(level, str):
-        return None
-    name = level.upper()
-    return LEVELS.get(_OTHER_NAMES.get(name, name))
 
 
 def _between(since: float | None, until: float | None) -> Callable[[Event], bool]:
@@ -200,20 +170,6 @@ def _between(since: float | None, until: float | None) -> Callable[[Event], bool
         return time is not None and (since is None or since <= time) and (until is None or time < until)
 
     return is_between
-
-
-def time_of(event: Event) -> float | None:
-    """When *event* happened, in seconds since 1970; None if it does not say so."""
-    value = event.get("timestamp")
-    if isinstance(value, str):
-        moment = _iso(value)
-        try:
-            return None if moment is None else moment.timestamp()
-        except (OverflowError, ValueError):  # the year 1, in local time
-            return None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    return None
 
 
 class Prefilter:

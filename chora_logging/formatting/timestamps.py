@@ -1,11 +1,11 @@
-"""A record's `created` as text: fixed width, so that lines sort by it as text."""
+"""Times as text of a fixed width, so that lines sort by it as text."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 #: What stands where no clock can be read.
@@ -47,6 +47,11 @@ def _text(second: int) -> str:
     if not 1 <= year <= 9999:
         raise OverflowError(f"year {year}")
     return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{sec:02d}."
+
+
+def rfc3339_of(moment: datetime) -> str:
+    """Return *moment*, in local time if it has no zone, in the form of `rfc3339`."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def local(created: float) -> str:

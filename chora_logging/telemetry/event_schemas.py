@@ -7,29 +7,26 @@ when and under which trace, then what it happened to, then how it went.
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timezone
+import time
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter
 
 from chora_logging import speedups
+from chora_logging.formatting.timestamps import rfc3339, rfc3339_of
 from chora_logging.schema import TELEMETRY_LOGGER
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(datetime)
 
 
 def _now() -> str:
-    return _utc(datetime.now(timezone.utc))
-
-
-def _utc(moment: datetime) -> str:
-    # isoformat() leaves `.000000` out, and lines would no longer sort by their timestamps.
-    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z"
+    return rfc3339(time.time())
 
 
 def _as_timestamp(value: Any) -> Any:
     if isinstance(value, datetime):
-        return _utc(value)
+        return rfc3339_of(value)
     if isinstance(value, str):
         _MOMENT.validate_python(value)
     return value

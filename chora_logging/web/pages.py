@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chora_logging.eventlog import Event, EventLog, Gap
+from chora_logging.eventlog.meaning import time_of
 from chora_logging.eventlog.paging import Page
-from chora_logging.eventlog.selection import Selection, time_of
+from chora_logging.eventlog.selection import Selection
 from chora_logging.web.parameters import PageQuery, page_query, trace_query
 from chora_logging.web.responses import Refusal, json_response, tag_of, unchanged, unreadable
 from chora_logging.web.site import Site

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
 
 from chora_logging.eventlog import Event, Gap
+from chora_logging.formatting.timestamps import rfc3339
 
 #: What a stream says when there is nothing to say.
 HEARTBEAT = b":\n"
@@ -48,12 +48,7 @@ def gap_fields(gap: Gap) -> dict[str, Any]:
     fields = {name: value for name, value in gap._asdict().items() if value not in (None, "")}
     for name in ("since", "until"):
         if name in fields:
-            fields[name] = _iso(fields[name])
+            fields[name] = rfc3339(fields[name])
     if "resumes" in fields:
         fields["resumes"] = os.path.basename(fields["resumes"])
     return fields
-
-
-def _iso(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, timezone.utc)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

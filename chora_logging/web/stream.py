@@ -19,8 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from chora_logging.errors import CursorError
 from chora_logging.eventlog import Event, Gap
+from chora_logging.eventlog.meaning import time_of
 from chora_logging.eventlog.rotated import cursor
-from chora_logging.eventlog.selection import time_of
 from chora_logging.eventlog.subscription import Subscription, in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse

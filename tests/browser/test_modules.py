@@ -9,6 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chora_logging.eventlog import meaning
+from chora_logging.eventlog.events import strict_json
+from tests import meanings
+
 SOME = settings(max_examples=60, deadline=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -39,6 +43,11 @@ def call(site, browser):
           decode: ({ Decoder }, pieces) => {
             const decoder = new Decoder();
             return [pieces.flatMap((piece) => decoder.decode(piece)), decoder.retry];
+          },
+          meaning: ({ LogEvent }, raw) => {
+            const { level, isError, name, message, traceId, duration, time } = new LogEvent(raw);
+            const known = Number.isNaN(time) ? null : time;
+            return { level, isError, name, message, traceId, duration, time: known };
           },
           pieces: ({ format }, depth) => format("[".repeat(depth) + "]".repeat(depth)).length,
         }; }"""
@@ -131,6 +140,32 @@ MESSAGES = [
 ]
 
 
+class TestLogEvent:
+    EVENTS = (
+        *(case.event for case in meanings.CASES),
+        *({"timestamp": value} for value, _ in meanings.TIMES),
+        *({"duration_ms": value} for value, _ in meanings.DURATIONS),
+        *(fields for fields, _ in meanings.NAMES + meanings.MESSAGES),
+        *({"trace_id": value} for value, _ in meanings.TRACES),
+    )
+
+    @pytest.mark.parametrize("event", EVENTS, ids=str)
+    def test_an_event_means_the_same_as_elsewhere(self, call, event):
+        """An event has the same level, error, name, message, trace, duration and time as in Python."""
+        found = call("log_event", "meaning", strict_json(event).decode())
+        time = meaning.time_of(event)
+
+        assert found == {
+            "level": meaning.level_of(event) or "",
+            "isError": meaning.is_error(event),
+            "name": meaning.event_of(event) or "",
+            "message": meaning.message_of(event) or "",
+            "traceId": meaning.trace_of(event) or "",
+            "duration": meaning.duration_of(event),
+            "time": None if time is None else pytest.approx(time * 1000, abs=0.001),
+        }
+
+
 class TestDecoder:
     @SOME
     @given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=12))
@@ -171,7 +206,8 @@ class TestTimes:
     def test_microseconds_are_kept(self, call):
         """Two events of one millisecond keep their order and distance."""
         first, second = (
-            call("log_event", "timeOf", f"2025-10-17T12:00:00.123{part}Z") for part in ("", "456")
+            call("log_event", "meaning", f'{{"timestamp":"2025-10-17T12:00:00.123{part}Z"}}')["time"]
+            for part in ("", "456")
         )
 
         assert second - first == pytest.approx(0.456, abs=0.001)

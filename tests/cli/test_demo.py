@@ -259,7 +259,7 @@ class TestScreen:
         """Without a terminal there is no colour, no line is cut, and those not shown are counted."""
         done = run("--seconds", 1, "--workers", 2, env=environment)
         (folder,) = pathlib.Path(environment["TMPDIR"]).iterdir()
-        shown = re.findall(r"^\d\d:\d\d:\d\d\.\d{3} (?:INFO |ERROR) [0-9a-f]{8} \w+", done.stdout, re.M)
+        shown = re.findall(r"^\d\d:\d\d:\d\d\.\d{3} (?:INFO |ERROR|     ) [0-9a-f]{8} \w+", done.stdout, re.M)
         hidden = [int(number) for number in re.findall(r"… (\d+) more not shown", done.stdout)]
         total = sum(len(events_of(folder / name)) for name in LOGS.values())
 

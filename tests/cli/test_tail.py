@@ -108,7 +108,7 @@ class TestLines:
             0,
             "── Sunday, 2026-03-01 ──\n"
             '12:00:00 E 01234567 job_failed task-1 run-1 "no footer" 1.23 s status=failed\n'
-            "12:00:01 I          Plain text\n",
+            "12:00:01            Plain text\n",
         )
 
     def test_today_is_not_told(self, tmp_path, terminal):
@@ -121,8 +121,8 @@ class TestLines:
         """What has no time, level or id has nothing in its place, and nothing at the end of its line."""
         log = write_events(tmp_path / "app.log", {"event": "tick"})
 
-        assert call("tail", "--log", log, width="")[1] == f"{'':12} INFO  {'':8} tick\n"
-        assert terminal("tail", "--log", log)[1] == f"{'':8} I {'':8} tick\n"
+        assert call("tail", "--log", log, width="")[1] == f"{'':12} {'':5} {'':8} tick\n"
+        assert terminal("tail", "--log", log)[1] == f"{'':8} {'':1} {'':8} tick\n"
 
     def test_in_a_pipe(self, tmp_path, call):
         """In a pipe nothing is cut or coloured, and each line has the day and milliseconds."""
@@ -188,13 +188,13 @@ class TestSeveralLogs:
 
         assert numbers(call("tail", "--json", "-n", 3, *logs)[1].splitlines()) == [2, 3, 4]
         assert terminal("tail", "-n", 2, *logs)[1].splitlines()[1:] == [
-            "12:00:03 I orch          step n=3",
-            "12:00:04 I even          step n=4",
+            "12:00:03   orch          step n=3",
+            "12:00:04   even          step n=4",
         ]
         wide = terminal("tail", "-n", 2, *logs, width=120)[1].splitlines()[1:]
-        assert [line[13:31] for line in wide] == ["INFO  orchestrator", "INFO  events      "]
+        assert [line[13:31] for line in wide] == ["      orchestrator", "      events      "]
         narrow = terminal("tail", "-n", 1, *logs, width=40)[1].splitlines()[1:]
-        assert narrow == ["12:00:04 I step n=4"]
+        assert narrow == ["12:00:04   step n=4"]
 
     @pytest.mark.parametrize(
         ("paths", "labels"),

@@ -85,7 +85,7 @@ class TestWidth:
     def test_columns_that_are_no_width(self, log, call, columns):
         """A `COLUMNS` that nothing could fit is as good as none."""
         assert call("tail", "--log", log, width=columns)[1] == (
-            "2026-03-01 12:00:01.500 INFO  4bf92f35 käse                       note=日本語\n"
+            "2026-03-01 12:00:01.500       4bf92f35 käse                       note=日本語\n"
             "2026-03-01 12:00:09.500 ERROR 4bf92f35 made                       "
             'error="zu groß" 4 s\n'
         )

@@ -307,6 +307,33 @@ class TestDescription:
             kinds = operations["get"]["responses"]["200"]["content"]
             assert answer.headers["content-type"].split(";")[0] in kinds
 
+    @pytest.mark.parametrize(
+        "path", ["/api/v1/{log}/events", "/api/v1/{log}/events/stream", "/api/v1/{log}/traces/{trace_id}"]
+    )
+    def test_it_names_every_parameter(self, app, path):
+        """The parameters of a route are those that the server says it knows, with their limits."""
+        operation = ask(app, "/api/v1/openapi.json").json()["paths"][path]["get"]
+        named = {
+            parameter["name"]: parameter["schema"]
+            for parameter in operation["parameters"]
+            if parameter["in"] == "query"
+        }
+        address = path.format(log="orchestrator", trace_id="t")
+        detail = ask(app, f"{address}?unheard=1").json()["detail"]
+
+        assert set(detail.partition("known are ")[2].split(", ")) == set(named)
+        if "limit" in named:
+            most = named["limit"]["maximum"]
+            assert ask(app, f"{address}?limit={most}").status_code == 200
+            assert ask(app, f"{address}?limit={most + 1}").status_code == 422
+
+    def test_it_is_filled_in(self, app):
+        """Nothing of the file that is to be filled in is left, but the names in addresses."""
+        found = ask(app, "/api/v1/openapi.json").json()
+
+        assert not re.findall(r'"\{\w+\}"', json.dumps(found))
+        assert found["components"].keys() == {"schemas"}
+
     def test_it_tells_how_to_log_in(self, logs):
         """With a token it says how that is sent, and which forms open and end a session, as they are."""
         token = "a-token-of-enough-characters"

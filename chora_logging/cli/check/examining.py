@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from chora_logging.cli import amounts
 from chora_logging.eventlog.lines import REFUSED, SHOWN_LINE_BYTES, decode, read_odd
+from chora_logging.eventlog.meaning import time_of
 from chora_logging.eventlog.rotated.file import LogFile
-from chora_logging.eventlog.selection import time_of
 
 TORN, FOREIGN, DUPLICATED, UNREADABLE = "torn", "foreign", "duplicated", "unreadable"
 LATE, UNFINISHED, COPY, GONE = "out of order", "unfinished", "copy", "gone"
@@ -153,7 +153,7 @@ class Examiner:
             self._time(found, text, time_of(event))
 
     def _time(self, found: Examination, line: bytes, moment: float | None) -> None:
-        if moment is None or not math.isfinite(moment):
+        if moment is None:
             return
         # Programs may say the same twice in a second, and without a time as often as they like.
         if not moment.is_integer() and self._window.add(line):

@@ -8,9 +8,9 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from chora_logging.cli.amounts import stamp
 from chora_logging.cli.check.examining import DAMAGE, LATE, UNFINISHED, Examination, Examiner, Problem
 from chora_logging.cli.logs import Log
 from chora_logging.eventlog.rotated.file_set import close_all, open_set, paths_of
@@ -125,8 +125,8 @@ def _file(file: Examination) -> dict[str, Any]:
         "lines": file.lines,
         "events": file.events,
         "skipped": file.skipped,
-        "first": _iso(file.first),
-        "last": _iso(file.last),
+        "first": stamp(file.first),
+        "last": stamp(file.last),
     }
 
 
@@ -137,20 +137,14 @@ def _problem(problem: Problem) -> dict[str, Any]:
 
 def _retention(found: Retention) -> dict[str, Any]:
     return {
-        "first": _iso(found.first),
-        "last": _iso(found.last),
+        "first": stamp(found.first),
+        "last": stamp(found.last),
         "bytes_per_second": found.rate,
         "files": found.files,
         "file_bytes": found.file_size,
         "assumed": found.is_assumed,
         "lasts_seconds": found.lasts,
     }
-
-
-def _iso(time: float | None) -> str | None:
-    if time is None or not math.isfinite(time):
-        return None
-    return datetime.fromtimestamp(time, timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 class Retention(NamedTuple):

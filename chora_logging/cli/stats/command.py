@@ -25,7 +25,8 @@ def command(logs: Logs, filters: dict[str, Any], as_json: bool) -> None:
 
     The logs are read once, in memory that does not grow with them. Durations are those of the field
     duration_ms; percentiles are right to three digits. An error is an event of level ERROR or above,
-    or with the status error or failed. Up to 200 types are told apart.
+    with the status error, failed, failure or fatal, or a typed one with an error_message. Up to 200
+    types are told apart.
 
     Ends with status 1 if there is no event.
 

@@ -7,9 +7,9 @@ import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
+from chora_logging.cli.amounts import stamp
 from chora_logging.cli.logs import Log
 from chora_logging.cli.stats.tally import Group, Groups, Tally
 from chora_logging.eventlog.rotated.file_set import paths_of
@@ -59,8 +59,8 @@ class Survey:
         return {
             "events": tally.all.events,
             "errors": tally.all.errors,
-            "first": _iso(tally.timeline.first),
-            "last": _iso(tally.timeline.last),
+            "first": stamp(tally.timeline.first),
+            "last": stamp(tally.timeline.last),
             "duration_ms": _durations(tally.all),
             "logs": [_extent(extent) for extent in self.extents],
             "timeline": self._timeline(),
@@ -75,7 +75,7 @@ class Survey:
         if series is None:
             return None
         return {
-            "start": _iso(series.start),
+            "start": stamp(series.start),
             "step_seconds": series.step,
             "events": series.events,
             "errors": series.errors,
@@ -111,8 +111,8 @@ def _extent(extent: Extent) -> dict[str, Any]:
         "bytes": extent.size,
         "events": extent.events,
         "skipped": sum(extent.log.skipped.values()),
-        "first": _iso(extent.first),
-        "last": _iso(extent.last),
+        "first": stamp(extent.first),
+        "last": stamp(extent.last),
     }
 
 
@@ -134,9 +134,3 @@ def _durations(group: Group) -> dict[str, Any]:
     found = group.durations
     percentiles = {f"p{percent}": found.percentile(percent) for percent in PERCENTILES}
     return {"count": found.count, **percentiles, "max": found.longest if found.count else None}
-
-
-def _iso(time: float) -> str | None:
-    if not math.isfinite(time):
-        return None
-    return datetime.fromtimestamp(time, timezone.utc).isoformat().replace("+00:00", "Z")

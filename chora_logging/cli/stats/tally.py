@@ -8,10 +8,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from chora_logging.cli.event_line import LONGEST_DURATION_MS, level_of
-from chora_logging.cli.stats.timeline import EARLIEST, LATEST, Timeline
+from chora_logging.cli.stats.timeline import Timeline
 from chora_logging.eventlog.events import Event
-from chora_logging.eventlog.selection import time_of
+from chora_logging.eventlog.meaning import STATUS, duration_of, event_of, is_error, level_of, time_of
 
 #: How many different types, statuses and levels are told apart: the first ones that come.
 DISTINCT_VALUES = 200
@@ -19,9 +18,6 @@ DISTINCT_VALUES = 200
 LONGEST_NAME = 200
 #: How many of the slowest events are kept.
 SLOWEST_EVENTS = 5
-
-_SEVERE = ("ERROR", "CRITICAL", "FATAL")
-_FAILED = ("error", "failed", "failure")
 
 #: What is shorter, in milliseconds, is taken for nothing: a nanosecond.
 SHORTEST_DURATION_MS = 1e-6
@@ -40,8 +36,10 @@ class Durations:
         self._counts: dict[float, int] = {}
 
     def add(self, value: float) -> None:
-        """Count *value*, which `duration_of` gave."""
+        """Count a duration in milliseconds, from 0 on."""
         self.count += 1
+        if value < SHORTEST_DURATION_MS:
+            value = 0.0
         if value > self.longest:
             self.longest = value
         if not (value < 1000 and value.is_integer()):
@@ -56,14 +54,6 @@ class Durations:
             if rank <= 0:
                 return min(value, self.longest)
         return None
-
-
-def duration_of(event: dict[str, Any]) -> float | None:
-    """The field `duration_ms` of *event*; None if it is no duration."""
-    value = event.get("duration_ms")
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < LONGEST_DURATION_MS:
-        return None
-    return float(value) if value >= SHORTEST_DURATION_MS else 0.0
 
 
 @dataclass
@@ -141,14 +131,13 @@ class Tally:
         failed, duration = is_error(event), duration_of(event)
         self.all.add(failed, duration)
         self.types.add(type_of(event), failed, duration)
-        self.statuses.add(event.get("status"), failed)
-        self.levels.add(event.get("level"), failed)
+        self.statuses.add(event.get(STATUS), failed)
+        self.levels.add(level_of(event), failed)
         if duration is not None:
             self._keep_if_slow(duration, event)
         time = time_of(event)
-        if time is None or not EARLIEST <= time < LATEST:
-            return None
-        self.timeline.add(time, failed)
+        if time is not None:
+            self.timeline.add(time, failed)
         return time
 
     @property
@@ -166,13 +155,9 @@ class Tally:
 
 
 def type_of(event: dict[str, Any]) -> Any:
-    """What kind of event it is: its `event`, or `event_type` in typed ones; else which logger wrote it."""
-    return event.get("event", event.get("event_type", event.get("logger")))
-
-
-def is_error(event: dict[str, Any]) -> bool:
-    """Whether *event* says that something failed, by its level or its status."""
-    return level_of(event).upper() in _SEVERE or event.get("status") in _FAILED
+    """What kind of event it is: what it is called, else which logger wrote it."""
+    name = event_of(event)
+    return event.get("logger") if name is None else name
 
 
 def _name(value: Any) -> str | None:

@@ -23,9 +23,6 @@ _SHOWN = (
     *(86400 * days for days in (1, 2, 7, 14, 28, 91, 364)),
 )
 
-#: The times that can be shown in any time zone: the years 2 to 9998.
-EARLIEST, LATEST = -62104060800.0, 253370764800.0
-
 _UNITS = (("minute", 60), ("hour", 3600), ("day", 86400))
 
 #: How many rows the bars are high, and how wide a plot and a bar may be, in columns.
@@ -67,7 +64,7 @@ class Timeline:
         self._errors: dict[int, int] = {}
 
     def add(self, time: float, is_error: bool) -> None:
-        """Count an event at *time*, from `EARLIEST` to `LATEST`, in seconds since 1970; any order will do."""
+        """Count an event at *time*, in seconds since 1970, as `time_of` gives it; any order will do."""
         if time < self.first:
             self.first = time
         if time > self.last:

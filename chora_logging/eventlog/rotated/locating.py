@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.lines import parse
+from chora_logging.eventlog.meaning import time_of
 from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import NO_LOG, Position
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated.stored import StoredFile
-from chora_logging.eventlog.selection import time_of
 
 #: How much earlier than its last event the time of a file may be, in milliseconds: file systems
 #: take it from a clock that ticks.

@@ -51,9 +51,9 @@ class Row {
     this.time.textContent = Number.isNaN(event.time)
       ? visible(value(found, "timestamp"), 12)
       : timeOfDay(event.time);
-    this.level.textContent = visible(event.level || (event.isError ? "ERROR" : ""), 9);
-    this.name.textContent = visible(value(found, "event") || value(found, "event_type"), 80);
-    this.content.replaceChildren(...contentOf(found));
+    this.level.textContent = visible(event.level, 9);
+    this.name.textContent = visible(event.name, 80);
+    this.content.replaceChildren(...contentOf(event, found));
     this.#fillTrace(event.traceId, addressOf);
   }
 
@@ -86,13 +86,11 @@ function cell(className) {
   return made;
 }
 
-/** @param {Map<string, string>} found @returns {Node[]} */
-function contentOf(found) {
+/** @param {LogEvent} event @param {Map<string, string>} found @returns {Node[]} */
+function contentOf(event, found) {
   const parts = [];
-  const message = value(found, "message");
-  const name = value(found, "event");
-  // "Event: job_started" only says again what the event's name says.
-  if (message && message !== `Event: ${name}`) parts.push(element("bdi", "message", visible(message, LONGEST_MESSAGE)));
+  const { message } = event;
+  if (message) parts.push(element("bdi", "message", visible(message, LONGEST_MESSAGE)));
   // Which logger it was matters least of all.
   const others = [...found].filter(([key, written]) => !COLUMNS.has(key) && written !== "null");
   const logger = others.filter(([key]) => key === "logger");

@@ -2,10 +2,20 @@
 
 import { fields, members, text } from "./json.js";
 
+// What fields mean is said in eventlog/meaning.py; a test compares the answers.
+
+/** @type {[number, string][]} */
+const LEVELS = [[50, "CRITICAL"], [40, "ERROR"], [30, "WARNING"], [20, "INFO"], [-Infinity, "DEBUG"]];
+const OTHER_NAMES = new Map([["WARN", "WARNING"], ["FATAL", "CRITICAL"]]);
+const SEVERE = new Set(["ERROR", "CRITICAL"]);
 const FAILED = new Set(["error", "failed", "failure", "fatal"]);
-const SEVERE = new Set(["ERROR", "CRITICAL", "FATAL"]);
-const FRACTION = /\.\d{3}(\d{1,6})/;
-const NUMBER = /^-?\d+(\.\d+)?$/;
+const NO_ERROR = new Set(["", "false", "0", "[]", "{}"]);
+const WHOLE = /^-?\d+$/;
+const TIME = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?(Z|[+-]\d\d:?\d\d)?)?$/i;
+/** The years 2 to 9998, in milliseconds since 1970. */
+const EARLIEST = -62104060800_000;
+const LATEST = 253370764800_000;
+const LONGEST_DURATION = 1e15;
 
 /** What an event is in its log. */
 export class LogEvent {
@@ -17,13 +27,14 @@ export class LogEvent {
     const found = fields(raw);
     this.raw = raw;
     this.id = id;
-    this.level = value(found, "level").toUpperCase();
-    this.traceId = value(found, "trace_id");
-    this.time = timeOf(value(found, "timestamp"));
-    this.isError =
-      SEVERE.has(this.level) ||
+    const level = levelOf(found.get("level") ?? "null");
+    const saysFailed =
       FAILED.has(value(found, "status").toLowerCase()) ||
-      value(found, "error_message") !== "";
+      (value(found, "event_type") !== "" && !NO_ERROR.has(value(found, "error_message")));
+    this.level = level || (saysFailed ? "ERROR" : "");
+    this.isError = SEVERE.has(level) || saysFailed;
+    this.traceId = value(found, "trace_id");
+    this.time = timeOf(found.get("timestamp") ?? "null");
   }
 
   /** What happened, by name; empty for a plain log message. */
@@ -32,14 +43,16 @@ export class LogEvent {
     return value(found, "event") || value(found, "event_type");
   }
 
+  /** What it says beside its name; empty if that only says the name again. */
   get message() {
-    return value(fields(this.raw), "message");
+    const message = value(fields(this.raw), "message");
+    return this.name && message === `Event: ${this.name}` ? "" : message;
   }
 
   /** How long it took, in milliseconds; null if it does not say so. */
   get duration() {
-    const milliseconds = value(fields(this.raw), "duration_ms");
-    return NUMBER.test(milliseconds) ? Number(milliseconds) : null;
+    const milliseconds = numberOf(fields(this.raw).get("duration_ms") ?? "null");
+    return milliseconds >= 0 && milliseconds < LONGEST_DURATION ? milliseconds : null;
   }
 
   /**
@@ -64,13 +77,36 @@ export function value(found, key) {
 }
 
 /**
- * A time in milliseconds since 1970, with its microseconds as a fraction; NaN if it is none.
- * @param {string} stamp
+ * The name of a level; empty if it is neither text nor a whole number.
+ * @param {string} raw
  */
-export function timeOf(stamp) {
-  if (NUMBER.test(stamp)) return Number(stamp) * 1000;
-  const below = FRACTION.exec(stamp);
-  return Date.parse(stamp) + (below ? Number(`0.${below[1]}`) : 0);
+function levelOf(raw) {
+  if (WHOLE.test(raw)) return LEVELS.find(([least]) => Number(raw) >= least)?.[1] ?? "";
+  const name = raw[0] === '"' ? text(raw).toUpperCase() : "";
+  return OTHER_NAMES.get(name) ?? name;
+}
+
+/**
+ * A time in milliseconds since 1970, with its microseconds as a fraction; NaN if it is none.
+ * @param {string} raw
+ */
+function timeOf(raw) {
+  // Seconds are rounded to microseconds, as there may be no closer number to those that were meant.
+  const time = raw[0] === '"' ? parseTime(text(raw)) : Math.round(numberOf(raw) * 1e6) / 1000;
+  return time >= EARLIEST && time < LATEST ? time : NaN;
+}
+
+/** @param {string} iso */
+function parseTime(iso) {
+  const [, day = "", clock = "00:00", fraction = "", zone = ""] = TIME.exec(iso) ?? [];
+  // To browsers 31 September is 1 October.
+  if (new Date(`${day}T00:00Z`).getUTCDate() !== Number(day.slice(8))) return NaN;
+  return Date.parse(`${day}T${clock}${zone.toUpperCase()}`) + 1000 * Number(`0.${fraction.slice(0, 6)}`);
+}
+
+/** @param {string} raw */
+function numberOf(raw) {
+  return /^[-\d]/.test(raw) ? Number(raw) : NaN;
 }
 
 /** @param {number} part @param {number} width */
