@@ -34,13 +34,17 @@ def without_copies(files: Sequence[_File]) -> list[_File]:
 
 
 def begins_with(whole: LogFile, part: LogFile) -> bool:
-    """Whether *part* is not empty and *whole* begins with all that it holds."""
+    """Whether *part* is not empty and *whole* begins with all that it holds.
+
+    Of a damaged file a whole line must be left: all files of a log begin alike.
+    """
     head = part.head()
     if not head or not whole.head().startswith(head):
         return False
-    offset = 0
+    offset, has_line = 0, False
     while data := part.peek(CHUNK, offset):
         if whole.peek(len(data), offset) != data:
             return False
         offset += len(data)
-    return True
+        has_line = has_line or b"\n" in data
+    return has_line or not part.damage
