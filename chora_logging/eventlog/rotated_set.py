@@ -125,7 +125,7 @@ def is_live(path: str, file: LogFile) -> bool:
     """Whether *file* is the one that the name *path* stands for now."""
     try:
         status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return False
     return (status.st_dev, status.st_ino) == file.place.identity
 
@@ -133,7 +133,14 @@ def is_live(path: str, file: LogFile) -> bool:
 def paths_of(path: str, namer: Namer | None = None) -> list[str]:
     """The names of the files that make up the log *path*, oldest first."""
     numbers = _look(real_path(os.path.abspath(path)), namer).numbers
-    return sorted(numbers, key=lambda name: -numbers[name])
+    there: dict[str, int] = {}
+    for name, number in numbers.items():
+        # A backup may have been compressed since it was listed.
+        names = (name, name + COMPRESSED) if number else (name,)
+        there.update((full, number) for full in names if os.path.isfile(full))
+    # Both NAME.1 and NAME.1.gz: a compression that was interrupted. The plain one is whole.
+    doubles = {name + COMPRESSED for name, number in there.items() if there.get(name + COMPRESSED) == number}
+    return sorted(there.keys() - doubles, key=lambda name: -there[name])
 
 
 def _find_again(path: str, namer: Namer | None, file: StoredFile) -> LogFile | None:
@@ -155,14 +162,15 @@ class _Names(NamedTuple):
     """The names of a set.
 
     Attributes:
-        numbers: Every name, and its number in the order of age; 0 is the live file.
+        numbers: Every name, whatever has become of it, and its number in the order of age; 0 is the
+            live file.
         newer: Up to which number the namer names the backups; the usual names come after that.
-        dated: The dated names, newest first.
+        dated: The numbers of the dated names, without what compression adds.
     """
 
     numbers: dict[str, int]
-    newer: int = 0
-    dated: Sequence[str] = ()
+    newer: int
+    dated: dict[str, int]
 
 
 def _look(path: str, namer: Namer | None) -> _Names:
@@ -170,29 +178,24 @@ def _look(path: str, namer: Namer | None) -> _Names:
     named = _look_for_named(path, namer) if namer is not None else {}
     newer = max(named.values()) + _ABSENT if named else 0
     found = named.copy()
-    dated: list[str] = []
+    dated: set[str] = set()
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return _Names(found, newer)
+        return _Names(found, newer, {})
     for name in names:
         full = os.path.join(folder, name)
         if name == log:
-            _add(found, full, 0)
+            found[full] = 0
         elif (number := backup_number(name, log)) is not None and full not in found:
-            _add(found, full, newer + number)
+            found[full] = newer + number
         elif name.startswith(log) and _DATED.fullmatch(name, len(log)):
-            dated.append(full)
-    highest = max(found.values(), default=0)
-    dated.sort(reverse=True)
-    for number, full in enumerate(dated, highest + 1):
-        _add(found, full, number)
-    # Both NAME.1 and NAME.1.gz: a compression that was interrupted. The plain one is whole.
-    for full in [full for full in found if full.endswith(COMPRESSED) and full != path]:
-        plain = full.removesuffix(COMPRESSED)
-        if plain in found and (plain in named) == (full in named):
-            del found[full]
-    return _Names(found, newer, dated)
+            dated.add(full)
+    oldest = max(found.values(), default=0)
+    newest_first = sorted({full.removesuffix(COMPRESSED) for full in dated}, reverse=True)
+    of_dated = {plain: number for number, plain in enumerate(newest_first, oldest + 1)}
+    found.update((full, of_dated[full.removesuffix(COMPRESSED)]) for full in dated)
+    return _Names(found, newer, of_dated)
 
 
 def _look_for_named(path: str, namer: Namer) -> dict[str, int]:
@@ -200,17 +203,12 @@ def _look_for_named(path: str, namer: Namer) -> dict[str, int]:
     missing = 0
     for number in itertools.count(1):
         name = namer(f"{path}.{number}")
-        there = [_add(found, full, number) for full in (name, name + COMPRESSED) if full != path]
-        missing = 0 if any(there) else missing + 1
+        there = [full for full in (name, name + COMPRESSED) if full != path and os.path.isfile(full)]
+        found.update(dict.fromkeys(there, number))
+        missing = 0 if there else missing + 1
         if missing == _HOLES:
             break
     return found
-
-
-def _add(found: dict[str, int], full: str, number: int) -> bool:
-    if os.path.isfile(full):
-        found[full] = number
-    return full in found
 
 
 def _open(path: str, namer: Namer | None, find: _Find | None) -> list[LogFile]:
@@ -230,9 +228,8 @@ def _open(path: str, namer: Namer | None, find: _Find | None) -> list[LogFile]:
     try:
         opens(path, 0)
         names = _look(path, namer)
-        dated = {names.numbers[full]: full for full in names.dated if full in names.numbers}
         # A name that is given while the folder is listed may be missing in the list.
-        numbers = sorted({1, *names.numbers.values()} - {0, *dated})
+        numbers = sorted({1, *names.numbers.values()} - {0, *names.dated.values()})
         for number, following in itertools.pairwise([*numbers, sys.maxsize]):
             absent = 0
             while number < following and absent < _ABSENT:
@@ -241,8 +238,8 @@ def _open(path: str, namer: Namer | None, find: _Find | None) -> list[LogFile]:
                 found = any(opens(full, number, is_ours=is_ours) for full in variants)
                 absent = 0 if found else absent + 1
                 number += 1
-        for number, full in sorted(dated.items()):
-            any(opens(name, number, is_ours=False) for name in (full, full + COMPRESSED))
+        for plain, number in names.dated.items():
+            any(opens(full, number, is_ours=False) for full in (plain, plain + COMPRESSED))
     except OSError:
         close_all(files.values())
         raise
