@@ -24,14 +24,14 @@ from chora_logging.eventlog.rotated import locating
 from chora_logging.eventlog.rotated.content import CHUNK, open_content
 from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
-from chora_logging.eventlog.rotated.stored import StoredFile
+from chora_logging.eventlog.rotated.stored import Find, Lost, StoredFile
 from chora_logging.log_files import COMPRESSED, backup_number, real_path
 from chora_logging.schema import OWN_LOGGER
 
 #: Gives a backup's name from its default name, as `logging.handlers.BaseRotatingHandler.namer`.
 Namer = Callable[[str], str]
 
-_Find = Callable[[StoredFile], LogFile | None]
+_Locate = Callable[[Sequence[LogFile], Position], tuple[int | None, Gap | None]]
 
 #: How often the set is opened anew because the log was rotated or truncated meanwhile. To open it takes a
 #: part of the time that a rotation does, so a second attempt nearly always succeeds.
@@ -96,9 +96,19 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
 
 
 def open_at(
-    path: str, position: Position, *, namer: Namer | None = None
+    path: str,
+    position: Position,
+    *,
+    follow: bool = False,
+    namer: Namer | None = None,
+    locate: _Locate = locating.locate,
 ) -> tuple[list[LogFile], int | None, Gap | None]:
     """Open the log *path* to read on from *position*.
+
+    Args:
+        path, follow, namer: As `open_set`.
+        position: What a cursor says.
+        locate: What finds it in the files.
 
     Returns:
         The files, as `open_set`; and the index of the one to read on with and what is missing before
@@ -107,12 +117,14 @@ def open_at(
     Raises:
         OSError: as `open_set`.
     """
+    files: list[LogFile] = []
     for _ in range(_OPENING_ATTEMPTS):
-        files = open_set(path, namer=namer)
-        index, gap = locating.locate(files, position)
-        if gap is None or not any(file.missing for file in files):
+        close_all(files)
+        files = open_set(path, follow=follow, namer=namer)
+        index, gap = locate(files, position)
+        # Else the log was truncated between the two steps: now its copy is there.
+        if gap is None or all(file.is_as_opened() for file in files):
             break
-        close_all(files)  # the log was truncated between the two steps: now its copy is there
     return files, index, gap
 
 
@@ -126,7 +138,7 @@ def is_live(path: str, file: LogFile) -> bool:
     """Whether *file* is the one that the name *path* stands for now."""
     try:
         status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return False
     return (status.st_dev, status.st_ino) == file.place.identity
 
@@ -134,15 +146,28 @@ def is_live(path: str, file: LogFile) -> bool:
 def paths_of(path: str, namer: Namer | None = None) -> list[str]:
     """The names of the files that make up the log *path*, oldest first."""
     numbers = _look(real_path(os.path.abspath(path)), namer).numbers
-    return sorted(numbers, key=lambda name: -numbers[name])
+    there: dict[str, int] = {}
+    for name, number in numbers.items():
+        # A backup may have been compressed since it was listed.
+        names = (name, name + COMPRESSED) if number else (name,)
+        there.update((full, number) for full in names if os.path.isfile(full))
+    # Both NAME.1 and NAME.1.gz: a compression that was interrupted. The plain one is whole.
+    doubles = {name + COMPRESSED for name, number in there.items() if there.get(name + COMPRESSED) == number}
+    return sorted(there.keys() - doubles, key=lambda name: -there[name])
 
 
-def _find_again(path: str, namer: Namer | None, file: StoredFile) -> LogFile | None:
-    files: list[LogFile] = open_set(path, follow=True, namer=namer)
-    index = locating.find_stored(files, file)
+def _find_again(path: str, namer: Namer | None, lost: Lost) -> tuple[LogFile, bool] | None:
+    files: list[LogFile] = []
+    for _ in range(_OPENING_ATTEMPTS):
+        close_all(files)
+        files = open_set(path, follow=True, namer=namer)
+        index, is_whole = locating.find_lost(files, lost)
+        # As in `open_at`.
+        if is_whole or all(file.is_as_opened() for file in files):
+            break
     found = None if index is None else files.pop(index)
     close_all(files)
-    return found
+    return None if found is None else (found, is_whole)
 
 
 def _number(files: Sequence[LogFile], state: log_files.Sidecar) -> None:
@@ -156,14 +181,15 @@ class _Names(NamedTuple):
     """The names of a set.
 
     Attributes:
-        numbers: Every name, and its number in the order of age; 0 is the live file.
+        numbers: Every name, whatever has become of it, and its number in the order of age; 0 is the
+            live file.
         newer: Up to which number the namer names the backups; the usual names come after that.
-        dated: The dated names, newest first.
+        dated: The numbers of the dated names, without what compression adds.
     """
 
     numbers: dict[str, int]
-    newer: int = 0
-    dated: Sequence[str] = ()
+    newer: int
+    dated: dict[str, int]
 
 
 def _look(path: str, namer: Namer | None) -> _Names:
@@ -171,29 +197,24 @@ def _look(path: str, namer: Namer | None) -> _Names:
     named = _look_for_named(path, namer) if namer is not None else {}
     newer = max(named.values()) + _ABSENT_NUMBERS if named else 0
     found = named.copy()
-    dated: list[str] = []
+    dated: set[str] = set()
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return _Names(found, newer)
+        return _Names(found, newer, {})
     for name in names:
         full = os.path.join(folder, name)
         if name == log:
-            _add(found, full, 0)
+            found[full] = 0
         elif (number := backup_number(name, log)) is not None and full not in found:
-            _add(found, full, newer + number)
+            found[full] = newer + number
         elif name.startswith(log) and _DATED.fullmatch(name, len(log)):
-            dated.append(full)
-    highest = max(found.values(), default=0)
-    dated.sort(reverse=True)
-    for number, full in enumerate(dated, highest + 1):
-        _add(found, full, number)
-    # Both NAME.1 and NAME.1.gz: a compression that was interrupted. The plain one is whole.
-    for full in [full for full in found if full.endswith(COMPRESSED) and full != path]:
-        plain = full.removesuffix(COMPRESSED)
-        if plain in found and (plain in named) == (full in named):
-            del found[full]
-    return _Names(found, newer, dated)
+            dated.add(full)
+    oldest = max(found.values(), default=0)
+    newest_first = sorted({full.removesuffix(COMPRESSED) for full in dated}, reverse=True)
+    of_dated = {plain: number for number, plain in enumerate(newest_first, oldest + 1)}
+    found.update((full, of_dated[full.removesuffix(COMPRESSED)]) for full in dated)
+    return _Names(found, newer, of_dated)
 
 
 def _look_for_named(path: str, namer: Namer) -> dict[str, int]:
@@ -201,20 +222,15 @@ def _look_for_named(path: str, namer: Namer) -> dict[str, int]:
     missing = 0
     for number in itertools.count(1):
         name = namer(f"{path}.{number}")
-        there = [_add(found, full, number) for full in (name, name + COMPRESSED) if full != path]
-        missing = 0 if any(there) else missing + 1
+        there = [full for full in (name, name + COMPRESSED) if full != path and os.path.isfile(full)]
+        found.update(dict.fromkeys(there, number))
+        missing = 0 if there else missing + 1
         if missing == _ABSENT_NAMED_NUMBERS:
             break
     return found
 
 
-def _add(found: dict[str, int], full: str, number: int) -> bool:
-    if os.path.isfile(full):
-        found[full] = number
-    return full in found
-
-
-def _open(path: str, namer: Namer | None, find: _Find | None) -> list[LogFile]:
+def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
     """Open the live file, list the names, then open the backups from the newest to the oldest.
 
     A rotation moves a file to a name that is opened later. What comes again there is known by its
@@ -231,9 +247,8 @@ def _open(path: str, namer: Namer | None, find: _Find | None) -> list[LogFile]:
     try:
         opens(path, 0)
         names = _look(path, namer)
-        dated = {names.numbers[full]: full for full in names.dated if full in names.numbers}
         # A name that is given while the folder is listed may be missing in the list.
-        numbers = sorted({1, *names.numbers.values()} - {0, *dated})
+        numbers = sorted({1, *names.numbers.values()} - {0, *names.dated.values()})
         for number, following in itertools.pairwise([*numbers, sys.maxsize]):
             absent = 0
             while number < following and absent < _ABSENT_NUMBERS:
@@ -242,8 +257,8 @@ def _open(path: str, namer: Namer | None, find: _Find | None) -> list[LogFile]:
                 found = any(opens(full, number, is_ours=is_ours) for full in variants)
                 absent = 0 if found else absent + 1
                 number += 1
-        for number, full in sorted(dated.items()):
-            any(opens(name, number, is_ours=False) for name in (full, full + COMPRESSED))
+        for plain, number in names.dated.items():
+            any(opens(full, number, is_ours=False) for full in (plain, plain + COMPRESSED))
     except OSError:
         close_all(files.values())
         raise
@@ -259,7 +274,7 @@ def _variants(path: str, number: int, names: _Names, namer: Namer | None) -> tup
     return plain, plain + COMPRESSED
 
 
-def _open_file(full: str, place: Place, find: _Find | None, *, is_live: bool) -> LogFile | None:
+def _open_file(full: str, place: Place, find: Find | None, *, is_live: bool) -> LogFile | None:
     try:
         opened = open_content(full)
     except (FileNotFoundError, NotADirectoryError):
@@ -299,13 +314,17 @@ def without_copies(files: Sequence[_File]) -> list[_File]:
 
 
 def begins_with(whole: LogFile, part: LogFile) -> bool:
-    """Whether *part* is not empty and *whole* begins with all that it holds."""
+    """Whether *part* is not empty and *whole* begins with all that it holds.
+
+    Of a damaged file a whole line must be left: all files of a log begin alike.
+    """
     head = part.head()
     if not head or not whole.head().startswith(head):
         return False
-    offset = 0
+    offset, has_line = 0, False
     while data := part.peek(CHUNK, offset):
         if whole.peek(len(data), offset) != data:
             return False
         offset += len(data)
-    return True
+        has_line = has_line or b"\n" in data
+    return has_line or not part.damage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 
@@ -197,6 +198,18 @@ class TestEqualFiles:
         write(log + ".2", 1)
 
         assert numbers(EventLog(log).read()) == [1]
+
+    def test_what_is_left_of_a_damaged_one(self, tmp_path):
+        """A compressed file that is cut in its first line is no copy of all that begin so: it is told."""
+        log = str(tmp_path / "app.log")
+        with open(log + ".2.gz", "wb") as file:
+            file.write(gzip.compress(line(0)[:5])[:-8])
+        write(log + ".1", 1)
+        write(log, 2)
+        skipped = []
+
+        assert numbers(EventLog(log, on_skip=skipped.append).read()) == [1, 2]
+        assert ["damaged" in line.reason for line in skipped] == [True]
 
     def test_the_same_beginning(self, tmp_path):
         """Files that differ after a long common beginning are different files."""

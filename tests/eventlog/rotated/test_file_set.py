@@ -139,6 +139,39 @@ class TestNames:
         write(tmp_path / "app.log.1", 1)
         assert numbers(EventLog(tmp_path / "app.log", must_exist=True).read()) == [1]
 
+    @pytest.mark.parametrize("name", ["app.log.1", "app.log-20250928"])
+    @pytest.mark.parametrize("found_in", [paths_of, lambda log: list(EventLog(log).read())])
+    def test_compressed_after_it_was_listed(self, tmp_path, monkeypatch, name, found_in):
+        """A backup that is compressed right after the folder was listed is found all the same."""
+        write(tmp_path / name, 0)
+        write(tmp_path / "app.log", 1)
+        real = os.listdir
+
+        def listed(folder):
+            names = real(folder)
+            if name in names:
+                compressing(tmp_path / name, tmp_path / f"{name}.gz")
+            return names
+
+        monkeypatch.setattr(os, "listdir", listed)
+
+        assert len(found_in(tmp_path / "app.log")) == 2
+
+    def test_no_look_at_a_backups_name(self, tmp_path, monkeypatch):
+        """A backup whose name cannot be looked at any more once it is open is read."""
+        write(tmp_path / "app.log.1", 0)
+        write(tmp_path / "app.log", 1)
+        real = os.stat
+
+        def refuse(path, *args, **kwargs):
+            if str(path).endswith("app.log.1"):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            return real(path, *args, **kwargs)
+
+        monkeypatch.setattr(os, "stat", refuse)
+
+        assert numbers(EventLog(tmp_path / "app.log").read()) == [0, 1]
+
     def test_out_of_descriptors(self, tmp_path, monkeypatch):
         """A backup that cannot be opened for want of descriptors is not left out: reading fails."""
         write(tmp_path / "app.log.1", 0)
