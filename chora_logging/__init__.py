@@ -83,13 +83,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "writing.buffered": ("BufferedEventFileHandler",),
     "config": ("get_logging_config", "setup_logging"),
     "context": ("TraceIdFilter", "child_env", "get_trace_id", "set_trace_id", "trace_context"),
     "errors": ("ChoraLoggingError", "ConfigurationError", "CursorError", "MissingExtraError", "TraceIdError"),
     "eventlog": ("EventLog", "Gap"),
     "formatting.formatter": ("EventFormatter",),
-    "writing.handler": ("EventFileHandler",),
     "orchestrator": (
         "get_orchestrator_events",
         "get_request_logger",
@@ -97,7 +95,6 @@ _HOMES = {
         "setup_orchestrator_logging",
         "stream_orchestrator_events",
     ),
-    "writing.queue_handler": ("EventQueueHandler",),
     "telemetry": (
         "ArtifactAssembledEvent",
         "ContentGeneratedEvent",
@@ -107,6 +104,9 @@ _HOMES = {
         "emit_event",
         "get_emitter",
     ),
+    "writing.buffered": ("BufferedEventFileHandler",),
+    "writing.handler": ("EventFileHandler",),
+    "writing.queue_handler": ("EventQueueHandler",),
     # Not in __all__: `from chora_logging import *` works without extras.
     "web": ("TraceMiddleware", "create_app", "routes"),
 }
@@ -129,9 +129,8 @@ class _MovedModule(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(
-            importlib.import_module(f"{__name__}.{_MOVED[self.__name__.rpartition('.')[2]]}"), name
-        )
+        old = self.__name__.rpartition(".")[2]
+        return getattr(importlib.import_module(f"{__name__}.{_MOVED[old]}"), name)
 
 
 for _old in _MOVED:
