@@ -122,7 +122,7 @@ class LogFile:
         self._stamp = self.time()
         self._scanned = 0
         head = self._first(HEAD)
-        if head.startswith(self._head):
+        if head.startswith(self._head):  # else it is not the file any more that was opened
             self._head = head
 
     def holds(self, position: Position) -> bool:

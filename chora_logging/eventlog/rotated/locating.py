@@ -36,7 +36,7 @@ def find(files: Sequence[LogFile], position: Position) -> int | None:
 def find_lost(files: Sequence[LogFile], lost: Lost) -> tuple[int | None, bool]:
     """The index of the file that *lost* is now, and whether that is all of it.
 
-    All but its last lines is in a copy that was made before they were written.
+    A copy that was made before its last lines were written has all but these.
     """
     if lost.end is None:
         alike = (index for index, file in enumerate(files) if file.fingerprint() == lost.fingerprint)
