@@ -115,13 +115,15 @@ class LogFile:
         return Skipped(self.path, self.offset, reason, data)
 
     def seek(self, offset: int) -> None:
-        """Go to *offset*."""
+        """Go to *offset*. If the file has been truncated meanwhile, `read_block` says so."""
         start = max(0, offset - GUARD)
         self.tail = self._read(offset - start, start)
-        self.offset = start + len(self.tail)
+        self.offset = offset
         self._stamp = self.time()
         self._scanned = 0
-        self._head = self._first(HEAD)
+        head = self._first(HEAD)
+        if head.startswith(self._head):  # else it is not the file any more that was opened
+            self._head = head
 
     def holds(self, position: Position) -> bool:
         """Whether *position* is in this file, by content."""
@@ -134,7 +136,13 @@ class LogFile:
 
     def position(self) -> Position:
         """Where it is read from next, as it was when it was read up to there."""
-        return self._origin()._replace(time=self._stamp or self.time()).position(self.offset, self.tail)
+        origin = self._origin(self._head)._replace(time=self._stamp or self.time())
+        return origin.position(self.offset, self.tail)
+
+    def stands_at(self, position: Position) -> bool:
+        """Whether it is read from *position* next, by what was read when it went there."""
+        here = self.position()
+        return (here.offset, here.head, here.guard) == (position.offset, position.head, position.guard)
 
     def head(self) -> bytes:
         """Its first bytes."""
@@ -191,7 +199,7 @@ class LogFile:
 
     def origin_at(self, offset: int) -> Origin:
         """What positions up to *offset* have in common."""
-        return self._as_origin(self._first(min(HEAD, offset)))
+        return self._origin(self._first(min(HEAD, offset)))
 
     def take_content(self) -> Content:
         """Its bytes, for somebody else to close."""
@@ -210,7 +218,8 @@ class LogFile:
     def _next(self, size: int) -> bytes:
         length = len(self.tail)
         data = self._read(size + length, self.offset - length)
-        if not data.startswith(self.tail) or not self.is_as_opened():
+        is_tail_whole = length == min(GUARD, self.offset)
+        if not (is_tail_whole and data.startswith(self.tail) and self.is_as_opened()):
             raise Replaced
         return data[length:]
 
@@ -218,7 +227,9 @@ class LogFile:
         start, before = self.offset, self.tail
         self.offset += size
         self.tail = chunk[size - GUARD : size] if size >= GUARD else (before + chunk[:size])[-GUARD:]
-        origin = self._origin(chunk[:size] if not start else b"")
+        if len(self._head) < min(HEAD, self.offset):
+            self._head = (self._head[:start] + chunk[:size])[:HEAD]
+        origin = self._origin(self._head)
         self._stamp = origin.time
         line = self._line(start, chunk.count(b"\n", 0, size) if self.compressed else 0)
         return Block(self.path, start, chunk, size, before, origin, first_line=line)
@@ -252,18 +263,13 @@ class LogFile:
             found = data.find(b"\n")
             if found >= 0:
                 self.seek(scan + found + 1)
-                length = self.offset - start
-                return Block(self.path, start, b"", 0, before, self._origin(), length, self._line(start, 1))
+                length, origin = self.offset - start, self._origin(self._head)
+                return Block(self.path, start, b"", 0, before, origin, length, self._line(start, 1))
             scan += len(data)
         self._scanned = scan
         return None
 
-    def _origin(self, beginning: bytes = b"") -> Origin:
-        if len(self._head) < min(HEAD, self.offset):
-            self._head = beginning[:HEAD] or self._read(min(HEAD, self.offset), 0)
-        return self._as_origin(self._head)
-
-    def _as_origin(self, head: bytes) -> Origin:
+    def _origin(self, head: bytes) -> Origin:
         if self.generation is None:
             return Origin(NO_LOG, 0, self.place.inode, self.time(), head)
         return Origin(self.log_id, self.generation, self.place.inode, self.time(), head)

@@ -14,7 +14,7 @@ from chora_logging.eventlog.backwards import end_of_lines
 from chora_logging.eventlog.files import LogFile, Replaced
 from chora_logging.eventlog.items import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
-from chora_logging.eventlog.rotated_set import Namer, close_all, is_live, open_set
+from chora_logging.eventlog.rotated_set import Namer, close_all, is_live, open_at, open_set
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.succession import Succession
 from chora_logging.rotation import real_path
@@ -215,10 +215,17 @@ class Follower:
 
     def _begin(self) -> bool:
         """Open the file to begin with; whether there is one that has something in it."""
-        files = self._open()
         index: int | None = 0
-        if self._position is not None:
-            index, gap = self._succession.locate(files, self._position)
+        if self._position is None:
+            files = self._open()
+        else:
+            files, index, gap = open_at(
+                self.path,
+                self._position,
+                follow=True,
+                namer=self._namer,
+                locate=self._succession.locate,
+            )
             if gap is not None and not self._told:
                 self._gap, self._told = gap, True
         index = _first_filled(files, index)

@@ -10,7 +10,7 @@ from chora_logging.eventlog.files import LogFile
 from chora_logging.eventlog.items import Gap
 from chora_logging.eventlog.lines import parse
 from chora_logging.eventlog.selection import time_of
-from chora_logging.eventlog.stored import StoredFile
+from chora_logging.eventlog.stored import Lost
 
 #: How much earlier than its last event the time of a file may be, in milliseconds: file systems
 #: take it from a clock that ticks.
@@ -33,20 +33,25 @@ def find(files: Sequence[LogFile], position: Position) -> int | None:
     return found[0] if found else None
 
 
-def find_stored(files: Sequence[LogFile], stored: StoredFile) -> int | None:
-    """The index of the file that *stored* is now, or of a copy of it that goes on where it is read."""
-    if stored.compressed:
-        known = stored.fingerprint()
-        return next((index for index, file in enumerate(files) if file.fingerprint() == known), None)
-    index = find(files, stored.end())
+def find_lost(files: Sequence[LogFile], lost: Lost) -> tuple[int | None, bool]:
+    """The index of the file that *lost* is now, and whether that is all of it.
+
+    A copy that was made before its last lines were written has all but these.
+    """
+    if lost.end is None:
+        alike = (index for index, file in enumerate(files) if file.fingerprint() == lost.fingerprint)
+        index = next(alike, None)
+        return index, index is not None
+    index = find(files, lost.end)
     if index is not None:
-        return index
-    if stored.offset:
-        return find(files, stored.position())
-    # Nothing of it has been read: a copy made before its last lines were written begins as it did.
-    head = stored.head_as_read()
-    copies = [i for i, file in enumerate(files) if file.place.number and file.head() == head and head]
-    return next((i for i in reversed(copies) if files[i].place.identity not in stored.siblings), None)
+        return index, True
+    shorter = [i for i, file in enumerate(files) if file.size() < lost.end.offset]
+    if lost.read is not None:
+        index = find([files[i] for i in shorter], lost.read)
+        return None if index is None else shorter[index], False
+    # Nothing of it has been read: a copy begins as it did.
+    copies = [i for i in shorter if files[i].place.number and files[i].head() == lost.head and lost.head]
+    return next((i for i in reversed(copies) if files[i].place.identity not in lost.siblings), None), False
 
 
 def after_missing(files: Sequence[LogFile], position: Position) -> tuple[int | None, int | None]:
@@ -99,7 +104,9 @@ def locate(files: Sequence[LogFile], position: Position) -> tuple[int | None, Ga
     index = find(files, position)
     if index is not None:
         files[index].seek(position.offset)
-        return index, None
+        if files[index].stands_at(position):
+            return index, None
+        files[index].seek(0)
     index, between = after_missing(files, position)
     count = None if between is None else between + 1
     reason = "the file that the cursor points into was deleted or overwritten"

@@ -13,7 +13,7 @@ from chora_logging.eventlog.cursor import GUARD, Position
 from chora_logging.eventlog.files import CHUNK, LogFile, ReadAt
 from chora_logging.eventlog.items import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
-from chora_logging.eventlog.rotated_set import Namer, close_all, open_set, paths_of
+from chora_logging.eventlog.rotated_set import Namer, close_all, open_at, open_set, paths_of
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.stored import hold_next
 
@@ -105,10 +105,15 @@ def read_page(
     """
     position = None if after is None else cursor.decode(after)
     found = _Collected(after, limit, budget)
-    files = open_set(path, namer=namer)
-    walk = _backwards if newest_first else _forwards
+    first: int | None = 0
+    if position is None:
+        files = open_set(path, namer=namer)
+    else:
+        files, first, found.gap = open_at(path, position, namer=namer)
     try:
-        return (yield from walk(files, selection, position, found))
+        if newest_first:
+            return (yield from _backwards(files, first, position, selection, found))
+        return (yield from _forwards(files[len(files) if first is None else first :], selection, found))
     finally:
         close_all(files)
 
@@ -125,13 +130,7 @@ def state_of(path: str, namer: Namer | None = None) -> tuple[tuple[int, ...], ..
     return tuple(found)
 
 
-def _forwards(
-    files: list[LogFile], selection: Selection, position: Position | None, found: _Collected
-) -> Generator[None, None, Page]:
-    first: int | None = 0
-    if position is not None:
-        first, found.gap = locating.locate(files, position)
-    unread = files[len(files) if first is None else first :]
+def _forwards(unread: list[LogFile], selection: Selection, found: _Collected) -> Generator[None, None, Page]:
     hold_next(unread)
     for file in unread:
         while block := file.read_block():
@@ -147,15 +146,17 @@ def _forwards(
 
 
 def _backwards(
-    files: list[LogFile], selection: Selection, position: Position | None, found: _Collected
+    files: list[LogFile],
+    first: int | None,
+    position: Position | None,
+    selection: Selection,
+    found: _Collected,
 ) -> Generator[None, None, Page]:
     offset: int | None = None
-    if position is not None:
-        index, found.gap = locating.locate(files, position)
-        if found.gap is not None:
-            files = files[:index]
-        elif index is not None:
-            files, offset = files[: index + 1], position.offset
+    if found.gap is not None:
+        files = files[:first]
+    elif position is not None and first is not None:
+        files, offset = files[: first + 1], position.offset
     unread = files[::-1]
     hold_next(unread)
     for file in unread:

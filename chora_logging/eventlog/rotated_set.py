@@ -25,14 +25,14 @@ from chora_logging.eventlog.copies import without_copies
 from chora_logging.eventlog.cursor import Position
 from chora_logging.eventlog.files import LogFile, Place
 from chora_logging.eventlog.items import Gap
-from chora_logging.eventlog.stored import StoredFile
+from chora_logging.eventlog.stored import Find, Lost, StoredFile
 from chora_logging.rotation import COMPRESSED, backup_number, real_path
 from chora_logging.schema import OWN_LOGGER
 
 #: Gives a backup's name from its default name, as `logging.handlers.BaseRotatingHandler.namer`.
 Namer = Callable[[str], str]
 
-_Find = Callable[[StoredFile], LogFile | None]
+_Locate = Callable[[Sequence[LogFile], Position], tuple[int | None, Gap | None]]
 
 #: How often the set is opened anew because the log was rotated or truncated meanwhile. To open it takes a
 #: part of the time that a rotation does, so a second attempt nearly always succeeds.
@@ -95,9 +95,19 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
 
 
 def open_at(
-    path: str, position: Position, *, namer: Namer | None = None
+    path: str,
+    position: Position,
+    *,
+    follow: bool = False,
+    namer: Namer | None = None,
+    locate: _Locate = locating.locate,
 ) -> tuple[list[LogFile], int | None, Gap | None]:
     """Open the log *path* to read on from *position*.
+
+    Args:
+        path, follow, namer: As `open_set`.
+        position: What a cursor says.
+        locate: What finds it in the files.
 
     Returns:
         The files, as `open_set`; and the index of the one to read on with and what is missing before
@@ -106,12 +116,14 @@ def open_at(
     Raises:
         OSError: as `open_set`.
     """
+    files: list[LogFile] = []
     for _ in range(_ATTEMPTS):
-        files = open_set(path, namer=namer)
-        index, gap = locating.locate(files, position)
-        if gap is None or not any(file.missing for file in files):
+        close_all(files)
+        files = open_set(path, follow=follow, namer=namer)
+        index, gap = locate(files, position)
+        # Else the log was truncated between the two steps: now its copy is there.
+        if gap is None or all(file.is_as_opened() for file in files):
             break
-        close_all(files)  # the log was truncated between the two steps: now its copy is there
     return files, index, gap
 
 
@@ -143,12 +155,18 @@ def paths_of(path: str, namer: Namer | None = None) -> list[str]:
     return sorted(there.keys() - doubles, key=lambda name: -there[name])
 
 
-def _find_again(path: str, namer: Namer | None, file: StoredFile) -> LogFile | None:
-    files: list[LogFile] = open_set(path, follow=True, namer=namer)
-    index = locating.find_stored(files, file)
+def _find_again(path: str, namer: Namer | None, lost: Lost) -> tuple[LogFile, bool] | None:
+    files: list[LogFile] = []
+    for _ in range(_ATTEMPTS):
+        close_all(files)
+        files = open_set(path, follow=True, namer=namer)
+        index, is_whole = locating.find_lost(files, lost)
+        # As in `open_at`.
+        if is_whole or all(file.is_as_opened() for file in files):
+            break
     found = None if index is None else files.pop(index)
     close_all(files)
-    return found
+    return None if found is None else (found, is_whole)
 
 
 def _number(files: Sequence[LogFile], state: sidecar.State) -> None:
@@ -211,7 +229,7 @@ def _look_for_named(path: str, namer: Namer) -> dict[str, int]:
     return found
 
 
-def _open(path: str, namer: Namer | None, find: _Find | None) -> list[LogFile]:
+def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
     """Open the live file, list the names, then open the backups from the newest to the oldest.
 
     A rotation moves a file to a name that is opened later. What comes again there is known by its
@@ -255,7 +273,7 @@ def _variants(path: str, number: int, names: _Names, namer: Namer | None) -> tup
     return plain, plain + COMPRESSED
 
 
-def _open_file(full: str, place: Place, find: _Find | None, *, is_live: bool) -> LogFile | None:
+def _open_file(full: str, place: Place, find: Find | None, *, is_live: bool) -> LogFile | None:
     try:
         opened = open_content(full)
     except (FileNotFoundError, NotADirectoryError):

@@ -65,7 +65,7 @@ class Writer:
     def rename(self):
         """Rotate as logrotate's `create` does."""
         if self._shift():
-            os.replace(self.log, f"{self.log}.1")
+            os.replace(self.log, self.backup(1))
 
     def copytruncate(self):
         """Rotate as logrotate's `copytruncate` does."""
@@ -76,12 +76,12 @@ class Writer:
         """The first half of that; whether there is something to truncate then."""
         if not self._shift():
             return False
-        shutil.copyfile(self.log, f"{self.log}.1")
+        shutil.copyfile(self.log, self.backup(1))
         return True
 
     def compress(self, number=1):
         """Compress a backup as logrotate does."""
-        path = f"{self.log}.{number}"
+        path = self.backup(number)
         if os.path.exists(path):
             time = os.stat(path).st_mtime_ns
             with open(path, "rb") as source, open(path + ".new", "wb") as target:
@@ -89,6 +89,10 @@ class Writer:
             os.utime(path + ".new", ns=(time, time))
             os.replace(path + ".new", path + ".gz")
             os.unlink(path)
+
+    def backup(self, number):
+        """The name of a backup; the newest is number 1."""
+        return f"{self.log}.{number}"
 
     def forget(self):
         """Remove the sidecar."""
@@ -110,3 +114,20 @@ class Writer:
                     else:
                         os.replace(f"{self.log}.{number}{ending}", f"{self.log}.{number + 1}{ending}")
         return True
+
+
+class DatedWriter(Writer):
+    """Rotates as logrotate does with `dateext`, and knows of no sidecar."""
+
+    rotations = 0
+
+    def write(self, count=1, size=0):
+        super().write(count, size)
+        self.forget()
+
+    def backup(self, number):
+        return f"{self.log}-20260101-{1000 + self.rotations - number}"
+
+    def _shift(self):
+        self.rotations += os.path.exists(self.log)
+        return os.path.exists(self.log)

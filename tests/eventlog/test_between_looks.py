@@ -1,0 +1,235 @@
+"""A log that others change between any two looks of a reader at its files.
+
+Each case is run once for each look: a call that opens, lists or reads files, before which the change is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from unittest import mock
+
+import pytest
+
+from chora_logging.eventlog import EventLog, Gap, following, rotated_set, stored
+from chora_logging.eventlog.following import Follower
+from chora_logging.eventlog.selection import Selection
+from tests.eventlog.test_paging import run
+from tests.eventlog.writing import DatedWriter, Writer, numbers, open_files
+
+LOOKS = ("listdir", "stat", "open", "fstat", "pread")
+
+
+@contextlib.contextmanager
+def before_look(number, change):
+    """Make *change* before the look with this number; yields a list that is empty until then."""
+    made = []
+    looks = itertools.count()
+
+    def looking(real):
+        def look(*args, **kwargs):
+            if not made and next(looks) == number:
+                made.append(change)
+                change()
+            return real(*args, **kwargs)
+
+        return look
+
+    with contextlib.ExitStack() as stack:
+        for name in LOOKS:
+            stack.enter_context(mock.patch.object(os, name, looking(getattr(os, name))))
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch):
+    """No file but the first is held open, and nobody waits for others."""
+    monkeypatch.setattr(stored, "HELD", 0)
+    monkeypatch.setattr(rotated_set, "_PATIENCE", 0)
+    monkeypatch.setattr(following, "SETTLING", 0)
+    monkeypatch.setattr(following, "SETTLING_OURS", 0)
+
+
+@pytest.fixture(params=[Writer, DatedWriter], ids=["numbers", "dates"])
+def logs(request, tmp_path):
+    """Makes logs of a live file and two backups, with events 0 to 2, 3 to 5, 6 to 9."""
+    with contextlib.ExitStack() as stack:
+        names = itertools.count()
+
+        def make():
+            folder = tmp_path / str(next(names))
+            folder.mkdir()
+            writer = request.param(folder / "app.log", keep=4)
+            stack.callback(writer.close)
+            for count in (3, 3):
+                writer.write(count)
+                writer.rename()
+            writer.write(4)
+            return writer
+
+        yield make
+
+
+def read(log, cursor):
+    return list(EventLog(log, on_skip=lambda skipped: None).read(after=cursor))
+
+
+def page(log, cursor):
+    items, more = [], True
+    while more:
+        found, _ = run(EventLog(log).page(Selection(), after=cursor, limit=5, budget=2**20))
+        items += found.events if found.gap is None else [found.gap, *found.events]
+        cursor, more = found.next, found.more
+    return items
+
+
+def follow(log, cursor):
+    with Follower(log, after=cursor) as follower:
+        # Once more: what came while it looked comes with the next look.
+        polls = itertools.chain(iter(follower.poll_items, None), iter(follower.poll_items, None))
+        return list(itertools.chain.from_iterable(polls))
+
+
+READERS = [read, page, follow]
+
+
+def write_more(writer):
+    writer.write(2)
+
+
+def rename(writer):
+    writer.rename()
+    writer.write(1)
+
+
+def copytruncate(writer):
+    writer.copytruncate()
+
+
+def copytruncate_and_compress(writer):
+    writer.copytruncate()
+    writer.compress(2)
+    writer.write(1)
+
+
+def compress(writer):
+    writer.compress(2)
+    writer.compress(1)
+
+
+KEEPING = [write_more, rename, copytruncate, copytruncate_and_compress, compress]
+
+
+def delete(writer):
+    os.unlink(writer.backup(2))
+
+
+def truncate(writer):
+    os.truncate(writer.log, 0)
+
+
+def link_to_itself(writer):
+    os.unlink(writer.backup(1))
+    os.symlink(writer.backup(1), writer.backup(1))
+
+
+DESTROYING = [delete, truncate, link_to_itself]
+
+
+def cut_and_write_on(writer):
+    """What an editor does that changes the file in place."""
+    os.truncate(writer.log, os.path.getsize(writer.log) // 2)
+    writer.write(9)
+
+
+@pytest.mark.parametrize("change", KEEPING)
+@pytest.mark.parametrize(("reader", "index"), [(read, 1), (page, 1), (follow, 1), (follow, 7)])
+def test_nothing_is_lost(logs, reader, change, index):
+    """Files that are renamed, copied or compressed are found again: each event once, and no gap."""
+    for look in itertools.count():
+        writer = logs()
+        event = next(itertools.islice(EventLog(writer.log).read(), index, None))
+        with before_look(look, lambda: change(writer)) as made:
+            items = reader(writer.log, event.cursor)
+
+        assert not [item for item in items if isinstance(item, Gap)]
+        assert numbers(items) == list(range(index + 1, index + 1 + len(items)))
+        assert len(items) >= 9 - index
+        assert open_files(writer.log) <= 1  # the writer's
+        if not made:
+            break
+
+
+@pytest.mark.parametrize("change", KEEPING)
+def test_nothing_is_lost_newest_first(logs, change, caplog):
+    for look in itertools.count():
+        writer = logs()
+        with before_look(look, lambda: change(writer)) as made:
+            found = numbers(EventLog(writer.log).read(newest_first=True))
+
+        assert found == list(reversed(range(len(found))))
+        assert len(found) >= 10
+        assert not caplog.text
+        if not made:
+            break
+
+
+@pytest.mark.parametrize("change", DESTROYING)
+@pytest.mark.parametrize("reader", READERS)
+def test_destroyed_while_it_is_opened(logs, reader, change):
+    """What cannot be read ends no reader, and brings nothing twice."""
+    for look in itertools.count():
+        writer = logs()
+        first = next(EventLog(writer.log).read())
+        with before_look(look, lambda: change(writer)) as made:
+            items = reader(writer.log, first.cursor)
+
+        found = numbers(item for item in items if not isinstance(item, Gap))
+        assert found == sorted(set(found))
+        if not made:
+            break
+
+
+@pytest.mark.parametrize("change", [delete, truncate, cut_and_write_on])
+def test_destroyed_while_it_is_read(logs, change):
+    """What is missing of what was opened is told where it is missing."""
+    for look in itertools.count():
+        writer = logs()
+        writer.rename()  # so that `delete` deletes what has not been read
+        writer.write(4)
+        stored_now = numbers(EventLog(writer.log).read())
+        reading = EventLog(writer.log).read(after=next(EventLog(writer.log).read()).cursor)
+        items = [next(reading)]
+        with before_look(look, lambda: change(writer)) as made:
+            items += reading
+
+        last, is_told = 0, False
+        for item in [*items, {"n": len(stored_now)}]:
+            if isinstance(item, Gap):
+                is_told = True
+                continue
+            assert is_told or item["n"] == last + 1
+            last, is_told = item["n"], False
+        if not made:
+            break
+
+
+@pytest.mark.parametrize("change", [copytruncate, copytruncate_and_compress, truncate])
+def test_rotated_after_it_grew_while_it_was_opened(logs, change):
+    """A file that grew between two looks at it is looked for, once it is gone, by what was seen of it."""
+    for look in itertools.count():
+        writer = logs()
+        reading = EventLog(writer.log).read(after=next(EventLog(writer.log).read()).cursor)
+        with before_look(look, lambda: writer.write(2)) as made:
+            items = [next(reading)]
+        change(writer)
+        items += reading
+
+        gaps = [item for item in items if isinstance(item, Gap)]
+        assert len(gaps) == (change is truncate)
+        found = numbers(item for item in items if item not in gaps)
+        assert found == list(range(1, 1 + len(found)))
+        assert len(found) >= (5 if gaps else 9)
+        if not made:
+            break
