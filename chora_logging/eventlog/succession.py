@@ -74,7 +74,9 @@ class Succession:
         return self._after_deletion(file, files)
 
     def _same(self, file: LogFile, files: Files) -> int | None:
-        return next((i for i in self._unread(files, file.offset) if begins_with(files[i], file)), None)
+        position = file.position()
+        alike = (i for i in self._unread(files, file.offset) if begins_with(files[i], file))
+        return next((i for i in alike if not file.offset or files[i].holds(position)), None)
 
     def _unread(self, files: Files, offset: int) -> list[int]:
         """The indexes of those that have not been read beyond *offset*: up to there many may be alike."""

@@ -191,6 +191,23 @@ def test_destroyed_while_it_is_opened(logs, reader, change):
             break
 
 
+@pytest.mark.parametrize("reader", READERS)
+def test_compressed_and_cut_while_it_is_opened(logs, reader):
+    """A compressed file that is cut in its place ends where it was cut, or is a gap."""
+    for look in itertools.count():
+        writer = logs()
+        first = next(EventLog(writer.log).read())
+        writer.compress(2)
+        with before_look(look, lambda: os.truncate(writer.backup(2) + ".gz", 30)) as made:
+            items = reader(writer.log, first.cursor)
+
+        found = numbers(item for item in items if not isinstance(item, Gap))
+        assert found == sorted(set(found))
+        assert len(found) == 9 or len(found) < len(items)
+        if not made:
+            break
+
+
 @pytest.mark.parametrize("change", [delete, truncate, cut_and_write_on])
 def test_destroyed_while_it_is_read(logs, change):
     """What is missing of what was opened is told where it is missing."""
