@@ -54,6 +54,7 @@ SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
 #: Not on every Python: they take long, or look at what is the same for all.
 LONG = (
     "tests/cli/test_demo.py",
+    "tests/eventlog/test_between_looks.py",
     "tests/faults/test_description.py",
     "tests/faults/test_reader_histories.py",
     "tests/faults/test_readers_logrotate.py",

@@ -18,7 +18,7 @@ _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 
 #: How long another program that moved the log away may take to make the next one, in milliseconds. Meanwhile
 #: nothing is written to the old one, which may be being packed.
-MOVER_PAUSES = 50
+NEXT_FILE_WAIT_MS = 50
 
 _Appender = speedups.Appender if speedups.in_use else object
 
@@ -60,12 +60,12 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         return status
 
     def wait_for_next(self) -> None:
-        """Return when the log's name stands for a file again, or after `MOVER_PAUSES` milliseconds.
+        """Return when the log's name stands for a file again, or after `NEXT_FILE_WAIT_MS` milliseconds.
 
         Who moved the log away may make the next one, as logrotate's `create` does; a file that it
         finds there instead it puts aside, under a name that the next such file replaces.
         """
-        for _ in range(MOVER_PAUSES):
+        for _ in range(NEXT_FILE_WAIT_MS):
             if os.path.lexists(self.path):
                 return
             time.sleep(0.001)

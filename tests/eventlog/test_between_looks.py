@@ -16,6 +16,7 @@ from chora_logging.eventlog import EventLog, Gap, following
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.rotated import file_set, stored
 from chora_logging.eventlog.selection import Selection
+from chora_logging.writing import live_file
 from tests.eventlog.test_paging import run
 from tests.eventlog.writing import DatedWriter, Writer, numbers, open_files
 
@@ -48,6 +49,7 @@ def hurried(monkeypatch):
     """No file but the first is held open, and nobody waits for others."""
     monkeypatch.setattr(stored, "HELD_BYTES", 0)
     monkeypatch.setattr(file_set, "_ROTATION_WAIT_SECONDS", 0)
+    monkeypatch.setattr(live_file, "NEXT_FILE_WAIT_MS", 0)
     monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
     monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
 
