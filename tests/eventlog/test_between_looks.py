@@ -166,6 +166,7 @@ def test_nothing_is_lost(logs, reader, change, index):
 
 @pytest.mark.parametrize("change", KEEPING)
 def test_nothing_is_lost_newest_first(logs, change, caplog):
+    """What is read from the newest end is all of it, each event once, whatever changes between two looks."""
     for look in itertools.count():
         writer = logs()
         with before_look(look, lambda: change(writer)) as made:

@@ -142,6 +142,8 @@ class LogFile:
     def stands_at(self, position: Position) -> bool:
         """Whether it is read from *position* next, by what was read when it went there."""
         here = self.position()
+        if not position.offset:  # before the first line nothing has been read that could differ
+            return not here.offset
         return (here.offset, here.head, here.guard) == (position.offset, position.head, position.guard)
 
     def head(self) -> bytes:
