@@ -21,8 +21,8 @@ DEMO = [sys.executable, "-m", "chora_logging", "demo", "--json", "--workers", "3
 
 LOGS = ("orchestrator.log", "events.jsonl")
 
-#: An event as `tail` shows it at 80 columns: time, level, log, trace, name, and what fits of the rest.
-ROW = re.compile(r"\d\d:\d\d:\d\d [DIWEC] [a-z]{4} [0-9a-f]{8} [a-z._]+( .*)?")
+#: An event as `tail` shows it at 80 columns: time, level (typed events have none), log, trace, name, rest.
+ROW = re.compile(r"\d\d:\d\d:\d\d (?:[DIWEC] [a-z]{4}|  tele) [0-9a-f]{8} [a-z._]+( .*)?")
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +127,13 @@ class TestTail:
         assert [row.split()[3] for row in shown if " job_failed " in row] == failed
 
     def test_a_narrow_terminal(self, demo, screen):
-        """At 40 columns an event is still one row, with time, level and name."""
+        """At 40 columns an event is still one row, with time, level (typed events have none) and name."""
         rows = screen(demo, columns=40).run("chora-logging tail -n 15")
         rows = [row for row in rows if not row.startswith("── ")]  # the date, after midnight
 
         assert_readable(rows, 40)
         assert len(rows) == 15
-        assert all(re.match(r"\d\d:\d\d:\d\d [DIWEC] ", row) for row in rows)
+        assert all(re.match(r"\d\d:\d\d:\d\d ([DIWEC] |  chora\.)", row) for row in rows)
 
     def test_colours(self, demo, screen, monkeypatch):
         """What failed is red on a terminal, and nothing is coloured for who does not want it."""
@@ -220,7 +220,7 @@ class TestStats:
         assert {"task_started", "job_failed", "chora.content_generated", "all"} <= types
         slowest = part(rows, "slowest")[1:]
         assert len(slowest) == 5
-        assert all(re.match(r" *[\d.]+ m?s  \d\d:\d\d:\d\d [IE] ", row) for row in slowest)
+        assert all(re.match(r" *[\d.]+ m?s  \d\d:\d\d:\d\d [IE ] ", row) for row in slowest)
 
     def test_at_40_columns(self, demo, screen):
         """On half the width what is most important is still there, whole."""
