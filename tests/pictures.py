@@ -71,10 +71,10 @@ class Logs:
             ORCH_LOG_FILE=str(self.paths["orchestrator"]), CHORA_EVENTS_FILE=str(self.paths["telemetry"])
         )
 
-    def failed_trace(self) -> str:
-        """Return the trace of the last job that failed."""
+    def failed(self, field: str) -> str:
+        """Return a field of the last job that failed."""
         (event,) = EventLog(self.paths["orchestrator"]).last(1, event="job_failed")
-        return str(event["trace_id"])
+        return str(event[field])
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -104,7 +104,7 @@ def typed(arguments: Sequence[str], variables: dict[str, str]) -> str:
 
 def picture_terminal(browser: Browser, logs: Logs, path: pathlib.Path) -> None:
     """Show the newest events and one trace as a terminal does."""
-    trace = logs.failed_trace()[:8]
+    trace = logs.failed("trace_id")[:8]
     text = "\n".join(
         typed(arguments, logs.environment) for arguments in (["tail", "-n", "6"], ["trace", trace])
     )
@@ -120,7 +120,8 @@ def picture_viewer(browser: Browser, logs: Logs, path: pathlib.Path) -> None:
     """Show the live page with the details of an event."""
     with serving(logs) as url:
         page = browser.new_page(viewport=VIEWPORT, locale="en-GB", timezone_id="UTC")
-        page.goto(f"{url}?log=orchestrator")
+        # The task that fails is among the rows that are visible, however much the demo wrote.
+        page.goto(f"{url}?log=orchestrator&task_id={logs.failed('task_id')}")
         expect(page.locator("#status-words")).to_have_text("Live")
         page.locator("#space .row:not([hidden])", has_text="job_failed").last.click()
         expect(page.locator("#detail")).to_be_visible()
