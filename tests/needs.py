@@ -8,6 +8,7 @@ prints the packages that are missing for the Python that runs it.
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib.util
 import os
 import pathlib
@@ -69,6 +70,7 @@ def missing_packages() -> list[str]:
     return sorted({each.package for each in NEEDS.values() if each.package and not each.found()})
 
 
+@functools.cache
 def namespace() -> tuple[str, ...] | None:
     """Return the command that runs another one in a mount namespace of its own; None if nothing may."""
     with tempfile.TemporaryDirectory() as folder:

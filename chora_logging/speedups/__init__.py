@@ -1,7 +1,8 @@
-"""The compiled lanes, and whether they are in use.
+"""The fast path in C, and whether it is in use.
 
-They are made at installation where there is a C compiler. Where they are not, and for whatever they
-leave undone, Python does the same. `CHORA_LOGGING_PURE=1` in the environment leaves them out.
+It is compiled at installation where there are a C compiler and Python's headers. Without it, and for
+whatever it leaves undone, Python does the same. `CHORA_LOGGING_PURE=1` in the environment leaves it out;
+`speedups.h` is where to begin reading.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import os
 import sys
 
-#: Whether they are in use.
+#: Whether it is in use.
 in_use = False
-#: Why they are not in use, and what brings them; empty where they are in use.
+#: Why it is not in use, and what brings it; empty where it is in use.
 why_not = ""
 
 if os.environ.get("CHORA_LOGGING_PURE"):
