@@ -41,6 +41,9 @@ _OPENING_ATTEMPTS = 1000
 #: under way until the next record, and some logs are rotated all the time.
 _ROTATION_WAIT_SECONDS = 0.02
 
+#: How many attempts are made all the same: on a busy machine one alone may take all that time.
+_LEAST_ATTEMPTS = 3
+
 #: So many numbers in a row without a file end a series of backups: in the middle of a rotation one
 #: has none.
 _ABSENT_NUMBERS = 2
@@ -74,7 +77,7 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
     files: list[LogFile] = []
     find = None if follow else partial(_find_again, path, namer)
     deadline = time.monotonic() + _ROTATION_WAIT_SECONDS
-    for _ in range(_OPENING_ATTEMPTS):
+    for attempt in range(1, _OPENING_ATTEMPTS + 1):
         close_all(files)
         state = log_files.read_sidecar(path)
         files = _open(path, namer, find)
@@ -85,7 +88,9 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
         is_settled = all(is_live(file.path, file) for file in files) and log_files.read_sidecar(path) == state
         if is_settled and state is not None and not state.under_way:
             _number(files, state)
-        elif (state is not None or not is_settled) and time.monotonic() < deadline:
+        elif (state is not None or not is_settled) and (
+            attempt < _LEAST_ATTEMPTS or time.monotonic() < deadline
+        ):
             continue
         break
     siblings = frozenset(file.place.identity for file in files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import itertools
@@ -14,7 +15,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from chora_logging.eventlog import EventLog
+from chora_logging.eventlog import EventLog, following
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.rotated import file_set
 from chora_logging.eventlog.rotated.file_set import paths_of
@@ -105,6 +106,46 @@ class TestNamer:
         self.emit(handler, 3)
 
         assert numbers(EventLog(handler.baseFilename, namer=handler.namer).read()) == [0, 1, 2, 3]
+
+
+class TestBusyMachine:
+    def test_a_backup_that_is_compressed_during_the_first_opening(self, tmp_path, monkeypatch):
+        """A machine so busy that one opening takes all the time still counts the rotations.
+
+        By that count a follower leaves a rotated file at once; without it, it waits for late lines.
+        """
+        handler = EventFileHandler(tmp_path / "app.log", maxBytes=0, backupCount=3)
+        handler.setFormatter(EventFormatter())
+        backup, packed = tmp_path / "app.log.1", tmp_path / "app.log.1.gz"
+        real_open, real_open_set = file_set._open, following.open_set
+        is_first = True
+
+        def open_set(*arguments, **options):
+            nonlocal is_first
+            is_first = True
+            return real_open_set(*arguments, **options)
+
+        def open_and_compress(*arguments):
+            nonlocal is_first
+            files = real_open(*arguments)
+            if is_first and backup.exists():
+                packed.write_bytes(gzip.compress(backup.read_bytes()))
+                backup.unlink()
+            is_first = False
+            return files
+
+        monkeypatch.setattr(following, "open_set", open_set)
+        monkeypatch.setattr(file_set, "_open", open_and_compress)
+        monkeypatch.setattr(file_set, "_ROTATION_WAIT_SECONDS", 0)
+        found = []
+        with contextlib.closing(handler), Follower(tmp_path / "app.log") as follower:
+            for number in range(3):
+                handler.handle(logging.makeLogRecord({"msg": "x", "n": number}))
+                while (events := follower.poll()) is not None:
+                    found += numbers(events)
+                handler.doRollover()
+
+        assert found == [0, 1, 2]
 
 
 class TestNames:
