@@ -15,8 +15,8 @@ from rich.text import Text
 #: The width without a terminal: large enough that no line is wrapped or cut.
 UNLIMITED = 10_000
 
-#: The narrowest screens on which a table of numbers has all its columns, and more than the most important
-#: ones.
+#: The narrowest screen on which a table of numbers has all its columns; below the second width it has only
+#: the most important ones.
 WIDE_COLUMNS, NARROW_COLUMNS = 72, 40
 
 # Controls (C0, DEL, C1), Unicode separators, bidirectional controls (which can make a line read as another

@@ -503,7 +503,7 @@ class TestEnds:
         assert workers_in(folder) == {}
 
     def test_ctrl_c_is_not_for_the_workers(self, environment, tmp_path):
-        """A worker ignores SIGINT: Ctrl-C may come while it is being started."""
+        """A worker does not react to SIGINT: Ctrl-C may come while it is being started."""
         folder = tmp_path / "logs"
         with running("--seconds", 2, "--workers", 2, "--dir", folder, "--json", env=environment) as process:
             wait_until(lambda: len(workers_in(folder)) == 2, "the start of two workers")

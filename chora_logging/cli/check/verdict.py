@@ -31,7 +31,7 @@ class Verdict:
         log: The log.
         files: Its files, the oldest first.
         problems: The first problems, up to the limit.
-        retention: How much time its files cover.
+        retention: The time that its files cover.
     """
 
     log: Log
@@ -148,7 +148,7 @@ def _retention(found: Retention) -> dict[str, Any]:
 
 
 class Retention(NamedTuple):
-    """How much time a log covers.
+    """The time that a log covers.
 
     Attributes:
         first: The time of its earliest event, in seconds since 1970; None if it has none.
@@ -175,7 +175,7 @@ class Retention(NamedTuple):
 
 
 def retention_of(files: Sequence[Examination], *, is_expected: bool) -> Retention:
-    """Return how much time the log with these *files* covers.
+    """Return the time that the log with these *files* covers.
 
     Only the programs that write it know its settings. Backups show them: each is nearly as large as is
     allowed. A log that programs with this environment write is taken to have the default settings if it
