@@ -1,4 +1,4 @@
-"""A content generator that emits one typed event for each piece, also for one that fails.
+"""A content generator that emits a typed event for each piece, also for one that fails.
 
 Run `python content_generator.py [folder]`; the events are in `var/telemetry/events.jsonl` below it.
 """
@@ -44,7 +44,7 @@ class TemplateGenerator:
 def report(event: TelemetryEvent) -> None:
     try:
         emit_event(event)
-    except OSError:  # emit_event raises when it cannot write: here content matters more than its event
+    except OSError:  # emit_event raises if it cannot write; here content matters more than its event
         logger.exception("event not written")
 
 

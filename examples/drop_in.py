@@ -1,4 +1,4 @@
-"""Added to an application that has a logging configuration: what it has stays, `app.jsonl` comes besides.
+"""chora_logging in an application with its own logging configuration, which stays; `app.jsonl` is added.
 
 Run `python drop_in.py [folder]`.
 """
@@ -13,7 +13,7 @@ import sys
 
 from chora_logging import setup_logging, trace_context
 
-# As the application has it: a console, a text file, and an audit trail that goes nowhere else.
+# The application's own configuration: a console, a text file, and an audit trail that does not propagate.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

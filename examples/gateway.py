@@ -1,6 +1,6 @@
-"""A gateway that gives each request to a process of its own, and finds its events by trace id.
+"""A gateway that handles each request in a process of its own, and finds its events by trace id.
 
-Run `python gateway.py [folder]`. Both requests run at once and write the same two files,
+Run `python gateway.py [folder]`. Both requests run concurrently and write the same two files,
 `.devlogs/orch-o-glm.log` (followed live) and `var/telemetry/events.jsonl` (read at the end).
 """
 
@@ -23,7 +23,7 @@ from chora_logging import (
 
 
 def compose(document: str, sections: int) -> None:
-    """What the child does. It knows of no trace: CHORA_TRACE_ID puts the id on all its events."""
+    """Run in the child, which has no code for traces: CHORA_TRACE_ID puts the id on all its events."""
     for section in range(1, sections + 1):
         log_orchestrator_event("section_composed", task_id=document, section=section)
     emit_event(
@@ -48,7 +48,7 @@ async def handle(trace_id: str, document: str, sections: int) -> None:
     with trace_context(trace_id):
         command = [sys.executable, __file__, "compose", document, str(sections)]
         child = await asyncio.create_subprocess_exec(*command, env=child_env())
-        # The gateway says itself that it is over: then the follower ends even if the child crashes.
+        # The gateway logs the end of the request, so that the follower ends even if the child crashes.
         status = await child.wait()
         log_orchestrator_event("request_finished", task_id=document, exit_status=status)
 

@@ -1,7 +1,7 @@
-"""Several worker processes take jobs from a queue, as Celery's do, and share one event log.
+"""Several worker processes take jobs from a queue, as in Celery, and share one event log.
 
 Run `python job_worker.py [folder]`; the events are in `.devlogs/orch-o-glm.log` below it. The workers
-are given nothing for that: the first event of each process opens the log.
+need no setup: the first event of each process opens the log.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def process_job(job_id: str, run_id: str) -> str:
 def work(jobs: multiprocessing.SimpleQueue[str | None], run_id: str) -> None:
     log_orchestrator_event("worker_started", run_id=run_id, pid=os.getpid())
     while (job_id := jobs.get()) is not None:
-        # A job that fails has said so in its event: the worker goes on with the next one.
+        # A failed job has logged its event: the worker continues with the next one.
         with trace_context(f"{run_id}-{job_id}"), contextlib.suppress(ValueError):
             process_job(job_id, run_id)
 

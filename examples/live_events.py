@@ -1,13 +1,13 @@
 """A FastAPI application that shows its own events live, behind its own login.
 
-Run `python live_events.py [folder]` (PORT=8000 unless it is set), then
+Run `python live_events.py [folder]` (on port 8000, or PORT), then
 
     curl -X POST -H 'X-User: ada' -H 'X-Request-Id: order-7' http://127.0.0.1:8000/orders/7
     curl -N -H 'X-User: ada' http://127.0.0.1:8000/logs/api/v1/orchestrator/events/stream
     curl -H 'X-User: ada' http://127.0.0.1:8000/logs/api/v1/orchestrator/traces/order-7
 
-Each request has a trace id: the one of its `X-Request-Id`, `X-Trace-Id` or `traceparent`, else a new
-one. It is in the header `X-Trace-Id` of the answer, on every event of the request, and on those of the
+Each request has a trace id: that of its `X-Request-Id`, `X-Trace-Id` or `traceparent`, or else a new
+one. It is in the header `X-Trace-Id` of the response, on every event of the request, and on those of the
 process that the request starts.
 """
 
@@ -38,7 +38,7 @@ log_orchestrator_event("order_packed", task_id="{order_id}", message="Packed by 
 
 
 class UsersOnly:
-    """Stands for the authentication that the application has."""
+    """Stands in for the authentication of the application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -35,7 +35,7 @@ def set_up(path: pathlib.Path) -> None:
     if path.suffix == ".ini":
         logging.config.fileConfig(path, disable_existing_loggers=False, encoding="utf-8")
         for handler in logging.getLogger().handlers:
-            handler.addFilter(TraceIdFilter())  # an INI file has no place for filters
+            handler.addFilter(TraceIdFilter())  # an INI file cannot declare filters
         return
     config = read_config(path)
     if sys.version_info < (3, 12) and "queue" in config["handlers"]:
@@ -60,7 +60,7 @@ def main(path: pathlib.Path) -> None:
     with trace_context("req-1"):
         run_application()
     for listener in filter(None, listeners):
-        listener.stop()  # when the program ends: what is still in the queue is written now
+        listener.stop()  # at the end of the program: writes the records still in the queue
     print(pathlib.Path("logs/app.jsonl").read_text(encoding="utf-8"), end="")
 
 

@@ -1,7 +1,7 @@
-"""Records are handed to a thread that writes them, so that no request waits for the disk.
+"""Hands records to a thread that writes them, so that no request waits for the disk.
 
 Run `python queue_logging.py [folder]`; it writes `queue.jsonl`. Works on every Python; from 3.12 on a
-file can say the same (`logging_queue.yaml`).
+configuration file can do the same (`logging_queue.yaml`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
             except ValueError:
                 logger.exception("No price", extra={"order_id": 7})
     finally:
-        listener.stop()  # writes what is still in the queue
+        listener.stop()  # writes the records still in the queue
         for handler in listener.handlers:
             handler.close()
     print(pathlib.Path("queue.jsonl").read_text(encoding="utf-8"), end="")

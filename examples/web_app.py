@@ -1,12 +1,12 @@
-"""A web application whose worker processes write one log, each request under a trace id of its own.
+"""A web application whose worker processes share one log; each request has a trace id of its own.
 
-Run `python web_app.py [folder]` (PORT=8000 unless it is set), or in any folder one of
+Run `python web_app.py [folder]` (on port 8000, or PORT), or in any folder one of
 
     uvicorn --app-dir examples web_app:app --workers 4
     gunicorn --pythonpath examples web_app:app --workers 4 --worker-class uvicorn_worker.UvicornWorker
 
-then `curl -X POST http://127.0.0.1:8000/orders/1`. LOG_FILE names the log; without it, it is `web.log`.
-With FastAPI it is the same: `FastAPI(lifespan=lifespan)` and `app.add_middleware(TraceMiddleware)`.
+then `curl -X POST http://127.0.0.1:8000/orders/1`. LOG_FILE names the log, by default `web.log`.
+FastAPI works the same way: `FastAPI(lifespan=lifespan)` and `app.add_middleware(TraceMiddleware)`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ logger = logging.getLogger("shop")
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    # Each worker sets logging up after its server has: so the server's own lines are in the log too.
+    # In each worker, after the server has set up its logging: so the server's own lines are in the log too.
     setup_logging(log_file=os.environ.get("LOG_FILE", "web.log"))
     yield
 

@@ -1,21 +1,21 @@
-"""The command `chora-logging` (extra `cli`): one module a command, imported when it is called."""
+"""The command line `chora-logging` (extra `cli`). Each command is a module, imported when it is called."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-#: What the commands import that is not installed with the package alone, and the extra that brings it.
+#: The packages that the commands import and only an extra installs, each with that extra.
 _EXTRAS = {"click": "cli", "rich": "cli", "tomli_w": "cli", "yaml": "cli", "uvicorn": "web"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and return its exit status.
 
-    Needs the extra `cli`; without it one line on stderr says what to install.
+    Needs the extra `cli`; without it, one line on stderr names the extra to install.
 
     Args:
-        arguments: Those after the name of the program; None takes those of this process.
+        arguments: The arguments after the program name; None takes those of this process.
     """
     from chora_logging.errors import MissingExtraError
 

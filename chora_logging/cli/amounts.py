@@ -1,4 +1,4 @@
-"""Durations, sizes, shares and moments, as short as eyes need them."""
+"""Formats durations, sizes, percentages and times for people, as short as possible."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PARTS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def many(number: int, noun: str, ending: str = "s") -> str:
-    """A number of things.
+    """Return a number with its noun, in the plural unless it is 1.
 
     >>> many(1, "event"), many(12345, "event")
     ('1 event', '12,345 events')
@@ -19,7 +19,7 @@ def many(number: int, noun: str, ending: str = "s") -> str:
 
 
 def size(number: float) -> str:
-    """A number of bytes; units are powers of 1024, as in the settings.
+    """Return a number of bytes with its unit, a power of 1024 as in the settings.
 
     >>> size(999), size(10 * 1024 * 1024), size(1234567)
     ('999 B', '10 MB', '1.18 MB')
@@ -33,7 +33,7 @@ def size(number: float) -> str:
 
 
 def duration(milliseconds: float) -> str:
-    """How long something took, to three digits.
+    """Return a duration in milliseconds with its unit, to three digits.
 
     >>> duration(0.1234), duration(12), duration(1234), duration(123456)
     ('0.123 ms', '12 ms', '1.23 s', '2 min 3 s')
@@ -46,7 +46,7 @@ def duration(milliseconds: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """How much time, in its two largest units.
+    """Return a time span in seconds with its two largest units.
 
     >>> span(0.25), span(59), span(4680), span(200000)
     ('250 ms', '59 s', '1 h 18 min', '2 d 7 h')
@@ -67,7 +67,7 @@ def span(seconds: float) -> str:
 
 
 def percentage(part: int, whole: int) -> str:
-    """A share; only nothing is 0 % and only everything is 100 %.
+    """Return a percentage that is 0 % only for none, and 100 % only for all.
 
     >>> percentage(1, 8), percentage(1, 100_000), percentage(99_999, 100_000), percentage(0, 5)
     ('12.5 %', '<0.1 %', '>99.9 %', '0.0 %')
@@ -81,19 +81,19 @@ def percentage(part: int, whole: int) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time of this place, to the second."""
+    """Return the local date and time, to the second."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def stamp(seconds: float | None) -> str | None:
-    """A time for machines, as in a line; None for a time that is None or infinite."""
-    from chora_logging.formatting.timestamps import rfc3339  # commands that show lines need none of it
+    """Return an RFC 3339 time for programs, as in a log line; None for None and infinity."""
+    from chora_logging.formatting.timestamps import rfc3339  # commands that show lines do not need it
 
     return None if seconds is None or math.isinf(seconds) else rfc3339(seconds)
 
 
 def moments(first: float, last: float) -> tuple[str, str]:
-    """The ends of a stretch of time, as exact as is worth the room."""
+    """Return both ends of a time span: on one day the date only once, else without seconds."""
     start, end = moment(first), moment(last)
     return (start, end[11:]) if start[:10] == end[:10] else (start[:16], end[:16])
 

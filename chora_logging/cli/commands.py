@@ -1,8 +1,8 @@
-"""The list of commands, and how each of them ends.
+"""The list of commands, and their exit statuses.
 
-0 is done, 1 is "a check failed" or "nothing found", 2 is wrong use; an error is one line on stderr. A
-command that Ctrl-C or a closed pipe ends, ends without a word and with the status that a shell gives
-to that signal.
+0 is success, 1 is a failed check, nothing found or a file error, 2 is wrong use; an error is one line on
+stderr. A command that is ended by Ctrl-C or a closed pipe prints no error, and exits with the status that
+a shell gives to that signal.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from chora_logging.errors import ChoraLoggingError
 
 PROGRAM = "chora-logging"
 
-#: Each command: the module that has it, under the name `command`, and what it does.
+#: By command, the module that defines it as `command`, and its summary.
 COMMANDS = {
     "demo": ("chora_logging.cli.demo.command", "Watch several processes write two logs that lose nothing."),
     "tail": ("chora_logging.cli.tail", "Show the newest events, and each new one as it is written."),
     "query": (
         "chora_logging.cli.query",
-        "Print the events that fit, as a table or for programs, or count them.",
+        "Print the events that match, as a table or for programs, or count them.",
     ),
-    "trace": ("chora_logging.cli.trace", "Show the events of one trace over all logs as a timeline."),
-    "stats": ("chora_logging.cli.stats.command", "Show what is in the logs, in numbers."),
-    "check": ("chora_logging.cli.check.command", "Look at every line of the logs for damage."),
+    "trace": ("chora_logging.cli.trace", "Show the events of one trace in all logs as a timeline."),
+    "stats": ("chora_logging.cli.stats.command", "Show statistics of the events in the logs."),
+    "check": ("chora_logging.cli.check.command", "Check every line of the logs for damage."),
     "serve": ("chora_logging.cli.serve", "Serve the logs over HTTP: a live page, REST and streams."),
     "config": ("chora_logging.cli.config", "Print the configuration that the environment gives."),
-    "completion": ("chora_logging.cli.completion", "Make a shell complete commands and options."),
+    "completion": ("chora_logging.cli.completion", "Print the script for shell completion."),
 }
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -44,27 +44,27 @@ PIPE_CLOSED = 128 + signal.SIGPIPE
 
 
 class NothingFound(click.ClickException):
-    """What was asked for is not there: status 1, and a line that says what was looked for."""
+    """Nothing matches the request: status 1, and a line that names it."""
 
     exit_code = 1
 
 
 class CommandList(click.Group):
-    """Commands that are imported when they are called: the list of them loads none."""
+    """A group that imports each command when it is called; listing the commands imports none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of all commands."""
+        """Return the names of all commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command with that name, imported now."""
+        """Import and return the command with this name; None if there is none."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The names of commands and options that begin so."""
+        """Return the commands and options that begin with *incomplete*."""
         names = [name for name in COMMANDS if name.startswith(incomplete)]
         items = [CompletionItem(name, help=COMMANDS[name][1]) for name in names]
         return items + click.Command.shell_complete(self, ctx, incomplete)
@@ -75,7 +75,7 @@ class CommandList(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Read the options of the program, of which some print and end it."""
+        """Parse the options of the program, some of which print and exit."""
         with _quiet_ends():
             return super().make_context(*args, **kwargs)
 
@@ -98,7 +98,7 @@ def commands() -> None:
     Status:
       0  done
       1  nothing found, a check failed, or a file cannot be read or written
-      2  wrong use: an option, a variable, a package that is not installed
+      2  wrong use: an invalid option or variable, or a missing package
     """
 
 
@@ -108,13 +108,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         with _some_stdout():
             status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
-        _tell(error)
+        _report(error)
         return error.exit_code
     except ChoraLoggingError as error:
-        _say(PROGRAM, str(error))
+        _print_error(PROGRAM, str(error))
         return 2
     except OSError as error:
-        _say(PROGRAM, _told(error))
+        _print_error(PROGRAM, _message_of(error))
         return 1
     return status if isinstance(status, int) else 0
 
@@ -124,45 +124,45 @@ def _some_stdout() -> Iterator[None]:
     if sys.stdout is not None:
         yield
         return
-    # Closed by who called: what is printed is wanted nowhere.
+    # The caller has closed it: the output is discarded.
     with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
 
 
 @contextlib.contextmanager
 def _quiet_ends() -> Iterator[None]:
-    """Ctrl-C and a closed pipe are no errors."""
+    """End on Ctrl-C and on a closed pipe without an error message."""
     try:
         try:
             yield
         finally:
-            sys.stdout.flush()  # while it can still be told that nobody reads it
+            sys.stdout.flush()  # here a closed pipe can still be handled
     except KeyboardInterrupt:
         if sys.stderr is not None and sys.stderr.isatty():
-            click.echo(err=True)  # the terminal has written ^C: the prompt belongs into the next row
+            click.echo(err=True)  # the terminal has shown ^C: the prompt goes on the next row
         raise click.exceptions.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        # The interpreter flushes stdout once more when it ends, and would complain.
+        # The interpreter flushes stdout once more at exit, and would report the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(PIPE_CLOSED) from None
 
 
-def _tell(error: click.ClickException) -> None:
+def _report(error: click.ClickException) -> None:
     if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
         error.show()  # the help
         return
     context = error.ctx if isinstance(error, click.UsageError) else None
-    message = error.format_message().replace("\n\t", " ")  # click puts choices below each other
-    _say(context.command_path if context else PROGRAM, message)
+    message = error.format_message().replace("\n\t", " ")  # click lists choices on separate lines
+    _print_error(context.command_path if context else PROGRAM, message)
 
 
-def _say(who: str, message: str) -> None:
+def _print_error(who: str, message: str) -> None:
     from chora_logging.cli.terminal import printable
 
-    # What was typed may stand in it, and would be obeyed.
+    # The message may quote what was typed, with its control characters.
     click.echo("\n".join(map(printable, f"{who}: {message}".split("\n"))), err=True)
 
 
-def _told(error: OSError) -> str:
-    told = error.strerror or str(error)
-    return f"{error.filename}: {told}" if error.filename else told
+def _message_of(error: OSError) -> str:
+    message = error.strerror or str(error)
+    return f"{error.filename}: {message}" if error.filename else message

@@ -1,4 +1,4 @@
-"""`chora-logging completion`: the script that makes a shell complete commands and options."""
+"""`chora-logging completion`: prints the script for shell completion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from click.shell_completion import get_completion_class
 
 from chora_logging.cli.commands import PROGRAM, commands
 
-#: The variable by which the script asks the program; click's rule for its name.
+#: The variable through which the script asks the program; click's rule gives its name.
 _VARIABLE = f"_{PROGRAM.replace('-', '_').upper()}_COMPLETE"
 
 

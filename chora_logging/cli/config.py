@@ -1,4 +1,4 @@
-"""`chora-logging config`: the configuration that programs here get, and where each value comes from."""
+"""`chora-logging config`: prints the effective configuration, and where each value comes from."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from chora_logging.cli import amounts
 from chora_logging.cli.terminal import open_console, printable
 from chora_logging.config import get_logging_config
 
-#: A narrower screen has no room for a table: what is said of a setting stands below it.
+#: Narrower screens get no table: the value and its origin are below each setting.
 WIDE_TABLE_COLUMNS = 60
 
-#: The variables that a setting comes from, in the order in which they are asked.
+#: The environment variables of each setting, in order of precedence.
 _VARIABLES = {
     "log_level": ("LOG_LEVEL",),
     "log_file": ("LOG_FILE",),
@@ -34,11 +34,11 @@ _VARIABLES = {
 }
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-_HALF_A_PAIR = re.compile(r"\\U0000d[89a-f]..")
+_SURROGATE = re.compile(r"\\U0000d[89a-f]..")
 
 
 class Origin(NamedTuple):
-    """A setting, its value, the variable that gave it or None, and the reason if there is another one."""
+    """A setting, its value, the variable that set it or None, and another reason if there is one."""
 
     setting: str
     value: str | int | None
@@ -47,7 +47,7 @@ class Origin(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Where the value comes from, and what else it could have come from."""
+        """The origin of the value, with the variables that could have set it."""
         if self.reason:
             return self.reason
         if self.variable:
@@ -61,16 +61,16 @@ class Origin(NamedTuple):
     "--format",
     "form",
     type=click.Choice(["json", "yaml", "toml"]),
-    help="How to print the configuration. Without it JSON, and on a terminal the table of --origins too.",
+    help="The format of the configuration. Without it JSON, on a terminal after the table of --origins.",
 )
 @click.option("--origins", is_flag=True, help="Print where each setting comes from instead.")
-@click.option("--json", "as_json", is_flag=True, help="Print nothing but JSON, also on a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Print only JSON, also on a terminal.")
 def command(form: str | None, origins: bool, as_json: bool) -> None:
     """Print the logging configuration that the environment gives, for logging.config.dictConfig.
 
     It is what setup_logging and get_logging_config make of the environment variables LOG_LEVEL,
-    LOG_FILE, ORCH_ID, ORCH_LOG_FILE and CHORA_EVENTS_FILE. Nothing is set up, made or written.
-    Arguments in a program win over the environment.
+    LOG_FILE, ORCH_ID, ORCH_LOG_FILE and CHORA_EVENTS_FILE. Nothing is set up or written. Arguments in a
+    program take precedence over the environment.
 
     \b
     Examples:
@@ -97,10 +97,10 @@ def command(form: str | None, origins: bool, as_json: bool) -> None:
 
 
 def find_origins() -> list[Origin]:
-    """Every setting with its value, and where that comes from.
+    """Return every setting with its value and where that comes from.
 
     Raises:
-        ConfigurationError: a variable cannot be used; the message names all that cannot.
+        ConfigurationError: a variable is invalid; the message names all that are.
     """
     found = settings.resolve()
     values: dict[str, str | int | None] = {name: getattr(found, name) for name in _VARIABLES}
@@ -109,7 +109,7 @@ def find_origins() -> list[Origin]:
 
 
 def _compiled_part() -> Origin:
-    """Whether the compiled part is in use: no setting, but as much of how programs here log as one."""
+    """Return whether the compiled part is in use: not a setting, but it affects logging like one."""
     used = "in use" if speedups.in_use else "not in use"
     variable = "CHORA_LOGGING_PURE" if os.environ.get("CHORA_LOGGING_PURE") else None
     return Origin("compiled_part", used, variable, speedups.why_not or "built with the package")
@@ -129,19 +129,19 @@ def _print_table(origins: list[Origin]) -> None:
     if console.width < WIDE_TABLE_COLUMNS:
         for origin in origins:
             console.print(Text(origin.setting, "bold"))
-            for text, style in _told(origin):
+            for text, style in _cells(origin):
                 console.print(Padding(Text(text, style, overflow="fold"), (0, 0, 0, 2)))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("setting", "value", "from"):
         table.add_column(title, header_style="bold", overflow="fold")
     for origin in origins:
-        table.add_row(origin.setting, *(Text(text, style) for text, style in _told(origin)))
+        table.add_row(origin.setting, *(Text(text, style) for text, style in _cells(origin)))
     console.print(table)
 
 
-def _told(origin: Origin) -> tuple[tuple[str, str], tuple[str, str]]:
-    """The value and where it comes from, each with its style."""
+def _cells(origin: Origin) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return the value and where it comes from, each with its style."""
     return (_shown(origin), ""), (origin.words, "cyan" if origin.variable else "dim")
 
 
@@ -159,11 +159,11 @@ def _as_yaml(config: dict[str, Any], origins: list[Origin]) -> str:
 def _as_toml(config: dict[str, Any], origins: list[Origin]) -> str:
     import tomli_w
 
-    # As in JSON and YAML nothing but ASCII: what is not could command a terminal.
+    # Only ASCII, as in JSON and YAML: other characters could control a terminal.
     text = _NOT_ASCII.sub(lambda found: f"\\U{ord(found[0]):08x}", tomli_w.dumps(config))
-    if half := _HALF_A_PAIR.search(text):
+    if surrogate := _SURROGATE.search(text):
         raise click.UsageError(
-            f"TOML has no way to write {half[0]}, a byte that is not UTF-8: use --format json"
+            f"TOML cannot represent {surrogate[0]}, a byte that is not UTF-8: use --format json"
         )
     return _comments(origins) + text
 

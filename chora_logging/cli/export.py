@@ -1,4 +1,4 @@
-"""Events in the forms that other programs read: CSV, JSON Lines and Parquet."""
+"""Writes events as CSV and Parquet, and replaces files atomically."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from typing import IO, Any
 from chora_logging.cli.rows import Rows
 from chora_logging.errors import MissingExtraError
 
-#: What a spreadsheet takes for the beginning of a formula.
+#: The characters that begin a formula in a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _SPECIAL = re.compile(r'[,"\r\n]')
 
-#: How many rows are in memory at once.
+#: How many rows of a Parquet file are in memory at a time.
 BATCH_EVENTS = 10_000
 
 _INT64 = range(-(2**63), 2**63)
-#: Up to here every whole number is a float too.
+#: Up to this magnitude a float represents every integer exactly.
 _EXACT = 2**53
 
 
-def write_csv(rows: Rows, file: IO[str], *, tell_log: bool, shown: Callable[[str], str] = str) -> None:
-    """Write *rows* as CSV: a column for each field that any event has, and for the log if it is told.
+def write_csv(rows: Rows, file: IO[str], *, with_log: bool, shown: Callable[[str], str] = str) -> None:
+    """Write *rows* as CSV, with a column for each field of any event.
 
-    Text that a spreadsheet would run as a formula gets an apostrophe before it, so that a log which
-    anybody can write to can be opened. Lists and objects are JSON; null is nothing.
+    Text that a spreadsheet would run as a formula gets an apostrophe before it, so that it is safe to
+    open a log that anybody can write to. Lists and objects are JSON; null is an empty cell.
 
     Args:
         rows: The events.
-        file: Where to, opened with `newline=""`.
-        tell_log: Whether there is a column `log`.
-        shown: What becomes of each cell.
+        file: The file to write to, opened with `newline=""`.
+        with_log: Whether to add the column `log`.
+        shown: Applied to each cell.
     """
-    fields = [field for field in rows.fields if not tell_log or field != "log"]
-    cells = ([*([log] if tell_log else ()), *map(event.get, fields)] for log, event in rows)
-    write_table(file, [*(["log"] if tell_log else ()), *fields], cells, shown)
+    fields = [field for field in rows.fields if not with_log or field != "log"]
+    cells = ([*([log] if with_log else ()), *map(event.get, fields)] for log, event in rows)
+    write_table(file, [*(["log"] if with_log else ()), *fields], cells, shown)
 
 
 def write_table(
     file: IO[str], heads: Iterable[str], rows: Iterable[Iterable[Any]], shown: Callable[[str], str] = str
 ) -> None:
-    """Write *heads* and *rows* of values as CSV, as `write_csv` does."""
+    """Write *heads* and *rows* of values as CSV, with the rules of `write_csv`."""
     for row in itertools.chain([heads], rows):
         cells = [_quoted(shown(as_cell(value))) for value in row]
-        file.write((",".join(cells) or '""') + "\n")  # an empty line is no row
+        file.write((",".join(cells) or '""') + "\n")  # readers skip an empty line
 
 
 def as_cell(value: Any) -> str:
-    """*value* as a cell of CSV.
+    """Return *value* as a cell of CSV.
 
     >>> as_cell(None), as_cell(-5), as_cell("-5"), as_cell([1]), as_cell('=HYPERLINK("http://x")')
     ('', '-5', '-5', '[1]', '\\'=HYPERLINK("http://x")')
@@ -66,37 +66,37 @@ def as_cell(value: Any) -> str:
 
 
 def harmless(text: str) -> str:
-    """*text* so that no spreadsheet takes it for a formula."""
+    """Return *text* with an apostrophe before it if a spreadsheet would run it as a formula."""
     if not text.startswith(_FORMULA) or _is_number(text):
         return text
     return "'" + text
 
 
-def write_parquet(rows: Rows, path: str, *, tell_log: bool) -> None:
-    """Write *rows* to the Parquet file *path*, a column for each field, and for the log if it is told.
+def write_parquet(rows: Rows, path: str, *, with_log: bool) -> None:
+    """Write *rows* to the Parquet file *path*, with a column for each field, and `log` if *with_log*.
 
-    A column has whole numbers, numbers, truths or text; where events disagree, and for lists and
-    objects, it has text, JSON for what is no string.
+    The type of a column is integer, float, boolean or string. It is string for types that do not fit
+    together, integers beyond 64 bits, lists and objects; what is not a string is JSON then.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
     """
     pyarrow, parquet = _pyarrow()
-    fields = [field for field in rows.fields if not tell_log or field != "log"]
+    fields = [field for field in rows.fields if not with_log or field != "log"]
     kinds = {field: _kind(seen) for field, seen in _seen(rows, fields).items()}
     types = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_(), str: pyarrow.string()}
-    columns = [("log", types[str])] if tell_log else []
+    columns = [("log", types[str])] if with_log else []
     schema = pyarrow.schema(columns + [(field, types[kinds[field]]) for field in fields])
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for batch in _batches(rows):
-            data = [[log for log, _ in batch]] if tell_log else []
+            data = [[log for log, _ in batch]] if with_log else []
             data += [[_as_kind(kinds[field], event.get(field)) for _, event in batch] for field in fields]
             arrays = [pyarrow.array(values, item.type) for values, item in zip(data, schema, strict=True)]
             writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
 
 
 def check_parquet() -> None:
-    """Have it known before anything is read.
+    """Check for pyarrow, before anything is read.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
@@ -106,12 +106,12 @@ def check_parquet() -> None:
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """A new file that takes the place of *path* when it is complete, and is deleted if it is not.
+    """Yield the path of a new file that replaces *path* at the end, or is deleted after an exception.
 
     Raises:
-        OSError: no file can be made there.
+        OSError: the file cannot be created or cannot replace *path*.
     """
-    target = os.path.realpath(path)  # a link stays one
+    target = os.path.realpath(path)  # replaces the target of a link, not the link
     folder, name = os.path.split(target)
     try:
         fd, part = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
@@ -152,7 +152,7 @@ def _sort_of(value: Any) -> str:
 
 
 def _kind(seen: set[str]) -> type:
-    """The type that holds each value as it is; text holds them all."""
+    """Return the type that holds every value unchanged; strings hold all of them."""
     if seen == {"truth"}:
         return bool
     if seen and seen <= {"exact", "whole"}:
@@ -178,7 +178,7 @@ def _batches(rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[list[tuple[
 
 
 def _quoted(cell: str) -> str:
-    # The module csv leaves a carriage return bare, which ends a row for readers.
+    # The module csv does not quote a carriage return, which ends a row for readers.
     if not _SPECIAL.search(cell):
         return cell
     return '"' + cell.replace('"', '""') + '"'

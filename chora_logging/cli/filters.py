@@ -1,4 +1,4 @@
-"""Which events a command is asked for: one option a filter, checked before anything is read."""
+"""The filter options of the commands; their values are checked before anything is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.selection import Selection, parse_time
 
-#: The filters that compare a field: option, argument of `Selection`, what it is called in the help.
+#: The filters that compare a field: flags, argument of `Selection`, metavar, help text.
 _FIELDS = (
     (("--task-id",), "task_id", "ID", "Only events of this task."),
     (("--run-id",), "run_id", "ID", "Only events of this run."),
@@ -25,10 +25,10 @@ _WHEN = "a time such as 2025-09-28T08:54:11Z (local without a zone), or how long
 
 
 def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the filter options, and what they say as the argument `filters`.
+    """Add the filter options to a command, which receives their values as the argument `filters`.
 
-    `filters` is a dict for `EventLog.read(**filters)`, with the given ones only; every value in it can
-    be used. A time ago is counted from now on, once for all logs.
+    `filters` is a dict for `EventLog.read(**filters)`: only the options that were given, with valid
+    values. A relative time is resolved once, for all logs.
     """
 
     @functools.wraps(function)
@@ -48,14 +48,14 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ]
     options += [
         click.option("--level", metavar="LEVEL", callback=_level, help="Only events of this level or above."),
-        click.option("--since", metavar="WHEN", callback=_time, help=f"Only from then on: {_WHEN}."),
-        click.option("--until", metavar="WHEN", callback=_time, help="Only before then."),
+        click.option("--since", metavar="WHEN", callback=_time, help=f"Only events since {_WHEN}."),
+        click.option("--until", metavar="WHEN", callback=_time, help="Only events before this time."),
         click.option(
             "--where",
             metavar="FIELD=VALUE",
             multiple=True,
             callback=_where,
-            help="Only events with this value of any other field, such as user=anna or paid=true; may be "
+            help="Only events in which this field has this value, such as user=anna or paid=true; may be "
             "given several times.",
         ),
     ]
@@ -69,7 +69,7 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def not_empty(
     ctx: click.Context, param: click.Parameter, value: str | Sequence[str] | None
 ) -> str | Sequence[str] | None:
-    """Refuse an option, or one of several, without a value."""
+    """Reject an option with an empty value, or with several values of which one is empty."""
     if value is not None and "" in ([value] if isinstance(value, str) else value):
         raise click.BadParameter("must not be empty")
     return value

@@ -1,4 +1,4 @@
-"""Which logs a command reads: those that `--log` names, else what writers here would write; read as one."""
+"""The logs that a command reads: named by `--log`, or found through the environment; merged by time."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Log:
     """A log that a command reads.
 
     Attributes:
-        name: What it is called on a screen; no two logs of a command have the same name.
+        name: Its name on a screen, unique among the logs of a command.
         path: The live file.
-        skipped: How many lines that are no events were read, by reason.
-        events: The log itself; what it skips is counted in *skipped*.
+        skipped: How many lines were skipped because they are not events, by reason.
+        events: Reads the log, and counts in *skipped* the lines that it skips.
     """
 
     name: str
@@ -44,11 +44,11 @@ class Log:
 
     @functools.cached_property
     def events(self) -> EventLog:
-        """The log to read."""
+        """The reader of the log."""
         return EventLog(self.path, on_skip=self._skip)
 
     def exists(self) -> bool:
-        """Whether there is a file of this log, the live one or a backup."""
+        """Return whether the log has a file, the live one or a backup."""
         return bool(paths_of(self.path))
 
     def _skip(self, skipped: Skipped) -> None:
@@ -61,18 +61,18 @@ class Logs:
 
     Attributes:
         all: Each of them, whether it exists yet or not.
-        variables: By path, which variable says so; empty where `--log` named the logs.
+        variables: By path, the variable that gave it; empty if `--log` named the logs.
     """
 
     all: Sequence[Log]
     variables: dict[str, str]
 
     def existing(self) -> list[Log]:
-        """Those that exist, the wanted ones for a command that does not wait.
+        """Return the logs that exist, for a command that does not wait for the others.
 
         Raises:
-            click.BadParameter: one that the user named does not exist.
-            NothingFound: the user named none, and none that writers would write exists.
+            click.BadParameter: a log that the user named does not exist.
+            NothingFound: the user named none, and none of the expected ones exists.
         """
         found = [log for log in self.all if log.exists()]
         if self.variables:
@@ -94,20 +94,20 @@ class Logs:
 
 
 def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the option `--log`, and what it names as the argument `logs`, a `Logs`.
+    """Add the option `--log` to a command, which receives a `Logs` as the argument `logs`.
 
-    A file that cannot be read is said on stderr at once; however the command ends, what its logs
-    skipped is said then.
+    A file that cannot be read is reported on stderr immediately. Skipped lines are reported when the
+    command ends, also with an exception.
     """
 
     @functools.wraps(function)
     def with_logs(*args: Any, log_paths: Sequence[str], **kwargs: Any) -> Any:
         logs = named(log_paths) if log_paths else expected()
         try:
-            with _warnings_told():
+            with _warnings_reported():
                 return function(*args, logs=logs, **kwargs)
         finally:
-            tell_skipped(logs.all)
+            report_skipped(logs.all)
 
     option = click.option(
         "--log",
@@ -116,23 +116,23 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         type=click.Path(dir_okay=False),
         callback=not_empty,
-        help="A log to read, with its backups; may be given several times. Without it, the logs that are "
-        "written here: ORCH_LOG_FILE, CHORA_EVENTS_FILE, LOG_FILE, or their defaults.",
+        help="A log to read, with its backups; may be given several times. Without it, the logs that "
+        "programs here write: ORCH_LOG_FILE, CHORA_EVENTS_FILE, LOG_FILE, or their defaults.",
     )
     return option(with_logs)
 
 
 def named(paths: Sequence[str]) -> Logs:
-    """The logs at *paths*, each once, called by as much of its path as tells it from the others."""
+    """Return the logs at *paths*, each once, named by the shortest unambiguous suffix of its path."""
     found = {real_path(os.path.abspath(path)): path for path in reversed(paths)}
     return Logs([Log(name, path) for name, path in _names(list(found.values())[::-1])], {})
 
 
 def expected() -> Logs:
-    """The logs that writers with this environment and working directory would write.
+    """Return the logs that programs with this environment and working directory write.
 
     Raises:
-        ConfigurationError: a variable cannot be used.
+        ConfigurationError: a variable has an invalid value.
     """
     orchestrator = "ORCH_LOG_FILE" if os.environ.get("ORCH_LOG_FILE") else "ORCH_ID, ORCH_LOG_FILE"
     candidates = [
@@ -149,8 +149,8 @@ def expected() -> Logs:
     return Logs(list(logs.values()), variables)
 
 
-def tell_skipped(logs: Sequence[Log]) -> None:
-    """Say on stderr, in a line, how many lines of *logs* were no events, and why; nothing if all were."""
+def report_skipped(logs: Sequence[Log]) -> None:
+    """Report on stderr how many lines of *logs* are not events, and why; print nothing if all are."""
     reasons: Counter[str] = sum((log.skipped for log in logs), Counter())
     if not reasons:
         return
@@ -158,25 +158,25 @@ def tell_skipped(logs: Sequence[Log]) -> None:
     where = ", ".join(log.name for log in logs if +log.skipped)
     most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:3]
     why = "; ".join(f"{number:,} {reason}" for reason, number in most) + "; …" * (len(reasons) > 3)
-    lines = f"{count:,} line{' that is no event was' if count == 1 else 's that are no events were'} skipped"
+    lines = f"skipped {count:,} line{' that is not an event' if count == 1 else 's that are not events'}"
     click.echo(f"{PROGRAM}: {lines} in {printable(where)}: {why}", err=True)
 
 
 class _Warnings(logging.Handler):
-    """Says each warning once, in a line."""
+    """Prints each distinct warning once, as a line on stderr."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: set[str] = set()
+        self._seen: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if (message := record.getMessage()) not in self._told:
-            self._told.add(message)
+        if (message := record.getMessage()) not in self._seen:
+            self._seen.add(message)
             click.echo(f"{PROGRAM}: {printable(message)}", err=True)
 
 
 @contextlib.contextmanager
-def _warnings_told() -> Iterator[None]:
+def _warnings_reported() -> Iterator[None]:
     logger, handler = logging.getLogger(OWN_LOGGER), _Warnings()
     logger.addHandler(handler)
     try:
@@ -186,28 +186,28 @@ def _warnings_told() -> Iterator[None]:
 
 
 def _names(paths: Sequence[str]) -> list[tuple[str, str]]:
-    """Each of *paths* with its name: the file's without its ending, and folders while two are alike."""
+    """Pair each path with its name: that of the file without its suffix, and folders until it is unique."""
     parts = [os.path.splitext(os.path.abspath(path))[0].split(os.sep) for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):
         names = [os.sep.join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
             return list(zip(names, paths, strict=True))
-    return [(path, path) for path in paths]  # they differ in their endings only
+    return [(path, path) for path in paths]  # they differ only in their suffixes
 
 
 def _not_there(path: str) -> str:
     if os.path.exists(path):
-        return f"{printable(path)} is no file"
+        return f"{printable(path)} is not a regular file"
     folder = os.path.dirname(os.path.abspath(path))
     while not os.path.isdir(folder):
         folder, missing = os.path.dirname(folder), folder
         if os.path.isdir(folder):
-            return f"{printable(path)} does not exist, nor does the folder {printable(missing)}"
-    return f"{printable(path)} does not exist, and no backup of it"
+            return f"{printable(path)} does not exist: there is no folder {printable(missing)}"
+    return f"{printable(path)} does not exist, and has no backup"
 
 
 class Found(NamedTuple):
-    """An event and the log that it is in."""
+    """An event and the log that it comes from."""
 
     log: Log
     event: Event
@@ -216,16 +216,16 @@ class Found(NamedTuple):
 def read(
     logs: Sequence[Log], *, limit: int | None = None, newest_first: bool = False, **filters: Any
 ) -> Iterator[Found]:
-    """The events that *logs* hold now, oldest first, in memory that does not grow with the logs.
+    """Return the events that *logs* hold now, oldest first, in memory that does not grow with the logs.
 
-    Promised: the events of each log stay in its order; those of several are put in the order of time
-    as far as that allows. One without a time stands where the one before it stands.
+    Promised: the order within each log is preserved. The events of several logs are merged by time as
+    far as that allows; an event without a time sorts like the one before it.
 
     Args:
-        logs: Which.
-        limit: At most so many events of all together.
-        newest_first: In the opposite order.
-        filters: Those of `Selection`.
+        logs: The logs to read.
+        limit: The maximum number of events of all logs together.
+        newest_first: Whether to reverse the order.
+        filters: The arguments of `Selection`.
 
     Raises:
         OSError: a log exists and cannot be read.
@@ -237,13 +237,13 @@ def read(
 
 
 def last(logs: Sequence[Log], n: int, **filters: Any) -> list[Found]:
-    """The newest *n* events of all *logs* together, oldest first, without reading the whole logs."""
+    """Return the newest *n* events of all *logs* together, oldest first, without reading whole logs."""
     newest = [list(_found(log, n, True, filters))[::-1] for log in logs]
     return list(merged(newest))[-n:] if n else []
 
 
 def merged(streams: Sequence[Iterable[Found]], *, newest_first: bool = False) -> Iterator[Found]:
-    """*streams*, each of one log, as one: by time, without changing the order of any of them."""
+    """Merge *streams*, each of one log, by time; the order within each stream is preserved."""
     timed = [_timed(stream, newest_first) for stream in streams]
     for _, found in heapq.merge(*timed, key=_first, reverse=newest_first):
         yield found
@@ -255,7 +255,7 @@ def _found(log: Log, limit: int | None, newest_first: bool, filters: dict[str, A
 
 
 def _timed(stream: Iterable[Found], newest_first: bool) -> Iterator[tuple[float, Found]]:
-    # A log of several writers is not in the exact order of time; a key that never goes back keeps its order.
+    # A log of several writers is not exactly in the order of time; a monotonic key preserves its order.
     key, further = (float("inf"), min) if newest_first else (float("-inf"), max)
     for found in stream:
         time = time_of(found.event)

@@ -1,4 +1,4 @@
-"""A bar on stderr for what takes more than a second, where somebody is there to see it."""
+"""A progress bar on stderr for reading that takes more than a second, if stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from chora_logging.cli import amounts
 from chora_logging.cli.logs import Log
 from chora_logging.eventlog.rotated.file_set import paths_of
 
-#: How long nothing is shown, and how often the bar is drawn, in seconds.
+#: The delay before the bar is shown, and the interval at which it is drawn, in seconds.
 SHOWN_AFTER_SECONDS = 1.0
 DRAW_SECONDS = 0.1
 
-#: The narrowest screen on which there is more than a bar and a share.
+#: The narrowest screen that shows sizes and the time left instead of a percentage.
 WIDE_BAR_COLUMNS = 60
 
 
 def progress(logs: Sequence[Log]) -> contextlib.AbstractContextManager[None]:
-    """Show how much of *logs* has been read since, if that takes long and stderr is a terminal.
+    """Show how much of *logs* has been read so far, if that takes long and stderr is a terminal.
 
     Args:
-        logs: What is read once, from one end to the other.
+        logs: The logs, which are read once from one end to the other.
     """
     return progress_over(sum(_size(path) for log in logs for path in paths_of(log.path)))
 
 
 @contextlib.contextmanager
 def progress_over(size: int) -> Iterator[None]:
-    """The same where *size* bytes are read."""
+    """Show in the same way how much of *size* bytes has been read."""
     if not _is_watched():
         yield
         return
@@ -47,7 +47,7 @@ def progress_over(size: int) -> Iterator[None]:
 
 
 def goes_to_file() -> bool:
-    """Whether stdout is a file, so that what is printed is in the way of no bar."""
+    """Return whether stdout is a regular file, so that the output does not disturb a bar."""
     try:
         return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
     except (OSError, ValueError, AttributeError):
@@ -61,31 +61,31 @@ def _show(size: int, start: int | None, done: threading.Event) -> None:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    # Red is for what failed.
+    # Red is reserved for failures.
     bar_column = BarColumn(console.width // 2, complete_style="green", finished_style="green")
-    columns = [bar_column, TextColumn("{task.fields[told]}")]
+    columns = [bar_column, TextColumn("{task.fields[amount]}")]
     if console.width >= WIDE_BAR_COLUMNS:
         columns.append(TimeRemainingColumn())
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
-        task = bar.add_task("", total=None if start is None else size, told="")
+        task = bar.add_task("", total=None if start is None else size, amount="")
         while not done.wait(DRAW_SECONDS):
             if start is not None:
                 completed = min((_bytes_read() or 0) - start, size)
-                bar.update(task, completed=completed, told=_told(completed, size, console.width))
+                bar.update(task, completed=completed, amount=_amount(completed, size, console.width))
             bar.refresh()
 
 
-def _told(completed: int, size: int, width: int) -> str:
+def _amount(completed: int, size: int, width: int) -> str:
     if width < WIDE_BAR_COLUMNS:
         return f"{completed / max(size, 1):.0%}"
     return f"{amounts.size(completed)} of {amounts.size(size)}"
 
 
 def _bytes_read() -> int | None:
-    """How much this process has read so far, compressed files as they lie on the disk.
+    """Return how many bytes this process has read so far, or None if the kernel does not report it.
 
-    Asked of the kernel: nothing has to be counted while reading, whatever the filters leave out. None
-    where the kernel does not say.
+    The kernel counts all reads, so that readers need no counter. Compressed files count with their size
+    on disk.
     """
     try:
         with open("/proc/self/io", "rb") as file:

@@ -1,4 +1,4 @@
-"""`chora-logging query`: the events that fit, as a table, for other programs, or counted."""
+"""`chora-logging query`: prints, exports or counts the events that match."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from chora_logging.eventlog.meaning import EVENT, event_of
 from chora_logging.eventlog.rotated.file_set import paths_of
 
 FORMATS = ("table", "json", "csv")
-#: What the name of a file for `--to` may end in.
+#: The file name suffixes that `--to` accepts.
 ENDINGS = (".csv", ".jsonl", ".parquet")
 
 
@@ -43,18 +43,18 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
 @click.command("query")
 @log_option
 @filter_options
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many rows.")
-@click.option("--newest-first", is_flag=True, help="Begin with the newest event, not with the oldest.")
-@click.option("--count", is_flag=True, help="Print nothing but how many events fit.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Print at most N rows.")
+@click.option("--newest-first", is_flag=True, help="Print the newest event first, not the oldest.")
+@click.option("--count", is_flag=True, help="Print only how many events match.")
 @click.option(
     "--by",
     "fields",
     metavar="FIELD",
     multiple=True,
     callback=not_empty,
-    help="Print how many events have each value of this field, most first; may be given several times.",
+    help="Count the events by the value of this field, most frequent first; may be given several times.",
 )
-@click.option("--format", "form", type=click.Choice(FORMATS), show_default="table", help="How to print.")
+@click.option("--format", "form", type=click.Choice(FORMATS), show_default="table", help="The output format.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json: JSON Lines, as logged.")
 @click.option(
     "--to",
@@ -62,7 +62,7 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
     metavar="FILE",
     type=click.Path(dir_okay=False),
     callback=_check_ending,
-    help="Write the events to a file, .csv, .jsonl or .parquet (extra `parquet`), in place of what it has.",
+    help="Write to this file, .csv, .jsonl or .parquet (extra `parquet`); an existing file is replaced.",
 )
 def command(
     logs: Logs,
@@ -75,14 +75,14 @@ def command(
     as_json: bool,
     path: str | None,
 ) -> None:
-    """Print the events that fit, or count them.
+    """Print the events that match, or count them.
 
-    The table has what your terminal has room for; a pipe gets all of it. CSV has a column for each field
-    that any event has; text that a spreadsheet would run as a formula gets an apostrophe before it. What
-    does not fit in memory is kept in a temporary file; with --by each combination of values is held in
+    On a terminal the table has the columns that fit; in a pipe it has all of them. CSV has a column for
+    each field of any event; text that a spreadsheet would run as a formula gets an apostrophe before it.
+    Events that do not fit in memory go to a temporary file; --by holds each combination of values in
     memory.
 
-    Ends with status 1 if no event fits.
+    Ends with status 1 if no event matches.
 
     \b
     Examples:
@@ -96,7 +96,7 @@ def command(
         raise click.UsageError("--to writes events: it cannot be used with --count or --by")
     if path is not None and (form or as_json):
         raise click.UsageError(
-            "--to writes what the name of the file says: it needs no --format and no --json"
+            "--to takes the format from the file name: it cannot be used with --format or --json"
         )
     if newest_first and (count or fields):
         raise click.UsageError("--newest-first cannot be used with --count or --by")
@@ -130,7 +130,7 @@ def _print_table(logs: Sequence[Log], found: Iterator[Found]) -> None:
     from chora_logging.cli.table import Table
 
     console = open_console()
-    table = Table(console.width, tell_log=len(logs) > 1)
+    table = Table(console.width, with_log=len(logs) > 1)
     with progress(logs):
         rows = Rows(found, table.measure)
     with rows:
@@ -147,7 +147,7 @@ def _print_csv(logs: Sequence[Log], found: Iterator[Found]) -> None:
         if not rows.count:
             raise _nothing()
         shown = printable if sys.stdout.isatty() else str
-        export.write_csv(rows, open_text(), tell_log=len(logs) > 1, shown=shown)
+        export.write_csv(rows, open_text(), with_log=len(logs) > 1, shown=shown)
 
 
 def _print_json(logs: Sequence[Log], found: Iterator[Found]) -> None:
@@ -158,7 +158,7 @@ def _print_json(logs: Sequence[Log], found: Iterator[Found]) -> None:
         if first is None:
             raise _nothing()
         if not goes_to_file():
-            bar.close()  # between events it would be in their way
+            bar.close()  # it would be drawn between the events
         for _, event in itertools.chain([first], found):
             lines.write(event.json)
 
@@ -204,7 +204,7 @@ def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
     mine = {os.path.realpath(file) for log in logs for file in paths_of(log.path)}
     if os.path.realpath(path) in mine:
         raise click.BadParameter(f"must not be a log that is read, got {path!r}", param_hint="'--to'")
-    tell_log = len(logs) > 1
+    with_log = len(logs) > 1
     with progress(logs):
         rows = Rows(found)
     with rows:
@@ -213,21 +213,21 @@ def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
         times_read = 2 if path.endswith(".parquet") else 1
         with export.replacing(path) as part, progress_over(times_read * rows.size):
             if path.endswith(".parquet"):
-                export.write_parquet(rows, part, tell_log=tell_log)
+                export.write_parquet(rows, part, with_log=with_log)
             elif path.endswith(".csv"):
                 with open(part, "w", encoding="utf-8", newline="") as file:
-                    export.write_csv(rows, file, tell_log=tell_log)
+                    export.write_csv(rows, file, with_log=with_log)
             else:
                 rows.copy_to(part)
-    told = f"{many(rows.count, 'event')} written to {printable(path)} ({size(os.path.getsize(path))})"
-    click.echo(f"{PROGRAM}: {told}", err=True)
+    message = f"{many(rows.count, 'event')} written to {printable(path)} ({size(os.path.getsize(path))})"
+    click.echo(f"{PROGRAM}: {message}", err=True)
 
 
 def _value(event: dict[str, Any], field: str) -> str:
-    """What *event* is counted by; as JSON, since it may be a list."""
-    # `event` is the event's name here, as in the filter of that name.
+    """Return the value by which *event* is counted, as JSON since it may be a list."""
+    # Here `event` is the event's name or type, as in the filter `--event`.
     return json.dumps(event_of(event) if field == EVENT[0] else event.get(field))
 
 
 def _nothing() -> NothingFound:
-    return NothingFound("no event fits")
+    return NothingFound("no event matches")

@@ -1,4 +1,4 @@
-"""Events that are gone through more than once: on disk where they are many, so that memory is not."""
+"""Events that are read more than once: in memory, or in a temporary file if there are many."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from chora_logging.cli.logs import Found
 from chora_logging.eventlog.events import Event
 from chora_logging.schema import LAYOUT
 
-#: How many bytes of events are kept in memory.
+#: The size in bytes up to which events are held in memory.
 IN_MEMORY_BYTES = 8 * 1024 * 1024
 
 _decode = msgspec.json.Decoder(tuple[str, dict[str, Any]]).decode
 
 
 class Rows:
-    """Events as they were read once: what is written to a log meanwhile changes nothing any more.
+    """A snapshot of events: what is written to a log later does not change it.
 
-    Iterating gives, each time, the name of the log and the fields of each event. Use it in a `with`.
+    Each iteration yields the log name and the fields of every event. Use it in a `with`.
 
     Args:
         found: The events.
-        on_event: Called with the name of the log and the event, while it is read.
+        on_event: Called with the log name and each event while the events are read.
 
     Attributes:
-        count: How many events.
-        size: How many bytes they take.
-        fields: The fields that any of them has: those of `LAYOUT`, then as they came.
+        count: The number of events.
+        size: The size of the snapshot in bytes.
+        fields: The fields of all events: those of `LAYOUT` first, the others in order of appearance.
     """
 
     def __init__(
         self, found: Iterable[Found], on_event: Callable[[str, Event], None] = lambda log, event: None
     ) -> None:
-        # Deleted by the system, however this process ends.
+        # The system deletes the file, however this process ends.
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115  # closed by `__exit__`
         try:
             self._read(found, on_event)
@@ -63,7 +63,7 @@ class Rows:
         return map(_decode, self._file)
 
     def copy_to(self, path: str) -> None:
-        """Write the events to the file *path* as JSON Lines, each as its log has it."""
+        """Write the events to the file *path* as JSON Lines, each as it is in its log."""
         decode = msgspec.json.Decoder(tuple[str, msgspec.Raw]).decode
         self._file.seek(0)
         with open(path, "wb") as file:

@@ -1,4 +1,4 @@
-"""`chora-logging serve`: the logs over HTTP, for a browser and for programs."""
+"""`chora-logging serve`: serves the logs over HTTP, to browsers and to programs."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from chora_logging.web import Limits, create_app
 from chora_logging.web.access import TOKEN_VARIABLE, is_loopback, token_from_environment, token_from_file
 from chora_logging.web.site import default_logs
 
-#: How long what is still open may take when the server stops, in seconds.
+#: How long open connections may take to finish when the server stops, in seconds.
 SHUTDOWN_SECONDS = 5
 
-#: How long a client may be away without a sign of it, in seconds, before its connection is given up.
+#: How long a client may be unreachable before its connection is closed, in seconds.
 AWAY = 30
 
 #: How many connections may wait to be accepted.
 WAITING_CONNECTIONS = 2048
 
-#: How many connections there may be besides those of streams.
+#: How many connections are allowed in addition to those of streams.
 OTHER_CONNECTIONS = 200
 
 
@@ -41,7 +41,7 @@ OTHER_CONNECTIONS = 200
     "named",
     multiple=True,
     metavar="NAME=PATH",
-    help="A log and its name in addresses; may come several times. Without it: orchestrator and telemetry, "
+    help="A log and its name in URLs; may be given several times. Without it: orchestrator and telemetry, "
     "where programs with this environment write them.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
@@ -50,18 +50,18 @@ OTHER_CONNECTIONS = 200
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="The port; 0 takes one that is free.",
+    help="The port to listen on; 0 takes a free one.",
 )
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False),
-    help=f"A file with the token that clients must have. Without it: {TOKEN_VARIABLE}.",
+    help=f"A file with the token that clients must send. Without it: {TOKEN_VARIABLE}.",
 )
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
-    help="Print one JSON object with the url and the logs once it listens, and log to stderr in JSON.",
+    help="Print one JSON object with the URL and the logs once the server listens; log to stderr as JSON.",
 )
 def command(named: Sequence[str], host: str, port: int, token_file: str | None, as_json: bool) -> None:
     """Serve the logs over HTTP: a live page for a browser, REST and server-sent events for programs.
@@ -79,8 +79,8 @@ def command(named: Sequence[str], host: str, port: int, token_file: str | None, 
     token = token_from_environment() if token_file is None else token_from_file(token_file)
     if token is None and not is_loopback(host):
         raise click.UsageError(
-            f"--host {host!r} lets in other machines, and without a token they could all read the logs. "
-            f"Make one (openssl rand -hex 32 > token) and give it: --token-file token"
+            f"--host {host!r} admits other machines, and without a token they could all read the logs. "
+            f"Create one (openssl rand -hex 32 > token) and pass it: --token-file token"
         )
     logs = _logs(named)
     limits = Limits()
@@ -102,7 +102,7 @@ def command(named: Sequence[str], host: str, port: int, token_file: str | None, 
 
 
 class _WithoutToken(logging.Filter):
-    """Keeps the token out of the access log when a client puts it where it does not belong."""
+    """Keeps the token out of the access log, in case a client puts it into a URL."""
 
     def __init__(self, token: str) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class _WithoutToken(logging.Filter):
 
 
 class _Server(uvicorn.Server):
-    """Says what it serves when Ctrl-C is heard: before that, it would leave a coroutine unawaited."""
+    """Prints its URL once it handles Ctrl-C: an earlier one would leave a coroutine unawaited."""
 
     def __init__(self, config: uvicorn.Config, words: str) -> None:
         super().__init__(config)
@@ -153,13 +153,13 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(AttributeError, OSError):
-            # What is accepted has it too. Else a machine that vanished is noticed after 15 minutes.
+            # Accepted sockets inherit it. Without it, a client that vanished is noticed after 15 minutes.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, AWAY * 1000)
         listening.bind(address)
         listening.listen(WAITING_CONNECTIONS)
     except OSError as error:
         option = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
-        words = f"{_bracketed(host)}:{port} cannot be listened at: {error.strerror}; choose another {option}"
+        words = f"cannot listen on {_bracketed(host)}:{port}: {error.strerror}; choose another {option}"
         raise click.UsageError(words) from error
     return listening
 
@@ -176,7 +176,7 @@ def _bracketed(host: str) -> str:
 
 
 def _set_up_logging(console: Literal["text", "json"]) -> None:
-    """Lines to stderr, and to LOG_FILE; the logs that are served are not written to."""
+    """Log to stderr and to LOG_FILE, but not to the logs that are served."""
     config = get_logging_config(console=console)
     for name in (ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER):
         for handler in config["loggers"].pop(name)["handlers"]:
@@ -186,7 +186,7 @@ def _set_up_logging(console: Literal["text", "json"]) -> None:
 
 
 def _allow_descriptors() -> None:
-    """Each client needs one: take as many as this user may have."""
+    """Raise the limit of open descriptors to its maximum: each client needs one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,4 +1,4 @@
-"""Events as a table that fits the terminal: what matters most, where there is no room for all."""
+"""Formats events as a table that fits the terminal; the most important columns get space first."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import UNLIMITED, printable
 from chora_logging.eventlog import meaning
 
-#: The columns that most readers want, in their order; fields that have none of their own follow.
+#: The standard columns, in their order; columns of the other fields follow.
 HEADS = ("time", "level", "log", "event", "task", "run", "trace", "status", "took", "error", "message")
-#: Which get room first where there is not enough.
+#: The order in which columns get space if there is not enough.
 WANTED = ("event", "time", "level", "error", "task", "took", "status", "trace", "run", "log", "message")
-#: How wide a column must be to be worth its room, and how wide it may be while others want room too.
+#: The least width to which a column is cut, and the greatest while others need space too.
 NARROWEST_COLUMNS, WIDEST_COLUMNS = 8, 120
 
 _STYLES = {"time": "dim", "log": "yellow", "task": "blue", "run": "blue", "trace": "magenta", "took": "cyan"}
-#: The fields that these columns are made of.
+#: The fields that the standard columns show.
 _SHOWN = {meaning.TIME, meaning.LEVEL, *meaning.EVENT, "task_id", "run_id", meaning.TRACE, meaning.STATUS}
 _SHOWN |= {meaning.DURATION, *meaning.ERROR, *meaning.EXCEPTION, meaning.MESSAGE}
 
@@ -33,25 +33,25 @@ Widths = dict[str, int]
 
 
 class Table:
-    """Events as lines of at most *width* columns: heads, events, and which fields have no room.
+    """Formats events as lines of at most *width* columns: a head, the events, and the omitted columns.
 
-    Have it measure each event, then ask for the lines.
+    Call `measure` with each event, then `lines`.
 
     Args:
         width: The columns of the terminal.
-        tell_log: Whether each row says which log it is from.
+        with_log: Whether each row names its log.
     """
 
-    def __init__(self, width: int, *, tell_log: bool) -> None:
+    def __init__(self, width: int, *, with_log: bool) -> None:
         self._width = width
         self._short = width < UNLIMITED
-        self._heads = [head for head in HEADS if tell_log or head != "log"]
-        #: By head, the field of its own that it stands for.
+        self._heads = [head for head in HEADS if with_log or head != "log"]
+        #: By head, the field of a column that is not a standard one.
         self._fields: dict[str, str] = {}
         self._natural: Widths = {}
 
     def measure(self, log: str, event: Mapping[str, Any]) -> None:
-        """See how wide the columns must be for *event*."""
+        """Widen the columns so that *event* fits."""
         own = {_head_of(field): field for field in event if field not in _SHOWN}
         self._fields.update(own)
         for head in itertools.chain(self._heads, own):
@@ -60,7 +60,7 @@ class Table:
                 self._natural[head] = size
 
     def lines(self, rows: Rows) -> Iterator[Text]:
-        """The lines, with an event of *rows* each, all of which have been measured."""
+        """Yield the lines, one for each event of *rows*; all of them must have been measured."""
         heads = [*self._heads, *(_head_of(field) for field in rows.fields if field not in _SHOWN)]
         filled = {
             head: max(self._natural[head], cell_len(printable(head)))
@@ -81,10 +81,10 @@ class Table:
     def _line(self, cells: Sequence[tuple[str, str]], widths: Widths) -> Text:
         line = Text(no_wrap=True)
         for index, ((text, style), (head, width)) in enumerate(zip(cells, widths.items(), strict=True)):
-            room = " " * max(0, width - cell_len(text))
+            space = " " * max(0, width - cell_len(text))
             if self._short:
-                text = cut(text, width - len(room))
-            line.append("  " if index else "").append(room + text if head == "took" else text + room, style)
+                text = cut(text, width - len(space))
+            line.append("  " if index else "").append(space + text if head == "took" else text + space, style)
         line.rstrip()
         return line
 
@@ -98,7 +98,7 @@ class Table:
 
 
 def fit(natural: Widths, width: int) -> Widths:
-    """How wide each column is that has room, in the order of *natural*, the widths that they would have.
+    """Return the widths of the columns that fit, in the order of *natural*, their full widths.
 
     >>> fit({"time": 14, "event": 30, "message": 200}, 60)
     {'time': 14, 'event': 24, 'message': 18}
@@ -123,11 +123,11 @@ def fit(natural: Widths, width: int) -> Widths:
 
 
 def as_counts(heads: Sequence[str], counts: Iterable[tuple[Sequence[Any], int]]) -> Iterator[Text]:
-    """How many events have each combination of values of the fields *heads*, a line each."""
+    """Yield a table of counts: a line for each combination of values of the fields *heads*."""
     counts = list(counts)
-    lines = [([_told(value) for value in values], n) for values, n in counts]
+    lines = [([_shown(value) for value in values], n) for values, n in counts]
     if len({tuple(cells) for cells, _ in lines}) < len(lines):
-        lines = [([_told(value, exact=True) for value in values], n) for values, n in counts]
+        lines = [([_shown(value, exact=True) for value in values], n) for values, n in counts]
     widths = [
         max(map(cell_len, column))
         for column in zip(map(printable, heads), *(c for c, _ in lines), strict=True)
@@ -147,7 +147,7 @@ def as_counts(heads: Sequence[str], counts: Iterable[tuple[Sequence[Any], int]])
 
 
 def _head_of(field: str) -> str:
-    """What the column of a field is called that has none of the usual ones."""
+    """Return the head of the column of a field that no standard column shows."""
     return f"{field}=" if field in HEADS else field
 
 
@@ -176,7 +176,7 @@ def _text(field: str, event: Mapping[str, Any]) -> str:
     return "" if event.get(field) is None else text_of(event[field])
 
 
-#: What stands in the usual columns.
+#: The text of each standard column, from an event and whether it is to be short.
 _CELLS: dict[str, Callable[[Mapping[str, Any], bool], str]] = {
     "time": _time,
     "level": _level,
@@ -191,16 +191,16 @@ _CELLS: dict[str, Callable[[Mapping[str, Any], bool], str]] = {
 }
 
 
-def _told(value: Any, *, exact: bool = False) -> str:
-    """*value* in a table; if it has to be *exact*, text is quoted that reads like something else."""
+def _shown(value: Any, *, exact: bool = False) -> str:
+    """Return *value* as a cell; if *exact*, text that reads like another value is quoted."""
     if value is None:
         return "-"
-    if value == "" or (exact and isinstance(value, str) and _reads_like_more(value)):
+    if value == "" or (exact and isinstance(value, str) and _is_ambiguous(value)):
         return text_of(f'"{value}"')
     return text_of(value)
 
 
-def _reads_like_more(text: str) -> bool:
+def _is_ambiguous(text: str) -> bool:
     try:
         json.loads(text)
     except (ValueError, RecursionError):

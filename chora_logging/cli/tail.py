@@ -1,4 +1,4 @@
-"""`chora-logging tail`: the newest events of the logs, and each new one as it is written."""
+"""`chora-logging tail`: shows the newest events of the logs, and follows new ones."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from chora_logging.cli.terminal import UNLIMITED, JsonLines, open_console, print
 from chora_logging.eventlog.events import Event, Gap
 from chora_logging.eventlog.subscription import LONGEST_WAIT_SECONDS
 
-#: How many characters of a log's name are shown: where there is room, and where only what tells it apart is.
+#: How many characters of a log's name are shown on a wide and on a narrow screen; more if names are alike.
 LABEL, SHORT_LABEL = 12, 4
 
-#: How many items wait to be shown; then the logs wait, for reading on costs nothing later.
+#: The size of the queue of items to show. A full queue pauses the readers; the logs keep the rest.
 WAITING_EVENTS = 1000
 
 Item = tuple[Log, Event | Gap]
 
-#: By log, the cursor after which to go on; None is its beginning.
+#: By log, the cursor after which to continue; None is the beginning of the log.
 Positions = dict[Log, str | None]
 
 
 @click.command("tail")
-@click.option("-f", "--follow", is_flag=True, help="Go on with each event as it is written, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Then show each new event as it is written, until Ctrl-C.")
 @click.option(
     "-n",
     "--lines",
@@ -44,7 +44,7 @@ Positions = dict[Log, str | None]
     default=10,
     show_default=True,
     metavar="N",
-    help="How many of the newest events that fit; they are held in memory.",
+    help="How many of the newest matching events to show; they are held in memory.",
 )
 @log_option
 @filter_options
@@ -52,12 +52,12 @@ Positions = dict[Log, str | None]
 def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_json: bool) -> None:
     """Show the newest events, and each new one as it is written.
 
-    An event is a line: when, how severe, the beginning of its trace id, what happened, to which task
-    and run, and the rest. Events of several logs are in the order of time; with -f new ones come as
-    they are written, and nothing is missed or repeated, however often the logs are rotated; where events
-    were deleted before they could be read, a line says so.
+    An event is a line: time, level, the beginning of the trace id, name, task, run, and the other fields.
+    Events of several logs are in the order of time. With -f new ones follow as they are written: none is
+    missed or repeated, however often the logs are rotated. A line reports events that were deleted
+    before they could be read.
 
-    Ends with status 1 if there is no event that fits.
+    Ends with status 1 if no event matches.
 
     \b
     Examples:
@@ -69,7 +69,7 @@ def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_js
     chosen = list(logs.all) if follow else logs.existing()
     show = _ShowJson(follow) if as_json else _ShowLines(chosen, follow)
     if follow:
-        _say_what_is_missing(logs)
+        _report_missing(logs)
         with progress(chosen):
             stored, positions = newest(chosen, count, **filters)
         _show_all(stored, show)
@@ -77,15 +77,15 @@ def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_js
     with progress(chosen):
         found = last(chosen, count, **filters)
     if not found and count:
-        raise NothingFound("no event fits" if filters else "there is no event yet")
+        raise NothingFound("no event matches" if filters else "there is no event yet")
     _show_all(found, show)
 
 
 class _ShowJson:
-    """Shows events as JSON Lines; what is no event is said on stderr, where no machine takes it for one."""
+    """Prints events as JSON Lines; gaps go to stderr, so that no program takes them for events."""
 
     def __init__(self, follow: bool) -> None:
-        self._lines = JsonLines(at_once=follow)
+        self._lines = JsonLines(flush=follow)
 
     def __call__(self, log: Log, item: Event | Gap) -> None:
         if isinstance(item, Gap):
@@ -97,10 +97,10 @@ class _ShowJson:
 
 
 class _ShowLines:
-    """Shows each item as a line for eyes; on a terminal a new day is a line of its own."""
+    """Prints each item as a line for people; on a terminal a new day has a line of its own."""
 
     def __init__(self, logs: Sequence[Log], follow: bool) -> None:
-        self._console = open_console(at_once=follow)
+        self._console = open_console(flush=follow)
         self._labels = _labels(logs) if len(logs) > 1 else {}
         self._day: date | None = datetime.now().date()
 
@@ -127,7 +127,7 @@ def _show_all(items: Iterable[tuple[Log, Event | Gap]], show: _ShowJson | _ShowL
 
 
 def _labels(logs: Sequence[Log]) -> dict[Log, tuple[str, str]]:
-    """By log, what it is called where there is room, and the same as short as it tells it from the others."""
+    """Return, by log, its name on a wide screen, and the shortest unambiguous prefix of it."""
     names = [printable(log.name) for log in logs]
     least = next(
         size for size in range(SHORT_LABEL, max(map(len, names)) + SHORT_LABEL) if _differ(names, size)
@@ -143,24 +143,24 @@ def _differ(names: Sequence[str], size: int) -> bool:
     return len({name[:size] for name in names}) == len(names)
 
 
-def _say_what_is_missing(logs: Logs) -> None:
+def _report_missing(logs: Logs) -> None:
     missing = [log for log in logs.all if not log.exists()]
-    # One of the two logs that are looked at by default is all that most programs have.
+    # Most programs write only one of the two default logs.
     if missing and (not logs.variables or len(missing) == len(logs.all)):
         paths = ", ".join(printable(os.fspath(log.path)) for log in missing)
         click.echo(f"{PROGRAM}: waiting for {paths}", err=True)
 
 
 def newest(logs: Sequence[Log], n: int, **filters: Any) -> tuple[list[Found], Positions]:
-    """The newest *n* events of all *logs* together, oldest first, and where `following` goes on.
+    """Return the newest *n* events of all *logs* together, oldest first, and where `following` continues.
 
-    Promised: for each log, no event that fits the filters is missing or comes twice from the first
-    one on, where these end too.
+    Promised: for each log, from the first of these events on, and also where they end, no event that
+    matches the filters is missed or repeated.
 
     Args:
-        logs: Which; those that do not exist have none.
-        n: How many.
-        filters: Those of `Selection`.
+        logs: The logs; one that does not exist has no events.
+        n: The number of events.
+        filters: The arguments of `Selection`.
 
     Raises:
         OSError: a log exists and cannot be read.
@@ -174,11 +174,11 @@ def newest(logs: Sequence[Log], n: int, **filters: Any) -> tuple[list[Found], Po
 
 
 def following(positions: Positions, **filters: Any) -> Iterator[Item]:
-    """What is written after *positions*, without end; events of several logs come as they are written.
+    """Yield what is written after *positions*, without end; events of several logs as they are written.
 
     Args:
-        positions: Where in each log; one that does not exist is waited for.
-        filters: Those of `Selection`.
+        positions: The position in each log; a log that does not exist yet is waited for.
+        filters: The arguments of `Selection`.
 
     Raises:
         OSError: a log exists and cannot be read.
@@ -209,8 +209,8 @@ def following(positions: Positions, **filters: Any) -> Iterator[Item]:
 
 
 def _newest(log: Log, n: int, filters: dict[str, Any]) -> tuple[list[Event], str | None]:
-    """The newest *n* events of *log*, oldest first, and the position after which to go on."""
-    # The end is looked up first: if nothing fits, all that fits will be written after it.
+    """Return the newest *n* events of *log*, oldest first, and the position after which to continue."""
+    # The end is determined first: if no event matches now, every match will be written after it.
     end = log.events.last(1)
     again, position = Counter(log.skipped), end[0].cursor if end else None
     log.skipped.clear()
@@ -219,5 +219,5 @@ def _newest(log: Log, n: int, filters: dict[str, Any]) -> tuple[list[Event], str
         if not newest:
             again, position = Counter(log.skipped), event.cursor
         newest.append(event)
-    log.skipped.subtract(again)  # lines after the position, which will be read once more
+    log.skipped.subtract(again)  # lines after the position will be read again
     return newest[::-1], position

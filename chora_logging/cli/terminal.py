@@ -1,4 +1,4 @@
-"""What reaches a terminal: colours where they are wanted, and no character that commands it."""
+"""Output to a terminal: colours, line widths, and escapes for control characters."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from typing import IO, NoReturn
 from rich.console import Console
 from rich.text import Text
 
-#: Wide enough that nothing is broken or cut where there is no terminal to fit in.
+#: The width without a terminal: large enough that no line is wrapped or cut.
 UNLIMITED = 10_000
 
-#: The narrowest screen on which a table of numbers has all its columns; below the second one it has the
-#: most important ones only.
+#: The narrowest screen on which a table of numbers has all its columns; below the second width it has only
+#: the most important ones.
 WIDE_COLUMNS, NARROW_COLUMNS = 72, 40
 
-# Controls (C0, DEL, C1), the separators of Unicode, what turns the direction of text around (which can
-# make a line read as another one), invisible characters, halves of surrogate pairs, and skin tones, for
-# terminals do not agree on how wide they are.
+# Controls (C0, DEL, C1), Unicode separators, bidirectional controls (which can make a line read as another
+# one), invisible characters, surrogates, and skin tones, because terminals disagree about their width.
 _HARMFUL = (
     (0x00, 0x1F),
     (0x7F, 0x9F),
@@ -37,15 +36,15 @@ _HARMFUL = (
 )
 _ESCAPED = {code: ascii(chr(code))[1:-1] for first, last in _HARMFUL for code in range(first, last + 1)}
 
-# Controls below DEL are escaped in JSON anyway; between its tokens they may stand, and do no harm.
+# Inside JSON strings, controls below DEL are escaped already; between tokens they are whitespace.
 _ESCAPED_IN_JSON = {code: json.dumps(chr(code))[1:-1] for code in _ESCAPED if code >= 0x7F}
 
-#: What stands for the characters that screens are drawn with, where stdout does not take them.
+#: ASCII substitutes for the characters that screens are drawn with, where stdout cannot encode them.
 _LIKE = dict(zip("━╸╺•─│┤┼▁▂▃▄▅▆▇█…–·", "===|-|++...:::##~--", strict=True))
 
 
 def printable(text: str) -> str:
-    """*text* with every character escaped that would not be seen but obeyed.
+    """Return *text* with its control and invisible characters escaped.
 
     >>> printable("a\\x1b[31mred\\nnext")
     'a\\\\x1b[31mred\\\\nnext'
@@ -54,41 +53,41 @@ def printable(text: str) -> str:
 
 
 def printable_json(line: bytes) -> bytes:
-    """The same JSON as *line*, with every such character as an escape of JSON."""
+    """Return the JSON *line* with the same characters as JSON escapes."""
     return (
         line if line.isascii() and b"\x7f" not in line else line.decode().translate(_ESCAPED_IN_JSON).encode()
     )
 
 
 class JsonLines:
-    """Events as JSON Lines on stdout, each as its log has it; on a terminal nothing in them is obeyed.
+    """Writes events to stdout as JSON Lines, unchanged; on a terminal with control characters escaped.
 
     Args:
-        at_once: Whether each line is to be there when it has been written, for who watches.
+        flush: Whether to flush after each line; on a terminal each line is flushed in any case.
     """
 
-    def __init__(self, *, at_once: bool = False) -> None:
-        self._for_eyes = sys.stdout.isatty()
-        self._at_once = at_once or self._for_eyes
+    def __init__(self, *, flush: bool = False) -> None:
+        self._is_terminal = sys.stdout.isatty()
+        self._is_flushed = flush or self._is_terminal
 
     def write(self, line: bytes) -> None:
         """Write *line*, strict JSON without a newline."""
-        sys.stdout.buffer.write((printable_json(line) if self._for_eyes else line) + b"\n")
-        if self._at_once:
+        sys.stdout.buffer.write((printable_json(line) if self._is_terminal else line) + b"\n")
+        if self._is_flushed:
             sys.stdout.flush()
 
 
 class Screen(Console):
-    """Stdout for eyes; `open_console` makes it.
+    """A rich console on stdout; `open_console` makes it.
 
     Args:
-        at_once: Whether each line is to be there when it has been printed, also in a pipe.
+        flush: Whether to flush after each line, also in a pipe.
     """
 
-    def __init__(self, *, at_once: bool = False) -> None:
+    def __init__(self, *, flush: bool = False) -> None:
         is_terminal = sys.stdout.isatty()
         self._is_plain = not is_terminal or bool(os.environ.get("NO_COLOR"))
-        self._at_once = at_once
+        self._is_flushed = flush
         super().__init__(
             color_system=None if self._is_plain else "auto",
             force_terminal=is_terminal,
@@ -101,34 +100,34 @@ class Screen(Console):
         )
 
     def show(self, line: Text) -> None:
-        """Print *line*, which is one that fits."""
+        """Print *line*, which must fit the width."""
         if not self._is_plain:
             self.print(line, no_wrap=True, end="\n")
             return
-        self.file.write(f"{line.plain}\n")  # laid out like a paragraph it would take ten times as long
-        if self._at_once:
+        self.file.write(f"{line.plain}\n")  # the layout of a paragraph takes ten times as long
+        if self._is_flushed:
             self.file.flush()
 
     def on_broken_pipe(self) -> NoReturn:
-        """Leave it to the caller how to end: there may be processes to stop."""
+        """Raise, so that the caller decides how to end: it may have processes to stop."""
         raise BrokenPipeError
 
 
-def open_console(*, at_once: bool = False) -> Screen:
-    """A console on stdout: coloured on a terminal, plain in a pipe and with `NO_COLOR`.
+def open_console(*, flush: bool = False) -> Screen:
+    """Return a console on stdout: coloured on a terminal, plain in a pipe and with `NO_COLOR`.
 
-    Lines fit the terminal, or `COLUMNS`; where there is neither they are as long as they are.
+    Lines fit `COLUMNS`, or else the terminal; without either they are not cut.
 
     Args:
-        at_once: Whether each line is to be there when it has been printed, also in a pipe.
+        flush: Whether to flush after each line, also in a pipe.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="chora_logging.alike")
-    return Screen(at_once=at_once)
+    return Screen(flush=flush)
 
 
 def open_text() -> IO[str]:
-    """Stdout for text that programs read: UTF-8, as the logs, whatever the locale of this place is."""
+    """Return stdout for text that programs read: UTF-8 in any locale; a terminal keeps its encoding."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         if sys.stdout.isatty():
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -138,7 +137,7 @@ def open_text() -> IO[str]:
 
 
 def _columns() -> int | None:
-    """What `COLUMNS` says; None if that is nothing that a line could fit."""
+    """Return the width in `COLUMNS`, or None if it is not a usable number."""
     text = os.environ.get("COLUMNS", "")
     return int(text) or None if text.isascii() and text.isdigit() and len(text) < 10 else None
 

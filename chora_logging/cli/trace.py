@@ -1,4 +1,4 @@
-"""`chora-logging trace`: everything that happened under one trace id, as a timeline."""
+"""`chora-logging trace`: shows all events of one trace as a timeline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chora_logging.cli.terminal import JsonLines, open_console, printable
 from chora_logging.cli.waterfall import Timeline, as_lines, timeline_of
 from chora_logging.eventlog.meaning import trace_of
 
-#: How many of the ids that begin alike are named.
+#: How many of the ids with the same prefix an error names.
 NAMED_IDS = 3
 
 
@@ -26,11 +26,11 @@ NAMED_IDS = 3
 @log_option
 @click.option("--json", "as_json", is_flag=True, help="Print the timeline as one JSON object.")
 def command(logs: Logs, trace_id: str, as_json: bool) -> None:
-    """Show the events of one trace over all logs as a timeline.
+    """Show the events of one trace in all logs as a timeline.
 
-    ID is a trace id, or its beginning if no other id in the logs begins so. An event is a row: how long
-    after the beginning it was logged, how long that what it tells of took (`duration_ms`, up to its
-    timestamp), its name, and a bar from start to end; what failed is red, with its error below.
+    ID is a trace id, or a prefix of only one id in the logs. Each event is a row: how long after
+    the start of the trace it was logged, its duration (`duration_ms`, which ends at its timestamp), its
+    name, and a bar from start to end. A failed event is red, with its error below.
 
     Ends with status 1 if the logs have no such trace. All events of the trace are held in memory.
 
@@ -62,26 +62,26 @@ def _find(logs: Sequence[Log], trace_id: str) -> list[Found]:
     with progress(logs):
         full = _complete(logs, trace_id)
     with progress(logs):
-        # What is skipped has been counted: by those that are told of it.
+        # `_complete` has counted the skipped lines; these new logs keep them from being counted again.
         return list(read([Log(log.name, log.path) for log in logs], trace_id=full))
 
 
-def _complete(logs: Sequence[Log], beginning: str) -> str:
-    """The one trace id in *logs* that begins so."""
+def _complete(logs: Sequence[Log], prefix: str) -> str:
+    """Return the one trace id in *logs* that begins with *prefix*."""
     ids: dict[str, None] = {}
     for _, event in read(logs):
         text = trace_of(event)
-        if text is not None and text.startswith(beginning):
+        if text is not None and text.startswith(prefix):
             ids[text] = None
             if len(ids) > NAMED_IDS:
                 break
     if not ids:
-        raise NothingFound(f"no event of a trace {printable(beginning)} in {_names(logs)}")
+        raise NothingFound(f"no trace id in {_names(logs)} begins with {printable(prefix)}")
     if len(ids) > 1:
         named = ", ".join(printable(text) for text in itertools.islice(ids, NAMED_IDS))
         more = " and others" if len(ids) > NAMED_IDS else ""
         raise click.BadParameter(
-            f"must be the beginning of one trace id, {printable(beginning)} is that of {named}{more}",
+            f"must be the prefix of one trace id, got {printable(prefix)}, the prefix of {named}{more}",
             param_hint="'ID'",
         )
     return next(iter(ids))

@@ -1,4 +1,4 @@
-"""The events of a trace as a timeline: each a row, with a bar from its start to its end."""
+"""Draws the events of a trace as a timeline: a row each, with a bar from its start to its end."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from chora_logging.cli.logs import Found
 from chora_logging.cli.terminal import printable
 from chora_logging.eventlog.meaning import EARLIEST_SECONDS, duration_of, is_error, time_of, trace_of
 
-#: Narrower than that, in columns, a bar tells nothing, wider it tells no more.
+#: The width of a bar in columns: a narrower one shows nothing, a wider one shows no more.
 SHORTEST_BAR, LONGEST_BAR = 10, 60
 
-#: What sums of times may be wrong by, in halves of characters.
+#: The tolerance for rounding errors in sums of times, in half characters.
 ROUNDING = 1e-3
 
-#: A bar has halves of characters: both, the left, the right; and what takes no time.
+#: A bar is drawn in half characters: both, the left, the right. An event without a duration is a dot.
 _HALVES = {(True, True): "━", (True, False): "╸", (False, True): "╺"}
 _MOMENT = "•"
 
@@ -32,10 +32,9 @@ _IDS = ("task_id", "run_id")
 
 @dataclass(frozen=True)
 class Span:
-    """What one event tells of, from when to when in seconds since 1970; None where it does not say.
+    """The time span of one event, in seconds since 1970; None if it has no valid timestamp.
 
-    An event is logged when what it tells of is over: it ends at its timestamp, and has begun
-    `duration_ms` before.
+    An event is logged at its end: the span ends at its timestamp, and began `duration_ms` before.
     """
 
     found: Found
@@ -45,12 +44,12 @@ class Span:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The spans of one trace, in the order in which they were logged, at least one.
+    """The spans of one trace, at least one, in the order in which they were logged.
 
     Attributes:
-        spans: Each event's.
-        start: When the first one began, in seconds since 1970; None if no event says when it was.
-        seconds: From then to the end of the last one.
+        spans: The span of each event.
+        start: When the first span began, in seconds since 1970; None if no event has a valid timestamp.
+        seconds: The time from there to the end of the last span.
     """
 
     spans: Sequence[Span]
@@ -58,12 +57,12 @@ class Timeline:
     seconds: float
 
     def offset(self, span: Span) -> float | None:
-        """How long after the beginning the event was logged, in milliseconds."""
+        """Return how long after the start the event was logged, in milliseconds; None if unknown."""
         return None if span.end is None or self.start is None else (span.end - self.start) * 1000
 
 
 def timeline_of(found: Iterable[Found]) -> Timeline:
-    """The timeline of events, which are in the order of time."""
+    """Return the timeline of *found*, events in the order of time."""
     spans = []
     for item in found:
         end = time_of(item.event)
@@ -80,10 +79,10 @@ def timeline_of(found: Iterable[Found]) -> Timeline:
 
 
 def as_lines(timeline: Timeline, width: int) -> Iterator[Text]:
-    """*timeline* as lines of at most *width* columns: what all events have in common, then each of them.
+    """Yield *timeline* as lines of at most *width* columns: a head with what all events share, then each.
 
     Args:
-        timeline: Of one trace.
+        timeline: The timeline of one trace.
         width: The columns of the terminal.
     """
     common = _common(timeline)
@@ -103,7 +102,7 @@ def as_lines(timeline: Timeline, width: int) -> Iterator[Text]:
 
 
 def bar(start: float, end: float, width: int) -> str:
-    """A bar *width* characters wide over what is from *start* to *end* of a whole, both from 0 to 1.
+    """Return a bar from *start* to *end*, both from 0 to 1, of a whole that is *width* characters wide.
 
     >>> bar(0.25, 0.75, 8), bar(0, 1 / 16, 8), bar(1, 1, 8)
     ('  ━━━━', '╸', '       •')
@@ -117,7 +116,7 @@ def bar(start: float, end: float, width: int) -> str:
 
 
 class _Columns(NamedTuple):
-    """How wide the columns are; `name_at` is where the names begin."""
+    """The widths of the columns; `name_at` is the column at which the names begin."""
 
     offset: int
     took: int
@@ -145,10 +144,10 @@ def _head(timeline: Timeline, common: Mapping[str, str]) -> Iterator[Text]:
     trace_id = printable(trace_of(spans[0].found.event) or "")
     yield Text().append("trace ", "dim").append(trace_id, "bold magenta")
     logs = {span.found.log for span in spans}
-    said = [f"{many(len(spans), 'event')} in {many(len(logs), 'log')}", duration(timeline.seconds * 1000)]
+    facts = [f"{many(len(spans), 'event')} in {many(len(logs), 'log')}", duration(timeline.seconds * 1000)]
     if timeline.start is not None:
-        said.insert(0, moment(timeline.start))
-    line = Text(", ".join(said))
+        facts.insert(0, moment(timeline.start))
+    line = Text(", ".join(facts))
     if failed := sum(is_error(span.found.event) for span in spans):
         line.append(f", {many(failed, 'error')}", "bold red")
     yield line
@@ -175,7 +174,7 @@ def _row(timeline: Timeline, span: Span, columns: _Columns) -> Text:
 
 
 def _common(timeline: Timeline) -> dict[str, str]:
-    """By field, the id that all events which have one have in common."""
+    """Return, by field, the id that all events with this field share."""
     events = [span.found.event for span in timeline.spans]
     ids = {
         field: {text_of(event[field]) for event in events if event.get(field) is not None} for field in _IDS
@@ -184,7 +183,7 @@ def _common(timeline: Timeline) -> dict[str, str]:
 
 
 def _note(span: Span, common: Mapping[str, str]) -> str:
-    """What is said of an event after its bar: the ids that others do not share, and its message."""
+    """Return the text after the bar of an event: the ids that are not shared, and its message."""
     event = span.found.event
     parts = [text_of(event[field]) for field in _IDS if field not in common and event.get(field) is not None]
     if message := message_of(event):

@@ -1,4 +1,4 @@
-"""Commands called in this process, and what must hold of every screen."""
+"""Calls commands in this process, and checks what must hold for every screen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from chora_logging.cli import main
 
-#: Values that would command a terminal, forge lines, or turn them around.
+#: Values that would control a terminal, forge lines, or reverse their direction.
 HOSTILE = (
     "\x1b[2J\x1b[31mred",
     "\x1b]8;;http://evil.example/\x1b\\click\x1b]8;;\x1b\\",
@@ -21,7 +21,7 @@ HOSTILE = (
 
 
 class Caller:
-    """Calls a command: how it ended, what it printed, what it said on stderr."""
+    """Calls a command: its status, its stdout and its stderr."""
 
     def __init__(self, capsys, monkeypatch):
         self._capsys = capsys
@@ -35,7 +35,7 @@ class Caller:
         return (status, *self._capsys.readouterr())
 
     def json(self, *arguments, status=0):
-        """What a command prints as JSON; it must end with *status*, and say nothing on stderr."""
+        """The JSON output of a command, which must end with *status* and an empty stderr."""
         ended, output, errors = self(*arguments)
         assert (ended, errors) == (status, "")
         return json.loads(output)
@@ -50,7 +50,7 @@ def write_events(path, *events):
 
 
 def assert_tame(text, width=None):
-    """Nothing in *text* commands a terminal, and no line is wider than *width*."""
+    """Nothing in *text* controls a terminal, and no line is wider than *width*."""
     strange = {
         character
         for character in text

@@ -1,4 +1,4 @@
-"""What the tests of the commands share."""
+"""The fixtures of the tests of the commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def call(capsys, monkeypatch):
 
 @pytest.fixture
 def terminal(monkeypatch, call):
-    """Calls a command whose stdout is a terminal so wide: its status, and what reached the terminal."""
+    """Calls a command whose stdout is a terminal of some width: its status, and its output."""
 
     def on_terminal(*arguments, width=80, colours=False):
         screen = Terminal()

@@ -1,4 +1,4 @@
-"""Commands as processes of their own, and a terminal for those that are called in this one."""
+"""Runs commands as processes of their own; a terminal for those called in this process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEADLINE = 60
 
 
 class Terminal(io.TextIOWrapper):
-    """A stdout that is a terminal, and remembers what reached it."""
+    """A stdout that is a terminal, and records its output."""
 
     def __init__(self):
         super().__init__(io.BytesIO(), encoding="utf-8", newline="\n")
@@ -32,21 +32,21 @@ class Terminal(io.TextIOWrapper):
 
 
 def environment(**more):
-    """Variables for a process: this package, warnings as errors, and no preference of this machine."""
+    """Variables for a process: this package, warnings as errors, and no preferences of this machine."""
     unwanted = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "TERM": "xterm-256color", **more}
 
 
 class Running:
-    """A command that runs."""
+    """A running command."""
 
     def __init__(self, process):
         self.process = process
         self.output = b""
 
     def lines(self, count):
-        """Wait until there are *count* lines on stdout, and give all that there are."""
+        """Wait until there are *count* lines on stdout, and return all so far."""
         file = self.process.stdout
         deadline = time.monotonic() + DEADLINE
         while self.output.count(b"\n") < count:
@@ -58,7 +58,7 @@ class Running:
         return self.output[: self.output.rfind(b"\n") + 1].decode().splitlines()
 
     def end(self, number):
-        """Send a signal: the status, and what was said on stderr."""
+        """Send a signal, and return the status and stderr."""
         self.process.send_signal(number)
         errors = self.process.communicate(timeout=DEADLINE)[1]
         return self.process.returncode, errors.decode()
@@ -66,7 +66,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(*arguments, **options):
-    """A command as a process; it is killed at the end if the test has not ended it."""
+    """A command as a process, which is killed at the end unless the test has ended it."""
     options = {"env": environment(), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     process = subprocess.Popen([*COMMAND, *map(str, arguments)], **options)
     try:

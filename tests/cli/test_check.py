@@ -1,4 +1,4 @@
-"""`chora-logging check`: every line of a log is what it should be, or is told with its place."""
+"""`chora-logging check`: every line of a log is an event, or is reported with its place."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TestSound:
         assert len(verdict["files"]) > 5
 
     def test_blank_lines_are_no_damage(self, log, call):
-        """Blank lines and carriage returns are no events and harm nobody."""
+        """Blank lines and carriage returns are neither events nor damage."""
         with open(log, "ab") as file:
             file.write(b"\n  \r\n" + line_at(11).replace(b"\n", b"\r\n"))
         verdict = found_in(call, log, status=0)
@@ -96,7 +96,7 @@ class TestSound:
         assert (verdict["lines"], verdict["events"], verdict["blank"]) == (13, 11, 2)
 
     def test_a_compressed_backup(self, log, call):
-        """A compressed backup is looked at like the others."""
+        """A compressed backup is checked like the others."""
         backup = log.with_name("app.log.1")
         backup.with_name("app.log.2.gz").write_bytes(gzip.compress(line_at(-1)))
 
@@ -120,13 +120,13 @@ class TestDamage:
         ids=lambda value: repr(value)[:30],
     )
     def test_lines(self, log, call, line, kind, reason):
-        """A line that is no whole event is told with file, number, kind and reason, and the status is 1."""
+        """A line that is not a whole event is reported with file, number, kind and reason; status 1."""
         written(log.with_name("app.log.1"), line_at(0), b"\n", line, line_at(1))
 
         assert problems_in(call, log) == [("app.log.1", 3, kind, reason)]
 
     def test_a_duplicated_line(self, log, call):
-        """A line that is there twice, in another file too, is told where it comes again."""
+        """A repeated line, also in another file, is reported at its second place."""
         with open(log, "ab") as file:
             file.write(line_at(9) + line_at(3))
         told = [problem for problem in problems_in(call, log) if problem[2] == "duplicated"]
@@ -143,25 +143,25 @@ class TestDamage:
         assert problems_in(call, log) == [("app.log", 1, "torn", "2 events on one line")]
 
     def test_a_file_whose_lines_are_in_another(self, log, call):
-        """Part of a file that was put into the set again is told line by line."""
+        """A part of a file that was added to the set again is reported line by line."""
         lines = log.with_name("app.log.1").read_bytes().splitlines(keepends=True)
         written(log.with_name("app.log.2"), *lines[2:], line_at(-1))
 
         assert found_in(call, log)["damage"]["duplicated"] == 4
 
     def test_a_copy_of_a_file(self, log, call):
-        """A file that is in the set twice is told; no reader reads it twice, so it is no damage."""
+        """A file that is in the set twice is reported; no reader reads it twice, so it is not damage."""
         shutil.copy2(log.with_name("app.log.1"), log.with_name("app.log.2"))
 
         assert problems_in(call, log, status=0) == [
-            ("app.log.2", 0, "copy", "all that it holds is in a newer file too")
+            ("app.log.2", 0, "copy", "all of its content is in a newer file too")
         ]
 
     def test_a_backup_that_retention_deletes_meanwhile(self, log):
-        """What was deleted while the check was on its way to it is told, and is nobody's fault."""
+        """Bytes that were deleted before the check reached them are reported, and are not damage."""
         told = []
         files = open_set(str(log))
-        files[0].release()  # as those are that come later and are large
+        files[0].release()  # as large files are that come later
         os.unlink(f"{log}.1")
         found = [Examiner(told.append).examine(file) for file in files]
         close_all(files)
@@ -171,13 +171,13 @@ class TestDamage:
         assert "were deleted before they were checked" in told[0].reason
 
     def test_a_backup_that_may_not_be_read(self, call):
-        """A backup that is somebody else's secret is damage: its events are missing."""
+        """A backup that may not be read is damage: its events are missing."""
         root = not os.geteuid()
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o755)
             log = written(Path(folder, "app.log"), line_at(1))
             written(log.with_name("app.log.1"), line_at(0)).chmod(0)
-            call("check", "--help")  # imports what nobody else may read
+            call("check", "--help")  # imports modules that another user may not read
             try:
                 os.seteuid(65534 if root else os.geteuid())
                 status, output, _ = call("check", "--log", log)
@@ -193,24 +193,24 @@ class TestDamage:
         ids=["no time", "whole seconds"],
     )
     def test_what_may_be_said_twice(self, tmp_path, call, line):
-        """Lines without an exact time may be alike: nobody can say that they are one event."""
+        """Equal lines without an exact time are not duplicates: they may be different events."""
         found_in(call, written(tmp_path / "app.log", line, line), status=0)
 
     def test_half_a_line_at_the_end(self, log, call):
-        """A file that ends in the middle of a line is torn there, once nobody is writing any more."""
+        """A file that ends in the middle of a line is torn there, if no writer is still writing it."""
         written(log, line_at(6), line_at(7)[:30])
 
         assert problems_in(call, log) == [("app.log", 2, "torn", "no newline at its end")]
 
     def test_a_line_that_is_being_written(self, log, call):
-        """Half a line at the end of a file that was written to just now is told, and is no damage."""
+        """Half a line at the end of a file that was just written to is reported, and is not damage."""
         written(log, line_at(6), line_at(7)[:30], age=-3600)
 
         assert problems_in(call, log, status=0) == [("app.log", 2, "unfinished", "no newline at its end yet")]
 
     @pytest.mark.parametrize("harm", ["cut", "changed"])
     def test_a_broken_compressed_file(self, log, call, harm):
-        """A compressed backup that cannot be read to its end is told."""
+        """A compressed backup that cannot be read to its end is reported."""
         data = gzip.compress(b"".join(line_at(-n) for n in range(3000, 0, -1)))
         backup = log.with_name("app.log.2.gz")
         backup.write_bytes(data[: len(data) // 2] if harm == "cut" else data[:-8] + b"\0" * 8)
@@ -222,7 +222,7 @@ class TestDamage:
 
 class TestOrder:
     def test_several_writers(self, tmp_path, call):
-        """Events that are milliseconds out of order are counted and no problem."""
+        """Events that are milliseconds out of order are counted, and are not a problem."""
         log = written(tmp_path / "app.log", line_at(1), line_at(0.976), line_at(2))
         verdict = found_in(call, log, status=0)
 
@@ -231,7 +231,7 @@ class TestOrder:
         assert verdict["out_of_order"]["most_seconds"] == pytest.approx(0.024, abs=1e-6)
 
     def test_a_clock_that_was_set_back(self, tmp_path, call):
-        """It is told once where it happened, and is no damage."""
+        """It is reported once, where it happened, and is not damage."""
         log = written(tmp_path / "app.log", *(line_at(n) for n in (100, 101, 40, 41, 42)))
 
         assert problems_in(call, log, status=0) == [
@@ -248,7 +248,7 @@ class TestOrder:
 
 class TestList:
     def test_the_first_problems(self, tmp_path, call):
-        """So many as are asked for are listed, and all are counted."""
+        """As many problems as requested are listed, and all are counted."""
         log = written(tmp_path / "app.log", *(b"line %d\n" % n for n in range(30)))
         verdict = found_in(call, log, "--limit", "3")
         _, output, _ = call("check", "--log", log, "--limit", "3")
@@ -258,7 +258,7 @@ class TestList:
         assert "app.log:3  foreign  not JSON  line 2\n… and 27 more: --limit shows more of them\n" in output
 
     def test_the_files(self, log, call):
-        """Each file is told with its size, events, skipped lines and span."""
+        """Each file is listed with its size, events, skipped lines and time span."""
         written(log.with_name("app.log.1"), line_at(0), b"what?\n", line_at(5))
         files = found_in(call, log)["files"]
 
@@ -277,7 +277,7 @@ def examined(number, size, first, last):
 
 class TestRetention:
     def test_what_the_backups_show(self):
-        """Where the settings are not known the backups show how large and how many files there are."""
+        """If the settings are unknown, the backups show the size and the number of files."""
         files = [examined(2, 1000, 0, 10), examined(1, 990, 10, 20), examined(0, 500, 20, 25)]
         found = retention_of(files, is_expected=False)
 
@@ -287,20 +287,20 @@ class TestRetention:
         assert (found.first, found.last) == (0, 25)
 
     def test_a_log_of_the_environment(self):
-        """A log that writers here write has the default settings as long as nothing speaks against it."""
+        """A log that programs here write has the default settings, unless its backups contradict them."""
         found = retention_of([examined(0, 3600, 0, 3600)], is_expected=True)
 
         assert (found.files, found.file_size, found.is_assumed) == (BACKUP_COUNT + 1, MAX_BYTES, True)
         assert found.lasts == (BACKUP_COUNT + 1) * MAX_BYTES
 
     def test_backups_that_contradict_the_defaults(self):
-        """Backups much smaller than the default size show that another one is set."""
+        """Backups much smaller than the default size show that another size is set."""
         files = [examined(1, 5000, 0, 10), examined(0, 100, 10, 11)]
 
         assert retention_of(files, is_expected=True).file_size == 5000
 
     def test_nothing_is_known(self):
-        """A log of somebody else that was never rotated may grow for ever: nothing is said."""
+        """Another log that was never rotated may grow without limit: no estimate is made."""
         found = retention_of([examined(0, 3600, 0, 3600)], is_expected=False)
 
         assert (found.files, found.lasts, found.rate) == (None, None, 1.0)
@@ -310,7 +310,7 @@ class TestRetention:
         assert retention_of([examined(0, 100, 5, 5)], is_expected=True).lasts is None
 
     def test_it_is_shown(self, log, call):
-        """What is kept, how fast the log grows and how long it lasts is told in words."""
+        """The retained time, the rate and the time that the log lasts are printed."""
         status, output, _ = call("check", "--log", log)
 
         assert status == 0
@@ -322,14 +322,14 @@ class TestRetention:
 
 class TestScreen:
     def test_sound(self, log, call):
-        """The last line says that all is well."""
+        """The last line says that the log is sound."""
         status, output, errors = call("check", "--log", log)
 
         assert (status, errors) == (0, "")
         assert output.endswith("\nSound: 10 events, each on a whole line of its own.\n")
 
     def test_nothing(self, log, call):
-        """A log without an event is sound, and that it has none is what is said."""
+        """A log without an event is sound, and the last line says that it has none."""
         written(log)
         os.remove(f"{log}.1")
 
@@ -337,7 +337,7 @@ class TestScreen:
 
     @pytest.mark.parametrize("width", [20, 40])
     def test_a_narrow_terminal(self, log, call, width):
-        """Each file is told from the others, and what is said of the log is said to its end."""
+        """The names of the files are whole, and the lines about the log are not cut."""
         output = call("check", "--log", log, width=width)[1]
 
         assert_tame(output, width)
@@ -347,18 +347,18 @@ class TestScreen:
         assert "(as its backups show)" in words
 
     def test_damaged(self, log, call):
-        """The last line says how much of what is damaged."""
+        """The last line counts the damaged lines by kind."""
         with open(log, "ab") as file:
             file.write(b"what?\n" + line_at(9))
         status, output, errors = call("check", "--log", log)
 
         assert (status, errors) == (1, "")
-        assert output.endswith("\nDamaged: 1 foreign, 1 duplicated, beside 11 events.\n")
+        assert output.endswith("\nDamaged: 1 foreign, 1 duplicated; 11 events.\n")
 
     @pytest.mark.parametrize("width", [30, 40, 80, 120])
     @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
     def test_hostile_lines(self, tmp_path, call, text, width):
-        """Nothing that a line holds reaches the terminal as a command, whether it is an event or not."""
+        """No control character of a line reaches the terminal, whether it is an event or not."""
         data = text.encode("utf-8", "surrogatepass")
         log = written(tmp_path / "app.log", data + b"\n", line_at(1, event=text, **{text: text}), b"{" + data)
         _, output, errors = call("check", "--log", log, width=width)
@@ -367,7 +367,7 @@ class TestScreen:
         assert "foreign" in output
 
     def test_many_files(self, tmp_path, call):
-        """Of many files the newest are shown, and each one with a problem."""
+        """If there are many files, the newest are shown, and each one with a problem."""
         for number in range(30, 0, -1):
             written(tmp_path / f"app.log.{number}", line_at(-number), b"what?\n" if number == 20 else b"")
         log = written(tmp_path / "app.log", line_at(0))
@@ -400,7 +400,7 @@ class TestAgainstTheReader:
         )
     )
     def test_the_same_events(self, lines):
-        """Whatever the lines are, a check counts the events that a reader is given, and no others."""
+        """For any lines, a check counts exactly the events that a reader yields."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "app.log")
             path.write_bytes(b"".join(line + b"\n" for line in lines))
@@ -415,7 +415,7 @@ class TestAgainstTheReader:
 
 class TestWindow:
     def test_reach(self):
-        """A line is known as long as no more than so many others have come since."""
+        """A line is remembered until as many others as the reach have come."""
         window = Window(reach=100)
         first = b"first"
         window.add(first)
@@ -425,7 +425,7 @@ class TestWindow:
         assert window.add(first)
 
     def test_it_forgets(self):
-        """It does not grow for ever: what is twice as far away is new again."""
+        """It does not grow without limit: a line twice as far away is new again."""
         window = Window(reach=100)
         for number in range(300):
             assert not window.add(b"%d" % number)

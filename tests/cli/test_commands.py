@@ -1,4 +1,4 @@
-"""How commands end: their status, what they say, and what nobody wants to see."""
+"""The ends of commands: their statuses and error messages, and no tracebacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.cli.running import COMMAND, DEADLINE, Terminal, environment
 
 EVENT = {"timestamp": "2026-03-01T12:00:00Z", "event": "tick", "trace_id": "t"}
 
-#: What can come from a command line: no NUL, and a byte that is no UTF-8 for half a pair.
+#: The texts that can come from a command line: no NUL, and a byte beyond UTF-8 for the surrogate.
 TYPED = [text.replace("\0", "").replace("\ud800", "\udcff") for text in HOSTILE]
 
 #: Every command that prints and ends by itself, and the help.
@@ -40,7 +40,7 @@ def folder(tmp_path):
 
 
 def ended(folder, *arguments, stdout, **more):
-    """How a command as a process of its own ends: its status, and what it says on stderr."""
+    """Run a command as a process of its own: its status, and its stderr."""
     done = subprocess.run(
         [*COMMAND, *arguments],
         cwd=folder,
@@ -72,7 +72,7 @@ class TestErrors:
         ids=["value", "argument", "choice", "option", "command", "extra"],
     )
     def test_wrong_use(self, call, arguments, said):
-        """What is wrong is one line on stderr that begins with the command, and the status is 2."""
+        """The error is one line on stderr that begins with the command, and the status is 2."""
         status, output, errors = call(*arguments)
 
         assert (status, output) == (2, "")
@@ -81,7 +81,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("text", TYPED)
     def test_what_was_typed_is_not_obeyed(self, folder, call, monkeypatch, text):
-        """Nothing that an argument holds reaches the terminal as a command, whatever is wrong with it."""
+        """No control character of an argument reaches the terminal, whatever the error is."""
         log = folder / "app.log"
         for arguments in (
             [text],
@@ -112,7 +112,7 @@ class TestErrors:
         assert "Commands:" in output + errors
 
     def test_a_full_disk(self, folder):
-        """What cannot be written is said in the words of the system."""
+        """A failed write is reported in the words of the system."""
         with open("/dev/full", "w", encoding="utf-8") as full:
             assert ended(folder, "query", "--log", "app.log", stdout=full) == (
                 1,
@@ -123,7 +123,7 @@ class TestErrors:
 class TestStdout:
     @pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
     def test_a_closed_pipe(self, folder, arguments):
-        """Whatever is printed into a closed pipe, the command ends quietly, as a shell says of SIGPIPE."""
+        """A command whose pipe is closed ends quietly, with the status that a shell gives to SIGPIPE."""
         reading, writing = os.pipe()
         os.close(reading)
         with open(writing, "w", encoding="utf-8") as pipe:
@@ -131,10 +131,10 @@ class TestStdout:
 
     @pytest.mark.parametrize("arguments", [PRINTING[0], PRINTING[2], PRINTING[-1]], ids=" ".join)
     def test_none(self, folder, arguments):
-        """Without any stdout a command does what it does, and prints nowhere."""
+        """Without any stdout a command runs as usual, and prints nothing."""
         assert ended(folder, *arguments, stdout=None, preexec_fn=lambda: os.close(1)) == (0, "")
 
 
 def test_statuses_are_told(call):
-    """The help says with which status a command ends."""
+    """The help lists the exit statuses."""
     assert "Status:\n    0  done\n    1  nothing found" in call("--help")[1]

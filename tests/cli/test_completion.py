@@ -1,4 +1,4 @@
-"""Shell completion, asked for as a shell asks; bash itself is run."""
+"""Shell completion, requested as a shell requests it; bash itself is run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def environment(tmp_path):
 
 
 def completed_in_bash(environment, *words):
-    """What bash offers after these words."""
+    """The completions of bash after these words."""
     script = ASK + shlex.join(["chora-logging", *words])
     done = subprocess.run(
         ["bash", "--norc", "--noprofile", "-c", script],
@@ -61,11 +61,11 @@ class TestBash:
         assert completed_in_bash(environment, "") == list(COMMANDS)
 
     def test_the_beginning_of_a_command(self, environment):
-        """What has been typed of a command is completed."""
+        """The beginning of a command is completed."""
         assert completed_in_bash(environment, "co") == ["config", "completion"]
 
     def test_options(self, environment):
-        """After a command come its options, though the command is imported only when it is called."""
+        """After a command come its options, although it is imported only when it is called."""
         assert completed_in_bash(environment, "stats", "--s") == ["--status", "--since"]
 
     def test_values(self, environment):
@@ -77,7 +77,7 @@ class TestBash:
         assert completed_in_bash(environment, "stats", "--log", "") == ["compopt -o default"]
 
     def test_nothing(self, environment):
-        """What nothing begins with offers nothing, without a word."""
+        """A word without completions offers none, without a message."""
         assert completed_in_bash(environment, "nonsense") == []
 
 
@@ -105,7 +105,7 @@ class TestEveryShell:
 
 
 def test_listing_commands_imports_none(environment):
-    """What commands there are is said without importing one, so a missing extra does not matter."""
+    """The commands are listed without importing one, so a missing extra does not matter."""
     program = (
         "import sys\n"
         "from chora_logging.cli import main\n"
@@ -129,7 +129,7 @@ def test_listing_commands_imports_none(environment):
 
 
 def test_an_unknown_shell(call):
-    """A shell that is not known is wrong use."""
+    """An unknown shell is wrong use."""
     status, output, errors = call("completion", "tcsh")
 
     assert (status, output) == (2, "")

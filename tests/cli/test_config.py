@@ -1,4 +1,4 @@
-"""`chora-logging config`: the effective configuration, usable as it is, and where each value comes from."""
+"""`chora-logging config`: the effective configuration, ready for use, and the origin of each value."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def folder(tmp_path, monkeypatch):
 class TestFormats:
     @pytest.mark.parametrize("form", READERS)
     def test_it_is_the_configuration(self, call, monkeypatch, form):
-        """In each format it is what a program gets from `get_logging_config`, and nothing else is printed."""
+        """In each format it is the result of `get_logging_config`, and nothing else is printed."""
         monkeypatch.setenv("LOG_LEVEL", "debug")
         monkeypatch.setenv("LOG_FILE", 'app\'s "ü" \\log.jsonl')
         status, output, errors = call("config", "--format", form)
@@ -50,7 +50,7 @@ class TestFormats:
 
     @pytest.mark.parametrize("form", READERS)
     def test_it_can_be_used(self, folder, call, form):
-        """What it prints sets logging up: an event goes to the file that the configuration names."""
+        """The output sets logging up: an event goes to the file that the configuration names."""
         logging.config.dictConfig(READERS[form](call("config", "--format", form)[1]))
         logging.getLogger("orchestrator_events").info("done", extra={"event": "task_done"})
 
@@ -78,7 +78,7 @@ class TestFormats:
 
 class TestOrigins:
     def test_defaults(self, call, monkeypatch):
-        """Without any variable every value is a default, and the variables that would give it are named."""
+        """Without any variable every value is a default, and the variables that could set it are named."""
         monkeypatch.setattr(speedups, "in_use", True)
         monkeypatch.setattr(speedups, "why_not", "")
         status, output, _ = call("config", "--origins")
@@ -106,7 +106,7 @@ class TestOrigins:
         ],
     )
     def test_each_variable(self, call, monkeypatch, variable, value, setting, expected):
-        """A value that a variable gives is said to come from it; all others are not."""
+        """A value from a variable has that origin; all others do not."""
         monkeypatch.setenv(variable, value)
         found = call.json("config", "--origins", "--json")
 
@@ -115,7 +115,7 @@ class TestOrigins:
 
     @pytest.mark.parametrize("width", [20, 40])
     def test_a_narrow_terminal(self, call, width):
-        """Each setting is whole, and what is said of it stands below it."""
+        """The name of each setting is whole, with its value and origin below it."""
         output = call("config", "--origins", width=width)[1]
 
         assert_tame(output, width)
@@ -125,7 +125,7 @@ class TestOrigins:
         ]
 
     def test_without_the_compiled_part(self, call, monkeypatch):
-        """Where the compiled part is not in use the reason is there, with what brings it."""
+        """If the compiled part is not in use, the reason is shown, with the remedy."""
         monkeypatch.setattr(speedups, "in_use", False)
         monkeypatch.setattr(speedups, "why_not", "not built: install a C compiler")
         found = call.json("config", "--origins", "--json")["compiled_part"]
@@ -137,7 +137,7 @@ class TestOrigins:
         )
 
     def test_the_path_wins_over_the_id(self, call, monkeypatch):
-        """Of the two variables for the orchestrator's log the one that counts is named."""
+        """If both variables for the orchestrator's log are set, the effective one is named."""
         monkeypatch.setenv("ORCH_ID", "x")
         monkeypatch.setenv("ORCH_LOG_FILE", "o.log")
 
@@ -145,14 +145,14 @@ class TestOrigins:
         assert found == {"value": "o.log", "variable": "ORCH_LOG_FILE"}
 
     def test_an_empty_variable_is_not_set(self, call, monkeypatch):
-        """An empty variable gives nothing, as everywhere."""
+        """An empty variable is ignored, as everywhere."""
         monkeypatch.setenv("LOG_LEVEL", "")
 
         assert call.json("config", "--origins", "--json")["log_level"] == {"value": "INFO", "variable": None}
 
     @pytest.mark.parametrize("form", ["yaml", "toml"])
     def test_comments(self, call, monkeypatch, form):
-        """Where the format has comments, they say it at the top."""
+        """If the format has comments, the origins are comments at the top."""
         monkeypatch.setenv("LOG_LEVEL", "ERROR")
         lines = call("config", "--format", form)[1].splitlines()
 
@@ -162,7 +162,7 @@ class TestOrigins:
         assert not lines[7].startswith("#")
 
     def test_on_a_terminal(self, folder):
-        """A person sees both: where the values come from, and the configuration."""
+        """A terminal gets both: the table of origins, and the configuration."""
         master, slave = pty.openpty()
         done = subprocess.run(
             [sys.executable, "-m", "chora_logging", "config"],
@@ -183,7 +183,7 @@ class TestOrigins:
 
 class TestErrors:
     def test_a_bad_value(self, call, monkeypatch):
-        """A variable that cannot be used is one line that says what is allowed, and status 2."""
+        """The error for an invalid variable is one line with what is allowed, and status 2."""
         monkeypatch.setenv("LOG_LEVEL", "loud")
 
         assert call("config") == (
@@ -195,7 +195,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("arguments", [("--format", "ini"), ("--json", "--format", "yaml")])
     def test_wrong_use(self, call, arguments):
-        """A format that is not known or contradicts another option is status 2."""
+        """A format that is unknown or contradicts another option is status 2."""
         status, output, errors = call("config", *arguments)
 
         assert (status, output) == (2, "")
@@ -203,7 +203,7 @@ class TestErrors:
 
     @pytest.mark.parametrize(("form", "package"), [("yaml", "yaml"), ("toml", "tomli_w")])
     def test_a_missing_package(self, call, monkeypatch, form, package):
-        """Without the package that writes the format, the extra that brings it is named."""
+        """Without the package that writes the format, its extra is named."""
         monkeypatch.setitem(sys.modules, package, None)
         status, output, errors = call("config", "--format", form)
 
@@ -213,7 +213,7 @@ class TestErrors:
     @pytest.mark.parametrize("text", [text for text in HOSTILE if "\0" not in text], ids=ascii)
     @pytest.mark.parametrize("arguments", [("--origins",), ("--format", "yaml"), ("--format", "toml"), ()])
     def test_hostile_paths(self, call, monkeypatch, text, arguments):
-        """Nothing that a variable holds reaches the terminal as a command."""
+        """No control character of a variable reaches the terminal."""
         monkeypatch.setenv("LOG_FILE", text.replace("\ud800", ""))
         status, output, errors = call("config", *arguments)
 
@@ -223,13 +223,13 @@ class TestErrors:
     @pytest.mark.parametrize("text", [text for text in HOSTILE if "\0" not in text], ids=ascii)
     @pytest.mark.parametrize("form", READERS)
     def test_hostile_paths_are_kept(self, call, monkeypatch, text, form):
-        """What is escaped is read back as it was."""
+        """An escaped path is read back unchanged."""
         monkeypatch.setenv("LOG_FILE", text.replace("\ud800", ""))
 
         assert READERS[form](call("config", "--format", form)[1]) == get_logging_config()
 
     def test_a_path_that_is_not_utf8(self, call, monkeypatch):
-        """A path with bytes that are no text is kept in JSON; TOML cannot have it, and that is said."""
+        """A path that is not UTF-8 is preserved in JSON; TOML cannot represent it, and the error says so."""
         monkeypatch.setenv("LOG_FILE", "a\udc80")
 
         assert json.loads(call("config")[1]) == get_logging_config()

@@ -1,4 +1,4 @@
-"""`chora-logging demo`: what it shows, what it counts, how it ends; run as a process of its own."""
+"""`chora-logging demo`: its screen, its counts and its end, run as a process of its own."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ Usage: chora-logging demo [OPTIONS]
 
   Watch several processes write two logs that lose nothing.
 
-  Worker processes build pages from templates and write events of both kinds
-  under trace ids: typed ones, and those of an orchestrator's jobs. Some jobs
-  fail. Subprocesses carry the trace ids on. The logs are rotated all the
-  while. You see events as they arrive; then every event that any process says
-  it wrote is looked up in the files.
+  Worker processes build pages from templates and write events with trace ids:
+  typed ones, and those of an orchestrator's jobs. Some jobs fail.
+  Subprocesses continue the traces. The logs are rotated all the while. You
+  see events as they arrive; then every event that a process reports is looked
+  up in the files.
 
-  With the extra `web` installed the viewer shows the same in a browser; at a
+  With the extra `web` installed, the viewer shows the same in a browser; on a
   terminal it stays until Ctrl-C.
 
-  Ends with status 1 if anything is missing, torn, doubled or out of order.
+  Ends with status 1 if an event is missing, torn, doubled or out of order.
   Ctrl-C ends it early.
 
   Examples:
@@ -55,16 +55,16 @@ Options:
   --seconds N   How long the workers write, from the first event on.
                 [default: 5.0]
   --workers N   How many processes write.  [default: 4; 1<=x<=64]
-  --dir FOLDER  Where the logs and pages go, and stay; without it a new folder
-                for temporary files.
-  --json        Print nothing but the result, as JSON.
+  --dir FOLDER  The folder for the logs and pages, which stay there; without
+                it a new temporary folder.
+  --json        Print only the result, as JSON.
   -h, --help    Show this message and exit.
 """
 
 
 @pytest.fixture
 def environment(tmp_path):
-    """Variables for the demo: this package, a folder of the test for temporary files, no preferences."""
+    """Variables for the demo: this package, a temporary folder of the test, no preferences."""
     unwanted = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
     (tmp_path / "temporary").mkdir()
@@ -84,7 +84,7 @@ def run(*arguments, env, command=DEMO, **options):
 
 
 def run_on_terminal(columns, *arguments, env):
-    """Run the demo on a terminal so wide: its status, and what reached the terminal."""
+    """Run the demo on a terminal of this width; return its status and its output."""
     master, slave = pty.openpty()
     environment = {**env, "COLUMNS": str(columns), "LINES": "20"}
     process = subprocess.Popen(
@@ -103,7 +103,7 @@ def run_on_terminal(columns, *arguments, env):
 
 @contextlib.contextmanager
 def running(*arguments, env):
-    """A demo that runs; it is killed at the end if the test has not ended it."""
+    """A running demo, which is killed at the end unless the test has ended it."""
     process = subprocess.Popen(
         [*DEMO, *map(str, arguments)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -142,18 +142,18 @@ def children_of(pid):
 
 
 def events_at(url, log):
-    """The events of a log that a server gives."""
+    """The events of a log from a server."""
     with urllib.request.urlopen(f"{url}api/v1/{log}/events", timeout=DEADLINE) as answer:
         return json.load(answer)["events"]
 
 
 def pipes_of(pid):
-    """How many ends of pipes a process has open."""
+    """The number of ends of pipes that a process has open."""
     return sum(os.readlink(path).startswith("pipe:") for path in pathlib.Path(f"/proc/{pid}/fd").iterdir())
 
 
 def assert_whole(folder, result):
-    """The files in a folder hold exactly what a result in JSON says each writer wrote."""
+    """The files in a folder hold exactly the events that a JSON result lists for each writer."""
     for log, name in LOGS.items():
         account = result["logs"][log]
         assert_exact(folder / name, {writer: count for writer, count in account["writers"].items() if count})
@@ -164,7 +164,7 @@ def assert_whole(folder, result):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A demo of two seconds that has run: its folder, how it ended, its result."""
+    """A demo of two seconds that has ended: its folder, its process, its result."""
     folder = tmp_path_factory.mktemp("demo") / "logs"
     env = {
         **os.environ,
@@ -172,7 +172,7 @@ def finished(tmp_path_factory):
         "PYTHONWARNINGS": "error",
         "CHORA_TRACE_ID": "not-for-these",
     }
-    # What the user has set for programs of his own must not reach the workers.
+    # The settings of the user for other programs must not reach the workers.
     env.update(LOG_LEVEL="loud", LOG_FILE="/nowhere/at/all", ORCH_ID="a/b")
     done = run("--seconds", 2, "--workers", 3, "--dir", folder, "--json", env=env)
     return folder, done, json.loads(done.stdout)
@@ -180,7 +180,7 @@ def finished(tmp_path_factory):
 
 class TestResult:
     def test_nothing_is_missing(self, finished):
-        """The files hold each event that any process says it wrote exactly once and in its order."""
+        """The files hold each event that a process reports exactly once and in its order."""
         folder, done, result = finished
 
         assert (done.returncode, done.stderr) == (0, "")
@@ -205,7 +205,7 @@ class TestResult:
         assert result["processes"] == len(telemetry) > result["workers"] == 3
 
     def test_traces_go_over_both_logs_and_processes(self, finished):
-        """Each trace has events in both logs; a subprocess's events are under its worker's trace id."""
+        """Each trace has events in both logs; the events of a subprocess have its worker's trace id."""
         folder, _, result = finished
         traces = [{event["trace_id"] for event in events_of(folder / name)} for name in LOGS.values()]
         writers = {}
@@ -232,7 +232,7 @@ class TestResult:
         assert all(event["error_message"] == "the template asks for 'author'" for event in broken)
 
     def test_the_work_is_real(self, finished):
-        """The pages are there, rendered whole, and no file of a worker's complaints is left."""
+        """The pages exist and are complete, and no worker has left an error file."""
         folder, _, _ = finished
         pages = list((folder / "pages").rglob("*.html"))
 
@@ -243,7 +243,7 @@ class TestResult:
         }
 
     def test_a_folder_with_logs_is_refused(self, finished, environment):
-        """A folder that has the logs of an earlier run is not written to: they could not be told apart."""
+        """A folder with the logs of an earlier run is not written to: the runs could not be distinguished."""
         folder, _, _ = finished
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
@@ -256,7 +256,7 @@ class TestResult:
 
 class TestScreen:
     def test_a_pipe_gets_plain_whole_lines(self, environment):
-        """Without a terminal there is no colour, no line is cut, and those not shown are counted."""
+        """Without a terminal there is no colour, no line is cut, and omitted lines are counted."""
         done = run("--seconds", 1, "--workers", 2, env=environment)
         (folder,) = pathlib.Path(environment["TMPDIR"]).iterdir()
         shown = re.findall(r"^\d\d:\d\d:\d\d\.\d{3} (?:INFO |ERROR|     ) [0-9a-f]{8} \w+", done.stdout, re.M)
@@ -286,7 +286,7 @@ class TestScreen:
         assert any(line.startswith("Nothing is missing") for line in lines)
 
     def test_no_color(self, environment):
-        """With NO_COLOR not one escape sequence reaches the terminal."""
+        """With NO_COLOR no escape sequence reaches the terminal."""
         env = {**environment, "NO_COLOR": "1"}
         status, text = run_on_terminal(80, "--seconds", 0.3, "--workers", 1, env=env)
 
@@ -295,7 +295,7 @@ class TestScreen:
         assert "Nothing is missing" in text
 
     def test_an_encoding_that_cannot_write_all(self, environment):
-        """A stdout that takes ASCII only gets every line, with what it cannot take escaped."""
+        """An ASCII stdout gets every line, with all other characters escaped."""
         env = {**environment, "PYTHONIOENCODING": "ascii"}
 
         done = run("--seconds", 0.3, "--workers", 1, env=env)
@@ -319,7 +319,7 @@ class TestViewer:
         assert b"<script" in page
 
     def test_without_the_extra(self, environment, tmp_path):
-        """Without a server installed the demo says what to install, and runs all the same."""
+        """Without a server installed the demo names the package to install, and runs."""
         (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['uvicorn'] = None\n")
         env = {**environment, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
 
@@ -344,7 +344,7 @@ class TestLine:
         ids=["escapes", "wide and turned", "names and levels", "odd types", "empty", "nothing"],
     )
     def test_no_event_commands_the_terminal(self, event, width):
-        """Whatever an event holds, it is one line that fits and has no character that is obeyed."""
+        """Any event is one line that fits and has no control character."""
         before = json.dumps(event)
 
         text = as_line(event, width).plain
@@ -354,7 +354,7 @@ class TestLine:
         assert json.dumps(event) == before
 
     def test_what_is_seen(self):
-        """A line has the time, level, short trace id, name, whose it is, and the rest with errors first."""
+        """A line has the time, level, short trace id, name, ids, and the other fields with errors first."""
         event = {
             "timestamp": "2025-09-28T08:54:11.456336",
             "level": "ERROR",
@@ -376,7 +376,7 @@ class TestLine:
 
 class TestDamage:
     def test_a_killed_worker_is_told(self, environment, tmp_path):
-        """When a worker is killed, its account is missing, the result says so, and the status is 1."""
+        """When a worker is killed, its report is missing, the result says so, and the status is 1."""
         folder = tmp_path / "logs"
         with running("--seconds", 1, "--workers", 2, "--dir", folder, "--json", env=environment) as process:
             wait_until((folder / LOGS["orchestrator"]).exists, "the first event")
@@ -387,10 +387,10 @@ class TestDamage:
 
         assert (process.returncode, errors) == (1, "")
         assert result["ok"] is False
-        assert "worker w2 was ended by SIGKILL" in result["problems"]
+        assert "worker w2 was killed by SIGKILL" in result["problems"]
 
     def test_a_line_that_nobody_wrote_is_told(self, environment, tmp_path):
-        """A line that somebody else puts into a log is found, and the screen says what is wrong."""
+        """A line that another program adds to a log is found, and the screen reports it."""
         folder = tmp_path / "logs"
         with running("--seconds", 1, "--workers", 1, "--dir", folder, env=environment) as process:
             wait_until((folder / LOGS["orchestrator"]).exists, "the first event")
@@ -404,7 +404,7 @@ class TestDamage:
         assert "Nothing is missing" not in output
 
     def test_workers_that_cannot_write_are_told(self, environment, tmp_path):
-        """When no worker can write, the demo ends at once and says why, without a traceback."""
+        """When no worker can write, the demo ends immediately with the reason, without a traceback."""
         folder = tmp_path / "logs"
         folder.mkdir()
         (folder / "pages").write_text("in the way")
@@ -412,20 +412,20 @@ class TestDamage:
         done = run("--workers", 1, "--dir", folder, env=environment)
 
         assert done.returncode == 1
-        assert "worker w1 ended with status 1: " in done.stdout
+        assert "worker w1 exited with status 1: " in done.stdout
         assert "no worker wrote anything" in done.stdout
         assert "Traceback" not in done.stdout + done.stderr
         assert "Traceback" in (folder / "worker-w1.stderr").read_text()
 
     def test_stopped_before_the_first_event(self):
-        """Ctrl-C before any worker has written something is no failure; a whole run without an event is."""
+        """Ctrl-C before the first event is not a failure; a whole run without an event is one."""
         empty = {log: Account(name, {}, 0) for log, name in LOGS.items()}
 
         assert Summary("", 0.0, 4, True, Report(), empty).problems == []
         assert Summary("", 5.0, 4, False, Report(), empty).problems == ["no worker wrote anything"]
 
     def test_the_folder_is_not_obeyed(self, capsys):
-        """The name of the folder is shown, whatever is in it."""
+        """The name of the folder is shown with its control characters escaped."""
         Summary("\x1b[2Jhere", 5.0, 4, False, Report(), {}).print(open_console())
 
         assert "See for yourself: \\x1b[2Jhere\n" in capsys.readouterr().out
@@ -453,8 +453,8 @@ class TestAccount:
             (lambda lines: lines[:-1], 9, ["1 lost"]),
             (lambda lines: [*lines, lines[-1]], 11, ["1 doubled"]),
             (lambda lines: [lines[1], lines[0], *lines[2:]], 10, ["1 out of order"]),
-            (lambda lines: [*lines, '{"writer": "w2", "seq": 0}\n'], 11, ["1 written by nobody"]),
-            (lambda lines: [*lines, '{"writer": "w1", "seq": 10}\n'], 11, ["1 written by nobody"]),
+            (lambda lines: [*lines, '{"writer": "w2", "seq": 0}\n'], 11, ["1 unexpected"]),
+            (lambda lines: [*lines, '{"writer": "w1", "seq": 10}\n'], 11, ["1 unexpected"]),
             (lambda lines: [*lines, '{"seq": tr'], 10, ["1 torn lines"]),
             (lambda lines: [*lines[:-1], lines[-1].strip()], 9, ["1 lost", "1 torn lines"]),
             (lambda lines: [*lines[:2], lines[2][:9], *lines[3:]], 8, ["2 lost", "1 torn lines"]),
@@ -475,20 +475,20 @@ class TestAccount:
         ],
     )
     def test_every_difference_is_found(self, log, change, seen, differences):
-        """Each kind of damage is counted as what it is."""
+        """Each kind of damage is counted under its own name."""
         path, lines = log
         path.write_text("".join(change(lines[4:])))
 
         assert take_account(str(path), {"w1": 10}, seen).differences() == differences
 
     def test_a_log_that_is_not_there(self, tmp_path):
-        """Of a log without files everything is lost."""
+        """All events of a log without files are lost."""
         assert take_account(str(tmp_path / "x.log"), {"w1": 3}, seen=0).differences() == ["3 lost"]
 
 
 class TestEnds:
     def test_ctrl_c_ends_early_and_still_checks(self, environment, tmp_path):
-        """Ctrl-C lets the workers finish, checks what there is, and ends with the shell's status 130."""
+        """Ctrl-C lets the workers finish, checks the events so far, and exits with the shell's status 130."""
         folder = tmp_path / "logs"
         with running("--seconds", 20, "--workers", 2, "--dir", folder, "--json", env=environment) as process:
             wait_until((folder / f"{LOGS['telemetry']}.1").exists, "a rotation")
@@ -503,7 +503,7 @@ class TestEnds:
         assert workers_in(folder) == {}
 
     def test_ctrl_c_is_not_for_the_workers(self, environment, tmp_path):
-        """A worker that is sent what Ctrl-C sends goes on: it may come while the worker is being started."""
+        """A worker does not react to SIGINT: Ctrl-C may come while it is being started."""
         folder = tmp_path / "logs"
         with running("--seconds", 2, "--workers", 2, "--dir", folder, "--json", env=environment) as process:
             wait_until(lambda: len(workers_in(folder)) == 2, "the start of two workers")
@@ -515,7 +515,7 @@ class TestEnds:
         assert json.loads(output)["problems"] == []
 
     def test_a_second_ctrl_c_ends_at_once(self, environment, tmp_path):
-        """Whoever does not want to wait for a worker that hangs presses Ctrl-C again."""
+        """A second Ctrl-C ends the demo without waiting for a worker that hangs."""
         folder = tmp_path / "logs"
         with running("--seconds", 600, "--workers", 1, "--dir", folder, env=environment) as process:
             wait_until((folder / LOGS["telemetry"]).exists, "the first event")
@@ -534,7 +534,7 @@ class TestEnds:
         assert workers_in(folder) == {}
 
     def test_a_closed_pipe_ends_quietly(self, environment, tmp_path):
-        """When nobody reads any more (`| head`), the demo ends without a word and stops its workers."""
+        """When the pipe is closed (`| head`), the demo ends without a message and stops its workers."""
         folder = tmp_path / "logs"
         with running("--seconds", 600, "--workers", 1, "--dir", folder, env=environment) as process:
             assert process.stdout.readline().startswith("chora-logging demo")
@@ -546,7 +546,7 @@ class TestEnds:
         assert workers_in(folder) == {}
 
     def test_workers_do_not_outlive_a_killed_demo(self, environment, tmp_path):
-        """The workers of a demo that was killed end by themselves."""
+        """The workers of a killed demo end by themselves."""
         folder = tmp_path / "logs"
         with running("--seconds", 600, "--workers", 2, "--dir", folder, env=environment) as process:
             wait_until(lambda: len(workers_in(folder)) == 2, "the start of the workers")
@@ -591,7 +591,7 @@ class TestUse:
 
     @pytest.mark.parametrize("package", ["click", "rich"])
     def test_without_the_extra(self, package, environment):
-        """Without the extra `cli` one line says what to install, with status 2."""
+        """Without the extra `cli` one line names the extra to install, with status 2."""
         program = (
             f"import sys; sys.modules[{package!r}] = None; import chora_logging.cli as c; sys.exit(c.main())"
         )
@@ -603,7 +603,7 @@ class TestUse:
         assert done.stderr == f"chora-logging: {package} is not installed: pip install 'chora_logging[cli]'\n"
 
     def test_what_lies_in_the_working_directory(self, environment, tmp_path):
-        """Workers import from where the demo does, not from files of the user's that have such names."""
+        """Workers import from the same path as the demo, not files of the user with the same names."""
         for name in ("logging", "json", "string", "pydantic"):
             (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')")
         program = (

@@ -25,7 +25,7 @@ for name in sys.argv[2:]:
 
 
 def called_without(package):
-    """How each command ends where *package* is not installed: status and stderr."""
+    """The status and stderr of each command if *package* is not installed."""
     command = [sys.executable, "-c", PROGRAM, package, *COMMANDS]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=DEADLINE)
     assert (done.returncode, done.stderr) == (0, "")
@@ -34,7 +34,7 @@ def called_without(package):
 
 @pytest.mark.parametrize("package", ["click", "rich"])
 def test_the_extra_is_named(package):
-    """Every command that needs the package says which extra to install, in one line, with status 2."""
+    """Every command that needs the package names the extra to install, in one line, with status 2."""
     message = f"chora-logging: {package} is not installed: pip install 'chora_logging[cli]'\n"
     ended = called_without(package)
     needless = ["serve", "completion"] if package == "rich" else []
@@ -46,7 +46,7 @@ def test_the_extra_is_named(package):
 
 
 def test_serve_names_its_own():
-    """The command that needs more names the extra that brings it."""
+    """The command that needs another extra names it."""
     assert called_without("starlette")["serve"] == [
         2,
         "chora-logging: starlette is not installed: pip install 'chora_logging[web]'\n",

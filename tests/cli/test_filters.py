@@ -1,4 +1,4 @@
-"""The filter options: what each lets through, and what is said of a value that cannot be used."""
+"""The filter options: the events that match each, and the error for an invalid value."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TestWhatFits:
         ],
     )
     def test_each_option(self, log, call, options, numbers):
-        """Only the events that fit every option are found."""
+        """Only the events that match every option are found."""
         _, output, _ = call("query", "--log", log, "--json", *options)
 
         assert [json.loads(line)["n"] for line in output.splitlines()] == numbers
@@ -88,7 +88,7 @@ class TestBadValues:
     )
     @pytest.mark.parametrize("command", ["tail", "query"])
     def test_is_a_usage_error(self, log, call, command, options, said):
-        """A value that cannot be used ends with status 2, the option, the value and what is allowed."""
+        """An invalid value ends with status 2; the error has the option, the value and what is allowed."""
         status, output, errors = call(command, "--log", log, *options)
 
         assert (status, output) == (2, "")

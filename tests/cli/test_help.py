@@ -1,4 +1,4 @@
-"""What `--help` says: it fits a terminal, and every example in it does what it shows."""
+"""The text of `--help`: it fits a terminal, and every example in it runs."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def examples_of(name):
 
 
 def is_endless(line):
-    """Whether it goes on until Ctrl-C, or for seconds."""
+    """Whether it runs until Ctrl-C, or for seconds."""
     words = line.split()
     return words[1] == "serve" or (words[1] == "demo" and "--json" not in words) or "-f" in words
 
 
-#: What a server prints when it listens.
+#: The line that a server prints when it listens.
 ADDRESS = re.compile(rb'http://\S+?:(\d+)/["\r]')
 
 EXAMPLES = [line for name in COMMANDS for line in examples_of(name)]
@@ -85,7 +85,7 @@ def shell(line, folder, **options):
 
 
 def status_of(port):
-    """How the server on a port answers."""
+    """The status with which the server on a port responds."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
     with contextlib.closing(connection):
         connection.request("GET", "/api/v1/orchestrator/events?limit=1")
@@ -103,14 +103,14 @@ class TestText:
 
     @pytest.mark.parametrize("name", COMMANDS)
     def test_it_has_an_example(self, name):
-        """Every command shows how it is called."""
+        """Every command has an example of its use."""
         assert any(
             line.startswith("chora-logging " + name) or f"({name}" in line or f" {name} " in line
             for line in examples_of(name)
         )
 
     def test_the_list_of_commands(self, call):
-        """The help of the program has every command with what it does."""
+        """The help of the program has every command with its summary."""
         output = " ".join(call("--help")[1].split())
 
         for name, (_, summary) in COMMANDS.items():
@@ -131,7 +131,7 @@ class TestText:
 class TestExamples:
     @pytest.mark.parametrize("line", [line for line in PLAIN if line not in ENDLESS])
     def test_plain_ones(self, written, monkeypatch, capsys, line):
-        """It ends with status 0 where a program has logged something, and says something."""
+        """It ends with status 0 if a program has logged something, and prints something."""
         monkeypatch.chdir(written)
         status = main(shlex.split(line)[1:])
         output, errors = capsys.readouterr()
@@ -141,7 +141,7 @@ class TestExamples:
 
     @pytest.mark.parametrize("line", IN_A_SHELL)
     def test_those_for_a_shell(self, written, line):
-        """It ends with status 0, with the programs that it is combined with."""
+        """It ends with status 0, together with the programs in its pipeline."""
         for program in {"jq", "curl"} & set(line.split()):
             need(program)
         process = shell(f"set -o pipefail; {line}", written, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -151,7 +151,7 @@ class TestExamples:
 
     @pytest.mark.parametrize("line", ENDLESS)
     def test_those_that_go_on(self, written, line):
-        """It shows something, and ends at Ctrl-C without a complaint."""
+        """It shows something, and ends at Ctrl-C without an error."""
         if " serve" in line:
             line += " --port 0"  # tests run side by side, and the port may be in use
         master, slave = pty.openpty()

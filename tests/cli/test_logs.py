@@ -1,4 +1,4 @@
-"""Which logs a command reads, how several become one stream, and what is said of lines that are no events."""
+"""The logs that a command reads, merged into one stream, and the report of lines that are not events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def at(second, **fields):
 
 class TestExpected:
     def test_defaults(self):
-        """Without anything said, the logs are those that the writers make without anything said."""
+        """Without any setting, the logs are those that writers make without any setting."""
         found = [(log.name, log.path) for log in expected().all]
 
         assert found == [
@@ -57,7 +57,7 @@ class TestExpected:
         assert [log.name for log in expected().all] == ["orchestrator", "telemetry"]
 
     def test_a_bad_variable(self, monkeypatch, call):
-        """A variable that cannot be used is told by its name, with status 2."""
+        """An invalid variable is reported by its name, with status 2."""
         monkeypatch.setenv("ORCH_ID", "a/b")
 
         with pytest.raises(ConfigurationError, match="ORCH_ID"):
@@ -66,7 +66,7 @@ class TestExpected:
         assert "ORCH_ID must be" in call("tail")[2]
 
     def test_none_found(self, call):
-        """Where there is none, it is said which paths were looked at and what sets them; the status is 1."""
+        """If there is no log, the error names each path and the variable that sets it; the status is 1."""
         assert call("query") == (
             1,
             "",
@@ -93,8 +93,8 @@ class TestNamed:
         status, output, errors = call("query", "--log", "old.log", "--log", "new.log")
 
         assert (status, output) == (2, "")
-        assert "Invalid value for '--log': new.log does not exist, and no backup of it" in errors
-        assert f"nor does the folder {tmp_path}/a" in call("query", "--log", "a/b/new.log")[2]
+        assert "Invalid value for '--log': new.log does not exist, and has no backup" in errors
+        assert f": there is no folder {tmp_path}/a" in call("query", "--log", "a/b/new.log")[2]
 
     def test_a_folder(self, tmp_path, call):
         """A folder is no log."""
@@ -108,17 +108,21 @@ class TestNamed:
 
     @pytest.mark.parametrize(
         ("path", "said"),
-        [("", "must not be empty"), ("/dev/null", "/dev/null is no file"), ("/dev/stdin", "is no file")],
+        [
+            ("", "must not be empty"),
+            ("/dev/null", "/dev/null is not a regular file"),
+            ("/dev/stdin", "is not a regular file"),
+        ],
     )
     def test_what_is_no_file(self, call, path, said):
-        """What is there and no file is told from what is not there."""
+        """A path that exists but is not a regular file is distinguished from one that does not exist."""
         status, _, errors = call("tail", "--log", path)
 
         assert status == 2
         assert said in errors
 
     def test_what_logs_are_called(self):
-        """A log is called by as much of its path as tells it from the others; the same one is read once."""
+        """A log is named by the shortest unambiguous suffix of its path; the same one is read once."""
         assert [log.name for log in named(["a/events.jsonl", "orch.log"]).all] == ["events", "orch"]
         assert [log.name for log in named(["a/events.jsonl", "b/events.log"]).all] == ["a/events", "b/events"]
         assert [log.name for log in named(["x.log", "x.jsonl"]).all] == ["x.log", "x.jsonl"]
@@ -127,10 +131,10 @@ class TestNamed:
 
 class TestSkipped:
     def test_what_is_no_event_is_said(self, tmp_path, call):
-        """Lines that are no events are counted by reason in a line on stderr, also if nothing fits."""
+        """Lines that are not events are counted by reason in a line on stderr, also if no event matches."""
         (tmp_path / "app.log").write_bytes(b'{"n":1}\nbroken\n[1]\n\n\xff\xfe\n{"n":2}\n[2]\n')
         said = (
-            "chora-logging: 4 lines that are no events were skipped in app: "
+            "chora-logging: skipped 4 lines that are not events in app: "
             "2 JSON, but not an object; 1 not JSON; 1 not UTF-8\n"
         )
 
@@ -138,14 +142,14 @@ class TestSkipped:
         assert call("tail", "--json", "--log", "app.log") == (0, '{"n":1}\n{"n":2}\n', said)
 
     def test_a_backup_that_may_not_be_read(self, call):
-        """It is said by name, which is not obeyed, in a line; the others are read."""
+        """It is reported by name, with control characters escaped; the others are read."""
         root = not os.geteuid()
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o755)
             log = write_events(Path(folder, "a\x1b[31mpp.log"), at(2))
             write_events(Path(f"{log}.2"), at(0))
             write_events(Path(f"{log}.1"), at(1)).chmod(0)
-            call("query", "--count", "--log", log)  # imports what nobody else may read
+            call("query", "--count", "--log", log)  # imports modules that another user may not read
             try:
                 os.seteuid(65534 if root else os.geteuid())
                 ended = call("query", "--count", "--log", log)
@@ -159,10 +163,10 @@ class TestSkipped:
         )
 
     def test_a_single_line(self, tmp_path, call):
-        """One line is one line."""
+        """A single skipped line is reported in the singular."""
         (tmp_path / "app.log").write_bytes(b'{"n":1}\n[1]\n')
 
-        assert "1 line that is no event was skipped" in call("query", "--log", "app.log")[2]
+        assert "skipped 1 line that is not an event in" in call("query", "--log", "app.log")[2]
 
 
 def events(name, times):
@@ -179,7 +183,7 @@ TIMES = st.lists(st.none() | st.integers(0, 9), max_size=12)
 class TestMerging:
     @given(st.lists(TIMES, max_size=3), st.booleans())
     def test_the_order_of_each_log_stays(self, logs, newest_first):
-        """Whatever the times are, nothing is lost, and the events of a log stay in its order."""
+        """For any times, no event is lost, and the order within each log is preserved."""
         streams = [events(str(name), times) for name, times in enumerate(logs)]
 
         found = list(merged(streams, newest_first=newest_first))
@@ -190,7 +194,7 @@ class TestMerging:
 
     @given(st.lists(st.lists(st.integers(0, 9), max_size=12).map(sorted), max_size=3), st.booleans())
     def test_logs_in_order_give_a_stream_in_order(self, logs, newest_first):
-        """Logs that are in the order of time become one stream that is."""
+        """Logs that are in the order of time are merged into one stream that is, too."""
         streams = [events(str(name), times) for name, times in enumerate(logs)]
         if newest_first:
             streams = [stream[::-1] for stream in streams]

@@ -1,4 +1,4 @@
-"""The bar on stderr: only where it is seen, only if it takes long, and gone at the end."""
+"""The bar on stderr: only on a terminal, only if reading takes long, and removed at the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEADLINE = 30
 
 @pytest.fixture
 def watch(monkeypatch):
-    """Makes stderr a terminal, and gives it."""
+    """Makes stderr a terminal, and returns it."""
 
     def made():
         terminal = Terminal()
@@ -45,7 +45,7 @@ def threads():
 
 class TestShown:
     def test_how_much_has_been_read(self, watch, logs, monkeypatch):
-        """What takes long shows how many bytes of all have been read; at the end the line is empty again."""
+        """A long reading shows how many bytes of all have been read; at the end the line is empty again."""
         stderr = watch()
         monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
         before = threads()
@@ -60,7 +60,7 @@ class TestShown:
         assert threads() == before
 
     def test_an_error_ends_it(self, watch, logs, monkeypatch):
-        """Whatever ends the reading ends the bar."""
+        """An exception that ends the reading ends the bar."""
         watch()
         monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
         before = threads()
@@ -72,7 +72,7 @@ class TestShown:
 
 class TestNotShown:
     def test_what_is_quick(self, watch, logs):
-        """What is done at once shows nothing."""
+        """A short reading shows nothing."""
         stderr = watch()
         with progress.progress(logs):
             pass
@@ -80,7 +80,7 @@ class TestNotShown:
         assert stderr.text == ""
 
     def test_without_a_terminal(self, logs, monkeypatch, capsys):
-        """Where stderr is no terminal there is no bar, and no thread for it."""
+        """If stderr is not a terminal, there is no bar, and no thread for it."""
         monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
         before = threads()
         with progress.progress(logs):
@@ -100,7 +100,7 @@ class TestNotShown:
 class TestCommands:
     @pytest.fixture
     def count_bars(self, call, watch, monkeypatch):
-        """Has commands show their bars at once, on a terminal: a list with an item for each bar."""
+        """Lets commands show their bars without delay, on a terminal: a list with an item for each bar."""
         shown = []
         before = progress._show
 
@@ -135,7 +135,7 @@ class TestCommands:
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )
     def test_each_reading_has_one(self, count_bars, tmp_path, call, monkeypatch, arguments, count):
-        """Whatever reads the logs, or writes what was read, has a bar for it."""
+        """Every command that reads the logs, or writes the events read, has a bar for it."""
         monkeypatch.chdir(tmp_path)
         log = write_events(tmp_path / "app.log", {"event": "tick", "trace_id": "t-1"})
         before = threads()
@@ -147,7 +147,7 @@ class TestCommands:
         assert threads() == before
 
     def test_none_between_events(self, count_bars, tmp_path, monkeypatch):
-        """A bar ends with the first event that is printed; in a file it is in the way of none."""
+        """The bar ends before the first event is printed, unless stdout is a file."""
         log = write_events(tmp_path / "app.log", *[{"event": "tick"}] * 1000)
         count_bars()
         before = len(threads())
@@ -161,7 +161,7 @@ class TestCommands:
 
     @pytest.mark.parametrize("width", [20, 40, 80])
     def test_it_fits(self, watch, logs, monkeypatch, width):
-        """However narrow the terminal is, the bar is one row that says how far the reading is."""
+        """On any terminal, the bar is one row that shows the progress of the reading."""
         stderr = watch()
         monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
         monkeypatch.setenv("COLUMNS", str(width))

@@ -1,4 +1,4 @@
-"""`chora-logging query`: what fits, as a table, as JSON Lines, CSV or Parquet, or counted."""
+"""`chora-logging query`: the matching events as a table, JSON Lines, CSV or Parquet, or counted."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def seconds(output):
 
 class TestWhatIsFound:
     def test_the_order_and_the_limit(self, log, call):
-        """Events come oldest first, or newest first, and at most as many as asked for."""
+        """Events come oldest first, or newest first, and at most as many as the limit."""
         assert seconds(call("query", "--log", log, "--json")[1]) == [1, 2, 3, 4, 5]
         assert seconds(call("query", "--log", log, "--json", "--limit", 2)[1]) == [1, 2]
         assert seconds(call("query", "--log", log, "--json", "--limit", 2, "--newest-first")[1]) == [5, 4]
@@ -67,11 +67,11 @@ class TestWhatIsFound:
 
     @pytest.mark.parametrize("form", ["table", "json", "csv"])
     def test_nothing_fits(self, log, call, form):
-        """Where nothing fits, nothing is printed, and the status is 1."""
+        """If no event matches, nothing is printed, and the status is 1."""
         assert call("query", "--log", log, "--event", "nope", "--format", form) == (
             1,
             "",
-            "chora-logging: no event fits\n",
+            "chora-logging: no event matches\n",
         )
 
     @pytest.mark.parametrize(
@@ -84,15 +84,15 @@ class TestWhatIsFound:
             (("--newest-first", "--count"), "--newest-first cannot be used with --count or --by"),
             (("--newest-first", "--by", "n"), "--newest-first cannot be used with --count or --by"),
             (("--json", "--format", "csv"), "--json cannot be used together with --format csv"),
-            (("--json", "--to", "x.csv"), "--to writes what the name of the file says"),
-            (("--format", "csv", "--to", "x.jsonl"), "--to writes what the name of the file says"),
+            (("--json", "--to", "x.csv"), "--to takes the format from the file name"),
+            (("--format", "csv", "--to", "x.jsonl"), "--to takes the format from the file name"),
             (("--by", ""), "'--by': must not be empty"),
             (("--to", "x.xlsx"), "'--to': must end in .csv, .jsonl or .parquet, got 'x.xlsx'"),
             (("--to", "no/such/x.csv"), "'--to': must be in a folder that exists, got 'no/such/x.csv'"),
         ],
     )
     def test_wrong_use(self, log, call, options, said):
-        """What cannot be done is told with status 2."""
+        """Options that exclude each other, or have a wrong value, are an error with status 2."""
         status, output, errors = call("query", "--log", log, *options)
 
         assert (status, output) == (2, "")
@@ -101,7 +101,7 @@ class TestWhatIsFound:
 
 class TestCounts:
     def test_count(self, log, call):
-        """The count is a number, of events that fit; none is status 1."""
+        """The count is the number of matching events; 0 is status 1."""
         assert call("query", "--log", log, "--count") == (0, "5\n", "")
         assert call("query", "--log", log, "--count", "--level", "info") == (0, "4\n", "")
         assert call("query", "--log", log, "--count", "--json") == (0, '{"count": 5}\n', "")
@@ -109,7 +109,7 @@ class TestCounts:
         assert call("query", "--log", log, "--count", "--event", "x")[:2] == (1, "0\n")
 
     def test_by_a_field(self, log, call):
-        """The values of a field come most frequent first, none as null; a limit counts values."""
+        """The values of a field come most frequent first, a missing one as null; a limit counts values."""
         assert call("query", "--log", log, "--by", "status", "--format", "csv")[1] == (
             "status,count\nrunning,2\nfailed,1\nsuccess,1\n,1\n"
         )
@@ -121,7 +121,7 @@ class TestCounts:
         )
 
     def test_by_event(self, log, call):
-        """An event is counted by its name or type, as the filter takes it."""
+        """An event is counted by its name or type, as in the filter."""
         found = call("query", "--log", log, "--by", "event", "--format", "csv")[1]
 
         assert found == "event,count\njob_started,2\njob_failed,1\nchora.made,1\nstep,1\n"
@@ -151,7 +151,7 @@ class TestCounts:
         assert [(row["x"], row["count"]) for row in found] == [([1], 2), ({"a": None}, 1), (1, 1), (True, 1)]
 
     def test_values_that_read_alike(self, tmp_path, call):
-        """Where text reads like something else, or like nothing, it is quoted; else it is not."""
+        """Text is quoted only if it is empty or reads like another value in the table."""
         values = (1, "1", True, "true", None, "-", "", "x")
         log = write_events(tmp_path / "app.log", *({"x": value} for value in values), {})
 
@@ -166,7 +166,7 @@ class TestCounts:
 
 class TestTable:
     def test_on_a_terminal(self, log, terminal):
-        """The table has what matters most, one event a line, and says for what there is no room."""
+        """The table has the most important columns, one event a line, and names the columns without room."""
         assert terminal("query", "--log", log) == (
             0,
             "time            level  event        task  status    took  error      n\n"
@@ -184,13 +184,13 @@ class TestTable:
         )
 
     def test_which_log(self, logs, call):
-        """Where there are several logs, each row says which one it is from."""
+        """If there are several logs, each row names its log."""
         lines = call("query", *logs, width=120)[1].splitlines()
 
         assert [line.split()[2] for line in lines[2:5]] == ["ERROR", "app", "b"]
 
     def test_a_field_with_the_name_of_a_column(self, tmp_path, call):
-        """A field that is called like one of the columns has one of its own."""
+        """A field with the name of a standard column has a column of its own."""
         log = write_events(tmp_path / "app.log", at(1, event="tick", task_id="t-1", task=7, time="now"))
 
         assert call("query", "--log", log)[1] == (
@@ -216,7 +216,7 @@ class TestTable:
 
     @pytest.mark.parametrize("width", [20, 40, 80, 200])
     def test_hostile_events(self, tmp_path, terminal, width):
-        """Whatever is logged and whatever fields are called, nothing is obeyed, and each line fits."""
+        """Control characters in values and in names of fields are escaped, and each line fits."""
         fields = ("event", "task_id", "message", "error", "status", "level", "timestamp", "other")
         events = [{**at(1), name: text, text: text} for text in HOSTILE for name in fields]
         log = write_events(tmp_path / "app.log", *events)
@@ -231,7 +231,7 @@ class TestTable:
         st.dictionaries(st.sampled_from([*WANTED, "a", "b", "c"]), st.integers(1, 300)), st.integers(1, 300)
     )
     def test_columns_fit(self, natural, width):
-        """Columns are together never wider than the terminal, and none is wider than what is in it."""
+        """The columns together are never wider than the terminal, and none is wider than its content."""
         widths = fit(natural, width)
 
         assert sum(widths.values()) + 2 * (len(widths) - 1) <= width or not widths
@@ -241,7 +241,7 @@ class TestTable:
 
 class TestCsv:
     def test_the_columns(self, logs, call):
-        """There is a column for each field that any event has, and for the log where there are several."""
+        """There is a column for each field of any event, and for the log if there are several."""
         found = list(csv.DictReader(io.StringIO(call("query", *logs, "--format", "csv")[1])))
 
         heads = ("log", "timestamp", "level", "event", "task_id", "status", "duration_ms", "error")
@@ -250,7 +250,7 @@ class TestCsv:
         assert [row["n"] for row in found] == ["", "", "1", "[1]", "", "2"]
 
     def test_a_field_called_log(self, tmp_path, call):
-        """A field `log` is a column where one log is read; where several are, the column says which."""
+        """A field `log` is a column if one log is read; if several are, the column names the log."""
         log = write_events(tmp_path / "app.log", {"log": "mine"})
         other = write_events(tmp_path / "b.log", {"n": 1})
 
@@ -259,7 +259,7 @@ class TestCsv:
 
     @pytest.mark.parametrize("text", FORMULAS)
     def test_formulas(self, tmp_path, call, text):
-        """What a spreadsheet would run as a formula has an apostrophe before it, in cells and in heads."""
+        """Text that a spreadsheet would run as a formula has an apostrophe before it, in cells and heads."""
         log = write_events(tmp_path / "app.log", {text: text})
 
         found = list(csv.reader(io.StringIO(call("query", "--log", log, "--format", "csv")[1], newline="")))
@@ -268,7 +268,7 @@ class TestCsv:
 
     @pytest.mark.parametrize("value", [-5, -0.5, "-5", "+1.5e3", "a=b", "", "'x", "日\nx", 'a"b,c'])
     def test_values_stay(self, tmp_path, call, value):
-        """Numbers and all other text are what they are."""
+        """Numbers and all other text are unchanged."""
         log = write_events(tmp_path / "app.log", {"a": 1, "b": value})
 
         found = list(csv.reader(io.StringIO(call("query", "--log", log, "--format", "csv")[1], newline="")))
@@ -276,7 +276,7 @@ class TestCsv:
         assert found[1] == ["1", str(value)]
 
     def test_on_a_terminal(self, tmp_path, terminal):
-        """On a terminal nothing in CSV is obeyed."""
+        """On a terminal, control characters in CSV are escaped."""
         log = write_events(tmp_path / "app.log", *({"a": text, text: 1} for text in HOSTILE))
 
         assert_tame(terminal("query", "--log", log, "--format", "csv")[1])
@@ -286,7 +286,7 @@ class TestCsv:
 
 class TestFiles:
     def test_csv_and_jsonl(self, log, tmp_path, call):
-        """A file has what stdout would have got; nothing is printed, and stderr says what was written."""
+        """A file has the same content as stdout would; stdout is empty, and stderr reports the file."""
         for name, options in (("x.csv", ("--format", "csv")), ("x.jsonl", ("--json",))):
             path = tmp_path / name
             expected = call("query", "--log", log, *options)[1]
@@ -298,7 +298,7 @@ class TestFiles:
             assert path.read_text(encoding="utf-8") == expected
 
     def test_parquet(self, logs, tmp_path, call):
-        """Parquet has typed columns; where the events disagree about the type it has text."""
+        """Parquet has typed columns; if events disagree about the type, the column has text."""
         assert call("query", *logs, "--to", tmp_path / "x.parquet")[0] == 0
 
         table = pyarrow.parquet.read_table(tmp_path / "x.parquet")
@@ -325,11 +325,11 @@ class TestFiles:
         )
     )
     def test_parquet_takes_every_event(self, tmp_path_factory, events):
-        """Each event is a row with its values, or with their JSON where types mix."""
+        """Each event is a row with its values, or with their JSON if types mix."""
         assume(any(events))
         path = tmp_path_factory.mktemp("parquet") / "x.parquet"
         with stored(*events) as found:
-            export.write_parquet(found, str(path), tell_log=False)
+            export.write_parquet(found, str(path), with_log=False)
 
         table = pyarrow.parquet.read_table(path).to_pylist()
         assert len(table) == len(events)
@@ -338,7 +338,7 @@ class TestFiles:
                 assert row[name] in (value, json.dumps(value))
 
     def test_without_pyarrow(self, log, tmp_path, call, monkeypatch):
-        """Where pyarrow is not installed it is said how to install it, before anything is read."""
+        """Without pyarrow, the error says how to install it, before anything is read."""
         monkeypatch.setitem(sys.modules, "pyarrow", None)
 
         assert call("query", "--log", log, "--to", tmp_path / "x.parquet") == (
@@ -348,14 +348,14 @@ class TestFiles:
         )
 
     def test_nothing_fits(self, log, tmp_path, call):
-        """Where nothing fits there is no file, and one that was there stays."""
+        """If no event matches, no file is made, and an existing one stays."""
         (tmp_path / "x.csv").write_text("before")
 
         assert call("query", "--log", log, "--event", "nope", "--to", tmp_path / "x.csv")[0] == 1
         assert (tmp_path / "x.csv").read_text() == "before"
 
     def test_a_log_is_not_overwritten(self, log, tmp_path, call):
-        """A log that is read is not written over."""
+        """A log that is read is not overwritten."""
         os.rename(log, tmp_path / "app.jsonl")
         before = (tmp_path / "app.jsonl").read_bytes()
 
@@ -366,7 +366,7 @@ class TestFiles:
         assert (tmp_path / "app.jsonl").read_bytes() == before
 
     def test_a_link(self, log, tmp_path, call):
-        """A link stays one: the file that it leads to is written."""
+        """A link stays a link: its target is written."""
         (tmp_path / "there").mkdir()
         (tmp_path / "x.csv").symlink_to("there/real.csv")
 
@@ -375,7 +375,7 @@ class TestFiles:
         assert (tmp_path / "there" / "real.csv").read_text().startswith("timestamp,")
 
     def test_a_folder_that_takes_no_file(self, log, call):
-        """Where no file can be made, the one that was asked for is named."""
+        """If no file can be made, the error names the requested one."""
         assert call("query", "--log", log, "--to", "/proc/x.csv") == (
             1,
             "",
@@ -383,7 +383,7 @@ class TestFiles:
         )
 
     def test_a_failed_write_leaves_nothing(self, tmp_path):
-        """A file that could not be completed is not there, and what was there before is."""
+        """A file that could not be completed is deleted, and the previous one stays."""
         (tmp_path / "x.csv").write_text("before")
         with pytest.raises(OSError, match="full"), export.replacing(str(tmp_path / "x.csv")) as part:
             with open(part, "w") as file:
@@ -394,7 +394,7 @@ class TestFiles:
         assert (tmp_path / "x.csv").read_text() == "before"
 
     def test_who_may_read_it(self, log, tmp_path, call):
-        """A file has the permissions that the umask leaves, as every new file."""
+        """A file has the permissions of any new file under the umask."""
         call("query", "--log", log, "--to", tmp_path / "x.csv")
         (tmp_path / "new").touch()
 
@@ -409,7 +409,7 @@ def stored(*events):
 class TestRows:
     @given(st.lists(st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=5), max_size=3)))
     def test_as_often_as_wanted(self, events):
-        """The events come again as they were, each time, with the fields that any of them has."""
+        """Each iteration yields the same events; the fields are those of any event."""
         events = json.loads(json.dumps(events, ensure_ascii=True).encode("utf-8", "replace").decode())
         clean = [json.loads(strict_json(event)) for event in events]
         with stored(*events) as found:
@@ -418,7 +418,7 @@ class TestRows:
             assert list(found) == [("app", event) for event in clean]
 
     def test_an_interruption(self, monkeypatch):
-        """What is interrupted while the events are read leaves no file open."""
+        """An interruption while the events are read leaves no file open."""
 
         def interrupted():
             yield Found(Log("app", "app.log"), Event({"x": 1}, "", b'{"x":1}'))

@@ -1,4 +1,4 @@
-"""`chora-logging serve` as a process: what it says, what it refuses, how it ends."""
+"""`chora-logging serve` as a process: its output, its refusals, its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(*arguments):
 
 
 def test_ctrl_c_at_once(tmp_path):
-    """Ctrl-C as soon as the address is there ends it without a word on stderr."""
+    """Ctrl-C as soon as the address is printed ends it without output on stderr."""
     for _ in range(3):
         command = [*COMMAND, "serve", "--log", f"app={tmp_path / 'app.log'}", "--port", "0"]
         with subprocess.Popen(
@@ -62,7 +62,7 @@ def test_json(tmp_path):
 
 
 def test_the_token_is_not_logged(tmp_path):
-    """The token of a client that wrongly puts it into an address does not come into the access log."""
+    """A token that a client wrongly puts into a URL does not reach the access log."""
     token = "a-token-of-enough-characters"
     (tmp_path / "token").write_text(token)
     command = [*COMMAND, "serve", "--log", f"app={tmp_path / 'app.log'}", "--port", "0", "--json"]
@@ -80,7 +80,7 @@ def test_the_token_is_not_logged(tmp_path):
 
 
 def test_an_address_that_cannot_be_used(tmp_path):
-    """What is wrong with the address is said, and which option to change."""
+    """The error says why the address cannot be used, and which option to change."""
     (tmp_path / "token").write_text("a-token-of-enough-characters")
     taken = socket.create_server(("::1", 0), family=socket.AF_INET6)
     port = taken.getsockname()[1]
@@ -90,11 +90,9 @@ def test_an_address_that_cannot_be_used(tmp_path):
     foreign = run("--host", "192.0.2.1", "--port", "0", "--token-file", str(tmp_path / "token"))
 
     assert {done.returncode for done in (inuse, unknown, foreign)} == {2}
-    assert (
-        f"[::1]:{port} cannot be listened at: Address already in use; choose another --port" in inuse.stderr
-    )
-    assert "999.1.1.1:8000 cannot be listened at: Name or service not known; " in unknown.stderr
-    assert "192.0.2.1:0 cannot be listened at: Cannot assign requested address; " in foreign.stderr
+    assert f"cannot listen on [::1]:{port}: Address already in use; choose another --port" in inuse.stderr
+    assert "cannot listen on 999.1.1.1:8000: Name or service not known; " in unknown.stderr
+    assert "cannot listen on 192.0.2.1:0: Cannot assign requested address; " in foreign.stderr
     assert "choose another --host" in unknown.stderr
     assert "choose another --host" in foreign.stderr
 
@@ -103,7 +101,7 @@ def test_an_address_that_cannot_be_used(tmp_path):
     ("arguments", "said"),
     [
         (("--host", "0.0.0.0"), "and without a token they could all read the logs"),
-        (("--host", ""), "--host '' lets in other machines"),
+        (("--host", ""), "--host '' admits other machines"),
         (("--log", "app.log"), "'app.log' is not NAME=PATH"),
         (("--log", "a=x", "--log", "a=y"), "'a' is given twice"),
         (("--token-file", "/nowhere/token"), "/nowhere/token"),
@@ -112,7 +110,7 @@ def test_an_address_that_cannot_be_used(tmp_path):
     ids=["open to all", "any host", "no name", "twice", "no token file", "no port"],
 )
 def test_wrong_use(arguments, said):
-    """What cannot be served is one message, and status 2."""
+    """A wrong argument is one message, with status 2."""
     done = run(*arguments)
 
     assert done.returncode == 2

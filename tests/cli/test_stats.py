@@ -76,7 +76,7 @@ class TestNumbers:
         assert failed["duration_ms"] == {"count": 12, "p50": 6, "p95": 12, "p99": 12, "max": 12}
 
     def test_the_log_itself(self, log, call):
-        """How many files and bytes a log has, and the time it spans, are told."""
+        """The result has the number and size of the files of a log, and its time span."""
         [extent] = call.json("stats", "--log", log, "--json")["logs"]
 
         assert extent["files"] == 2
@@ -95,7 +95,7 @@ class TestNumbers:
         assert found["slowest"][0]["trace_id"] == "trace-19"
 
     def test_the_timeline(self, log, call):
-        """The events stand in equal stretches of time, without a hole; errors are counted apart."""
+        """The events are in consecutive equal intervals; errors are counted separately."""
         timeline = call.json("stats", "--log", log, "--json")["timeline"]
 
         assert timeline["step_seconds"] == 30
@@ -104,13 +104,13 @@ class TestNumbers:
         assert sum(timeline["errors"]) == 12
 
     def test_filters(self, log, call):
-        """Only the events that fit the filters are counted."""
+        """Only the events that match the filters are counted."""
         found = call.json("stats", "--log", log, "--level", "ERROR", "--where", "duration_ms=3", "--json")
 
         assert (found["events"], found["errors"]) == (1, 1)
 
     def test_several_logs(self, log, tmp_path, call):
-        """Several logs are counted together, and each for itself, compressed backups too."""
+        """Several logs are counted together and separately, with compressed backups."""
         other = tmp_path / "events.jsonl"
         write_events(
             other, {"timestamp": "2026-03-01T11:00:00Z", "event_type": "gateway.x", "status": "error"}
@@ -127,7 +127,7 @@ class TestNumbers:
         assert found["first"] == "2026-03-01T11:00:00.000000Z"
 
     def test_what_has_no_type_is_counted_by_its_logger(self, tmp_path, call):
-        """Ordinary records without an event are told apart by who wrote them."""
+        """Ordinary records without an event are counted by their logger."""
         log = write_events(tmp_path / "app.log", {"logger": "httpx"}, {"logger": "httpx"}, {"message": "x"})
         found = call.json("stats", "--log", log, "--json")["types"]["found"]
 
@@ -135,7 +135,7 @@ class TestNumbers:
 
     @pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", 1e300, -1e300, "soon"])
     def test_impossible_times(self, tmp_path, call, time):
-        """A time that cannot be shown is none; the event counts all the same."""
+        """A time that cannot be shown is ignored; the event is counted."""
         log = write_events(tmp_path / "app.log", {"timestamp": time, "event": "a"})
 
         assert call.json("stats", "--log", log, "--json")["timeline"] is None
@@ -144,15 +144,15 @@ class TestNumbers:
 
 class TestEnd:
     def test_nothing_found(self, log, call):
-        """Where no event fits the filters the status is 1, and a line says so."""
+        """If no event matches the filters, the status is 1, and a line says so."""
         assert call("stats", "--log", log, "--event", "never") == (
             1,
             "",
-            "chora-logging: no event fits\n",
+            "chora-logging: no event matches\n",
         )
 
     def test_lines_that_are_no_events(self, log, call):
-        """What is skipped is said on stderr, and is no reason to fail."""
+        """Skipped lines are reported on stderr, and are not an error."""
         with open(log, "a", encoding="utf-8") as file:
             file.write("what is this?\n")
         status, _, errors = call("stats", "--log", log)
@@ -163,7 +163,7 @@ class TestEnd:
 
 class TestScreen:
     def test_it_reads_well(self, log, call, monkeypatch):
-        """On a usual terminal all is there: totals, plot, types with percentiles, statuses, the slowest."""
+        """At 80 columns everything is shown: totals, plot, types with percentiles, statuses, the slowest."""
         monkeypatch.setenv("TZ", "UTC")
         status, output, errors = call("stats", "--log", log)
         lines = [line.rstrip() for line in output.splitlines()]
@@ -187,7 +187,7 @@ class TestScreen:
 
     @pytest.mark.parametrize("width", [20, 40])
     def test_a_narrow_terminal(self, log, call, width):
-        """However narrow it is, the types can be told apart."""
+        """On a narrow terminal, the types can be distinguished."""
         lines = call("stats", "--log", log, width=width)[1].splitlines()
         start = next(index for index, line in enumerate(lines) if line.startswith("type "))
 
@@ -195,7 +195,7 @@ class TestScreen:
         assert kinds == ["task_s", "job_fa", "job_co"]
 
     def test_a_pipe(self, log, call, monkeypatch):
-        """Where there is no terminal the plot is as wide as a usual one."""
+        """Without a terminal, the plot has at most 80 columns."""
         status, output, _ = call("stats", "--log", log, width="")
 
         assert status == 0
@@ -204,7 +204,7 @@ class TestScreen:
     @pytest.mark.parametrize("width", [40, 80])
     @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
     def test_hostile_events(self, tmp_path, call, text, width):
-        """Nothing that an event holds reaches the terminal as a command."""
+        """No control character of an event reaches the terminal."""
         fields = dict.fromkeys(("event", "status", "level", "trace_id", "task_id", text), text)
         log = write_events(tmp_path / "app.log", event_at(1, **{**fields, "duration_ms": 5}))
         status, output, errors = call("stats", "--log", log, width=width)
@@ -213,11 +213,11 @@ class TestScreen:
         assert_tame(output + errors, width)
 
     def test_too_many_types(self, tmp_path, call):
-        """What is not told apart, and what is not shown, is said."""
+        """Types that are not shown or not counted separately are mentioned."""
         log = write_events(tmp_path / "app.log", *({"event": f"type-{n}"} for n in range(230)))
         _, output, _ = call("stats", "--log", log)
 
-        assert "… 188 more types: --json has them\n… 30 events of still other types, not told apart" in output
+        assert "… 188 more types: --json lists them\n… 30 events of further types, counted together" in output
         types = call.json("stats", "--log", log, "--json")["types"]
         assert (len(types["found"]), types["events_of_others"]) == (200, 30)
 
@@ -273,7 +273,7 @@ class TestBounds:
         st.integers(2, 200),
     )
     def test_timeline(self, times, most):
-        """However the times lie, every event is in one of at most so many stretches that cover them all."""
+        """For any times, every event is in one of at most *most* intervals, which cover all of them."""
         timeline = Timeline()
         for time in times:
             timeline.add(time, is_error=time > 1e9)
@@ -316,7 +316,7 @@ class TestBounds:
 
 
 def test_json_is_strict(log, call):
-    """What `--json` prints is JSON for strict readers, whatever the events held."""
+    """`--json` prints strict JSON, whatever the events contain."""
     with open(log, "a", encoding="utf-8") as file:
         file.write('{"event": "half \\ud800", "duration_ms": 1e9, "rate": NaN}\n')
     _, output, _ = call("stats", "--log", log, "--json")

@@ -1,4 +1,4 @@
-"""`chora-logging tail`: the newest events as lines for eyes and machines, and what is written next."""
+"""`chora-logging tail`: the newest events as lines for people and programs, and those written next."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from chora_logging.writing.handler import EventFileHandler
 from tests.cli.calling import HOSTILE, assert_tame, write_events
 from tests.cli.running import COMMAND, DEADLINE, environment, running
 
-#: In the time of this place, so that the screens are the same everywhere.
+#: In local time, so that the screens are the same everywhere.
 TIME = "2026-03-01T12:00:{:02}.5"
 
 JOB = {
@@ -61,21 +61,21 @@ def log(tmp_path):
 
 class TestStored:
     def test_the_newest_events(self, log, call):
-        """The newest events of the whole set come in order, as many as asked for, ten without asking."""
+        """The newest events of the whole set come in order, as many as requested, ten by default."""
         assert numbers(call("tail", "--json", "--log", log)[1].splitlines()) == [*range(20, 30)]
         assert numbers(call("tail", "--json", "-n", 15, "--log", log)[1].splitlines()) == [*range(15, 30)]
         assert numbers(call("tail", "--json", "-n", 99, "--log", log)[1].splitlines()) == [*range(30)]
         assert call("tail", "-n", 0, "--log", log) == (0, "", "")
 
     def test_filters(self, log, call):
-        """Only events that fit are shown, and counted."""
+        """Only matching events are shown, and counted."""
         write_events(log, *numbered(30, 31, trace_id="t"))
 
         assert numbers(call("tail", "--json", "-n", 1, "--trace", "t", "--log", log)[1].splitlines()) == [31]
-        assert call("tail", "--trace", "u", "--log", log) == (1, "", "chora-logging: no event fits\n")
+        assert call("tail", "--trace", "u", "--log", log) == (1, "", "chora-logging: no event matches\n")
 
     def test_an_empty_log(self, tmp_path, call):
-        """A log without an event is told, with status 1."""
+        """A log without an event is reported, with status 1."""
         (tmp_path / "app.log").touch()
 
         assert call("tail", "--log", tmp_path / "app.log") == (
@@ -118,7 +118,7 @@ class TestLines:
         assert "──" not in terminal("tail", "--log", log)[1]
 
     def test_an_event_without_a_time(self, tmp_path, call, terminal):
-        """What has no time, level or id has nothing in its place, and nothing at the end of its line."""
+        """An event without time, level or id has blanks in their place, and none at the end of its line."""
         log = write_events(tmp_path / "app.log", {"event": "tick"})
 
         assert call("tail", "--log", log, width="")[1] == f"{'':12} {'':5} {'':8} tick\n"
@@ -128,7 +128,7 @@ class TestLines:
         """In a pipe nothing is cut or coloured, and each line has the day and milliseconds."""
         log = write_events(tmp_path / "app.log", {**JOB, "more": "x" * 300})
 
-        # COLUMNS is how a width is asked for where there is none.
+        # COLUMNS sets the width where there is no terminal.
         assert call("tail", "--log", log, width="")[1] == (
             "2026-03-01 12:00:00.500 ERROR 01234567 job_failed                 task-1 run-1 "
             f'error="no footer" 1.23 s status=failed more={"x" * 300}\n'
@@ -143,7 +143,7 @@ class TestLines:
 
     @pytest.mark.parametrize("width", [40, 60, 80, 120])
     def test_hostile_events(self, tmp_path, terminal, width):
-        """Whatever is logged, a line is one line that fits, and nothing in it is obeyed."""
+        """Any event is one line that fits, with its control characters escaped."""
         events = [{name: text, text: text, "timestamp": text} for text in HOSTILE for name in JOB]
         log = write_events(tmp_path / "app.log", *events)
 
@@ -154,7 +154,7 @@ class TestLines:
         assert_tame(text, width)
 
     def test_hostile_json(self, tmp_path, terminal):
-        """On a terminal JSON is the same JSON, with escapes for what the terminal would obey."""
+        """On a terminal JSON has the same value, with escapes for what the terminal would obey."""
         hostile = "\x7f\x9b31m\u202e\u2028\U000e0041\ufeff"
         log = tmp_path / "app.log"
         log.write_text(json.dumps({hostile: hostile, "ü": "日"}, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -166,13 +166,13 @@ class TestLines:
         assert '"ü": "日"' in text
 
     def test_the_exception_of_a_traceback(self):
-        """Of a traceback its last line is shown where the event is, for the rest is cut off."""
+        """The last line of a traceback is shown beside the event, since the rest is cut off."""
         event = {"event": "log", "level": "ERROR", "exc_info": "Traceback:\n  File x\nValueError: bad\n"}
 
         assert "log ValueError: bad" in as_line(event, 60).plain
 
     def test_levels_have_one_width(self):
-        """Levels stand in a column, whatever they are called."""
+        """Levels are aligned in a column, whatever their names are."""
         levels = ("DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "info", 30)
         columns = {as_line({"event": "x", "level": level}, 120).plain.rindex("x") for level in levels}
 
@@ -181,7 +181,7 @@ class TestLines:
 
 class TestSeveralLogs:
     def test_which_log(self, tmp_path, call, terminal):
-        """Events of several logs are in the order of time, and each says which log it is from."""
+        """Events of several logs are in the order of time, and each names its log."""
         orch = write_events(tmp_path / "orchestrator.log", *numbered(1, 3))
         events = write_events(tmp_path / "events.jsonl", *numbered(2, 4))
         logs = ("--log", orch, "--log", events)
@@ -206,7 +206,7 @@ class TestSeveralLogs:
         ],
     )
     def test_labels_differ(self, paths, labels):
-        """The short name of a log is as long as it must be to tell it from the others."""
+        """The short name of a log is as long as it must be to be unambiguous."""
         logs = named(paths).all
 
         assert [short for _, short in tail._labels(logs).values()] == labels
@@ -215,7 +215,7 @@ class TestSeveralLogs:
 class TestGaps:
     @pytest.mark.parametrize("width", [20, 80, 300])
     def test_a_gap_is_a_line(self, width):
-        """What is missing is told as far as it is known, in one line that fits."""
+        """A gap is described as far as it is known, in one line that fits."""
         since = datetime(2026, 3, 1, 12).timestamp()
         line = as_gap_line(Gap("deleted\x1b", 3, 2048, since, since + 60, None), width, label="orch").plain
 
@@ -228,7 +228,7 @@ class TestGaps:
             )
 
     def test_a_gap_beside_json(self, tmp_path, capsys):
-        """With --json a gap is told on stderr: it is no event."""
+        """With --json a gap is reported on stderr: it is not an event."""
         (log,) = named([str(tmp_path / "app.log")]).all
 
         tail._ShowJson(True)(log, Gap("deleted"))
@@ -241,7 +241,7 @@ class TestGaps:
 
 class TestFollow:
     def test_stored_then_live(self, log):
-        """The newest events come, then each one when it is written; Ctrl-C ends it quietly with 130."""
+        """The newest events come, then each new one as it is written; Ctrl-C ends it quietly with 130."""
         with running("tail", "-f", "-n", 3, "--json", "--log", log) as command:
             assert numbers(command.lines(3)) == [27, 28, 29]
 
@@ -251,7 +251,7 @@ class TestFollow:
             assert command.end(signal.SIGINT) == (130, "")
 
     def test_no_seam(self, tmp_path):
-        """While a writer writes and rotates, the stored and the live events are one whole sequence."""
+        """While a writer writes and rotates, stored and live events form one complete sequence."""
         log, written, enough = tmp_path / "app.log", [], threading.Event()
         handler = EventFileHandler(log, maxBytes=40_000, backupCount=500)
         handler.setFormatter(EventFormatter())
@@ -277,7 +277,7 @@ class TestFollow:
         assert found == [*range(found[0], len(written))]
 
     def test_filters_and_no_seam(self, log):
-        """A filter holds for the live events as for the stored ones, also where none of those fits."""
+        """A filter applies to live events as to stored ones, also if no stored one matches."""
         with running("tail", "-f", "--json", "--trace", "t", "--log", log) as command:
             for n in range(30, 40):
                 write_events(log, *numbered(n), *numbered(n, trace_id="t"))
@@ -287,7 +287,7 @@ class TestFollow:
         assert all(json.loads(line)["trace_id"] == "t" for line in found)
 
     def test_several_logs(self, tmp_path):
-        """Several logs are followed at once, each in its order; one that does not exist yet is waited for."""
+        """Several logs are followed together, each in its order; one that does not exist is waited for."""
         first = write_events(tmp_path / "a.log", *numbered(1))
         second = tmp_path / "new" / "b.log"
         with running("tail", "-f", "--json", "--log", first, "--log", second) as command:
@@ -301,7 +301,7 @@ class TestFollow:
             assert command.end(signal.SIGINT) == (130, f"chora-logging: waiting for {second}\n")
 
     def test_what_is_skipped_is_said_once(self, log):
-        """Lines that are no events are counted once, also those that are read twice at the seam."""
+        """Lines that are not events are counted once, also those that are read twice at the seam."""
         with open(log, "ab") as file:
             file.write(b"broken\n[1]\n")
         with running("tail", "-f", "-n", 12, "--json", "--log", log) as command:
@@ -312,13 +312,13 @@ class TestFollow:
 
         assert status == 130
         assert errors == (
-            "chora-logging: 2 lines that are no events were skipped in app: "
+            "chora-logging: skipped 2 lines that are not events in app: "
             "1 JSON, but not an object; 1 not JSON\n"
         )
 
     @pytest.mark.parametrize("options", [[], ["--json"]])
     def test_what_was_deleted_unread(self, tmp_path, options):
-        """Where retention was faster than the reader, a line says that events are missing, and it goes on."""
+        """If retention was faster than the reader, a line says that events are missing, and it continues."""
         handler = EventFileHandler(tmp_path / "app.log", backupCount=1)
         handler.setFormatter(EventFormatter())
 
@@ -345,7 +345,7 @@ class TestFollow:
         assert [re.findall(r"\bn\W+(\d)", line) for line in found] == [["0"], ["7"], ["8"]]
 
     def test_for_eyes(self, log):
-        """The lines for eyes are there as soon as the events are."""
+        """The lines for people are printed as soon as the events are written."""
         stamp = datetime.now(timezone.utc).isoformat()
         with running("tail", "-f", "-n", 1, "--log", log) as command:
             command.lines(1)

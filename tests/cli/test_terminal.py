@@ -1,4 +1,4 @@
-"""What reaches a terminal, or what takes its place."""
+"""Output to a terminal, and to a pipe or file in its place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def at(second, **fields):
 
 @pytest.fixture
 def log(tmp_path):
-    """A log with what is no ASCII, and what took time and failed."""
+    """A log with text beyond ASCII, and an event with a duration that failed."""
     return write_events(
         tmp_path / "app.log",
         at(1, event="käse", note="日本語"),
@@ -46,7 +46,7 @@ class TestEncodings:
         ids=" ".join,
     )
     def test_a_terminal_that_takes_ascii_only(self, log, call, monkeypatch, arguments):
-        """Lines and plots are drawn with ASCII, as wide as they are, and what else there is is escaped."""
+        """Lines and plots are drawn in ASCII with the same width, and other characters are escaped."""
         screen = Plain()
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", screen)
@@ -58,7 +58,7 @@ class TestEncodings:
 
     @pytest.mark.parametrize("form", ["csv", "json"])
     def test_a_pipe_gets_utf8(self, log, call, monkeypatch, form):
-        """What programs read is UTF-8 as the log is, whatever stdout takes by itself."""
+        """Output for programs is UTF-8 like the log, whatever the encoding of stdout is."""
         pipe = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", pipe)
@@ -70,7 +70,7 @@ class TestEncodings:
         assert "日本語" in (text if form == "csv" else json.loads(text.split("\n")[0])["note"])
 
     def test_a_pipe_that_takes_ascii_only(self, log, call, monkeypatch):
-        """Counts by value are UTF-8 too where programs read them."""
+        """Counts by value for programs are UTF-8 too."""
         pipe = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", pipe)
@@ -83,7 +83,7 @@ class TestEncodings:
 class TestWidth:
     @pytest.mark.parametrize("columns", ["0", "-3", "abc", "", "99999999999"])
     def test_columns_that_are_no_width(self, log, call, columns):
-        """A `COLUMNS` that nothing could fit is as good as none."""
+        """An unusable `COLUMNS` is ignored."""
         assert call("tail", "--log", log, width=columns)[1] == (
             "2026-03-01 12:00:01.500       4bf92f35 käse                       note=日本語\n"
             "2026-03-01 12:00:09.500 ERROR 4bf92f35 made                       "
@@ -92,7 +92,7 @@ class TestWidth:
 
     @pytest.mark.parametrize("text", ["👍🏽", "👨‍👩‍👧", "e\u0301", "日本", "⚠️", "🇩🇪"])
     def test_nothing_is_wider_than_it_is_taken_for(self, text):
-        """Whether a terminal joins characters or not, a line that fits one fits all of them."""
+        """A line that fits one terminal fits all, whether they join characters or not."""
         alone = sum(
             0 if unicodedata.combining(character) or character == "\ufe0f" else cell_len(character)
             for character in printable(text)
@@ -102,7 +102,7 @@ class TestWidth:
 
 
 def test_lines_are_as_they_would_be_laid_out(log, call, monkeypatch):
-    """Printing a line that fits as it is makes the same as laying it out."""
+    """Writing a line that fits directly prints the same as laying it out."""
     for arguments in (["tail"], ["query"], ["trace", TRACE], ["query", "--by", "event"]):
         fast = call(*arguments, "--log", log)
         with monkeypatch.context() as patch:
@@ -116,7 +116,7 @@ def test_lines_are_as_they_would_be_laid_out(log, call, monkeypatch):
     ids=" ".join,
 )
 def test_a_style_is_that_of_its_words_only(log, call, monkeypatch, arguments):
-    """What is dim at the beginning of a line leaves the colours that follow as they are meant."""
+    """A dim beginning of a line does not change the colours that follow."""
     with open(log, "ab") as file:
         file.write(b'{"torn\n')
     screen = Terminal()

@@ -1,4 +1,4 @@
-"""`chora-logging trace`: one trace over all logs, as a timeline for eyes and as JSON."""
+"""`chora-logging trace`: one trace from all logs, as a timeline for people and as JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def logs(tmp_path):
 
 class TestForEyes:
     def test_the_timeline(self, logs, terminal):
-        """What all events share stands first; each is a row with a bar, an error is below its event."""
+        """The head has what all events share; each event is a row with a bar, an error is below its event."""
         assert terminal("trace", TRACE, *logs, width=60) == (
             0,
             f"trace {TRACE}\n"
@@ -52,7 +52,7 @@ class TestForEyes:
         )
 
     def test_a_narrow_terminal(self, logs, terminal):
-        """On 40 columns the names are cut, the bars stay, and durations are told by the bars alone."""
+        """In 40 columns names are cut, bars stay, and only the bars show durations."""
         _, text = terminal("trace", TRACE, *logs, width=40)
 
         assert text.splitlines()[4:7] == [
@@ -62,7 +62,7 @@ class TestForEyes:
         ]
 
     def test_ids_that_differ(self, tmp_path, terminal):
-        """An id that not all events share is told beside its event, as is what a message says."""
+        """An id that not all events share is shown beside its event, as is a message."""
         events = [at(0, "a", task_id="t-1"), at(1, "b", task_id="t-2", message="Well done")]
         log = write_events(tmp_path / "app.log", *events)
 
@@ -71,7 +71,7 @@ class TestForEyes:
         assert [" ".join(row.split()) for row in rows] == ["+0.000 s a • t-1", "+1.000 s b • t-2 Well done"]
 
     def test_colours(self, logs, terminal, call):
-        """What failed is red on a terminal; nothing is coloured with NO_COLOR or in a pipe."""
+        """A failed event is red on a terminal; nothing is coloured with NO_COLOR or in a pipe."""
         red = [
             line for line in terminal("trace", TRACE, *logs, colours=True)[1].splitlines() if "31m" in line
         ]
@@ -90,7 +90,7 @@ class TestForEyes:
 
     @pytest.mark.parametrize("width", [40, 80, 120])
     def test_hostile_events(self, tmp_path, terminal, width):
-        """Whatever is logged, nothing is obeyed, and every line fits."""
+        """Control characters in any field are escaped, and every line fits."""
         fields = (
             "event",
             "task_id",
@@ -113,7 +113,7 @@ class TestForEyes:
     @pytest.mark.parametrize("when", [None, "yesterday", 1e300, -1e300, float("nan"), float("inf"), [], 5])
     @pytest.mark.parametrize("took", [None, -1, 1e14, 1e300, float("nan"), "10", True])
     def test_strange_times(self, tmp_path, terminal, call, when, took):
-        """An event whose time or duration cannot be is shown without them."""
+        """An event with an impossible time or duration is shown without it."""
         log = write_events(
             tmp_path / "app.log", at(1, "good"), {**at(1, "odd"), "timestamp": when, "duration_ms": took}
         )
@@ -128,7 +128,7 @@ class TestForEyes:
 
 class TestJson:
     def test_the_timeline(self, logs, call):
-        """The object has the trace, when it began, how long it took, and each event where it stands."""
+        """The object has the trace id, its start, its duration, and each event with its log and offset."""
         found = call.json("trace", TRACE, *logs, "--json")
 
         events = found.pop("events")
@@ -149,11 +149,11 @@ class TestJson:
 
 class TestWhichTrace:
     def test_the_beginning_of_an_id(self, logs, call):
-        """The beginning of an id is enough where no other id begins so."""
+        """A prefix of an id is enough if no other id has it."""
         assert call.json("trace", TRACE[:8], *logs, "--json")["trace_id"] == TRACE
 
     def test_a_whole_id_wins(self, tmp_path, call):
-        """An id that is also the beginning of another one is itself."""
+        """An id that is also a prefix of another one stands for itself."""
         log = write_events(
             tmp_path / "app.log", {**at(0, "a"), "trace_id": "t-1"}, at(1, "b", trace_id="t-10")
         )
@@ -161,39 +161,39 @@ class TestWhichTrace:
         assert call.json("trace", "t-1", "--log", log, "--json")["trace_id"] == "t-1"
 
     def test_the_beginning_of_several_ids(self, logs, call):
-        """Where several ids begin so, they are named, with status 2."""
+        """If several ids have the prefix, they are named, with status 2."""
         status, output, errors = call("trace", "4b", *logs)
 
         assert (status, output) == (2, "")
-        assert f"'ID': must be the beginning of one trace id, 4b is that of 4bf92fff, {TRACE}" in " ".join(
+        assert f"must be the prefix of one trace id, got 4b, the prefix of 4bf92fff, {TRACE}" in " ".join(
             errors.split()
         )
 
     def test_many_ids(self, tmp_path, call):
-        """Of many ids a few are named."""
+        """Only a few of many ids are named."""
         log = write_events(tmp_path / "app.log", *({"trace_id": f"t-{n}"} for n in range(9)))
 
-        assert "that of t-0, t-1, t-2 and others" in " ".join(call("trace", "t", "--log", log)[2].split())
+        assert "prefix of t-0, t-1, t-2 and others" in " ".join(call("trace", "t", "--log", log)[2].split())
 
     def test_no_such_trace(self, logs, call):
-        """Where no event has the id, it is said where it was looked for, with status 1."""
+        """If no event has the id, the error names the logs, with status 1."""
         assert call("trace", "nope\x1b", *logs) == (
             1,
             "",
-            "chora-logging: no event of a trace nope\\x1b in orch, events\n",
+            "chora-logging: no trace id in orch, events begins with nope\\x1b\n",
         )
         assert call("trace", "", *logs)[0] == 2
 
     def test_lines_that_are_no_events_are_counted_once(self, tmp_path, call):
-        """A log that is read several times to find the trace has no more broken lines for that."""
+        """Skipped lines are counted once, although the log is read several times to find the trace."""
         log = write_events(tmp_path / "app.log", at(0, "a"))
         with open(log, "ab") as file:
             file.write(b"broken\n")
 
-        assert ": 1 line that is no event was skipped" in call("trace", TRACE[:5], "--log", log)[2]
+        assert ": skipped 1 line that is not an event in" in call("trace", TRACE[:5], "--log", log)[2]
 
     def test_an_id_that_is_a_number(self, tmp_path, call):
-        """An id that was logged as a number is found as text, by its beginning too."""
+        """An id that was logged as a number is found as text, by a prefix too."""
         log = write_events(tmp_path / "app.log", {"trace_id": 12345, "event": "a"})
 
         assert call.json("trace", "12345", "--log", log, "--json")["trace_id"] == "12345"
@@ -214,7 +214,7 @@ class TestBar:
         assert abs(len(drawn) - end * width) <= 1.5
 
     def test_halves(self):
-        """Half a character is the least that is drawn of what took time."""
+        """A span that took time is drawn with at least half a character."""
         assert bar(0, 0.001, 10) == "╸"
         assert bar(0.999, 1, 10) == "         ╺"
         assert bar(0.06, 0.15, 10) == "╺╸"

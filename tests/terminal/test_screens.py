@@ -1,4 +1,4 @@
-"""What a person sees: the commands in a real terminal, its screen read back and checked."""
+"""The commands in a real terminal, whose screen is read back and checked."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def screen(tmp_path, monkeypatch):
 
 
 def assert_readable(rows, columns):
-    """No row is wider than the terminal, and none has a character that is not seen."""
+    """No row is wider than the terminal, and none has an invisible character."""
     assert rows
     for row in rows:
         assert cell_len(row) <= columns
@@ -80,13 +80,13 @@ def part(rows, title):
 
 
 def broken(rows):
-    """Those rows that are neither a whole event nor what `tail -f` says before the first one of a day."""
+    """The rows that are neither a whole event nor what `tail -f` prints before the first one of a day."""
     others = (PROMPT, "chora-logging: waiting for ", "── ")
     return [row for row in rows if row and not ROW.fullmatch(row) and not row.startswith(others)]
 
 
 def wait_for_rows(terminal, count):
-    """All rows since the beginning, as soon as so many events are among them."""
+    """All rows since the beginning, as soon as *count* events are among them."""
     deadline = time.monotonic() + DEADLINE
     while True:
         rows = terminal.text(scrolled=True).split("\n")
@@ -136,7 +136,7 @@ class TestTail:
         assert all(re.match(r"\d\d:\d\d:\d\d ([DIWEC] |  chora\.)", row) for row in rows)
 
     def test_colours(self, demo, screen, monkeypatch):
-        """What failed is red on a terminal, and nothing is coloured for who does not want it."""
+        """A failed event is red on a terminal, and nothing is coloured with NO_COLOR."""
         terminal = screen(demo)
         terminal.run("chora-logging tail -n 5 --level error")
         assert "\x1b[" in terminal.text(colours=True)
@@ -158,7 +158,7 @@ class TestTail:
 
     @pytest.mark.parametrize("columns", [20, 40])
     def test_wide_characters(self, tmp_path, screen, columns):
-        """However wide characters are, and however a terminal joins them, an event is one row."""
+        """An event is one row for any width of characters, and however a terminal joins them."""
         texts = ("日本語" * 20, "👍🏽" * 30, "👨‍👩‍👧‍👦" * 20, "e\u0301" * 60, "🇩🇪" * 30)
         events = [{"timestamp": "2026-03-01T12:00:00Z", "event": text, "trace_id": "t"} for text in texts]
         log = tmp_path / "wide.log"
@@ -171,7 +171,7 @@ class TestTail:
         assert len(terminal.run("chora-logging trace t --log wide.log")) == 2 + len(events)
 
     def test_a_terminal_that_is_resized(self, tmp_path, screen):
-        """What comes after a terminal was made narrower or wider fits it as it is then."""
+        """Lines that come after a resize fit the new width."""
         log = tmp_path / "app.log"
         event = {"event": "tick", "note": "x" * 200}
         terminal = screen(tmp_path / "logs")
@@ -187,7 +187,7 @@ class TestTail:
 
 class TestTrace:
     def test_a_failed_job(self, demo, screen):
-        """The trace of a failed job: its events of both logs below each other, and why it failed."""
+        """The trace of a failed job has its events of both logs, one below the other, and the error."""
         [failed] = EventLog(demo / "orchestrator.log").last(1, event="job_failed")
         rows = screen(demo).run(f"chora-logging trace {failed['trace_id']}")
         events = [row for row in rows if row.lstrip().startswith("+")]
@@ -223,7 +223,7 @@ class TestStats:
         assert all(re.match(r" *[\d.]+ m?s  \d\d:\d\d:\d\d [IE ] ", row) for row in slowest)
 
     def test_at_40_columns(self, demo, screen):
-        """On half the width what is most important is still there, whole."""
+        """At half the width, the most important columns are still there, and whole."""
         rows = screen(demo, columns=40, rows=60).all_of("chora-logging stats")
 
         assert_readable(rows, 40)
@@ -234,7 +234,7 @@ class TestStats:
 
 class TestCheck:
     def test_sound(self, demo, screen):
-        """Each log has its files in columns, what it keeps, and a verdict in the last row."""
+        """Each log has its files in columns, its retention, and a verdict in the last row."""
         rows = screen(demo, rows=60).all_of("chora-logging check")
 
         assert_readable(rows, 80)
@@ -255,12 +255,12 @@ class TestCheck:
         assert any(
             row.startswith("orchestrator.log:2  foreign  not JSON  what is\\x1b[2J this?xx") for row in rows
         )
-        assert rows[-1] == "Damaged: 1 torn, 1 foreign, beside 0 events."
+        assert rows[-1] == "Damaged: 1 torn, 1 foreign; 0 events."
 
 
 class TestConfig:
     def test_origins(self, demo, screen):
-        """The table of settings has a row for each, with where its value comes from."""
+        """The table has a row for each setting, with the origin of its value."""
         rows = screen(demo).all_of("chora-logging config --origins")
 
         assert_readable(rows, 80)
@@ -299,7 +299,7 @@ class TestCompletion:
         terminal.wait_for("chora-logging stats --until")
 
     def test_fish(self, demo, screen):
-        """What fish offers for the beginning of a command, of an option and of a value."""
+        """fish offers completions for a command, an option and a value."""
         need("fish")
         asked = "; ".join(
             f"complete -C 'chora-logging {words}'" for words in ("sta", "stats --unt", "config --format ")

@@ -1,4 +1,4 @@
-"""A real terminal: tmux with a server of its own, typed into and read back."""
+"""A real terminal for tests: tmux with a server of its own, typed into and read back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.needs import need
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEADLINE = 60
-#: How often the screen is looked at, in seconds.
+#: The interval at which the screen is polled, in seconds.
 INTERVAL = 0.05
 PROMPT = "ready> "
 
@@ -49,7 +49,7 @@ class Screen:
         }
         size = ("-x", str(columns), "-y", str(rows))
         shell = f"exec env PS1={shlex.quote(PROMPT)} bash --norc --noprofile"
-        # A configuration of its own: nothing that this machine has set up for its terminals.
+        # A configuration of its own, independent of that of this machine.
         (scratch / "tmux.conf").write_text("set -g history-limit 50000\n")
         configuration = ("-f", str(scratch / "tmux.conf"), "-u")
         self._tmux(*configuration, "new-session", "-d", *size, "-c", str(folder), shell)
@@ -69,10 +69,10 @@ class Screen:
         return [row for row in self.all_of(line) if row]
 
     def all_of(self, line):
-        """The same with the empty rows; all of it must have room on the screen."""
+        """The same with the empty rows; all of it must fit on the screen."""
         self._number += 1
         end = f"end of {self._number}"
-        # The screen is emptied by the same line, so that nothing of before is taken for it.
+        # The same line clears the screen, so that earlier output is not taken for its own.
         self.type(f"clear; {line}; echo; echo $'end of' {self._number}")
         rows = self.wait_for(rf"(?m)^{end}$").split("\n")
         return rows[: rows.index(end) - 1]
@@ -86,13 +86,13 @@ class Screen:
         return text
 
     def text(self, *, colours=False, scrolled=False):
-        """What is on the screen, and before it what scrolled off; rows without the blanks at their ends."""
+        """The text on the screen, optionally after what scrolled off; rows have no trailing blanks."""
         options = (("-e",) if colours else ()) + (("-S", "-") if scrolled else ())
         shown = self._tmux("capture-pane", "-p", *options)
         return "\n".join(row.rstrip() for row in shown.split("\n")).rstrip("\n")
 
     def resize(self, columns):
-        """Make the terminal narrower or wider; tmux takes its time to tell what runs in it."""
+        """Make the terminal narrower or wider; tmux informs the program in it with a delay."""
         self._tmux("resize-window", "-x", str(columns))
         tty = os.open(self._tmux("display-message", "-p", "#{pane_tty}").strip(), os.O_RDONLY | os.O_NOCTTY)
         try:
@@ -104,11 +104,11 @@ class Screen:
             os.close(tty)
 
     def title(self):
-        """What the terminal's window is called."""
+        """The title of the window."""
         return self._tmux("display-message", "-p", "#{pane_title}").rstrip("\n")
 
     def close(self):
-        """End the shell, and what runs in it."""
+        """End the shell, and the programs in it."""
         self._tmux("kill-server")
 
     def _tmux(self, *arguments):

@@ -1,5 +1,5 @@
-"""`chora-logging check`: every line of a log looked at, and what its files will hold.
+"""`chora-logging check`: checks every line of a log, and estimates how much time its files will cover.
 
-`command` is what the user calls. `examining` says of each line what it is, and whether it was there
-before; `verdict` whether the log is sound, how far back it goes and for how long. `screen` shows it.
+`command` is the entry point. `examining` classifies the lines and finds duplicates; `verdict` tells
+whether the log is sound, how far back it goes and how long it will last. `screen` prints it.
 """

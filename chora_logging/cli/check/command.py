@@ -1,4 +1,4 @@
-"""`chora-logging check` itself."""
+"""The command `chora-logging check`."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from chora_logging.cli.terminal import open_console
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def command(ctx: click.Context, logs: Logs, limit: int, as_json: bool) -> None:
-    """Look at every line of the logs: what is no whole event, and how far back the files go.
+    """Check every line of the logs for damage, and how far back the files go.
 
     \b
-    Damage, with which the status is 1:
+    Damage, which makes the status 1:
       torn        a part of an event, or several events on one line
-      foreign     something else than an event
-      duplicated  the same line again, time stamp and all
-      unreadable  a file that is broken or secret, or a line that is too long
+      foreign     something other than an event
+      duplicated  the same line again, with the same timestamp
+      unreadable  a damaged or inaccessible file, or a line that is too long
 
-    Told, but no damage: events out of order (several writers take their time stamps before they take
-    turns, and clocks are set back), a last line that is just being written, a file that is a copy of
-    another, and what was deleted before its turn came. Each line is compared with the 250,000 before
-    it at least.
+    Reported, but not damage: events out of order (several writers take their timestamps before they
+    take the lock, and clocks are set back), a last line that is still being written, a file that is a
+    copy of another, and bytes that were deleted before they were checked. Each line is compared with at
+    least the 250,000 lines before it.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""A verdict laid out for eyes, on a terminal of any width."""
+"""Prints a verdict for people, on a terminal of any width."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from chora_logging.cli.check.examining import DAMAGE, JITTER_SECONDS, Examinatio
 from chora_logging.cli.check.verdict import Retention, Verdict
 from chora_logging.cli.terminal import NARROW_COLUMNS, WIDE_COLUMNS, printable
 
-#: How many files are shown; beyond that only the newest ones and those with problems.
+#: How many files are shown, the newest ones; older files are shown if they have problems.
 SHOWN_FILES = 8
 
 Fact = tuple[str, str]
 
 
 def show(verdict: Verdict, console: Console, width: int) -> None:
-    """Print *verdict* in at most *width* columns, its last line says the most."""
+    """Print *verdict* in at most *width* columns; the last line sums it up."""
     _print(console, Text(printable(verdict.log.path), "bold"), width)
     console.print(_files(verdict.files, width))
     left_out = len(verdict.files) - len(_shown(verdict.files))
@@ -74,7 +74,7 @@ def _times(file: Examination) -> tuple[str, str]:
 
 def _retained(found: Retention) -> list[Fact]:
     if found.first is None or found.last is None:
-        return [("retained", "no event says when it happened")]
+        return [("retained", "no event has a valid timestamp")]
     since = f", from {amounts.moment(found.first)}"
     lines = [("retained", amounts.span(found.last - found.first) + since)]
     if found.rate is None:
@@ -120,10 +120,10 @@ def _problem(problem: Problem) -> Text:
 def _last_line(verdict: Verdict) -> Text:
     events = amounts.many(verdict.events, "event")
     if not verdict.damage:
-        said = f"{events}, each on a whole line of its own" if verdict.events else "there is no event yet"
-        return Text().append("Sound", "bold green").append(f": {said}.")
+        text = f"{events}, each on a whole line of its own" if verdict.events else "there is no event yet"
+        return Text().append("Sound", "bold green").append(f": {text}.")
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in verdict.damage.items())
-    return Text().append("Damaged", "bold red").append(f": {kinds}, beside {events}.")
+    return Text().append("Damaged", "bold red").append(f": {kinds}; {events}.")
 
 
 def _print(console: Console, line: Text, width: int) -> None:

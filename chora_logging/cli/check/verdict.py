@@ -1,4 +1,4 @@
-"""What was found in each log, and whether it is sound."""
+"""Decides whether a log is sound, and estimates how long it lasts."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from chora_logging.cli.logs import Log
 from chora_logging.eventlog.rotated.file_set import close_all, open_set, paths_of
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
 
-#: How full a backup is at least; it is rotated before the line that would not fit.
+#: The least size of a full backup, as a share of the maximum: rotation comes before a line that does not fit.
 _FULL_SHARE = 0.5
 
-#: Over how many seconds a rate is measured at least.
+#: The shortest time over which a rate is measured, in seconds.
 _SHORTEST_RATE_SECONDS = 1.0
 
 
 @dataclass
 class Verdict:
-    """One log, looked at from end to end.
+    """The result of examining one log.
 
     Attributes:
-        log: Which.
+        log: The log.
         files: Its files, the oldest first.
-        problems: The first problems, up to a number.
-        retention: What its files keep.
+        problems: The first problems, up to the limit.
+        retention: The time that its files cover.
     """
 
     log: Log
@@ -41,26 +41,26 @@ class Verdict:
 
     @property
     def found(self) -> Counter[str]:
-        """How many problems there are, by kind."""
+        """The number of problems, by kind."""
         return sum((file.found for file in self.files), Counter())
 
     @property
     def damage(self) -> dict[str, int]:
-        """How many lines are damaged, by kind."""
+        """The number of damaged lines, by kind."""
         return {kind: self.found[kind] for kind in DAMAGE if self.found[kind]}
 
     @property
     def events(self) -> int:
-        """How many events there are."""
+        """The number of events."""
         return sum(file.events for file in self.files)
 
     @property
     def late(self) -> tuple[int, float]:
-        """How many events are out of order within their file, and by how many seconds at most."""
+        """The number of events out of order within their file, and by how many seconds at most."""
         return sum(file.late for file in self.files), max((file.latest for file in self.files), default=0.0)
 
     def as_dict(self) -> dict[str, Any]:
-        """The verdict for `--json`."""
+        """Return the verdict for `--json`."""
         late, latest = self.late
         return {
             "name": self.log.name,
@@ -79,12 +79,12 @@ class Verdict:
 
 
 def judge(log: Log, limit: int, *, is_expected: bool) -> Verdict:
-    """Look at every line of *log*.
+    """Examine every line of *log*.
 
     Args:
-        log: Which.
-        limit: How many problems to keep; all are counted.
-        is_expected: Whether writers with this environment write it.
+        log: The log.
+        limit: How many problems to list; all are counted.
+        is_expected: Whether programs with this environment write it.
 
     Raises:
         OSError: the log exists and cannot be read.
@@ -109,10 +109,10 @@ def judge(log: Log, limit: int, *, is_expected: bool) -> Verdict:
 
 
 def _identities(path: str) -> dict[tuple[int, int], str]:
-    """The files of the set that the names stand for now."""
+    """Return the paths of the files in the set, by device and inode."""
     found = {}
     for name in paths_of(path):
-        with contextlib.suppress(FileNotFoundError):  # rotated away just now
+        with contextlib.suppress(FileNotFoundError):  # was rotated just now
             status = os.stat(name)
             found[status.st_dev, status.st_ino] = name
     return found
@@ -148,15 +148,15 @@ def _retention(found: Retention) -> dict[str, Any]:
 
 
 class Retention(NamedTuple):
-    """What a log keeps.
+    """The time that a log covers.
 
     Attributes:
         first: The time of its earliest event, in seconds since 1970; None if it has none.
         last: The time of its latest event.
-        rate: Bytes a second in its newest files; None where no second passed in any.
-        files: How many files it has when it is full; None if nobody knows.
-        file_size: How large each is then, in bytes.
-        is_assumed: Whether these two are the defaults, rather than seen in the backups.
+        rate: Bytes per second in its newest files; None if all files together cover less than a second.
+        files: The number of files when it is full; None if unknown.
+        file_size: The size of each of them then, in bytes; None if unknown.
+        is_assumed: Whether these two are the defaults, and not derived from the backups.
     """
 
     first: float | None
@@ -168,22 +168,22 @@ class Retention(NamedTuple):
 
     @property
     def lasts(self) -> float | None:
-        """For how many seconds a full log goes back, at its rate."""
+        """The seconds that a full log covers at its rate; None if unknown."""
         if not self.rate or self.files is None or self.file_size is None:
             return None
         return self.files * self.file_size / self.rate
 
 
 def retention_of(files: Sequence[Examination], *, is_expected: bool) -> Retention:
-    """What the log with these *files* keeps, the oldest first.
+    """Return the time that the log with these *files* covers.
 
-    Its settings are known to the programs that write it only. Backups show them: each is nearly as
-    large as is allowed. A log that has none yet, and is where writers here put it, is taken to have
-    the default settings, as is one whose backups fit them.
+    Only the programs that write it know its settings. Backups show them: each is nearly as large as is
+    allowed. A log that programs with this environment write is taken to have the default settings if it
+    has no backups, or if they fit these settings.
 
     Args:
-        files: Every file of the log.
-        is_expected: Whether writers with this environment write it.
+        files: Every file of the log, the oldest first.
+        is_expected: Whether programs with this environment write it.
     """
     timed = [file for file in files if math.isfinite(file.first)]
     first = min((file.first for file in timed), default=None)
@@ -199,7 +199,7 @@ def retention_of(files: Sequence[Examination], *, is_expected: bool) -> Retentio
 
 
 def _rate(files: Sequence[Examination]) -> float | None:
-    """Bytes a second in the newest file and the backup before it; in more where no second passed in these."""
+    """Return bytes per second in the two newest files, or in more if those cover less than a second."""
     for count in range(2, len(files) + 2):
         newest = files[-count:]
         seconds = max(file.last for file in newest) - min(file.first for file in newest)

@@ -1,6 +1,6 @@
 """`chora-logging demo`: real processes, real work, two logs, and an account of every event.
 
-`command` is what the user calls. It starts a `crew` of processes, each a `worker` that starts
-proofreaders of its own. It shows what arrives on a `board` and in the `viewer`, and then holds the files
-against what the processes said they wrote: the `account`. The processes load neither click nor rich.
+`command` is the entry point. It starts a `crew` of processes, each a `worker` that starts proofreaders of
+its own, and shows the events on a `board` and in the `viewer`. Then the `account` compares the files with
+the events that the processes report. The processes import neither click nor rich.
 """

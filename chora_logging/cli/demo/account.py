@@ -1,4 +1,4 @@
-"""The account of a run: its logs, read byte by byte, held against what the writers say they wrote."""
+"""Compares the logs of a run, read byte by byte, with the events that the writers report."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from chora_logging.eventlog.rotated.file_set import paths_of
 
 @dataclass
 class Account:
-    """One log: what was to be in it, what is in it, and every kind of difference.
+    """One log: the events written, the events found, and every kind of difference.
 
     Attributes:
         path: The live file.
-        written: How many events each writer wrote.
-        traces: How many events of each trace are in the files.
-        seen: How many events a reader that followed the log was given.
-        found: How many events are in the files.
+        written: The number of events that each writer wrote.
+        traces: The number of events in the files, by trace.
+        seen: The number of events that a follower of the log received.
+        found: The number of events in the files.
         lost: Events that were written and are not in the files.
         doubled: Events that are in the files more than once.
-        disordered: Events that stand after a later one of the same writer.
-        unknown: Events that no writer says it wrote.
+        disordered: Events that come after a later one of the same writer.
+        unknown: Events that no writer reports.
         torn: Lines that are not one whole JSON object.
         rotations: How often the log was rotated.
-        size: The bytes of all files.
+        size: The total size of the files in bytes.
     """
 
     path: str
@@ -54,16 +54,16 @@ class Account:
 
     @property
     def total(self) -> int:
-        """How many events all writers wrote."""
+        """The number of events that all writers wrote."""
         return sum(self.written.values())
 
     def differences(self) -> list[str]:
-        """What is not as it should be, one phrase each."""
+        """Return a phrase for each kind of difference; none if the log is complete."""
         phrases = {
             "lost": self.lost,
             "doubled": self.doubled,
             "out of order": self.disordered,
-            "written by nobody": self.unknown,
+            "unexpected": self.unknown,
             "torn lines": self.torn,
             "not seen live": self.found - self.seen,
         }
@@ -71,10 +71,10 @@ class Account:
 
 
 def take_account(path: str, written: Mapping[str, int], seen: int) -> Account:
-    """Read the whole log *path*, and compare it with what was *written* by writer.
+    """Read the whole log *path*, and compare it with the number of events *written* by each writer.
 
-    Every event must have the fields `writer` and `seq`, which counts from 0 for each writer. Nobody
-    may write meanwhile.
+    Every event must have the fields `writer` and `seq`, which counts from 0 for each writer. No process
+    may write to the log meanwhile.
     """
     account = Account(path, written, seen)
     found: dict[str, set[int]] = {writer: set() for writer in written}
@@ -117,7 +117,7 @@ class Summary:
 
     @property
     def complete_traces(self) -> int:
-        """How many traces have, in each log, exactly as many events as were written."""
+        """The number of traces that have, in each log, exactly as many events as were written."""
         return sum(
             all(account.traces[trace_id] == counts[log] for log, account in self.accounts.items())
             and all(counts[log] for log in self.accounts)
@@ -126,7 +126,7 @@ class Summary:
 
     @property
     def problems(self) -> list[str]:
-        """Everything that is not as it should be; nothing if the logs are whole."""
+        """All problems, a line each; none if the logs are complete."""
         found = list(self.report.problems)
         for log, account in self.accounts.items():
             found += [f"{log}: {difference}" for difference in account.differences()]
@@ -137,7 +137,7 @@ class Summary:
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """The result for `--json`."""
+        """Return the result for `--json`."""
         return {
             "ok": not self.problems,
             "problems": self.problems,
@@ -153,7 +153,7 @@ class Summary:
 
     @property
     def proofreaders(self) -> int:
-        """How many subprocesses of workers wrote too."""
+        """The number of subprocesses of workers that wrote events."""
         writers = {writer for account in self.accounts.values() for writer in account.written}
         return max(0, len(writers) - self.workers)
 

@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: events as they arrive, as many as eyes can follow."""
+"""Shows events while the demo runs: as they arrive, as many as people can follow."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from chora_logging.cli.event_line import as_line
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.rotated.file_set import paths_of
 
-#: How often lines are shown, in seconds.
+#: The interval at which events are shown, in seconds.
 SHOWN_EVERY_SECONDS = 0.6
 
-#: What the account needs and eyes do not.
+#: Fields for the account, which are not shown.
 _HIDDEN = ("writer", "seq")
 
 
 class Board:
-    """Follows the logs, counts every event that it is given, and shows some of them.
+    """Follows the logs, counts every event, and shows some of them.
 
     Args:
         logs: The file of each log.
@@ -40,8 +40,8 @@ class Board:
         self._traces: set[str] = set()
         self._failed = False
 
-    def look(self) -> None:
-        """Read what is new, and show some of it if it is time to."""
+    def poll(self) -> None:
+        """Read the new events, and show some of them if the interval has passed."""
         for log, follower in self._followers.items():
             while (events := follower.poll()) is not None:
                 self.seen[log] += len(events)
@@ -51,7 +51,7 @@ class Board:
             self.show()
 
     def show(self) -> None:
-        """Show some of the events that wait to be shown, and say how many are not."""
+        """Show some of the waiting events, and how many are left out."""
         if self._console is None or not self._waiting:
             return
         events = sorted(self._waiting, key=lambda event: str(event.get("timestamp")))
@@ -79,14 +79,14 @@ class Board:
         self.close()
 
     def _choose(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Whole stories: the rest of those that were begun, and a new one; failed ones take turns."""
+        """Choose whole traces: those begun before, and a new one; completed and failed ones alternate."""
         traces: dict[str, list[dict[str, Any]]] = {}
         for event in events:
             traces.setdefault(str(event.get("trace_id")), []).append(event)
         new = {
-            trace_id: story
-            for trace_id, story in traces.items()
-            if trace_id not in self._traces and _end_of(story) is not None
+            trace_id: trace
+            for trace_id, trace in traces.items()
+            if trace_id not in self._traces and _end_of(trace) is not None
         }
         if new:
             wished = "job_completed" if self._failed else "job_failed"
@@ -98,15 +98,15 @@ class Board:
         return [event for event in events if str(event.get("trace_id")) in self._traces]
 
 
-def _end_of(story: list[dict[str, Any]]) -> str | None:
-    names = (str(event.get("event")) for event in story)
+def _end_of(trace: list[dict[str, Any]]) -> str | None:
+    names = (str(event.get("event")) for event in trace)
     return next((name for name in names if name in ("job_completed", "job_failed")), None)
 
 
-def _worth(story: list[dict[str, Any]], wished: str) -> tuple[bool, bool, bool]:
-    """How much a story is worth showing: by its end, its beginning, and whether another process goes on."""
+def _worth(trace: list[dict[str, Any]], wished: str) -> tuple[bool, bool, bool]:
+    """Rank a trace: by its end, by its beginning, and by whether another process continues it."""
     return (
-        _end_of(story) == wished,
-        any(event.get("event") == "task_started" for event in story),
-        any(event.get("proofread") for event in story),
+        _end_of(trace) == wished,
+        any(event.get("event") == "task_started" for event in trace),
+        any(event.get("proofread") for event in trace),
     )

@@ -1,4 +1,4 @@
-"""`chora-logging demo` itself: start the crew, show what arrives, hold the files against it."""
+"""The command `chora-logging demo`: starts the crew, shows the events, and checks the files."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from chora_logging.cli.demo.viewer import Viewer
 from chora_logging.cli.terminal import open_console, printable
 from chora_logging.eventlog.rotated.file_set import paths_of
 
-#: The size at which the logs are rotated, for each ten seconds of a run: often enough to be seen.
+#: The size at which the logs are rotated, for each ten seconds of a run: small enough for many rotations.
 ROTATED_BYTES = 16 * 1024
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.1, 3600.0
-#: How long the first event may take, and how often the logs are looked at, in seconds.
+#: The time limit for the first event, and the interval at which the logs are polled, in seconds.
 STARTUP_SECONDS = 60.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 def _check_seconds(ctx: click.Context, param: click.Parameter, value: float) -> float:
-    if not SHORTEST_SECONDS <= value <= LONGEST_SECONDS:  # which no comparison with nan passes
+    if not SHORTEST_SECONDS <= value <= LONGEST_SECONDS:  # nan fails every comparison
         raise click.BadParameter(f"must be from {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g}, got {value:g}")
     return value
 
@@ -63,22 +63,22 @@ def _check_seconds(ctx: click.Context, param: click.Parameter, value: float) -> 
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Where the logs and pages go, and stay; without it a new folder for temporary files.",
+    help="The folder for the logs and pages, which stay there; without it a new temporary folder.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print nothing but the result, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print only the result, as JSON.")
 @click.pass_context
 def command(ctx: click.Context, seconds: float, workers: int, folder: Path | None, as_json: bool) -> None:
     """Watch several processes write two logs that lose nothing.
 
-    Worker processes build pages from templates and write events of both kinds under trace ids: typed
-    ones, and those of an orchestrator's jobs. Some jobs fail. Subprocesses carry the trace ids on. The
-    logs are rotated all the while. You see events as they arrive; then every event that any process
-    says it wrote is looked up in the files.
+    Worker processes build pages from templates and write events with trace ids: typed ones, and those
+    of an orchestrator's jobs. Some jobs fail. Subprocesses continue the traces. The logs are rotated all
+    the while. You see events as they arrive; then every event that a process reports is looked up in the
+    files.
 
-    With the extra `web` installed the viewer shows the same in a browser; at a terminal it stays until
+    With the extra `web` installed, the viewer shows the same in a browser; on a terminal it stays until
     Ctrl-C.
 
-    Ends with status 1 if anything is missing, torn, doubled or out of order. Ctrl-C ends it early.
+    Ends with status 1 if an event is missing, torn, doubled or out of order. Ctrl-C ends it early.
 
     \b
     Examples:
@@ -139,7 +139,7 @@ def _run(
             _announce(console, places, workers, seconds, max_bytes)
         took = _watch(crew, board, seconds, interrupted)
         report = crew.dismiss()
-        board.look()
+        board.poll()
         board.show()
         accounts = {
             log: take_account(path, report.written.get(log, {}), board.seen[log])
@@ -149,28 +149,26 @@ def _run(
 
 
 def _watch(crew: Crew, board: Board, seconds: float, interrupted: list[int]) -> float:
-    """Show what arrives until it is time; how long that was, from the first event on."""
+    """Show events until the time is up, and return the seconds since the first event."""
     first = None
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline and not interrupted and crew.is_working():
-        board.look()
+        board.poll()
         if first is None and any(board.seen.values()):
             first = time.monotonic()
             deadline = first + seconds
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     return 0.0 if first is None else time.monotonic() - first
 
 
 @contextlib.contextmanager
 def _interruptions() -> Iterator[list[int]]:
-    """Note the first Ctrl-C in a list, where it cannot tear a reader from its lines; the next one raises."""
+    """Note the first Ctrl-C in a list, so that it does not interrupt a reader; the next one raises."""
     noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         if noted:
-            signal.signal(
-                number, signal.SIG_IGN
-            )  # the workers are killed now, which a third must not prevent
+            signal.signal(number, signal.SIG_IGN)  # a third one must not prevent the killing of the workers
             raise KeyboardInterrupt
         noted.append(number)
 
@@ -182,7 +180,7 @@ def _interruptions() -> Iterator[list[int]]:
 
 
 def _stay(console: Console, viewer: Viewer) -> None:
-    """Keep the viewer for who sits at the terminal, until Ctrl-C."""
+    """Keep the viewer running until Ctrl-C, if stdin and stdout are a terminal."""
     if viewer.url and sys.stdin.isatty() and console.is_terminal:
         with interruptions_held():
             console.print(Text(f"The viewer stays at {viewer.url} until Ctrl-C."), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The worker processes of the demo: started, dismissed, and asked what they wrote."""
+"""Starts and stops the worker processes of the demo, and collects their reports."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-#: The logs of the demo, in the folder that is shown to the user.
+#: The logs of the demo, in its folder.
 TELEMETRY_FILE = "events.jsonl"
 ORCHESTRATOR_FILE = "orchestrator.log"
 
-#: How long a dismissed worker may take, in seconds.
+#: How long a worker may take to finish its job at the end, in seconds.
 WORKER_WAIT_SECONDS = 45.0
 
-#: What the user has set for programs of his own, and is not meant for these.
+#: Variables that the user has set for other programs, and that must not affect these.
 FOREIGN = ("CHORA_LOGGING_TOKEN", "CHORA_TRACE_ID", "LOG_FILE", "LOG_LEVEL", "ORCH_ID", "TRACEPARENT")
 
 
 @dataclass
 class Report:
-    """What one worker, or all of them, wrote: events by log and writer, and by trace and log."""
+    """The numbers of events that one worker or all wrote: by log and writer, and by trace and log."""
 
     written: dict[str, Counter[str]] = field(default_factory=dict)
     traces: dict[str, Counter[str]] = field(default_factory=dict)
     jobs: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
-    def add(self, told: dict[str, Any]) -> None:
-        """Add what one worker told."""
-        for log, counts in told["written"].items():
+    def add(self, report: dict[str, Any]) -> None:
+        """Add the report of one worker."""
+        for log, counts in report["written"].items():
             self.written.setdefault(log, Counter()).update(counts)
-        for trace_id, counts in told["traces"].items():
+        for trace_id, counts in report["traces"].items():
             self.traces.setdefault(trace_id, Counter()).update(counts)
-        self.jobs.update(told["jobs"])
+        self.jobs.update(report["jobs"])
 
 
 class Crew:
     """Worker processes that write to the two logs in *folder* until they are dismissed.
 
-    Close it, or use it in a `with`: what still runs is killed then. Workers whose demo is killed end
-    by themselves, since their stdin is closed.
+    Close it, or use it in a `with`: running workers are killed then. If the demo itself is killed, they
+    end by themselves, since their stdin is closed.
     """
 
     def __init__(self, folder: Path, count: int, max_bytes: int) -> None:
@@ -68,11 +68,11 @@ class Crew:
             raise
 
     def is_working(self) -> bool:
-        """Whether any worker still runs."""
+        """Return whether any worker is running."""
         return any(process.poll() is None for process in self._processes.values())
 
     def dismiss(self) -> Report:
-        """Let every worker finish its job, and gather what they wrote."""
+        """Let every worker finish its job, and return their combined report."""
         for process in self._processes.values():
             if process.stdin is not None:
                 process.stdin.close()
@@ -92,10 +92,10 @@ class Crew:
         return report
 
     def close(self) -> None:
-        """Kill what still runs; a second time does nothing."""
+        """Kill running workers; a second call does nothing."""
         for name, process in self._processes.items():
             if process.poll() is None:
-                # Each worker leads a session of its own, which its proofreaders belong to.
+                # Each worker leads a session of its own, with its proofreaders.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
@@ -121,7 +121,7 @@ class Crew:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                # Ctrl-C on the terminal is for the demo, which lets them finish what they do.
+                # Ctrl-C on the terminal is for the demo, which lets the workers finish.
                 start_new_session=True,
             )
 
@@ -130,15 +130,15 @@ class Crew:
 
     def _end_of(self, name: str, status: int) -> str:
         if status < 0:
-            return f"was ended by {signal.Signals(-status).name}"
+            return f"was killed by {signal.Signals(-status).name}"
         lines = self._errors(name).read_text(errors="replace").split("\n")
-        last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
-        return f"ended with status {status}: {last}"
+        last = next((line for line in reversed(lines) if line.strip()), "no output on stderr")
+        return f"exited with status {status}: {last}"
 
 
 @contextlib.contextmanager
 def interruptions_held() -> Iterator[None]:
-    """Let Ctrl-C wait; a process that is started meanwhile never hears it, not even while it is starting."""
+    """Block Ctrl-C; a process that is started meanwhile never receives it, not even during its start."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -147,9 +147,9 @@ def interruptions_held() -> Iterator[None]:
 
 
 def program(function: str, *arguments: object) -> list[str]:
-    """The command that calls a function of a module of the demo, such as `worker.work`, in a new process.
+    """Return the command that calls a demo function, such as `worker.work`, in a new process.
 
-    It imports from where this process does, whatever lies in the working directory.
+    It has the import path of this process, so that files in the working directory do not matter.
     """
     source = f"import sys; sys.path[:] = {sys.path!r}; "
     module, _, name = function.partition(".")

@@ -1,4 +1,4 @@
-"""The viewer of the demo: `chora-logging serve` on its two logs, as a process of its own."""
+"""Runs the viewer of the demo: `chora-logging serve` for its two logs, in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from collections.abc import Mapping
 
 from chora_logging.cli.demo.crew import FOREIGN, interruptions_held, program
 
-#: What the extra `web` brings.
+#: The packages of the extra `web`.
 _NEEDED = ("prometheus_client", "starlette", "uvicorn")
 
 
 class Viewer:
-    """Serves *logs* to browsers of this machine, on a port that is free, until it is closed.
+    """Serves *logs* to browsers on this machine, on a free port, until it is closed.
 
-    Close it, or use it in a `with`. One whose demo is killed ends by itself, since its stdin is closed.
+    Close it, or use it in a `with`. If the demo is killed, it ends by itself, since its stdin is closed.
 
     Args:
         logs: The file of each log.
 
     Attributes:
-        url: Its address, once `place` has told it; empty without one.
+        url: Its address, once `place` has returned it; else empty.
     """
 
     def __init__(self, logs: Mapping[str, str]) -> None:
@@ -33,11 +33,11 @@ class Viewer:
         self._process: subprocess.Popen[str] | None = None
         if not all(map(_is_installed, _NEEDED)):
             return
-        kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
         with interruptions_held():
             self._process = subprocess.Popen(
                 program("viewer.serve", *(f"{name}={path}" for name, path in logs.items())),
-                env={**kept, "LOG_LEVEL": "WARNING"},
+                env={**environment, "LOG_LEVEL": "WARNING"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -46,17 +46,17 @@ class Viewer:
             )
 
     def place(self) -> str:
-        """Its address, as soon as it is ready; else what to do to have one."""
+        """Wait until it is ready, and return its address, or else how to get the viewer."""
         if self._process is None or self._process.stdout is None:
             return "pip install 'chora_logging[web]'"
         self.url = next((line.strip() for line in self._process.stdout if line.startswith("http")), "")
         return self.url or "did not start; see chora-logging serve"
 
     def close(self) -> None:
-        """End it; a second time does nothing."""
+        """End it; a second call does nothing."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()  # it has nothing to finish: what browsers show is in the files
+            process.kill()  # it has nothing to finish: the events are in the files
             process.communicate()
 
     def __enter__(self) -> Viewer:
@@ -74,7 +74,7 @@ def _is_installed(package: str) -> bool:
 
 
 def serve(*named: str) -> None:
-    """Body of the process."""
+    """Run the server; the body of the process."""
     from chora_logging.cli.serve import command
 
     threading.Thread(target=_end_with_demo, daemon=True).start()

@@ -1,7 +1,7 @@
-"""One worker of the demo: it builds pages from templates, job after job, until its stdin is closed.
+"""A worker of the demo: builds pages from templates, job after job, until its stdin is closed.
 
-Each job has a trace id of its own. One job in ten finds a template that asks for something nobody
-has, and fails as programs do: with an exception.
+Each job has a trace id of its own. One job in ten has a template with a value that does not exist, and
+fails as programs do: with an exception.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from chora_logging.telemetry import (
     emit_event,
 )
 
-#: How long a worker rests after a job, in seconds.
+#: The pause after a job, in seconds.
 REST_SECONDS = 0.02
-#: Which jobs fail, and how many pages there are: they are built over and over.
+#: Which of ten jobs fails, and the number of pages, which are built over and over.
 FAILS_AT, OF = 2, 10
-#: How long the last proofreader is waited for, in seconds.
+#: How long to wait for the last proofreader, in seconds.
 PROOFREADER_WAIT_SECONDS = 30.0
 
 SECTIONS = {
@@ -48,19 +48,19 @@ BROKEN = "<footer>$name, by $author</footer>\n"
 TELEMETRY = "telemetry"
 ORCHESTRATOR = "orchestrator"
 
-#: More than any run of the demo makes: nothing may be deleted, or nothing could be proved.
+#: More than any run of the demo makes: if backups were deleted, nothing could be proved.
 BACKUPS = 100_000
 
 
 class SectionGenerated(ContentGeneratedEvent):
-    """A section has been rendered, or could not be; with the fields of the demo's account."""
+    """A section has been rendered, or has failed; with the fields for the account."""
 
     writer: str
     seq: int
 
 
 class PageAssembled(ArtifactAssembledEvent):
-    """The sections have been put together."""
+    """The sections have been assembled."""
 
     writer: str
     seq: int
@@ -74,11 +74,11 @@ class PageValidated(ValidationCompletedEvent):
 
 
 class Pen:
-    """Writes both kinds of events and counts what it wrote, by writer and by trace.
+    """Writes both kinds of events, and counts them by writer and by trace.
 
     Args:
-        writer: Who writes; the number of each event counts from 0 in each of the two logs.
-        max_bytes: The size at which the logs are rotated. Where they are is in the environment.
+        writer: The name of the writer, whose events are numbered from 0 in each of the two logs.
+        max_bytes: The size at which the logs are rotated. Their paths are in the environment.
     """
 
     def __init__(self, writer: str, max_bytes: int) -> None:
@@ -99,14 +99,14 @@ class Pen:
         self._count(ORCHESTRATOR)
 
     def add(self, report: dict[str, Any]) -> None:
-        """Add what another process has written."""
+        """Add the report of another process."""
         for log, counts in report["written"].items():
             self.written[log].update(counts)
         for trace_id, counts in report["traces"].items():
             self.traces.setdefault(trace_id, Counter()).update(counts)
 
     def report(self, **more: Any) -> None:
-        """Tell the process that started this one, on stdout, what was written."""
+        """Report the numbers of written events on stdout, to the process that started this one."""
         json.dump({"written": self.written, "traces": self.traces, **more}, sys.stdout)
         sys.stdout.flush()
 
@@ -123,8 +123,8 @@ class Worker:
     """Builds pages.
 
     Args:
-        pen: What it writes events with.
-        folder: Where the pages go.
+        pen: Writes the events.
+        folder: The folder for the pages.
         max_bytes: The size at which its proofreaders rotate the logs.
     """
 
@@ -146,7 +146,7 @@ class Worker:
         self._collect(wait=True)
 
     def run_job(self, number: int) -> None:
-        """Build one page, and say what became of it."""
+        """Build one page, and log the result."""
         task, run = f"build-page-{number % OF}", f"{self.pen.writer}-{number:04}"
         began = time.perf_counter()
         self.pen.log("task_started", task, run, status="running")
@@ -164,14 +164,14 @@ class Worker:
                 duration_ms=_since(began),
             )
             return
-        is_read = self._have_it_read(path, task, run)
+        started = self._start_proofreader(path, task, run)
         self.jobs["completed"] += 1
         self.pen.log(
-            "job_completed", task, run, status="completed", duration_ms=_since(began), proofread=is_read
+            "job_completed", task, run, status="completed", duration_ms=_since(began), proofread=started
         )
 
     def build(self, number: int) -> str:
-        """Render the sections of a page, put them together, check the page; its path."""
+        """Render the sections of a page, assemble and check it, and return its path."""
         page = f"page-{number % OF}"
         began = time.perf_counter()
         paths = [self.render(page, section, number) for section in SECTIONS]
@@ -198,7 +198,7 @@ class Worker:
         return path
 
     def render(self, page: str, section: str, number: int) -> str:
-        """Render one section into a file; what happened is emitted in either case."""
+        """Render one section into a file, emit an event also if that fails, and return the path."""
         template = SECTIONS[section]
         if section == "footer" and number % OF == FAILS_AT:
             template = BROKEN
@@ -220,8 +220,8 @@ class Worker:
             )
         return path
 
-    def _have_it_read(self, path: str, task: str, run: str) -> bool:
-        """Start a proofreader, which carries the trace on, unless the one before is still reading."""
+    def _start_proofreader(self, path: str, task: str, run: str) -> bool:
+        """Start a proofreader, which continues the trace, unless the previous one is still running."""
         self._collect(wait=False)
         if self._reading is not None:
             return False
@@ -240,13 +240,13 @@ class Worker:
             return
         output, _ = reading.communicate(timeout=PROOFREADER_WAIT_SECONDS)
         if reading.returncode:
-            raise BuildError(f"a proofreader ended with status {reading.returncode}")
+            raise BuildError(f"a proofreader exited with status {reading.returncode}")
         self.pen.add(json.loads(output))
         self._reading = None
 
 
 def work(writer: str, folder: str, max_bytes: int) -> None:
-    """Run a worker, and report what it did on stdout."""
+    """Run a worker, and report its events and jobs on stdout."""
     pen = Pen(writer, max_bytes)
     worker = Worker(pen, folder, max_bytes)
     worker.work()
@@ -254,9 +254,9 @@ def work(writer: str, folder: str, max_bytes: int) -> None:
 
 
 def proofread(writer: str, path: str, task: str, run: str, max_bytes: int) -> None:
-    """Read the page at *path*, and report on stdout what was written about it.
+    """Check the page at *path*, and report the events about it on stdout.
 
-    The worker's trace id came in the environment, made by `child_env`; nothing here asks for it.
+    The trace id of the worker comes through the environment, from `child_env`, without code here.
     """
     pen = Pen(writer, max_bytes)
     began = time.perf_counter()
@@ -286,7 +286,7 @@ def _read(path: str) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    # A proofreader may have the former page open, and must not see half of this one.
+    # A proofreader may have the previous page open, and must not see half of this one.
     with open(path + ".new", "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(path + ".new", path)

@@ -1,5 +1,5 @@
-"""`chora-logging stats`: what is in the logs, in numbers, from one pass in bounded memory.
+"""`chora-logging stats`: statistics of the events in the logs, from one pass in bounded memory.
 
-`command` is what the user calls. A `tally` counts; times and durations are kept coarsely where they
-are many. The `survey` has it all, and `screen` lays it out for eyes.
+`command` is the entry point. A `tally` counts the events, a `timeline` by time; where there is much to
+count, times and durations are rounded. The `survey` has all results, and `screen` prints them.
 """

@@ -1,4 +1,4 @@
-"""`chora-logging stats` itself."""
+"""The command `chora-logging stats`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from chora_logging.cli.terminal import UNLIMITED, open_console
 @filter_options
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
 def command(logs: Logs, filters: dict[str, Any], as_json: bool) -> None:
-    """Show what is in the logs: how many events, of what kind, when, and how long they took.
+    """Show statistics of the events in the logs: how many, of what type, when, and how long they took.
 
     The logs are read once, in memory that does not grow with them. Durations are those of the field
     duration_ms; percentiles are right to three digits. An error is an event of level ERROR or above,
     with the status error, failed, failure or fatal, or a typed one with an error_message. Up to 200
-    types are told apart.
+    types are counted separately.
 
-    Ends with status 1 if there is no event.
+    Ends with status 1 if no event matches.
 
     \b
     Examples:
@@ -40,7 +40,7 @@ def command(logs: Logs, filters: dict[str, Any], as_json: bool) -> None:
     with progress(found):
         survey = take_survey(found, filters)
     if not survey.tally.all.events:
-        raise NothingFound("no event fits" if filters else "there is no event yet")
+        raise NothingFound("no event matches" if filters else "there is no event yet")
     if as_json:
         click.echo(json.dumps(survey.as_dict(), indent=2))
         return

@@ -1,4 +1,4 @@
-"""The numbers laid out for eyes, on a terminal of any width."""
+"""Prints a survey for people, on a terminal of any width."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chora_logging.cli.stats.tally import Group, Groups
 from chora_logging.cli.stats.timeline import columns_for, plot, unit_of
 from chora_logging.cli.terminal import NARROW_COLUMNS, WIDE_COLUMNS, printable
 
-#: Where nothing says how wide the screen is.
+#: The width if that of the screen is unknown.
 USUAL_COLUMNS = 80
 #: How many types, and how many statuses and levels are shown; `--json` has all.
 SHOWN_TYPES, SHOWN_VALUES = 12, 6
@@ -29,7 +29,7 @@ def show(survey: Survey, console: Console, width: int) -> None:
     _show_timeline(survey, console, width)
     console.print()
     console.print(_types(survey, width))
-    _say_rest(console, survey.tally.types)
+    _show_rest(console, survey.tally.types)
     console.print()
     console.print(_values(survey, width))
     _show_slowest(survey, console, width)
@@ -96,7 +96,7 @@ def _types(survey: Survey, width: int) -> Table:
 
 
 def _values(survey: Survey, width: int) -> Table:
-    """Statuses and levels, beside each other where there is room."""
+    """Return the tables of statuses and levels, side by side on a wide screen."""
     tables = []
     for title, groups in (("status", survey.tally.statuses), ("level", survey.tally.levels)):
         titles = ("events", "share") if width >= NARROW_COLUMNS else ("events",)
@@ -122,24 +122,24 @@ def _show_slowest(survey: Survey, console: Console, width: int) -> None:
     console.print()
     console.print(Text("slowest", "bold"))
     shown = [amounts.duration(duration) for duration, _ in slowest]
-    room = max(map(len, shown))
+    size = max(map(len, shown))
     for text, (_, event) in zip(shown, slowest, strict=True):
-        line = Text(no_wrap=True).append(f"{text:>{room}}  ", "cyan")
-        line.append_text(as_line(event, max(1, width - room - 2), hidden=("duration_ms",)))
+        line = Text(no_wrap=True).append(f"{text:>{size}}  ", "cyan")
+        line.append_text(as_line(event, max(1, width - size - 2), hidden=("duration_ms",)))
         console.print(line)
 
 
-def _say_rest(console: Console, types: Groups) -> None:
+def _show_rest(console: Console, types: Groups) -> None:
     more = len(types.by_name) - SHOWN_TYPES
     if more > 0:
-        console.print(Text(f"… {more:,} more types: --json has them", "dim"))
+        console.print(Text(f"… {more:,} more types: --json lists them", "dim"))
     if types.others:
-        told = f"… {amounts.many(types.others, 'event')} of still other types, not told apart"
-        console.print(Text(told, "dim"))
+        text = f"… {amounts.many(types.others, 'event')} of further types, counted together"
+        console.print(Text(text, "dim"))
 
 
 def _table(first: str, *others: str) -> Table:
-    """A table whose first column has what room the others leave, which are numbers."""
+    """Return a table whose first column takes the width that the others, numbers, leave."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(first, header_style="bold")
     for name in others:

@@ -1,4 +1,4 @@
-"""The logs that were read, and everything that was counted of them."""
+"""Reads the logs, and holds everything that was counted."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from chora_logging.cli.stats.tally import Group, Groups, Tally
 from chora_logging.eventlog.rotated.file_set import paths_of
 
 PERCENTILES = (50, 95, 99)
-#: Into how many stretches of time the events are put for machines, at most.
+#: The maximum number of intervals in the timeline of `--json`.
 SHOWN_STRETCHES = 120
 
 
 @dataclass
 class Extent:
-    """What one log takes, and what was read of it.
+    """The size of one log, and the events that were read from it.
 
     Attributes:
-        log: Which.
-        files: How many files it has, the live one included.
-        size: How many bytes they have on the disk.
-        events: How many of its events were counted.
+        log: The log.
+        files: The number of its files, including the live one.
+        size: The size of the files on disk in bytes.
+        events: The number of events that were counted.
         first: The time of the earliest of them, in seconds since 1970; infinite if none has one.
         last: The time of the latest.
     """
@@ -40,7 +40,7 @@ class Extent:
     last: float = -math.inf
 
     def add(self, time: float | None) -> None:
-        """Count an event at that time."""
+        """Count an event at *time*, in seconds since 1970; None if it has none."""
         self.events += 1
         if time is not None:
             self.first, self.last = min(self.first, time), max(self.last, time)
@@ -48,13 +48,13 @@ class Extent:
 
 @dataclass
 class Survey:
-    """The whole result."""
+    """The complete result."""
 
     extents: list[Extent]
     tally: Tally
 
     def as_dict(self) -> dict[str, Any]:
-        """The result for `--json`."""
+        """Return the result for `--json`."""
         tally = self.tally
         return {
             "events": tally.all.events,
@@ -83,7 +83,7 @@ class Survey:
 
 
 def take_survey(logs: Iterable[Log], filters: dict[str, Any]) -> Survey:
-    """Read *logs* once, and count the events that fit the *filters*.
+    """Read *logs* once, and count the events that match the *filters*.
 
     Raises:
         OSError: a log exists and cannot be read.
@@ -95,7 +95,7 @@ def take_survey(logs: Iterable[Log], filters: dict[str, Any]) -> Survey:
         for path in paths_of(log.path):
             try:
                 extent.size += os.path.getsize(path)
-            except FileNotFoundError:  # rotated away just now
+            except FileNotFoundError:  # was rotated just now
                 continue
             extent.files += 1
         for event in log.events.read(**filters):

@@ -1,4 +1,4 @@
-"""What is counted of the events: one look at each, in bounded memory."""
+"""Counts events by type, status, level, time and duration, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from chora_logging.cli.stats.timeline import Timeline
 from chora_logging.eventlog.events import Event
 from chora_logging.eventlog.meaning import STATUS, duration_of, event_of, is_error, level_of, time_of
 
-#: How many different types, statuses and levels are told apart: the first ones that come.
+#: How many different types, statuses and levels are counted separately: the first ones.
 DISTINCT_VALUES = 200
-#: How much of such a name is kept.
+#: The length to which such a name is cut, in characters.
 LONGEST_NAME = 200
-#: How many of the slowest events are kept.
+#: How many of the slowest events are held.
 SLOWEST_EVENTS = 5
 
-#: What is shorter, in milliseconds, is taken for nothing: a nanosecond.
+#: A shorter duration, in milliseconds, counts as 0: a nanosecond.
 SHORTEST_DURATION_MS = 1e-6
 
 
 class Durations:
-    """Counts durations that are alike to three digits as one: at most 900 numbers for each power of ten.
+    """Counts durations rounded to three digits: at most 900 counters for each power of ten.
 
-    So every percentile is that of a sorted list of all values, to three digits; whole numbers below
-    1,000 are exact. The longest is kept as it is.
+    So every percentile is that of the sorted durations, to three digits. Whole numbers below 1,000 are
+    exact, and so is the longest duration.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Durations:
         self._counts: dict[float, int] = {}
 
     def add(self, value: float) -> None:
-        """Count a duration in milliseconds, from 0 on."""
+        """Count a duration in milliseconds, at least 0."""
         self.count += 1
         if value < SHORTEST_DURATION_MS:
             value = 0.0
@@ -47,7 +47,7 @@ class Durations:
         self._counts[value] = self._counts.get(value, 0) + 1
 
     def percentile(self, percent: float) -> float | None:
-        """The least value that *percent* of all do not exceed (the nearest rank); None if there is none."""
+        """Return the least value that *percent* of all do not exceed (nearest rank); None without values."""
         rank = max(1, math.ceil(percent / 100 * self.count))
         for value in sorted(self._counts):
             rank -= self._counts[value]
@@ -58,11 +58,11 @@ class Durations:
 
 @dataclass
 class Group:
-    """Events of one kind.
+    """The events of one kind.
 
     Attributes:
-        events: How many.
-        errors: How many of them are errors.
+        events: The number of events.
+        errors: The number of errors among them.
         durations: Their `duration_ms`.
     """
 
@@ -79,11 +79,11 @@ class Group:
 
 
 class Groups:
-    """Events by the value of a field, of which only the first `DISTINCT_VALUES` values are told apart.
+    """Events by the value of a field; only the first `DISTINCT_VALUES` values are counted separately.
 
     Attributes:
-        by_name: The groups; the name None is for events without the field.
-        others: How many events have other values.
+        by_name: The groups; None is the name of that of events without the field.
+        others: The number of events with other values.
     """
 
     def __init__(self) -> None:
@@ -102,12 +102,12 @@ class Groups:
         group.add(failed, duration)
 
     def largest_first(self) -> list[tuple[str | None, Group]]:
-        """The groups with their names, the largest first."""
+        """Return the groups with their names, the largest first."""
         return sorted(self.by_name.items(), key=lambda item: (-item[1].events, item[0] or ""))
 
 
 class Tally:
-    """Everything that is counted.
+    """All counts.
 
     Attributes:
         all: All events.
@@ -115,7 +115,7 @@ class Tally:
         statuses: By `status`.
         levels: By `level`.
         timeline: By time.
-        slowest: The events that took longest, and how long, the slowest first.
+        slowest: The slowest events with their durations in milliseconds, the slowest first.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class Tally:
         self._slowest: list[tuple[float, int, Event]] = []
 
     def add(self, event: Event) -> float | None:
-        """Count *event*; when it happened, in seconds since 1970, if it says so."""
+        """Count *event*, and return its time in seconds since 1970, or None if it has no valid one."""
         failed, duration = is_error(event), duration_of(event)
         self.all.add(failed, duration)
         self.types.add(type_of(event), failed, duration)
@@ -142,11 +142,11 @@ class Tally:
 
     @property
     def slowest(self) -> list[tuple[float, Event]]:
-        """The events that took longest, and how long, the slowest first."""
+        """The slowest events with their durations in milliseconds, the slowest first."""
         return [(duration, event) for duration, _, event in sorted(self._slowest, reverse=True)]
 
     def _keep_if_slow(self, duration: float, event: Event) -> None:
-        # Of two that took as long the first is kept; the number also keeps events from being compared.
+        # Of equal durations the first is kept; its number also keeps events from being compared.
         item = (duration, -self.all.events, event)
         if len(self._slowest) < SLOWEST_EVENTS:
             heapq.heappush(self._slowest, item)
@@ -155,7 +155,7 @@ class Tally:
 
 
 def type_of(event: dict[str, Any]) -> Any:
-    """What kind of event it is: what it is called, else which logger wrote it."""
+    """Return the type of *event*: its name, or else its logger."""
     name = event_of(event)
     return event.get("logger") if name is None else name
 
@@ -169,5 +169,5 @@ def _name(value: Any) -> str | None:
         text = json.dumps(value)
     if text is None:
         return None
-    text = text.encode("utf-8", "replace").decode()  # halves of surrogate pairs are no text
+    text = text.encode("utf-8", "replace").decode()  # lone surrogates cannot be encoded
     return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"

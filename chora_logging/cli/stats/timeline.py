@@ -1,4 +1,4 @@
-"""How many events happened when: counted in memory that does not grow with their time, drawn as a plot."""
+"""Counts events by time, in memory that does not grow with their time span, and draws a plot."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-#: How many stretches of time are told apart while counting.
+#: The maximum number of intervals while counting.
 COUNTED_STRETCHES = 4096
 
-#: How long they are, in seconds: the next longer ones as soon as there are too many. Each is a multiple
-#: of the one before, so that what has been counted fits.
+#: Their length in seconds: the next one as soon as there are too many intervals. Each is a multiple of the
+#: one before, so that counts can be combined.
 _KEPT = (1, 5, 15, 60, 300, 900, 3600, 10800, 43200, 86400, 604800)
 
-#: How long those are that are shown: what people count in.
+#: The length of the intervals that are shown, in seconds: units that people use.
 _SHOWN = (
     *(1, 2, 5, 10, 15, 30),
     *(60 * minutes for minutes in (1, 2, 5, 10, 15, 30)),
@@ -25,12 +25,12 @@ _SHOWN = (
 
 _UNITS = (("minute", 60), ("hour", 3600), ("day", 86400))
 
-#: How many rows the bars are high, and how wide a plot and a bar may be, in columns.
+#: The height of the bars in rows, and the maximum widths of a plot and of a bar in columns.
 PLOT_ROWS = 6
 PLOT_COLUMNS = 120
 BAR_COLUMNS = 8
 
-#: The columns that the scale takes: a number of up to seven characters, and the axis.
+#: The width of the scale in columns: a number of up to seven characters, and the axis.
 _SCALE_COLUMNS = 10
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -38,13 +38,13 @@ _NICE = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
 class Series(NamedTuple):
-    """Events by stretches of equal length without a hole.
+    """The numbers of events in consecutive intervals of equal length.
 
     Attributes:
-        start: When the first begins, in seconds since 1970.
-        step: How long each is, in seconds.
-        events: How many events are in each.
-        errors: How many of them are errors.
+        start: The start of the first interval, in seconds since 1970.
+        step: The length of each interval, in seconds.
+        events: The number of events in each.
+        errors: The number of errors among them.
     """
 
     start: int
@@ -54,7 +54,7 @@ class Series(NamedTuple):
 
 
 class Timeline:
-    """Counts events by time, to the second at first, and coarser as more time is covered."""
+    """Counts events by time: to the second at first, coarser as more time is covered."""
 
     def __init__(self) -> None:
         self.first = math.inf
@@ -64,7 +64,7 @@ class Timeline:
         self._errors: dict[int, int] = {}
 
     def add(self, time: float, is_error: bool) -> None:
-        """Count an event at *time*, in seconds since 1970, as `time_of` gives it; any order will do."""
+        """Count an event at *time*, in seconds since 1970 as from `time_of`; the order does not matter."""
         if time < self.first:
             self.first = time
         if time > self.last:
@@ -77,7 +77,7 @@ class Timeline:
             self._coarsen()
 
     def series(self, most: int) -> Series | None:
-        """Everything in at most *most* stretches; None if nothing was counted."""
+        """Return all counts in at most *most* intervals, at least 2; None if nothing was counted."""
         if not self._events:
             return None
         first, last = min(self._events) * self._step, max(self._events) * self._step
@@ -107,28 +107,28 @@ def _regrouped(counts: dict[int, int], old: int, new: int) -> dict[int, int]:
 
 
 def _steps(least: int) -> list[int]:
-    """The lengths that can be shown when *least* has been counted, shortest first."""
+    """Return the lengths that can be shown if *least* was used for counting, shortest first."""
     years = [364 * 86400 * 2**power for power in range(1, 20)]
     return [step for step in (*_SHOWN, *years) if step % least == 0]
 
 
 def columns_for(width: int) -> int:
-    """How many bars fit into *width* columns beside the scale."""
+    """Return how many bars fit into *width* columns beside the scale."""
     return max(2, min(width, PLOT_COLUMNS) - _SCALE_COLUMNS)
 
 
 def unit_of(series: Series) -> tuple[str, int]:
-    """In what time events are counted, and its seconds: the shortest in which there are some."""
+    """Return the unit of rates and its seconds: the shortest in which the highest rate is at least 1."""
     rate = max(series.events) / series.step
     return next(((unit, seconds) for unit, seconds in _UNITS if rate * seconds >= 1), _UNITS[-1])
 
 
 def plot(series: Series, width: int) -> list[Text]:
-    """The lines of a plot that fits into *width* columns: events, below them errors, below these times.
+    """Return the lines of a plot in *width* columns: events, below them errors, below these times.
 
     Args:
-        series: What to plot; it has at most `columns_for(width)` parts.
-        width: The columns there are.
+        series: The counts to plot, in at most `columns_for(width)` intervals.
+        width: The width of the screen.
     """
     bar = min(BAR_COLUMNS, columns_for(width) // len(series.events))
     _, seconds = unit_of(series)
@@ -157,12 +157,12 @@ def _line(mark: str, axis: str, cells: str, style: str) -> Text:
 
 
 def _eighths(value: float, top: float, rows: int) -> int:
-    """How many eighths of a row a bar is high; what is not nothing is seen."""
+    """Return the height of a bar in eighths of a row, at least 1 unless *value* is 0."""
     return max(int(value > 0), round(value / top * rows * 8))
 
 
 def _nice(value: float) -> float:
-    """The next number from *value* on that is easily read."""
+    """Return the least round number that is not below *value*."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(nice * power for nice in _NICE if nice * power >= value * (1 - 1e-9))
 
@@ -175,13 +175,13 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
 
 
-def _times(series: Series, wide: int, room: int) -> str:
-    """Where the bars begin and end."""
+def _times(series: Series, wide: int, limit: int) -> str:
+    """Return the times at which the bars begin and end, in a line."""
     end = series.start + series.step * len(series.events)
     form = "%H:%M:%S"
     if end - series.start >= 86400:
         form = "%Y-%m-%d" if series.step >= 86400 else "%m-%d %H:%M"
     first, last = (datetime.fromtimestamp(time).strftime(form) for time in (series.start, end))
     if wide < len(first) + len(last) + 1:
-        return f"{first} – {last}" if room >= len(first) + len(last) + 3 else first
+        return f"{first} – {last}" if limit >= len(first) + len(last) + 3 else first
     return first + last.rjust(wide - len(first))
