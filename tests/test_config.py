@@ -270,7 +270,9 @@ class TestBadValues:
         """A path below a file is refused, and the file is named."""
         (tmp_path / "file").touch()
 
-        with pytest.raises(ConfigurationError, match=r"log_file must be a path below folders \(.*/file is"):
+        with pytest.raises(
+            ConfigurationError, match=r"log_file must be a path whose parents are folders \(.*/file is"
+        ):
             get_logging_config(log_file="file/sub/app.log")
 
     def test_several_are_told_at_once(self, monkeypatch):
