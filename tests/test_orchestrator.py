@@ -40,7 +40,7 @@ DEADLINE = 20
 def in_an_empty_folder(tmp_path, monkeypatch):
     """Each test has a working directory of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(orchestrator, "_told", set())
+    monkeypatch.setattr(orchestrator, "_reported", set())
 
 
 @pytest.fixture
