@@ -28,7 +28,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 current: ContextVar[str | None] = ContextVar("chora_trace_id", default=None)
 
-# Control characters, the two line separators of Unicode, and halves of surrogate pairs.
+# Control characters, the two line separators of Unicode, and unpaired surrogates.
 _forbidden = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
 _traceparent = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
 

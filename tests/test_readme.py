@@ -446,7 +446,7 @@ SAMPLES = {
     "NaN, infinities": (math.nan, None),
     "integers over 4300 digits": (16**4000, "0x1" + "0" * 4000),
     "bytes": (b"x", "eA=="),
-    "halves of surrogate pairs": ("\udc80", "\\udc80"),
+    "unpaired surrogates": ("\udc80", "\\udc80"),
     "keys that are not text": ({1: "a", "1": "b"}, {"1": "a", "1_": "b"}),
     "sets, tuples": (({1}, (2,)), [[1], [2]]),
     "enums": (inspect.Parameter.VAR_KEYWORD, 4),
