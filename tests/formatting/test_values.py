@@ -390,7 +390,7 @@ class TestMaxBytes:
         ids=range(8),
     )
     def test_are_cut_to_a_valid_line(self, limit, extra):
-        """The line fits, is valid, and has `truncated`, its time, level, logger and event."""
+        """The line fits, is valid, and has `truncated`, its level, logger, event and message."""
         record = record_of("m" * 100_000, event="e", **extra)
         text = EventFormatter(max_bytes=limit).format(record)
         line = json.loads(text)
