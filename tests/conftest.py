@@ -132,7 +132,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_sessionfinish(session, exitstatus):
-    """Let a run with a skipped test not pass: nobody knows whether it would have."""
+    """Do not let a run with a skipped test pass: a test that did not run proves nothing."""
     yield
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.exitstatus == 0 and reporter and reporter.stats.get("skipped"):

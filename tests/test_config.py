@@ -275,7 +275,7 @@ class TestBadValues:
         ):
             get_logging_config(log_file="file/sub/app.log")
 
-    def test_several_are_told_at_once(self, monkeypatch):
+    def test_several_are_reported_together(self, monkeypatch):
         """One error lists every invalid value."""
         monkeypatch.setenv("ORCH_ID", "a/b")
 

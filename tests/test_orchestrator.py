@@ -325,7 +325,7 @@ class TestTheDefaultLog:
         ]
         assert len(logger().handlers) == 1
 
-    def test_a_default_that_cannot_be_used_is_told_once(self, monkeypatch, caplog):
+    def test_a_default_that_cannot_be_used_is_reported_once(self, monkeypatch, caplog):
         """An invalid ORCH_ID is not raised into the caller; it is logged once."""
         monkeypatch.setenv("ORCH_ID", "a/b")
 
