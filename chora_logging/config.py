@@ -376,7 +376,7 @@ def _is_console(handler: logging.Handler) -> bool:
 
 
 def _islands() -> list[logging.Logger]:
-    """Return the loggers with handlers that do not propagate to the root logger, without our own."""
+    """Return the loggers, except ours, that have handlers and do not propagate to the root logger."""
     ours = (ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER)
     return [
         logger
