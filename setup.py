@@ -7,15 +7,15 @@ import sysconfig
 from setuptools import Extension, setup
 from setuptools.command.sdist import sdist
 
-# What is compiled is an option: where it cannot be, or CHORA_LOGGING_PURE is set, the package is pure
-# Python and does the same. Not for Pythons without a GIL, on which it stands.
+# The extension is optional: if it cannot be compiled, or CHORA_LOGGING_PURE is set, the package is pure
+# Python and does the same. It is not built for free-threaded Pythons, because it relies on the GIL.
 compiled = not (os.environ.get("CHORA_LOGGING_PURE") or sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 sources = pathlib.Path("chora_logging", "speedups")
 
 
 class SdistWithTests(sdist):
-    """The sdist has what its tests read, too; a MANIFEST.in would say so if it could stand elsewhere."""
+    """Adds the files that the tests read to the sdist; the top level may not have a MANIFEST.in."""
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
         """Add the tests, the examples and the configuration of the checks."""
@@ -31,7 +31,7 @@ setup(
             "chora_logging.speedups._speedups",
             sorted(map(str, sources.glob("*.c"))),
             depends=sorted(map(str, sources.glob("*.h"))),
-            # The files call each other directly, as if they were one: only what Python calls is exported.
+            # The files call each other directly; only the functions that Python calls are exported.
             extra_compile_args=["-std=c11", "-ffp-contract=off", "-fvisibility=hidden"],
             optional=True,
         )

@@ -1,7 +1,7 @@
 """Typed, traced, machine-readable events through Python's own `logging`.
 
-Importing the package loads the standard library only and touches nothing: no logging tree, no disk,
-no network. Each name, and each module, is loaded when it is first used.
+Importing the package loads only the standard library and touches neither the logging tree nor the disk
+nor the network. Each name and each module is loaded on first use.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ __all__ = [
     "trace_context",
 ]
 
-_HOMES = {
+_EXPORTS = {
     "config": ("get_logging_config", "setup_logging"),
     "context": ("TraceIdFilter", "child_env", "get_trace_id", "set_trace_id", "trace_context"),
     "errors": ("ChoraLoggingError", "ConfigurationError", "CursorError", "MissingExtraError", "TraceIdError"),
@@ -110,10 +110,10 @@ _HOMES = {
     # Not in __all__: `from chora_logging import *` works without extras.
     "web": ("TraceMiddleware", "create_app", "routes"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = {module.partition(".")[0] for module in _HOMES}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
+_MODULES = {module.partition(".")[0] for module in _EXPORTS}
 
-#: Modules that configurations and pickles may name by a path of earlier versions.
+#: Module paths of earlier versions, which configurations and pickles may still name.
 _MOVED = {
     "buffered": "writing.buffered",
     "filters": "context",
@@ -124,7 +124,7 @@ _MOVED = {
 
 
 class _MovedModule(types.ModuleType):
-    """A module under its earlier path: its names are those of the module where it is now."""
+    """A module under its earlier path; it looks names up in the module at the current path."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -140,12 +140,12 @@ for _old in _MOVED:
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    if name in _HOME_OF:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    if name in _MODULE_OF:
+        value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF, *_MODULES})
+    return sorted({*globals(), *_MODULE_OF, *_MODULES})

@@ -1,8 +1,8 @@
-"""Logging set up as a whole: as a `dictConfig` dictionary, or added to what the application has.
+"""Sets up logging: as a dictionary for `dictConfig`, or added to the application's handlers.
 
-Each kind of record has one file: events of the orchestrator, typed events, and everything else if
-`LOG_FILE` names a file. The console shows everything else. Filters stand on handlers, since a
-filter on a logger does not see the records of the loggers below it.
+Each kind of record has one file: the orchestrator's events, the typed events, and all other records
+if `LOG_FILE` names a file. The console shows those other records. Filters are attached to handlers,
+since a filter on a logger does not see the records of the loggers below it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.settings import StrPath
 from chora_logging.writing.handler import EventFileHandler
 
-#: The names of our handlers. A handler that has one of them is ours, and is replaced by a new setup.
+#: The names of our handlers. A handler with one of these names is ours; a new setup replaces it.
 CONSOLE = "chora_console"
 GENERAL = "chora_log_file"
 ORCHESTRATOR = "chora_orchestrator"
@@ -32,25 +32,25 @@ Config = dict[str, Any]
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
-# What each of our handlers was made from: the same again means that the handler can stay.
+# Our handlers by name, each with the configuration it was made from; if that is unchanged, the handler stays.
 _made: dict[str, tuple[Any, logging.Handler]] = {}
 
-# The orchestrator's handler that somebody asked for by itself: `setup_logging` leaves it.
+# The orchestrator's handler that the program set up explicitly: `setup_logging` leaves it.
 _chosen: dict[str, logging.Handler] = {}
 
 
 class ConsoleFormatter(logging.Formatter):
-    """Lines for people: time, level, logger, message, and the trace id when there is one.
+    """Formats records for people: time, logger, level, message, and the trace id if there is one.
 
-    Control characters are escaped, so what is logged cannot send commands to the terminal; further
-    lines of a record are indented, so none can pass for a record.
+    Control characters are escaped, so a record cannot send commands to the terminal. The second and
+    later lines of a record are indented, so they cannot be mistaken for records.
     """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s - %(name)s - %(levelname)s - %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """The text of *record*."""
+        """Return the text of *record*."""
         text = super().format(record)
         trace_id = getattr(record, "trace_id", None)
         if trace_id is not None:
@@ -74,36 +74,35 @@ def get_logging_config(
     buffered: bool = False,
     optimize: bool = False,
 ) -> Config:
-    """A dictionary for `logging.config.dictConfig`, of plain values: it can be kept as JSON or YAML.
+    """Return a dictionary for `logging.config.dictConfig`, of plain values that JSON or YAML can store.
 
-    What is not given comes from the environment: `LOG_LEVEL`, `LOG_FILE`, `ORCH_ID`,
-    `ORCH_LOG_FILE`, `CHORA_EVENTS_FILE`. Nothing is touched or made until the dictionary is applied;
-    folders are then made at once, files by the first record.
+    Missing arguments come from the environment: `LOG_LEVEL`, `LOG_FILE`, `ORCH_ID`, `ORCH_LOG_FILE`,
+    `CHORA_EVENTS_FILE`. This function creates nothing. Applying the dictionary creates the folders, and
+    the first record of each file creates the file.
 
     Applying it with `dictConfig` replaces the handlers of the root logger; `setup_logging` keeps them.
 
     Args:
-        log_level: The level of the root logger. Events are written from INFO on all the same.
-        log_file: Where everything but the events goes; there is no such file without it.
+        log_level: The level of the root logger. Events of level INFO and above are always written.
+        log_file: The file for all records but the events; without it and `LOG_FILE` there is none.
         orch_id: The orchestrator's id, part of the name of its log.
         orch_log_file: The orchestrator's log.
         events_file: The file of the typed events.
-        max_bytes: The size at which each file is rotated.
-        backup_count: How many rotated files of each to keep.
-        console: Whether to write to stderr what the root logger gets: True or `"text"` for people,
+        max_bytes: Rotate before a file reaches this size; an int in bytes, or a string such as `"10MB"`.
+        backup_count: The number of backups to keep of each file.
+        console: Whether to write the root logger's records to stderr: True or `"text"` for people,
             `"json"` for machines.
-        propagate: Whether events go to the root logger's handlers too.
+        propagate: Whether events also go to the root logger's handlers.
         timestamp_format: As for `EventFormatter`.
         static_fields: Fields of every JSON line, such as `{"service": "billing"}`.
-        buffered: Have the files written by `BufferedEventFileHandler`: calls are cheaper, and a
-            `kill -9` loses the lines of the last 50 ms. What is emitted with `emit_event` is still
-            written when that returns.
-        optimize: At the first record, switch off in `logging` what no formatter of the process prints:
-            the caller's file and line, names of threads, processes and tasks. The log says what.
-            `stack_info=True` has no effect then.
+        buffered: Write the files with `BufferedEventFileHandler`: calls are cheaper, but a `kill -9`
+            loses the lines of the last 50 ms. Events of `emit_event` are still written when it returns.
+        optimize: At the first record, switch off the attributes in `logging` that no formatter of the
+            process prints: the caller's file and line, names of threads, processes and tasks. The log
+            lists them. `stack_info=True` has no effect then.
 
     Raises:
-        ConfigurationError: a value cannot be used; the message names all that cannot.
+        ConfigurationError: one or more values are invalid; the message lists them all.
     """
     found = settings.resolve(
         log_level,
@@ -131,7 +130,7 @@ def get_logging_config(
     }
     level = _level_name(min(found.log_level, logging.INFO))
     for logger, handler in ((ORCHESTRATOR_LOGGER, ORCHESTRATOR), (TELEMETRY_LOGGER, TELEMETRY)):
-        # An event that goes up to a handler on the same file must not be written by both.
+        # An event that propagates to a handler on the same file must not be written twice.
         shared = propagate and files[handler] == found.log_file
         config["loggers"][logger] = {
             "level": level,
@@ -155,27 +154,28 @@ def setup_logging(
     optimize: bool = False,
     **options: Any,
 ) -> None:
-    """Set logging up as `get_logging_config` describes it, beside what the application has.
+    """Set up logging as `get_logging_config` describes it, and keep the application's handlers.
 
-    Handlers that are there stay: those of the application on the root logger get their records as
-    before, and no second console is added to one that writes to stderr or stdout. Loggers that do
-    not propagate to the root logger (uvicorn's and gunicorn's) keep their console, and get the
-    general log besides. A server that sets up logging after this (`uvicorn.run` does) needs
-    `log_config=None` for that. A level that the application gave its root logger stays unless
-    *log_level* or `LOG_LEVEL` says another; our handlers have theirs.
+    The application's handlers on the root logger get their records as before; if one of them writes
+    to stderr or stdout, no second console is added. Loggers that do not propagate to the root logger
+    (uvicorn's and gunicorn's) keep their console and also write to the general log; a server that
+    sets up logging after this call (`uvicorn.run` does) needs `log_config=None` for that. The level
+    that the application gave its root logger stays unless *log_level* or `LOG_LEVEL` sets another;
+    our handlers have their own.
 
-    Calling it again changes what has changed and nothing else: no line is doubled or lost, also
-    while other threads log. The log of `setup_orchestrator_logging` stays unless another is given.
+    Calling it again changes only the settings that differ. No line is doubled or lost, even while
+    other threads log. The log of `setup_orchestrator_logging` stays unless *orch_id* or
+    *orch_log_file* is passed.
 
     Args:
         log_level: As for `get_logging_config`.
         log_file: As for `get_logging_config`.
-        capture_warnings: Log what `warnings.warn` says, as the logger `py.warnings`.
-        optimize: As for `get_logging_config`, but now, and so with the handlers that are there now.
+        capture_warnings: Log the warnings of `warnings.warn` with the logger `py.warnings`.
+        optimize: As for `get_logging_config`, but immediately, for the handlers present now.
         options: The other arguments of `get_logging_config`.
 
     Raises:
-        ConfigurationError: a value cannot be used; nothing has been changed then.
+        ConfigurationError: a value is invalid; nothing has been changed.
     """
     config = get_logging_config(log_level, log_file, **options)
     root = logging.getLogger()
@@ -207,9 +207,9 @@ def attach_orchestrator_log(
     static_fields: dict[str, Any] | None = None,
     chosen: bool = True,
 ) -> logging.Logger:
-    """Give the logger of the orchestrator's events the file *path*, in place of the one before.
+    """Write the orchestrator's events to the file *path*, in place of their former file.
 
-    A later `setup_logging` leaves it if it was *chosen*, and not only what there was by default.
+    A later `setup_logging` leaves it if it was *chosen* by the program, and replaces a default.
     """
     config = _parts({ORCHESTRATOR: path}, max_bytes, backup_count, timestamp_format, static_fields)
     logger = logging.getLogger(ORCHESTRATOR_LOGGER)
@@ -223,7 +223,7 @@ def attach_orchestrator_log(
 
 
 def handlers_reached(logger: logging.Logger) -> list[logging.Handler]:
-    """The handlers that get the records of *logger*: its own and those that it propagates to."""
+    """Return the handlers that get the records of *logger*: its own and those it propagates to."""
     handlers: list[logging.Handler] = []
     here: logging.Logger | None = logger
     while here is not None:
@@ -233,7 +233,7 @@ def handlers_reached(logger: logging.Logger) -> list[logging.Handler]:
 
 
 def files_reached(logger: logging.Logger) -> list[EventFileHandler]:
-    """The handlers among those that write to a file as ours do."""
+    """Return those of the handlers reached that are an `EventFileHandler`."""
     return [found for found in handlers_reached(logger) if isinstance(found, EventFileHandler)]
 
 
@@ -288,7 +288,7 @@ def _level_name(level: int) -> str | int:
 
 
 class _Maker(logging.config.DictConfigurator):
-    """Makes the objects of a configuration and, unlike `dictConfig`, closes and removes none."""
+    """Makes the objects of a configuration; unlike `dictConfig` it closes and removes none."""
 
     def make(self) -> dict[str, logging.Handler]:
         for section, configure in (
@@ -304,8 +304,8 @@ class _Maker(logging.config.DictConfigurator):
 
 
 def _make_handlers(config: Config) -> dict[str, logging.Handler]:
-    """The handlers of *config*; one that was made from the same before is taken again."""
-    here = os.getcwd()  # a relative path means another file in another folder
+    """Return the handlers of *config*; one with an unchanged configuration is reused."""
+    here = os.getcwd()  # a relative path depends on it
     sources = {
         name: (here, dict(entry), config["formatters"][entry["formatter"]])
         for name, entry in config["handlers"].items()
@@ -335,14 +335,14 @@ def _apply(
 
 
 def _attach(logger: logging.Logger, new: list[logging.Handler], ours: tuple[str, ...]) -> None:
-    """Put *new* in the place of those of *ours* that *logger* has, in one step.
+    """Replace the handlers of *logger* whose name is in *ours* with *new*, in one step.
 
-    A record that is logged meanwhile sees the list before or after: it is not missed, nor doubled.
-    A handler is left out where another one that gets the same records writes to its file already.
+    A record that is logged meanwhile sees either the old list or the new one: it is neither lost nor
+    doubled. A handler is left out if another one with the same records already writes to its file.
     """
     written = {found.baseFilename for found in files_reached(logger) if found.name not in ours}
     new = [found for found in new if getattr(found, "baseFilename", None) not in written]
-    # The lock that addHandler takes; `logging` itself makes it anew in a forked child.
+    # The lock that addHandler takes; `logging` itself replaces it in a forked child.
     with logging._lock:  # type: ignore[attr-defined]  # not in typeshed
         old = [found for found in logger.handlers if found.name in ours and found not in new]
         kept = [found for found in logger.handlers if found not in old]
@@ -359,13 +359,13 @@ def _leave_orchestrator(config: Config) -> None:
 
 
 def _leave_root_level(config: Config, root: logging.Logger) -> None:
-    """Have our level on our handlers where the root logger has a level and handlers of somebody's own."""
+    """If the root logger has the application's handlers, set our level on ours and keep its own level."""
     theirs = [found for found in root.handlers if found.name not in (CONSOLE, GENERAL)]
     if not theirs:
         return
     for name in config["root"]["handlers"]:
         config["handlers"][name]["level"] = config["root"]["level"]
-    if root.level not in (logging.WARNING, logging.NOTSET):  # these are not chosen: `logging` sets them
+    if root.level not in (logging.WARNING, logging.NOTSET):  # these two are the defaults of `logging`
         config["root"]["level"] = root.level
 
 
@@ -376,7 +376,7 @@ def _is_console(handler: logging.Handler) -> bool:
 
 
 def _islands() -> list[logging.Logger]:
-    """The loggers that write by themselves and not through the root logger, ours left out."""
+    """Return the loggers, except ours, that have handlers and do not propagate to the root logger."""
     ours = (ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER)
     return [
         logger

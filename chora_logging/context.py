@@ -1,8 +1,8 @@
-"""The trace id that is current here and now, in this task, thread, process; the filter puts it on records.
+"""The current trace id of a task, thread or process, and the filter that puts it on records.
 
-Where it comes from, the first that has one: `trace_context` or `set_trace_id`, an active
-OpenTelemetry span, `CHORA_TRACE_ID`, the trace id of a W3C `TRACEPARENT`. The last two are read from
-the environment each time, so a change is seen at once.
+The first source that has an id gives it: `trace_context` or `set_trace_id`, an active OpenTelemetry
+span, `CHORA_TRACE_ID`, the trace id of a W3C `TRACEPARENT`. The last two are read from the environment
+each time, so a change takes effect immediately.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 current: ContextVar[str | None] = ContextVar("chora_trace_id", default=None)
 
-# Control characters, the two line separators of Unicode, and halves of surrogate pairs.
+# Control characters, the two line separators of Unicode, and unpaired surrogates.
 _forbidden = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
 _traceparent = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
 
-#: Class attribute of records whose trace id is settled, `None` too: they have crossed a queue, and what
-#: is current where they come out is none of their business.
+#: Class attribute of records whose trace id is final, even if it is `None`: they have crossed a queue, and
+#: the current id of the thread that handles them is not theirs.
 SETTLED_MARK = "__chora_settled__"
 
 
 def check_trace_id(trace_id: str) -> str:
-    """Return *trace_id* when it can be carried in lines, headers and environments.
+    """Return *trace_id* if it is valid in lines, headers and environments.
 
     Raises:
         TraceIdError: It is not a string, empty, too long, or has control characters.
@@ -63,18 +63,18 @@ class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc")
     """Set the trace id for a block of code or for each call of a function.
 
     Use it as `with trace_context("abc"):`, as `async with`, or as a decorator of a function or
-    coroutine function. Without an id each entry or call gets a new one. `with … as trace_id:` gives it.
+    coroutine function. Without an id each entry or call gets a new one. `with … as trace_id:` binds it.
 
-    The id is that of the current task or thread and of every task and `asyncio.to_thread` call that
-    starts from there; when the block ends the former id is back. A thread started by hand or by an
-    executor starts with no context of its own: give it the id with
+    The id applies to the current task or thread and to every task and `asyncio.to_thread` call that
+    starts from it. The end of the block restores the former id. A thread started by hand or by an
+    executor does not inherit the context; pass it the id with
     `executor.submit(trace_context(get_trace_id())(work))`.
 
     Args:
         trace_id: The id; `None` makes a new one.
 
     Raises:
-        TraceIdError: The id cannot be carried.
+        TraceIdError: The id is invalid.
 
     Example:
         >>> with trace_context("workflow-1") as trace_id:
@@ -99,7 +99,7 @@ class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc")
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # One object may be entered by several tasks at once: the newest token of this context is ours.
+        # Several tasks may have entered this object concurrently: reset the newest token of this context.
         for token in reversed(self._tokens):
             try:
                 current.reset(token)
@@ -120,13 +120,13 @@ class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc")
         self.__exit__(kind, error, trace)
 
     def __call__(self, function: _Function) -> _Function:
-        """Return *function* with its calls under a trace id; each call gets a new one when none is set."""
-        import inspect  # only who decorates pays for it
+        """Return *function* wrapped in this context; without an id each call gets a new one."""
+        import inspect  # imported here because only decorators need it
 
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
-                "trace_context cannot decorate a generator function, its body runs in the caller's "
-                "context: use `with trace_context():` inside it"
+                "trace_context cannot decorate a generator function: its body runs in the caller's "
+                "context; use `with trace_context():` inside it"
             )
         trace_id = self._trace_id
         if inspect.iscoroutinefunction(function):
@@ -147,30 +147,31 @@ class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc")
 
 
 def get_trace_id() -> str | None:
-    """Return the trace id that a record logged here would get, or `None`."""
+    """Return the trace id that a record logged now would get, or `None`."""
     return current.get() or surrounding_ids()[0]
 
 
 def set_trace_id(trace_id: str | None) -> Token[str | None]:
-    """Set the trace id of the current context until further notice; `None` clears it.
+    """Set the trace id of the current context until it is set again; `None` clears it.
 
-    `token.var.reset(token)` puts back what was there before. Prefer `trace_context`, which cannot
-    forget to.
+    `token.var.reset(token)` restores the former id. Prefer `trace_context`, which always restores it.
 
     Args:
         trace_id: The id, or `None`.
 
     Returns:
-        The token of the change.
+        The token to restore the former id with.
 
     Raises:
-        TraceIdError: The id cannot be carried.
+        TraceIdError: The id is invalid.
     """
     return current.set(None if trace_id is None else check_trace_id(trace_id))
 
 
 def child_env() -> dict[str, str]:
-    """Return a copy of the environment, for a subprocess, that carries the current trace id on.
+    """Return a copy of the environment for a subprocess, with the current trace id in `CHORA_TRACE_ID`.
+
+    Without a trace id it is a plain copy.
 
     Example:
         >>> with trace_context("workflow-1"):
@@ -185,12 +186,12 @@ def child_env() -> dict[str, str]:
 
 
 def context_trace_id() -> str | None:
-    """Return the id that `trace_context` or `set_trace_id` set here, or `None`."""
+    """Return the id that `trace_context` or `set_trace_id` set in this context, or `None`."""
     return current.get()
 
 
 def surrounding_ids() -> tuple[str | None, str | None]:
-    """Return the ids of where no `trace_context` is: those of a span, or a trace id of the environment."""
+    """Return trace and span id without `trace_context`: the span's, or the environment's and `None`."""
     ids = active_span()
     return ids if ids[0] is not None else (environment_trace_id(), None)
 
@@ -198,7 +199,7 @@ def surrounding_ids() -> tuple[str | None, str | None]:
 def active_span() -> tuple[str | None, str | None]:
     """Return trace and span id of the active OpenTelemetry span, in hex, or two `None`.
 
-    OpenTelemetry is never imported: where nobody has, no span can be active.
+    OpenTelemetry is never imported: unless the program has imported it, no span can be active.
     """
     opentelemetry = sys.modules.get("opentelemetry.trace")
     if opentelemetry is None:
@@ -207,17 +208,17 @@ def active_span() -> tuple[str | None, str | None]:
         span = opentelemetry.get_current_span().get_span_context()
         return _in_hex(span.trace_id, span.span_id) if span.is_valid else (None, None)
     except Exception:
-        # Half imported in another thread, or a span of an odd make: an id is never worth a record.
+        # Partly imported by another thread, or a malformed span: losing the id is better than the record.
         return None, None
 
 
-@functools.lru_cache(maxsize=64)  # a span logs more than once
+@functools.lru_cache(maxsize=64)  # a span usually logs several records
 def _in_hex(trace_id: int, span_id: int) -> tuple[str, str]:
     return f"{trace_id:032x}", f"{span_id:016x}"
 
 
-# os.environ.get takes 0.6 µs, mostly to encode the name; the mapping below it takes 0.03 µs. It is a
-# private attribute, so where it is not what it is today, os.environ itself is asked.
+# os.environ.get takes 0.6 µs, mostly to encode the name; its internal dict takes 0.03 µs. The dict is a
+# private attribute, so if it does not have the expected type, os.environ itself is used.
 _environ: Mapping[Any, Any] = os.environ
 _trace_key: Any = TRACE_ID_VARIABLE
 _parent_key: Any = "TRACEPARENT"
@@ -225,20 +226,20 @@ _raw = getattr(os.environ, "_data", None)
 if isinstance(_raw, dict) and os.name == "posix" and all(type(key) is bytes for key in _raw):
     _environ, _trace_key, _parent_key = _raw, TRACE_ID_VARIABLE.encode(), b"TRACEPARENT"
 
-#: While none of these dicts has the key after it, `surrounding_ids` finds none.
+#: Dicts, each followed by a key: while no dict has its key, `surrounding_ids` finds no id.
 SIGNS = (sys.modules, "opentelemetry.trace", _environ, _trace_key, _environ, _parent_key)
 
 
 def environment_trace_id() -> str | None:
     """Return the trace id of `CHORA_TRACE_ID`, else of `TRACEPARENT`, else `None`.
 
-    A value that cannot be used is passed over: it is not the doing of who logs.
+    An invalid value is ignored, since the caller that logs is not responsible for it.
     """
     trace_id, parent = _environ.get(_trace_key), _environ.get(_parent_key)
     return _usable_id(trace_id, parent) if trace_id or parent else None
 
 
-@functools.lru_cache(maxsize=64)  # the environment is looked at each time, what it says is not
+@functools.lru_cache(maxsize=64)  # the environment is read each time; parsing its values is cached
 def _usable_id(trace_id: Any, parent: Any) -> str | None:
     if trace_id:
         try:
@@ -249,7 +250,7 @@ def _usable_id(trace_id: Any, parent: Any) -> str | None:
 
 
 def parse_traceparent(value: str) -> str | None:
-    """Return the trace id of a W3C `traceparent`, or `None` when it is not a valid one."""
+    """Return the trace id of a W3C `traceparent`, or `None` if that is invalid."""
     match = _traceparent(value)
     if match is None or match[1] == "ff" or match[2] == "0" * 32:
         return None
@@ -262,12 +263,12 @@ class TraceIdFilter(logging.Filter):
     """Put `trace_id` on each record, and `span_id` when an OpenTelemetry span is active.
 
     Attach it to a *handler*: a filter on a logger does not see the records of the loggers below it.
-    The first of these that has an id gives it: the record itself (`extra={"trace_id": …}`, that key of
+    The first source that has an id gives it: the record itself (`extra={"trace_id": …}`, that key of
     a dict message, or a `TelemetryEvent`'s own), `trace_context`, an active OpenTelemetry span,
-    `CHORA_TRACE_ID`, `TRACEPARENT`. Where none has, `trace_id` is `None`.
+    `CHORA_TRACE_ID`, `TRACEPARENT`. If none has one, `trace_id` is `None`.
 
     Never drops a record and never raises. The id is that of the thread or task that calls the handler;
-    for a handler behind a queue use `EventQueueHandler`, which settles the id before the queue.
+    for a handler behind a queue use `EventQueueHandler`, which sets the id before the queue.
     """
 
     def __init__(self) -> None:
@@ -289,7 +290,7 @@ class TraceIdFilter(logging.Filter):
         trace_id = context_trace_id()
         if trace_id is None:
             trace_id, span_id = surrounding_ids()
-            # An event's line is the event's own JSON and has no room for a span.
+            # An event's line is the event's own JSON, without a field for a span.
             if span_id and "span_id" not in attributes and not hasattr(type(record.msg), EVENT_MARK):
                 attributes["span_id"] = span_id
         attributes["trace_id"] = trace_id
@@ -297,14 +298,14 @@ class TraceIdFilter(logging.Filter):
 
 
 def explicit_trace_id(message: object) -> object:
-    """Return the trace id that a dict message or a telemetry event carries itself, or `None`."""
+    """Return the trace id that a dict message or a telemetry event has itself, or `None`."""
     try:
         if isinstance(message, dict):
             return message.get("trace_id")
         if getattr(type(message), EVENT_MARK, False):
             return getattr(message, "trace_id", None)
     except Exception:
-        # A caller's object that raises when asked: it has no id, and the record goes on.
+        # A caller's object raised: treat it as one without an id.
         pass
     return None
 

@@ -1,15 +1,16 @@
-"""Every exception that this package raises.
+"""The exceptions of this package.
 
     ChoraLoggingError
-    ├── ConfigurationError (ValueError)    a setting, argument or environment variable that cannot be used
-    ├── TraceIdError (ValueError)          a trace id that cannot be carried
-    ├── CursorError (ValueError)           a position in a log that cannot be understood
-    ├── RotationBlockedError (OSError)     a rotation that has to wait
-    │   └── RotationBusyError              … for another process that is rotating
-    └── MissingExtraError (ImportError)    an optional dependency that is not installed
+    ├── ConfigurationError (ValueError)    a setting, argument or environment variable is invalid
+    ├── TraceIdError (ValueError)          a trace id is invalid
+    ├── CursorError (ValueError)           a cursor is malformed
+    ├── RotationBlockedError (OSError)     a rotation is postponed
+    │   └── RotationBusyError              … because another process is rotating
+    ├── BufferFullError (OSError)          a buffered record is dropped
+    └── MissingExtraError (ImportError)    an optional dependency is not installed
 
-Each derives from the fitting builtin too, so `except ValueError` keeps working, keeps its parts as
-attributes, and survives pickling (it can come back from a worker process).
+Each also derives from a builtin exception, so `except ValueError` keeps working. Each has its parts as
+attributes and can be pickled, so it can come back from a worker process.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from typing import Any
 
 
 class ChoraLoggingError(Exception):
-    """Base of every exception of this package."""
+    """Base class of the exceptions of this package."""
 
 
 class ConfigurationError(ChoraLoggingError, ValueError):
-    """A setting cannot be used.
+    """A setting has an invalid value.
 
     Attributes:
         name: The argument or environment variable, as the user wrote it.
-        value: What came.
-        allowed: What is allowed, as a phrase that completes "must be …".
+        value: The invalid value.
+        allowed: The rule for values, as a phrase that completes "must be …".
     """
 
     def __init__(self, name: str, value: Any, allowed: str) -> None:
@@ -41,10 +42,10 @@ class ConfigurationError(ChoraLoggingError, ValueError):
 
 
 class TraceIdError(ChoraLoggingError, ValueError):
-    """A trace id is empty, too long or has control characters.
+    """A trace id is not a string, is empty or too long, or has control characters.
 
     Attributes:
-        trace_id: What came.
+        trace_id: The invalid trace id.
         rule: The rule that it breaks, as a phrase that completes "must …".
     """
 
@@ -62,8 +63,8 @@ class MissingExtraError(ChoraLoggingError, ImportError):
     """An optional dependency is not installed.
 
     Attributes:
-        package: The distribution that is missing.
-        extra: The extra of this package that brings it.
+        package: The missing distribution.
+        extra: The extra of this package that installs it.
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -76,10 +77,10 @@ class MissingExtraError(ChoraLoggingError, ImportError):
 
 
 class CursorError(ChoraLoggingError, ValueError):
-    """A cursor is malformed: cut off, changed, or never one.
+    """A cursor is malformed: truncated, changed, or not a cursor at all.
 
     Attributes:
-        cursor: What came.
+        cursor: The malformed cursor.
     """
 
     def __init__(self, cursor: Any) -> None:
@@ -101,11 +102,11 @@ class _PathError(ChoraLoggingError, OSError):
 
 
 class RotationBlockedError(_PathError):
-    """A rotation cannot go on now; records go on being written and it is tried again.
+    """A rotation cannot proceed now. Records are still written, and the rotation is retried.
 
     Attributes:
-        path: What stands in the way.
-        reason: Why.
+        path: The path that blocks it.
+        reason: The reason.
     """
 
 
@@ -114,9 +115,9 @@ class RotationBusyError(RotationBlockedError):
 
 
 class BufferFullError(_PathError):
-    """A record is dropped: what is gathered waits for a disk that is too slow or refuses it.
+    """A record is dropped because the buffer is full: the disk is too slow or refuses writes.
 
     Attributes:
         path: The log.
-        reason: What waits, and why.
+        reason: How many bytes are waiting, and the error of the last write if there was one.
     """

@@ -1,15 +1,15 @@
-"""The files of a log, where writer and reader meet: the names of its backups, and its sidecar.
+"""The files of a log that writers and readers share: the names of its backups, and its sidecar.
 
 A log `NAME` has the backups `NAME.1` (newest) to `NAME.<backupCount>` (oldest), as in
-`logging.handlers.RotatingFileHandler`; a compressed one has `.gz` after its number.
+`logging.handlers.RotatingFileHandler`; a compressed backup has `.gz` after its number.
 
-The sidecar `.NAME.lock` says which log this is and how often it has been rotated, in 64 bytes,
-little-endian: magic (8), random log id (16), CRC-32 of these (4), 4 unused, sequence (8), inode under
-rotation (8), step (8), 8 unused. The sequence grows by two with each rotation and is odd while one is
-under way; its half is the *generation* of the live file, and `NAME.i` is of generation *g - i*. With
-it a cursor is exact; deleting it costs no event. Step and inode are the rotation's journal: whoever
-finds the sequence odd and the lock free completes what was begun. Readers only read it; writers change
-it under its own `flock`.
+The sidecar `.NAME.lock` identifies the log and counts its rotations, in 64 bytes, little-endian:
+magic (8), random log id (16), CRC-32 of these (4), 4 unused, sequence (8), inode under rotation (8),
+step (8), 8 unused. The sequence grows by two with each rotation and is odd while one is under way.
+Half of it, rounded down, is the *generation* *g* of the live file; `NAME.i` has generation *g - i*.
+Cursors are exact with the sidecar; deleting it loses no event. Step and inode are the rotation's
+journal: a writer that finds the sequence odd and the lock free completes the rotation. Readers only
+read the sidecar; writers change it under its own `flock`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ _MAGIC = b"chora.1\n"
 _IDENTITY = struct.Struct("<8s16s")
 _LAYOUT = struct.Struct("<8s16sI4xQQQ8x")
 
-#: How long a sidecar is, in bytes.
+#: The size of a sidecar, in bytes.
 SIDECAR_BYTES = _LAYOUT.size
 
 
 def backup_number(filename: str, log: str) -> int | None:
-    """The number of the backup called *filename* of the log called *log* (both without folder).
+    """Return the number of the backup *filename* of the log *log* (both without folder).
+
+    None if *filename* is not the name of a backup of *log*.
 
     >>> backup_number("app.log.10", "app.log"), backup_number("app.log.2.gz", "app.log")
     (10, 2)
@@ -47,16 +49,16 @@ def backup_number(filename: str, log: str) -> int | None:
 
 
 def real_path(path: str) -> str:
-    """The file that *path* names, which is what rotation works on.
+    """Return the path of the file to rotate: *path* with symbolic links resolved if it is a link.
 
-    A symbolic link stays where it is and goes on pointing at the live file; the backups stand
-    beside the file that it points at.
+    The link itself stays and still points at the live file; the backups are in the folder of the
+    file that it points at.
     """
     return os.path.realpath(path) if os.path.islink(path) else path
 
 
 class Sidecar(NamedTuple):
-    """What a sidecar says."""
+    """The contents of a sidecar."""
 
     log_id: bytes
     sequence: int = 0
@@ -65,34 +67,34 @@ class Sidecar(NamedTuple):
 
     @property
     def generation(self) -> int:
-        """How many rotations are complete."""
+        """The number of complete rotations."""
         return self.sequence // 2
 
     @property
     def under_way(self) -> bool:
-        """Whether a rotation has begun and not ended."""
+        """Whether a rotation has begun and has not ended."""
         return bool(self.sequence & 1)
 
 
 def sidecar_path(log: str) -> str:
-    """The sidecar of the log file *log*."""
+    """Return the path of the sidecar of the log file *log*."""
     folder, name = os.path.split(log)
     return os.path.join(folder, f".{name}.lock")
 
 
 def new_sidecar() -> Sidecar:
-    """The state of a log that has never been rotated."""
+    """Return the sidecar of a log that has never been rotated, with a new random id."""
     return Sidecar(os.urandom(16))
 
 
 def pack_sidecar(state: Sidecar) -> bytes:
-    """*state* as the bytes of a sidecar."""
+    """Return the bytes of the sidecar *state*."""
     crc = zlib.crc32(_IDENTITY.pack(_MAGIC, state.log_id))
     return _LAYOUT.pack(_MAGIC, state.log_id, crc, state.sequence, state.inode, state.step)
 
 
 def parse_sidecar(data: bytes) -> Sidecar | None:
-    """What a sidecar's bytes say, or None if they are not a sidecar's."""
+    """Return the sidecar with these bytes, or None if they are too short or fail the checksum."""
     if len(data) < SIDECAR_BYTES:
         return None
     magic, log_id, crc, sequence, inode, step = _LAYOUT.unpack_from(data)
@@ -102,9 +104,9 @@ def parse_sidecar(data: bytes) -> Sidecar | None:
 
 
 def read_sidecar(log: str) -> Sidecar | None:
-    """What the sidecar of *log* says now; None without one that can be read."""
+    """Return the current sidecar of *log*, or None if it is missing, unreadable or invalid."""
     try:
-        with io.FileIO(sidecar_path(log)) as file:  # `open` is gone while modules are torn down
+        with io.FileIO(sidecar_path(log)) as file:  # not `open`: it is gone at interpreter shutdown
             return parse_sidecar(file.read(SIDECAR_BYTES))
     except OSError:
         return None

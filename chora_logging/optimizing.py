@@ -1,9 +1,9 @@
-"""What `logging` gathers for each record and no formatter prints: found out, and switched off.
+"""Switches off the record attributes that `logging` collects and no formatter prints.
 
-These are the standard library's own switches (*Logging HOWTO*, "Optimization"). They are global to the
-process, so they are turned only when every handler of the logging tree is of a kind that is known to
-print nothing of it. When all are off, a record is a handful of values, and a factory of records that is
-compiled makes the same record in less than half the time.
+The switches are the standard library's (*Logging HOWTO*, "Optimization"). They are global to the process,
+so a switch is turned off only when no handler of the logging tree can print its attributes; a handler of
+an unknown class is assumed to print all. With all switches off a record has only a few values, and a
+compiled record factory makes the same record in less than half the time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from chora_logging import speedups
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.schema import OWN_LOGGER
 
-#: What can be switched off: its name in `logging`, and the record's attributes that it is for.
+#: The switches by their name in `logging`, and the record attributes that each controls.
 SWITCHES = {
     "_srcfile": ("pathname", "filename", "module", "lineno", "funcName"),
     "logThreads": ("thread", "threadName"),
@@ -27,7 +27,7 @@ SWITCHES = {
     "logAsyncioTasks": ("taskName",),
 }
 
-# Who hands the whole record on, to where its formatter cannot be seen.
+# Handlers that pass the whole record on to a place whose formatter cannot be seen.
 _FORWARDING = (
     logging.handlers.QueueHandler,
     logging.handlers.SocketHandler,
@@ -44,21 +44,21 @@ _KNOWN_MODULES = (
 
 
 def optimize() -> list[str]:
-    """Switch off what no formatter in the logging tree prints, and say so in the log.
+    """Switch off the attributes that no formatter in the logging tree prints, and log which.
 
-    When all is off, `logging.setLogRecordFactory` is given a factory that makes the same records sooner,
-    unless the program has one of its own or the package has no compiled part here. It sees when a switch
-    is turned on again.
+    If everything is off, a faster record factory is set with `logging.setLogRecordFactory`, unless the
+    program has set its own or the C extension is not in use. That factory notices when a switch is turned
+    on again.
 
-    The line that says it is of the logger `chora_logging`, with the event `logging_optimized` and the
-    fields `switched_off`, `kept`, which tells what each thing that stays on is kept for, and
-    `compiled_records`.
+    The result is logged by the logger `chora_logging` as the event `logging_optimized`, with the fields
+    `switched_off`, `kept` (for each switch that stays on, the handler that needs it) and
+    `compiled_records` (whether the faster factory is set).
 
-    Not promised: that a formatter which is configured later and prints it finds it; and with the look-up
-    of the caller off, `stack_info=True` gives no stack.
+    Not promised: a formatter that is configured later does not get the attributes. With `_srcfile` off,
+    `stack_info=True` gives no stack.
 
     Returns:
-        The switches of `logging` that were turned.
+        The names of the switches of `logging` that were turned off.
     """
     switches = {switch: of for switch, of in SWITCHES.items() if hasattr(logging, switch)}
     kept: dict[str, str] = {}
@@ -71,7 +71,7 @@ def optimize() -> list[str]:
         setattr(logging, switch, None if switch == "_srcfile" else False)
     compiled = not kept and _compile_records()
     logging.getLogger(OWN_LOGGER).info(
-        "Not gathered for records any more: %s",
+        "Switched off in logging: %s",
         ", ".join(turned) or "nothing",
         extra={
             "event": "logging_optimized",
@@ -84,10 +84,10 @@ def optimize() -> list[str]:
 
 
 class OptimizingHandler(logging.Handler):
-    """Calls `optimize` at the first record, when all is configured, and leaves: for a `dictConfig`."""
+    """Calls `optimize` at the first record, when `dictConfig` is complete, and removes itself."""
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Take itself out of the logging tree, and optimize."""
+        """Remove this handler from the logging tree, and optimize if it was there."""
         found = [logger for logger in _loggers() if self in logger.handlers]
         for logger in found:
             logger.removeHandler(self)
@@ -116,7 +116,7 @@ def _handlers() -> Iterator[logging.Handler]:
 
 
 def _prints(handler: logging.Handler, attribute: str) -> bool:
-    """Whether what *handler* does with a record may show its *attribute*; who is not known may."""
+    """Whether *handler* may print the *attribute* of a record; True for handlers of unknown classes."""
     if isinstance(handler, (logging.NullHandler, OptimizingHandler)):
         return False
     if type(handler).__module__ not in _KNOWN_MODULES or isinstance(handler, _FORWARDING):

@@ -1,4 +1,4 @@
-"""The events of a task orchestrator: logged with one call, read back and watched from any process."""
+"""Logs the events of a task orchestrator with one call, and reads and streams them in any process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ __all__ = [
 #: The logger of `get_request_logger`.
 REQUEST_LOGGER = "request"
 
-_told: set[str] = set()
+# Errors that are already logged: each is logged once.
+_reported: set[str] = set()
 
 
 def log_orchestrator_event(
@@ -45,24 +46,24 @@ def log_orchestrator_event(
     level: str | int = "INFO",
     **fields: Any,
 ) -> None:
-    """Log that something happened to a task or a run.
+    """Log an event of a task or a run.
 
-    The event goes through the logger `orchestrator_events`. If nothing that writes events stands
-    behind that logger (no handler of its own, no `EventFileHandler` or queue above it), the first
-    call gives it the default log, as `setup_orchestrator_logging` does.
+    The event goes through the logger `orchestrator_events`. If that logger has no handlers of its own
+    and propagates to no `EventFileHandler` or queue handler, the first call gives it the default log,
+    as `setup_orchestrator_logging` does.
 
-    Promised: every field name is taken, those that `logging` refuses in `extra` (`name`, `args`,
-    `filename`, …) included; nothing is raised, whatever the fields hold and whether or not the
-    event can be written.
+    Promised: any field name is allowed, including those that `logging` refuses in `extra` (`name`,
+    `args`, `filename`, …). Nothing is raised, whatever the fields hold and whether or not the event
+    can be written.
 
     Args:
-        event: What happened.
+        event: The name of the event.
         task_id: The task; left out of the line when it is None.
         run_id: The run; left out of the line when it is None.
-        message: The same for people; made from *event* if it is not given.
-        level: A level's name, in any case, or its number. An event with another one is logged as
-            INFO and keeps it as the field `level_`.
-        fields: Everything else that is to be in the line. `exc_info` too is a field here.
+        message: The message for people; without it, one is made from *event*.
+        level: A level's name, in any case, or its number. An event with any other value is logged
+            as INFO, with that value in the field `level_`.
+        fields: The other fields of the line. `exc_info` is an ordinary field here.
     """
     number = settings.level_number(level)
     if number is None:
@@ -75,7 +76,7 @@ def log_orchestrator_event(
     caller = sys._getframe(1)
     code = caller.f_code
     text, args = (message, ()) if message is not None else ("Event: %s", (event,))
-    if args and type(event) is str:  # another object may raise when it is made text
+    if args and type(event) is str:  # the `str` of another type may raise
         text, args = f"Event: {event}", ()
     record = logger.makeRecord(
         logger.name, number, code.co_filename, caller.f_lineno, text, args, None, code.co_name
@@ -105,20 +106,20 @@ def setup_orchestrator_logging(
 ) -> logging.Logger:
     """Write the orchestrator's events to a rotated log, and return their logger.
 
-    Calling it again with the same file changes nothing; with another file, that one takes the
-    place of the first. What is not given comes from `ORCH_LOG_FILE` and `ORCH_ID`. The folder of
-    the file is made now, the file by the first event.
+    Calling it again with the same file changes nothing; another file replaces the first. Without
+    arguments the file comes from `ORCH_LOG_FILE` or `ORCH_ID`. This call creates the folder, the first
+    event creates the file.
 
     Args:
         orch_id: The orchestrator's id, part of the name of the file.
         log_file: The file; it wins over *orch_id*.
-        max_bytes: The size at which it is rotated.
-        backup_count: How many rotated files to keep.
+        max_bytes: Rotate before the file reaches this size; an int in bytes, or a string such as `"10MB"`.
+        backup_count: The number of backups to keep.
         timestamp_format: As for `EventFormatter`.
         static_fields: Fields of every line.
 
     Raises:
-        ConfigurationError: a value cannot be used.
+        ConfigurationError: a value is invalid.
     """
     return config.attach_orchestrator_log(
         settings.resolve_orch_log_file(orch_id, log_file, "log_file"),
@@ -138,17 +139,18 @@ async def get_orchestrator_events(
     limit: int | None = None,
     log_file: StrPath | None = None,
 ) -> list[Event]:
-    """The orchestrator's events that are stored, backups included, oldest first.
+    """Return the orchestrator's stored events, backups included, oldest first.
 
-    Records of other loggers in the same file are left out. The event loop goes on meanwhile.
+    Records of other loggers in the same file are left out. The log is read in a thread, so the event
+    loop is not blocked.
 
     Args:
         task_id: Only events of this task.
         run_id: Only events of this run.
         trace_id: Only events of this trace.
         event: Only events with this name.
-        limit: At most so many, the newest.
-        log_file: The log; without it the one that this process writes, or would write.
+        limit: At most this many, the newest.
+        log_file: The log; without it, the one that this process writes or would write.
 
     Raises:
         OSError: the log exists and cannot be read.
@@ -170,12 +172,12 @@ async def stream_orchestrator_events(
     event: str | None = None,
     log_file: StrPath | None = None,
 ) -> AsyncIterator[Event]:
-    """The orchestrator's events, stored ones first, then each that any process writes, without end.
+    """Stream the orchestrator's events: stored events first, then new ones of any process, without end.
 
-    Promised: none is missing and none comes twice, where the stored ones end too and over rotation;
-    a log that is missing, truncated, deleted or made anew is waited for or begun again. A reader
-    that is slow delays nobody and costs no memory. Leaving the loop by `aclose()` or cancellation
-    closes the files.
+    Promised: no event is missing and none comes twice, including at the end of the stored events and
+    across rotation. A missing or deleted log is waited for; a truncated or replaced one is read from
+    its start. A slow reader delays no writer and costs no memory. `aclose()` and cancellation close
+    the files.
 
     Not promised: events that retention deleted before they were read.
 
@@ -184,7 +186,7 @@ async def stream_orchestrator_events(
         run_id: Only events of this run.
         trace_id: Only events of this trace.
         event: Only events with this name.
-        log_file: The log; without it the one that this process writes, or would write.
+        log_file: The log; without it, the one that this process writes or would write.
 
     Raises:
         OSError: the log exists and cannot be read.
@@ -194,7 +196,7 @@ async def stream_orchestrator_events(
     try:
         async for item in found:
             if isinstance(item, Gap):
-                logging.getLogger(OWN_LOGGER).warning("%s: a gap: %s", log.path, item.reason)
+                logging.getLogger(OWN_LOGGER).warning("%s: gap: %s", log.path, item.reason)
             elif _is_ours(item):
                 yield item
     finally:
@@ -202,22 +204,22 @@ async def stream_orchestrator_events(
 
 
 class _RequestLogger(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic since Python 3.11
-    """A logger whose fields are on each record, beside those of the call, which win."""
+    """Adds fields to each record; fields of the call with the same name win."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Merge the fields into `extra`; LoggerAdapter itself would drop what the call gives."""
+        """Merge the fields into `extra`; `LoggerAdapter` itself would replace the call's `extra`."""
         return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
 
 
 def get_request_logger(
     request_id: Any = None, user_id: Any = None, client_ip: Any = None
 ) -> logging.LoggerAdapter[logging.Logger]:
-    """A logger named `request` that puts what is given here on each of its records.
+    """Return an adapter of the logger `request` that adds these fields to each record.
 
     Args:
-        request_id: The request; left out when it is None, as the others.
-        user_id: Who made it.
-        client_ip: From where.
+        request_id: The request; each argument that is None is left out.
+        user_id: The user who made it.
+        client_ip: The client's address.
     """
     given = {"request_id": request_id, "user_id": user_id, "client_ip": client_ip}
     fields = {name: value for name, value in given.items() if value is not None}
@@ -236,8 +238,8 @@ def _set_up_default() -> None:
         config.attach_orchestrator_log(settings.resolve_orch_log_file(), chosen=False)
     except Exception as error:
         text = f"orchestrator events are not written to a file: {error}"
-        if text not in _told:
-            _told.add(text)
+        if text not in _reported:
+            _reported.add(text)
             logging.getLogger(OWN_LOGGER).error(text)
 
 

@@ -1,7 +1,7 @@
-"""Settings from arguments and environment variables: what is given, what is allowed, what is assumed.
+"""Settings from arguments and environment variables: defaults, parsing and validation.
 
-Arguments win over the environment. An environment variable that is set and empty counts as not set,
-as `docker compose` and CI systems leave them; an empty argument is an error.
+Arguments win over the environment. An empty environment variable counts as not set, since
+`docker compose` and CI systems leave such variables; an empty argument is an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chora_logging.schema import LEVELS
 
 StrPath = str | os.PathLike[str]
 
-#: What counts where nothing is given.
+#: The defaults.
 ORCH_ID = "o-glm"
 ORCH_LOG_FILE = ".devlogs/orch-{ORCH_ID}.log"
 LOG_LEVEL = "INFO"
@@ -35,7 +35,7 @@ _SIZE = re.compile(r"\s*(\d+)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE | re.ASCII)
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that a configuration needs, checked."""
+    """The validated settings of a configuration."""
 
     log_level: int
     log_file: str | None
@@ -57,10 +57,10 @@ def resolve(
     backup_count: int = BACKUP_COUNT,
     buffered: bool = False,
 ) -> Settings:
-    """Settings from the arguments, else the environment, else the defaults.
+    """Return the settings from the arguments, else the environment, else the defaults.
 
     Raises:
-        ConfigurationError: one or more of them cannot be used; the message names each.
+        ConfigurationError: one or more values are invalid; the message lists them all.
     """
     errors: list[ConfigurationError] = []
 
@@ -85,7 +85,7 @@ def resolve(
 
 
 def resolve_level(log_level: str | int | None = None) -> int:
-    """The level from the argument, else `LOG_LEVEL`.
+    """Return the level from the argument, else `LOG_LEVEL`.
 
     Raises:
         ConfigurationError: it is not a level.
@@ -95,7 +95,7 @@ def resolve_level(log_level: str | int | None = None) -> int:
 
 
 def resolve_log_file(log_file: StrPath | None = None) -> str | None:
-    """The application's general log from the argument, else `LOG_FILE`; None if there is none.
+    """Return the path of the general log from the argument, else `LOG_FILE`, else None.
 
     Raises:
         ConfigurationError: it is not the path of a file.
@@ -109,13 +109,13 @@ def resolve_orch_log_file(
     orch_log_file: StrPath | None = None,
     argument: str = "orch_log_file",
 ) -> str:
-    """The orchestrator's log: its path if that is given, else the one that the id makes.
+    """Return the path of the orchestrator's log: the path if one is set, else the one made from the id.
 
-    An id in the arguments wins over a path in the environment. *argument* is what the caller calls
-    the path.
+    An id in the arguments wins over a path in the environment. *argument* is the name of the path's
+    argument in error messages.
 
     Raises:
-        ConfigurationError: the path is not that of a file, or the id cannot be part of its name.
+        ConfigurationError: the path is not that of a file, or the id cannot be part of a file name.
     """
     name, value = _given(argument, orch_log_file, "ORCH_LOG_FILE", None)
     if value is not None and (orch_log_file is not None or orch_id is None):
@@ -128,7 +128,7 @@ def resolve_orch_log_file(
 
 
 def resolve_events_file(events_file: StrPath | None = None) -> str:
-    """The file of the typed events from the argument, else `CHORA_EVENTS_FILE`.
+    """Return the path of the file of typed events from the argument, else `CHORA_EVENTS_FILE`.
 
     Raises:
         ConfigurationError: it is not the path of a file.
@@ -138,12 +138,12 @@ def resolve_events_file(events_file: StrPath | None = None) -> str:
 
 
 def check_path(name: str, value: Any) -> str:
-    """*value* as the path of a file that is there or can be made.
+    """Return *value* as the path of a file that exists or could be created.
 
-    Whether it can be written is not asked: that may change, and the handler deals with it.
+    Permissions are not checked: they may change, and the handler deals with errors.
 
     Raises:
-        ConfigurationError: it is something else; *name* is the argument or variable it came from.
+        ConfigurationError: it is no such path; *name* is the argument or variable it came from.
     """
     try:
         path = os.fsdecode(os.fspath(value))
@@ -157,7 +157,7 @@ def check_path(name: str, value: Any) -> str:
         raise ConfigurationError(name, value, "the path of a file, not of a folder")
     obstacle = _file_on_the_way(path)
     if obstacle:
-        raise ConfigurationError(name, value, f"a path below folders ({obstacle} is a file)")
+        raise ConfigurationError(name, value, f"a path whose parents are folders ({obstacle} is a file)")
     return path
 
 
@@ -187,7 +187,7 @@ def _joined(errors: list[ConfigurationError]) -> ConfigurationError:
 
 
 def parse_size(name: str, value: object) -> int:
-    """*value* as a number of bytes: an int, or a string such as `"10MB"`, `"512 kB"`, `"1GiB"`.
+    """Return *value* as a number of bytes; it is an int, or a string such as `"10MB"`, `"512 kB"`, `"1GiB"`.
 
     Units are powers of 1024, as in logrotate and logback: `"10MB"` is 10 * 1024 * 1024.
 
@@ -205,7 +205,7 @@ def parse_size(name: str, value: object) -> int:
 
 
 def parse_count(name: str, value: object) -> int:
-    """*value* as a number of backups.
+    """Return *value* as a number of backups.
 
     Raises:
         ConfigurationError: it is not an int of 0 or more.
@@ -216,7 +216,7 @@ def parse_count(name: str, value: object) -> int:
 
 
 def parse_mode(name: str, value: object) -> int | None:
-    """*value* as permission bits: None, an int such as 0o640, or a string such as `"0640"`.
+    """Return *value* as permission bits; it is None, an int such as 0o640, or a string such as `"0640"`.
 
     Raises:
         ConfigurationError: it is none of these.
@@ -231,10 +231,10 @@ def parse_mode(name: str, value: object) -> int | None:
 
 
 def parse_timeout(name: str, value: object) -> float:
-    """*value* as a number of seconds.
+    """Return *value* as a number of seconds.
 
     Raises:
-        ConfigurationError: it is not a finite number of 0 or more.
+        ConfigurationError: it is not a number from 0 to below 10⁹.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9:
         return float(value)
@@ -242,9 +242,9 @@ def parse_timeout(name: str, value: object) -> float:
 
 
 def level_number(value: object) -> int | None:
-    """The level that *value* names, in any case, or is; None if there is no such level.
+    """Return the level with the name (in any case) or number *value*; None if there is no such level.
 
-    Levels that were added with `logging.addLevelName` are known too.
+    Levels added with `logging.addLevelName` are included.
     """
     if isinstance(value, str):
         text = value.strip().upper()
@@ -258,7 +258,7 @@ def level_number(value: object) -> int | None:
 
 
 def parse_level(name: str, value: object) -> int:
-    """*value* as a level: a name, in any case, or a number.
+    """Return *value*, a name in any case or a number, as a level.
 
     Raises:
         ConfigurationError: there is no such level.
@@ -271,7 +271,7 @@ def parse_level(name: str, value: object) -> int:
 
 
 def parse_choice(name: str, value: object, choices: Sequence[str]) -> str:
-    """*value* as one of *choices*.
+    """Return *value* if it is one of *choices*.
 
     Raises:
         ConfigurationError: it is none of them.
@@ -282,10 +282,10 @@ def parse_choice(name: str, value: object, choices: Sequence[str]) -> str:
 
 
 def parse_flag(name: str, value: object) -> bool:
-    """*value* as a yes or no.
+    """Return *value* if it is a bool.
 
     Raises:
-        ConfigurationError: it is neither; a text is not, for `"false"` would count as yes.
+        ConfigurationError: it is not; strings are refused, since `"false"` would count as true.
     """
     if isinstance(value, bool):
         return value
@@ -293,10 +293,10 @@ def parse_flag(name: str, value: object) -> bool:
 
 
 def parse_text_mode(name: str, value: object) -> str:
-    """*value* as a mode of `open` for writing text.
+    """Return *value* if it is a mode of `open` for writing text.
 
     Raises:
-        ConfigurationError: it is another one.
+        ConfigurationError: it is not.
     """
     if isinstance(value, str) and value.replace("+", "").replace("t", "") in ("a", "w", "x"):
         return value
@@ -304,13 +304,13 @@ def parse_text_mode(name: str, value: object) -> str:
 
 
 def parse_encoding(name: str, value: object) -> str:
-    """*value* as the name of a codec; None is the locale's, as in `open`.
+    """Return the name of the codec for the encoding *value*; None is the locale's, as in `open`.
 
     Raises:
         ConfigurationError: this Python has no such encoding.
     """
     if value is None or value == "locale":
-        import locale  # rarely asked for, and not loaded by logging
+        import locale  # imported here because it is rarely needed and not loaded by logging
 
         return locale.getpreferredencoding(False)
     try:

@@ -1,4 +1,4 @@
-"""What a log's files hold, against what its writers wrote: nothing lost, doubled, torn or out of order."""
+"""Compares the files of a log with the events its writers wrote: none lost, doubled, torn or out of order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chora_logging.log_files import backup_number
 
 
 def files_of(log):
-    """The files of the set, oldest first."""
+    """The files of the log, oldest first."""
     log = Path(log)
     numbered = {
         number: path
@@ -24,12 +24,12 @@ def files_of(log):
 
 
 def bytes_of(path):
-    """The bytes of one file of the set, unpacked."""
+    """The bytes of one file of the log, decompressed."""
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
 def lines_of(log):
-    """Every line of the set, oldest first; the last of each file must be complete."""
+    """Every line of the log, oldest first; the last line of each file must be complete."""
     lines = []
     for path in files_of(log):
         data = bytes_of(path)
@@ -39,14 +39,14 @@ def lines_of(log):
 
 
 def events_of(log):
-    """Every event of the set, oldest first; a line that is not a JSON object fails."""
+    """Every event of the log, oldest first; each line must be a JSON object."""
     events = [json.loads(line) for line in lines_of(log)]
     assert all(isinstance(event, dict) for event in events)
     return events
 
 
 def assert_exact(log, writers):
-    """The set holds exactly the events 0 … n-1 of each writer of the mapping *writers*, in their order."""
+    """Assert that the log has exactly the events 0 … n-1 of each writer in *writers*, in their order."""
     found = collections.defaultdict(list)
     for event in events_of(log):
         if "writer" in event:
@@ -61,14 +61,14 @@ def assert_exact(log, writers):
 
 
 def assert_small(log, max_bytes):
-    """No backup reaches *max_bytes*, unless it is a single line."""
+    """Assert that no backup reaches *max_bytes*, unless it is a single line."""
     for path in files_of(log)[:-1]:
         data = bytes_of(path)
         assert len(data) < max_bytes or data.count(b"\n") == 1, f"{path.name}: {len(data)} bytes"
 
 
 def snapshot(folder):
-    """Every file of a folder with its content, the sidecar apart."""
+    """Every file of a folder with its content, except the sidecar."""
     return {
         name: Path(folder, name).read_bytes()
         for name in sorted(os.listdir(folder))

@@ -1,11 +1,11 @@
-"""Runs both commands of the README on a machine that has nothing: `python3 tests/bare_root.py`.
+"""Runs both commands of the README on a bare Debian: `python3 tests/bare_root.py`.
 
-That machine is a root folder with Debian's base system, `python3`, `python3-venv` and `git`, made by
-debootstrap from the archive that apt uses here; what apt and pip need to reach archives is carried over. The
-commands see its files and processes only. The folder is below /var/tmp and is removed at the end.
+The bare system is a root folder with Debian's base system, `python3`, `python3-venv` and `git`, made by
+debootstrap from the archive that apt uses here. The settings of apt and pip for their archives are copied.
+The commands see only its files and processes. The folder is below /var/tmp and is removed at the end.
 
-As root, the commands may install what they need. With `--user` they run as a user who may not: then nothing
-may fail, and what could not be tried is listed.
+As root, the commands may install packages. With `--user` they run as a user who may not: then no test may
+fail, and the tests that could not be tried are listed.
 
 Exit status: 0 if both commands passed; 1 if one failed; 4, with the reason, if no root folder can be made.
 """
@@ -28,12 +28,12 @@ from needs import NOT_TRIED
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NO_ROOT = 4
 PACKAGES = "python3,python3-venv,git"
-#: Where a usual account finds programs.
+#: The PATH of an ordinary account.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#: The settings of pip that say how it reaches its archive.
+#: The settings of pip for reaching its archive.
 PIP_SETTINGS = ("index-url", "cert", "proxy", "trusted-host", "timeout")
 PROXIES = re.compile(r"(https?|ftp|all|no)_proxy", re.IGNORECASE)
-#: The shell that mounts and waits is process 1 there: it reaps what loses its parent, and all end with it.
+#: The shell that mounts and waits is process 1 there: it reaps orphans, and all processes end with it.
 ENTER = """
 root=$1; shift
 mount --bind "$root" "$root"
@@ -44,23 +44,23 @@ chroot "$root" "$@"
 
 
 class NoRoot(Exception):
-    """No root folder can be made here; says why."""
+    """No root folder can be made here; the message has the reason."""
 
 
 class BareRoot:
     """A root folder with the base system.
 
     Args:
-        folder: Where it is.
+        folder: Its path.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
 
     def command(self, *command: str, user: str = "root") -> list[str]:
-        """Return what runs a command in it, apart from this machine but for /dev, network and proxies.
+        """Return the command line that runs a command in it, isolated except for /dev, network and proxies.
 
-        When it ends, all processes that it started end, and the mounts go.
+        When the command ends, all its processes end, and the mounts disappear.
         """
         proxies = [f"{name}={value}" for name, value in os.environ.items() if PROXIES.fullmatch(name)]
         home = "/root" if user == "root" else f"/home/{user}"
@@ -73,7 +73,7 @@ class BareRoot:
         return [*apart, "sh", "-ec", ENTER, "sh", str(self.folder), *inside]
 
     def run(self, *command: str, user: str = "root") -> int:
-        """Run a command in it, show what it writes, and return its exit status."""
+        """Run a command in it, show its output, and return its exit status."""
         return subprocess.run(self.command(*command, user=user), stdin=subprocess.DEVNULL).returncode
 
 
@@ -82,10 +82,10 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--user", action="store_true", help="as a user who may install nothing")
+    parser.add_argument("--user", action="store_true", help="run as a user who may not install packages")
     options = parser.parse_args(arguments)
     user = "tester" if options.user else "root"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the folder is removed then too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the folder is removed
     with tempfile.TemporaryDirectory(
         prefix="chora-bare-root-", dir="/var/tmp", ignore_cleanup_errors=True
     ) as folder:
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def readme_commands() -> list[str]:
-    """Return the two commands that the README begins with."""
+    """Return the two commands at the beginning of the README."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     return re.findall(r"^```sh\n(.*)\n```$", text, re.MULTILINE)[:2]
 
@@ -134,10 +134,10 @@ def make_root(folder: pathlib.Path) -> BareRoot:
 
 
 def attempt(*command: str) -> str:
-    """Run a command that a root folder needs and return what it wrote.
+    """Run a command that a root folder needs and return its output.
 
     Raises:
-        NoRoot: It failed; with the end of what it wrote.
+        NoRoot: It failed; the message has the end of its output.
     """
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -164,7 +164,7 @@ def debian_archive() -> tuple[str, str]:
 
 
 def carry_over(folder: pathlib.Path) -> None:
-    """Let apt and pip in the folder reach their archives as they do here: names, proxies, certificates."""
+    """Copy the settings with which apt and pip reach their archives: host names, proxies, certificates."""
     for name in ("/etc/resolv.conf", "/etc/hosts"):
         shutil.copyfile(name, f"{folder}{name}")
     proxies = re.findall(r"^Acquire::.*Proxy.*$", attempt("apt-config", "dump"), re.MULTILINE)
@@ -182,10 +182,10 @@ def carry_over(folder: pathlib.Path) -> None:
 
 
 def put_checkout(root: BareRoot, user: str) -> str:
-    """Clone the last commit into the root folder; return where it is there."""
+    """Clone the last commit into the root folder and return its path there."""
     changed = attempt("git", "-C", str(ROOT), "status", "--porcelain")
     if changed:
-        say(f"----   only what is committed is tried; not in it:\n{changed}")
+        say(f"----   only the last commit is tested, without these changes:\n{changed}")
     if user != "root":
         attempt(*root.command("useradd", "--create-home", user))
     place = "/root/chora_logging" if user == "root" else f"/home/{user}/chora_logging"
@@ -195,7 +195,7 @@ def put_checkout(root: BareRoot, user: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print at once, before what a command prints."""
+    """Print immediately, before the output of the next command."""
     print(text, flush=True)
 
 

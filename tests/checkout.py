@@ -6,12 +6,12 @@ import pathlib
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-#: What building, installing and testing leave in an sdist; in a checkout git knows.
+#: The folders that building, installing and testing leave in an sdist; in a checkout git ignores them.
 LEFT = ("__pycache__", "build", "dist", "var")
 
 
 def files_of(folder: str = "") -> set[str]:
-    """Return the paths, from the root, of the files below a folder: those that git has or would take."""
+    """Return the paths, from the root, of the files below a folder that git tracks or does not ignore."""
     if not (ROOT / ".git").exists():
         paths = (path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.is_file())
         return {str(path) for path in paths if _is_source(path)}

@@ -1,4 +1,4 @@
-"""Puts logging and the environment back after each test, ends what it left running, and lets no skip pass."""
+"""Restores logging and the environment after each test, ends its processes, and passes no skipped test."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ NOT_PASSED = pytest.StashKey[bool]()
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    """No variable of the machine reaches a test."""
+    """Remove the package's variables from the environment of each test."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(autouse=True)
 def logging_as_before():
-    """Loggers, handlers, levels and switches are after a test what they were before it."""
+    """Restore loggers, handlers, levels and switches after each test."""
     root = logging.getLogger()
     manager = root.manager
     before = dict(manager.loggerDict)
@@ -73,31 +73,31 @@ def logging_as_before():
 
 @pytest.fixture(autouse=True)
 def processes_ended(pytestconfig):
-    """What a test started has ended after it; what its module or package started goes on."""
+    """End the processes of a test after it, but not those of its module or package."""
     before = leftovers.living()
     yield
     leftovers.end_all(lambda: leftovers.started_since(before, pytestconfig.mark) - shared_by_tests())
 
 
 def shared_by_tests():
-    """The processes that multiprocessing starts once for all who use it, and none of its users may end."""
+    """The processes that multiprocessing starts once for all its users; no test may end them."""
     return {forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid}
 
 
 def pytest_configure(config):
-    """What this run starts can be told from what others do."""
+    """Mark the processes of this run, so that they can be distinguished from others."""
     config.mark = leftovers.mark_below(f"pytest-{os.getpid()}")
     os.environ[leftovers.VARIABLE] = config.mark
 
 
 def pytest_unconfigure(config):
-    """Nothing that was started outlives the run, also when it was interrupted."""
+    """End all processes of the run, even if it was interrupted."""
     leftovers.end_all(lambda: leftovers.started_since(set(), config.mark) - shared_by_tests())
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
-    """What a test that did not pass left open is closed before the next one, which is not blamed for it."""
+    """Close the files that a failed or skipped test left open, so that the next test is not blamed."""
     yield
     if item.stash.get(NOT_PASSED, False):
         for name in ("last_exc", "last_type", "last_value", "last_traceback"):
@@ -109,7 +109,7 @@ def pytest_runtest_protocol(item):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A report of a command that failed, or took too long, shows what it wrote."""
+    """Add the output of a command that failed or timed out to the report."""
     outcome = yield
     if not outcome.get_result().passed:
         item.stash[NOT_PASSED] = True
@@ -124,7 +124,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What could not be tried is named, each with what it needs."""
+    """List the tests that could not be tried, each with its need."""
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         terminalreporter.write_line(f"not tried: {report.nodeid}: {reason.removeprefix('Skipped: ')}")
@@ -132,7 +132,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_sessionfinish(session, exitstatus):
-    """A run that skipped a test has not passed: what was not run was not seen to hold."""
+    """Do not let a run with a skipped test pass: a test that did not run proves nothing."""
     yield
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.exitstatus == 0 and reporter and reporter.stats.get("skipped"):

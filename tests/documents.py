@@ -1,4 +1,4 @@
-"""The pages of documentation, taken apart: programs, tables, names."""
+"""Parses the pages of documentation: programs, tables, names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Document:
         self.text = (ROOT / name).read_text(encoding="utf-8")
         #: Language and text of each block of code.
         self.fences = _FENCE.findall(self.text)
-        #: What stands outside of them, and in it the names in code formatting.
+        #: The text outside of the blocks, and its names in code formatting.
         self.prose = _FENCE.sub("", self.text)
         self.spans = sorted(set(_SPAN.findall(self.prose)))
 
@@ -60,14 +60,14 @@ class Document:
         return re.findall(r"^#+ (.*)$", self.text[: self.text.index(program)], re.MULTILINE)[-1]
 
     def section(self, heading):
-        """What stands under a heading, up to the next one of any level."""
+        """The text under a heading, up to the next heading of any level."""
         (found,) = re.findall(
             rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", self.text, re.MULTILINE | re.DOTALL
         )
         return found
 
     def rows(self, heading):
-        """The rows of all tables under a heading, their heads left out: lists of cells."""
+        """The rows of all tables under a heading, without the header rows: lists of cells."""
         rows = []
         for table in re.findall(r"^\|.*\n\|[-|]+\n((?:\|.*\n)+)", self.section(heading), re.MULTILINE):
             rows += [[cell.strip() for cell in line.strip("|").split(" |")] for line in table.splitlines()]
@@ -82,12 +82,12 @@ ALL = (README, EXAMPLES, TESTS, SPEED)
 
 
 def names_in(cell):
-    """What stands in code formatting in a cell."""
+    """The names in code formatting in a cell."""
     return _SPAN.findall(cell)
 
 
 def same_times(lines):
-    """The lines with every timestamp of a line made equal."""
+    """The lines with equal timestamps."""
     return _STAMP.sub('"timestamp":""', lines)
 
 
@@ -100,7 +100,7 @@ def start(arguments, folder, **variables):
 
 @functools.cache
 def words():
-    """Every word of the package, its tests and examples and its configuration."""
+    """Every word of the package, its tests, examples and configuration."""
     folders = [PACKAGE, ROOT / "tests", ROOT / "examples"]
     files = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".ini")]
     ours = ("test_readme.py", "test_coming_from.py")

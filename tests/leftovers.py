@@ -1,7 +1,7 @@
 """Finds and ends the processes that tests leave running.
 
-They are known by a variable in the environment that they started with, which survives a double fork and a
-session of their own, or by descent.
+They are recognised by a variable in their initial environment, which survives a double fork and a new
+session, or by their parent processes.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import time
 from collections.abc import Callable, Set
 
 VARIABLE = "CHORA_LOGGING_TESTS"
-#: How long killed processes may take to end, in seconds; one that waits for a disk takes longest.
+#: The longest that killed processes may take to end, in seconds; one that waits for a disk takes longest.
 DEADLINE = 10.0
 
 
 def mark_below(name: str) -> str:
-    """Return a value of `VARIABLE` for what is started under *name*, below the one of this process."""
+    """Return the value of `VARIABLE` for processes started under *name*, below this process's own value."""
     return f"{os.environ.get(VARIABLE, '')}/{name}"
 
 
 def living() -> set[int]:
-    """Return the ids of all processes of the system; zombies are among them."""
+    """Return the ids of all processes of the system, including zombies."""
     return {int(name) for name in os.listdir("/proc") if name.isdigit()}
 
 
 def end_all(find: Callable[[], Set[int]]) -> None:
-    """Kill the processes that *find* gives until it gives none, or `DEADLINE` has passed."""
+    """Kill the processes that *find* returns until it returns none or `DEADLINE` has passed."""
     deadline = time.monotonic() + DEADLINE
     while (found := find()) and time.monotonic() < deadline:
         for pid in found:
@@ -39,13 +39,13 @@ def end_all(find: Callable[[], Set[int]]) -> None:
 
 
 def started_under(mark: str) -> set[int]:
-    """Return the running processes that were started under *mark*; this one is none of them."""
+    """Return the running processes that were started under *mark*, except this one."""
     return {pid for pid in living() - {os.getpid()} if _line_of(pid) and _is_under(mark, pid)}
 
 
 def started_since(before: Set[int], mark: str) -> set[int]:
     """Return the running processes that were started under *mark* or by this process, unless they are among
-    *before*, or belong to one of ours that is among them, as a tab belongs to its browser.
+    *before*, or are descendants of one of ours in *before*, as a tab is of its browser.
     """
     me = os.getpid()
     found = set()
@@ -58,7 +58,7 @@ def started_since(before: Set[int], mark: str) -> set[int]:
 
 
 def _line_of(pid: int) -> list[int]:
-    """A process, its parent, and so on; empty if it has ended."""
+    """The process and its ancestors; empty if it has ended."""
     line = []
     while pid:
         try:

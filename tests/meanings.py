@@ -1,4 +1,4 @@
-"""Events, and what they mean: the same to every reader, in Python and in the browser."""
+"""Events with their meaning, which is the same in every reader, in Python and in the browser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Case(NamedTuple):
-    """An event, its level as a name, and whether it tells of something that failed."""
+    """An event, the name of its level, and whether it reports a failure."""
 
     event: dict[str, Any]
     level: str | None
@@ -50,7 +50,7 @@ CASES = [
     ),
 ]
 
-#: Times in seconds since 1970, and None for what is none.
+#: Times in seconds since 1970, and None for an invalid time.
 TIMES = [
     ("2025-09-28T12:00:00Z", 1759060800.0),
     ("2025-09-28t12:00:00z", 1759060800.0),
@@ -66,7 +66,7 @@ TIMES = [
     *((time, None) for time in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2025-09-31T12:00:00Z")),
 ]
 
-#: Durations in milliseconds, and None for what is none.
+#: Durations in milliseconds, and None for an invalid duration.
 DURATIONS = [
     (0, 0.0),
     (12, 12.0),
@@ -76,7 +76,7 @@ DURATIONS = [
     *((value, None) for value in (None, "", "12", -1, -0.5, 1e15, 10**400, True, [1], {"ms": 1}, math.nan)),
 ]
 
-#: What an event is called, and None for what is not called anything.
+#: The name of an event, and None if it has none.
 NAMES = [
     ({"event": "made"}, "made"),
     ({"event": "made", "event_type": "chora.made"}, "made"),
@@ -87,7 +87,7 @@ NAMES = [
     ({"message": "Made"}, None),
 ]
 
-#: What the message of an event says beside its name, and None for nothing.
+#: The message of an event if it adds to the name, else None.
 MESSAGES = [
     ({"message": "Made it"}, "Made it"),
     ({"event": "made", "message": "Made it"}, "Made it"),
@@ -100,7 +100,7 @@ MESSAGES = [
     ({}, None),
 ]
 
-#: Ids of traces, and None for none.
+#: Trace ids, and None for an invalid one.
 TRACES = [
     ("0af7", "0af7"),
     (12, "12"),

@@ -1,8 +1,8 @@
-"""Programs, headers and rights that the tests need beside Python packages, and what brings each.
+"""Programs, headers and permissions that the tests need beside Python packages, and their sources.
 
-`tests/run.py` installs the Debian packages of those that are missing, where it may. A test calls `need` where
-it uses one; without it the test counts as not tried, by name, and the run does not pass. Run as a program,
-prints the packages that are missing for the Python that runs it.
+`tests/run.py` installs the missing Debian packages if permitted. A test calls `need` with what it uses. If it
+is missing, the test is listed as not tried, and the run does not pass. Run as a program, prints the packages
+that are missing for the Python that runs it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ import tempfile
 from collections.abc import Callable
 from typing import NamedTuple
 
-#: Exit status of a run in which nothing failed and something could not be tried.
+#: Exit status of a run in which no test failed but some could not be tried.
 NOT_TRIED = 7
-#: Clients of a server that tests open at once, and what else has a descriptor meanwhile.
+#: The descriptors of the clients that tests open at the same time, and of everything else.
 OPEN_FILES = 1100
 SO_ATTACH_FILTER = 26
 NCHAN = "/usr/lib/nginx/modules/ngx_nchan_module.so"
-#: Ways to a mount namespace: the user's own; root's, where user namespaces are forbidden; and root's in a
-#: root folder that is no mount itself.
+#: Commands for a mount namespace: the user's own; root's, if user namespaces are forbidden; and root's in a
+#: root folder that is not a mount point.
 NAMESPACES = (
     ("unshare", "--user", "--map-root-user", "--mount"),
     ("unshare", "--mount"),
@@ -42,9 +42,9 @@ class Need(NamedTuple):
     """One thing that tests need.
 
     Attributes:
-        found: Whether it is here.
-        brings: Where it comes from, for people.
-        package: Its Debian package; empty if no package brings it.
+        found: Returns whether it is here.
+        brings: Its source, for people.
+        package: Its Debian package; empty if there is none.
     """
 
     found: Callable[[], bool]
@@ -53,7 +53,7 @@ class Need(NamedTuple):
 
 
 def need(name: str) -> None:
-    """Go on if *name* is here; otherwise end the test as not tried, with what brings it."""
+    """End the test as not tried, with the source of *name*, unless that is here."""
     import pytest
 
     if not NEEDS[name].found():
@@ -61,18 +61,18 @@ def need(name: str) -> None:
 
 
 def find_program(name: str) -> str | None:
-    """Return the path of a program; administrators' programs are not on everybody's PATH."""
+    """Return the path of a program; /usr/sbin and /sbin may not be on the PATH."""
     return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
 
 
 def missing_packages() -> list[str]:
-    """Return the Debian packages that bring what is missing."""
+    """Return the Debian packages to install."""
     return sorted({each.package for each in NEEDS.values() if each.package and not each.found()})
 
 
 @functools.cache
 def namespace() -> tuple[str, ...] | None:
-    """Return the command that runs another one in a mount namespace of its own; None if nothing may."""
+    """Return the command that runs another one in a new mount namespace; None if none is permitted."""
     with tempfile.TemporaryDirectory() as folder:
         for way in NAMESPACES:
             mounted = ["sh", "-ec", 'mount -t tmpfs tmpfs "$1"; umount "$1"', "sh", folder]
@@ -116,7 +116,7 @@ def _program(package: str, name: str = "") -> Need:
 
 
 def _part_of_python(found: Callable[[], bool], package: str) -> Need:
-    """A part that Debian packs apart from its Python, and other Pythons have or are built without."""
+    """A part that Debian packages separately from its Python, and that other Pythons have or lack."""
     if sys.base_prefix == "/usr":
         return Need(found, f"install Debian's package {package}", package)
     return Need(found, f"{sys.base_prefix} was installed without it")

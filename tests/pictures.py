@@ -1,7 +1,7 @@
 """`python -m tests.pictures`: makes the pictures of the README in `examples/pictures/`.
 
 The demo writes two logs; the commands and the viewer then show them, in a terminal and in Chromium. Needs the
-environment of the tests and Chromium. Another folder than `examples/pictures/` may be given.
+environment of the tests and Chromium. Another folder can be passed as the argument.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FOLDER = ROOT / "examples" / "pictures"
 COMMAND = (sys.executable, "-m", "chora_logging")
 ROWS, COLUMNS = 40, 106
 VIEWPORT = {"width": 1120, "height": 560}
-#: The colours of the terminal: background, text, the eight colours, and the same bright. All can be read.
+#: The colours of the terminal: background, text, the eight colours and their bright forms, all readable.
 THEME = TerminalTheme(
     (22, 25, 29),
     (216, 222, 230),
@@ -59,14 +59,14 @@ class Logs:
     """The two logs of a demo.
 
     Args:
-        folder: Where the demo writes them.
+        folder: The folder that the demo writes to.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
         demo = ("demo", "--seconds", "2", "--workers", "3", "--dir", str(folder), "--json")
         subprocess.run([*COMMAND, *demo], check=True, stdout=subprocess.DEVNULL, env=environment())
         self.paths = {"orchestrator": folder / "orchestrator.log", "telemetry": folder / "events.jsonl"}
-        #: What makes commands read these logs.
+        #: The variables with which commands read these logs.
         self.environment = environment(
             ORCH_LOG_FILE=str(self.paths["orchestrator"]), CHORA_EVENTS_FILE=str(self.paths["telemetry"])
         )
@@ -78,13 +78,13 @@ class Logs:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the variables of a process: nothing that the caller prefers, this package, a colour terminal."""
+    """Return the variables of a process: this package, a colour terminal, none of the caller's settings."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **more}
 
 
 def typed(arguments: Sequence[str], variables: dict[str, str]) -> str:
-    """Return what a terminal shows when somebody types the command: prompt, command, and what it prints."""
+    """Return the terminal's text after a command is typed: prompt, command and output."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     process = subprocess.Popen(
@@ -92,7 +92,7 @@ def typed(arguments: Sequence[str], variables: dict[str, str]) -> str:
     )
     os.close(theirs)
     written = b""
-    with contextlib.suppress(OSError):  # the end of a terminal
+    with contextlib.suppress(OSError):  # the other end of the terminal is closed
         while part := os.read(ours, 65536):
             written += part
     os.close(ours)
@@ -120,7 +120,7 @@ def picture_viewer(browser: Browser, logs: Logs, path: pathlib.Path) -> None:
     """Show the live page with the details of an event."""
     with serving(logs) as url:
         page = browser.new_page(viewport=VIEWPORT, locale="en-GB", timezone_id="UTC")
-        # The task that fails is among the rows that are visible, however much the demo wrote.
+        # So the failed task is among the visible rows, however much the demo wrote.
         page.goto(f"{url}?log=orchestrator&task_id={logs.failed('task_id')}")
         expect(page.locator("#status-words")).to_have_text("Live")
         page.locator("#space .row:not([hidden])", has_text="job_failed").last.click()
@@ -131,7 +131,7 @@ def picture_viewer(browser: Browser, logs: Logs, path: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def serving(logs: Logs) -> Iterator[str]:
-    """Serve the logs; give the address."""
+    """Serve the logs and yield the address."""
     server = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0", "--json"],
         env=logs.environment,

@@ -1,4 +1,4 @@
-"""Records and objects that several tests use, and readers of lines that forgive nothing."""
+"""Records and objects for several tests, and strict readers of lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def record_of(msg="hi", *args, name="app", exc_info=None, **extra):
 
 
 def line_of(record, formatter=None):
-    """Return the fields of the line, from the careful way and from the planned one alike."""
+    """Return the fields of the line, which are the same from the slow path and the fast path."""
     formatter = formatter or EventFormatter()
     lines = {formatter.format(record) for _ in range(3)}
     assert len(lines) == 1, "the first line and the later ones differ"
@@ -33,7 +33,7 @@ def _unique(pairs):
 
 
 def strict(text):
-    """Return the object that *text* is, after a reader that forgives nothing."""
+    """Return the object in *text*, parsed strictly."""
     assert "\n" not in text
     assert "\r" not in text
     assert len(text.encode("utf-8").split(b"\n")) == 1
@@ -82,7 +82,7 @@ setattr(Event, EVENT_MARK, True)
 
 
 class Raises:
-    """Raises in whatever way it is looked at."""
+    """Raises on any access."""
 
     def __str__(self):
         raise ValueError("no")

@@ -1,21 +1,21 @@
-"""The one test command: `python3 tests/run.py`.
+"""The test command: `python3 tests/run.py`.
 
 Needs a Python 3.10 to 3.13 with venv and git; each Python found on the machine (the running one, pyenv's,
-those on PATH) gets an environment under `.venvs/`, kept until setup.cfg changes. Programs that tests need
-are installed as Debian packages where that is permitted (root, apt-get). Then:
+those on PATH) gets an environment in `.venvs/`, kept until setup.cfg changes. Programs that tests need
+are installed as Debian packages if that is permitted (root, apt-get). Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
-    core        everything but what is in `LONG` and `ALONE`, on every Python; on the main one (the
+    core        all tests except `LONG` and `ALONE`, on every Python; on the main one (the
                 running one if it is supported) the write side also without its compiled part
-    long        what is in `LONG`, on the main Python; it and the core run two at a time
+    long        the tests in `LONG`, on the main Python; they and the core run two at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
-    alone       what is in `ALONE`, on the main Python and alone on the machine
+    alone       the tests in `ALONE`, on the main Python, with nothing else running
     sanitizers  with --whole: the tests of the C code under the sanitizers, see `tests/sanitizers.py`
 
 A failed step never hides the next one. Exit status: 0 if everything passed, 1 if anything failed, 7 if
-nothing failed but some tests could not be tried here: the end names each of them and what it needs.
-Interrupting the run ends every process that it started. What follows the options is handed to pytest, and
-then only that is run:
+nothing failed but some tests could not be tried here; these are listed at the end, each with its need.
+Interrupting the run ends every process that it started. Further arguments are passed to pytest, and then
+only those tests run:
 
     python3 tests/run.py --python 3.12 tests/formatting/test_formatter.py -k surrogate
     python3 tests/run.py --python 3.11 --cov
@@ -45,13 +45,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 AT_A_TIME = 2
-#: Seconds after which a step is ended: none takes half of it.
+#: The time limit of a step in seconds: none takes half of it.
 LIMIT = 900
 #: Seconds that an interrupted step has to clean up before it is killed.
 GRACE = 20
 #: The closing line of pytest, with and without -q.
 SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
-#: Not on every Python: they take long, or look at what is the same for all.
+#: Not on every Python: these take long, or do not depend on the Python.
 LONG = (
     "tests/cli/test_demo.py",
     "tests/eventlog/test_between_looks.py",
@@ -67,16 +67,16 @@ LONG = (
     "tests/test_leftovers.py",
     "tests/test_pictures.py",
 )
-#: Beside nothing else: they measure time, put the whole machine to work, or count its processes.
+#: Alone on the machine: these measure time, use the whole machine, or count its processes.
 ALONE = ("tests/faults", "tests/browser", "tests/terminal")
-#: What the compiled part has nothing to do with.
+#: The tests that do not use the compiled part.
 READING = ("tests/cli", "tests/eventlog", "tests/web")
-#: The whole run is to end.
+#: Set when the whole run is interrupted.
 INTERRUPTED = threading.Event()
 
 
 class Step:
-    """One command of the run: what it is called, how it ended, what it wrote."""
+    """A command of the run: its name, its exit status and its output."""
 
     def __init__(
         self,
@@ -97,9 +97,9 @@ class Step:
         self.lines: list[str] = []
 
     def run(self) -> Step:
-        """Run the command; what it writes is shown at once, or at the end if it fails.
+        """Run the command; show its output immediately, or at the end if it fails.
 
-        Every process that it started has ended on return.
+        On return every process that it started has ended.
         """
         if INTERRUPTED.is_set():
             self.status = 128 + signal.SIGINT
@@ -117,9 +117,9 @@ class Step:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            start_new_session=True,  # Ctrl-C reaches it once, from here
+            start_new_session=True,  # so that Ctrl-C reaches it only once, from here
         )
-        # A thread reads, because a process that outlives the command would keep the pipe open for ever.
+        # A thread reads, because a process that outlives the command would keep the pipe open forever.
         reader = threading.Thread(target=self.read, args=(process.stdout,), daemon=True)
         reader.start()
         try:
@@ -134,7 +134,7 @@ class Step:
         return self
 
     def wait(self, process: subprocess.Popen[str]) -> int:
-        """Return the exit status of the command, which is interrupted when its time or the run is over."""
+        """Return the exit status of the command, which is interrupted at its time limit or with the run."""
         deadline = time.monotonic() + self.limit
         while process.poll() is None and time.monotonic() < deadline and not INTERRUPTED.wait(0.05):
             pass
@@ -151,7 +151,7 @@ class Step:
         return process.returncode
 
     def read(self, pipe: Iterable[str]) -> None:
-        """Keep what the command writes, and show it if the step is live."""
+        """Keep the output of the command, and show it if the step is live."""
         for line in pipe:
             self.lines.append(line.rstrip("\n"))
             if self.live:
@@ -159,12 +159,12 @@ class Step:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended with an error; tests that could not be tried are none."""
+        """Whether it ended with an error; tests that could not be tried do not count."""
         return self.status not in (0, NOT_TRIED)
 
     @property
     def not_tried(self) -> list[str]:
-        """The tests that could not be tried, each with what it needs."""
+        """The tests that could not be tried, each with its need."""
         if self.status != NOT_TRIED:
             return []
         begin = "not tried: "
@@ -172,14 +172,14 @@ class Step:
 
     @property
     def line(self) -> str:
-        """How it ended, in one line; a pytest run says its own summary too."""
+        """The result in one line, with pytest's summary."""
         summary = self.pytest_summary.strip("= ")
         state = f"FAILED ({self.status})" if self.failed else "not all" if self.status else "ok"
         return f"{state:<10} {self.seconds:6.1f} s  {self.name}{': ' + summary if summary else ''}"
 
     @property
     def pytest_summary(self) -> str:
-        """The closing line of pytest, or nothing if this was no pytest run."""
+        """The closing line of pytest, or an empty string for other commands."""
         for line in reversed(self.lines):
             if SUMMARY.match(line):
                 return line
@@ -187,12 +187,12 @@ class Step:
 
 
 def say(text: str) -> None:
-    """Print at once: a log of a run that hangs shows where."""
+    """Print immediately, so that the log of a run that hangs shows where."""
     print(text, flush=True)
 
 
 def environment() -> dict[str, str]:
-    """The variables of a step: those of the caller without what would mix Pythons."""
+    """The variables of a step: the caller's, without those that would mix Pythons."""
     mixing = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
     kept = {name: value for name, value in os.environ.items() if name not in mixing}
     return {**kept, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONUNBUFFERED": "1"}
@@ -217,7 +217,7 @@ def find_pythons() -> dict[str, str]:
 
 
 def patch(program: pathlib.Path) -> tuple[int, ...]:
-    """The version that pyenv's folder of a program is named for."""
+    """The version in the name of pyenv's folder of a program."""
     return tuple(int(part) for part in program.parent.parent.name.split(".") if part.isdigit())
 
 
@@ -239,7 +239,7 @@ def python_of(version: str) -> str:
 
 
 def stamp(program: str) -> str:
-    """What an environment was made from: while it is the same, the environment is kept."""
+    """The hash of the sources of an environment: while it is the same, the environment is kept."""
     made_from = [ROOT / "setup.cfg", ROOT / "setup.py", *sorted(ROOT.glob("chora_logging/speedups/*.[ch]"))]
     parts = [path.read_bytes() for path in made_from]
     parts += [str(ROOT).encode(), os.path.realpath(shutil.which(program) or program).encode()]
@@ -247,16 +247,16 @@ def stamp(program: str) -> str:
 
 
 def prepare(version: str, program: str) -> list[Step]:
-    """Make the environment of a Python unless it is there already."""
+    """Make the environment of a Python unless it exists."""
     mark = VENVS / version / "stamp"
     wanted = stamp(program)
     if mark.exists() and mark.read_text() == wanted:
         return []
-    # Of what is installed most is never imported, and what is gets compiled then.
+    # Most of the installed modules are never imported; the others are compiled when they are.
     install = [python_of(version), "-m", "pip", "install", "--quiet", "--no-compile"]
     steps = [Step(f"venv {version}", [program, "-m", "venv", "--clear", str(VENVS / version)])]
-    # The build parts are needed by test_packaging and, with --no-build-isolation, spare a download for
-    # each build; Pythons from 3.12 on no longer bring them.
+    # The build requirements are needed by test_packaging and, with --no-build-isolation, save a download for
+    # each build; Python no longer includes them since 3.12.
     steps.append(Step(f"build parts {version}", [*install, "--upgrade", "pip", "setuptools", "wheel"]))
     steps.append(Step(f"install {version}", [*install, "--no-build-isolation", "-e", ".[test]"]))
     done = []
@@ -269,7 +269,7 @@ def prepare(version: str, program: str) -> list[Step]:
 
 
 def install_packages(pythons: Iterable[str]) -> list[Step]:
-    """Install the Debian packages that are missing for tests of these Pythons, where that is permitted."""
+    """Install the Debian packages that are missing for tests of these Pythons, if permitted."""
     missing: set[str] = set()
     for program in pythons:
         asked = [program, str(ROOT / "tests" / "needs.py")]
@@ -277,32 +277,32 @@ def install_packages(pythons: Iterable[str]) -> list[Step]:
     if not missing:
         return []
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        say(f"not installed here, and some tests need them: {' '.join(sorted(missing))}")
+        say(f"some tests need packages that are not installed here: {' '.join(sorted(missing))}")
         return []
-    # Servers that packages bring are not started.
+    # The packages do not start their servers.
     quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *sorted(missing)]
-    # A stale package list is no failure as long as the packages come.
+    # A failed update does not matter if the packages can be installed.
     update = Step("apt-get update", ["apt-get", "update", "-qq"], variables=quiet).run()
     done = Step(f"apt-get install {' '.join(sorted(missing))}", install, variables=quiet).run()
     return [update, done] if done.failed else [done]
 
 
 def pytest_step(name: str, version: str, arguments: Iterable[str], **options: Any) -> Step:
-    """A pytest run that shares no cache with another one at the same time."""
+    """A pytest run with a cache of its own, so that runs can be concurrent."""
     cache = ["-o", f"cache_dir={VENVS / version / f'pytest_cache {name}'}"]
     command = [python_of(version), "-m", "pytest", *cache, *arguments]
     return Step(f"{name} {version}", command, **options)
 
 
-def at_once(steps: Iterable[Step]) -> list[Step]:
-    """Run steps side by side, as many as two cores bear."""
+def in_parallel(steps: Iterable[Step]) -> list[Step]:
+    """Run steps in parallel, two at a time."""
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
         return list(pool.map(Step.run, steps))
 
 
 def without(*paths: str) -> list[str]:
-    """Options of pytest that leave out paths."""
+    """The options of pytest that leave out paths."""
     return [f"--ignore={path}" for path in paths]
 
 
@@ -314,7 +314,7 @@ def cores(versions: Iterable[str]) -> list[Step]:
 def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     """The checks, the core tests on every Python, the script, the rest on the main one (or on all)."""
     python = python_of(main)
-    done = at_once(
+    done = in_parallel(
         [
             Step("ruff check", [python, "-m", "ruff", "check", "."]),
             Step("ruff format", [python, "-m", "ruff", "format", "--check", "."]),
@@ -323,7 +323,7 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     )
     core = without(*LONG, *ALONE)
     versions = [main, *others] if whole else [main]
-    done += at_once(
+    done += in_parallel(
         [
             *(pytest_step("long", version, LONG) for version in versions),
             *cores([main, *others]),
@@ -346,20 +346,20 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options, and what is pytest's."""
+    """Return the options, and the arguments for pytest."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--python", action="append", choices=SUPPORTED, default=[], metavar="3.12")
-    parser.add_argument("--core", action="store_true", help="the core tests alone, on every Python")
+    parser.add_argument("--core", action="store_true", help="run only the core tests, on every Python")
     parser.add_argument(
-        "--whole", action="store_true", help="every test on every Python, and as a user in a bare root"
+        "--whole", action="store_true", help="run every test on every Python, and as a user in a bare root"
     )
     return parser.parse_known_args(arguments)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run it all and return the exit status."""
+    """Run the steps and return the exit status."""
     began = time.monotonic()
     options, for_pytest = parse(arguments)
     asked = options.python
@@ -376,7 +376,7 @@ def main(arguments: Sequence[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: INTERRUPTED.set())
     done = install_packages(pythons[version] for version in versions)
-    # One after the other: an editable install writes into the source folder.
+    # In sequence: an editable install writes into the source folder.
     for version in versions:
         done += prepare(version, pythons[version])
     if not any(step.failed for step in done):
@@ -384,14 +384,14 @@ def main(arguments: Sequence[str]) -> int:
         if for_pytest:
             done += [pytest_step("tests", version, for_pytest, live=True).run() for version in versions]
         elif options.core:
-            done += at_once(cores(versions))
+            done += in_parallel(cores(versions))
         else:
             done += everything(chosen, others, whole=options.whole)
     return close(done, time.monotonic() - began)
 
 
 def close(done: Sequence[Step], seconds: float) -> int:
-    """Print how each step ended and return the exit status; the last lines are pytest's own."""
+    """Print the result of each step and return the exit status; the last lines are pytest's own."""
     failed = [step.name for step in done if step.failed]
     not_tried = sorted({line for step in done for line in step.not_tried})
     say("\nsummary")
@@ -403,7 +403,7 @@ def close(done: Sequence[Step], seconds: float) -> int:
     if failed:
         verdict = f"FAILED: {', '.join(failed)}"
     elif not_tried:
-        verdict = f"passed, but for {len(not_tried)} tests that could not be tried here"
+        verdict = f"passed, except {len(not_tried)} tests that could not be tried here"
     else:
         verdict = "everything passed"
     say(f"{verdict} ({len(done)} steps, {seconds:.0f} s)")

@@ -1,8 +1,8 @@
 """`python -m tests.sanitizers`: the tests of the C code under the address and undefined-behaviour sanitizers.
 
 A copy of the package is compiled with them, and the tests run in it; `tests/run.py --whole` does it once.
-Needs gcc and its libasan. Leaks are not looked for, because CPython frees little at its end; `TestMemory`
-counts references. What is handed over goes to pytest.
+Needs gcc and its libasan. Leaks are not checked, because CPython frees little at its end; `TestMemory`
+counts references. Arguments are passed to pytest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COPIED = ("chora_logging", "tests", "setup.py", "setup.cfg", "README.md")
-#: Assertions of CPython's headers are checked too.
+#: -UNDEBUG enables the assertions of CPython's headers.
 FLAGS = "-O1 -g -UNDEBUG -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 
 
@@ -35,7 +35,7 @@ def build(folder: pathlib.Path) -> str:
 
 
 def environment() -> dict[str, str]:
-    """The variables with which an interpreter loads what was built so."""
+    """The variables with which an interpreter loads the sanitized extension."""
     compiler = os.environ.get("CC", "gcc")
     asked = subprocess.run(
         [compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
@@ -43,10 +43,10 @@ def environment() -> dict[str, str]:
     return {
         **os.environ,
         "LD_PRELOAD": asked.stdout.strip(),
-        # The interpreter was built without them: its use of a freed object shows by what is filled in there.
+        # The interpreter is not sanitized: the fill pattern in freed memory shows its use of a freed object.
         "ASAN_OPTIONS": "detect_leaks=0:max_free_fill_size=65536",
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "PYTHONMALLOC": "malloc",  # each object by itself, so that its end is seen
+        "PYTHONMALLOC": "malloc",  # allocates each object separately, so that its end is checked
     }
 
 

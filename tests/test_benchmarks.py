@@ -1,4 +1,4 @@
-"""The benchmarks run: with what is installed here, and so few events that only their working is seen."""
+"""The benchmarks run, with the packages installed here and few events."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def benchmark(*arguments):
 
 
 def row(text, start):
-    """The cells of the one row that begins with a name."""
+    """The cells of the only row that begins with a name."""
     (line,) = (line for line in text.splitlines() if line.startswith(f"| {start}"))
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def test_emit_prints_ours_and_the_floors():
-    """The scenario `emit` has a row for ours, with the fields that were logged, and one for the floors."""
+    """The scenario `emit` has a row for our handler, with the logged fields, and one for the floors."""
     text = benchmark("--rounds=1", "--events=50", "emit")
 
     mine = row(text, RIVALS["ours"].name)
@@ -43,7 +43,7 @@ def test_emit_prints_ours_and_the_floors():
 
 
 def test_processes_counts_what_is_missing():
-    """The scenario `processes` has a row for ours at both sizes, and ours lost nothing."""
+    """The scenario `processes` has a row for our handler at both sizes, and it lost no event."""
     text = benchmark("--rounds=1", "--events=100", "processes")
 
     rows = [line for line in text.splitlines() if line.startswith(f"| {RIVALS['ours'].name}")]
@@ -52,7 +52,7 @@ def test_processes_counts_what_is_missing():
 
 
 def test_calls_are_held_against_the_first_of_their_kind():
-    """The scenario `calls` has a row for each call, and the first of each kind is the measure."""
+    """The scenario `calls` has a row for each call, relative to the first of its kind."""
     text = benchmark("--rounds=1", "--events=40", "calls")
 
     for title, group in calls.GROUPS.items():
@@ -63,7 +63,7 @@ def test_calls_are_held_against_the_first_of_their_kind():
 
 
 def test_tails_shows_what_rotations_cost():
-    """The scenario `tails` has for ours the times of calls, the slowest last, and of rotations."""
+    """The scenario `tails` has the times of our calls, the slowest last, and of our rotations."""
     text = benchmark("--rounds=1", "--events=700", "tails")
 
     mine = row(text, RIVALS["ours"].name)
@@ -74,12 +74,12 @@ def test_tails_shows_what_rotations_cost():
 
 
 def test_shares_of_calls():
-    """A percentile is a time that was measured; that of all is the slowest."""
+    """A percentile is a measured time; the 100th is the slowest."""
     assert tails.percentiles([3.0, 1.0, 2.0, 4.0], [0.5, 0.99]) == [3.0, 4.0]
 
 
 def test_growth_has_a_row_for_each_number():
-    """The scenario `growth` goes through numbers of threads, of events before, and of processes."""
+    """The scenario `growth` has rows for numbers of threads, of earlier events and of processes."""
     text = benchmark("--rounds=1", "--events=100", "growth")
 
     labels = [f"{count} thread" for count in growth.THREADS] + ["after 0", "after 10,000"]
@@ -90,7 +90,7 @@ def test_growth_has_a_row_for_each_number():
 
 
 def test_import_prints_the_ratio():
-    """The scenario `import` compares with the parts that the package stands on."""
+    """The scenario `import` compares with the package's dependencies."""
     text = benchmark("--rounds=1", "import")
 
     assert row(text, "`import logging.handlers, pythonjsonlogger.msgspec`")[3] == "1.00"
@@ -99,7 +99,7 @@ def test_import_prints_the_ratio():
 
 @pytest.mark.parametrize(("kind", "count"), [("async", 3), ("sync", 1), ("tail", 1)])
 def test_followers_get_every_event(kind, count):
-    """Each one who follows in the scenario `follow` notes the delay of each event."""
+    """Each follower in the scenario `follow` records the delay of each event."""
     outcome = follow.once(kind, count, 5, 0.01)
 
     assert len(outcome.delays) == 5 * count
@@ -108,7 +108,7 @@ def test_followers_get_every_event(kind, count):
 
 
 def test_it_starts_where_nothing_is_installed():
-    """The command makes the environment that it needs, so it begins with any Python."""
+    """The command creates the environment that it needs, so it can be started with any Python."""
     command = [sys.executable, "-S", "-m", "tests.benchmarks", "--help"]
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -117,7 +117,7 @@ def test_it_starts_where_nothing_is_installed():
 
 
 def test_an_unknown_scenario_is_wrong_use():
-    """A scenario that does not exist ends with status 2 and the names of those that do."""
+    """An unknown scenario ends with status 2 and the names of the known ones."""
     command = [sys.executable, "-m", "tests.benchmarks", "--here", "emitt"]
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -136,8 +136,8 @@ CASES = {
 
 
 @pytest.mark.parametrize(("lines", "verdict"), CASES.values(), ids=CASES)
-def test_a_rival_that_wrote_something_else_is_told(lines, verdict):
-    """Lines that lack an event, a field or a value are not called the same."""
+def test_a_rival_that_wrote_something_else_is_reported(lines, verdict):
+    """Lines that lack an event, a field or a value are reported as different."""
     assert emit.judge(lines, RIVALS["ours"]).startswith(verdict)
 
 
@@ -152,7 +152,7 @@ def test_losses_are_counted():
 
 
 def test_the_floor_writes_a_whole_line():
-    """The line of the floor is one line of JSON with the six fields, as long as a real one."""
+    """The line of the floor is JSON with the six fields, as long as a real line."""
     line = json.loads(floor_line())
 
     assert floor_line().count(b"\n") == 1
@@ -161,7 +161,7 @@ def test_the_floor_writes_a_whole_line():
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_scenario_has_its_place(scenario, tmp_path):
-    """A page gets new tables of a scenario between its marks, and keeps everything else."""
+    """A scenario's new tables go between its marks; the rest of the page is unchanged."""
     text = PAGE.read_text(encoding="utf-8")
     copy = tmp_path / "README.md"
     copy.write_text(text, encoding="utf-8")
@@ -175,7 +175,7 @@ def test_every_scenario_has_its_place(scenario, tmp_path):
 
 
 def test_a_page_without_marks_is_left_alone(tmp_path):
-    """A page that lacks the marks of a scenario, or has them twice, is an error and is not changed."""
+    """A page with missing or repeated marks of a scenario is an error and is not changed."""
     page = tmp_path / "README.md"
     for text in ("", "<!-- /emit -->\n<!-- emit -->\n", "<!-- emit -->\n<!-- /emit -->\n" * 2):
         page.write_text(text)
@@ -185,7 +185,7 @@ def test_a_page_without_marks_is_left_alone(tmp_path):
 
 
 def test_the_page_has_what_the_scenarios_print():
-    """Each rival of `emit` and `processes` has its row on the page; ours lost nothing there."""
+    """Each rival of `emit` and `processes` has its row on the page; ours lost no event."""
     text = PAGE.read_text(encoding="utf-8")
     _, _, emitted = text.partition("<!-- emit -->")
     emitted, _, _ = emitted.partition("<!-- /emit -->")
@@ -197,7 +197,7 @@ def test_the_page_has_what_the_scenarios_print():
 
 
 def test_numbers_stand_in_the_tables_only():
-    """What stands between the tables says nothing that a new measurement could make wrong."""
+    """The text between the tables has no number that a new measurement could make wrong."""
     prose = re.sub(r"<!-- (\w+) -->\n.*?<!-- /\1 -->", "", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 
     assert re.findall(r"\d[\d.,]* ?(?:µs|ms|s|MB|kB|%|times|events)\b", prose) == []

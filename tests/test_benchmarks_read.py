@@ -1,4 +1,4 @@
-"""The benchmark of the readers runs, and tells who found something else."""
+"""The benchmark of the readers runs, and reports readers with other results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def log(tmp_path, monkeypatch):
 
 
 def test_every_task_has_ours():
-    """Each task has a table in which ours found the same, and everybody else who is installed too."""
+    """Each task has a table in which ours and all installed readers found the same."""
     text = read.run(rounds=1, events=300)
 
     for task in readers.TASKS.values():
@@ -32,7 +32,7 @@ def test_every_task_has_ours():
 
 
 def test_what_is_found_is_compared(log):
-    """A reader that misses an event is told."""
+    """A reader that misses an event is reported."""
     task = readers.TASKS["find"]
     ours = next(reader for reader in task.readers if reader.name.startswith("**chora_logging**"))
     half = dataclasses.replace(ours, function=lambda log: len(log.lines) - 1)
@@ -42,7 +42,7 @@ def test_what_is_found_is_compared(log):
 
 
 def test_the_set(log):
-    """It is rotated by size, in the order of time, always the same, and has lines of about 250 bytes."""
+    """The set is rotated by size, in the order of time, always the same, with lines of about 250 bytes."""
     again = read_set.make(log.path.parent, 1_000)
     data = [pathlib.Path(file).read_bytes() for file in log.files]
     times = [json.loads(line)["timestamp"] for part in data for line in part.splitlines()]
@@ -56,7 +56,7 @@ def test_the_set(log):
 
 
 def test_the_page_has_its_tables():
-    """The page of the benchmarks has each task, and each reader's row in it."""
+    """The page of the benchmarks has each task with each reader's row."""
     (found,) = re.findall(
         r"^<!-- read -->\n(.*?)<!-- /read -->$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
     )

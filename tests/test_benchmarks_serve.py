@@ -1,4 +1,4 @@
-"""The benchmark of the servers runs, and tells what did not come."""
+"""The benchmark of the servers runs, and reports missing events."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.needs import need
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
-    """So few clients that only its working is seen."""
+    """Use few clients: the tests only show that the benchmark works."""
     for name, value in {"CLIENTS": 3, "IDLE": 5, "REST": 0.1, "SETTLING": 0.0}.items():
         monkeypatch.setattr(serve, name, value)
 
 
 def test_every_server_has_a_row():
-    """Whoever is installed delivered each event to each client, as the log has it."""
+    """Every installed server delivered each event to each client, as it is in the log."""
     text = serve.run(rounds=1, events=10)
 
     for rival in servers.RIVALS.values():
@@ -34,14 +34,14 @@ def test_every_server_has_a_row():
 
 
 def test_nchan_is_measured():
-    """The server in C is among those that were measured."""
+    """nchan, the server in C, is measured."""
     need("nginx with nchan")
 
     assert not servers.RIVALS["nchan"].missing
 
 
 def test_the_dependencies_of_the_tests_bring_the_generator():
-    """Ours and the generator of sse-starlette are never missing in the tests."""
+    """Our server and sse-starlette's generator are always installed in the tests."""
     assert not any(servers.RIVALS[key].missing for key in ("ours", "generator", "eager"))
 
 
@@ -54,8 +54,8 @@ def test_the_page_has_its_table():
     assert all(f"| {rival.name} |" in found for rival in servers.RIVALS.values())
 
 
-def test_what_did_not_come_is_told():
-    """A server that delivers less, or something else, is not called the same."""
+def test_missing_events_are_reported():
+    """A server that delivers fewer or other events is reported as different."""
     outcome = serve.Outcome([0.001] * 29, 29, False, 0.1, 1.0, 4, 0.1, 1.0)
 
     cells = serve.row(servers.RIVALS["ours"], [outcome], 10)
@@ -65,14 +65,14 @@ def test_what_did_not_come_is_told():
 
 
 def test_a_missing_server_is_named():
-    """A server that is not installed has a row that says so."""
+    """A server that is not installed has a row with that result."""
     absent = dataclasses.replace(servers.RIVALS["nchan"], needs="/nowhere")
 
     assert absent.missing
 
 
 def test_a_server_that_does_not_begin(tmp_path):
-    """A server that ends at once is an error with what it said."""
+    """A server that ends immediately is an error with its output."""
     broken = dataclasses.replace(
         servers.RIVALS["ours"], commands=lambda *_: [["sh", "-c", "echo no such thing >&2; exit 1"]]
     )

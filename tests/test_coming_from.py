@@ -1,7 +1,7 @@
-"""What the README says to those who come from elsewhere: each row of its tables is run.
+"""The README's tables of changes for users of other systems: each row is run.
 
-Of the earlier systems only what their documents say is known; what *is* now is seen here, and the code of the
-last cell is taken from the page and run.
+The earlier systems are known only from their documents. The tests show the current behaviour, and the code in
+the last cell of a row is taken from the page and run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def lines(path):
 
 
 def row(system, was):
-    """Mark a test as that of a row."""
+    """Mark a test as the test of a row."""
 
     def mark(test):
         COVERED.add((system, was))
@@ -53,14 +53,14 @@ def row(system, was):
 
 
 def code(system, was, number=0):
-    """The code in the last cell of a row: how it was before, or how it is done here."""
+    """The code in the last cell of a row: the former behaviour, or the way to do it here."""
     (cells,) = (cells for cells in README.rows(system) if cells[0].replace("`", "") == was)
     return names_in(cells[-1])[number].replace("…", "...")
 
 
 @pytest.fixture
 def run(tmp_path):
-    """Run a program in a folder of its own and return what it prints."""
+    """Run a program in its own folder and return its output."""
 
     def run(program, **variables):
         done = start(["-c", PRELUDE + program], tmp_path, **variables)
@@ -71,7 +71,7 @@ def run(tmp_path):
 
 
 def test_every_row_has_a_test():
-    """No row of the tables is there that nothing here runs, and the other way round."""
+    """Each row of the tables has a test, and each test a row."""
     rows = {(system, cells[0].replace("`", "")) for system in SYSTEMS for cells in README.rows(system)}
 
     assert rows == COVERED
@@ -94,7 +94,7 @@ class TestChoraTelemetry:
 
     @CHORA("no rotation")
     def test_rotation(self, run):
-        """A reader of the open file is deaf after the first rotation, `follow_sync` is not."""
+        """A reader of the open file gets no lines after the first rotation; `follow_sync` does."""
         program = """
 emitter = EventEmitter("events.jsonl", max_bytes=2000)
 emitter.emit(event())
@@ -125,7 +125,7 @@ following.close()
         ids=["as it is", "as before", "emit_event as it is", "emit_event as before"],
     )
     def test_rotation_as_before(self, run, tmp_path, prepare, emit, backups):
-        """The file is rotated at 10 MiB, and is not where that is switched off."""
+        """The file is rotated at 10 MiB, unless that is switched off."""
         run(f"{prepare}\nfor number in range(11):\n    {emit}(event(error_message='x' * 2**20))")
 
         folder = tmp_path / "var/telemetry"
@@ -134,7 +134,7 @@ following.close()
 
     @CHORA("events_file relative, can be changed, resolved at each emit")
     def test_the_path(self, run):
-        """The path is absolute, stays, and cannot be set; a new emitter has another one."""
+        """The path is absolute and cannot be set; another path needs a new emitter."""
         program = """
 os.mkdir("elsewhere")
 emitter = EventEmitter()
@@ -154,7 +154,7 @@ except AttributeError:
 
     @CHORA("global emitter: a module attribute, fixed file")
     def test_the_global_emitter(self, run):
-        """Its file is that of `setup_logging`, else that of the environment at the first event."""
+        """Its file is that of `setup_logging`, else the environment's at the first event."""
         setting = chora("global emitter: a module attribute, fixed file")
 
         shown = run(
@@ -166,7 +166,7 @@ except AttributeError:
 
     @CHORA("any text as timestamp")
     def test_timestamps(self, run):
-        """A text that is no date is refused, and a subclass takes it."""
+        """A string that is not a date is refused; a subclass accepts it."""
         program = f"""
 try:
     event(timestamp="yesterday")
@@ -191,7 +191,7 @@ print("examples" in schema, Mine.model_json_schema()["examples"])
     @CHORA("events in the file alone")
     @pytest.mark.parametrize("before", [False, True], ids=["as it is", "as before"])
     def test_the_logging_tree(self, run, before):
-        """Each event goes to the handlers above, unless that is switched off."""
+        """Each event goes to the handlers of the logging tree, unless that is switched off."""
         switch = chora("events in the file alone") if before else "pass"
         program = f"""
 logging.basicConfig(filename="app.log", level="INFO")
@@ -203,7 +203,7 @@ print(pathlib.Path("app.log").read_text().count("\\n"), len(lines("var/telemetry
 
     @CHORA("trace id from CHORA_TRACE_ID")
     def test_the_trace_id(self, run):
-        """`trace_context` and `TRACEPARENT` give it too; set before, it stays."""
+        """`trace_context` and `TRACEPARENT` set it too; an event that has one keeps it."""
         parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
         program = f"""
 emit_event(event())
@@ -237,7 +237,7 @@ print([name for name in os.listdir() if name.startswith("events")])
 
     @CHORA("one file in its folder")
     def test_the_files(self, run, tmp_path):
-        """A sidecar stands beside the file, and backups when it was rotated."""
+        """A sidecar is beside the file, and backups after a rotation."""
         run(
             "emitter = EventEmitter('events.jsonl', max_bytes=400)\n"
             "for number in range(3):\n    emitter.emit(event())"
@@ -267,7 +267,7 @@ class TestOrchestrator:
 
     @ORCHESTRATOR("import configures a console")
     def test_the_console(self, run, tmp_path):
-        """Importing changes nothing; one call gives the console."""
+        """Importing changes nothing; one call sets up the console."""
         program = f"""
 import contextlib, io
 import chora_logging.orchestrator
@@ -281,7 +281,7 @@ print(console.getvalue().split(" - ")[1:])
 
     @ORCHESTRATOR("StructuredFormatter, OrchestratorEventFormatter")
     def test_the_formatters(self, run):
-        """Both names can be given to the one formatter."""
+        """Both names stand for the one formatter."""
         program = f"""
 {orchestrator("StructuredFormatter, OrchestratorEventFormatter")}
 print(OrchestratorEventFormatter().format(logging.makeLogRecord({{"msg": "hi"}}))[:13])
@@ -290,7 +290,7 @@ print(OrchestratorEventFormatter().format(logging.makeLogRecord({{"msg": "hi"}})
 
     @ORCHESTRATOR("local time without a zone")
     def test_the_time(self, run):
-        """Times are UTC, or local as they were."""
+        """Times are UTC, or local as before."""
         program = f"""
 log_orchestrator_event("first")
 {orchestrator("local time without a zone")}
@@ -301,7 +301,7 @@ print(*(line["timestamp"][-1] == "Z" for line in lines(".devlogs/orch-o-glm.log"
 
     @ORCHESTRATOR("returned events always with id, task_id, run_id")
     def test_what_events_have(self, run):
-        """Events have what their line has, and a cursor; one expression adds what is missing."""
+        """Events have the fields of their line and a cursor; one expression adds the missing ones."""
         program = f"""
 log_orchestrator_event("first", task_id="task-1")
 (event,) = asyncio.run(get_orchestrator_events())
@@ -313,7 +313,7 @@ print(before["id"] == event.cursor, before["task_id"], before["run_id"])
 
     @ORCHESTRATOR("both ids given: the task's decides; neither: nothing")
     def test_the_ids(self, run):
-        """Both have to fit, and without any everything comes; with the task's alone it decides."""
+        """Both ids must match; an id that is not passed does not filter."""
         program = f"""
 log_orchestrator_event("first", task_id="task-1", run_id="run-1")
 log_orchestrator_event("second", task_id="task-1", run_id="run-2")
@@ -327,7 +327,7 @@ print(asyncio.run(main()), {orchestrator("both ids given: the task's decides; ne
 
     @ORCHESTRATOR("a caller's timestamp, logger replace the line's")
     def test_collisions(self, run):
-        """They get an underscore, and a subclass of the formatter has them replace the line's."""
+        """They get an underscore; a subclass of the formatter lets them replace the line's fields."""
         program = f"""
 class Replacing(EventFormatter):
     def process_log_record(self, fields):
@@ -344,7 +344,7 @@ print(*json.loads(Replacing().format(record)).items())
 
     @ORCHESTRATOR("a caller's level replaces the line's")
     def test_the_level(self, run):
-        """It is the level of the record, and a word that is no level is kept."""
+        """It is the level of the record; a word that is not a level is kept as a field."""
         program = f"""
 {orchestrator("a caller's level replaces the line's")}
 log_orchestrator_event("job_failed", level="bad")
@@ -354,7 +354,7 @@ print(*((line["level"], line.get("level_")) for line in lines(".devlogs/orch-o-g
 
     @ORCHESTRATOR("REST: everything up to 1,000")
     def test_pages(self, run):
-        """A page has 100 events, `next` and `more`, or the 1,000 that are asked for."""
+        """A page has 100 events, or up to the 1,000 requested, with `next` and `more`."""
         program = f"""
 import httpx
 from chora_logging.web import create_app
@@ -373,7 +373,7 @@ for query in ("", "{orchestrator("REST: everything up to 1,000")}"):
 
     @ORCHESTRATOR("stream_orchestrator_events gives text")
     def test_streams(self, run):
-        """It gives dicts, and one expression makes each the text that a router sends on."""
+        """It yields dicts; one expression turns each into the text that a router sends."""
         program = f"""
 log_orchestrator_event("step", task_id="task-1")
 async def frames():
@@ -391,7 +391,7 @@ asyncio.run(first())
 
     @ORCHESTRATOR("general log with service, environment, version")
     def test_the_general_log(self, run):
-        """It has the static fields that one gives."""
+        """It has the static fields that are passed."""
         program = f"""
 import contextlib, io
 with contextlib.redirect_stderr(io.StringIO()):
@@ -403,7 +403,7 @@ print(*lines("app.log")[0].values())
 
     @ORCHESTRATOR("one file in its folder")
     def test_the_files(self, run, tmp_path):
-        """A sidecar stands beside the log."""
+        """A sidecar is beside the log."""
         run("log_orchestrator_event('step')")
 
         assert {path.name for path in (tmp_path / ".devlogs").iterdir()} == {
@@ -424,7 +424,7 @@ def formatted(formatter, **fields):
 class TestPythonJsonLogger:
     @JSON_LOGGER("JsonFormatter of each encoder")
     def test_options(self, run):
-        """An option of the base is taken, one of an encoder is not."""
+        """Options of the base class are accepted, those of an encoder are not."""
         program = """
 from pythonjsonlogger.core import BaseJsonFormatter
 print(issubclass(EventFormatter, BaseJsonFormatter), bool(EventFormatter(rename_fields={"a": "b"})))
@@ -437,7 +437,7 @@ except TypeError:
 
     @JSON_LOGGER("no format: message and fields")
     def test_no_format(self, run):
-        """Without a format a line has the event layout, with the one of the table what it had."""
+        """Without a format a line has the event layout; with the table's format it has the former fields."""
         before = code(SYSTEMS[2], "no format: message and fields")
         program = f"""{FORMATTERS}
 for formatter in (JsonFormatter(), {before}, EventFormatter()):
@@ -451,7 +451,7 @@ for formatter in (JsonFormatter(), {before}, EventFormatter()):
 
     @JSON_LOGGER("a dict message may replace levelname")
     def test_collisions(self, run):
-        """The line's level stays, and the caller's is kept beside it."""
+        """The line's level is unchanged, and the caller's is written beside it."""
         program = f"""{FORMATTERS}
 for make in (JsonFormatter, EventFormatter):
     print(formatted(make("%(levelname)s"), levelname="INFO", msg={{"levelname": "mine"}}))
@@ -460,7 +460,7 @@ for make in (JsonFormatter, EventFormatter):
 
     @JSON_LOGGER("NaN, sets as text, +00:00")
     def test_values(self, run):
-        """What JSON does not have is null, sets are arrays, and UTC is written as Z."""
+        """Values that JSON does not have are null, sets are arrays, and UTC is written as Z."""
         program = f"""{FORMATTERS}
 for make in (JsonFormatter, EventFormatter):
     formatter = make("%(message)s", timestamp=True)
@@ -473,7 +473,7 @@ for make in (JsonFormatter, EventFormatter):
 
     @JSON_LOGGER("arguments do not fit: no line")
     def test_arguments(self, run):
-        """A message with wrong arguments is written raw, and says so."""
+        """A message with wrong arguments is written unformatted, with the error."""
         program = f"""{FORMATTERS}
 for make in (JsonFormatter, EventFormatter):
     try:
@@ -504,7 +504,7 @@ class TestStructlog:
 
     @STRUCTLOG('bind_contextvars(trace_id="req-1")')
     def test_context(self, run):
-        """The trace id has a context of its own; other fields are bound to a logger."""
+        """The trace id has its own context; other fields are bound to a logger."""
         context = code(SYSTEMS[3], 'bind_contextvars(trace_id="req-1")')
         adapter = code(SYSTEMS[3], 'bind_contextvars(trace_id="req-1")', 1)
         program = f"""{FILE}
@@ -516,7 +516,7 @@ print(*lines("app.jsonl")[0].items())
 
     @STRUCTLOG("TimeStamper, add_log_level, JSONRenderer; WriteLogger")
     def test_processors(self, run):
-        """Formatter and handler do what the processors did; levels are in capitals."""
+        """Formatter and handler replace the processors; levels are in capitals."""
         program = (
             f"{FILE}\nlogging.warning('hi')\nline = lines('app.jsonl')[0]\nprint(*line)\nprint(line['level'])"
         )
@@ -556,7 +556,7 @@ RECORD = "record.time.repr, record.level.name, record.extra.order_id"
 class TestLoguru:
     @LOGURU(ADDED)
     def test_a_sink(self, run):
-        """loguru takes what stands there, and the handler takes its place."""
+        """loguru accepts the former options, and the handler replaces them."""
         program = f"""
 from loguru import logger
 logger.remove()
@@ -569,14 +569,14 @@ print(handler.maxBytes, handler.backupCount)
 
     @LOGURU("enqueue=True for processes; rotation by time")
     def test_processes(self):
-        """Nothing is to be said for processes; the handler knows sizes only."""
+        """Several processes need no option; the handler rotates by size only."""
         assert not {"when", "interval", "enqueue"} & {*inspect.signature(EventFileHandler).parameters}
 
     @LOGURU(BOUND)
     @LOGURU(CONTEXT)
     @LOGURU(RECORD)
     def test_a_call(self, run):
-        """The fields that stood in `record` stand in the line itself."""
+        """The former fields of `record` are in the line itself."""
         program = f"""{FILE}
 from loguru import logger
 logger.remove()
@@ -601,7 +601,7 @@ print(line["message"], line["timestamp"][:4], line["level"], line["order_id"], l
 
     @LOGURU("calls that stay as they are")
     def test_calls_stay(self, run):
-        """loguru in front of our handler: its fields stand in `extra`."""
+        """loguru in front of our handler: its fields are in `extra`."""
         program = f"""{FILE}
 from loguru import logger
 logger.remove()
@@ -630,7 +630,7 @@ def rotate(folder, mode):
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
-    """A logger with the handler that the table has for who lets logrotate rotate."""
+    """A logger with the table's handler for use with logrotate."""
     monkeypatch.chdir(tmp_path)
     handler = eval(code(SYSTEMS[5], NOTICES), {"EventFileHandler": EventFileHandler})
     handler.setFormatter(EventFormatter())
@@ -656,7 +656,7 @@ class TestLogrotate:
     @LOGROTATE("logrotate alone rotates")
     @pytest.mark.parametrize(("size", "kept"), [(0, True), (100, False)], ids=["maxBytes=0", "both rotate"])
     def test_only_one_rotates(self, tmp_path, size, kept):
-        """With maxBytes=0 old backups stay; where both rotate, those beyond backupCount are deleted."""
+        """With maxBytes=0 old backups stay; if both rotate, those beyond backupCount are deleted."""
         old = tmp_path / "app.jsonl.9"
         old.write_text("{}\n")
         handler = EventFileHandler(tmp_path / "app.jsonl", maxBytes=size)
@@ -678,7 +678,7 @@ class TestLogrotate:
     @LOGROTATE("compress, delaycompress, dateext")
     @pytest.mark.parametrize("mode", ["compress", "compress\ndelaycompress", "dateext", "dateext\ncompress"])
     def test_backups_are_read(self, shop, tmp_path, mode):
-        """The reader finds the events of backups, whatever logrotate calls them."""
+        """The reader finds the events of backups with any of logrotate's names."""
         shop.info("before")
         rotate(tmp_path, mode)
         shop.info("after")

@@ -1,4 +1,4 @@
-"""Logging set up as a whole, as a dictionary and beside what the application has."""
+"""The setup of logging, as a dictionary and beside the application's handlers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from chora_logging.writing.handler import EventFileHandler
 
 OURS = {"chora_console", "chora_log_file", "chora_orchestrator", "chora_telemetry"}
 
-#: What uvicorn gives dictConfig by itself (its LOGGING_CONFIG), the formatters left out.
+#: The configuration that uvicorn applies by itself (its LOGGING_CONFIG), without the formatters.
 UVICORN = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -68,14 +68,14 @@ def dict_config(**options):
 
 
 def names(logger=None):
-    """The names of the handlers, those that pytest puts on the root logger left out."""
+    """The names of the handlers, except those that pytest puts on the root logger."""
     return [handler.name for handler in logging.getLogger(logger).handlers if handler.name]
 
 
 class TestTheDictionary:
     @pytest.mark.parametrize("options", [{}, {"buffered": True, "optimize": True, "log_file": "a.log"}])
     def test_names_public_paths_only(self, options):
-        """What it names is a public name of the package, of `chora_logging.config` or of `logging`."""
+        """Its classes are public names of the package, of `chora_logging.config` or of `logging`."""
         config = get_logging_config(**options)
         parts = [
             part for section in ("formatters", "filters", "handlers") for part in config[section].values()
@@ -93,7 +93,7 @@ class TestTheDictionary:
         }
 
     def test_it_is_plain(self):
-        """The dictionary comes back from JSON as it was."""
+        """The dictionary survives a round trip through JSON."""
         config = get_logging_config("DEBUG", "app.log", static_fields={"service": "a"})
 
         assert json.loads(json.dumps(config)) == config
@@ -137,7 +137,7 @@ class TestTheDictionary:
         assert get_logging_config()["handlers"]["chora_orchestrator"]["filename"] == "orch.log"
 
     def test_arguments_win(self, monkeypatch, tmp_path):
-        """An argument counts where both are given, a path object like a string."""
+        """An argument wins over its variable, as a path object or a string."""
         for variable in ("LOG_FILE", "ORCH_LOG_FILE", "CHORA_EVENTS_FILE"):
             monkeypatch.setenv(variable, "environment.log")
         monkeypatch.setenv("LOG_LEVEL", "nonsense")
@@ -169,21 +169,21 @@ class TestTheDictionary:
         assert get_logging_config(level)["root"]["level"] == "WARNING"
 
     def test_a_level_of_the_application(self):
-        """A level that was given a name is known by it, a number without a name stays a number."""
+        """A level with an added name is written by that name; a number without a name stays a number."""
         logging.addLevelName(35, "NOTICE")
 
         assert get_logging_config("notice")["root"]["level"] == "NOTICE"
         assert get_logging_config(33)["root"]["level"] == 33
 
     def test_making_it_touches_nothing(self, tmp_path):
-        """No folder, no file, no handler comes of making the dictionary."""
+        """Making the dictionary creates no folder, file or handler."""
         get_logging_config(log_file="a/b/app.log")
 
         assert list(tmp_path.iterdir()) == []
         assert names() == []
 
     def test_it_can_be_applied_with_dictConfig(self, tmp_path):
-        """dictConfig takes it, after a trip through JSON too, and each line goes to its file."""
+        """dictConfig accepts it, after a round trip through JSON too, and each line goes to its file."""
         config = get_logging_config(log_file="app.log", console=False, max_bytes="10MB")
 
         logging.config.dictConfig(json.loads(json.dumps(config)))
@@ -239,7 +239,7 @@ BAD = [
 class TestBadValues:
     @pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda value: str(value)[:40])
     def test_an_argument_is_named(self, arguments, message):
-        """A bad argument is one error that names it, the rule and the value; nothing is changed."""
+        """An invalid argument is an error that names it, the rule and the value; nothing is changed."""
         with pytest.raises(ConfigurationError) as caught:
             setup_logging(**arguments)
 
@@ -257,7 +257,7 @@ class TestBadValues:
         ],
     )
     def test_a_variable_is_named(self, monkeypatch, variable, value, message):
-        """A bad variable is named as the variable that it is."""
+        """The error of an invalid variable names the variable."""
         monkeypatch.setenv(variable, value)
 
         with pytest.raises(ConfigurationError) as caught:
@@ -270,11 +270,13 @@ class TestBadValues:
         """A path below a file is refused, and the file is named."""
         (tmp_path / "file").touch()
 
-        with pytest.raises(ConfigurationError, match=r"log_file must be a path below folders \(.*/file is"):
+        with pytest.raises(
+            ConfigurationError, match=r"log_file must be a path whose parents are folders \(.*/file is"
+        ):
             get_logging_config(log_file="file/sub/app.log")
 
-    def test_several_are_told_at_once(self, monkeypatch):
-        """Every bad value is in the one error."""
+    def test_several_are_reported_together(self, monkeypatch):
+        """One error lists every invalid value."""
         monkeypatch.setenv("ORCH_ID", "a/b")
 
         with pytest.raises(ConfigurationError) as caught:
@@ -287,14 +289,14 @@ class TestBadValues:
         assert text.endswith("got 'LOUD'")
 
     def test_an_id_is_not_asked_where_a_path_is_given(self, monkeypatch):
-        """ORCH_ID is of no matter where ORCH_LOG_FILE says where the log is."""
+        """ORCH_ID is ignored, even if invalid, when ORCH_LOG_FILE is set."""
         monkeypatch.setenv("ORCH_ID", "team/a")
         monkeypatch.setenv("ORCH_LOG_FILE", "orch.log")
 
         assert settings.resolve().orch_log_file == "orch.log"
 
     def test_a_folder_that_cannot_be_made_does_not_stop_the_application(self, capsys):
-        """Where the log cannot be written the application starts, hears of it, and has its console."""
+        """If the log cannot be written, the application starts with its console and the error is printed."""
         setup_logging(log_file="/proc/nowhere/app.log")
 
         logging.getLogger("app").info("started")
@@ -306,7 +308,7 @@ class TestBadValues:
 
 class TestBuffered:
     def test_the_files_are_written_by_the_buffered_handler(self):
-        """Only where it is asked for, and the console is as it was; the dictionary is plain."""
+        """Only with the option; the console is unchanged, and the dictionary is plain."""
         config = get_logging_config(log_file="app.log", buffered=True)
         usual = get_logging_config(log_file="app.log")
 
@@ -318,7 +320,7 @@ class TestBuffered:
 
     @pytest.mark.parametrize("apply", [setup_logging, dict_config])
     def test_lines_wait_and_are_written(self, tmp_path, apply):
-        """What is logged is in the files at the next flush, each line in its own."""
+        """Lines are written at the next flush, each to its own file."""
         apply(log_file="app.log", console=False, buffered=True)
         logging.getLogger("app").info("record")
         log_orchestrator_event("a")
@@ -330,7 +332,7 @@ class TestBuffered:
         assert messages(tmp_path / ".devlogs" / "orch-o-glm.log") == ["Event: a"]
 
     def test_an_emitted_event_does_not_wait(self, tmp_path):
-        """What `emit` wrote is a line when it returns, once, also beside a buffered handler on its file."""
+        """An event is in the file once when `emit` returns, even beside a buffered handler on the file."""
         setup_logging(console=False, buffered=True)
         path = tmp_path / "var" / "telemetry" / "events.jsonl"
         with EventEmitter(path) as emitter:
@@ -343,7 +345,7 @@ class TestBuffered:
         assert len(lines(path)) == 2
 
     def test_turned_on_and_off(self, tmp_path):
-        """A setup that changes it loses no line that waited."""
+        """A setup that changes it loses no buffered line."""
         for number in range(4):
             setup_logging(log_file="app.log", console=False, buffered=number % 2 == 0)
             logging.getLogger("app").info("%d", number)
@@ -354,7 +356,7 @@ class TestBuffered:
 
 class TestTwiceIsOnce:
     def test_the_same_again(self, tmp_path):
-        """Setting up again doubles no line and makes no new handler."""
+        """A second setup doubles no line and creates no new handler."""
         setup_logging(log_file="app.log")
         before = [logging.getLogger(name).handlers[:] for name in (None, "orchestrator_events")]
         setup_logging(log_file="app.log")
@@ -366,7 +368,7 @@ class TestTwiceIsOnce:
         assert before == [logging.getLogger(name).handlers for name in (None, "orchestrator_events")]
 
     def test_after_dictConfig(self, tmp_path):
-        """setup_logging takes the place of the same configuration applied with dictConfig."""
+        """setup_logging replaces the same configuration applied with dictConfig."""
         logging.config.dictConfig(get_logging_config(log_file="app.log", console=False))
         setup_logging(log_file="app.log", console=False)
         logging.getLogger("app").info("record")
@@ -374,7 +376,7 @@ class TestTwiceIsOnce:
         assert messages(tmp_path / "app.log") == ["record"]
 
     def test_what_changed_is_changed(self, tmp_path):
-        """Another file takes the place of the first; without one there is none."""
+        """Another file replaces the first; without a file the handler is removed."""
         setup_logging("DEBUG", "first.log", console=False)
         setup_logging("WARNING", "second.log", console=False)
         logging.getLogger("app").warning("b")
@@ -388,7 +390,7 @@ class TestTwiceIsOnce:
         assert names() == []
 
     def test_the_orchestrators_own_setup_stays(self, tmp_path):
-        """A log that setup_orchestrator_logging chose is left by a setup that names none."""
+        """The log of setup_orchestrator_logging stays after a setup that names none."""
         setup_orchestrator_logging(log_file="chosen.log")
         setup_logging(console=False)
         log_orchestrator_event("a")
@@ -401,7 +403,7 @@ class TestTwiceIsOnce:
         assert messages(tmp_path / "named.log") == ["Event: b"]
 
     def test_a_changed_environment_is_followed(self, tmp_path, monkeypatch):
-        """A setup that names no file goes by the environment, the second time too."""
+        """A setup that names no file uses the environment, the second time too."""
         setup_logging(console=False)
         monkeypatch.setenv("ORCH_LOG_FILE", "second.log")
         setup_logging(console=False)
@@ -410,7 +412,7 @@ class TestTwiceIsOnce:
         assert messages(tmp_path / "second.log") == ["Event: a"]
 
     def test_while_threads_log(self, tmp_path):
-        """Changing the setup under logging threads loses and doubles no line."""
+        """Changing the setup while threads log loses and doubles no line."""
         setup_logging(log_file="app.log", console=False)
         stop = threading.Event()
         counts = [0] * 4
@@ -434,7 +436,7 @@ class TestTwiceIsOnce:
             assert found == list(range(counts[number]))
 
     def test_handlers_that_somebody_closed_are_made_anew(self, tmp_path):
-        """After another dictConfig closed our handlers, a setup opens new ones."""
+        """After another dictConfig closed our handlers, a setup creates new ones."""
         setup_logging(log_file="app.log", console=False)
         logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
         logging.getLogger("app").warning("between")
@@ -448,7 +450,7 @@ class TestTwiceIsOnce:
 class TestBesideTheApplication:
     @pytest.mark.parametrize("level", [logging.DEBUG, logging.ERROR])
     def test_root_level(self, tmp_path, level):
-        """A level that the application gave its root logger stays; our log has INFO at the least."""
+        """A level that the application gave its root logger stays; our log still has INFO."""
         seen = logging.handlers.BufferingHandler(100)
         root = logging.getLogger()
         root.addHandler(seen)
@@ -462,7 +464,7 @@ class TestBesideTheApplication:
         assert messages(tmp_path / "app.log") == [text for text in expected if text != "10"]
 
     def test_root_level_that_was_asked_for(self):
-        """A level that is given is the root logger's, whoever has handlers there."""
+        """A level that is passed is set on the root logger, even if the application has handlers there."""
         root = logging.getLogger()
         root.addHandler(logging.NullHandler())
         root.setLevel(logging.ERROR)
@@ -471,7 +473,7 @@ class TestBesideTheApplication:
         assert root.level == logging.DEBUG
 
     def test_its_handlers_stay(self, tmp_path):
-        """Handlers on the root logger, files opened with mode w too, go on as before."""
+        """Handlers on the root logger, including files opened with mode w, work as before."""
         own = logging.FileHandler(tmp_path / "own.log", mode="w")
         logging.getLogger().addHandler(own)
         logging.getLogger().warning("before")
@@ -485,7 +487,7 @@ class TestBesideTheApplication:
 
     @pytest.mark.parametrize("name", [None, "own"], ids=["root", "a logger that does not propagate"])
     def test_its_own_handler_on_the_same_file(self, tmp_path, name):
-        """Where the application writes to the general log itself, no line is doubled."""
+        """If the application writes to the general log itself, no line is doubled."""
         handler = EventFileHandler("app.log", delay=True)
         handler.setFormatter(EventFormatter())
         own = logging.getLogger(name)
@@ -500,7 +502,7 @@ class TestBesideTheApplication:
         assert messages(tmp_path / "app.log") == ["record", "other"]
 
     def test_existing_loggers_are_not_disabled(self, tmp_path):
-        """A logger that was there before logs as before."""
+        """A logger created before the setup logs as before."""
         existing = logging.getLogger("existing.before")
         setup_logging(log_file="app.log", console=False)
         existing.info("record")
@@ -509,7 +511,7 @@ class TestBesideTheApplication:
 
     @pytest.mark.parametrize("stream", ["stderr", "stdout"])
     def test_a_console_is_not_doubled(self, stream, capsys):
-        """Where the root logger writes to a console already, no second one is added."""
+        """If the root logger already writes to a console, no second one is added."""
         logging.getLogger().addHandler(logging.StreamHandler(getattr(sys, stream)))
 
         setup_logging()
@@ -519,7 +521,7 @@ class TestBesideTheApplication:
         assert (captured.err + captured.out).count("record") == 1
 
     def test_a_stream_that_is_no_console(self, capsys):
-        """A stream into a buffer is not taken for a console."""
+        """A handler on an in-memory stream does not count as a console."""
         buffer = io.StringIO()
         logging.getLogger().addHandler(logging.StreamHandler(buffer))
 
@@ -530,7 +532,7 @@ class TestBesideTheApplication:
         assert capsys.readouterr().err.count("record") == 1
 
     def test_uvicorn_before_the_setup(self, tmp_path, capsys):
-        """Lines of a server that was set up before come once on its console and once in the log."""
+        """A server set up before writes each line once to its console and once to the log."""
         logging.config.dictConfig(UVICORN)
         setup_logging(log_file="app.log")
         setup_logging(log_file="app.log")
@@ -547,7 +549,7 @@ class TestBesideTheApplication:
         assert names("uvicorn") == ["default"]
 
     def test_a_logger_that_was_silenced_stays_silent(self, tmp_path):
-        """A library's logger that leads nowhere on purpose does not get into the general log."""
+        """A library's logger that is silenced on purpose does not write to the general log."""
         silenced = logging.getLogger("silenced")
         silenced.addHandler(logging.NullHandler())
         silenced.propagate = False
@@ -558,7 +560,7 @@ class TestBesideTheApplication:
         assert not (tmp_path / "app.log").exists()
 
     def test_uvicorn_without_a_configuration_of_its_own(self, tmp_path, capsys):
-        """A server with log_config=None logs through the root logger: once to each."""
+        """A server with log_config=None logs through the root logger, once to console and log."""
         setup_logging(log_file="app.log")
 
         logging.getLogger("uvicorn.error").info("started")
@@ -567,7 +569,7 @@ class TestBesideTheApplication:
         assert messages(tmp_path / "app.log") == ["started"]
 
     def test_uvicorn_after_the_setup(self, tmp_path, capsys):
-        """A server that sets itself up later disturbs nothing: its lines come once, ours go on."""
+        """A server set up later changes nothing: its lines come once, and our handlers keep working."""
         setup_logging(log_file="app.log")
         logging.config.dictConfig(UVICORN)
 
@@ -581,7 +583,7 @@ class TestBesideTheApplication:
 
 class TestWhereLinesGo:
     def test_each_kind_has_its_file(self, tmp_path, capsys):
-        """Events do not come into the general log, nor onto the console."""
+        """Events go neither to the general log nor to the console."""
         setup_logging(log_file="app.log")
         logging.getLogger("app").info("record")
         log_orchestrator_event("a")
@@ -591,7 +593,7 @@ class TestWhereLinesGo:
         assert len(capsys.readouterr().err.splitlines()) == 1
 
     def test_events_can_go_up_too(self, tmp_path, capsys):
-        """With propagate the general log and the console have the events as well, once each."""
+        """With propagate, the general log and the console also have the events, once each."""
         setup_logging(log_file="app.log", propagate=True)
         log_orchestrator_event("a")
 
@@ -601,7 +603,7 @@ class TestWhereLinesGo:
 
     @pytest.mark.parametrize("propagate", [False, True])
     def test_one_file_for_everything(self, tmp_path, propagate):
-        """Where all logs are one file, every line is in it once."""
+        """If all logs are one file, every line is in it once."""
         setup_logging(
             log_file="all.log",
             orch_log_file="all.log",
@@ -616,7 +618,7 @@ class TestWhereLinesGo:
         assert len(lines(tmp_path / "all.log")) == 3
 
     def test_events_do_not_depend_on_the_level(self, tmp_path):
-        """LOG_LEVEL quietens the application, not the events; DEBUG lets debug events through."""
+        """LOG_LEVEL filters the application's records, not the events; DEBUG enables debug events."""
         setup_logging("ERROR", log_file="app.log", console=False)
         logging.getLogger("app").warning("quiet")
         log_orchestrator_event("a")
@@ -628,7 +630,7 @@ class TestWhereLinesGo:
         assert messages(tmp_path / ".devlogs" / "orch-o-glm.log") == ["Event: a", "Event: c"]
 
     def test_warnings(self, tmp_path):
-        """With capture_warnings what warnings.warn says is in the log."""
+        """With capture_warnings, warnings are in the log."""
         try:
             setup_logging(log_file="app.log", console=False, capture_warnings=True)
             with warnings.catch_warnings():
@@ -651,7 +653,7 @@ class TestWhereLinesGo:
         assert [line["trace_id"] for line in lines(tmp_path / "app.log")] == ["t"] * 4
 
     def test_the_trace_id_of_a_thread_is_the_emitters(self, tmp_path):
-        """Threads of an executor that carry a context log under it, and the others under none."""
+        """Executor threads with a context log with its trace id, and the others without one."""
         setup_logging(log_file="app.log", console=False)
 
         def work(number):
@@ -667,7 +669,7 @@ class TestWhereLinesGo:
             assert line.get("trace_id") == (None if number == 99 else f"t-{number}")
 
     def test_an_exception_is_logged_under_its_trace(self, tmp_path):
-        """The line of an exception has the trace id and the exception."""
+        """The line of an exception has both the trace id and the exception."""
         setup_logging(log_file="app.log", console=False)
         with trace_context("t"):
             try:
@@ -690,7 +692,7 @@ class TestTheConsole:
         assert capsys.readouterr().err.endswith(" - app - INFO - hello [t-1]\n")
 
     def test_json(self, capsys):
-        """With console="json" it has the lines that the files have."""
+        """With console="json" it has the same lines as the files."""
         setup_logging(console="json")
         logging.getLogger("app").info("hello")
 
@@ -704,7 +706,7 @@ class TestTheConsole:
         assert capsys.readouterr().err == ""
 
     def test_terminal_commands_are_escaped(self):
-        """Escape sequences come out as text, and a second line cannot pass for a record."""
+        """Escape sequences are printed as text, and a second line cannot be mistaken for a record."""
         record = logging.makeLogRecord({"msg": "a\x1b[31m\x07\x9b\r\nb\tc", "name": "n", "levelname": "X"})
 
         text = ConsoleFormatter().format(record)

@@ -1,4 +1,4 @@
-"""The current trace id, over blocks, calls, tasks, threads and processes; and on records, by the filter."""
+"""The current trace id in blocks, calls, tasks, threads and processes, and the filter that adds it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TestBlocks:
     """`with trace_context(...)`."""
 
     def test_sets_and_puts_back(self):
-        """The id holds inside the block, the former one after it, blocks may nest."""
+        """The id applies inside the block, the former one after it; blocks may nest."""
         assert get_trace_id() is None
         with trace_context("a") as outer:
             with trace_context("b"):
@@ -43,7 +43,7 @@ class TestBlocks:
         assert get_trace_id() is None
 
     def test_puts_back_after_an_exception(self):
-        """An exception passes through and the former id is back."""
+        """An exception propagates, and the former id is restored."""
         with pytest.raises(KeyError), trace_context("a"):
             raise KeyError
         assert get_trace_id() is None
@@ -60,7 +60,7 @@ class TestBlocks:
         assert len(first) == len(bytes.fromhex(first)) * 2 == 32
 
     def test_one_object_may_be_entered_again(self):
-        """The same object entered inside itself unwinds in order."""
+        """Nested blocks of the same object end in order."""
         context = trace_context()
         with context as outer:
             with context as inner:
@@ -80,7 +80,7 @@ class TestBlocks:
         assert asyncio.run(main()) is None
 
     def test_one_object_in_many_tasks(self):
-        """Tasks that enter the same object at once do not disturb one another."""
+        """Tasks that enter the same object concurrently do not affect each other."""
         context = trace_context()
 
         async def work():
@@ -98,7 +98,7 @@ class TestBlocks:
         assert context._tokens == []
 
     def test_closed_in_another_context(self):
-        """A generator that is closed elsewhere ends its block without an error."""
+        """A generator closed in another context ends its block without an error."""
 
         def generator():
             with trace_context("a"):
@@ -115,7 +115,7 @@ class TestDecorator:
     """`@trace_context(...)`."""
 
     def test_function(self):
-        """Each call is under the id, or under a new one when none is given."""
+        """Each call runs with the id, or with a new one without an argument."""
 
         @trace_context("a")
         def named(value):
@@ -132,7 +132,7 @@ class TestDecorator:
         assert get_trace_id() is None
 
     def test_coroutine_function(self):
-        """The id holds until the coroutine has ended, in each of many at once."""
+        """The id applies until the coroutine ends, in each of many concurrent ones."""
 
         @trace_context()
         async def work():
@@ -147,7 +147,7 @@ class TestDecorator:
         assert len(set(asyncio.run(main()))) == 10
 
     def test_recursion(self):
-        """A decorated function that calls itself unwinds in order."""
+        """The blocks of a decorated recursive function end in order."""
 
         @trace_context()
         def down(levels):
@@ -159,7 +159,7 @@ class TestDecorator:
         down(5)
 
     def test_generator_functions_are_refused(self):
-        """Their body would run outside of the block: the error says what to write instead."""
+        """Their body would run outside of the block; the error shows the alternative."""
 
         def generator():
             yield
@@ -192,7 +192,7 @@ class TestWhereItGoes:
         assert asyncio.run(main()) == (["a"] * 4, "a")
 
     def test_threads_and_executors_by_hand(self):
-        """A bare thread has no id; work that is wrapped with the current one has it."""
+        """A bare thread has no id; work wrapped with the current id has it."""
         seen = []
         with trace_context("a"), concurrent.futures.ThreadPoolExecutor(2) as pool:
             bare = pool.submit(get_trace_id)
@@ -207,7 +207,7 @@ class TestWhereItGoes:
         assert (bare.result(), wrapped.result(), copied.result(), seen) == (None, "a", "a", ["a"])
 
     def test_run_in_executor(self):
-        """`loop.run_in_executor` takes the id along in wrapped work."""
+        """Wrapped work has the id in `loop.run_in_executor`."""
 
         async def main():
             loop = asyncio.get_running_loop()
@@ -232,7 +232,7 @@ class TestWhereItGoes:
         assert result.stdout.strip() == "workflow-ü"
 
     def test_child_env_is_a_copy(self):
-        """The environment itself is left alone, and passed on as it is when there is no id."""
+        """The environment itself is not changed; without an id the copy is equal to it."""
         assert child_env() == dict(os.environ)
         with trace_context("a"):
             assert child_env() == {**os.environ, "CHORA_TRACE_ID": "a"}
@@ -243,7 +243,7 @@ class TestEnvironment:
     """CHORA_TRACE_ID and TRACEPARENT."""
 
     def test_precedence(self, monkeypatch):
-        """Context, then CHORA_TRACE_ID, then TRACEPARENT; each change is seen at once."""
+        """Context, then CHORA_TRACE_ID, then TRACEPARENT; each change takes effect immediately."""
         monkeypatch.setenv("TRACEPARENT", PARENT)
         assert get_trace_id() == TRACE
         monkeypatch.setenv("CHORA_TRACE_ID", "env")
@@ -256,14 +256,14 @@ class TestEnvironment:
 
     @pytest.mark.parametrize("value", ["x" * 201, "a\nb", "\x7f", "\udc80", "", "\u2028"])
     def test_unusable_ids_are_passed_over(self, monkeypatch, value):
-        """What cannot be carried is not the doing of who logs: the next source is asked."""
+        """An invalid id raises nothing into the caller: the next source is used."""
         monkeypatch.setenv("CHORA_TRACE_ID", value)
         monkeypatch.setenv("TRACEPARENT", PARENT)
 
         assert get_trace_id() == TRACE
 
     def test_plain_mapping_will_do(self, monkeypatch):
-        """Where os.environ is made otherwise the documented way of reading it gives the same."""
+        """If os.environ has another structure, its documented interface gives the same ids."""
         from chora_logging import context
 
         monkeypatch.setattr(context, "_environ", {"CHORA_TRACE_ID": "env"})
@@ -286,12 +286,12 @@ class TestEnvironment:
         ],
     )
     def test_traceparent(self, value, trace_id):
-        """A W3C traceparent counts when it is valid, of later versions too."""
+        """A valid W3C traceparent is used, of later versions too."""
         assert parse_traceparent(value) == trace_id
 
 
 class TestIds:
-    """Which ids can be carried."""
+    """Valid and invalid ids."""
 
     @pytest.mark.parametrize("trace_id", ["a", "x" * 200, "a b", "ünï-código", "日本", "{}\"'"])
     def test_are_taken(self, trace_id):
@@ -315,7 +315,7 @@ class TestIds:
     )
     @pytest.mark.parametrize("function", [trace_context, set_trace_id])
     def test_are_refused(self, function, trace_id, message):
-        """An id that would break lines, headers or environments is an error, a ValueError."""
+        """An id that would break lines, headers or environments is a ValueError."""
         with pytest.raises(TraceIdError) as caught:
             function(trace_id)
 
@@ -335,7 +335,7 @@ class TestIds:
         assert get_trace_id() is None
 
     def test_new_ids_differ_after_fork(self):
-        """Two processes do not make the same ids."""
+        """Two processes create different ids."""
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
@@ -349,7 +349,7 @@ class TestIds:
 
 
 def filtered(record):
-    """Return *record* after the filter, which lets every record pass."""
+    """Return *record* after the filter, which drops no record."""
     assert TraceIdFilter().filter(record) is True
     return record
 
@@ -369,7 +369,7 @@ class TestPrecedence:
     """The first source that has an id gives it."""
 
     def test_from_the_record_down_to_none(self, monkeypatch):
-        """Record, context, environment: each is asked when those before it have nothing."""
+        """Record, context, environment: each is used when those before it have no id."""
         assert filtered(record_of()).trace_id is None
         monkeypatch.setenv("TRACEPARENT", f"00-{TRACE}-00f067aa0ba902b7-01")
         assert filtered(record_of()).trace_id == TRACE
@@ -389,7 +389,7 @@ class TestPrecedence:
             assert filtered(record_of(Event(None))).trace_id == "context"
 
     def test_extra_with_a_trace_id_does_not_raise(self):
-        """A logger call may name the field that the filter sets."""
+        """A logger call may pass the field that the filter sets."""
         logger = logging.getLogger("filtered")
         handler = logging.NullHandler()
         handler.addFilter(TraceIdFilter())
@@ -398,7 +398,7 @@ class TestPrecedence:
         logger.warning("m", extra={"trace_id": "mine"})
 
     def test_hostile_messages(self):
-        """A message that raises when it is asked for its id passes without one."""
+        """A message that raises when its id is read gets none and is not dropped."""
 
         class Hostile(dict):
             def get(self, *args):
@@ -424,7 +424,7 @@ class TestOpenTelemetry:
         assert get_trace_id() == record.trace_id
 
     def test_context_wins_over_the_span(self, span):
-        """Who sets an id by hand means it."""
+        """An id set explicitly wins over the span."""
         with trace_context("mine"):
             record = filtered(record_of())
 
@@ -432,13 +432,13 @@ class TestOpenTelemetry:
         assert not hasattr(record, "span_id")
 
     def test_span_wins_over_the_environment(self, span, monkeypatch):
-        """A span is nearer than the process's environment."""
+        """The active span wins over the process's environment."""
         monkeypatch.setenv("CHORA_TRACE_ID", "env")
 
         assert filtered(record_of()).trace_id == f"{span.trace_id:032x}"
 
     def test_callers_span_id_is_kept(self, span):
-        """A span id that the caller gives stays."""
+        """A span id that the caller passes is not replaced."""
         assert filtered(record_of(span_id="mine")).span_id == "mine"
 
     def test_events_get_no_span_id(self, span):
@@ -449,7 +449,7 @@ class TestOpenTelemetry:
         assert not hasattr(record, "span_id")
 
     def test_without_a_span_there_is_none(self):
-        """OpenTelemetry being loaded is not a span being active."""
+        """If OpenTelemetry is loaded but no span is active, there is no id."""
         import opentelemetry.trace  # noqa: F401
 
         record = filtered(record_of())
@@ -458,7 +458,7 @@ class TestOpenTelemetry:
         assert not hasattr(record, "span_id")
 
     def test_half_imported_opentelemetry(self, monkeypatch):
-        """A module that is still being imported elsewhere is no reason to fail."""
+        """A module that another thread is still importing raises nothing."""
         monkeypatch.setitem(sys.modules, "opentelemetry.trace", object())
 
         assert filtered(record_of()).trace_id is None
@@ -489,10 +489,10 @@ class Keeping(logging.Handler):
 
 
 class TestOnAHandler:
-    """The filter where it belongs."""
+    """The filter on a handler."""
 
     def test_records_of_all_loggers_get_it(self):
-        """A handler of the root logger sees child loggers' records with their id, and root's."""
+        """A handler of the root logger sees the records of all loggers with their id."""
         handler = Keeping()
         logging.getLogger().addHandler(handler)
         with trace_context("a"):
@@ -502,7 +502,7 @@ class TestOnAHandler:
         assert handler.seen == [("some.library", "a"), ("root", "a")]
 
     def test_concurrent_tasks_keep_apart(self):
-        """Each of many requests at once logs under its own id."""
+        """Each of many concurrent requests logs with its own id."""
         handler = Keeping()
         logging.getLogger("requests").addHandler(handler)
 

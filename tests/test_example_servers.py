@@ -1,4 +1,4 @@
-"""The web application of the examples under real servers: their workers write one log, nothing is missing."""
+"""The example web application under real servers: their workers write one log, and no line is missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PATIENCE = 60.0
 
 GUNICORN = ["-m", "gunicorn", "--pythonpath", str(EXAMPLES), "web_app:app", "--bind", "127.0.0.1:0"]
 GUNICORN += ["--workers", str(WORKERS), "--worker-class", "uvicorn_worker.UvicornWorker"]
-GUNICORN += ["--access-logfile", "-"]  # gunicorn is silent about requests unless it is asked
+GUNICORN += ["--access-logfile", "-"]  # gunicorn logs no requests by default
 UVICORN = ["-m", "uvicorn", "--app-dir", str(EXAMPLES), "web_app:app", "--port", "0"]
 SERVERS = {
     "python web_app.py": [str(EXAMPLES / "web_app.py")],
@@ -40,15 +40,15 @@ SERVERS = {
 
 
 class Server:
-    """A server with its workers, from when all of them are ready until all of them are gone.
+    """A server with its workers, from the time all are ready until all have ended.
 
-    It chooses a free port itself and says which; what it says goes to a file, since nobody empties a pipe.
+    It chooses a free port and prints it; its output goes to a file, since nobody would read a pipe.
     """
 
     def __init__(self, command, folder):
         self._said = folder / "server.txt"
         env = {**os.environ, "PYTHONPATH": str(ROOT), "PORT": "0", "HOME": str(folder)}
-        env.pop("XDG_RUNTIME_DIR", None)  # gunicorn keeps a socket there
+        env.pop("XDG_RUNTIME_DIR", None)  # gunicorn has a socket there
         with self._said.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *command],
@@ -62,16 +62,16 @@ class Server:
 
     @property
     def said(self):
-        """What the server and its workers have printed so far."""
+        """The output of the server and its workers so far."""
         return self._said.read_text(errors="replace")
 
     @property
     def port(self):
-        """The port that it chose."""
+        """The port that the server chose."""
         return int(re.search(r"http://127\.0\.0\.1:(\d+)", self.said)[1])
 
     def wait_until_ready(self):
-        """Return when every worker takes requests."""
+        """Return when every worker accepts requests."""
         deadline = time.monotonic() + PATIENCE
         while self.said.count("Application startup complete") < WORKERS or not is_listening(self.port):
             assert self._process.poll() is None, self.said
@@ -79,7 +79,7 @@ class Server:
             time.sleep(0.02)
 
     def stop(self):
-        """End it as an operator does, and wait until it has ended."""
+        """Stop the server as an operator does, and wait until it has ended."""
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(PATIENCE)
 
@@ -98,7 +98,7 @@ class Server:
 
 
 def is_listening(port):
-    """Whether connections are accepted: uvicorn does so a moment after it says that it has started."""
+    """Whether connections are accepted: uvicorn accepts them shortly after it reports its start."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -114,7 +114,7 @@ def place_order(port, order_id):
 
 
 def place_orders(port):
-    """Send requests, several at a time, until there were enough and every worker had some."""
+    """Send requests, several at a time, until there are enough and every worker has had some."""
     answers = []
     deadline = time.monotonic() + PATIENCE
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -127,7 +127,7 @@ def place_orders(port):
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_every_request_is_in_the_one_log(tmp_path, name):
-    """Each request's events, and the server's line about it, are there once and under its own trace id."""
+    """Each request's events and the server's line about it are logged once, with its own trace id."""
     with Server(SERVERS[name], tmp_path) as server:
         answers = place_orders(server.port)
         server.stop()

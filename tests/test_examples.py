@@ -1,4 +1,4 @@
-"""Every example is run as its reader runs it; the servers have `test_example_servers.py`."""
+"""Every example runs as its reader runs it; `test_example_servers.py` has the servers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ QUEUE_FILES = ("logging_queue.json", "logging_queue.yaml")
 ROWS = dict(
     re.findall(r"^\| `([\w.]+)` \|.*\| (.*) \|$", (EXAMPLES / "README.md").read_text("utf-8"), re.MULTILINE)
 )
-#: What a distribution is called where that is not the name one imports.
+#: The distributions whose name differs from the name to import.
 DISTRIBUTIONS = {"yaml": "pyyaml"}
 
 
@@ -45,7 +45,7 @@ def start(name, *arguments, cwd, **variables):
 
 @pytest.fixture
 def run(tmp_path):
-    """Run an example for the folder *tmp_path* from another one, and return the lines that it prints."""
+    """Run an example for the folder *tmp_path* from another folder, and return the lines it prints."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
@@ -60,7 +60,7 @@ def run(tmp_path):
 
 class TestContentGenerator:
     def test_success_and_failure_are_events(self, run, tmp_path):
-        """Each piece has one typed event with the trace id, also the one that failed."""
+        """Each piece, even a failed one, has one typed event with the trace id."""
         printed = run("content_generator.py")
 
         done, failed = events_of(tmp_path / "var/telemetry/events.jsonl")
@@ -86,7 +86,7 @@ class TestContentGenerator:
         assert len(events_of(tmp_path / "var/telemetry/events.jsonl")) == 2
 
     def test_a_full_disk_costs_the_event_only(self, tmp_path):
-        """Content is made where its event cannot be written, and the failure is said."""
+        """If an event cannot be written, the content is still made and the failure is printed."""
         done = start("content_generator.py", cwd=tmp_path, CHORA_EVENTS_FILE="/dev/full")
 
         assert done.returncode == 0
@@ -100,7 +100,7 @@ class TestContentGenerator:
 
 class TestJobWorker:
     def test_every_job_of_every_worker_is_in_the_log(self, run, tmp_path):
-        """Three processes write one log: each job has its start and its end once, under its trace id."""
+        """Three processes write one log: each job has its start and its end once, with its trace id."""
         printed = run("job_worker.py")
 
         events = events_of(tmp_path / ".devlogs/orch-o-glm.log")
@@ -122,7 +122,7 @@ class TestJobWorker:
 
 class TestGateway:
     def test_events_of_the_subprocess_are_found_by_trace_id(self, run, tmp_path):
-        """Each request sees its own events, live and in order, and finds its typed events later."""
+        """Each request gets its own events, live and in order, and its typed events later."""
         printed = run("gateway.py")
 
         seen = collections.defaultdict(list)
@@ -149,7 +149,7 @@ class TestGateway:
 
 class TestDropIn:
     def test_the_application_keeps_what_it_has(self, run, tmp_path):
-        """Its console and files have the lines they had, once each; ours has all of them, with fields."""
+        """Its console and files have the same lines as before, once each; our log has all, with fields."""
         printed = run("drop_in.py")
 
         assert printed.index("--- app.txt") == 1
@@ -176,7 +176,7 @@ class TestConfigFiles:
 
     @pytest.mark.parametrize("name", QUEUE_FILES)
     def test_a_queue_from_a_file(self, tmp_path, name):
-        """From Python 3.12 on it gives the same lines; before, one line says what to do instead."""
+        """Since Python 3.12 it gives the same lines; before, one line shows the alternative."""
         done = start("load_config.py", EXAMPLES / name, tmp_path, cwd=tmp_path)
 
         if sys.version_info >= (3, 12):
@@ -208,7 +208,7 @@ def assert_shop_lines(log):
 
 class TestQueueLogging:
     def test_nothing_is_flattened_by_the_queue(self, run, tmp_path):
-        """Trace id, dict message and exception come out of the queue as they went in."""
+        """Trace id, dict message and exception are the same after the queue."""
         run("queue_logging.py")
 
         placed, failed = events_of(tmp_path / "queue.jsonl")
@@ -220,14 +220,14 @@ class TestQueueLogging:
 
 class TestReadme:
     def test_the_table_has_every_file(self):
-        """Each file of the folder has its row, and each row its file."""
+        """Each file of the folder has a row, and each row a file."""
         files = {path.name for path in EXAMPLES.iterdir() if path.is_file()} - {"README.md"}
 
         assert set(ROWS) == files
 
     @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
     def test_what_an_example_needs_is_said(self, path):
-        """The row names each package of others that the example imports."""
+        """The row names each third-party package that the example imports."""
         ours = {*sys.stdlib_module_names, "tomllib", "chora_logging"}
         needed = {module.split(".")[0] for module, _ in imports_of(path)} - ours
 
@@ -236,7 +236,7 @@ class TestReadme:
 
     @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
     def test_only_public_names_are_used(self, path):
-        """Examples import from `chora_logging` itself, and only what it lists."""
+        """Examples import only public names, from `chora_logging` itself."""
         for module, name in imports_of(path):
             if module.startswith("chora_logging"):
                 assert module == "chora_logging"
@@ -249,7 +249,7 @@ class TestReadme:
 
 
 def imports_of(path):
-    """What the program imports: pairs of a module, and the name taken from it, if any."""
+    """The imports of the program: pairs of a module and the imported name, if any."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)

@@ -1,4 +1,4 @@
-"""What importing costs: which modules come along. `tests/benchmarks` says what that takes in time."""
+"""The modules that importing the package loads; `tests/benchmarks` measures the time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BASELINE = "import logging.handlers, pythonjsonlogger.msgspec"
 PACKAGE = "import chora_logging"
 PARTS = "import chora_logging as c; c.EventFormatter, c.EventFileHandler, c.TraceIdFilter"
 
-#: What no application pays for that only logs.
+#: Packages that an application which only logs must not load.
 HEAVY = ("pydantic", "asyncio", "starlette", "opentelemetry", "click", "rich", "nats", "multiprocessing")
 
-#: What the three parts bring beyond `BASELINE`: our modules, and these of the standard library.
+#: The modules that the three parts load beyond `BASELINE`: ours, and these of the standard library.
 OWN = {
     "chora_logging",
     "chora_logging._version",
@@ -54,7 +54,7 @@ STANDARD = {"_contextvars", "_struct", "contextvars", "fcntl", "struct", "zlib"}
 
 
 def loaded(statement: str) -> set[str]:
-    """The modules of a fresh interpreter after a statement."""
+    """Return the modules of a fresh interpreter after a statement."""
     program = f"{statement}\nimport sys, json\nprint(json.dumps(list(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -69,16 +69,16 @@ def loaded(statement: str) -> set[str]:
 
 @pytest.mark.parametrize("statement", [PACKAGE, PARTS], ids=["package", "parts"])
 def test_nothing_heavy_is_loaded(statement):
-    """Importing the package and touching the three logging parts loads none of the large dependencies."""
+    """Importing the package and using the three logging parts loads none of the large dependencies."""
     roots = {name.split(".")[0] for name in loaded(statement)}
 
     assert roots.isdisjoint(HEAVY)
 
 
 def test_the_package_alone_is_next_to_nothing():
-    """`import chora_logging` loads of the package its own file and the version, and no other package.
+    """`import chora_logging` loads only its own file and the version, and no other package.
 
-    What stands under a path of earlier versions is a name, and loads nothing before it is used.
+    The modules under the paths of earlier versions load nothing before they are used.
     """
     extra = loaded(PACKAGE) - loaded("") - EARLIER
     roots = {name.split(".")[0] for name in extra}
@@ -92,7 +92,7 @@ def test_the_package_alone_is_next_to_nothing():
 
 
 def test_the_parts_bring_only_what_is_listed():
-    """Over the parts they stand on, the three load our modules and a few small ones, all listed."""
+    """Beyond their dependencies, the three parts load our modules and a few small ones, all listed."""
     extra = loaded(PARTS) - loaded(BASELINE)
 
     assert extra <= OWN | EARLIER | STANDARD

@@ -1,4 +1,4 @@
-"""The README's way into a project, as it stands there."""
+"""The README's commands for installing the package into a project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.test_packaging import files_of, run, stated_version
 
 
 def test_a_wheel_with_extras(tmp_path):
-    """The two lines build a wheel in a checkout, and install it with both extras."""
+    """The two commands build a wheel in a checkout, and install it with both extras."""
     source, project = tmp_path / "source", tmp_path / "project"
     for name in files_of():
         (source / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The rooms of the package: what may import what, how large and how named a module may be.
+"""The layout of the package: allowed imports, module sizes and module names.
 
 Only source text is read; nothing is imported. A new module needs a line in `LAYERS`.
 """
@@ -41,7 +41,7 @@ LAYERS = {
 WRITE_SIDE = {"speedups", "formatting", "writing"}
 READ_SIDE = {"eventlog"}
 
-#: What is not installed with the package alone, or costs too much to import in passing, and its rooms.
+#: Packages that need an extra or are slow to import, and the modules or folders that may import them.
 OPTIONAL = {
     "starlette": {"web"},
     "uvicorn": {"web", "cli"},
@@ -63,7 +63,7 @@ TESTS = sorted(path for path in (ROOT / "tests").rglob("test_*.py"))
 
 
 def name_of(path: pathlib.Path) -> str:
-    """The dotted name of a file below the root, with `__init__` kept."""
+    """The dotted name of a file below the root, including `__init__`."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
@@ -78,7 +78,7 @@ FOLDERS = {name.removesuffix(".__init__") for name in NAMES if name.endswith("._
 
 
 def named(node: ast.Import | ast.ImportFrom, importer: str) -> Iterator[str]:
-    """The dotted names that an import statement asks for, a relative one made absolute."""
+    """The dotted names of an import statement, relative ones made absolute."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
         return
@@ -96,8 +96,8 @@ def imports(path: pathlib.Path) -> list[str]:
     return [name for node in statements for name in named(node, name_of(path))]
 
 
-def imports_at_once(path: pathlib.Path) -> list[str]:
-    """The names that are imported when the module is, those for type checkers left out."""
+def imports_on_load(path: pathlib.Path) -> list[str]:
+    """The names that are imported with the module, except those for type checkers."""
     found = []
     waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while waiting:
@@ -114,13 +114,13 @@ def imports_at_once(path: pathlib.Path) -> list[str]:
 
 
 def own(path: pathlib.Path) -> set[str]:
-    """The rooms of the package that a module imports from, its own left out."""
+    """The modules or folders of the package that a module imports from, except its own."""
     rooms = {room(name) for name in imports(path) if name.split(".")[0] == "chora_logging"}
     return rooms - {room(name_of(path))}
 
 
 def foreign(path: pathlib.Path) -> set[str]:
-    """The packages of others that a module imports."""
+    """The third-party packages that a module imports."""
     roots = {name.split(".")[0] for name in imports(path)}
     return roots - {"chora_logging"} - set(sys.stdlib_module_names)
 
@@ -131,7 +131,7 @@ every_module = pytest.mark.parametrize("path", MODULES, ids=name_of)
 class TestImports:
     @every_module
     def test_every_module_has_a_layer(self, path):
-        """A module stands in the table of layers."""
+        """Every module is in the table of layers."""
         assert room(name_of(path)) in LAYERS
 
     @every_module
@@ -142,7 +142,7 @@ class TestImports:
         assert own(path) <= {there for there, layer in LAYERS.items() if layer < LAYERS[here]}
 
     def test_no_circle(self):
-        """The modules can be put into an order in which each one stands on earlier ones only."""
+        """The modules have an order in which each imports only earlier ones."""
         needs = {}
         for path in MODULES:
             here = name_of(path)
@@ -155,7 +155,7 @@ class TestImports:
 
     @every_module
     def test_the_sides_do_not_meet(self, path):
-        """The write side imports nothing of the read side, nor the read side of the write side."""
+        """The write side and the read side do not import each other."""
         here = room(name_of(path))
         if here in WRITE_SIDE:
             assert not own(path) & READ_SIDE
@@ -164,17 +164,17 @@ class TestImports:
 
     @every_module
     def test_optional_dependencies_stay_in_their_room(self, path):
-        """What an extra installs is imported by the room of that extra only."""
+        """A package of an extra is imported only in the modules of that extra."""
         here = room(name_of(path))
         strays = {name for name in foreign(path) if name in OPTIONAL and here not in OPTIONAL[name]}
 
         assert strays == set()
 
     def test_the_package_imports_the_standard_library_only(self):
-        """`import chora_logging` imports no module of others, and of its own the version only."""
+        """`import chora_logging` imports no third-party module, and of its own only the version."""
         strays = {
             name
-            for name in imports_at_once(PACKAGE / "__init__.py")
+            for name in imports_on_load(PACKAGE / "__init__.py")
             if name.split(".")[0] not in sys.stdlib_module_names
         }
 
@@ -182,7 +182,7 @@ class TestImports:
 
     @every_module
     def test_no_module_imports_from_the_package_itself(self, path):
-        """A name is imported from the module that has it, not from the list of public names."""
+        """Names are imported from the module that defines them, not from the package itself."""
         assert name_of(path).endswith("__main__") or "__init__" not in own(path)
 
 
@@ -196,7 +196,7 @@ class TestShape:
 
     @every_module
     def test_no_vague_name(self, path):
-        """The name of a module says what is in it."""
+        """No module has a vague name."""
         parts = set(path.relative_to(PACKAGE).with_suffix("").parts)
 
         assert not parts & VAGUE
@@ -211,7 +211,7 @@ class TestShape:
 
     @pytest.mark.parametrize("path", TESTS, ids=name_of)
     def test_every_test_states_its_fact(self, path):
-        """Each test says in a docstring what holds."""
+        """Each test has a docstring that states its fact."""
         nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
         silent = [
@@ -221,7 +221,7 @@ class TestShape:
         assert silent == []
 
     def test_the_top_level(self):
-        """The repository's top level has the agreed entries and hidden ones, nothing else."""
+        """The repository's top level has only the agreed entries and hidden ones."""
         entries = {name.split("/")[0] for name in files_of()}
 
         assert {name for name in entries if not name.startswith(".")} <= TOP_LEVEL

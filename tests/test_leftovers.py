@@ -1,4 +1,4 @@
-"""The set-up of the tests leaves nothing running, shows what a tool wrote, and lets no skip pass."""
+"""The test setup leaves no process running, shows the output of failed tools, and passes no skip."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DAEMON = """
 
 @pytest.fixture
 def start(tmp_path):
-    """Start pytest with the set-up of these tests on a file with this text, after what `DAEMON` defines."""
+    """Start pytest with the setup of these tests on a file with `DAEMON` and this text."""
 
     def start_pytest(text):
         (tmp_path / "test_inner.py").write_text(textwrap.dedent(DAEMON) + textwrap.dedent(text))
@@ -57,7 +57,7 @@ def start(tmp_path):
 
 
 def ended(process):
-    """Wait for the end of pytest: its status and what it wrote."""
+    """Wait for the end of pytest and return its status and output."""
     output, _ = process.communicate(timeout=DEADLINE)
     return process.returncode, output
 
@@ -78,7 +78,7 @@ def pids_in(path):
 
 @pytest.mark.parametrize("kind", ["daemon", "child"])
 def test_a_failed_test_leaves_nothing_running(tmp_path, start, kind):
-    """What a failed test started has ended when the next one begins."""
+    """The processes of a failed test have ended when the next test begins."""
     status, output = ended(
         start(f"""
             def test_first(tmp_path):
@@ -100,7 +100,7 @@ def test_a_failed_test_leaves_nothing_running(tmp_path, start, kind):
 
 
 def test_a_failed_test_fails_no_other(start):
-    """What a test that failed, or could not be tried, left open fails no other test."""
+    """Files that a failed or skipped test left open do not fail another test."""
     status, output = ended(
         start("""
             import gc, pytest, socket
@@ -129,7 +129,7 @@ def test_a_failed_test_fails_no_other(start):
 
 
 def test_what_tests_share_goes_on(tmp_path, start):
-    """What a module's fixture started, and what that starts later, runs until the module ends."""
+    """The processes of a module's fixture, and their children, run until the module ends."""
     status, output = ended(
         start(f"""
             import pytest
@@ -160,7 +160,7 @@ def test_what_tests_share_goes_on(tmp_path, start):
 
 
 def test_an_interrupted_run_leaves_nothing_running(tmp_path, start):
-    """Ctrl-C in the middle of a test ends what it started."""
+    """Ctrl-C in the middle of a test ends its processes."""
     pids = tmp_path / "pids"
     process = start(f"""
         def test_endless():
@@ -180,7 +180,7 @@ def test_an_interrupted_run_leaves_nothing_running(tmp_path, start):
 
 
 def test_what_a_tool_wrote_is_shown(start):
-    """A command that failed shows what it wrote, though the test took it."""
+    """The captured output of a failed command is shown."""
     status, output = ended(
         start("""
             def test_tool():
@@ -195,7 +195,7 @@ def test_what_a_tool_wrote_is_shown(start):
 
 
 def test_what_cannot_be_tried(start):
-    """A test that needs what is not here is named with what brings it, and the run has not passed."""
+    """A test with a missing need is listed with the package that installs it, and the run does not pass."""
     status, output = ended(
         start("""
             from tests import needs
@@ -230,7 +230,7 @@ thread.join()
 
 @pytest.mark.parametrize("way", ["ended", "too long", "terminated"])
 def test_a_step_leaves_nothing_running(way):
-    """When a step of the test command has ended, took too long or is interrupted, nothing of it runs on."""
+    """No process of a step is left when it has ended, took too long or was interrupted."""
     wait = "" if way == "ended" else "wait"
     limit = 2 if way == "too long" else 1000
     script = f"setsid sleep 1000 & echo pid $!; sleep 1000 & echo pid $!; echo begun; {wait}"
@@ -249,11 +249,11 @@ def test_a_step_leaves_nothing_running(way):
 
 
 def test_a_step_ends_no_other():
-    """A step that has ended ends what it started, and nothing of the step beside it."""
+    """The end of a step ends its own processes and none of a concurrent step."""
     program = (
         "import sys; sys.path.insert(0, 'tests'); import run\n"
         "steps = [run.Step('short', ['true']), run.Step('long', ['sh', '-c', 'sleep 1; exit 5'])]\n"
-        "run.at_once(steps)\n"
+        "run.in_parallel(steps)\n"
         "print([step.status for step in steps])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""`optimize=True`: what nobody prints is not gathered, what somebody may print is, and the log says which."""
+"""`optimize=True`: only attributes that a handler may print are collected, and the log lists the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALL = {"_srcfile", "logThreads", "logProcesses", "logMultiprocessing"} | (
     {"logAsyncioTasks"} if sys.version_info >= (3, 12) else set()
 )
 CALLER = "_srcfile"
-#: Switches are global, so each case has a process of its own. It prints what is off at its end.
+#: Switches are global, so each case runs in its own process and prints the switches that are off at its end.
 END = """
 import logging
 logging.getLogger("app").info("hello")
@@ -48,7 +48,7 @@ def test_not_asked_for(tmp_path):
 
 
 def test_setup_logging(tmp_path):
-    """With it all that no formatter of ours prints is off, and the log says so in a line."""
+    """With the option all switches are off, since our formatters print none, and the log lists them."""
     off, events = switched_off(tmp_path, ASKED)
 
     assert off == ALL
@@ -70,7 +70,7 @@ FACTORY = "import logging\nlogging.setLogRecordFactory(type('Own', (logging.LogR
     ids=["nothing else", "a factory of the program's own", "a handler that may print"],
 )
 def test_compiled_records(tmp_path, before, compiled):
-    """When all is off, records are made by the compiled factory if there is no other, and the log says so."""
+    """With everything off, the compiled factory is set if there is no other, and the log says so."""
     _, events = switched_off(tmp_path, before + ASKED)
 
     assert events[0]["compiled_records"] is compiled
@@ -78,7 +78,7 @@ def test_compiled_records(tmp_path, before, compiled):
 
 
 def test_factory_is_set_once(tmp_path):
-    """A second setup leaves the factory, and a wrapper that somebody put around it."""
+    """A second setup keeps the factory, and a wrapper around it."""
     program = ASKED + (
         "import logging\nmade = logging.getLogRecordFactory()\n"
         "logging.setLogRecordFactory(lambda *a, **k: made(*a, **k))\n"
@@ -123,7 +123,7 @@ def test_dict_config(tmp_path):
     ],
 )
 def test_what_others_print(tmp_path, handler, formatter, on):
-    """What another handler prints, or may print, is still gathered, and the log names that handler."""
+    """Attributes that another handler may print are still collected, and the log names that handler."""
     program = f"from chora_logging import BufferedEventFileHandler, EventFormatter\n{ADDED.format(handler)}"
     program += f"handler.setFormatter({formatter})\n" + ASKED
     off, events = switched_off(tmp_path, program)

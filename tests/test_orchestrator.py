@@ -40,12 +40,12 @@ DEADLINE = 20
 def in_an_empty_folder(tmp_path, monkeypatch):
     """Each test has a working directory of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(orchestrator, "_told", set())
+    monkeypatch.setattr(orchestrator, "_reported", set())
 
 
 @pytest.fixture
 def log(tmp_path):
-    """A log that is set up and empty."""
+    """An empty log that is set up."""
     setup_orchestrator_logging(log_file=tmp_path / "orch.log")
     return tmp_path / "orch.log"
 
@@ -103,7 +103,7 @@ class TestLogging:
         }
 
     def test_ids_that_are_not_given_are_left_out(self, log):
-        """An event without task and run has neither field, and a message all the same."""
+        """An event without task and run has neither field, but a message."""
         log_orchestrator_event("task_created")
 
         (event,) = lines(log)
@@ -115,7 +115,7 @@ class TestLogging:
         sorted({*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, "asctime", "taskName"}),
     )
     def test_names_that_logging_refuses_are_fields(self, log, name):
-        """A field may have the name of any attribute of a LogRecord, and is written under it."""
+        """A field may have the name of any attribute of a LogRecord and keeps it."""
         log_orchestrator_event("a", status="running", **{name: "mine"})
 
         assert lines(log)[0] | {name: "mine"} == lines(log)[0]
@@ -123,14 +123,14 @@ class TestLogging:
 
     @pytest.mark.parametrize("name", ["stacklevel", "extra", "self", "fields", "caller", "text"])
     def test_names_of_parameters_elsewhere_are_fields(self, log, name):
-        """Names that logging calls or this function use themselves are ordinary fields."""
+        """Parameter names of logging calls and of this function are ordinary fields."""
         log_orchestrator_event("a", **{name: 1})
 
         assert lines(log)[0][name] == 1
 
     @pytest.mark.parametrize("name", ["timestamp", "logger"])
     def test_names_of_the_lines_own_fields_get_an_underscore(self, log, name):
-        """A field cannot pass for the line's own; both are kept."""
+        """A field cannot replace one of the line's own; both are written."""
         log_orchestrator_event("a", **{name: "mine"})
 
         (event,) = lines(log)
@@ -138,7 +138,7 @@ class TestLogging:
         assert event[name + "_"] == "mine"
 
     def test_an_attribute_of_a_record_factory_is_no_obstacle(self, log):
-        """A record factory that sets a field does not make the call fail; the call's value counts."""
+        """A record factory that sets the same field raises nothing; the call's value wins."""
         factory = logging.getLogRecordFactory()
 
         def with_request(*args, **kwargs):
@@ -172,19 +172,19 @@ class TestLogging:
 
     @pytest.mark.parametrize("level", ["LOUD", "", None, 1.5, True, [], -1], ids=repr)
     def test_a_bad_level_is_kept_as_a_field(self, log, level):
-        """An event with a level that does not exist is logged as INFO and keeps what was given."""
+        """An event with an unknown level is logged as INFO, with the value in a field."""
         log_orchestrator_event("a", level=level)
 
         assert (lines(log)[0]["level"], lines(log)[0]["level_"]) == ("INFO", level)
 
     def test_a_message_with_percent_signs_is_kept(self, log):
-        """A message is not a format."""
+        """A message is not used as a format."""
         log_orchestrator_event("a", message="100% of %s done")
 
         assert lines(log)[0]["message"] == "100% of %s done"
 
     def test_hostile_values_do_not_raise(self, log):
-        """Whatever the fields and the ids are, there is a line and no exception."""
+        """Any fields and ids give a line and no exception."""
 
         class Hostile:
             def __str__(self):
@@ -192,7 +192,7 @@ class TestLogging:
 
             __repr__ = __format__ = __str__
 
-        logger().propagate = False  # pytest's own handler raises what a record raises
+        logger().propagate = False  # pytest's own handler raises the errors of records
         cyclic: list = []
         cyclic.append(cyclic)
 
@@ -220,7 +220,7 @@ class TestLogging:
         assert (record.pathname, record.funcName) == (__file__, "test_the_record_says_who_called")
 
     def test_the_trace_id_is_the_current_one(self, log):
-        """An event logged in a trace carries its id, and an explicit one wins."""
+        """An event logged in a trace has its id; an explicit id wins."""
         with trace_context("t-1"):
             log_orchestrator_event("a")
             log_orchestrator_event("b", trace_id="its-own")
@@ -228,7 +228,7 @@ class TestLogging:
         assert [event["trace_id"] for event in lines(log)] == ["t-1", "its-own"]
 
     def test_an_ordinary_logging_call_is_an_event_too(self, log):
-        """extra={...} on the logger gives the same line."""
+        """A logging call with extra={...} gives the same line."""
         logger().info(
             "Task started",
             extra={
@@ -244,7 +244,7 @@ class TestLogging:
         assert lines(log)[0]["status"] == "running"
 
     def test_a_log_that_cannot_be_written_does_not_raise(self, capsys):
-        """A full disk goes logging's way, not the caller's."""
+        """A full disk is reported by logging and not raised into the caller."""
         setup_orchestrator_logging(log_file="/dev/full")
 
         log_orchestrator_event("a")
@@ -254,7 +254,7 @@ class TestLogging:
 
 class TestTheDefaultLog:
     def test_the_first_event_sets_it_up(self, tmp_path):
-        """Without any configuration events go to .devlogs/orch-o-glm.log."""
+        """Without any configuration, events go to .devlogs/orch-o-glm.log."""
         log_orchestrator_event("a")
         log_orchestrator_event("b")
 
@@ -273,7 +273,7 @@ class TestTheDefaultLog:
 
     @pytest.mark.parametrize("name", [None, "orchestrator_events"], ids=["root", "own"])
     def test_not_where_events_are_written_already(self, tmp_path, name):
-        """An application that writes events to a file of its own gets no second one."""
+        """An application that writes events to its own file gets no second one."""
         attach(tmp_path / "own.log", name)
         logging.getLogger(name).setLevel(logging.INFO)
 
@@ -294,7 +294,7 @@ class TestTheDefaultLog:
         assert not (tmp_path / ".devlogs").exists()
 
     def test_beside_a_console(self, tmp_path):
-        """A console on the root logger is no log: the file is set up and the console gets the event."""
+        """A console on the root logger does not count: the file is set up, and both get the event."""
         collected = []
         console = logging.Handler()
         console.emit = collected.append
@@ -305,7 +305,7 @@ class TestTheDefaultLog:
         assert len(lines(tmp_path / ".devlogs" / "orch-o-glm.log")) == len(collected) == 1
 
     def test_threads_that_begin_at_once(self, tmp_path):
-        """First events from many threads at once are each written once."""
+        """Concurrent first events of many threads are each written once."""
         barrier = threading.Barrier(16)
 
         def work(number):
@@ -325,8 +325,8 @@ class TestTheDefaultLog:
         ]
         assert len(logger().handlers) == 1
 
-    def test_a_default_that_cannot_be_used_is_told_once(self, monkeypatch, caplog):
-        """A bad ORCH_ID does not reach the caller; it is logged, once."""
+    def test_a_default_that_cannot_be_used_is_reported_once(self, monkeypatch, caplog):
+        """An invalid ORCH_ID is not raised into the caller; it is logged once."""
         monkeypatch.setenv("ORCH_ID", "a/b")
 
         log_orchestrator_event("a")
@@ -339,20 +339,20 @@ class TestTheDefaultLog:
 
 class TestSetup:
     def test_it_returns_the_logger(self, tmp_path):
-        """What comes back is the logger that writes, and the folder exists."""
+        """It returns the logger of the events, and the folder exists."""
         assert setup_orchestrator_logging(log_file=tmp_path / "a" / "orch.log") is logger()
         assert (tmp_path / "a").is_dir()
         assert not (tmp_path / "a" / "orch.log").exists()
 
     def test_arguments_in_order(self, tmp_path):
-        """Id and path may be given by position, as existing users do; the path counts."""
+        """Id and path may be positional, as existing users write them; the path wins."""
         setup_orchestrator_logging("o-grok", "x/orch.log")
         log_orchestrator_event("a")
 
         assert len(lines(tmp_path / "x" / "orch.log")) == 1
 
     def test_an_id_wins_over_the_environment(self, tmp_path, monkeypatch):
-        """An id given here is used although ORCH_LOG_FILE names a file."""
+        """The argument is used even if ORCH_LOG_FILE names a file."""
         monkeypatch.setenv("ORCH_LOG_FILE", "other.log")
         setup_orchestrator_logging("o-grok")
         log_orchestrator_event("a")
@@ -360,7 +360,7 @@ class TestSetup:
         assert len(lines(tmp_path / ".devlogs" / "orch-o-grok.log")) == 1
 
     def test_twice_is_once(self, log):
-        """The same setup again doubles no line."""
+        """A second call with the same arguments doubles no line."""
         setup_orchestrator_logging(log_file=log)
         setup_orchestrator_logging(log_file=str(log))
         log_orchestrator_event("a")
@@ -378,7 +378,7 @@ class TestSetup:
         assert [event["event"] for event in lines(tmp_path / "second.log")] == ["b"]
 
     def test_beside_the_applications_handler_on_the_same_file(self, tmp_path):
-        """Where the application writes to that file already, no line is doubled."""
+        """If the application already writes to that file, no line is doubled."""
         attach(tmp_path / "orch.log")
         logging.getLogger().setLevel(logging.INFO)
         setup_orchestrator_logging(log_file=tmp_path / "orch.log")
@@ -388,7 +388,7 @@ class TestSetup:
         assert len(lines(tmp_path / "orch.log")) == 1
 
     def test_one_file_for_everything(self, tmp_path):
-        """Existing users give both setups the same file: records and events are in it once each."""
+        """If both setups have the same file, as existing users write, each line is in it once."""
         setup_logging(log_level="INFO", log_file="orch.log", console=False)
         setup_orchestrator_logging("o-glm", "orch.log")
         logging.getLogger("app").info("record")
@@ -407,7 +407,7 @@ class TestSetup:
         assert [event["number"] for event in stored()] == list(range(100))
 
     def test_static_fields_and_local_time(self, tmp_path):
-        """Options of the formatter can be given."""
+        """The formatter's options can be passed."""
         setup_orchestrator_logging(
             log_file="orch.log", timestamp_format="local", static_fields={"service": "kyros"}
         )
@@ -432,7 +432,7 @@ class TestSetup:
         ids=lambda value: str(value)[:30],
     )
     def test_a_bad_value_is_named(self, arguments, message):
-        """A value that cannot be used is one error with its name, the rule and the value."""
+        """An invalid value is an error with its name, the rule and the value."""
         with pytest.raises(ConfigurationError) as caught:
             setup_orchestrator_logging(**arguments)
 
@@ -442,7 +442,7 @@ class TestSetup:
 
 class TestRequestLogger:
     def test_all_fields_reach_the_record(self, tmp_path):
-        """Request, user and address are on each record, beside the call's own fields."""
+        """Request, user and address are on each record, with the call's own fields."""
         attach(tmp_path / "app.log")
         logging.getLogger().setLevel(logging.INFO)
         request = get_request_logger("req-1", user_id="u-1", client_ip="::1")
@@ -468,7 +468,7 @@ class TestRequestLogger:
         assert list(second) == ["timestamp", "level", "logger", "message", "request_id"]
 
     def test_the_callers_extra_is_left_as_it_was(self):
-        """The dict that the call gives is not changed."""
+        """The dict that the call passes is not changed."""
         extra = {"path": "/"}
 
         get_request_logger("req-1").info("hello", extra=extra)
@@ -495,7 +495,7 @@ class TestStored:
         assert found(task_id="t3") == []
 
     def test_ids_of_other_types(self, log):
-        """A task is found by its id as it was logged, or as text."""
+        """A task is found by its id with the logged type or as text."""
         task = uuid.uuid4()
         log_orchestrator_event("a", task_id=task)
         log_orchestrator_event("b", task_id=7)
@@ -505,14 +505,14 @@ class TestStored:
         assert [event["event"] for event in stored(task_id="7")] == ["b"]
 
     def test_a_limit_keeps_the_newest(self, log):
-        """limit gives the last so many, oldest first."""
+        """limit returns the newest events, oldest first."""
         for number in range(5):
             log_orchestrator_event("a", number=number)
 
         assert [event["number"] for event in stored(limit=2)] == [3, 4]
 
     def test_records_of_other_loggers_are_left_out(self, log):
-        """In a file that has application records too, only events are events."""
+        """In a file that also has application records, only events are returned."""
         attach(log, "app").setLevel(logging.INFO)
         logging.getLogger("app").warning("record", extra={"task_id": "t"})
         log_orchestrator_event("a", task_id="t")
@@ -520,7 +520,7 @@ class TestStored:
         assert [event["event"] for event in stored(task_id="t")] == ["a"]
 
     def test_the_log_of_an_existing_user(self, tmp_path):
-        """Lines of the old formatter, application records between them, are read."""
+        """Lines of the old formatter, mixed with application records, are read."""
         (tmp_path / "orch.log").write_text(
             '{"timestamp": "2025-09-28T08:54:11.456336", "level": "INFO", "logger": "httpx",'
             ' "message": "HTTP Request", "service": "Kyros Praxis"}\n'
@@ -537,7 +537,7 @@ class TestStored:
         ]
 
     def test_which_log(self, tmp_path, monkeypatch):
-        """The log is the one given, else the one this process writes, else the environment's."""
+        """The log is the argument's, else the one this process writes, else the environment's."""
         for name in ("given", "written", "named"):
             (tmp_path / f"{name}.log").write_text(f'{{"event": "{name}"}}\n')
         monkeypatch.setenv("ORCH_LOG_FILE", "named.log")
@@ -554,7 +554,7 @@ class TestStored:
         assert stored() == []
 
     def test_the_loop_goes_on_while_a_large_log_is_read(self, tmp_path):
-        """Reading does not stop other tasks."""
+        """Reading does not block other tasks."""
         line = '{"logger": "orchestrator_events", "event": "a", "pad": "%s"}\n' % ("x" * 100)
         (tmp_path / "orch.log").write_text(line * 100_000)
 
@@ -588,7 +588,7 @@ def within(coroutine, seconds=DEADLINE):
 
 
 def open_files(folder):
-    """How many descriptors this process has open below *folder*, the writer's own left out."""
+    """How many descriptors this process has open below *folder*, except the writer's own."""
     count = 0
     for fd in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):
@@ -604,7 +604,7 @@ def open_flags(fd):
 
 
 def log_many(path, worker, count):
-    """What a worker process does."""
+    """Log events in a worker process."""
     setup_orchestrator_logging(log_file=path, max_bytes=20_000, backup_count=200)
     for number in range(count):
         log_orchestrator_event("work", task_id=worker, number=number)
@@ -612,7 +612,7 @@ def log_many(path, worker, count):
 
 class TestStream:
     def test_stored_then_live(self, log):
-        """A stream begins with what is stored and goes on with what is logged."""
+        """A stream begins with the stored events and continues with new ones."""
         log_orchestrator_event("stored")
 
         async def main():
@@ -642,7 +642,7 @@ class TestStream:
         assert delays[len(delays) // 2] < 0.2
 
     def test_filters(self, log):
-        """A stream gives the events that are asked for and no others."""
+        """A stream gives only the events that match the filters."""
 
         async def main():
             streaming = asyncio.create_task(take(2, task_id="t1", event="b"))
@@ -655,7 +655,7 @@ class TestStream:
         assert [event["number"] for event in within(main())] == [0, 1]
 
     def test_a_log_that_does_not_exist_yet(self, tmp_path):
-        """A stream of a log that is not there waits for it."""
+        """A stream of a missing log waits for it."""
 
         async def main():
             streaming = asyncio.create_task(take(1, log_file="later/orch.log"))
@@ -668,7 +668,7 @@ class TestStream:
         assert len(within(main())) == 1
 
     def test_truncation_deletion_and_rotation(self, log):
-        """A stream goes on after the log was truncated, deleted and rotated."""
+        """A stream continues after the log was truncated, deleted and rotated."""
 
         async def main():
             found = []
@@ -688,7 +688,7 @@ class TestStream:
 
     @pytest.mark.parametrize("method", ["fork", "spawn"])
     def test_every_process(self, log, method):
-        """Events of several processes arrive, each once and in its order, while the log is rotated."""
+        """The events of several processes arrive once and in their order while the log is rotated."""
         context = multiprocessing.get_context(method)
         workers = [context.Process(target=log_many, args=(log, task, 300)) for task in range(4)]
 
@@ -721,14 +721,14 @@ class TestStream:
             assert [event["number"] for event in events] == list(range(50))
 
     def test_closing_closes_the_files(self, log, tmp_path):
-        """After aclose no file is held."""
+        """After aclose no file is open."""
         log_orchestrator_event("a")
 
         assert len(within(take(1))) == 1
         assert open_files(tmp_path) == 0
 
     def test_cancelling_closes_the_files(self, log, tmp_path):
-        """A cancelled stream ends as cancelled and holds no file, wherever it was."""
+        """A cancelled stream raises CancelledError and closes its files, at any point."""
         log_orchestrator_event("a")
 
         async def main(pause):
@@ -743,7 +743,7 @@ class TestStream:
             within(main(pause))
 
     def test_a_slow_reader_gets_everything(self, log):
-        """A reader that is slower than the writer misses nothing."""
+        """A reader that is slower than the writer misses no event."""
         setup_orchestrator_logging(log_file=log, max_bytes=5000, backup_count=50)
 
         async def main():
@@ -809,7 +809,7 @@ class TestBehindAQueue:
         assert from_dict["event"] == "from-dict"
 
     def test_the_dictConfig_form(self, tmp_path):
-        """A queue from dictConfig (Python 3.12, before that by hand) serves both event systems."""
+        """A queue from dictConfig (since Python 3.12; made by hand before) works for both event systems."""
         from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
         from chora_logging.writing.queue_handler import EventQueueHandler
 

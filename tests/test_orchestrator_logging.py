@@ -1,7 +1,7 @@
 """The check of the orchestrator's document: JSON format, creation and rotation of files, streaming.
 
 Run it as `python tests/test_orchestrator_logging.py`, or with pytest. It works in a folder of its
-own, says what it verified, and exits with 1 if anything does not hold.
+own, prints each check, and exits with 1 if one fails.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def check_rotation(folder):
 
 
 def log_from_another_process(path, count):
-    """What the workers of the streaming check do."""
+    """Log events in a worker of the streaming check."""
     setup_orchestrator_logging(log_file=path, max_bytes="10kB", backup_count=100)
     for number in range(count):
         log_orchestrator_event("work", task_id="task-123", number=number)
@@ -218,7 +218,7 @@ def test_latency(tmp_path):
 
 
 def test_as_a_program(capsys):
-    """The program says what it verified and exits with 0; a check that fails makes it 1."""
+    """The program prints each check and exits with 0; with 1 if a check fails."""
     assert main() == 0
 
     said = capsys.readouterr().out.splitlines()
@@ -226,8 +226,8 @@ def test_as_a_program(capsys):
     assert said[-1] == "5 of 5 verified"
 
 
-def test_a_failing_check_is_told(monkeypatch, capsys):
-    """A check that does not hold is printed, and the exit code says so."""
+def test_a_failing_check_is_reported(monkeypatch, capsys):
+    """A failed check is printed, and the exit code is 1."""
 
     def check_nothing(folder):
         """Nothing holds"""

@@ -1,4 +1,4 @@
-"""What users install: the wheel and the sdist are whole, and the wheel works without any extra."""
+"""The wheel and the sdist are complete, and the wheel works without any extra."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ import pytest
 from tests.checkout import ROOT, files_of
 from tests.needs import need
 
-#: With the build parts at hand nothing is fetched; without them pip and build fetch them.
+#: If the build requirements are installed, nothing is downloaded; otherwise pip and build download them.
 ISOLATED = importlib.util.find_spec("setuptools") is None
 
 
 def run(*command, cwd, check=True, **variables):
-    """Run a command; if it must not fail, a failure shows what it wrote."""
+    """Run a command; if it must not fail, a failure shows its output."""
     environment = {name: value for name, value in os.environ.items() if name != "CHORA_LOGGING_PURE"}
     done = subprocess.run(
         [str(part) for part in command],
@@ -39,7 +39,7 @@ def run(*command, cwd, check=True, **variables):
 
 
 def stated_version():
-    """The version that the one place says."""
+    """The version in `_version.py`."""
     space: dict[str, str] = {}
     exec((ROOT / "chora_logging" / "_version.py").read_text(), space)
     return space["__version__"]
@@ -49,7 +49,7 @@ def stated_version():
 def built(tmp_path_factory):
     """A folder with the sdist, and the wheel built from that sdist."""
     source = tmp_path_factory.mktemp("source")
-    # A copy: setuptools writes into the source folder, and several Pythons may build at the same time.
+    # A copy, since setuptools writes into the source folder and several Pythons may build at the same time.
     for name in files_of():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, source / name)
@@ -75,7 +75,7 @@ def sdist(built):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """The programs of a fresh environment in which the wheel is installed without extras."""
+    """The programs of a new environment with the wheel, without extras."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     programs = folder / "bin"
@@ -84,7 +84,7 @@ def installed(wheel, tmp_path_factory):
 
 
 def test_the_wheel_is_whole(wheel):
-    """The wheel has every file of the package, data and py.typed included, and no other files."""
+    """The wheel has every file of the package, including data and py.typed, and no other files."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
 
@@ -93,7 +93,7 @@ def test_the_wheel_is_whole(wheel):
 
 
 def test_the_sdist_is_whole(sdist):
-    """The sdist has every file of the repository but those of git and of its own CI, and no others."""
+    """The sdist has every file of the repository except those of git and of its CI, and no others."""
     with tarfile.open(sdist) as archive:
         names = {member.name.partition("/")[2] for member in archive if member.isfile()}
     names = {name for name in names if ".egg-info/" not in name and name != "PKG-INFO"}
@@ -102,7 +102,7 @@ def test_the_sdist_is_whole(sdist):
 
 
 def test_the_tests_run_from_the_sdist(sdist, tmp_path):
-    """In the unpacked sdist, which is no checkout, tests run that look at all of its files."""
+    """Tests that read all files of the repository pass in the unpacked sdist, which is not a checkout."""
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (unpacked,) = tmp_path.iterdir()
@@ -113,7 +113,7 @@ def test_the_tests_run_from_the_sdist(sdist, tmp_path):
 
 
 def test_the_licence(wheel, sdist):
-    """The licence is in both, and the metadata names it."""
+    """The licence is in wheel and sdist, and the metadata names it."""
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read("chora_logging/LICENSE").startswith(b"MIT License\n")
         (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
@@ -123,7 +123,7 @@ def test_the_licence(wheel, sdist):
 
 
 def test_pip_installs_the_sdist(sdist, tmp_path):
-    """pip builds and installs the sdist, and what it installs says the version."""
+    """pip builds and installs the sdist, and the installed package has the version."""
     options = [] if ISOLATED else ["--no-build-isolation"]
     target = tmp_path / "target"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *options]
@@ -138,8 +138,8 @@ def test_pip_installs_the_sdist(sdist, tmp_path):
     assert done.stdout.split() == [str(target / "chora_logging" / "__init__.py"), stated_version()]
 
 
-def test_the_wheel_has_the_compiled_lanes(wheel, installed, tmp_path):
-    """Where there is a compiler the wheel is for this Python, and what it installs uses them."""
+def test_the_wheel_has_the_compiled_part(wheel, installed, tmp_path):
+    """With a compiler the wheel is for this Python, and the installed package uses the compiled part."""
     need("a C compiler")
     need("Python's headers")
     with zipfile.ZipFile(wheel) as archive:
@@ -152,8 +152,8 @@ def test_the_wheel_has_the_compiled_lanes(wheel, installed, tmp_path):
 @pytest.mark.parametrize(
     ("variable", "value"), [("CC", "false"), ("CHORA_LOGGING_PURE", "1")], ids=["no compiler", "not wanted"]
 )
-def test_the_package_without_compiled_lanes(sdist, tmp_path, variable, value):
-    """Without a compiler, or when it is said so, pip installs the same package in Python alone."""
+def test_the_package_without_the_compiled_part(sdist, tmp_path, variable, value):
+    """Without a compiler, or with `CHORA_LOGGING_PURE`, pip installs the same package in pure Python."""
     options = [] if ISOLATED else ["--no-build-isolation"]
     pip = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--no-deps", *options]
     target = tmp_path / "target"
@@ -163,25 +163,25 @@ def test_the_package_without_compiled_lanes(sdist, tmp_path, variable, value):
     folder = pathlib.Path("chora_logging", "speedups")
     sources, installed = ({path.name for path in (root / folder).glob("*.[ch]")} for root in (ROOT, target))
     assert installed == sources
-    # Of a package in development mode its finder gives what `target` lacks.
+    # In development mode the package's finder provides the modules that `target` lacks.
     alone = "sys.meta_path = [finder for finder in sys.meta_path if 'editable' not in str(finder).lower()]"
     before = f"import sys; sys.path.insert(0, {str(target)!r}); {alone}"
     assert in_use(sys.executable, tmp_path, before) == "False"
 
 
 def in_use(python, folder, before="pass"):
-    """Whether an installed package says that its compiled lanes are in use."""
+    """Whether an installed package says that its compiled part is in use."""
     program = f"{before}\nfrom chora_logging import EventFormatter, speedups; print(speedups.in_use)"
     return run(python, "-c", program, cwd=folder).stdout.strip()
 
 
 def test_the_version_is_said_once(wheel):
-    """The wheel is named for the version that the package says."""
+    """The wheel has the package's version in its name."""
     assert wheel.name.startswith(f"chora_logging-{stated_version()}-")
 
 
 def test_the_package_imports_without_extras(installed, tmp_path):
-    """Every public name that needs no extra can be used after a plain install."""
+    """Every public name that needs no extra can be imported after a plain install."""
     program = (
         "import chora_logging as c\n"
         "c.EventFormatter, c.EventFileHandler, c.TraceIdFilter, c.emit_event\n"
@@ -197,7 +197,7 @@ def test_the_package_imports_without_extras(installed, tmp_path):
     "command", [["chora-logging"], ["python", "-m", "chora_logging"]], ids=["script", "module"]
 )
 def test_the_command_without_its_extra_says_what_to_install(installed, tmp_path, command):
-    """Without the extra `cli` the command names the pip command, with status 2 and no traceback."""
+    """Without the extra `cli` the command prints the pip command, with status 2 and no traceback."""
     program, *arguments = command
 
     done = run(installed / program, *arguments, "demo", cwd=tmp_path, check=False)
@@ -209,7 +209,7 @@ def test_the_command_without_its_extra_says_what_to_install(installed, tmp_path,
 
 
 def test_all_gathers_every_extra():
-    """The extra `all` brings what the other extras bring, the one for tests left out."""
+    """The extra `all` includes all other extras except the one for tests."""
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg")
     extras = dict(parser["options.extras_require"])

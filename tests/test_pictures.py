@@ -1,4 +1,4 @@
-"""The pictures of the README are small, and whoever changes a screen can make them anew."""
+"""The pictures of the README are small, and a command makes new ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST = 200_000
 
 
 def check(path):
-    """A picture is a PNG that fits on a page and is loaded at once."""
+    """A picture is a PNG that fits on a page and loads quickly."""
     head = path.read_bytes()[:24]
     width, height = struct.unpack(">II", head[16:])
 
@@ -33,7 +33,7 @@ def test_a_picture_is_small(name):
 
 
 def test_pictures_are_made(tmp_path):
-    """The command makes both, as small, from a demo of its own."""
+    """The command makes both pictures, small too, from a demo of its own."""
     need("chromium")
 
     done = subprocess.run(

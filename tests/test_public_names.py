@@ -1,4 +1,4 @@
-"""What `import chora_logging` offers, and what it costs."""
+"""The public names of `chora_logging`, and the cost of importing them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import chora_logging
 
 ROOT = pathlib.Path(chora_logging.__file__).parent.parent
 
-#: The names and modules that existing users import, after the change of the prefix.
+#: The names and modules that existing users import, with the prefix changed.
 IMPORTS = [
     "from chora_logging.telemetry import EventEmitter, emit_event, get_emitter, TelemetryEvent",
     "from chora_logging.telemetry import ContentGeneratedEvent, ArtifactAssembledEvent",
@@ -31,7 +31,7 @@ IMPORTS = [
     "from chora_logging.context import trace_context, get_trace_id, set_trace_id, child_env",
 ]
 
-#: The paths that configurations and pickles of earlier versions may hold, and the public name of each.
+#: The paths that configurations and pickles of earlier versions may have, and the public name of each.
 EARLIER = [
     "chora_logging.buffered.BufferedEventFileHandler",
     "chora_logging.filters.TraceIdFilter",
@@ -40,12 +40,12 @@ EARLIER = [
     "chora_logging.queue_handler.EventQueueHandler",
 ]
 
-#: What only an extra brings.
+#: The names that need an extra.
 OF_EXTRAS = ("TraceMiddleware", "create_app", "routes")
 
 
 def run(code, cwd=None):
-    """What *code* prints in a Python of its own."""
+    """Return the output of *code* in its own interpreter."""
     env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, env=env, cwd=cwd
@@ -61,11 +61,11 @@ class TestNames:
 
     @pytest.mark.parametrize("name", chora_logging.__all__)
     def test_every_name_is_there(self, name):
-        """Each public name can be had from the package."""
+        """Each public name can be imported from the package."""
         assert getattr(chora_logging, name) is not None
 
     def test_every_name_is_known_to_type_checkers(self):
-        """What is loaded on first use is imported for type checkers too, that of extras included."""
+        """Every name that is loaded on first use, those of extras too, is imported for type checkers."""
         tree = ast.parse(pathlib.Path(chora_logging.__file__).read_text(encoding="utf-8"))
         imported = {
             alias.name
@@ -78,12 +78,12 @@ class TestNames:
 
     @pytest.mark.parametrize("name", OF_EXTRAS)
     def test_names_of_extras_can_be_had_too(self, name):
-        """A name that needs an extra is there as well, but not for a star import."""
+        """A name that needs an extra is available too, but not to a star import."""
         assert getattr(chora_logging, name) is not None
         assert name not in chora_logging.__all__
 
     def test_a_missing_extra_is_named(self, tmp_path):
-        """Without the extra the error says which to install."""
+        """Without the extra, the error names the extra to install."""
         code = (
             "import sys; sys.modules['starlette'] = None\n"
             "import chora_logging as c\n"
@@ -101,25 +101,25 @@ class TestNames:
         assert set(chora_logging.__all__) <= set(namespace)
 
     def test_dir_lists_them(self):
-        """dir() shows the names and the modules before they are loaded."""
+        """dir() lists the names and the modules before they are loaded."""
         listed = run("import chora_logging; print(*dir(chora_logging))")
 
         assert {*chora_logging.__all__, *OF_EXTRAS, "telemetry", "orchestrator", "config"} <= set(listed)
 
     def test_modules_are_attributes(self):
-        """After `import chora_logging` its modules are there without a further import."""
+        """After `import chora_logging` its modules are attributes without a further import."""
         code = "import chora_logging as c; print(c.orchestrator.__name__, c.telemetry.__name__)"
 
         assert run(code) == ["chora_logging.orchestrator", "chora_logging.telemetry"]
 
     def test_an_unknown_name(self):
-        """A name that does not exist is an AttributeError that names it."""
+        """An unknown name is an AttributeError that names it."""
         with pytest.raises(AttributeError, match="module 'chora_logging' has no attribute 'nothing'"):
             _ = chora_logging.nothing
 
     @pytest.mark.parametrize("statement", IMPORTS, ids=lambda text: text.split("import ")[-1][:40])
     def test_imports_of_existing_users(self, statement):
-        """Every import that existing users have works with the prefix changed."""
+        """Every import of existing users works with the prefix changed."""
         exec(statement, {})
 
     @pytest.mark.parametrize("name", ["telemetry", "orchestrator"])
@@ -131,7 +131,7 @@ class TestNames:
         assert all(hasattr(module, public) for public in module.__all__)
 
     def test_names_are_the_same_objects_everywhere(self):
-        """A name of the package is that of its module, so isinstance and pickling work."""
+        """A name of the package is the same object as in its module, so isinstance and pickling work."""
         from chora_logging.telemetry.event_schemas import TelemetryEvent
 
         assert chora_logging.TelemetryEvent is TelemetryEvent
@@ -155,7 +155,7 @@ class TestEarlierPaths:
         ids=["import_module", "import", "from", "dictConfig", "pickle", "resolve_name"],
     )
     def test_leads_to_the_public_name(self, path, statement):
-        """Whatever looks a path up in a fresh interpreter finds the class that the public name is."""
+        """Every way to look a path up in a fresh interpreter finds the class of the public name."""
         module, _, name = path.rpartition(".")
         code = (
             "import importlib, logging.config, pickle, pkgutil\n"
@@ -167,7 +167,7 @@ class TestEarlierPaths:
 
     @pytest.mark.parametrize("path", EARLIER)
     def test_has_nothing_else(self, path):
-        """A name that is not there is an AttributeError, one that Python asks every module for too."""
+        """A missing name is an AttributeError, including names that Python looks up in every module."""
         module = importlib.import_module(path.rpartition(".")[0])
 
         assert not hasattr(module, "nothing")
@@ -178,7 +178,7 @@ class TestCost:
     HEAVY = ("pydantic", "asyncio", "starlette", "opentelemetry")
 
     def test_the_import_loads_the_standard_library_only(self):
-        """`import chora_logging` loads nothing of others, and not much of the standard library."""
+        """`import chora_logging` loads no other package, and little of the standard library."""
         code = (
             "import sys; before = set(sys.modules); import chora_logging;"
             "print(*sorted(set(sys.modules) - before))"
@@ -189,7 +189,7 @@ class TestCost:
         assert not loaded & {"asyncio", "logging", "concurrent"}
 
     def test_the_logging_parts_load_nothing_heavy(self):
-        """The three parts need no pydantic, asyncio, starlette or opentelemetry."""
+        """The three logging parts load no pydantic, asyncio, starlette or opentelemetry."""
         code = (
             "import sys, chora_logging as c; c.EventFormatter, c.EventFileHandler, c.TraceIdFilter;"
             f"print(*[name for name in {self.HEAVY!r} if name in sys.modules])"
@@ -198,7 +198,7 @@ class TestCost:
         assert run(code) == []
 
     def test_orchestrator_events_load_nothing_heavy(self, tmp_path):
-        """Logging an event needs no pydantic and no asyncio."""
+        """Logging an event loads no pydantic and no asyncio."""
         code = (
             "import sys, chora_logging as c; c.log_orchestrator_event('a');"
             f"print(*[name for name in {self.HEAVY!r} if name in sys.modules])"
@@ -208,7 +208,7 @@ class TestCost:
 
     @pytest.mark.parametrize("module", ["telemetry", "orchestrator", "config", "eventlog", "context"])
     def test_importing_touches_nothing(self, tmp_path, module):
-        """Importing makes no file and folder, no handler, and changes no level."""
+        """Importing creates no file, folder or handler, and changes no level."""
         code = (
             f"import logging, chora_logging.{module};"
             "names = ('orchestrator_events', 'chora_events', 'chora_logging');"

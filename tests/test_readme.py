@@ -1,4 +1,4 @@
-"""What the pages of documentation show is run, and what they name exists."""
+"""The programs on the pages of documentation run, and the names on them exist."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ every_page = pytest.mark.parametrize("page", ALL, ids=repr)
 
 
 def logs_below(folder):
-    """The lines of every log in *folder*, their timestamps made equal."""
+    """The lines of every log in *folder*, with equal timestamps."""
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".jsonl", ".log"))
     return same_times("".join(path.read_text(encoding="utf-8") for path in files))
 
@@ -73,7 +73,7 @@ class TestPrograms:
         ids=[f"{page}: {page.heading_of(text)}" for page, text, _ in PROGRAMS],
     )
     def test_every_python_block_runs(self, tmp_path, page, program, shown):
-        """Each block runs by itself, and writes and prints what the page shows below it."""
+        """Each block runs by itself, and writes and prints the lines that the page shows below it."""
         (tmp_path / "examples").symlink_to(ROOT / "examples")
         (tmp_path / "program.py").write_text(program, encoding="utf-8")
 
@@ -89,7 +89,7 @@ class TestPrograms:
 
     @every_page
     def test_every_fence_is_known(self, page):
-        """There is no block in a language that nothing here looks at."""
+        """There is no block in a language that is not tested here."""
         known = {
             README: {"python", "json", "text", "sh", "nginx"},
             EXAMPLES: {"python", "json", "text", "yaml"},
@@ -101,13 +101,13 @@ class TestPrograms:
         assert page.text.count("```") == 2 * len(page.fences)
 
     def test_there_is_a_program_for_each_task(self):
-        """Every task that is done in Python begins with code."""
+        """Every section of a task in Python begins with code."""
         tasks = README.text.partition("\n## Tasks\n")[2].partition("\n## ")[0]
 
         assert tasks.count("```python\n") >= 6
 
     def test_many_processes_write_one_log(self, tmp_path):
-        """The program with several processes leaves a line of each call."""
+        """The program with several processes writes a line for each call."""
         (program,) = (text for text, _ in README.programs() if "get_context" in text)
         (tmp_path / "program.py").write_text(program, encoding="utf-8")
 
@@ -128,7 +128,7 @@ class TestPrograms:
     def test_the_mounted_application_is_guarded(
         self, tmp_path, monkeypatch, variables, client, headers, status
     ):
-        """The FastAPI program lets in this machine, or where there is a token who has it."""
+        """The FastAPI program accepts requests of this machine, or with a token those that have it."""
         (program,) = (text for text, _ in README.programs() if "FastAPI" in text)
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("CHORA_LOGGING_TOKEN", raising=False)
@@ -147,14 +147,14 @@ class TestPrograms:
         assert response.headers["X-Trace-Id"]
 
     def test_the_queue_in_yaml(self):
-        """The handler that is shown is the one of the example file."""
+        """The handler is the same as in the example file."""
         (shown,) = EXAMPLES.blocks("yaml")
         whole = yaml.safe_load((ROOT / "examples/logging_queue.yaml").read_text(encoding="utf-8"))
 
         assert yaml.safe_load(shown)["queue"] == whole["handlers"]["queue"]
 
     def test_without_fcntl(self, tmp_path):
-        """Where the system has no flock the handler's import says what is supported."""
+        """On a system without flock, the error of the handler's import names the supported systems."""
         code = "import sys; sys.modules['fcntl'] = None; from chora_logging import EventFileHandler"
 
         assert (
@@ -166,35 +166,35 @@ class TestPrograms:
 class TestShape:
     @pytest.mark.parametrize("command", COMMANDS)
     def test_the_two_commands(self, command):
-        """Each of the two commands is there once, on a line of its own in a block."""
+        """Each of the two commands occurs once, on its own line in a block."""
         assert README.text.count(f"```sh\n{command}\n```") == 1
 
     def test_the_two_commands_come_first(self):
-        """They are the first blocks of all."""
+        """They are the first blocks of the page."""
         assert [text for _, text in README.fences[:2]] == [f"{command}\n" for command in COMMANDS]
 
     def test_short(self):
-        """It has at most 400 lines and 3,000 words, the marks of tables and code included."""
+        """It has at most 400 lines and 3,000 words, including the markup of tables and code."""
         assert len(README.text.splitlines()) <= 400
         assert len(README.text.split()) <= 3000
 
     def test_the_order_of_sections(self):
-        """The questions of a newcomer are answered in their order."""
+        """The sections have the order of a newcomer's questions."""
         assert README.headings(2) == SECTIONS
 
     def test_promises_name_their_tests(self):
-        """Five to seven promises, each with the test that tries it."""
+        """There are five to seven promises, each with its test."""
         promises = README.section("Promises").partition("\n\n`tests/README.md`")[0].split("\n- ")[1:]
 
         assert 5 <= len(README.section("Promises").split("- **")[1:]) <= 7
         assert all(re.search(r"`[\w/]*test_\w+\.py`\.\n?$", promise) for promise in promises)
 
     def test_the_first_question_about_limits(self):
-        """Why a line is missing is answered before anything else about limits."""
+        """The first limit answers why a line is missing."""
         assert README.section("Limits").lstrip().startswith("**Why is a line missing?**")
 
     def test_numbers_stand_in_the_generated_tables_only(self):
-        """Nothing that was measured stands in the README, for it would grow old there."""
+        """The README has no measured numbers, since they would become outdated."""
         assert re.findall(r"\d[\d.,]* ?(?:µs|ms|%|times|events/s)(?!\w)", README.prose) == []
 
     def test_the_version_has_its_changes(self):
@@ -204,7 +204,7 @@ class TestShape:
 
 class TestNames:
     def test_the_pictures(self):
-        """The README shows a terminal and the viewer; their words stand for them where files are missing."""
+        """The README shows a terminal and the viewer, each with alternative text."""
         pictures = re.findall(r"^!\[(.{20,})\]\((.+)\)$", README.prose, re.MULTILINE)
 
         assert [path for _, path in pictures] == [
@@ -214,20 +214,20 @@ class TestNames:
         assert all((ROOT / path).is_file() for _, path in pictures)
 
     def test_the_readme_has_no_other_links(self):
-        """A package index shows the README too, and has none of the files that a link would lead to."""
+        """A package index shows the README too, without the files that relative links would point to."""
         assert re.findall(r"(?<!!)\[[^]]*\]\([^)]*\)", README.prose) == []
         assert "://" not in README.prose
 
     @every_page
     def test_links(self, page):
-        """Each link leads to a file of the repository."""
+        """Each link points to a file of the repository."""
         links = re.findall(r"\]\(([^)]+)\)", page.prose)
 
         assert [link for link in links if not (ROOT / page.name).parent.joinpath(link).exists()] == []
 
     @every_page
     def test_files(self, page):
-        """Each Python file and page that is named exists, and without its folder it is the only one."""
+        """Each named Python file and page exists; a name without a folder is unique."""
         files = [
             path for folder in ("chora_logging", "tests", "examples") for path in (ROOT / folder).rglob("*")
         ]
@@ -238,14 +238,14 @@ class TestNames:
         assert {name: where for name, where in found.items() if len(where) != 1} == {}
 
     def test_tests_are_named(self):
-        """Each statement has its tests."""
-        assert all(names_in(tests) for _, tests in TESTS.rows("What is promised, and its test"))
+        """Each statement names its tests."""
+        assert all(names_in(tests) for _, tests in TESTS.rows("Promises and their tests"))
 
     @every_page
     def test_every_word_of_code(self, page):
-        """Each name in code formatting is one that the code base has, but for those of other packages."""
+        """Each name in code formatting exists in the code base, except those of other packages."""
         prose = page.prose
-        if page is README:  # test_coming_from.py runs what is there
+        if page is README:  # test_coming_from.py runs these
             before, _, rest = prose.partition("\n## Coming from\n")
             prose = before + rest.partition("\n## Options\n")[2]
         spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", prose)
@@ -270,7 +270,7 @@ class TestNames:
         assert {option for line in shown for option in re.findall(r"(?<!\S)--[a-z-]+", line)} <= known
 
     def test_commands(self):
-        """Each command of the list is shown, and no other one."""
+        """The README shows exactly the commands of the list."""
         shown = set(re.findall(r"(?:^|[/(])chora-logging (\w+)", README.text, re.MULTILINE))
         done = subprocess.run(
             [sys.executable, "-m", "chora_logging", "--help"], capture_output=True, text=True
@@ -294,7 +294,7 @@ class TestNames:
         assert start(["-m", modules[0], "--help"], ROOT).returncode == 0
 
     def test_the_map_has_every_folder(self):
-        """Each folder of the package stands in the map."""
+        """Each folder of the package is in the map."""
         named = {name.rstrip("/") for name in names_in(README.section("Working on it")) if name.endswith("/")}
         folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
 
@@ -333,7 +333,7 @@ class TestTables:
         assert options_shown(cell for cell, _ in README.rows(heading)) == OPTIONS[heading]
 
     def test_positional_arguments(self):
-        """The first seven of the handler stand in the order of the standard library's."""
+        """The first seven arguments of the handler have the standard library's order."""
         shown = [
             *options_shown(cell for cell, _ in README.rows("EventFileHandler and BufferedEventFileHandler"))
         ]
@@ -344,7 +344,7 @@ class TestTables:
         assert {*shown[-5:]} == buffered - {"filename"}
 
     def test_variables(self):
-        """Each variable that is read stands beside its option, with what counts without it."""
+        """Each variable that is read is in the table with its option and its default."""
         text = README.section("setup_logging and get_logging_config")
         defaults = dict(re.findall(r"`([A-Z_]+)` \(`?([^`)]*)`?\)", text))
         names = {name: {"CHORA_EVENTS_FILE": "EVENTS_FILE"}.get(name, name) for name in VARIABLES}
@@ -356,7 +356,7 @@ class TestTables:
         assert {"CHORA_TRACE_ID", "TRACEPARENT"} <= {*names_in(README.section("Pass the trace id on"))}
 
     def test_calls(self):
-        """The calls of the reader have the arguments that stand there."""
+        """The calls of the reader have the arguments of the table."""
         shown = itertools.chain(*(names_in(cell) for cell, _ in README.rows("Read, follow and query")))
         calls = dict(re.fullmatch(r"(\w+)\((.*)\)", call).groups() for call in shown if call.endswith(")"))
         functions = {name: getattr(chora_logging.EventLog, name) for name in calls if name != "EventLog"}
@@ -375,20 +375,20 @@ class TestTables:
         assert {name for name in shown if "(" not in name} == {*Filters.__annotations__}
 
     def test_a_gap(self):
-        """What a gap has stands there in its order."""
+        """The table has the fields of a gap in their order."""
         fields = re.search(r"a `Gap` \(([^)]*)\)", README.section("Read, follow and query"))[1]
 
         assert tuple(names_in(fields)) == chora_logging.Gap._fields
 
     def test_routes(self):
-        """The table has every route but those of the viewer's files."""
+        """The table has every route except those of the viewer's files."""
         shown = {path for cell, _ in README.rows("Routes") for path in re.findall(r"`GET ([^`]*)`", cell)}
         served = {route.path.replace(":path", "") for route in chora_logging.routes({"app": "app.jsonl"})}
 
         assert shown == served - {"/viewer/{name}"}
 
     def test_fields(self):
-        """The fields stand in the order in which a line has them."""
+        """The fields have the order of a line."""
         formatter = chora_logging.EventFormatter(static_fields={"service": "billing"})
         placed = {"task_id": "t", "run_id": "r", "trace_id": "i", "event": "e"}
         record = logging.makeLogRecord({**placed, "mine": 1, "exc_text": "Traceback", "stack_info": "s"})
@@ -402,7 +402,7 @@ class TestTables:
         assert shown == list(line)
 
     def test_values(self):
-        """What becomes of values that JSON cannot hold is what the docstring of the formatter says."""
+        """Values that JSON does not support become what the formatter's docstring lists."""
         table = (
             inspect.getdoc(chora_logging.EventFormatter)
             .split("=\nvalue")[1]
@@ -421,7 +421,7 @@ class TestTables:
 
 
 class Silent:
-    """An object that cannot be made text."""
+    """An object whose `str` and `repr` raise."""
 
     def __str__(self):
         raise ValueError
@@ -441,12 +441,12 @@ CIRCLE.append(CIRCLE)
 DEEP = [[]]
 for _ in range(200):
     DEEP = [DEEP]
-#: A value of each row of the formatter's table, and what it becomes in a line.
+#: A value for each row of the formatter's table, and its form in a line.
 SAMPLES = {
     "NaN, infinities": (math.nan, None),
     "integers over 4300 digits": (16**4000, "0x1" + "0" * 4000),
     "bytes": (b"x", "eA=="),
-    "halves of surrogate pairs": ("\udc80", "\\udc80"),
+    "unpaired surrogates": ("\udc80", "\\udc80"),
     "keys that are not text": ({1: "a", "1": "b"}, {"1": "a", "1_": "b"}),
     "sets, tuples": (({1}, (2,)), [[1], [2]]),
     "enums": (inspect.Parameter.VAR_KEYWORD, 4),

@@ -1,7 +1,7 @@
-"""The Python examples of the documents that the two existing systems came with, run as they stand.
+"""The Python examples of the documents of the two existing systems, run unchanged.
 
-The texts below are copies; only the import prefix is changed before they are run. What an example
-leaves to its reader (`config`, `process_event`, …) is given to it by the test.
+The texts below are copies; only the import prefix is changed before they run. The test passes in the
+names that an example leaves to its reader (`config`, `process_event`, …).
 """
 
 from __future__ import annotations
@@ -496,7 +496,7 @@ def changed(text):
 
 
 def run(text, **given):
-    """Run an example; its names come back."""
+    """Run an example and return its names."""
     names = {"Path": pathlib.Path, **vars(telemetry), **given}
     exec(compile(changed(text), "example", "exec"), names)
     return names
@@ -537,7 +537,7 @@ class TestTelemetry:
         assert len(telemetry_lines("tmp/test-events.jsonl")) == 1
 
     def test_constructor(self, tmp_path):
-        """The three ways to construct an emitter make the folder and no file."""
+        """The three ways to construct an emitter create the folder but no file."""
         text = CONSTRUCTOR.replace("/var/log/chora", str(tmp_path / "log"))
         emitter = run(text)["emitter"]
 
@@ -573,7 +573,7 @@ class TestTelemetry:
         ]
 
     def test_streaming_parser(self):
-        """A reader that parses the file by itself goes on working."""
+        """A reader that parses the file by itself still works."""
         run(EMIT)
         processed = []
         run(STREAMING_PARSER, process_event=processed.append)
@@ -589,7 +589,7 @@ class TestTelemetry:
         run(GET_EMITTER)
 
     def test_generator(self, monkeypatch):
-        """A generator that emits in `finally` tells of success and of failure."""
+        """A generator that emits in `finally` reports success and failure."""
         base = types.ModuleType("chora_compose.generators.base")
         base.GeneratorStrategy = object
         for name in ("chora_compose", "chora_compose.generators"):
@@ -608,7 +608,7 @@ class TestTelemetry:
         assert telemetry_lines()[1]["error_message"] == "division by zero"
 
     def test_threads(self):
-        """Ten threads of a hundred events: all thousand are there."""
+        """All thousand events of ten threads are in the file."""
         run(THREADS)
 
         found = {line["content_config_id"] for line in telemetry_lines()}
@@ -635,7 +635,7 @@ class TestTelemetry:
         assert "1 passed" in done.stdout
 
     def test_permission_denied(self, tmp_path):
-        """Constructing an emitter for a folder that may not be written works; emit raises."""
+        """Constructing an emitter for a read-only folder works; emit raises."""
         text = PERMISSION_DENIED.replace("/root/", "/proc/1/")
         emitter = run(text)["emitter"]
 
@@ -645,7 +645,7 @@ class TestTelemetry:
         assert caught.value.errno in (errno.EACCES, errno.EPERM, errno.ENOENT, errno.EROFS)
 
     def test_disk_full(self):
-        """A full disk is OSError 28 out of emit."""
+        """emit raises OSError 28 on a full disk."""
         with pytest.raises(OSError, match=r"\[Errno 28\] No space left on device"):
             run(DISK_FULL, emitter=telemetry.EventEmitter("/dev/full"), event=content())
 
@@ -655,7 +655,7 @@ class TestTelemetry:
             run(INVALID_EVENT)
 
     def test_safe_emit(self, monkeypatch, caplog):
-        """The best practice catches and logs what emit raises."""
+        """The best practice catches and logs the error of emit."""
         monkeypatch.setenv("CHORA_EVENTS_FILE", "/dev/full")
         run(SAFE_EMIT, __name__="example")["safe_emit"](content())
 
@@ -663,7 +663,7 @@ class TestTelemetry:
 
     @pytest.mark.parametrize("text", SIGNATURES, ids=lambda text: text.split("(")[0].strip()[:20])
     def test_signatures(self, text):
-        """What the document declares can be called as it declares it."""
+        """The functions have the signatures that the document declares."""
         declared = text.strip() if "class" in text else text.strip() + ": ..."
         tree = ast.parse(declared)
         for node in ast.walk(tree):
@@ -681,7 +681,7 @@ class TestTelemetry:
 
 class TestOrchestrator:
     def test_log_events(self):
-        """The two events of the document come out with their fields."""
+        """The two events of the document are logged with their fields."""
         run(LOG_EVENTS)
 
         started, completed = orchestrator_lines()
@@ -692,7 +692,7 @@ class TestOrchestrator:
         assert completed["message"] == "Job completed successfully"
 
     def test_filtering(self, capsys):
-        """Streaming a task and reading a run, in one coroutine as the document has them."""
+        """Streaming a task and reading a run, in one coroutine as in the document."""
         run(LOG_EVENTS)
         orchestrator.log_orchestrator_event("x", task_id="task-123", run_id="run-456")
         body = textwrap.indent(FILTERING, "    ")

@@ -1,6 +1,6 @@
-"""The compiled lanes do what the Python code does, byte for byte, or leave it to that code.
+"""The compiled fast path writes the same bytes as the Python code, or leaves the record to that code.
 
-Where they are not compiled, or `CHORA_LOGGING_PURE` is set, the same tests hold of the Python code alone.
+If it is not compiled, or `CHORA_LOGGING_PURE` is set, the same tests apply to the Python code alone.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def pure(monkeypatch, **options):
 
 @pytest.fixture
 def open_handler(tmp_path):
-    """Make handlers with our formatter and filter, closed after the test."""
+    """Make handlers with our formatter and filter; they are closed after the test."""
     handlers = []
 
     def make(name="app.log", **options):
@@ -79,15 +79,15 @@ def open_handler(tmp_path):
 
 
 def is_written_compiled(handler, record=None):
-    """Write a record by the compiled lane, if it takes it; say whether it did."""
+    """Write a record on the compiled fast path if possible; return whether it was."""
     return handler._writer is not None and handler._writer.write(handler, record or record_of(a=1))
 
 
 class TestInUse:
-    """Whether there are compiled parts can be known and chosen."""
+    """The compiled part can be queried and switched off."""
 
     def test_where_they_are_compiled(self):
-        """They are compiled where they can be, and in use unless the environment says otherwise."""
+        """It is compiled where possible, and in use unless the environment switches it off."""
         if pure := os.environ.get("CHORA_LOGGING_PURE"):
             assert not speedups.in_use
         elif not speedups.in_use:
@@ -96,7 +96,7 @@ class TestInUse:
         assert speedups.in_use is not bool(pure)
 
     def test_switched_off(self):
-        """With CHORA_LOGGING_PURE nothing compiled is loaded."""
+        """With CHORA_LOGGING_PURE no compiled code is loaded."""
         program = (
             "import sys; from chora_logging import EventFileHandler, EventFormatter, speedups\n"
             "loaded = 'chora_logging.speedups._speedups' in sys.modules\n"
@@ -119,7 +119,7 @@ class TestInUse:
         ],
     )
     def test_why_they_are_not_in_use(self, module, why_not):
-        """Where they were not built, or cannot be loaded, the reason is said with what brings them."""
+        """If it was not built, or cannot be loaded, the reason and the remedy are available."""
         program = (
             f"import sys, types; sys.modules['chora_logging.speedups._speedups'] = {module}\n"
             "from chora_logging import speedups; print(speedups.in_use, speedups.why_not)"
@@ -131,15 +131,15 @@ class TestInUse:
 
         assert done.stdout.startswith(f"False {why_not}"), done.stderr
 
-    def test_ordinary_records_take_the_lane(self, open_handler):
-        """A plain record through the three parts is written by the compiled code."""
+    def test_ordinary_records_take_the_fast_path(self, open_handler):
+        """An ordinary record is written by the compiled code in all three parts."""
         handler = open_handler()
 
         assert is_written_compiled(handler) is speedups.in_use
 
 
 class TestLines:
-    """A line is the same from both."""
+    """Both write the same line."""
 
     @settings(max_examples=400, deadline=None)
     @given(
@@ -152,13 +152,13 @@ class TestLines:
         special=st.sampled_from([{}, {}, {}, {"exc_info": failure()}, {"stack_info": "s"}, {"exc_info": 0}]),
     )
     def test_of_any_record(self, options, extra, message, args, logger, created, special):
-        """Whatever the options, the fields, the message and its arguments are."""
+        """For any options, fields, message and arguments."""
         record = record_of(message, *args, name=logger)
         record.__dict__.update(special, created=created)
         record.__dict__.update(extra)
         with pytest.MonkeyPatch.context() as patch:
             reference = pure(patch, **options)
-            patch.setattr(time, "time", lambda: 1.5)  # what a record without a usable time gets
+            patch.setattr(time, "time", lambda: 1.5)  # the timestamp of a record without a valid time
             expected = reference.format(record)
             lines = {reference.format(record) for _ in range(2)}
             formatter = EventFormatter(**options)
@@ -167,7 +167,7 @@ class TestLines:
         assert lines == {expected}
 
     def test_of_every_character(self, monkeypatch):
-        """Each character of Unicode is written in the same way."""
+        """Each Unicode character is written in the same way."""
         formatter, reference = EventFormatter(), pure(monkeypatch)
         for first in range(0, sys.maxunicode + 1, 4096):
             text = "".join(map(chr, range(first, first + 4096)))
@@ -178,7 +178,7 @@ class TestLines:
     @settings(max_examples=300, deadline=None)
     @given(st.lists(st.floats(0, 2**33) | st.integers(0, 2**33).map(lambda n: n - 5e-7), max_size=8))
     def test_of_any_time(self, times):
-        """The time is rounded in the same way, whichever time came before."""
+        """The time is rounded in the same way, after any earlier time."""
         with pytest.MonkeyPatch.context() as patch:
             reference = pure(patch)
         formatter = EventFormatter()
@@ -188,7 +188,7 @@ class TestLines:
             assert formatter.format(record) == reference.format(record)
 
     def test_of_events(self):
-        """An event, which is a line of its own, is left to Python."""
+        """A typed event is left to Python."""
         formatter = EventFormatter()
         for _ in range(3):
             assert json.loads(formatter.format(record_of(Event()))) == {
@@ -198,7 +198,7 @@ class TestLines:
             }
 
     def test_of_a_dict(self):
-        """A dict is encoded once: it is not tried in C before Python does it."""
+        """A dict is encoded once: C leaves it to Python without trying."""
         asked = []
         formatter = EventFormatter(json_default=lambda value: asked.append(value) or "x")
         for _ in range(3):
@@ -209,7 +209,7 @@ class TestLines:
         assert asked == [formatter]
 
     def test_of_a_record_that_changes_meanwhile(self, monkeypatch):
-        """An object that empties the record and makes all plans be forgotten harms nothing."""
+        """An object that empties the record and clears the plans does no harm."""
         made = []
 
         def hook(value):
@@ -227,7 +227,7 @@ class TestLines:
         assert made
 
     def test_exceptions_that_must_pass(self):
-        """What is no error (KeyboardInterrupt) goes to the caller, as from Python."""
+        """KeyboardInterrupt is raised into the caller, as from Python."""
 
         class Interrupts:
             def __str__(self):
@@ -278,14 +278,14 @@ class TestWriting:
 
     @pytest.mark.parametrize("call", ["write", "stat", "pread"])
     def test_a_replaced_call(self, open_handler, monkeypatch, call):
-        """Who has replaced a system call (a test, a made-up file system) sees it called."""
+        """A replaced system call (by a test or a fake file system) is called."""
         handler = open_handler()
         monkeypatch.setattr(os, call, getattr(os, call).__call__)
 
         assert not is_written_compiled(handler)
 
     def test_another_get_message(self, tmp_path, open_handler, monkeypatch):
-        """A program that has its own LogRecord.getMessage gets that one's text."""
+        """A program's own LogRecord.getMessage is called."""
         handler = open_handler()
         monkeypatch.setattr(logging.LogRecord, "getMessage", lambda record: "another")
         handler.handle(record_of(a=1))
@@ -294,7 +294,7 @@ class TestWriting:
 
     @pytest.mark.parametrize("name", ["emit", "filter"])
     def test_a_replaced_method(self, open_handler, monkeypatch, name):
-        """A method that is replaced on the handler itself is called."""
+        """A method replaced on the handler itself is called."""
         handler = open_handler()
         called = []
         monkeypatch.setattr(handler, name, called.append)
@@ -307,7 +307,7 @@ class TestWriting:
         [("terminator", "\r\n", b"\r\n"), ("formatter", logging.Formatter("%(message)s!"), b"hi!\n")],
     )
     def test_a_changed_attribute(self, tmp_path, open_handler, name, value, end):
-        """An attribute that is changed on the handler counts from the next record on."""
+        """A changed attribute of the handler takes effect with the next record."""
         handler = open_handler()
         setattr(handler, name, value)
         handler.handle(record_of(a=1))
@@ -315,7 +315,7 @@ class TestWriting:
         assert (tmp_path / "app.log").read_bytes().endswith(end)
 
     def test_another_stream(self, tmp_path, open_handler):
-        """A stream that is put in the place of the handler's own gets the records."""
+        """A stream that replaces the handler's own gets the records."""
         handler = open_handler()
         with open(tmp_path / "other.log", "w") as stream:
             own, handler.stream = handler.stream, stream
@@ -326,7 +326,7 @@ class TestWriting:
         assert len(lines_of(tmp_path / "app.log")) == 2
 
     def test_filters(self, tmp_path, open_handler):
-        """A further filter is asked, and drops what it wants."""
+        """An added filter is called and can drop records."""
         handler = open_handler()
         handler.addFilter(lambda record: False)
 
@@ -334,7 +334,7 @@ class TestWriting:
         assert len(lines_of(tmp_path / "app.log")) == 2
 
     def test_trace_ids(self, tmp_path, open_handler, monkeypatch):
-        """The id is that of the record, of the context, of the environment, or none; the record has it."""
+        """The id is the record's, the context's, the environment's, or none; the record gets it."""
         handler = open_handler()
         given = record_of(a=1, trace_id="given")
         with trace_context("context"):
@@ -352,7 +352,7 @@ class TestWriting:
         assert none.__dict__["trace_id"] is None
 
     def test_half_a_line_of_another_writer(self, tmp_path, open_handler):
-        """A half line is closed off before the next record, a whole one is no reason to wait."""
+        """An incomplete line gets a newline before the next record; a complete one causes no wait."""
         handler = open_handler()
         with open(tmp_path / "app.log", "ab") as other:
             other.write(b'{"whole":1}\n')
@@ -366,7 +366,7 @@ class TestWriting:
         assert json.loads(lines_of(tmp_path / "app.log")[-1])["a"] == 1
 
     def test_no_room(self, tmp_path, open_handler):
-        """A line that does not fit as a whole leaves no part of itself, and later ones are written."""
+        """A line that does not fit completely leaves no part in the file, and later lines are written."""
         handler = open_handler(maxBytes=0)
         size = (tmp_path / "app.log").stat().st_size
         refused = []
@@ -384,7 +384,7 @@ class TestWriting:
         assert [event.get("a") for event in events_of(tmp_path / "app.log")] == [1, 1, 2, None]
 
     def test_a_held_turn(self, tmp_path, open_handler):
-        """While another thread has the handler's turn a record waits."""
+        """A record waits while another thread holds the handler's lock."""
         handler = open_handler()
         thread = threading.Thread(target=handler.handle, args=(record_of(a=1),))
         with handler.lock:
@@ -398,10 +398,10 @@ class TestWriting:
 
 
 class TestMemory:
-    """Nothing is held that is not needed, and nothing given back twice."""
+    """Reference counts are right."""
 
     def test_references(self, open_handler):
-        """After thousands of records, written and refused, each object is held as often as before."""
+        """After thousands of records, written and refused, the reference counts are as before."""
         handler = open_handler()
         given = object()
         held = [handler, handler.formatter, handler.lock, handler._turn, given, "event text", b"bytes", 3.5]
@@ -423,7 +423,7 @@ class TestMemory:
         assert [sys.getrefcount(each) for each in held] == before
 
     def test_a_handler_ends_with_its_last_reference(self, tmp_path):
-        """A handler that wrote is gone when nobody has it any more, without the garbage collector."""
+        """A handler that wrote is freed with its last reference, without the garbage collector."""
         handler = EventFileHandler(tmp_path / "app.log")
         handler.setFormatter(EventFormatter())
         for _ in range(3):

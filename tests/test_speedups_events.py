@@ -170,7 +170,7 @@ texts = st.text(st.characters(), max_size=5) | st.sampled_from(
 
 
 class OwnText(str):
-    """A text of somebody's own type."""
+    """A subclass of str."""
 
 
 plain_values = (
@@ -199,7 +199,7 @@ def pure_emitter(path):
 @settings(max_examples=200, deadline=None)
 @given(cases=st.lists(st.tuples(surroundings, events), min_size=1, max_size=5))
 def test_the_same_lines(tmp_path_factory, cases):
-    """The file is the same, and the event afterwards, whatever its class, values and surroundings are."""
+    """The file and the event afterwards are the same for all classes, values and sources of trace ids."""
     folder = tmp_path_factory.mktemp("events")
     with pure_emitter(folder / "pure.jsonl") as reference, EventEmitter(folder / "app.jsonl") as emitter:
         for where, (kind, fields) in cases:
@@ -213,10 +213,10 @@ def test_the_same_lines(tmp_path_factory, cases):
 
 
 def outcome(emit, event):
-    """What emitting raised."""
+    """Return the exception that emitting raised."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pydantic, of values that are not of their type
+            warnings.simplefilter("ignore")  # pydantic's, for values of another type
             emit(event)
     except Exception as error:
         return type(error)
@@ -226,7 +226,7 @@ def outcome(emit, event):
 @settings(max_examples=300, deadline=None)
 @given(kind=st.sampled_from(TYPED), cases=st.lists(st.tuples(changes, st.booleans()), min_size=1, max_size=4))
 def test_the_same_lines_of_typed_fields(tmp_path_factory, kind, cases):
-    """The file is the same whatever is put into an event's fields after it was checked."""
+    """The file is the same for any value set on an event's fields after validation."""
     folder = tmp_path_factory.mktemp("events")
     with pure_emitter(folder / "pure.jsonl") as reference, EventEmitter(folder / "app.jsonl") as emitter:
         for fields, turned in cases:
@@ -242,7 +242,7 @@ def test_the_same_lines_of_typed_fields(tmp_path_factory, kind, cases):
 
 
 def test_fields_that_are_allowed_beside(tmp_path):
-    """Fields that a class allows without naming them are written, after many events that had none."""
+    """Extra fields that a class allows are written, even after many events without any."""
     with EventEmitter(tmp_path / "events.jsonl") as emitter:
         for _ in range(3):
             emitter.emit(Extra(status="success"))
@@ -252,7 +252,7 @@ def test_fields_that_are_allowed_beside(tmp_path):
 
 
 def test_a_class_that_is_rebuilt(tmp_path, monkeypatch):
-    """A class whose serializer changes while the program runs is written as the new one says."""
+    """A class whose serializer changes while the program runs is written with the new one."""
     with EventEmitter(tmp_path / "events.jsonl") as emitter:
         emitter.emit(Named(status="success"))
         monkeypatch.setattr(Named, "__pydantic_serializer__", Excluded.__pydantic_serializer__)
@@ -265,8 +265,8 @@ def test_a_class_that_is_rebuilt(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("trace_id", [None, "context"])
-def test_an_ordinary_event_takes_the_lane(tmp_path, trace_id):
-    """A flat event is written by the compiled code, with a trace id to fill in or without."""
+def test_an_ordinary_event_takes_the_fast_path(tmp_path, trace_id):
+    """A flat event is written by the compiled code, with or without a trace id to fill in."""
     with EventEmitter(tmp_path / "events.jsonl") as emitter:
         emitter.emit(Plain(status="success"))
         writer = emitter._handler._writer
@@ -277,7 +277,7 @@ def test_an_ordinary_event_takes_the_lane(tmp_path, trace_id):
 
 
 def test_who_replaces_the_json_is_asked(tmp_path, monkeypatch):
-    """A class whose `model_dump_json` is replaced while the program runs is asked for its JSON."""
+    """A `model_dump_json` that is replaced while the program runs is called."""
     with EventEmitter(tmp_path / "events.jsonl") as emitter:
         emitter.emit(Plain(status="success"))
         monkeypatch.setattr(Plain, "model_dump_json", lambda self: '{"own":true}')
@@ -287,7 +287,7 @@ def test_who_replaces_the_json_is_asked(tmp_path, monkeypatch):
 
 
 def test_a_record_factory_that_knows_the_trace(tmp_path):
-    """The trace id that a program's record factory puts on records goes before that of the surroundings."""
+    """The trace id of a program's record factory wins over the context, the span and the environment."""
     usual = logging.getLogRecordFactory()
 
     def traced(*args, **kwargs):
@@ -304,7 +304,7 @@ def test_a_record_factory_that_knows_the_trace(tmp_path):
 
 
 def test_records_for_others(tmp_path):
-    """Handlers and filters of the tree see a record that knows event, level, trace id and place."""
+    """Handlers and filters of the tree see a record with event, level, trace id and caller."""
     logger = logging.getLogger("chora_events")
     seen = []
     with EventEmitter(tmp_path / "events.jsonl") as emitter, trace_context("context"):
@@ -323,7 +323,7 @@ def test_records_for_others(tmp_path):
 
 
 def test_an_id_that_the_event_refuses(tmp_path):
-    """An event whose own rule refuses the trace id is written with it, and stays as it was."""
+    """An event whose validation refuses the trace id is written with it, and is not changed."""
     event = Checked(status="success")
     with EventEmitter(tmp_path / "events.jsonl") as emitter, trace_context("too long"):
         for _ in range(2):

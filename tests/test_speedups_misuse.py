@@ -1,6 +1,6 @@
-"""Private calls of the compiled part that are misused raise: no crash, no SystemError, nothing half done.
+"""Misuse of the compiled part's private functions raises: no crash, no SystemError, no partial effect.
 
-`CHORA_LOGGING_PURE` leaves the compiled part out of the package; here it is imported all the same.
+`CHORA_LOGGING_PURE` leaves the compiled part out of the package; here it is imported anyway.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def encode(value):
 
 
 def writer(**changes):
-    """A writer as a formatter makes it, but for the changed arguments."""
+    """A writer as a formatter makes it, with some arguments changed."""
     usual = {"standard": STANDARD_ORDER, "special": "special", "encode": encode, "clock": str}
     return _speedups.LineWriter(**{**usual, "rfc3339": False, "max_bytes": 0, **changes})
 
@@ -36,7 +36,7 @@ def no_ids():
 
 
 def test_a_writer_that_was_not_initialised():
-    """It learns nothing, and makes and writes no line."""
+    """It learns no plan, and makes and writes no line."""
     blank = _speedups.LineWriter.__new__(_speedups.LineWriter)
 
     with pytest.raises(TypeError, match="__init__"):
@@ -48,7 +48,7 @@ def test_a_writer_that_was_not_initialised():
 
 
 def test_a_writer_whose_initialisation_failed():
-    """It learns nothing, and can be initialised once more."""
+    """It learns no plan, and can be initialised again."""
     blank = _speedups.LineWriter.__new__(_speedups.LineWriter)
     with pytest.raises(ValueError, match="no name"):
         blank.__init__((), "special", encode, str, False, 0)
@@ -63,7 +63,7 @@ def test_a_writer_whose_initialisation_failed():
 
 
 def test_standard_attributes_that_are_no_texts():
-    """A writer whose standard attributes cannot be compared with names is refused."""
+    """A writer whose standard attributes are not text is refused."""
     with pytest.raises(TypeError, match="standard"):
         writer(standard=(*STANDARD_ORDER, 5))
 
@@ -82,7 +82,7 @@ def test_standard_attributes_that_are_no_texts():
     ],
 )
 def test_parts_that_are_none(parts, error):
-    """A part that is not a text, a source and a flag is refused, and nothing is learnt."""
+    """A part that is not a text, a source and a flag is refused, and no plan is learnt."""
     taught = writer()
     with pytest.raises(error):
         taught.learn(ATTRIBUTES, False, parts)
@@ -93,7 +93,7 @@ def test_parts_that_are_none(parts, error):
 
 
 def test_a_trace_variable_without_a_default():
-    """It is refused even where it has a value just now, for there may be none where a record is written."""
+    """It is refused even if it has a value now, since there may be none when a record is written."""
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
     variable.set("here")
 
@@ -112,14 +112,14 @@ def test_signs_that_cannot_be_looked_up(signs):
 
 @pytest.mark.parametrize("arguments", [(), (None,), (None, None, None)])
 def test_another_number_of_arguments(arguments):
-    """`write` and `write_event` take a handler and what is to be written."""
+    """`write` and `write_event` take exactly a handler and a record or event."""
     for call in (writer().write, writer().write_event):
         with pytest.raises(TypeError):
             call(*arguments)
 
 
 class Key:
-    """A key of a dict that is looked at before a name with the same hash, and does something then."""
+    """A dict key with the hash of a name; its comparison with that name runs code."""
 
     def __init__(self, name):
         self.hash, self.act = hash(name), lambda: None
@@ -136,13 +136,13 @@ class Key:
     "name", ["filter", "formatter", "_byte_formatter", "filters", "maxBytes", "_swift", "_turn"]
 )
 def test_a_handler_whose_dict_runs_code(tmp_path, name):
-    """A record is written, once, though what is found in the handler is replaced while it is looked for."""
+    """A record is written once even if the handler's attributes are replaced during their lookup."""
     handler = EventFileHandler(tmp_path / "app.log")
     handler.setFormatter(EventFormatter())
     handler.addFilter(TraceIdFilter())
 
     def replace():
-        key.act = lambda: None  # what follows looks at it too
+        key.act = lambda: None  # the following code looks it up too
         handler.__dict__["filters"] = [TraceIdFilter()]
         handler.__dict__["maxBytes"] += 10**6
         handler.__dict__["formatter"] = handler.__dict__["_byte_formatter"] = EventFormatter()

@@ -1,6 +1,6 @@
-"""A record of the compiled factory is the record that `logging` makes, attribute by attribute.
+"""A record of the compiled factory has the same attributes as one that `logging` makes.
 
-Where it is not compiled, or `CHORA_LOGGING_PURE` is set, the same tests hold of `logging.LogRecord` alone.
+If it is not compiled, or `CHORA_LOGGING_PURE` is set, the same tests apply to `logging.LogRecord` alone.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ values = st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=3), s
 
 
 class Thing:
-    """Something that can be watched."""
+    """An object that a weak reference can watch."""
 
 
 @pytest.fixture(autouse=True)
 def nothing_gathered(monkeypatch):
-    """The switches as `optimize` leaves them."""
+    """All switches off, as `optimize` leaves them."""
     monkeypatch.setattr(logging, "_srcfile", None)
     for switch in SWITCHES:
         if hasattr(logging, switch):
@@ -39,7 +39,7 @@ def nothing_gathered(monkeypatch):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Sets the time that records have."""
+    """Sets the time of records."""
 
     def at(nanoseconds):
         monkeypatch.setattr(time, "time_ns", lambda: nanoseconds)
@@ -50,7 +50,7 @@ def clock(monkeypatch):
 
 
 def both(*arguments, **keywords):
-    """Items of the two records' attributes; the second time, for the first one may teach the factory."""
+    """Return the attributes of both records, of the second call: the first may prepare the factory."""
     make_record(*arguments, **keywords)
     made = make_record(*arguments, **keywords)
     assert type(made) is logging.LogRecord
@@ -58,7 +58,7 @@ def both(*arguments, **keywords):
 
 
 def usual(message="hi", args=(), level=logging.INFO, name="app", exc_info=None, stack=None):
-    """Arguments as `Logger.makeRecord` gives them when the caller is not looked for."""
+    """Arguments as `Logger.makeRecord` passes them when the caller is not looked up."""
     path, line, function = NOWHERE
     return name, level, path, line, message, args, exc_info, function, stack
 
@@ -71,7 +71,7 @@ def usual(message="hi", args=(), level=logging.INFO, name="app", exc_info=None, 
     nanoseconds=st.integers(0, 2**62) | st.just(1_677_903_920_999_999_900),
 )
 def test_like_the_standard_library(name, level, message, args, nanoseconds):
-    """Whatever is logged, the attributes are the same, in the same order."""
+    """For any call the attributes are the same, in the same order."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time_ns", lambda: nanoseconds)
         patch.setattr(time, "time", lambda: nanoseconds / 1e9)
@@ -93,7 +93,7 @@ def test_like_the_standard_library(name, level, message, args, nanoseconds):
 )
 @pytest.mark.usefixtures("clock")
 def test_what_is_not_usual(arguments, keywords):
-    """A record with a place, an exception or a stack has them, also after many that have none."""
+    """A record with a caller, an exception or a stack has them, even after many without."""
     both(*usual())
 
     made, expected = both(*arguments, **keywords)
@@ -104,7 +104,7 @@ def test_what_is_not_usual(arguments, keywords):
 @pytest.mark.parametrize("switch", SWITCHES)
 @pytest.mark.usefixtures("clock")
 def test_a_switch_that_is_turned_on_again(monkeypatch, switch):
-    """What is gathered again is on the next record."""
+    """An attribute that is switched on again is on the next record."""
     both(*usual())
     monkeypatch.setattr(logging, switch, True, raising=False)
 
@@ -115,7 +115,7 @@ def test_a_switch_that_is_turned_on_again(monkeypatch, switch):
 
 @pytest.mark.usefixtures("clock")
 def test_what_others_put_in_its_place(monkeypatch):
-    """An `__init__` or a `getLevelName` that somebody put into `logging` is called."""
+    """A replaced `__init__` or `getLevelName` of `logging` is called."""
     both(*usual())
     monkeypatch.setattr(logging, "getLevelName", lambda level: f"<{level}>")
     assert make_record(*usual()).levelname == "<20>"
@@ -128,7 +128,7 @@ def test_what_others_put_in_its_place(monkeypatch):
 
 
 def test_a_new_level(monkeypatch, clock):
-    """The name of a level is that of the moment."""
+    """A record has the current name of its level."""
     both(*usual())
     monkeypatch.setitem(logging._levelToName, logging.INFO, "NOTE")
 
@@ -140,7 +140,7 @@ def test_a_new_level(monkeypatch, clock):
 
 @pytest.mark.usefixtures("clock")
 def test_a_level_that_is_renamed_meanwhile(monkeypatch):
-    """A record has a name of its level, also if the garbage collector comes and something renames it then."""
+    """A record has a valid level name even if a garbage collection renames the level meanwhile."""
     both(*usual())
     numbers = itertools.count()
     kept = []
@@ -155,7 +155,7 @@ def test_a_level_that_is_renamed_meanwhile(monkeypatch):
     try:
         for _ in range(9):
             gc.disable()
-            kept.append([{} for _ in range(100)])  # so that the next dict is no used one, but allocated
+            kept.append([{} for _ in range(100)])  # so that the next dict is allocated, not reused
             rename()
             arguments = usual()
             gc.enable()
@@ -169,7 +169,7 @@ def test_a_level_that_is_renamed_meanwhile(monkeypatch):
 
 
 def test_a_clock_that_fails(monkeypatch):
-    """What the clock raises is raised."""
+    """An exception of the clock is raised."""
     both(*usual())
 
     def broken():
@@ -182,7 +182,7 @@ def test_a_clock_that_fails(monkeypatch):
 
 
 def test_records_have_nothing_in_common():
-    """Changing a record changes no other, and what a record held is let go with it."""
+    """Changing a record changes no other, and its objects are freed with it."""
     both(*usual())
     thing = Thing()
     watched = weakref.ref(thing)

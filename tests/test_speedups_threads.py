@@ -1,4 +1,4 @@
-"""Threads that log at the same time do not hand each other the interpreter for each line."""
+"""Threads that log at the same time do not switch for each line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ THREADS, EVENTS = 4, 1_000
 
 
 def test_threads_keep_their_turn(tmp_path):
-    """Most lines cost no switch of threads, which takes longer than the line."""
+    """Most lines cost no thread switch, which takes longer than the line."""
     handler = EventFileHandler(tmp_path / "app.log", maxBytes=0)
     handler.setFormatter(EventFormatter())
     handler.addFilter(TraceIdFilter())
@@ -22,18 +22,18 @@ def test_threads_keep_their_turn(tmp_path):
     logger.propagate = False
     logger.setLevel(logging.INFO)
 
-    # A machine that is busy takes the processor away in the middle of a line: then the disk passes for slow,
-    # and the interpreter is given away for a moment.
+    # A busy machine may preempt the process in the middle of a line: then the disk seems slow, and the
+    # interpreter lock is released for a moment.
     switches = [switches_of(lambda number: logger.info("Event %d", number)) for _ in range(10)]
     handler.close()
 
     assert len(lines_of(tmp_path / "app.log")) == 10 * THREADS * EVENTS
-    # It is two for each line where the interpreter is given away while a line is written.
+    # It is two per line if the interpreter lock is released while a line is written.
     assert min(switches) < THREADS * EVENTS / 2 or not speedups.in_use
 
 
 def switches_of(call):
-    """How often the threads of this process go to sleep while some of them make calls."""
+    """Return how often the threads of this process sleep while some of them make calls."""
     together = threading.Barrier(THREADS)
 
     def work():

@@ -1,4 +1,4 @@
-"""The compiled lane puts the same ids on records as `TraceIdFilter`, wherever they come from."""
+"""The compiled fast path puts the same ids on records as `TraceIdFilter`, from any source."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ messages = st.sampled_from(["m", "m", {"a": 1}, {"trace_id": "message"}, Event("
 
 @contextlib.contextmanager
 def surrounded(context, span, variables):
-    """What may give a record its ids."""
+    """Set the sources of a record's ids."""
     with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             if value is None:
@@ -58,7 +58,7 @@ def handler_on(path):
 @settings(max_examples=150, deadline=None)
 @given(cases=st.lists(st.tuples(surroundings, messages, own), min_size=1, max_size=8))
 def test_the_same_ids(tmp_path_factory, cases):
-    """Lines and records are the same, for any message and fields, whatever was in the surroundings before."""
+    """Lines and records are the same, for any message and fields, after any earlier sources of ids."""
     folder = tmp_path_factory.mktemp("logs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(speedups, "in_use", False)
@@ -89,8 +89,8 @@ def test_the_same_ids(tmp_path_factory, cases):
     ],
     ids=["CHORA_TRACE_ID", "TRACEPARENT", "span", "trace_context"],
 )
-def test_they_take_the_lane(tmp_path, where):
-    """A record whose ids come from anywhere is written by the compiled code."""
+def test_they_take_the_fast_path(tmp_path, where):
+    """A record with ids from any source is written by the compiled code."""
     handler = handler_on(tmp_path / "app.log")
     with surrounded(*where):
         for _ in range(2):
@@ -103,7 +103,7 @@ def test_they_take_the_lane(tmp_path, where):
 
 
 def test_a_changed_environment(tmp_path, monkeypatch):
-    """The environment counts as it is when the record is written."""
+    """The environment is read when the record is written."""
     handler = handler_on(tmp_path / "app.log")
     wanted = []
     for trace_id in ["one", "one", "two", None, "one", "no\x01", "three"]:
@@ -119,7 +119,7 @@ def test_a_changed_environment(tmp_path, monkeypatch):
 
 
 def test_a_message_with_an_id_of_its_own(tmp_path):
-    """The id that a dict message or an event carries comes before that of the surroundings."""
+    """The id of a dict message or an event wins over all other sources."""
     handler = handler_on(tmp_path / "app.log")
     with trace_context("context"):
         handler.handle(record_of({"trace_id": "message", "a": 1}))
@@ -133,7 +133,7 @@ def test_a_message_with_an_id_of_its_own(tmp_path):
 
 
 def test_an_interrupt_passes(tmp_path, monkeypatch):
-    """KeyboardInterrupt, raised while a span is asked for, goes to the caller; the record is not written."""
+    """KeyboardInterrupt during the lookup of a span is raised into the caller; the record is not written."""
     handler = handler_on(tmp_path / "app.log")
     handler.handle(record_of(a=1))
 

@@ -125,7 +125,7 @@ class TestModels:
         ]
 
     def test_validation_completed_fields_in_order(self):
-        """A ValidationCompletedEvent keeps the same order: when, what, how it went."""
+        """A ValidationCompletedEvent has the same order: time, subject, outcome."""
         event = ValidationCompletedEvent(
             content_config_id="a",
             validation_passed=False,
@@ -148,7 +148,7 @@ class TestModels:
         ]
 
     def test_a_subclass_appends_its_fields(self):
-        """A user's event has the common fields first and its own after them."""
+        """A user's event has the common fields first, then its own."""
         event = ToolCalled(status="success", tool="search")
 
         assert list(event.model_dump()) == ["timestamp", "trace_id", "event_type", "status", "tool"]
@@ -167,12 +167,12 @@ class TestModels:
         ids=lambda fields: next(iter(fields)),
     )
     def test_an_invalid_event_is_refused_at_construction(self, fields):
-        """A field that is not what it must be is pydantic's ValidationError."""
+        """An invalid field raises pydantic's ValidationError."""
         with pytest.raises(pydantic.ValidationError, match=next(iter(fields))):
             content(**fields)
 
     def test_the_timestamp_is_now_in_utc_at_a_fixed_width(self):
-        """Without a timestamp an event has the present one, with microseconds and a Z."""
+        """Without a timestamp an event has the current time, with microseconds and a Z."""
         before = datetime.now(timezone.utc)
         stamp = content().timestamp
 
@@ -186,13 +186,13 @@ class TestModels:
         assert content(timestamp=moment).timestamp == "2025-10-17T12:00:00.000000Z"
 
     def test_a_naive_datetime_is_local_time(self):
-        """A datetime without a zone means what Python means by it."""
+        """A datetime without a zone is local time, as in Python."""
         moment = datetime(2025, 10, 17, 14, 0)
 
         assert content(timestamp=moment).timestamp == content(timestamp=moment.astimezone()).timestamp
 
     def test_a_timestamp_as_text_is_kept(self):
-        """A string that is a moment is not rewritten."""
+        """A valid string is not rewritten."""
         assert content(timestamp="2025-10-17T12:00:00.123Z").timestamp == "2025-10-17T12:00:00.123Z"
 
     def test_events_are_known_by_their_mark(self):
@@ -209,7 +209,7 @@ class TestModels:
 
 class TestEmit:
     def test_the_folder_is_made_at_construction_and_the_file_by_the_first_event(self, tmp_path):
-        """Constructing an emitter makes the folder and no file."""
+        """Constructing an emitter creates the folder but no file."""
         emitter = EventEmitter(tmp_path / "a" / "b" / "events.jsonl")
 
         assert (tmp_path / "a" / "b").is_dir()
@@ -236,7 +236,7 @@ class TestEmit:
         assert EventEmitter().events_file == tmp_path / "var" / "telemetry" / "events.jsonl"
 
     def test_a_line_is_the_events_own_json(self, emitter):
-        """What stands in the file is model_dump_json, byte for byte."""
+        """The line in the file is model_dump_json, byte for byte."""
         event = content(error_message="ünï\u2028code")
 
         emitter.emit(event)
@@ -244,7 +244,7 @@ class TestEmit:
         assert emitter.events_file.read_bytes() == event.model_dump_json().encode() + b"\n"
 
     def test_an_explicit_trace_id_wins(self, emitter, monkeypatch):
-        """An event that has a trace id keeps it, whatever is current."""
+        """An event with a trace id keeps it, whatever the current one is."""
         monkeypatch.setenv("CHORA_TRACE_ID", "from-environment")
 
         with trace_context("from-context"):
@@ -253,7 +253,7 @@ class TestEmit:
         assert emitter.read_events()[0]["trace_id"] == "its-own"
 
     def test_the_context_wins_over_the_environment(self, emitter, monkeypatch):
-        """The trace id is taken as TraceIdFilter takes it."""
+        """The trace id has the same sources as in TraceIdFilter."""
         monkeypatch.setenv("CHORA_TRACE_ID", "from-environment")
         event, other = content(1), content(2)
 
@@ -268,13 +268,13 @@ class TestEmit:
         assert event.trace_id == "from-context"
 
     def test_without_any_trace_the_id_is_null(self, emitter):
-        """An event outside of every trace says so."""
+        """The trace id of an event outside of any trace is null."""
         emitter.emit(content())
 
         assert emitter.read_events()[0]["trace_id"] is None
 
     def test_an_active_span_gives_the_trace_id(self, emitter):
-        """The trace id of an OpenTelemetry span is used, and the line has nothing else of it."""
+        """The trace id of an OpenTelemetry span is used; the line has no span id."""
         from opentelemetry.sdk.trace import TracerProvider
 
         with TracerProvider().get_tracer("test").start_as_current_span("work") as span:
@@ -285,7 +285,7 @@ class TestEmit:
         assert "span_id" not in event
 
     def test_a_frozen_event_is_written_with_the_trace_id_too(self, emitter):
-        """An event that cannot be changed is written as a copy that has the id."""
+        """An immutable event is written as a copy with the id."""
         event = FrozenEvent(status="success")
 
         with trace_context("t"):
@@ -295,12 +295,12 @@ class TestEmit:
         assert event.trace_id is None
 
     def test_what_is_not_an_event_is_refused(self, emitter):
-        """Anything but a TelemetryEvent is a TypeError that says what came."""
+        """Anything but a TelemetryEvent is a TypeError that names its type."""
         with pytest.raises(TypeError, match="event must be a TelemetryEvent, got dict"):
             emitter.emit({"event_type": "a"})
 
     def test_a_deleted_file_is_made_anew(self, emitter):
-        """A file that vanishes under a live emitter is noticed by the next emit."""
+        """The next emit notices a deleted file and creates a new one."""
         emitter.emit(content(1))
         emitter.events_file.unlink()
         emitter.emit(content(2))
@@ -308,7 +308,7 @@ class TestEmit:
         assert [event["duration_ms"] for event in emitter.read_events()] == [2]
 
     def test_a_replaced_file_is_noticed(self, emitter):
-        """A file that was moved away gets no more events."""
+        """A file that was moved away gets no further events."""
         emitter.emit(content(1))
         moved = emitter.events_file.rename(emitter.events_file.with_name("moved"))
         emitter.emit(content(2))
@@ -317,7 +317,7 @@ class TestEmit:
         assert json.loads(lines_of(emitter)[0])["duration_ms"] == 2
 
     def test_levels_and_disabled_loggers_do_not_stop_an_event(self, emitter):
-        """What logging is configured to does not reach the emitter's own file."""
+        """The configuration of logging does not affect the emitter's own file."""
         logging.getLogger("chora_events").setLevel(logging.CRITICAL)
         logging.getLogger("chora_events").disabled = True
         logging.disable(logging.CRITICAL)
@@ -327,7 +327,7 @@ class TestEmit:
         assert len(lines_of(emitter)) == 1
 
     def test_emit_after_close_writes(self, emitter):
-        """A closed emitter opens its file again, and closing twice is nothing."""
+        """A closed emitter reopens its file, and a second close does nothing."""
         emitter.close()
         emitter.close()
         emitter.emit(content())
@@ -335,7 +335,7 @@ class TestEmit:
         assert len(lines_of(emitter)) == 1
 
     def test_a_bad_argument_is_named(self, tmp_path):
-        """A path or size that cannot be used is an error about that argument."""
+        """An invalid path or size is an error that names the argument."""
         with pytest.raises(ConfigurationError, match="events_file must be the path of a file"):
             EventEmitter(tmp_path)
         with pytest.raises(ConfigurationError, match="max_bytes must be a number of bytes"):
@@ -344,7 +344,7 @@ class TestEmit:
 
 class TestErrors:
     def test_a_full_disk_is_raised(self):
-        """emit raises the OSError of a write for which there is no space."""
+        """emit raises the OSError of a write to a full disk."""
         emitter = EventEmitter("/dev/full")
 
         with pytest.raises(OSError, match="No space left") as caught:
@@ -353,7 +353,7 @@ class TestErrors:
         assert caught.value.errno == errno.ENOSPC
 
     def test_a_missing_permission_is_raised(self, tmp_path):
-        """emit raises PermissionError where the folder may not be written, and not before."""
+        """A folder without write permission raises PermissionError in emit, not in the constructor."""
         folder = tmp_path / "closed"
         folder.mkdir(mode=0o500)
         tmp_path.chmod(0o755)
@@ -377,7 +377,7 @@ class TestErrors:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
     def test_other_handlers_get_an_event_that_could_not_be_written(self):
-        """An event whose own file fails is still passed on, once."""
+        """An event whose write failed is still passed on, once."""
         collecting = Collecting()
         logging.getLogger("chora_events").addHandler(collecting)
         logging.getLogger("chora_events").setLevel(logging.INFO)
@@ -388,7 +388,7 @@ class TestErrors:
         assert len(collecting.records) == 1
 
     def test_the_configured_handler_on_the_same_file_does_not_hide_the_error(self):
-        """emit raises also when a handler of the logging tree writes to the same file."""
+        """emit raises even if a handler of the logging tree writes to the same file."""
         handler = EventFileHandler("/dev/full", delay=True)
         handler.setFormatter(EventFormatter())
         logging.getLogger("chora_events").addHandler(handler)
@@ -398,7 +398,7 @@ class TestErrors:
             EventEmitter("/dev/full").emit(content())
 
     def test_a_failing_handler_of_others_does_not_reach_the_caller(self, emitter, capsys):
-        """A handler of the application that fails goes logging's own way."""
+        """The error of an application's handler is reported by logging."""
         broken = logging.StreamHandler()
         broken.stream = None
         logging.getLogger("chora_events").addHandler(broken)
@@ -410,7 +410,7 @@ class TestErrors:
         assert "Logging error" in capsys.readouterr().err
 
     def test_after_an_outage_only_events_are_in_the_file(self, tmp_path, monkeypatch):
-        """What the handler has to say about itself does not come between typed events."""
+        """The handler's own notices are not written between typed events."""
         emitter = EventEmitter(tmp_path / "events.jsonl")
         emitter.emit(content(1))
         real = os.write
@@ -456,7 +456,7 @@ class TestTheLoggingTree:
         }
 
     def test_the_levels_of_the_tree_hold_for_its_handlers(self, emitter):
-        """A tree that asks for WARNING is not sent INFO events."""
+        """If the level of the tree is WARNING, its handlers get no INFO events."""
         collecting = Collecting()
         logging.getLogger().addHandler(collecting)
         logging.getLogger().setLevel(logging.WARNING)
@@ -467,7 +467,7 @@ class TestTheLoggingTree:
         assert [record.levelname for record in collecting.records] == ["ERROR"]
 
     def test_nothing_is_printed_where_nothing_is_configured(self, emitter, capsys):
-        """An event of status error does not come out on stderr by logging's last resort."""
+        """An event with status error is not printed to stderr by logging's last resort."""
         logging.getLogger().handlers[:] = []
 
         emitter.emit(content(status="error"))
@@ -476,7 +476,7 @@ class TestTheLoggingTree:
 
     @pytest.mark.parametrize("name", ["chora_events", None], ids=["own logger", "root"])
     def test_a_handler_on_the_same_file_does_not_write_twice(self, emitter, name):
-        """Where the tree writes to the emitter's file too, each event is there once."""
+        """If a handler of the tree writes to the emitter's file too, each event is there once."""
         handler = EventFileHandler(emitter.events_file, delay=True)
         handler.setFormatter(EventFormatter())
         logging.getLogger(name).addHandler(handler)
@@ -488,7 +488,7 @@ class TestTheLoggingTree:
         assert [event["duration_ms"] for event in emitter.read_events()] == [1, 2]
 
     def test_a_queue_gets_the_event_with_the_trace_id_of_the_emitter(self, emitter, tmp_path):
-        """Behind a queue the event is whole, and its trace id is that of the emitting thread."""
+        """Behind a queue the event is complete and has the trace id of the emitting thread."""
         from chora_logging.writing.queue_handler import EventQueueHandler
 
         target = EventFileHandler(tmp_path / "behind.jsonl", delay=True)
@@ -514,13 +514,13 @@ class TestTheLoggingTree:
 
 class TestReadAndClear:
     def test_nothing_stored(self, emitter):
-        """Without a file there are no events, and nothing to clear."""
+        """Without a file there are no events, and clear does nothing."""
         emitter.clear()
 
         assert emitter.read_events() == []
 
     def test_backups_come_first(self, tmp_path):
-        """read_events covers the backups, oldest event first."""
+        """read_events includes the backups, oldest event first."""
         emitter = EventEmitter(tmp_path / "events.jsonl", max_bytes=1000, backup_count=9)
         for number in range(20):
             emitter.emit(content(number))
@@ -529,7 +529,7 @@ class TestReadAndClear:
         assert [event["duration_ms"] for event in emitter.read_events()] == list(range(20))
 
     def test_compressed_backups_are_read(self, emitter):
-        """A backup with .gz is read like the others."""
+        """A compressed backup is read like the others."""
         emitter.emit(content(2))
         backup = emitter.events_file.with_name("events.jsonl.1.gz")
         backup.write_bytes(gzip.compress(content(1).model_dump_json().encode() + b"\n"))
@@ -544,8 +544,8 @@ class TestReadAndClear:
         assert [event["duration_ms"] for event in emitter.read_events("a")] == [0, 3]
         assert emitter.read_events(trace_id="c") == []
 
-    def test_what_is_not_an_event_is_skipped_and_told(self, emitter, caplog):
-        """Blank lines are passed over, foreign ones counted and told, a half line waited for."""
+    def test_what_is_not_an_event_is_skipped_and_reported(self, emitter, caplog):
+        """Blank lines are skipped, malformed ones counted and reported, an incomplete last line ignored."""
         emitter.emit(content(1))
         with emitter.events_file.open("a") as file:
             file.write("\n  \nnot json\n[1, 2]\n" + content(2).model_dump_json() + '\n{"half":')
@@ -554,7 +554,7 @@ class TestReadAndClear:
         assert "skipped 2 lines that are not JSON objects" in caplog.text
 
     def test_clear_takes_the_backups_too(self, tmp_path):
-        """After clear no event is left, and the next emit makes a new file."""
+        """After clear no event is left, and the next emit creates a new file."""
         emitter = EventEmitter(tmp_path / "events.jsonl", max_bytes=1000, backup_count=9)
         for number in range(20):
             emitter.emit(content(number))
@@ -569,7 +569,7 @@ class TestReadAndClear:
         assert [event["duration_ms"] for event in emitter.read_events()] == [99]
 
     def test_clear_while_others_emit(self, tmp_path):
-        """Clearing under writing threads neither fails nor stops them."""
+        """Clearing while threads write neither fails nor stops them."""
         emitter = EventEmitter(tmp_path / "events.jsonl", max_bytes=2000, backup_count=3)
         stop = threading.Event()
         errors = []
@@ -597,7 +597,7 @@ class TestReadAndClear:
 
 
 def emit_many(emitter, worker, count):
-    """What a worker process does."""
+    """Emit events in a worker process."""
     for number in range(count):
         emitter.emit(content(number, content_config_id=f"worker-{worker}"))
 
@@ -615,7 +615,7 @@ class TestConcurrency:
         return {f"worker-{worker}": list(range(self.COUNT)) for worker in range(self.WORKERS)}
 
     def test_threads(self, tmp_path):
-        """Threads lose, double and reorder nothing while the file is rotated."""
+        """Threads lose, double and reorder no event while the file is rotated."""
         emitter = EventEmitter(tmp_path / "events.jsonl", max_bytes=5000, backup_count=500)
         threads = [
             threading.Thread(target=emit_many, args=(emitter, worker, self.COUNT))
@@ -630,7 +630,7 @@ class TestConcurrency:
 
     @pytest.mark.parametrize("method", ["fork", "spawn"])
     def test_processes(self, tmp_path, method):
-        """Processes that get the emitter lose, double and reorder nothing, forked or spawned."""
+        """Forked and spawned processes with the emitter lose, double and reorder no event."""
         emitter = EventEmitter(tmp_path / "events.jsonl", max_bytes=5000, backup_count=500)
         emitter.emit(content(content_config_id="parent"))
         context = multiprocessing.get_context(method)
@@ -647,7 +647,7 @@ class TestConcurrency:
         assert self.found(emitter) == {"parent": [0], **self.expected()}
 
     def test_tasks_have_their_own_traces(self, emitter):
-        """Tasks that run at once emit each under its own trace id."""
+        """Concurrent tasks each emit with their own trace id."""
 
         async def work(number):
             with trace_context(f"trace-{number}"):
@@ -676,7 +676,7 @@ class TestConcurrency:
 
 class TestTheSharedEmitter:
     def test_it_is_one(self):
-        """get_emitter gives the same emitter each time, also to threads that ask at once."""
+        """get_emitter returns the same emitter each time, also to concurrent threads."""
         barrier = threading.Barrier(8)
         found = []
 
@@ -700,7 +700,7 @@ class TestTheSharedEmitter:
         assert len(get_emitter().read_events()) == 1
 
     def test_its_file_by_environment(self, tmp_path, monkeypatch):
-        """CHORA_EVENTS_FILE says where it writes."""
+        """It writes to the file of CHORA_EVENTS_FILE."""
         monkeypatch.setenv("CHORA_EVENTS_FILE", "other/events.jsonl")
 
         emit_event(content())
@@ -708,7 +708,7 @@ class TestTheSharedEmitter:
         assert get_emitter().events_file == tmp_path / "other" / "events.jsonl"
 
     def test_its_file_by_configuration(self, tmp_path):
-        """A file that setup_logging was given wins, and each event is in it once."""
+        """The file of setup_logging wins, and each event is in it once."""
         from chora_logging.config import setup_logging
 
         setup_logging(events_file="configured/events.jsonl", console=False)
@@ -719,14 +719,14 @@ class TestTheSharedEmitter:
         assert len(get_emitter().read_events()) == 1
 
     def test_a_bad_environment_is_named(self, tmp_path, monkeypatch):
-        """A CHORA_EVENTS_FILE that is a folder is an error that names the variable."""
+        """A folder in CHORA_EVENTS_FILE is an error that names the variable."""
         monkeypatch.setenv("CHORA_EVENTS_FILE", str(tmp_path))
 
         with pytest.raises(ConfigurationError, match=r"^CHORA_EVENTS_FILE must be the path of a file"):
             get_emitter()
 
     def test_a_subprocess_carries_the_trace_on(self, tmp_path):
-        """A child with child_env emits under its parent's trace id into the same file."""
+        """A child with child_env emits to the same file with its parent's trace id."""
         from chora_logging.context import child_env
 
         code = (

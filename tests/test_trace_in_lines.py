@@ -1,4 +1,4 @@
-"""The trace id on the line is that of whoever logged it: over threads, executors, tasks, hooks and queues."""
+"""Lines have the trace id of their caller across threads, executors, tasks, hooks and queues."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.accounting import events_of
 
 @pytest.fixture(params=["direct", "queue"])
 def app(request, tmp_path):
-    """A logger on a file, directly or through a queue and a listener's thread; and what reads the lines."""
+    """A logger on a file, directly or through a queue and a listener's thread, and a reader of its lines."""
     log = tmp_path / "app.log"
     handler = EventFileHandler(log)
     handler.setFormatter(EventFormatter())
@@ -41,7 +41,7 @@ def app(request, tmp_path):
         logger.addHandler(handler)
 
     def traces():
-        """The trace id of each message; None where it has none."""
+        """The trace id of each message, or None."""
         if listener is not None:
             listener.stop()
         return {event["message"]: event.get("trace_id") for event in events_of(log)}
@@ -51,7 +51,7 @@ def app(request, tmp_path):
 
 
 def test_threads_and_executors(app):
-    """A thread that is handed a trace logs under it, each under its own; one that is not, under none."""
+    """A thread that is passed a trace logs with its id; other threads log without one."""
     logger, traces = app
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for number in range(40):
@@ -72,7 +72,7 @@ def test_threads_and_executors(app):
 
 
 def test_tasks(app):
-    """Tasks, `gather`, `to_thread`, `run_in_executor` and callbacks log under the trace that started them."""
+    """Tasks, `gather`, `to_thread`, `run_in_executor` and callbacks log with the trace that started them."""
     logger, traces = app
 
     async def request(number):
@@ -98,7 +98,7 @@ def test_tasks(app):
 
 
 def test_unhandled_exception_in_a_thread(app, monkeypatch):
-    """What `threading.excepthook` logs has the trace that was set in the thread that failed."""
+    """A record of `threading.excepthook` has the trace that was set in the failed thread."""
     logger, traces = app
     monkeypatch.setattr(
         threading, "excepthook", lambda it: logger.error("failed", exc_info=(it.exc_type, it.exc_value, None))
@@ -116,7 +116,7 @@ def test_unhandled_exception_in_a_thread(app, monkeypatch):
 
 
 def test_unhandled_exception_of_a_program(tmp_path):
-    """What `sys.excepthook` logs when a child process ends by an exception has the trace of its parent."""
+    """A record of `sys.excepthook` in a child process that fails has the trace of its parent."""
     program = """
 import logging, sys
 from chora_logging import setup_logging

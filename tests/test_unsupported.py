@@ -1,4 +1,4 @@
-"""Where a Python has no `fcntl`, as on Windows: what works, and what the rest says."""
+"""A Python without `fcntl`, as on Windows: the parts that work, and the errors of the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-#: Takes away what Python does not have on Windows and the package might ask for.
+#: Removes what Python does not have on Windows and the package might use.
 ELSEWHERE = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -23,7 +23,7 @@ for name in ("sysconf", "register_at_fork", "fork", "fchmod", "fchown", "geteuid
 
 
 def run(program):
-    """Run a program in an interpreter of its own; what it printed."""
+    """Run a program in its own interpreter and return its output."""
     command = [sys.executable, "-c", ELSEWHERE + program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -39,7 +39,7 @@ def run(program):
     ],
 )
 def test_the_file_handler_says_that_it_is_unsupported(statement):
-    """What writes files cannot be imported, and the error says where it works and what works here."""
+    """File handlers cannot be imported; the error names the supported systems and what works here."""
     printed = run(f"try:\n    {statement}\nexcept ImportError as error:\n    print(error)\n")
 
     assert "POSIX systems only" in printed
@@ -47,7 +47,7 @@ def test_the_file_handler_says_that_it_is_unsupported(statement):
 
 
 def test_formatting_works_everywhere():
-    """Formatter, filter, trace context and queue handler do their work on a console."""
+    """Formatter, filter, trace context and queue handler work with a console."""
     printed = run("""
 import logging, queue
 import chora_logging as c

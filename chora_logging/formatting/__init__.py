@@ -1,1 +1,1 @@
-"""A record to the bytes of its line."""
+"""Formats a record as the bytes of its line."""

@@ -1,11 +1,11 @@
-"""The fields of a line: which a record gives, where each stands, and which of two of one name keeps it.
+"""Collects the fields of a line from a record, orders them and resolves name collisions.
 
-They are arranged in one of two ways, the event layout or python-json-logger's, into a dict that becomes
-the line.
+The fields go into a dict in one of two layouts, the event layout or python-json-logger's; the dict
+becomes the line.
 
-The one rule of collision: the line's own fields (its time, level and logger, its message, exception
-and stack, the static fields) keep their names; a caller's field that comes under one of them gets an
-underscore appended, until the name is free. So nothing is lost, and no caller passes for another.
+The rule for collisions: the line's own fields (its time, level and logger, its message, exception
+and stack, the static fields) keep their names. Underscores are appended to the name of a caller's field
+until it is free. So no value is lost, and no caller can forge a field of the line.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from chora_logging.schema import DEFAULT_EVENT, FIELDS_ATTRIBUTE, ORCHESTRATOR_L
 
 _blank = tuple(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
 
-#: The attributes that this Python's records have themselves, in their order; the caller's follow.
+#: The attributes that every record of this Python has, in their order; the caller's follow.
 STANDARD_ORDER = _blank
 
-#: Those and the two that formatters add.
+#: These and the two that formatters add.
 STANDARD = frozenset(_blank) | {"message", "asctime"}
 
-#: Attributes of records that python-json-logger knows nothing of: what a later Python brings.
+#: The standard attributes that python-json-logger does not reserve: those of later Pythons.
 UNKNOWN_STANDARD = STANDARD - {*RESERVED_ATTRS, "taskName"}
 
-#: The caller's fields that have a place of their own, between the line's identity and its message.
+#: The caller's fields with a fixed position, between the logger and the message.
 PLACED = ("event", "task_id", "run_id", "trace_id")
 
 
 def layout_names(rename: Mapping[Any, str], timestamp: bool | str) -> dict[str, str]:
-    """Return what each field of the event layout is called in the line."""
+    """Return the name in the line of each field of the event layout."""
     names = {name: output_name(rename, name) for name in (*PLACED, "message", "stack_info")}
     stamp = timestamp if isinstance(timestamp, str) else "timestamp"
     names["timestamp"] = output_name(rename, stamp, "timestamp", "asctime")
@@ -48,12 +48,12 @@ def layout_names(rename: Mapping[Any, str], timestamp: bool | str) -> dict[str, 
 
 
 class Arrangement:
-    """Collects the fields of records as the options of one formatter say.
+    """Collects the fields of records by the options of one formatter.
 
     Args:
-        formatter: Whose options they are.
+        formatter: The formatter with the options.
         reserved: The record attributes that are not fields.
-        events: Whether the event layout is meant, or python-json-logger's own.
+        events: Whether to use the event layout; otherwise python-json-logger's.
     """
 
     def __init__(self, formatter: BaseJsonFormatter, reserved: Container[str], events: bool) -> None:
@@ -70,7 +70,7 @@ class Arrangement:
         message: Mapping[Any, Any],
         stamp: Any,
     ) -> None:
-        """Add the fields of the event layout: identity, the caller's placed fields, message, the rest."""
+        """Add the fields of the event layout: time, level, logger, `PLACED` fields, message, the rest."""
         names, static = self.names, self._renamed(self.formatter.static_fields)
         caller = self._caller(record.__dict__, message)
         tail = self._tail(record)
@@ -101,10 +101,11 @@ class Arrangement:
         message: Mapping[Any, Any],
         stamp: Any,
     ) -> None:
-        """Add the fields that python-json-logger gives for the same options, in its order.
+        """Add the fields that python-json-logger writes for the same options, in its order.
 
-        Its own are protected as in the event layout: the required fields that are attributes of the
-        record itself, the static fields, the timestamp. Its message is the caller's to fill.
+        The line's own fields are protected as in the event layout: the required fields that are
+        attributes of the record itself, the static fields, the timestamp. Its message, exception and
+        stack are not protected: the caller may set them.
         """
         formatter, attributes = self.formatter, record.__dict__
         line.update(self._renamed(formatter.defaults))
@@ -140,7 +141,7 @@ class Arrangement:
         self._keep_missing(line)
 
     def add_event(self, line: dict[str, Any], record: logging.LogRecord, event: Any) -> None:
-        """Add a telemetry event's own fields, and after them what else the record has."""
+        """Add a telemetry event's own fields, then the record's other fields."""
         try:
             line.update(strictly_read(event.model_dump_json()))
         except Exception:
@@ -156,7 +157,7 @@ class Arrangement:
         line.update(tail)
 
     def _caller(self, attributes: Mapping[Any, Any], message: Mapping[Any, Any]) -> dict[str, Any]:
-        """Return the caller's fields under the names they have in the line."""
+        """Return the caller's fields by their names in the line."""
         rename = self.formatter.rename_fields
         caller: dict[str, Any] = {}
         for key, value in extra_fields(attributes, self.reserved):
@@ -194,26 +195,26 @@ class Arrangement:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tell whether two values are one and the same thing to a reader."""
+    """Return whether two values are identical, or have the same type and are equal."""
     if one is other:
         return True
     try:
         return type(one) is type(other) and bool(one == other)
-    except Exception:  # an array compares to an array, an odd object to nothing
+    except Exception:  # comparing arrays gives an array; other types may raise
         return False
 
 
 def add_caller_field(fields: dict[str, Any], name: str, value: Any) -> None:
-    """Add a field that the caller may have given twice: equal ones once, others with an underscore."""
+    """Add a field; if the name has another value already, append underscores until it is free."""
     while name in fields and not same(fields[name], value):
         name += "_"
     fields[name] = value
 
 
 def extra_fields(attributes: Mapping[Any, Any], reserved: Container[str]) -> Iterator[tuple[Any, Any]]:
-    """Yield what the caller gave with `extra`, in the caller's order.
+    """Yield the caller's fields from `extra`, in the caller's order.
 
-    `taskName` without a value is as good as absent, and attributes of future Pythons are nobody's field.
+    `taskName` counts as absent when it is None. Record attributes of future Pythons are not fields.
     """
     for name, value in attributes.items():
         if name in reserved or name in UNKNOWN_STANDARD or name == FIELDS_ATTRIBUTE:
@@ -227,22 +228,22 @@ def extra_fields(attributes: Mapping[Any, Any], reserved: Container[str]) -> Ite
 
 
 def text_of(value: Any) -> str:
-    """Return *value* as text, also when it refuses."""
+    """Return *value* as text; never raises an `Exception`."""
     if isinstance(value, str):
         return str.__str__(value)
     return plain_text(unknown_default(value))
 
 
 def describe(error: BaseException) -> str:
-    """Return an exception as `Type: text`."""
+    """Return *error* as `Type: text`."""
     return f"{type(error).__name__}: {text_of(error)}"
 
 
 def rendered_message(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
-    """Return the message with its arguments filled in, and further fields where that loses something.
+    """Return the message with its arguments filled in, and fields for what does not fit into it.
 
-    When the arguments do not fit, the message is as the caller wrote it and `args` and `format_error`
-    tell the rest. One mapping as arguments, with no placeholder to take from it, is kept as `args`.
+    If formatting fails, the message is returned unformatted, with the fields `args` and `format_error`.
+    A single mapping as arguments is returned as `args` if the message has no placeholder for it.
     """
     try:
         message = text_of(record.getMessage())
@@ -261,7 +262,7 @@ def _listed(arguments: Any) -> list[Any]:
 
 
 def exception_of(record: logging.LogRecord) -> Any:
-    """Return the record's exception as `formatException` takes it, or `None` when it has none."""
+    """Return the record's exception as the tuple that `formatException` takes, or `None`."""
     info: Any = record.exc_info
     if isinstance(info, BaseException):
         return type(info), info, info.__traceback__
@@ -271,7 +272,7 @@ def exception_of(record: logging.LogRecord) -> Any:
 
 
 def claim(fields: dict[str, Any], taken: Container[str], caller: Mapping[str, Any]) -> None:
-    """Add the *caller* fields to *fields*, giving way where *fields* or *taken* has the name."""
+    """Add the *caller* fields to *fields*, with underscores if *fields* or *taken* has the name."""
     for name, value in caller.items():
         key = name
         while key in fields or key in taken or (key != name and key in caller):
@@ -280,7 +281,7 @@ def claim(fields: dict[str, Any], taken: Container[str], caller: Mapping[str, An
 
 
 def output_name(rename: Mapping[Any, str], *names: Any) -> str:
-    """Return what a field is called in the line: the first of its *names* that is renamed says it."""
+    """Return the name of a field in the line: renamed by the first of *names* in *rename*, if any."""
     for name in names:
         if name in rename:
             return plain_text(rename[name])
@@ -288,10 +289,10 @@ def output_name(rename: Mapping[Any, str], *names: Any) -> str:
 
 
 def strictly_read(text: str) -> dict[str, Any]:
-    """Return the JSON object that *text* is.
+    """Return the JSON object in *text*.
 
     Raises:
-        ValueError: It is not one object, has NaN or infinities, or a key twice.
+        ValueError: It is not a single object, or it has NaN, infinities or a repeated key.
     """
     fields = json.loads(text, parse_constant=_refused, object_pairs_hook=_unique)
     if not isinstance(fields, dict):
@@ -306,12 +307,12 @@ def _refused(constant: str) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise ValueError("a key comes twice")
+        raise ValueError("a key is repeated")
     return fields
 
 
 def _dumped(event: Any) -> dict[str, Any]:
-    """Return the fields of an event that cannot write itself as JSON."""
+    """Return the fields of an event whose `model_dump_json` failed."""
     try:
         fields = plain(event.model_dump())
     except Exception:

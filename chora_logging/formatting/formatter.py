@@ -1,4 +1,4 @@
-"""A record as one line of JSON."""
+"""Formats records as lines of JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _HOOKS = (
     "formatException",
     "formatStack",
 )
-# What a custom reserved_attrs cannot turn into a field: the event layout has them in its own form.
+# Attributes that are never fields, whatever reserved_attrs is: the event layout has its own form of them.
 _NEVER_EXTRA = {"exc_info", "exc_text", "stack_info", "message", "asctime"}
 _SMALLEST_MAX_BYTES = 512
 _NO_STACK_LEFT = (
@@ -52,14 +52,14 @@ class EventFormatter(BaseJsonFormatter):
     """Write each record as one line of strict JSON.
 
     Without *fmt* a line is `timestamp`, `level`, `logger`, `event`, `task_id`, `run_id`, `trace_id`,
-    `message`, then the caller's fields, then `exception` and `stack_info`; what a record does not have
-    is left out. With *fmt* it has the fields that python-json-logger gives for the same options.
-    Fields are given with `extra=…` or as a dict message. A `TelemetryEvent` as the message is
+    `message`, then the caller's fields, then `exception` and `stack_info`; fields that a record does not
+    have are left out. With *fmt* it has the fields that python-json-logger writes for the same options.
+    Callers pass fields with `extra=…` or as a dict message. A `TelemetryEvent` as the message is
     written as the event's own JSON.
 
     Promised, for any record: one line, valid JSON, no repeated key, nothing raised, the record and the
-    caller's objects as they were. A caller's field that comes under a name of the line's own gets an
-    underscore appended. Values that JSON cannot hold are replaced:
+    caller's objects unchanged. If a caller's field has the name of one of the line's own fields, an
+    underscore is appended to it. Values that JSON does not support are replaced:
 
     ===============================  =========================================================
     value                            becomes
@@ -67,8 +67,8 @@ class EventFormatter(BaseJsonFormatter):
     NaN, infinities                  null
     integers over 4300 digits        text, hexadecimal: `"0x…"`
     bytes                            text, base64
-    halves of surrogate pairs        text with a backslash: `"\\\\udc80"`
-    keys that are not text           text; one that is taken gets an underscore
+    unpaired surrogates              text with a backslash: `"\\\\udc80"`
+    keys that are not text           text; an underscore is appended to a repeated one
     sets, tuples                     arrays
     enums                            their value
     dataclasses, structs             objects
@@ -78,32 +78,33 @@ class EventFormatter(BaseJsonFormatter):
     anything else                    its `str`; generators and other iterators are not consumed
     ===============================  =========================================================
 
-    Not promised: integers beyond 2⁵³ are written digit by digit, and JavaScript rounds them. Without
-    *fmt* fields whose name begins with an underscore are kept; with it they are dropped, as
+    Not promised: integers beyond 2⁵³ are written in full, and JavaScript rounds them. Without *fmt*,
+    fields whose names begin with an underscore are written; with it they are dropped, as
     python-json-logger does.
 
     Args:
         fmt: A format string or a list of the fields to write; `None` for the layout above.
-        datefmt: The form of the time as `time.strftime` takes it; wins over *timestamp_format*.
-        style: How fields stand in *fmt*: `%`, `{`, `$` or `,`.
-        validate: Refuse a *fmt* that does not fit *style*.
+        datefmt: A time format for `time.strftime`; wins over *timestamp_format*.
+        style: The style of *fmt*: `%`, `{`, `$` or `,`.
+        validate: Raise for a *fmt* that does not match *style*.
         prefix: Text before the JSON.
-        rename_fields: Other names for fields. Without *fmt* the names of the layout and
-            python-json-logger's (`levelname`, `name`, `exc_info`, `asctime`) both work.
+        rename_fields: Other names for fields. Without *fmt*, the names of the layout and
+            python-json-logger's (`levelname`, `name`, `exc_info`, `asctime`) both work as keys.
         rename_fields_keep_missing: Write renamed fields that a record does not have as null.
-        static_fields: Fields that every line has; no caller changes them.
+        static_fields: Fields of every line; callers cannot change them.
         reserved_attrs: The record attributes that are not fields.
-        timestamp: The name of the timestamp; with *fmt*, whether there is one.
-        defaults: Fields that every line has unless the caller gives them.
+        timestamp: The name of the timestamp; with *fmt*, False for none or True for `timestamp`.
+        defaults: Fields of every line unless the caller sets them.
         exc_info_as_array: Write exceptions as an array of lines.
         stack_info_as_array: Write stacks as an array of lines.
-        json_default: Called with each object that JSON has no form for, to give what stands for it.
+        json_default: Called with each object that JSON does not support; returns a replacement.
         timestamp_format: `rfc3339` (UTC, microseconds, `Z`), `local` (ISO 8601 without a zone) or
             `epoch` (seconds, a number). `None` is `rfc3339`; with *fmt*, python-json-logger's form.
-        max_bytes: The longest line; a longer one has its texts cut and `"truncated": true`.
+        max_bytes: The length limit of a line in bytes, at least 512; in a longer line texts are cut and
+            `"truncated": true` is added.
 
     Raises:
-        ConfigurationError: An option cannot be used.
+        ConfigurationError: An option is invalid.
 
     Example:
         >>> record = logging.makeLogRecord({"name": "app", "levelname": "INFO", "msg": "hi", "created": 0.5})
@@ -127,7 +128,7 @@ class EventFormatter(BaseJsonFormatter):
             raise ConfigurationError("fmt", fmt, "a format or a list of field names")
         _check_options(options, json_default, timestamp_format, max_bytes)
         if not fmt and isinstance(fmt, str):
-            fmt = None  # an empty line in a configuration file
+            fmt = None  # an empty value in a configuration file
         try:
             super().__init__(fmt, datefmt, style, validate, **options)
         except (ValueError, KeyError) as error:
@@ -142,7 +143,7 @@ class EventFormatter(BaseJsonFormatter):
         self._plan(options.get("reserved_attrs"))
 
     def _plan(self, reserved: Sequence[str] | None) -> None:
-        """Work out once what every record needs."""
+        """Compute once the parts that every record needs."""
         own = {name for name in _HOOKS if getattr(type(self), name) is not getattr(EventFormatter, name)}
         self._own_time = "formatTime" in own or self.datefmt is not None
         skipped: Container[str] = self._skip_fields
@@ -155,7 +156,7 @@ class EventFormatter(BaseJsonFormatter):
         self._clock = timestamps.FORMATS[self.timestamp_format or "rfc3339"]
         if self.timestamp_format is None and not self._layout:
             self._clock = _datetime
-        #: Makes lines, and writes them for the handler, where that part is compiled.
+        #: Formats lines, and writes them for the handler, if the C extension is in use.
         self.writer = self._compiled_writer() if speedups.in_use else None
         self._plans = Plans(self._arrangement, self.writer)
         self._known = self._plans.known
@@ -163,7 +164,7 @@ class EventFormatter(BaseJsonFormatter):
         self._straight_on = not (own or self.prefix or by_hand)
 
     def prints(self, attribute: str) -> bool:
-        """Whether a line shows this *attribute* that records have by themselves."""
+        """Return whether lines have the standard record *attribute*."""
         if not self._layout and attribute in self._required_fields:
             return True
         return attribute not in self._arrangement.reserved
@@ -179,14 +180,14 @@ class EventFormatter(BaseJsonFormatter):
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return *record* as one line, without its newline."""
+        """Return *record* as one line, without a newline."""
         try:
             return self.encode(record).decode()
-        except RecursionError:  # not even room for that call
+        except RecursionError:  # the stack is too full for this call
             return _NO_STACK_LEFT.decode()
 
     def encode(self, record: logging.LogRecord) -> bytes:
-        """Return what `format` returns in UTF-8, for a handler that writes bytes."""
+        """Return *record* as one line in UTF-8, without a newline, for handlers that write bytes."""
         if self._straight_on and type(record).getMessage is _get_message:
             try:
                 writer = self.writer
@@ -198,17 +199,17 @@ class EventFormatter(BaseJsonFormatter):
                 if line is not None:
                     return line
             except Exception:
-                pass  # the careful way finds out what it was and keeps the rest
+                pass  # the slow path handles the value that raised and keeps the others
         try:
             return self._carefully(record).encode()
         except Exception as error:
             try:
                 return _last_resort(record, error).encode()
-            except Exception:  # not even room for that call
+            except Exception:  # the stack is too full for this call
                 return _NO_STACK_LEFT
 
     def _straight(self, record: logging.LogRecord) -> bytes | None:
-        """Return the line of a record that has nothing special, or `None` when it has."""
+        """Return the line of a plain record (the fast path), or `None` if it needs the slow path."""
         attributes = record.__dict__
         message = record.msg
         if type(message) is not str:
@@ -242,7 +243,7 @@ class EventFormatter(BaseJsonFormatter):
         return text if sound(text) else None
 
     def _bare_event(self, record: logging.LogRecord, event: Any) -> bytes | None:
-        """Return an event's own JSON, or `None` when the record has more to say."""
+        """Return an event's own JSON, or `None` if the record has more fields or needs the slow path."""
         attributes = record.__dict__
         extras = len(attributes) - len(STANDARD_ORDER) - ("trace_id" in attributes)
         if extras or record.exc_info or record.exc_text or record.stack_info or self.static_fields:
@@ -253,7 +254,7 @@ class EventFormatter(BaseJsonFormatter):
         encoded = line.encode()
         if self.max_bytes is not None and len(encoded) > self.max_bytes:
             return None
-        # An event's class may allow what JSON does not: NaN, a key twice in a nested dict, several lines.
+        # An event's class may write what JSON forbids: NaN, a repeated key in a nested dict, several lines.
         if "\n" in line or line[:1] != "{":
             return None
         if "NaN" in line or "Infinity" in line or line.find("{", 1) > 0:
@@ -261,7 +262,7 @@ class EventFormatter(BaseJsonFormatter):
         return encoded
 
     def _carefully(self, record: logging.LogRecord) -> str:
-        """Return the line of any record, by way of python-json-logger's hooks."""
+        """Return the line of any record through python-json-logger's hooks (the slow path)."""
         prepared, message = self._prepared(record)
         fields: dict[str, Any] = {}
         if self._layout and getattr(type(record.msg), EVENT_MARK, False):
@@ -271,7 +272,7 @@ class EventFormatter(BaseJsonFormatter):
         return self.serialize_log_record(self.process_log_record(fields))
 
     def _prepared(self, record: logging.LogRecord) -> tuple[logging.LogRecord, dict[Any, Any]]:
-        """Return a copy of *record* with what formatters put on it, and the fields of its message."""
+        """Return a copy of *record* with the attributes that formatters add, and its message's fields."""
         copied = _copy(record)
         message: dict[Any, Any]
         if isinstance(record.msg, dict):
@@ -286,7 +287,7 @@ class EventFormatter(BaseJsonFormatter):
         exception = self._exception_text(info) if info else self._as_array(record.exc_text)
         stack = self._stack_text(record.stack_info) if record.stack_info else None
         if self._layout:
-            # Arrays of lines by option, where the standard library has text.
+            # These may be arrays of lines, by option; in the standard library they are text.
             copied.exc_text, copied.stack_info = exception, stack  # type: ignore[assignment]
             return copied, message
         if "asctime" in self._required_fields:
@@ -317,7 +318,7 @@ class EventFormatter(BaseJsonFormatter):
         record: logging.LogRecord,
         message_dict: dict[str, Any],
     ) -> None:
-        """Put the fields of *record* into *log_data*; subclasses override it to add their own."""
+        """Add the fields of *record* to *log_data*; subclasses override it to add their own."""
         if self._layout:
             stamp, understood = self._stamp(record)
             if not understood:
@@ -331,7 +332,7 @@ class EventFormatter(BaseJsonFormatter):
         return self._lines.encode(log_data).decode()
 
     def _stamp(self, record: logging.LogRecord) -> tuple[Any, bool]:
-        """Return the timestamp, and whether the record's own time could be used for it."""
+        """Return the timestamp, and whether it is the record's own time; otherwise it is the current time."""
         try:
             if self._own_time and self._layout:
                 return self.formatTime(record, self.datefmt), True
@@ -347,12 +348,12 @@ def _datetime(created: float) -> datetime:
 def _copy(record: logging.LogRecord) -> logging.LogRecord:
     try:
         return copy.copy(record)
-    except Exception:  # a subclass that does not let itself be copied
+    except Exception:  # a subclass that cannot be copied
         return logging.makeLogRecord(record.__dict__)
 
 
 def _last_resort(record: logging.LogRecord, error: Exception) -> str:
-    """Return what can be said of a record that nothing else worked for, with next to no stack left."""
+    """Return a minimal line for a record that could not be formatted, using as little stack as possible."""
     line = {"timestamp": timestamps.EPOCH, "level": "ERROR", "logger": "", "message": ""}
     try:
         line["timestamp"] = timestamps.rfc3339(time.time())
@@ -375,7 +376,7 @@ def _check_options(
     timestamp_format: Any,
     max_bytes: Any,
 ) -> None:
-    """Refuse at construction what would fail at the first record."""
+    """Raise `ConfigurationError` for options that would only fail at the first record."""
     for name in ("rename_fields", "static_fields", "defaults"):
         if not isinstance(options.get(name), (Mapping, type(None))):
             raise ConfigurationError(name, options[name], "a mapping of field names")

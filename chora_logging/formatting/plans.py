@@ -1,10 +1,10 @@
-"""How lines are made of records that all have the same attributes, worked out once for all of them.
+"""Caches the layout of lines for records that have the same attributes.
 
-A program logs the same sets of fields over and over. Which field stands where, and under which name,
-depends on the names of a record's attributes and not on their values. So the arrangement is tried
-once with a marker for each value, and where the markers come out is kept as a plan: which attributes
-to take, and a msgspec struct that has the line's fields in their order. Filling a struct and encoding
-it takes a third of the time of building a dict and encoding that.
+A program logs the same sets of fields over and over. The names and the order of a line's fields depend
+on the names of a record's attributes, not on their values. So the arrangement is run once with a marker
+for each value, and the positions of the markers are cached as a plan: the attributes to take, and a
+msgspec struct with the line's fields in their order. Filling and encoding a struct takes a third of the
+time of building and encoding a dict.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER
 #: An attribute that every record has.
 _ANY = "name"
 
-#: The sets of attributes that are remembered; a program with more of them starts over.
+#: The largest number of attribute sets in the cache; it is cleared when a program has more.
 _REMEMBERED_PLANS = 512
 
 
 class _Marker(str):
-    """Stands for the value of the attribute *source* while the arrangement is tried."""
+    """Stands for the value of the attribute *source* while a plan is made."""
 
     source: str
 
@@ -40,18 +40,18 @@ class _Marker(str):
 
 
 class Plan:
-    """What to take of a record, and the struct to put it into.
+    """The attributes to take from a record, and the struct to fill with them.
 
     Attributes:
-        values: Gives the values of the fields, after a leading timestamp, from the record's attributes.
-        line: The struct of the line's fields in their order.
-        leads: Whether the timestamp is the first field, and an argument of its own.
-        stamp: The struct's attribute for a timestamp that is not the first, else empty.
-        constants: Fields whose value is always the same, as pairs of attribute and value.
+        values: Returns the values of the fields, without a leading timestamp, from a record's attributes.
+        line: The struct with the line's fields in their order.
+        leads: Whether the timestamp is the first field; the struct's first argument is then the timestamp.
+        stamp: The struct's attribute for the timestamp, empty when the line has none.
+        constants: Fields whose value is always the same, as pairs of the struct's attribute and value.
         message: The struct's attribute for the message, empty when the line has none.
         trace_id: The struct's attribute for a trace id that is left out when it is None, or `None`.
         fields: The name in the line of each of the struct's attributes.
-        sources: The record's attribute from which each of them that is no constant is taken.
+        sources: The record's attribute for each of the struct's attributes that is not a constant.
     """
 
     __slots__ = ("constants", "fields", "leads", "line", "message", "sources", "stamp", "trace_id", "values")
@@ -65,7 +65,7 @@ class Plan:
         self.fields = dict(zip(slots, fields, strict=True))
         self.sources = sources = {slot: v.source for slot, v in slots.items() if isinstance(v, _Marker)}
         self.trace_id = next((slot for slot, name in sources.items() if name == "trace_id"), None)
-        # A field that is not taken from the record is filled with something and set afterwards.
+        # A field that is not taken from the record gets any value first and is set afterwards.
         taken = [sources.get(slot, _ANY) for slot in slots if slot != "f0" or not self.leads]
         self.values = _getter(taken)
         self.constants = [(slot, value) for slot, value in slots.items() if slot not in sources]
@@ -78,11 +78,11 @@ class Plan:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether no constant of it can change."""
+        """Whether all constants are immutable."""
         return all(type(value) in (str, int, bool, type(None)) for _, value in self.constants)
 
     def parts(self, names: tuple[str, ...]) -> Iterator[tuple[bytes, int, bool]]:
-        """Yield the same for `speedups.LineWriter`: text, what comes after it, whether it may be left out.
+        """Yield the parts for `speedups.LineWriter`: text, value after it, whether it is left out when None.
 
         Args:
             names: The names of all attributes of the record, in their order.
@@ -101,22 +101,22 @@ class Plan:
 
 
 def _getter(names: list[str]) -> Callable[[Any], Sequence[Any]]:
-    """Return what takes the values of *names*; of one name too, where itemgetter gives no tuple."""
+    """Return a function that gets the values of *names*; `itemgetter` returns no tuple for one name."""
     if len(names) > 1:
         return itemgetter(*names)
     return lambda attributes: [attributes[name] for name in names]
 
 
 class Plans:
-    """The plans of one formatter, made when a set of attributes comes the second time.
+    """The plans of one formatter, each made when its set of attributes occurs for the second time.
 
     Args:
-        arrangement: Says where each field stands.
-        writer: Is taught each plan, where there is a compiled one.
+        arrangement: Names and orders the fields.
+        writer: The compiled writer, which learns each plan; None without the C extension.
 
     Attributes:
-        known: The plans by the names of a record's attributes, in their order; the second dict is for
-            records of the orchestrator's logger, which have an event without being given one.
+        known: The plans by the names of a record's attributes, in their order. The second dict is for
+            records of the orchestrator's logger, whose lines always have an event.
     """
 
     def __init__(self, arrangement: Arrangement, writer: speedups.LineWriter | None = None) -> None:
@@ -126,7 +126,7 @@ class Plans:
         self._seen: set[tuple[Any, ...]] = set()
 
     def make(self, names: tuple[Any, ...], orchestrator: bool) -> Plan | None:
-        """Return the plan for records with attributes of these *names*, or `None` to go without.
+        """Return the plan for records with attributes of these *names*, or `None` without one.
 
         Args:
             names: The names of all attributes of the record, in their order.
@@ -136,7 +136,7 @@ class Plans:
         if names in known:
             return known[names]
         if (names, orchestrator) not in self._seen:
-            # A set that comes once is not worth a struct, which takes as long as twenty lines.
+            # A struct is not worth its cost for a set that occurs once: it takes as long as twenty lines.
             if len(self._seen) >= _REMEMBERED_PLANS:
                 self._seen.clear()
                 for plans in self.known:
@@ -149,7 +149,7 @@ class Plans:
             plan = self._tried(names, orchestrator)
             if plan is not None and self.writer is not None and plan.is_fixed:
                 self.writer.learn(dict.fromkeys(names), orchestrator, tuple(plan.parts(names)))
-        except Exception:  # a name that no struct can have: a quote, half a surrogate pair
+        except Exception:  # a name that a struct cannot have: a quote, an unpaired surrogate
             plan = None
         known[names] = plan
         return plan
@@ -173,6 +173,6 @@ class Plans:
         if extra or "trace_id" in self.arrangement.formatter.defaults:
             return None
         plan = Plan(fields, stamp, message)
-        if not self.arrangement.events:  # python-json-logger writes what is None as null
+        if not self.arrangement.events:  # python-json-logger writes None as null
             plan.trace_id = None
         return plan

@@ -1,4 +1,4 @@
-"""Times as text of a fixed width, so that lines sort by it as text."""
+"""Formats times; the RFC 3339 form has a fixed width, so lines sort by it as text."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-#: What stands where no clock can be read.
+#: The timestamp of a line when no clock can be read.
 EPOCH = "1970-01-01T00:00:00.000000Z"
 
-# From this fraction on a second rounds up to the next.
+# From this fraction on, a time rounds up to the next second.
 _NEXT = 0.9999995
 
 # Three digits as text, for microseconds: looking them up takes half the time of formatting them.
@@ -23,7 +23,7 @@ _second: tuple[int, str] = (0, "1970-01-01T00:00:00.")
 
 
 def rfc3339(created: float) -> str:
-    """Return *created* in UTC with microseconds and `Z`, rounded to the nearest microsecond.
+    """Return *created*, in seconds since 1970, in UTC with microseconds (rounded to nearest) and `Z`.
 
     Raises:
         Exception: *created* is not a number in the years 1 to 9999.
@@ -50,7 +50,7 @@ def _text(second: int) -> str:
 
 
 def rfc3339_of(moment: datetime) -> str:
-    """Return *moment*, in local time if it has no zone, in the form of `rfc3339`."""
+    """Return *moment* in the form of `rfc3339`; without a zone it is local time."""
     return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
@@ -60,7 +60,11 @@ def local(created: float) -> str:
 
 
 def epoch(created: float) -> float:
-    """Return *created* as seconds since 1970."""
+    """Return *created*, in seconds since 1970, as a float.
+
+    Raises:
+        OverflowError: it is outside of the years 1 to 9999.
+    """
     seconds = float(created)
     if not -62135596800 <= seconds < 253402300800:
         raise OverflowError(f"{seconds} s")

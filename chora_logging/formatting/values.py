@@ -1,8 +1,8 @@
-"""Any object as plain values that JSON has, and a dict of them as one line that is no longer than allowed.
+"""Converts any object to plain JSON values, and encodes a dict of them as a line of limited length.
 
-What the encoder does by itself for values that behave is done here for those that do not: cycles,
-endless depth, halves of surrogate pairs, keys that are not text or collide, objects that raise. The
-rules are python-json-logger's where it has one; the docstring of `EventFormatter` lists them.
+The encoder handles ordinary values by itself. This module handles the rest: cycles, excessive depth,
+unpaired surrogates, keys that are not text or collide, objects that raise. The rules are those of
+python-json-logger if it has one; the docstring of `EventFormatter` lists them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ CIRCULAR = "<circular reference>"
 TOO_DEEP = "<nested too deep>"
 UNENCODABLE = "__could_not_encode__"
 
-#: The levels of nesting that are kept at least.
+#: The levels of nesting that are always kept.
 NESTED_LEVELS = 100
 
-# CPython refuses to write more digits in decimal; the limit can be changed, the lines should not.
+# The default limit of CPython for decimal digits. A program can change it; lines must not depend on it.
 _LONGEST_INTEGER_DIGITS = 4300
 _LARGEST_INTEGER = 10**_LONGEST_INTEGER_DIGITS
 
@@ -35,7 +35,7 @@ _BASES: dict[type, Callable[[Any], Any]] = {
     bytes: lambda value: bytes.__getitem__(value, slice(None)),
 }
 
-#: The field that says that the line had to be cut.
+#: The field of a line that was cut.
 TRUNCATED = "truncated"
 
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -43,10 +43,10 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def default(value: Any) -> Any:
-    """Return what stands for an object that the encoder does not know, as python-json-logger does."""
-    if value is None or value is True or value is False:  # as a key: values of these JSON has
+    """Return the replacement for an object that the encoder does not support, as python-json-logger does."""
+    if value is None or value is True or value is False:  # only keys: as values, JSON has them
         return {None: "null", True: "true", False: "false"}[value]
-    # Subclasses of the numbers, numpy.float64 for one, are numbers.
+    # Subclasses of numbers, such as numpy.float64, are numbers.
     for kind, as_base in _BASES.items():
         if isinstance(value, kind):
             return as_base(value)
@@ -69,23 +69,23 @@ _decode = msgspec.json.Decoder().decode
 
 
 def plain(value: Any, hook: Callable[[Any], Any] = default) -> Any:
-    """Return *value* as new plain values; it and what it holds are left as they were.
+    """Return *value* as new plain values; *value* and its contents are not changed.
 
-    Never raises an `Exception`, whatever the value does when it is looked at.
+    Never raises an `Exception`, even if methods of *value* do.
 
     Args:
         value: Any object.
-        hook: Called with each object of a type that JSON has no form for; what it returns is made
-            plain in turn. Where it raises, `str` of the object is taken.
+        hook: Called with each object of a type that JSON does not support; its result is made plain
+            in turn. If it raises, the object's `str` is used.
     """
     try:
         return _Walk(hook).value(value, 0)
-    except Exception:  # the stack was nearly full before the first step
+    except Exception:  # the stack was already nearly full
         return UNENCODABLE
 
 
 def plain_text(value: str) -> str:
-    """Return *value* as text that UTF-8 can carry."""
+    """Return *value* as text that UTF-8 can encode, with unpaired surrogates escaped."""
     text = str.__str__(value)
     try:
         text.encode()
@@ -95,7 +95,7 @@ def plain_text(value: str) -> str:
 
 
 def plain_key(key: Any) -> str:
-    """Return the text that stands for the *key* of a dict, which need not be text."""
+    """Return the JSON key for the *key* of a dict, which can be any object."""
     kind = type(key)
     if kind is str:
         return plain_text(key)
@@ -120,7 +120,7 @@ def _whole(value: int) -> int | str:
 
 
 class _Walk:
-    """One pass over one value; *open* holds the containers that the pass is inside of."""
+    """One pass over one value; *open* has the ids of the containers around the current value."""
 
     __slots__ = ("hook", "open")
 
@@ -157,7 +157,7 @@ class _Walk:
             return self.value(value.value, depth)
         if issubclass(kind, str):
             return plain_text(value)
-        # By the base class's own methods: those of a subclass may raise, or never end.
+        # The base class's methods are used: those of a subclass may raise or never return.
         if issubclass(kind, dict):
             return self.pairs(list(dict.items(value)), depth)
         for container in (list, tuple, set, frozenset):
@@ -198,11 +198,11 @@ class _Walk:
 
 
 class LineEncoder:
-    """Encode fields as a line: quickly where they behave, carefully where they do not.
+    """Encodes fields as a line: on a fast path for ordinary values, else on a slow path.
 
     Args:
-        hook: Called with each object of a type that JSON has no form for.
-        max_bytes: The longest line, without its newline; `None` for no limit.
+        hook: Called with each object of a type that JSON does not support.
+        max_bytes: The length limit of a line in bytes, without its newline; `None` for no limit.
         kept: Fields that are cut last when a line is too long.
     """
 
@@ -230,23 +230,23 @@ class LineEncoder:
         return line
 
     def carefully(self, fields: dict[Any, Any]) -> bytes:
-        """Return *fields* as one line, each made plain by itself so that none takes another along."""
+        """Return *fields* as one line, each made plain separately so that one does not affect another."""
         safe: dict[str, Any] = {}
         for name, value in fields.items():
             safe[free_name(plain_key(name), safe)] = plain(value, self.hook)
         try:
             return encode_plain(safe)
         except RecursionError:
-            # The stack is nearly full: what nests has no room, what does not still has.
+            # The stack is nearly full: too full for nested values, not for flat ones.
             flat = {k: TOO_DEEP if isinstance(v, (dict, list)) else v for k, v in safe.items()}
             return encode_plain(flat)
 
 
 def sound(line: bytes) -> bool:
-    """Tell whether an encoded line has no repeated key below its first level, nor endless depth.
+    """Return whether an encoded line has no repeated key below its first level and is not too deep.
 
-    The encoder writes `{5: 1, "5": 2}` with the key twice. Once decoded and encoded again, what was
-    there twice is there once and the line is shorter.
+    The encoder writes `{5: 1, "5": 2}` with the key repeated. Decoding and encoding the line again drops
+    the repetition, so the result is shorter.
     """
     if line.count(b"{") + line.count(b"[") > NESTED_LEVELS and _is_deep(line):
         return False
@@ -254,9 +254,9 @@ def sound(line: bytes) -> bool:
 
 
 def _is_deep(line: bytes) -> bool:
-    """Whether something nests in more than `NESTED_LEVELS` levels, or a text has brackets that look like it.
+    """Return whether a line nests deeper than `NESTED_LEVELS`, or has a text with brackets that look like it.
 
-    With such a text the careful way is taken for nothing, and is right as well.
+    The slow path that such a text takes is unnecessary, but correct.
     """
     brackets = line.translate(_ONE_KIND, _NO_BRACKETS)
     for _ in range(NESTED_LEVELS):
@@ -275,8 +275,9 @@ def encode_plain(fields: Any) -> bytes:
 def shorten(fields: dict[str, Any], limit: int, kept: frozenset[str]) -> bytes:
     """Return a line of at most *limit* bytes with as much of *fields* as fits, and `truncated`.
 
-    Long texts are cut first, in all fields but the *kept* ones, all to the same length. Where that is
-    not enough the other fields go, the last ones first, and then the kept ones are cut too.
+    Long texts are cut first, in `message` and the fields that are not *kept*, all to the same length. If
+    that is not enough, the fields that are not *kept* are dropped, the last ones first, and then the *kept*
+    ones are cut too.
     """
     if TRUNCATED in fields:
         fields[free_name(TRUNCATED, fields)] = fields[TRUNCATED]
@@ -289,14 +290,14 @@ def shorten(fields: dict[str, Any], limit: int, kept: frozenset[str]) -> bytes:
         spare = [name for name in fields if name not in kept and name != TRUNCATED]
         if not spare:
             break
-        # Many small fields: halve them, so that thousands take a dozen rounds.
+        # Halve the number of fields, so that thousands of small ones take a dozen rounds.
         for name in spare[len(spare) // 2 :]:
             del fields[name]
     return _longest(fields, limit, {TRUNCATED}) or b'{"truncated":true}'
 
 
 def _longest(fields: dict[str, Any], limit: int, sparing: set[str]) -> bytes | None:
-    """Return the line with the longest texts that fits, or `None` when not even empty ones do."""
+    """Return the line with the longest texts that fits, or `None` if even empty texts do not fit."""
     best, low, high = None, 0, limit
     while low <= high:
         middle = (low + high) // 2

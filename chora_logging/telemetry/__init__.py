@@ -1,4 +1,4 @@
-"""Typed events that a gateway can rely on: pydantic models, one line each, in a file that is shared."""
+"""Typed events for gateways: pydantic models, written one per line to a file that processes share."""
 
 from __future__ import annotations
 

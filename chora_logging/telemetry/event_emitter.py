@@ -1,8 +1,8 @@
-"""Emitting typed events: written to their own file whatever logging is configured to, then passed on.
+"""Writes typed events to their own file, whatever the logging configuration, and passes them on.
 
-The emitter writes to its file itself, because it promises to raise what that write raises, which a
-handler in the logging tree must not. After that the event goes up the tree from the logger
-`chora_events` like any other record; handlers on the same file know that they have it already.
+The emitter writes to its file itself because it promises to raise the errors of that write, which a
+handler in the logging tree must not. Then the event goes to the logger `chora_events` and propagates
+like any other record; handlers on the same file skip it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from chora_logging.telemetry.event_schemas import TelemetryEvent
 from chora_logging.writing import locking
 from chora_logging.writing.handler import EventFileHandler
 
-#: How long `clear` waits for another process that is writing, in seconds.
+#: The longest that `clear` waits for another process to finish writing, in seconds.
 CLEAR_WAIT_SECONDS = 1.0
 
 _trace = TraceIdFilter()
@@ -38,21 +38,21 @@ class EventEmitter:
     """Write typed events to a file of JSON lines that any number of threads and processes share.
 
     Promised: when `emit` returns, the event is a line of the file and survives the death of the
-    process; if it cannot be written, `emit` raises and nothing of it stays. A file that was rotated,
-    deleted or replaced, by whomever, is noticed by the next `emit`. A handler of the logging tree on
-    the same file, behind an `EventQueueHandler` too, does not write the event a second time.
+    process. If the write fails, `emit` raises and no part of the event stays in the file. The next
+    `emit` notices when the file was rotated, deleted or replaced by any program. A handler of the
+    logging tree on the same file, even behind an `EventQueueHandler`, does not write the event again.
 
     Args:
-        events_file: The file; a relative path is resolved now. Its folder is made now, the file by
-            the first `emit`.
-        max_bytes: Rotate before the file reaches this size; an int, or a string such as `"10MB"`.
-        backup_count: How many rotated files to keep.
+        events_file: The file; a relative path is resolved now. The folder is created now, the file
+            by the first `emit`.
+        max_bytes: Rotate before the file reaches this size; an int in bytes, or a string such as `"10MB"`.
+        backup_count: The number of backups to keep.
 
     Raises:
-        ConfigurationError: an argument cannot be used.
+        ConfigurationError: an argument is invalid.
 
-    Thread safe, fork safe, and picklable: an emitter that is sent to a worker process writes to the
-    same file from there.
+    Thread safe, fork safe, and picklable: an emitter sent to a worker process writes to the same file
+    from there.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class EventEmitter:
         count = settings.parse_count("backup_count", backup_count)
         self._handler = _EventsFile(path, maxBytes=size, backupCount=count, delay=True)
         self._handler.setFormatter(EventFormatter())
-        # Emitters have always been dropped without a word: the open file must not outlive them.
+        # Callers may drop an emitter without closing it: the open file must not outlive it.
         weakref.finalize(self, self._handler.close)
 
     @property
     def events_file(self) -> Path:
-        """The file, absolute."""
+        """The absolute path of the file."""
         return Path(self._handler.baseFilename)
 
     def emit(self, event: TelemetryEvent) -> None:
@@ -91,10 +91,10 @@ class EventEmitter:
         self._emit(event)
 
     def read_events(self, trace_id: str | None = None) -> list[dict[str, Any]]:
-        """The events in the file and its backups, oldest first; all of them are in memory then.
+        """Return the events in the file and its backups, oldest first, all in memory.
 
         Args:
-            trace_id: Only those of this trace.
+            trace_id: Only events of this trace.
 
         Raises:
             OSError: the file exists and cannot be read.
@@ -102,7 +102,7 @@ class EventEmitter:
         return list(EventLog(self._handler.baseFilename).read(trace_id=trace_id))
 
     def clear(self) -> None:
-        """Delete the file and its backups, with every event in them; the next `emit` makes a new file.
+        """Delete the file and its backups with all events; the next `emit` creates a new file.
 
         Raises:
             OSError: a file could not be deleted.
@@ -118,7 +118,7 @@ class EventEmitter:
             os.close(fd)
 
     def close(self) -> None:
-        """Close the file; a later `emit` opens it again."""
+        """Close the file; a later `emit` reopens it."""
         self._handler.close()
 
     def __enter__(self) -> EventEmitter:
@@ -142,7 +142,7 @@ class EventEmitter:
         EventEmitter.__init__(self, **state)
 
     def _emit(self, event: TelemetryEvent) -> None:
-        """Write and pass on; whoever called the caller of this is said to have emitted *event*."""
+        """Write *event* and pass it on; the record's caller is the caller of this method's caller."""
         handler = self._handler
         writer = handler._writer
         heard = None if writer is None else writer.write_event(handler, event)
@@ -175,13 +175,13 @@ class EventEmitter:
 
 
 class _WrittenRecord(logging.LogRecord):
-    """A record that is a line of a file already."""
+    """A record that is already a line of a file."""
 
     __slots__ = (WRITTEN_TO_ATTRIBUTE,)
 
 
 def _written(record: logging.LogRecord, path: str) -> logging.LogRecord:
-    """*record*, known to be a line of the file *path*; both have the same attributes."""
+    """Return *record*, marked as a line of the file *path*; both share their attributes."""
     written = _WrittenRecord.__new__(_WrittenRecord)
     written.__dict__ = record.__dict__
     setattr(written, WRITTEN_TO_ATTRIBUTE, path)
@@ -189,14 +189,14 @@ def _written(record: logging.LogRecord, path: str) -> logging.LogRecord:
 
 
 class _EventsFile(EventFileHandler):
-    """The emitter's own file: what goes wrong with a record goes to whoever waits for it."""
+    """The handler of the emitter's file; it passes the error of a record to the caller of `write`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._awaited: dict[int, BaseException | None] = {}
         super().__init__(*args, **kwargs)
 
     def write(self, record: logging.LogRecord) -> None:
-        """Write *record* as a line, and raise what that raised."""
+        """Write *record* as a line, and raise the error if that failed."""
         self._awaited[id(record)] = None
         try:
             self.handle(record)
@@ -206,25 +206,25 @@ class _EventsFile(EventFileHandler):
             raise error
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Keep the error for `write`; one of a record that was put off goes logging's way."""
+        """Keep the error for `write`; report that of a deferred record as `EventFileHandler` does."""
         if id(record) in self._awaited:
             self._awaited[id(record)] = sys.exc_info()[1]
         else:
             super().handleError(record)
 
     def notice(self, event: str, message: str, **fields: Any) -> None:
-        """Say something about this file elsewhere: it holds typed events only."""
-        if event == "records_lost":  # each was raised where it was emitted
+        """Log a notice to the logger `chora_logging`, since this file has only typed events."""
+        if event == "records_lost":  # `emit` raised each error
             return
         logging.getLogger(OWN_LOGGER).warning(message, extra={"event": event, **fields})
 
 
 def get_emitter() -> EventEmitter:
-    """The emitter of this process, the same one on each call.
+    """Return the emitter of this process, the same one on each call.
 
-    Its file is, when it is made by the first call: that of the handler which `setup_logging` or a
-    `dictConfig` gave the logger `chora_events`, else `CHORA_EVENTS_FILE`, else
-    `var/telemetry/events.jsonl` below the working directory.
+    The first call creates it. Its file is that of the handler which `setup_logging` or a `dictConfig`
+    gave the logger `chora_events`, else `CHORA_EVENTS_FILE`, else `var/telemetry/events.jsonl` below
+    the working directory.
 
     Raises:
         ConfigurationError: `CHORA_EVENTS_FILE` is not the path of a file.
@@ -232,7 +232,7 @@ def get_emitter() -> EventEmitter:
     emitter = _shared.get("emitter")
     if emitter is None:
         made = _make_emitter()
-        # One step that needs no lock: none can be left held in a child that is forked meanwhile.
+        # Atomic without a lock, which a child that is forked meanwhile would inherit locked.
         emitter = _shared.setdefault("emitter", made)
         if emitter is not made:
             made.close()
@@ -240,7 +240,7 @@ def get_emitter() -> EventEmitter:
 
 
 def emit_event(event: TelemetryEvent) -> None:
-    """Write *event* with the emitter of this process; `EventEmitter.emit` says what is promised."""
+    """Write *event* with the emitter of this process, as `EventEmitter.emit` does."""
     emitter = _shared.get("emitter") or get_emitter()
     emitter._emit(event)
 
@@ -258,7 +258,7 @@ def _make_emitter() -> EventEmitter:
 
 
 def _is_heard(path: str) -> bool:
-    """Whether anybody in the logging tree may want an event that is a line of the file *path*."""
+    """Whether a filter or handler in the logging tree may take an event that is a line of the file *path*."""
     logger = logging.Logger.manager.loggerDict.get(TELEMETRY_LOGGER)
     if type(logger) is not logging.Logger or logger.filters:
         return True
@@ -296,12 +296,15 @@ def _with_trace(event: TelemetryEvent, trace_id: str) -> TelemetryEvent:
 
 
 def _open_locked(path: str) -> int:
-    """The live file, locked as writers lock it: nobody writes or rotates until it is closed."""
+    """Open and lock the live file as writers do, so that nobody writes or rotates until it is closed.
+
+    After `CLEAR_WAIT_SECONDS` the file is returned without the lock.
+    """
     deadline = time.monotonic() + CLEAR_WAIT_SECONDS
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         locked = locking.lock(fd, max(0.0, deadline - time.monotonic()))
-        # While the lock was waited for, the file may have been rotated: then it is the wrong one.
+        # If the file was rotated during the wait for the lock, the path is another file now.
         if not locked or _is_at(fd, path) or time.monotonic() > deadline:
             return fd
         os.close(fd)

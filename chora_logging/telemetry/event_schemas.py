@@ -1,7 +1,7 @@
-"""The typed events of chora telemetry: what a gateway may rely on finding in a line.
+"""The typed events of chora telemetry, and the fields that a gateway can rely on in their lines.
 
-A line is the event's own JSON, its fields in the order that gateways have seen so far: what happened
-when and under which trace, then what it happened to, then how it went.
+A line is the event's own JSON, with the fields in the order of earlier versions: time, trace and type,
+then the subject, then the outcome.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def _as_timestamp(value: Any) -> Any:
 
 
 class _Head(BaseModel):
-    # pydantic puts the fields of a class in the order of its reversed MRO. That is why the parts of
-    # an event stand in bases of their own: `status` comes after the subject without being repeated.
+    # pydantic orders the fields of a class by its reversed MRO. The parts of an event are separate base
+    # classes, so that `status` comes after the subject without being repeated.
     timestamp: Annotated[str, BeforeValidator(_as_timestamp)] = Field(default_factory=_now)
     trace_id: str | None = None
     event_type: str
@@ -58,19 +58,19 @@ class _ValidationSubject(_Head):
 
 
 class TelemetryEvent(_Head):
-    """One typed event; subclass it for events of your own (`gateway.*`, `workflow.*`).
+    """A typed event; subclass it for your own events (`gateway.*`, `workflow.*`).
 
     Give the subclass an `event_type` and its fields; they are written after the inherited ones.
 
     Attributes:
-        timestamp: When it happened, RFC 3339 in UTC with microseconds; now unless given. A datetime
-            is converted (without a zone it is local time); a string is kept as it is.
-        trace_id: Which operation it belongs to; `EventEmitter.emit` fills it in when it is None.
-        event_type: What happened.
-        status: How it ended.
+        timestamp: The time of the event, RFC 3339 in UTC with microseconds; the default is now. A
+            datetime is converted (without a zone it is local time); a string is kept unchanged.
+        trace_id: The trace of the event; `EventEmitter.emit` sets it when it is None.
+        event_type: The kind of event.
+        status: The outcome.
 
     Raises:
-        pydantic.ValidationError: a field is missing or is not what it must be.
+        pydantic.ValidationError: a field is missing or invalid.
 
     >>> class ToolCalled(TelemetryEvent):
     ...     event_type: str = "gateway.tool_called"
@@ -79,7 +79,7 @@ class TelemetryEvent(_Head):
     'gateway.tool_called'
     """
 
-    # The name is schema.EVENT_MARK: the formatter recognises events by it and needs no pydantic.
+    # The name is schema.EVENT_MARK: the formatter recognises events by it without importing pydantic.
     __chora_event__: ClassVar[bool] = True
 
     status: Literal["success", "error"]
@@ -93,7 +93,7 @@ if speedups.in_use and (BaseModel.model_dump_json.__kwdefaults__ or {}).get("by_
 
 
 class ContentGeneratedEvent(TelemetryEvent, _ContentSubject):
-    """A generator has produced content, or failed to (`status="error"`, `error_message`)."""
+    """A generator produced content, or failed (`status="error"`, `error_message`)."""
 
     event_type: Literal["chora.content_generated"] = "chora.content_generated"
     duration_ms: int = Field(ge=0)
@@ -101,7 +101,7 @@ class ContentGeneratedEvent(TelemetryEvent, _ContentSubject):
 
 
 class ArtifactAssembledEvent(TelemetryEvent, _ArtifactSubject):
-    """An artifact has been put together from its sections, or could not be."""
+    """An artifact was assembled from its sections, or its assembly failed."""
 
     event_type: Literal["chora.artifact_assembled"] = "chora.artifact_assembled"
     duration_ms: int = Field(ge=0)
@@ -109,7 +109,7 @@ class ArtifactAssembledEvent(TelemetryEvent, _ArtifactSubject):
 
 
 class ValidationCompletedEvent(TelemetryEvent, _ValidationSubject):
-    """Content has been checked against its rules."""
+    """Content was checked against its rules."""
 
     event_type: Literal["chora.validation_completed"] = "chora.validation_completed"
     duration_ms: int = Field(ge=0)

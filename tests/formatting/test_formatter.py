@@ -1,4 +1,4 @@
-"""What a line holds, in which order, and whose field keeps which name."""
+"""The fields of a line, their order, and name collisions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TestLayout:
     """The order and names of fields without options."""
 
     def test_fields_stand_in_the_documented_order(self):
-        """Identity, placed fields and message come first, then the caller's in the caller's order."""
+        """The layout's fields come first, then the caller's in the caller's order."""
         record = record_of(
             "Task started",
             status="running",
@@ -39,20 +39,20 @@ class TestLayout:
         assert line["logger"] == "app"
 
     def test_what_a_record_lacks_is_left_out(self):
-        """A bare record has timestamp, level, logger and message and nothing else."""
+        """A plain record has only timestamp, level, logger and message."""
         assert list(line_of(record_of())) == ["timestamp", "level", "logger", "message"]
 
     def test_no_trace_id_is_left_out(self):
-        """A trace id of None, as the filter sets it, is no field."""
+        """A trace id of None, as the filter sets it, is left out."""
         assert "trace_id" not in line_of(record_of(trace_id=None))
 
     @pytest.mark.parametrize(("name", "event"), [("orchestrator_events", "log"), ("app", None)])
     def test_event_has_a_default_on_the_orchestrator_logger(self, name, event):
-        """Only the orchestrator's logger gives a record without an event one."""
+        """A record without an event gets one only on the orchestrator's logger."""
         assert line_of(record_of(name=name)).get("event") == event
 
     def test_given_event_wins_over_the_default(self):
-        """A caller's event on the orchestrator's logger is the event."""
+        """A caller's event on the orchestrator's logger replaces the default."""
         line = line_of(record_of(name="orchestrator_events", event="task_done"))
 
         assert line["event"] == "task_done"
@@ -72,7 +72,7 @@ class TestLayout:
         assert line["exception"].endswith("ValueError: boom")
 
     def test_attributes_of_other_formatters_are_no_fields(self):
-        """`message` and `asctime`, which another handler's formatter left on the record, are not extra."""
+        """`message` and `asctime`, which another handler's formatter set on the record, are not fields."""
         record = record_of("a %s", "b", k=1)
         logging.Formatter("%(asctime)s %(message)s").format(record)
 
@@ -81,7 +81,7 @@ class TestLayout:
         assert list(line) == ["timestamp", "level", "logger", "message", "k"]
 
     def test_cached_traceback_of_a_queue_is_written(self):
-        """`exc_text` is the exception when `exc_info` did not come along."""
+        """`exc_text` is the exception of a record without `exc_info`."""
         record = record_of()
         record.exc_text = "Traceback: gone\nValueError: x"
 
@@ -92,7 +92,7 @@ class TestLayout:
         ]
 
     def test_fields_that_logging_refuses_are_ordinary_ones(self):
-        """What travels in the package's own attribute comes out under its names."""
+        """The fields in the package's own attribute keep their names."""
         fields = {"name": "n", "module": "m", "args": [1], "filename": "f", "message": "mine"}
         record = record_of("ours", **{FIELDS_ATTRIBUTE: fields})
 
@@ -103,7 +103,7 @@ class TestLayout:
 
 
 class TestMessage:
-    """Where the message comes from, and what is kept when it cannot be made."""
+    """The message, and the fields that are added when it cannot be formatted."""
 
     def test_arguments_are_filled_in(self):
         """`%` arguments work as everywhere in logging."""
@@ -111,7 +111,7 @@ class TestMessage:
 
     @pytest.mark.parametrize("args", [(1,), (1, 2, 3), ("x", "y")])
     def test_wrong_arguments_keep_message_and_arguments(self, args):
-        """A message that its arguments do not fit is written raw, with the arguments and the error."""
+        """A message whose arguments do not fit is written unformatted, with the arguments and the error."""
         line = line_of(record_of("%d and %d", *args))
 
         assert line["message"] == "%d and %d"
@@ -119,7 +119,7 @@ class TestMessage:
         assert line["format_error"].startswith("TypeError: ")
 
     def test_argument_that_raises_is_reported(self):
-        """An argument whose `str` raises costs neither the record nor the caller anything."""
+        """An argument whose `str` raises loses no record and raises nothing into the caller."""
 
         class Broken:
             def __str__(self):
@@ -134,7 +134,7 @@ class TestMessage:
         assert line["format_error"] == "RuntimeError: no"
 
     def test_mapping_as_arguments(self):
-        """One mapping fills placeholders; with none to fill it is kept as `args`."""
+        """A single mapping fills placeholders; without placeholders it is written as `args`."""
         assert line_of(record_of("m %(a)s", {"a": 1})) | {"timestamp": 0} == {
             "timestamp": 0,
             "level": "INFO",
@@ -144,19 +144,19 @@ class TestMessage:
         assert line_of(record_of("m", {"a": 1}))["args"] == {"a": 1}
 
     def test_stack_that_is_no_text(self):
-        """An odd object in place of the stack is written as text."""
+        """An object in place of the stack is written as text."""
         record = record_of()
         record.stack_info = 5
 
         assert line_of(record, EventFormatter(stack_info_as_array=True))["stack_info"] == "5"
 
     def test_objects_as_messages_are_text(self):
-        """What is no text and no dict is written as its `str`."""
+        """A message that is neither text nor a dict is written as its `str`."""
         assert line_of(record_of(12))["message"] == "12"
         assert line_of(record_of(ValueError("x")))["message"] == "x"
 
     def test_record_class_with_its_own_messages(self):
-        """A record class that renders messages its own way is asked."""
+        """The `getMessage` of a record subclass is called."""
 
         class Braces(logging.LogRecord):
             def getMessage(self):
@@ -168,10 +168,10 @@ class TestMessage:
 
 
 class TestDictMessage:
-    """Dict messages: their keys are fields."""
+    """The keys of dict messages are fields."""
 
     def test_keys_are_fields_in_their_places(self):
-        """The placed fields and `message` of a dict stand where the layout has them."""
+        """The fields of a dict that the layout names have the layout's positions."""
         line = line_of(record_of({"n": 1, "message": "m", "task_id": "t", "event": "e", 5: "five"}))
 
         assert list(line) == [
@@ -190,14 +190,14 @@ class TestDictMessage:
         assert "message" not in line_of(record_of({"event": "e"}))
 
     def test_explicit_extra_keeps_the_name(self):
-        """Where dict and extra differ both are kept, the extra under the name; equal ones once."""
+        """If dict and extra differ, both are written, the extra under the name; equal values come once."""
         line = line_of(record_of({"a": 1, "b": 2}, a=3, b=2))
 
         assert (line["a"], line["a_"], line["b"]) == (3, 1, 2)
         assert "b_" not in line
 
     def test_the_dict_is_left_as_it_was(self):
-        """Neither the dict nor what is in it changes."""
+        """Neither the dict nor its contents change."""
         message = {"a": [1, {"b": 2}], "level": "x"}
         before = copy.deepcopy(message)
         line_of(record_of(message))
@@ -206,12 +206,12 @@ class TestDictMessage:
 
 
 class TestCollisions:
-    """Nobody passes for another level, logger, time or service; nothing is lost."""
+    """No caller can forge the level, logger, time or service; nothing is lost."""
 
     @pytest.mark.parametrize("name", ["timestamp", "level", "logger"])
     @pytest.mark.parametrize("where", ["extra", "dict"])
     def test_own_fields_keep_their_names(self, name, where):
-        """A caller's field under the line's own names gets an underscore."""
+        """An underscore is appended to a caller's field with the name of one of the line's own."""
         record = record_of(**{name: "HACK"}) if where == "extra" else record_of({name: "HACK"})
 
         line = line_of(record)
@@ -220,13 +220,13 @@ class TestCollisions:
         assert line[name] != "HACK"
 
     def test_underscores_until_the_name_is_free(self):
-        """A caller who has both `level` and `level_` finds both."""
+        """A caller's `level` and `level_` are both in the line."""
         line = line_of(record_of(level="a", level_="b"))
 
         assert (line["level"], line["level_"], line["level__"]) == ("INFO", "b", "a")
 
     def test_static_fields_are_ours(self):
-        """No caller changes the service."""
+        """No caller can change a static field."""
         formatter = EventFormatter(static_fields={"service": "billing"})
 
         line = line_of(record_of(service="evil"), formatter)
@@ -234,14 +234,14 @@ class TestCollisions:
         assert (line["service"], line["service_"]) == ("billing", "evil")
 
     def test_static_placed_field(self):
-        """A static field of the layout stands in its place and is not the caller's either."""
+        """A static field of the layout has the layout's position, and no caller can change it."""
         line = line_of(record_of(task_id="theirs"), EventFormatter(static_fields={"task_id": "ours"}))
 
         assert list(line)[3] == "task_id"
         assert (line["task_id"], line["task_id_"]) == ("ours", "theirs")
 
     def test_exception_is_ours_when_there_is_one(self):
-        """A caller's `exception` keeps its name unless the record has an exception."""
+        """A caller's `exception` keeps its name if the record has no exception."""
         assert line_of(record_of(exception="mine"))["exception"] == "mine"
         record = record_of(exception="mine")
         record.exc_text = "Traceback"
@@ -268,7 +268,7 @@ class TestRecord:
     """The record and Python's own attributes."""
 
     def test_record_is_left_as_it_was(self):
-        """Other handlers see the record as it came, no `message` added."""
+        """Other handlers see the record unchanged, without an added `message`."""
         try:
             raise ValueError
         except ValueError:
@@ -287,7 +287,7 @@ class TestRecord:
             assert "exception" not in line_of(record)
 
     def test_attributes_of_later_pythons_do_not_leak(self):
-        """An attribute that every record has is no field, whatever Python brings it."""
+        """An attribute that every record has is not a field, in later Pythons too."""
         code = (
             "import logging\n"
             "init = logging.LogRecord.__init__\n"
@@ -307,14 +307,14 @@ class TestRecord:
         subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
     def test_task_name_of_none_is_absent(self):
-        """`taskName` without a value is no field, also where it is not reserved."""
+        """`taskName` without a value is not a field, even if it is not reserved."""
         for options in ({}, {"reserved_attrs": []}, {"fmt": "%(message)s", "reserved_attrs": []}):
             record = record_of()
             record.__dict__["taskName"] = None
             assert "taskName" not in line_of(record, EventFormatter(**options))
 
     def test_unusual_order_of_attributes(self):
-        """Fields are found in records that were taken apart, and in classes with attributes first."""
+        """Fields are found in rebuilt records, and in record classes that set their attributes first."""
 
         class First(logging.LogRecord):
             def __init__(self, *args):
@@ -330,14 +330,14 @@ class TestRecord:
         assert (line["tenant"], line["extra"], line["message"]) == ("t1", 1, "m")
 
     def test_standard_names_are_those_of_this_python(self):
-        """The attributes of a blank record are the ones that are not fields."""
+        """The attributes of a blank record are not fields."""
         blank = logging.makeLogRecord({})
 
         assert list(blank.__dict__) == list(STANDARD_ORDER)
 
 
 class TestTelemetryEvent:
-    """Events that are a line of their own."""
+    """Typed events, whose line is their own JSON."""
 
     def test_is_written_as_its_own_json(self):
         """The line is the event's JSON, character for character."""
@@ -347,14 +347,14 @@ class TestTelemetryEvent:
         assert EventFormatter().format(record_of(event, trace_id="other")) == event.model_dump_json()
 
     def test_missing_trace_id_is_filled_in(self):
-        """The record's trace id goes into the line and not into the event."""
+        """The record's trace id is added to the line, not to the event."""
         event = Event()
 
         assert line_of(record_of(event, trace_id="t"))["trace_id"] == "t"
         assert event.trace_id is None
 
     def test_what_else_the_record_has_comes_after(self):
-        """Extras and exceptions are appended and give way to the event's own fields."""
+        """Extras and exceptions are appended; the event's own fields keep their names."""
         record = record_of(Event("t"), rate="theirs", more=1, trace_id="r")
         record.exc_text = "Traceback"
 
@@ -364,7 +364,7 @@ class TestTelemetryEvent:
         assert (line["trace_id"], line["rate"]) == ("t", 1.0)
 
     def test_event_that_cannot_write_itself(self):
-        """An event whose JSON fails is written from its fields."""
+        """An event whose `model_dump_json` fails is written from its fields."""
 
         class Broken(Event):
             def model_dump_json(self):
@@ -377,7 +377,7 @@ class TestTelemetryEvent:
         }
 
     def test_with_chosen_fields_the_event_is_a_dict_message(self):
-        """With *fmt* the event's fields join those that were asked for."""
+        """With *fmt* the event's fields are added to those of *fmt*."""
         line = line_of(record_of(Event("t")), EventFormatter("%(levelname)s"))
 
         assert line == {"levelname": "INFO", "event_type": "x", "trace_id": "t", "rate": 1.0}
@@ -393,7 +393,7 @@ class TestTelemetryEvent:
         ],
     )
     def test_event_whose_json_is_none(self, text, dumped, expected):
-        """An event class that writes what is no line of JSON gets one all the same."""
+        """An event class whose output is not a line of JSON still gets one."""
 
         class Loose(Event):
             def model_dump_json(self):
@@ -405,7 +405,7 @@ class TestTelemetryEvent:
         assert line_of(record_of(Loose("t"))) == expected
 
     def test_event_that_cannot_say_its_fields(self):
-        """Where the event's dump fails too its attributes are written."""
+        """If the event's dump also fails, its attributes are written."""
 
         class Broken(Event):
             def model_dump_json(self):
@@ -416,7 +416,7 @@ class TestTelemetryEvent:
         assert line_of(record_of(Broken("t"))) == {"trace_id": "t"}
 
     def test_long_event_is_cut(self):
-        """The limit holds for events too."""
+        """The length limit applies to events too."""
         text = EventFormatter(max_bytes=512).format(record_of(Event("t" * 1000)))
 
         assert len(text) <= 512

@@ -1,4 +1,4 @@
-"""Whatever a record holds gives one line of strict JSON and raises nothing into the caller."""
+"""Any record gives one line of strict JSON and raises nothing into the caller."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMATTERS = [EventFormatter(), EventFormatter("%(levelname)s %(message)s", time
 
 
 class TestRecords:
-    """Records whose own parts are hostile."""
+    """Records with hostile attributes."""
 
     @pytest.mark.parametrize(
         "message",
@@ -57,7 +57,7 @@ class TestRecords:
             assert strict(formatter.format(record))["message"] == "m %s %s"
 
     def test_keys_of_extra(self):
-        """Attributes under names that are no text, or only nearly, give unique keys."""
+        """Attribute names that are not text, or of a subclass of it, give unique keys."""
         record = record_of()
         record.__dict__.update(
             {5: 1, "5": 2, Key.LEVEL: 3, OddText("event"): 4, "event": 5, "\ud800": 6, 'q"\n\\': 7, "": 8}
@@ -70,7 +70,7 @@ class TestRecords:
                 )
 
     def test_missing_attributes(self):
-        """A record that was robbed of its attributes gives a line all the same."""
+        """A record whose attributes were deleted still gives a line."""
         for name in list(record_of().__dict__):
             record = record_of(a=1)
             delattr(record, name)
@@ -100,7 +100,7 @@ class TestRecords:
             strict(formatter.format(record))
 
     def test_long_and_nested_exceptions_are_one_line(self):
-        """Causes, notes, groups and a traceback of thousands of lines are text in one field."""
+        """Causes, notes, groups and tracebacks of thousands of lines are text in one field."""
         error = ValueError("first")
         for number in range(300):
             following = RuntimeError(f"number {number}\nwith lines")
@@ -158,7 +158,7 @@ class TestRecords:
         assert (strict(text)["message"], strict(text)["truncated"]) == ("failed", True)
 
     def test_formatting_of_the_exception_fails(self):
-        """Where `formatException` raises the exception's type and text remain."""
+        """If `formatException` raises, the exception's type and text are written."""
 
         class Broken(EventFormatter):
             def formatException(self, ei):
@@ -177,7 +177,7 @@ class TestHooks:
         ["add_fields", "process_log_record", "jsonify_log_record", "serialize_log_record", "formatTime"],
     )
     def test_hook_that_raises_leaves_the_essentials(self, hook):
-        """A subclass's bug costs fields, never the record: time, level, logger, message, and what failed."""
+        """A bug in a subclass loses fields, not time, level, logger and message; the error is added."""
 
         def fail(self, *args, **kwargs):
             raise RuntimeError("a bug")
@@ -190,7 +190,7 @@ class TestHooks:
         assert line.get("format_error", "RuntimeError: a bug") == "RuntimeError: a bug"
 
     def test_json_default_that_raises(self):
-        """Where the caller's json_default fails the object's text is taken."""
+        """If the caller's json_default fails, the object's `str` is written."""
 
         def fail(value):
             raise TypeError("no")
@@ -208,12 +208,12 @@ class TestHooks:
 
 
 class TestStack:
-    """Callers with hardly any stack left."""
+    """Callers with almost no stack left."""
 
     @pytest.mark.parametrize("formatter", FORMATTERS, ids=["layout", "fmt"])
     @pytest.mark.parametrize("extra", [{}, {"a": [[[[1]]]], "b": {1: 1, "1": {2: 2, "2": 3}}}])
     def test_near_the_limit(self, formatter, extra):
-        """Once format can be called at all it returns a line, however few frames remain."""
+        """If format can be called at all, it returns a line, however few frames remain."""
         record = record_of("m", **extra)
         outcomes = []
 
@@ -224,7 +224,7 @@ class TestStack:
                 try:
                     outcomes.append(formatter.format(record))
                 except RecursionError as error:
-                    # Raised by the call itself, before the first line of format could run.
+                    # Raised by the call itself, before the first line of format ran.
                     depth, trace = 0, error.__traceback__
                     while trace is not None:
                         depth, trace = depth + 1, trace.tb_next
@@ -310,7 +310,7 @@ class TestAnything:
         ),
     )
     def test_gives_one_strict_line(self, message, args, extra, options):
-        """Any message, arguments and extras give one line, in each way through the formatter."""
+        """Any message, arguments and extras give one line, on each path through the formatter."""
         record = record_of(message, *args, **{})
         record.__dict__.update(extra)
         formatter = EventFormatter(**options)

@@ -1,4 +1,4 @@
-"""Options: those of python-json-logger give what they give there, ours do what they promise."""
+"""The options of python-json-logger work as they do there; ours work as documented."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class TestParity:
         (ours,) = lines
         assert ours.startswith(prefix)
         ours, theirs = (json.loads(text[len(prefix) :]) for text in (ours, theirs))
-        theirs.pop("taskName", None)  # what a custom reserved_attrs of older Pythons lets through
+        theirs.pop("taskName", None)  # not reserved by a custom reserved_attrs on older Pythons
         assert ours == theirs
         assert list(ours) == list(theirs)
 
@@ -78,11 +78,11 @@ class TestParity:
         assert (line["lineno"], line["levelname"], line["k"]) == (7, "INFO", 1)
 
     def test_empty_format(self):
-        """An empty format, as a configuration file may have, is none."""
+        """An empty format, as a configuration file may have, counts as None."""
         assert "level" in line_of(record_of(), EventFormatter(""))
 
     def test_json_default(self):
-        """The caller's json_default is asked for what JSON has no form for."""
+        """The caller's json_default is called for objects that JSON does not support."""
 
         def as_pair(value):
             return [value.real, value.imag]
@@ -90,7 +90,7 @@ class TestParity:
         assert line_of(record_of(z=1j), EventFormatter(json_default=as_pair))["z"] == [0.0, 1.0]
 
     def test_chosen_fields_are_protected(self):
-        """No caller rewrites the level, the static fields or the timestamp, in a dict or an extra."""
+        """No caller can change the level, the static fields or the timestamp, with a dict or an extra."""
         formatter = EventFormatter(
             "%(levelname)s %(name)s",
             static_fields={"service": "s"},
@@ -112,7 +112,7 @@ class TestParity:
         }
 
     def test_wrong_arguments_with_chosen_fields(self):
-        """The raw message and the arguments are kept with *fmt* as well."""
+        """The unformatted message and the arguments are written with *fmt* too."""
         line = line_of(record_of("%d", "x"), EventFormatter("%(message)s"))
 
         assert line["message"] == "%d"
@@ -123,7 +123,7 @@ class TestLayoutOptions:
     """python-json-logger's options on the event layout."""
 
     def test_rename_by_the_names_of_the_layout(self):
-        """Every field of the layout can be renamed, and stays in its place."""
+        """Every field of the layout can be renamed and keeps its position."""
         names = {
             name: f"@{name}" for name in ("timestamp", "level", "logger", "event", "message", "exception")
         }
@@ -134,7 +134,7 @@ class TestLayoutOptions:
         assert list(line) == list(names.values())
 
     def test_rename_by_python_json_loggers_names(self):
-        """`levelname`, `name`, `exc_info` and `asctime` are understood as well."""
+        """`levelname`, `name`, `exc_info` and `asctime` are accepted too."""
         names = {"asctime": "t", "levelname": "severity", "name": "source", "exc_info": "error"}
         record = record_of("m", exc_info=failure())
 
@@ -143,13 +143,13 @@ class TestLayoutOptions:
         assert list(line) == ["t", "severity", "source", "message", "error"]
 
     def test_renamed_names_are_protected(self):
-        """A caller's field under the new name of one of ours gets an underscore."""
+        """An underscore is appended to a caller's field with the new name of one of the line's own."""
         line = line_of(record_of(severity="HACK"), EventFormatter(rename_fields={"level": "severity"}))
 
         assert (line["severity"], line["severity_"]) == ("INFO", "HACK")
 
     def test_two_names_renamed_to_one(self):
-        """Fields that are renamed to the same name are both kept."""
+        """Two fields renamed to the same name are both written."""
         line = line_of(record_of(a=1, b=2), EventFormatter(rename_fields={"a": "c", "b": "c"}))
 
         assert (line["c"], line["c_"]) == (1, 2)
@@ -161,7 +161,7 @@ class TestLayoutOptions:
         assert line_of(record_of(), EventFormatter(**options))["task"] is None
 
     def test_static_and_default_fields(self):
-        """Static fields follow the message; defaults follow them unless the caller gives them."""
+        """Static fields follow the message; then come the defaults that the caller does not set."""
         formatter = EventFormatter(static_fields={"service": "s"}, defaults={"env": "dev", "task_id": "-"})
 
         assert list(line_of(record_of(n=1), formatter))[3:] == ["task_id", "message", "service", "env", "n"]
@@ -169,7 +169,7 @@ class TestLayoutOptions:
         assert line_of(record_of(task_id="t"), formatter)["task_id"] == "t"
 
     def test_reserved_attributes(self):
-        """What is reserved is no field; standard attributes that are not reserved are fields."""
+        """Reserved attributes are not fields; standard attributes that are not reserved are."""
         formatter = EventFormatter(reserved_attrs=["password"])
 
         line = line_of(record_of(password="x", n=1), formatter)
@@ -188,11 +188,11 @@ class TestLayoutOptions:
         assert line["stack_info"] == ["a", "b"]
 
     def test_prefix(self):
-        """The prefix stands before the JSON."""
+        """The prefix comes before the JSON."""
         assert EventFormatter(prefix="@cee: ").format(record_of()).startswith('@cee: {"timestamp"')
 
     def test_timestamp_under_another_name(self):
-        """`timestamp` names the field, and a caller's field of that name gives way."""
+        """`timestamp` names the field, and a caller's field with that name is renamed."""
         line = line_of(record_of(ts=1), EventFormatter(timestamp="ts"))
 
         assert next(iter(line)) == "ts"
@@ -209,7 +209,7 @@ class TestLayoutOptions:
         ],
     )
     def test_timestamp_formats(self, options, expected):
-        """UTC text, local text without a zone, a number, or what datefmt says."""
+        """UTC text, local text without a zone, a number, or the format of datefmt."""
         record = record_of()
         record.created = 1500000000.25
         local = datetime.datetime.fromtimestamp(record.created)
@@ -267,7 +267,7 @@ class TestHooks:
             assert line["processed"] is line["jsonified"] is True
 
     def test_redaction(self):
-        """process_log_record sees every field, of events that are a line of their own too."""
+        """process_log_record sees every field, those of typed events too."""
 
         class Redacting(EventFormatter):
             def process_log_record(self, log_data):
@@ -278,7 +278,7 @@ class TestHooks:
 
 
 class TestBadOptions:
-    """What cannot be used is refused at construction, by name."""
+    """Invalid options are refused at construction, by name."""
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -296,7 +296,7 @@ class TestBadOptions:
         ],
     )
     def test_is_refused(self, options, message):
-        """The error names the option, the value and what is allowed."""
+        """The error names the option, the value and the rule."""
         with pytest.raises(ConfigurationError) as caught:
             EventFormatter(**options)
 

@@ -1,4 +1,4 @@
-"""Planned lines are the lines of the careful way, and plans do not pile up."""
+"""Lines of the fast path are the same as those of the slow path, and the cache of plans is bounded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.records import line_of, record_of
 
 
 class Careful(EventFormatter):
-    """Takes the careful way for every record, because it overrides a hook."""
+    """Takes the slow path for every record, because it overrides a hook."""
 
     def process_log_record(self, log_data):
         return log_data
@@ -41,7 +41,7 @@ values = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(
 
 
 class TestSameLines:
-    """The plan is a short cut and nothing else."""
+    """A plan changes the speed and nothing else."""
 
     @settings(max_examples=200, deadline=None)
     @given(
@@ -50,8 +50,8 @@ class TestSameLines:
         logger=st.sampled_from(["app", "orchestrator_events"]),
         arguments=st.sampled_from([(), (1, "two")]),
     )
-    def test_as_the_careful_way(self, options, extra, logger, arguments):
-        """Fields, their order and their values are the same, whatever the options and the extras."""
+    def test_as_the_slow_path(self, options, extra, logger, arguments):
+        """Fields, their order and their values are the same for all options and extras."""
         record = record_of("%s-%s" if arguments else "m", *arguments, name=logger)
         record.__dict__.update(extra)
         planned = EventFormatter(**options)
@@ -72,7 +72,7 @@ class TestSameLines:
     @pytest.mark.parametrize("name", ["exc_info", "exc_text", "stack_info"])
     @pytest.mark.parametrize("value", [False, 0, "", ()])
     def test_no_exception_said_in_another_way(self, name, value):
-        """What says that there is no exception or stack comes out alike where such fields are printed raw."""
+        """Falsy values of exception and stack are written alike when these attributes are fields."""
         record = record_of()
         setattr(record, name, value)
         for options in OPTIONS:
@@ -89,7 +89,7 @@ class TestSameLines:
         assert len(formatter._plans.known[False]) == 1
 
     def test_the_same_formatter_for_many_kinds_of_records(self):
-        """Records in turn, with and without fields, do not get one another's plan."""
+        """Alternating records with and without fields do not get each other's plan."""
         formatter = EventFormatter()
         for _ in range(3):
             for extra in ({}, {"a": 1}, {"b": 2}, {"a": 1, "b": 2}, {"b": 1, "a": 2}):
@@ -98,10 +98,10 @@ class TestSameLines:
 
 
 class TestMemory:
-    """What is remembered has an end."""
+    """The cache is bounded."""
 
     def test_names_without_end(self):
-        """A program that makes up field names as it goes does not fill the memory."""
+        """A program that makes up new field names does not fill the memory."""
         formatter = EventFormatter()
         for number in range(3 * _REMEMBERED_PLANS):
             for _ in range(2):
@@ -112,7 +112,7 @@ class TestMemory:
 
     @pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "\udc80"])
     def test_names_that_no_struct_can_have(self, name):
-        """Such records go the careful way each time."""
+        """Such records take the slow path each time."""
         formatter = EventFormatter()
         record = record_of()
         record.__dict__[name] = 1

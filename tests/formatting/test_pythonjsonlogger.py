@@ -1,4 +1,4 @@
-"""python-json-logger's own formatter tests, with our formatter in the place of theirs."""
+"""python-json-logger's own formatter tests, run with our formatter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CACHE = ROOT / ".venvs" / "sdists"
 VERSION = importlib.metadata.version("python-json-logger")
 
-#: Put before their first test: our class, with their default for *fmt*, in place of their classes.
+#: Inserted before their first test: replaces their classes with ours, with their default for *fmt*.
 REPLACEMENT = """
 from chora_logging import EventFormatter
 
@@ -56,7 +56,7 @@ def their_tests(tmp_path):
 
 
 def test_their_formatter_tests_pass_with_ours(their_tests):
-    """Nothing fails, and nothing is skipped but what they skip for an old Python themselves."""
+    """Nothing fails, and only tests that they skip for old Pythons are skipped."""
     command = [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", str(their_tests)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 

@@ -38,7 +38,7 @@ class TestTimestamp:
     @pytest.mark.parametrize("created", [float("nan"), float("inf"), 1e300, -1e18, 253402300800, None, "now"])
     @pytest.mark.parametrize("options", [{}, {"timestamp_format": "epoch"}, {"timestamp_format": "local"}])
     def test_impossible_time_is_now_and_kept(self, created, options):
-        """A record whose time is no time gets the present one, and its own as a field."""
+        """A record with an invalid time gets the current one, and its own as a field."""
         record = record_of()
         record.created = created
         before = datetime.datetime.now(datetime.timezone.utc)
@@ -50,7 +50,7 @@ class TestTimestamp:
         assert "created" in line
 
     def test_sorts_as_text(self):
-        """Lines in the order of time are lines in the order of their timestamps."""
+        """Lines in the order of time are also in the order of their timestamps as text."""
         formatter, stamps = EventFormatter(), []
         for created in (1e9, 1e9 + 1e-6, 1e9 + 0.1, 1e9 + 1, 1e9 + 10, 1.5e9):
             record = record_of()
@@ -61,7 +61,7 @@ class TestTimestamp:
         assert {len(stamp) for stamp in stamps} == {27}
 
     def test_threads_do_not_mix_seconds(self):
-        """The remembered second is right in each of many threads that are in different seconds."""
+        """The cached second is right in each of many threads that format different seconds."""
         formatter, wrong = EventFormatter(), []
 
         def write(second):

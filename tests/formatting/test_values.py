@@ -1,4 +1,4 @@
-"""What each kind of value becomes in a line, the hostile kinds included."""
+"""The JSON form of each kind of value, including hostile ones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Key(str, enum.Enum):
 
 
 class OddText(str):
-    """Text that is another key than the same plain text."""
+    """Text that differs, as a key, from the same plain text."""
 
     __hash__ = object.__hash__
     __eq__ = object.__eq__
@@ -123,7 +123,7 @@ def deep(levels, kind):
 
 
 class TestValues:
-    """What each kind of value becomes."""
+    """The JSON form of each kind of value."""
 
     @pytest.mark.parametrize(
         ("value", "expected"),
@@ -187,7 +187,7 @@ class TestValues:
         ids=lambda value: type(value).__name__,
     )
     def test_becomes(self, value, expected):
-        """Alone, in a list and in a dict, in every way through the formatter."""
+        """Alone, in a list and in a dict, on every path through the formatter."""
         value = made(value)
         for formatter in FORMATTERS:
             result = written(value, formatter)
@@ -211,14 +211,14 @@ class TestValues:
         assert written([Float(1.5), Int(7), Float("nan")]) == [1.5, 7, None]
 
     def test_generators_are_not_consumed(self):
-        """A generator in a field is for the caller to use up."""
+        """A generator in a field is left to the caller."""
         generator = (number for number in range(3))
         written(generator)
 
         assert list(generator) == [0, 1, 2]
 
     def test_cycles_are_cut_where_they_close(self):
-        """A container that holds itself is written up to that point."""
+        """A container that contains itself is written up to that point."""
         cycle = {"a": 1}
         cycle["self"] = cycle
         array = [1]
@@ -231,7 +231,7 @@ class TestValues:
         assert written(job) == {"name": "a", "rate": None, "parent": CIRCULAR}
 
     def test_the_same_object_twice_is_no_cycle(self):
-        """What is only shared is written each time."""
+        """An object that occurs several times is written each time."""
         shared = {"x": {1: 1, "1": 2}}
 
         assert written([shared, shared]) == [{"x": {"1": 1, "1_": 2}}] * 2
@@ -239,7 +239,7 @@ class TestValues:
     @pytest.mark.parametrize("kind", [list, dict])
     @pytest.mark.parametrize("levels", [50, 99, 150, 100_000])
     def test_depth(self, kind, levels):
-        """100,000 levels give a line; 99 are all kept; a cut says so."""
+        """100,000 levels give a line; 99 are all written; deeper ones are marked."""
         value = deep(levels, kind)
         text = EventFormatter().format(record_of(tree=value, other=1))
         fields = strict(text)
@@ -251,13 +251,13 @@ class TestValues:
 
     @pytest.mark.parametrize("inner", [[1, "[[{"], {"a": 1}])
     def test_many_are_not_deep(self, inner):
-        """A thousand beside each other are not a thousand in each other."""
+        """A thousand containers side by side are not deep."""
         text = EventFormatter().format(record_of(points=[inner] * 1000))
 
         assert strict(text)["points"] == [inner] * 1000
 
     def test_attribute_that_raises_costs_itself_only(self):
-        """Of a dataclass with one bad property the rest is written."""
+        """The other fields of a dataclass with one bad property are written."""
 
         @dataclasses.dataclass
         class Half:
@@ -269,11 +269,11 @@ class TestValues:
                     raise ValueError("no")
                 return super().__getattribute__(name)
 
-        # Beside the cycle, so that the careful way has to look.
+        # Beside the cycle, so that the line takes the slow path.
         assert written([Half(1, 2)])[0]["good"] == 1
 
     def test_one_bad_field_costs_no_other(self):
-        """All the others are there, and the bad one is marked."""
+        """All other fields are written, and the bad one is marked."""
         fields = strict(FORMATTERS[0].format(record_of(a=1, bad=Raises(), s="\ud800", z={"y": 2})))
 
         assert (fields["a"], fields["bad"], fields["s"], fields["z"]) == (
@@ -284,7 +284,7 @@ class TestValues:
         )
 
     def test_objects_with_fields_missing_or_raising(self):
-        """Of a struct or dataclass what can be had is written; a cycle makes the careful way look."""
+        """The readable fields of a struct or dataclass are written; a cycle forces the slow path."""
 
         class Struct(msgspec.Struct):
             left: object = None
@@ -308,7 +308,7 @@ class TestValues:
         assert plain(halves) == {"good": [CIRCULAR], "bad": UNENCODABLE}
 
     def test_plain_with_no_stack_left(self):
-        """Hardly any stack is no reason to raise."""
+        """Nothing is raised when the stack is nearly full."""
         results = []
 
         def dive():
@@ -323,7 +323,7 @@ class TestValues:
         assert results[-1] == [{"a": [1]}]
 
     def test_subclasses_and_keys_that_raise(self):
-        """Subclasses count as what they are made of; what raises is marked."""
+        """Subclasses count as their base type; objects that raise are marked."""
 
         class Key:
             def __str__(self):
@@ -358,7 +358,7 @@ class TestValues:
             assert "test_traceback_is_text" in written(error.__traceback__)
 
     def test_dict_that_changes_while_it_is_written(self):
-        """A dict that grows under the encoder does not get the record lost."""
+        """A dict that grows while it is encoded does not lose the record."""
         grows = {}
 
         class Grower:
@@ -372,7 +372,7 @@ class TestValues:
 
 
 class TestMaxBytes:
-    """Lines that would be too long."""
+    """Lines over the length limit."""
 
     @pytest.mark.parametrize("limit", [512, 1000, 20_000])
     @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ class TestMaxBytes:
         ids=range(8),
     )
     def test_are_cut_to_a_valid_line(self, limit, extra):
-        """The line fits, is valid, says `truncated`, and has its identity and event."""
+        """The line fits, is valid, and has `truncated`, its level, logger, event and message."""
         record = record_of("m" * 100_000, event="e", **extra)
         text = EventFormatter(max_bytes=limit).format(record)
         line = json.loads(text)
@@ -401,7 +401,7 @@ class TestMaxBytes:
         assert line["message"].startswith("m")
 
     def test_uses_the_room_there_is(self):
-        """A long text keeps what fits."""
+        """As much of a long text is kept as fits."""
         text = EventFormatter(max_bytes=10_000).format(record_of("m", a="x" * 100_000, n=1))
 
         assert len(text) > 9_900
@@ -422,7 +422,7 @@ class TestMaxBytes:
         assert line["exception"][0] == "line"
 
     def test_callers_truncated(self):
-        """A caller's own `truncated` gives way to the line's."""
+        """A caller's own `truncated` is renamed."""
         line = line_of(record_of("m" * 1000, truncated="mine"), EventFormatter(max_bytes=512))
 
         assert (line["truncated"], line["truncated_"]) == (True, "mine")
@@ -432,7 +432,7 @@ class TestEncoder:
     """The encoder by itself."""
 
     def test_integers_that_the_encoder_refuses(self, monkeypatch):
-        """Where msgspec takes 64 bits only, larger integers are written all the same."""
+        """Integers over 64 bits are written even if msgspec refuses them."""
 
         class Old:
             def __call__(self, value):
@@ -445,7 +445,7 @@ class TestEncoder:
         assert encoder.encode({"a": 2**64}) == b'{"a":18446744073709551616}'
 
     def test_no_stack_left_for_what_nests(self, monkeypatch):
-        """Where nesting has no room any more what does not nest is still written."""
+        """If the stack is too full for nested values, flat ones are still written."""
         calls = []
 
         def shallow(value):
