@@ -1,6 +1,6 @@
 /* Appends one line to the live file, if nothing stands in the way.
 
-   Does: `AppendingHandler._append_at_once` of appending.py in four system calls. Lock the file, look whether
+   Does: `AppendingHandler._append_fast` of appending.py in four system calls. Lock the file, look whether
    its name still stands for it, write, unlock.
    Leaves to Python: a lock that is held, a file that was moved or replaced, a rotation, a half line before,
    a disk that is full, streams that are no regular files.
@@ -34,16 +34,16 @@ typedef struct {
     int fd;
     unsigned long long inode, device;
     long long links, end;
-    int place;                            /* 0 while it is not known what it is on, then one of the below */
-    double wary_until;                    /* of the monotonic clock */
+    int locality;                            /* 0 while it is not known what it is on, then one of the below */
+    double slow_until;                    /* of the monotonic clock */
 } Appender;
 
-enum { ON_A_DISK = 1, ELSEWHERE };
+enum { LOCAL_FS = 1, OTHER_FS };
 
 /* An append that took longer than this, in seconds, says that the disk is slow now, for this times as long.
    Threads wait for each other as long anyway: it is the interpreter's switch interval. */
-#define SLOW 0.005
-#define WARY 10
+#define SLOW_SECONDS 0.005
+#define SLOW_FACTOR 10
 
 static double
 monotonic(void)
@@ -55,7 +55,7 @@ monotonic(void)
 
 /* Whether the file is on a file system of this machine's memory or disks. */
 static int
-is_on_a_disk(Appender *self)
+is_local(Appender *self)
 {
 #ifdef __linux__
     static const unsigned long known[] = {
@@ -63,14 +63,14 @@ is_on_a_disk(Appender *self)
         0x2FC12FC1 /* zfs */, 0x01021994 /* tmpfs */, 0x794C7630 /* overlayfs */};
     struct statfs found;
 
-    if (self->place == 0) {
-        self->place = ELSEWHERE;
+    if (self->locality == 0) {
+        self->locality = OTHER_FS;
         if (fstatfs(self->fd, &found) == 0)
             for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
                 if ((unsigned long)found.f_type == known[i])
-                    self->place = ON_A_DISK;
+                    self->locality = LOCAL_FS;
     }
-    return self->place == ON_A_DISK;
+    return self->locality == LOCAL_FS;
 #else
     (void)self;
     return 0;
@@ -81,28 +81,28 @@ is_on_a_disk(Appender *self)
 typedef struct {
     unsigned long long inode, device;
     long long links, size;
-} Look;
+} FileState;
 
 /* 1: seen; 0: there is nothing to be seen.
 
    The times are not asked for. From Linux 6.13 on a file whose times somebody has looked at is given new,
    finer ones by its next write (kernel.org, "Multigrain Timestamps"), and that is to be journalled. */
 static int
-look(const char *name, Look *seen)
+read_state(const char *name, FileState *seen)
 {
 #ifdef STATX_INO
     struct statx found;
 
     if (statx(AT_FDCWD, name, 0, STATX_INO | STATX_NLINK | STATX_SIZE, &found) != 0)
         return 0;
-    *seen = (Look){found.stx_ino, makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_nlink,
+    *seen = (FileState){found.stx_ino, makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_nlink,
                    (long long)found.stx_size};
 #else
     struct stat found;
 
     if (stat(name, &found) != 0)
         return 0;
-    *seen = (Look){found.st_ino, (unsigned long long)found.st_dev, (long long)found.st_nlink,
+    *seen = (FileState){found.st_ino, (unsigned long long)found.st_dev, (long long)found.st_nlink,
                    (long long)found.st_size};
 #endif
     return 1;
@@ -111,7 +111,7 @@ look(const char *name, Look *seen)
 /* Whether the file may get so many bytes more: it is the one that its name stands for, it stays below the
    limit, and where somebody else has written last, that line is whole. */
 static int
-may_append(const Appender *self, const Look *seen, Py_ssize_t length, long long limit)
+may_append(const Appender *self, const FileState *seen, Py_ssize_t length, long long limit)
 {
     char last;
 
@@ -142,24 +142,24 @@ append_bytes(PyObject *appender, const char *bytes, Py_ssize_t length, long long
     PyObject *name = self->name;
     PyThreadState *given;
     double began, ended;
-    Look seen;
+    FileState seen;
     int fd = self->fd, done = 0;
 
     if (name == NULL || !PyBytes_CheckExact(name))
         return 0;
     Py_INCREF(name);
-    began = is_on_a_disk(self) ? monotonic() : 0.0;
-    given = began > self->wary_until ? NULL : PyEval_SaveThread();
+    began = is_local(self) ? monotonic() : 0.0;
+    given = began > self->slow_until ? NULL : PyEval_SaveThread();
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        done = look(PyBytes_AS_STRING(name), &seen) && may_append(self, &seen, length, limit)
+        done = read_state(PyBytes_AS_STRING(name), &seen) && may_append(self, &seen, length, limit)
                && write_whole(fd, bytes, length, seen.size);
         flock(fd, LOCK_UN);
     }
     ended = began > 0.0 ? monotonic() : 0.0;
     if (given != NULL)
         PyEval_RestoreThread(given);
-    if (ended - began > SLOW)
-        self->wary_until = ended + WARY * (ended - began);
+    if (ended - began > SLOW_SECONDS)
+        self->slow_until = ended + SLOW_FACTOR * (ended - began);
     if (done)
         self->end = seen.size + length;
     Py_DECREF(name);

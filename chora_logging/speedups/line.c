@@ -18,7 +18,7 @@
 #include <math.h>
 #include <string.h>
 
-#define MOST 64           /* attributes of a record */
+#define MAX_ATTRIBUTES 64           /* attributes of a record */
 #define SLOTS 1024        /* for twice the plans that plans.py remembers */
 #define FIRST_HASH ((Py_uhash_t)14695981039346656037ULL)
 
@@ -58,7 +58,7 @@ typedef struct {
 
 /* ------------------------------------------------------------------------------------- the buffer --- */
 
-/* Make room for so many bytes more; twice the size, so that a long line is not moved for each part. */
+/* Reserve so many bytes more; twice the size, so that a long line is not moved for each part. */
 static int
 buffer_grow(Buffer *b, Py_ssize_t more)
 {
@@ -97,12 +97,12 @@ buffer_close(Buffer *b)
         PyMem_Free(b->start);
 }
 
-#define ROOM(b, more) ((b)->end - (b)->at >= (more) ? 0 : buffer_grow((b), (more)))
+#define RESERVE(b, more) ((b)->end - (b)->at >= (more) ? 0 : buffer_grow((b), (more)))
 
 int
 put_bytes(Buffer *b, const char *bytes, Py_ssize_t length)
 {
-    if (ROOM(b, length) < 0)
+    if (RESERVE(b, length) < 0)
         return -1;
     memcpy(b->at, bytes, (size_t)length);
     b->at += length;
@@ -132,7 +132,7 @@ put_text(Buffer *b, PyObject *text)
     }
     else if ((bytes = PyUnicode_AsUTF8AndSize(text, &length)) == NULL)
         return -1;
-    if (ROOM(b, length + 2) < 0)
+    if (RESERVE(b, length + 2) < 0)
         return -1;
     *b->at++ = '"';
     for (stop = bytes + length; bytes < stop;) {
@@ -144,7 +144,7 @@ put_text(Buffer *b, PyObject *text)
             return -1;
         if (bytes == stop)
             break;
-        if (ROOM(b, 6) < 0)
+        if (RESERVE(b, 6) < 0)
             return -1;
         *b->at++ = '\\';
         *b->at++ = how;
@@ -238,7 +238,7 @@ put_stamp(LineWriter *self, Buffer *b, PyObject *created)
         double time = PyFloat_AS_DOUBLE(created), fraction = time - self->second;
         if (fraction >= 0.0 && fraction < 0.9999995) {
             volatile double micros = fraction * 1e6;   /* not fused with the sum on machines that could */
-            if (ROOM(b, 29) < 0)
+            if (RESERVE(b, 29) < 0)
                 return -1;
             b->at[0] = '"';
             memcpy(b->at + 1, self->text, 20);
@@ -359,7 +359,7 @@ collect(const LineWriter *self, PyObject *attributes, PyObject **names, PyObject
 
     *hash = FIRST_HASH;
     while (PyDict_Next(attributes, &position, &name, &value)) {
-        if (count == MOST || !PyUnicode_CheckExact(name))
+        if (count == MAX_ATTRIBUTES || !PyUnicode_CheckExact(name))
             return 0;
         if (count >= standard) {
             if (PyDict_Check(value))
@@ -397,7 +397,7 @@ static PyObject *
 writer_learn(PyObject *object, PyObject *args)
 {
     LineWriter *self = (LineWriter *)object;
-    PyObject *attributes, *parts, *names[MOST], *values[MOST];
+    PyObject *attributes, *parts, *names[MAX_ATTRIBUTES], *values[MAX_ATTRIBUTES];
     Py_ssize_t count;
     Plan *plan, **slot;
     Py_uhash_t hash;
@@ -483,7 +483,7 @@ int
 make_line(PyObject *writer, Buffer *b, PyObject *attributes)
 {
     LineWriter *self = (LineWriter *)writer;
-    PyObject *names[MOST], *values[MOST];
+    PyObject *names[MAX_ATTRIBUTES], *values[MAX_ATTRIBUTES];
     Py_uhash_t hash;
     Py_ssize_t count;
     Plan *plan;

@@ -23,12 +23,12 @@ static int
 nothing_is_gathered(const State *state)
 {
     for (int name = LOG_THREADS; name <= LOG_ASYNCIO_TASKS; name++) {
-        PyObject *is_on = lend(state, state->logging, name);
+        PyObject *is_on = borrow(state, state->logging, name);
         if (is_on != Py_False && (is_on != NULL || name != LOG_ASYNCIO_TASKS))
             return 0;
     }
     return finds(state, state->record, INIT, state->init)
-           && lend(state, state->logging, GET_LEVEL_NAME) == state->level_name;
+           && borrow(state, state->logging, GET_LEVEL_NAME) == state->level_name;
 }
 
 /* Whether the arguments are those of a record without a known place, exception or single mapping. */
@@ -52,7 +52,7 @@ typedef struct {
 } Moment;
 
 static int
-tell_time(PyObject *now, PyObject *start, Moment *moment)
+convert_time(PyObject *now, PyObject *start, Moment *moment)
 {
 #if IN_NANOSECONDS
     long long time, began;
@@ -83,7 +83,7 @@ tell_time(PyObject *now, PyObject *start, Moment *moment)
 static PyObject *
 read_clock(const State *state)
 {
-    PyObject *module = lend(state, state->logging, TIME), *clock, *now;
+    PyObject *module = borrow(state, state->logging, TIME), *clock, *now;
 
     if (module == NULL || !PyModule_CheckExact(module)
         || (clock = get(state, PyModule_GetDict(module), CLOCK)) == NULL)
@@ -110,7 +110,7 @@ set_time(const State *state, PyObject *attributes)
     PyObject *start = get(state, state->logging, START_TIME);
     PyObject *now = start == NULL ? NULL : read_clock(state);
     Moment moment;
-    int done = now == NULL ? 0 : tell_time(now, start, &moment);
+    int done = now == NULL ? 0 : convert_time(now, start, &moment);
 
     Py_XDECREF(now);
     Py_XDECREF(start);
@@ -126,7 +126,7 @@ set_time(const State *state, PyObject *attributes)
 static PyObject *
 level_name_of(const State *state, PyObject *level)
 {
-    PyObject *names = lend(state, state->logging, LEVEL_NAMES), *name = NULL;
+    PyObject *names = borrow(state, state->logging, LEVEL_NAMES), *name = NULL;
 
     if (names != NULL && PyDict_CheckExact(names))
         name = PyDict_GetItemWithError(names, level);
@@ -138,7 +138,7 @@ static PyObject *
 attributes_of(const State *state, PyObject *const *args)
 {
     PyObject *level_name = level_name_of(state, args[R_LEVEL]);
-    PyObject *made = level_name == NULL ? NULL : PyDict_Copy(state->blank);
+    PyObject *made = level_name == NULL ? NULL : PyDict_Copy(state->template);
 
     if (made != NULL
         && (PyDict_SetItem(made, state->names[LEVELNAME], level_name) < 0
@@ -167,22 +167,22 @@ record_with(const State *state, PyObject *attributes)
 
 /* Keep what all records have alike that are made as this one was, without what is its own. */
 static int
-learn_blank(State *state, PyObject *record, PyObject *const *args)
+store_template(State *state, PyObject *record, PyObject *const *args)
 {
     static const int own[] = {NAME, MSG, ARGS};
-    PyObject *attributes = PyObject_GenericGetDict(record, NULL), *blank = PyDict_New();
-    int failed = attributes == NULL || blank == NULL || PyDict_Update(blank, attributes) < 0;
+    PyObject *attributes = PyObject_GenericGetDict(record, NULL), *template = PyDict_New();
+    int failed = attributes == NULL || template == NULL || PyDict_Update(template, attributes) < 0;
 
     for (size_t i = 0; !failed && i < sizeof(own) / sizeof(*own); i++)
-        failed = PyDict_SetItem(blank, state->names[own[i]], Py_None) < 0;
+        failed = PyDict_SetItem(template, state->names[own[i]], Py_None) < 0;
     if (!failed) {
-        Py_XSETREF(state->nowhere[0], Py_NewRef(args[R_PATH]));
-        Py_XSETREF(state->nowhere[1], Py_NewRef(args[R_LINE]));
-        Py_XSETREF(state->nowhere[2], Py_NewRef(args[R_FUNCTION]));
-        Py_XSETREF(state->blank, Py_NewRef(blank));
+        Py_XSETREF(state->unknown_place[0], Py_NewRef(args[R_PATH]));
+        Py_XSETREF(state->unknown_place[1], Py_NewRef(args[R_LINE]));
+        Py_XSETREF(state->unknown_place[2], Py_NewRef(args[R_FUNCTION]));
+        Py_XSETREF(state->template, Py_NewRef(template));
     }
     Py_XDECREF(attributes);
-    Py_XDECREF(blank);
+    Py_XDECREF(template);
     return failed ? -1 : 0;
 }
 
@@ -194,7 +194,7 @@ make_in_python(State *state, PyObject *const *args, Py_ssize_t count, PyObject *
 
     if (record != NULL && usual && PyUnicode_Check(args[R_PATH])
         && PyUnicode_CompareWithASCIIString(args[R_PATH], "(unknown file)") == 0
-        && learn_blank(state, record, args) < 0)
+        && store_template(state, record, args) < 0)
         Py_CLEAR(record);
     return record;
 }
@@ -206,8 +206,8 @@ make_record(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject 
     int usual = count == R_COUNT && (keywords == NULL || PyTuple_GET_SIZE(keywords) == 0)
                 && nothing_is_gathered(state) && are_usual_arguments(args);
 
-    if (usual && args[R_PATH] == state->nowhere[0] && args[R_LINE] == state->nowhere[1]
-        && args[R_FUNCTION] == state->nowhere[2]) {
+    if (usual && args[R_PATH] == state->unknown_place[0] && args[R_LINE] == state->unknown_place[1]
+        && args[R_FUNCTION] == state->unknown_place[2]) {
         PyObject *attributes = attributes_of(state, args);
         if (attributes != NULL) {
             PyObject *record = record_with(state, attributes);

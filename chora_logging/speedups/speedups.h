@@ -33,8 +33,8 @@
 #define NAMES(X) \
     X(GET_MESSAGE, "getMessage") X(FORMATTER, "formatter") X(BYTE_FORMATTER, "_byte_formatter") \
     X(TERMINATOR, "terminator") X(LOCK, "lock") X(ACQUIRE, "acquire") X(RELEASE, "release") \
-    X(TURN, "_turn") X(BUSY, "busy") X(DEFERRED, "deferred") X(STREAM, "stream") \
-    X(OWN_STREAM, "_own_stream") X(SWIFT, "_swift") X(LOST, "_lost") X(MAX_BYTES, "maxBytes") \
+    X(MUTEX, "_mutex") X(BUSY, "busy") X(DEFERRED, "deferred") X(STREAM, "stream") \
+    X(OWN_STREAM, "_own_stream") X(FAST_FILE, "_fast_file") X(LOST, "_lost") X(MAX_BYTES, "maxBytes") \
     X(FILTERS, "filters") X(FILTER, "filter") X(EMIT, "emit") \
     X(LOG_RECORD, "LogRecord") X(RECORD_FACTORY, "_logRecordFactory") X(DUMP, "model_dump_json") \
     X(SERIALIZER, "__pydantic_serializer__") X(TO_JSON, "to_json") \
@@ -63,8 +63,8 @@ typedef struct {
     PyObject *get_message, *init;   /* its methods */
     PyObject *level_name;           /* logging.getLevelName at import */
     PyObject *factory;              /* make_record */
-    PyObject *blank;                /* the attributes of a record that nothing was gathered for */
-    PyObject *nowhere[3];           /* the very objects that are its file, line and function */
+    PyObject *template;                /* the attributes of a record that nothing was gathered for */
+    PyObject *unknown_place[3];           /* the very objects that are its file, line and function */
     PyObject *trace_filter;         /* TraceIdFilter */
     PyObject *trace_id;             /* the variable of trace_context */
     PyObject *ids, *signs;          /* what gives other ids, while one of the dicts has its key */
@@ -75,7 +75,7 @@ typedef struct {
 
 /* What a dict has under one of the names, lent; NULL where it has nothing. */
 static inline PyObject *
-lend(const State *state, PyObject *dict, int name)
+borrow(const State *state, PyObject *dict, int name)
 {
     return PyDict_GetItemWithError(dict, state->names[name]);
 }
@@ -84,7 +84,7 @@ lend(const State *state, PyObject *dict, int name)
 static inline PyObject *
 get(const State *state, PyObject *dict, int name)
 {
-    return Py_XNewRef(lend(state, dict, name));
+    return Py_XNewRef(borrow(state, dict, name));
 }
 
 /* Whether a dict has nothing under one of the names. */

@@ -34,14 +34,14 @@ class AppendingHandler(ReportingHandler):
         """Set what the standard library's constructors need when they open the file."""
         self._prepare_reports(codec)
         self._file_mode = file_mode
-        self._patience = self.lock_timeout = lock_timeout
+        self._lock_wait = self.lock_timeout = lock_timeout
         self.fsync = fsync
         self._file: LiveFile | None = None
         self._own_stream: TextIOWrapper | None = None
-        self._begun = self._is_closed = self._lock_told = False
+        self._begun = self._is_closed = self._lock_timeout_reported = False
         self._is_special = True
-        self._swift: LiveFile | None = None
-        self._asks = False
+        self._fast_file: LiveFile | None = None
+        self._own_rollover = False
         self._byte_formatter: EventFormatter | None = None
         self._writer: speedups.LineWriter | None = None
 
@@ -60,8 +60,8 @@ class AppendingHandler(ReportingHandler):
     def createLock(self) -> None:
         """Take the lock that all handlers on this file in this process share."""
         super().createLock()
-        self._turn = locking.turn_of(os.path.realpath(self.baseFilename))
-        self.lock = self._turn.lock
+        self._mutex = locking.mutex_of(os.path.realpath(self.baseFilename))
+        self.lock = self._mutex.lock
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:
         """Format records with *fmt*; an `EventFormatter` gives its bytes without the way through text."""
@@ -100,9 +100,9 @@ class AppendingHandler(ReportingHandler):
                 line = formatter.encode(record) + b"\n"
             else:
                 line = self._encode(self.format(record) + self.terminator)
-            turn = self._turn
-            with turn.lock:
-                if turn.deferred or (turn.busy and turn.is_interrupted()):
+            mutex = self._mutex
+            with mutex.lock:
+                if mutex.deferred or (mutex.busy and mutex.is_interrupted()):
                     self._defer(line, record)
                 elif self.stream is not self._own_stream and self.stream is not None:
                     logging.StreamHandler.emit(self, record)  # somebody put another stream in
@@ -112,15 +112,15 @@ class AppendingHandler(ReportingHandler):
             self._fail(record, error)
 
     def _write(self, line: bytes | None, record: logging.LogRecord | None) -> None:
-        turn = self._turn
+        mutex = self._mutex
         try:
-            turn.busy = True  # the frame of this function says the same: see Turn.is_interrupted
-            if line is None or not self._append_at_once(line):
+            mutex.busy = True  # the frame of this function says the same: see LogMutex.is_interrupted
+            if line is None or not self._append_fast(line):
                 self._append(line, record)
         finally:
-            turn.busy = False
-            if turn.deferred:
-                turn.catch_up()
+            mutex.busy = False
+            if mutex.deferred:
+                mutex.catch_up()
             if self._is_closed:  # deviation 5
                 self._close_file()
 
@@ -129,10 +129,10 @@ class AppendingHandler(ReportingHandler):
 
         A signal handler or a `__del__` interrupted it. What comes while others wait waits behind them.
         """
-        turn = self._turn
-        turn.deferred.append(partial(self._write_deferred, line, record))
-        if not (turn.busy and turn.is_interrupted()):
-            turn.catch_up()
+        mutex = self._mutex
+        mutex.deferred.append(partial(self._write_deferred, line, record))
+        if not (mutex.busy and mutex.is_interrupted()):
+            mutex.catch_up()
 
     def _write_deferred(self, line: bytes, record: logging.LogRecord) -> None:
         try:
@@ -140,7 +140,7 @@ class AppendingHandler(ReportingHandler):
         except Exception as error:
             self._fail(record, error)
 
-    def _append_at_once(self, line: bytes) -> bool:
+    def _append_fast(self, line: bytes) -> bool:
         """Write *line* if nothing stands in its way, else answer no: the path of nearly all records."""
         file = self._file
         if file is None or self._is_special or self._lost:
@@ -158,7 +158,7 @@ class AppendingHandler(ReportingHandler):
             if size + len(line) >= (self.maxBytes or _ENDLESS):
                 return False
             if size != file.end:  # somebody else has written
-                size = file.mend(self._line_end(), size)
+                size = file.repair_end(self._line_end(), size)
             if (written := os.write(fd, line)) != len(line):
                 live_file.finish_or_undo(fd, line, written, size)
             file.end = size + len(line)
@@ -177,9 +177,9 @@ class AppendingHandler(ReportingHandler):
                 return None if line is None else live_file.append_whole(file.fd, line, None)
             try:
                 locked = locking.try_lock(file.fd) or self._wait_for_lock(file.fd)
-                if locked and not self._patience:
-                    self._patience, self._lock_told = self.lock_timeout, False
-                status = file.look()
+                if locked and not self._lock_wait:
+                    self._lock_wait, self._lock_timeout_reported = self.lock_timeout, False
+                status = file.stat_if_current()
                 if status is None:
                     file.wait_for_next()
                 if status is None or (status.st_nlink != file.links and self._complete(file, locked)):
@@ -199,13 +199,13 @@ class AppendingHandler(ReportingHandler):
         if self._bom and size:
             line = line.removeprefix(self._bom)
         if size != file.end and locked:  # somebody else has written
-            size = file.mend(self._line_end(), size)
+            size = file.repair_end(self._line_end(), size)
         self._append_whole(file.fd, line, size if locked else None)
         file.end = size + len(line)
         if self.fsync:
             os.fsync(file.fd)
         if self._lost:
-            self._tell_lost()
+            self._report_lost()
 
     def _append_whole(self, fd: int, line: bytes, size: int | None) -> None:
         live_file.append_whole(fd, line, size)
@@ -214,12 +214,12 @@ class AppendingHandler(ReportingHandler):
         return self.terminator.encode(self._codec).removeprefix(self._bom)
 
     def _wait_for_lock(self, fd: int) -> bool:
-        if self._patience and locking.lock(fd, self._patience):
+        if self._lock_wait and locking.lock(fd, self._lock_wait):
             return True
         # Until the lock is free again, which the next record sees, nobody waits for it.
-        self._patience = 0.0
-        if not self._lock_told:
-            self._lock_told = True
+        self._lock_wait = 0.0
+        if not self._lock_timeout_reported:
+            self._lock_timeout_reported = True
             self.notice(
                 "lock_timeout",
                 f"{self.baseFilename}: its lock was not to be had within {self.lock_timeout:g} s "
@@ -241,8 +241,8 @@ class AppendingHandler(ReportingHandler):
         self._begun = True
         self._file = LiveFile(stream, self.baseFilename, log_files.read_sidecar(self._log))
         self._own_stream = stream
-        self._is_special = self._asks or self.fsync or bool(self._bom) or not self._file.is_rotatable
-        self._swift = self._file if speedups.in_use and not self._is_special else None
+        self._is_special = self._own_rollover or self.fsync or bool(self._bom) or not self._file.is_rotatable
+        self._fast_file = self._file if speedups.in_use and not self._is_special else None
         return stream
 
     def _open_live(self) -> LiveFile:
@@ -251,7 +251,7 @@ class AppendingHandler(ReportingHandler):
         return self._file
 
     def _close_file(self) -> None:
-        file, self._file, self._swift = self._file, None, None
+        file, self._file, self._fast_file = self._file, None, None
         self.stream = self._own_stream = None
         if file is not None:
             file.close()
@@ -260,7 +260,7 @@ class AppendingHandler(ReportingHandler):
         # The child shares the parent's open file description and with it the parent's lock; what
         # another thread of the parent was writing is the parent's.
         self._close_file()
-        self._turn.reset()
+        self._mutex.reset()
         self._lost = 0
 
 
@@ -286,5 +286,5 @@ def _reopen_all_after_fork() -> None:
         handler._reopen_after_fork()
 
 
-locking.Turn.busy_code.add(AppendingHandler._write.__code__)
+locking.LogMutex.busy_code.add(AppendingHandler._write.__code__)
 os.register_at_fork(after_in_child=_reopen_all_after_fork)

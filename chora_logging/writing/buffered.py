@@ -2,7 +2,7 @@
 
 A call adds its line to a list and returns. The list is written when it has a size, when a record has
 a level, on `flush` and `close`, before a fork, and by a thread when an interval is over. What takes
-lines off the list has the log's turn; what adds them takes no lock at all, so a signal handler or a
+lines off the list holds the mutex of the log; what adds them takes no lock at all, so a signal handler or a
 `__del__` that logs meets nothing half-done, and a thread that logs waits for nobody.
 """
 
@@ -29,7 +29,7 @@ from chora_logging.writing.live_file import LiveFile
 WRITE_RETRY_SECONDS = 1.0
 #: The longest single `write`, in bytes.
 LARGEST_WRITE_BYTES = 1 << 20
-#: How often the thread looks whether it is its turn, in seconds.
+#: How often the thread polls for the mutex, in seconds.
 _LOCK_POLL_SECONDS = 0.001
 
 
@@ -103,13 +103,13 @@ class BufferedEventFileHandler(EventFileHandler):
         self._alarm_size = 0
         self._since = 0.0  # all that is gathered came after this moment
         self._is_urgent = False
-        self._refusal: Exception | None = None
+        self._write_error: Exception | None = None
         self._retry_at = 0.0
         self._flusher = Flusher(self._watch, _close_all)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Format *record* and gather its line; what fails goes to `handleError`."""
-        if self._asks:
+        if self._own_rollover:
             return super().emit(record)
         try:
             formatter = self._byte_formatter
@@ -118,65 +118,65 @@ class BufferedEventFileHandler(EventFileHandler):
             else:
                 line = self._encode(self.format(record) + self.terminator).removeprefix(self._bom)
             if self._size >= self.max_buffer:
-                self._make_room()
+                self._wait_for_space()
             try:
                 urgent = record.levelno >= self.flush_level
             except TypeError:  # a record that was made by hand may have no level
                 urgent = True
-            # As `_gather`; the call of it would be felt here.
+            # As `_buffer_line`; the call of it would be felt here.
             length = len(line)
             self._lines.append(line)
             self._size = size = self._size + length
             if urgent or size >= self._alarm_size:
-                self._attend(urgent)
+                self._schedule_write(urgent)
         except Exception as error:
             self._fail(record, error)
         return None
 
-    def _gather(self, line: bytes, urgent: bool) -> None:
+    def _buffer_line(self, line: bytes, urgent: bool) -> None:
         # Between two calls CPython runs one thread and no signal handler, so the sum is exact.
         length = len(line)
         self._lines.append(line)
         self._size = size = self._size + length
         if urgent or size >= self._alarm_size:
-            self._attend(urgent)
+            self._schedule_write(urgent)
 
     def _defer(self, line: bytes, record: logging.LogRecord) -> None:
-        if self._asks:
+        if self._own_rollover:
             return super()._defer(line, record)
         notice = _NoticeLine(line.removeprefix(self._bom))
         notice.lost = record.__dict__.get("lost", 0)
-        return self._gather(notice, urgent=False)
+        return self._buffer_line(notice, urgent=False)
 
     def flush(self) -> None:
         """Write all that is gathered; what the disk refuses stays gathered, and is tried again."""
-        self._write_gathered()
+        self._write_buffered()
         super().flush()
 
     def doRollover(self) -> None:
         """Write all that is gathered, and rotate as `EventFileHandler.doRollover` does."""
         if not self._rolling:
-            self._write_gathered()
+            self._write_buffered()
         super().doRollover()
 
     def close(self) -> None:
         """Write all that is gathered and close the file; a record that comes later is written at once."""
-        self._write_gathered()
-        self._give_up()
+        self._write_buffered()
+        self._report_unwritten()
         super().close()  # it says how many were lost
         self._alarm_size = 0
-        self._write_gathered()
-        self._give_up()
-        self._flusher.ring()
+        self._write_buffered()
+        self._report_unwritten()
+        self._flusher.wake()
 
-    def _attend(self, urgent: bool) -> None:
+    def _schedule_write(self, urgent: bool) -> None:
         """See to it that what is gathered is written: now if it is *urgent* or much, else in time."""
         urgent = urgent or self._size >= self.flush_size
         if self._is_closed or (urgent and self.when_full == "block" and self._may_write()):
-            self._write_gathered()
+            self._write_buffered()
             urgent = False
         if self._is_closed:
-            self._give_up()
+            self._report_unwritten()
             return
         if not self._lines:
             return
@@ -185,47 +185,47 @@ class BufferedEventFileHandler(EventFileHandler):
             self._alarm_size = self.flush_size
             if not self._flusher.start():  # the interpreter is going down
                 self._alarm_size = 0
-                self._write_gathered()
+                self._write_buffered()
         if urgent and not self._is_urgent:
             self._is_urgent = True
-            self._flusher.ring()
+            self._flusher.wake()
 
     def _may_write(self) -> bool:
-        return self._refusal is None or time.monotonic() >= self._retry_at
+        return self._write_error is None or time.monotonic() >= self._retry_at
 
-    def _make_room(self) -> None:
+    def _wait_for_space(self) -> None:
         """Wait for the disk if that is wanted and of use.
 
         Raises:
             BufferFullError: no further line can be gathered.
         """
         if self.when_full == "block" and self._may_write():
-            self._write_gathered()
+            self._write_buffered()
         if self._size >= self.max_buffer:
             reason = f"{self._size} bytes wait to be written"
-            if self._refusal is not None:
-                reason += f" ({self._refusal})"
-            raise BufferFullError(self.baseFilename, reason) from self._refusal
+            if self._write_error is not None:
+                reason += f" ({self._write_error})"
+            raise BufferFullError(self.baseFilename, reason) from self._write_error
 
-    def _write_gathered(self) -> None:
+    def _write_buffered(self) -> None:
         """Write all lines that are gathered now; what the disk refuses is kept."""
-        turn = self._turn
-        with turn.lock:
-            if turn.busy and turn.is_interrupted():
+        mutex = self._mutex
+        with mutex.lock:
+            if mutex.busy and mutex.is_interrupted():
                 return  # this thread is writing, further up its stack
             try:
                 self._write_lines()
             except Exception as error:
                 # Without the frames of its traceback: they would live as long as it is kept.
-                self._refusal = error.with_traceback(None)
+                self._write_error = error.with_traceback(None)
                 self._retry_at = time.monotonic() + WRITE_RETRY_SECONDS
             else:
-                self._refusal = None
+                self._write_error = None
 
     def _write_lines(self) -> None:
-        turn = self._turn
+        mutex = self._mutex
         try:
-            turn.busy = True
+            mutex.busy = True
             self._since, self._is_urgent = time.monotonic(), False
             if self._is_closed and self.mode == "w":
                 self._forget(len(self._lines))
@@ -233,9 +233,9 @@ class BufferedEventFileHandler(EventFileHandler):
             while self._written < end or (self._is_closed and self._lines):
                 self._write_some()
         finally:
-            turn.busy = False
-            if turn.deferred:
-                turn.catch_up()
+            mutex.busy = False
+            if mutex.deferred:
+                mutex.catch_up()
             if self._is_closed:
                 self._close_file()
 
@@ -252,8 +252,8 @@ class BufferedEventFileHandler(EventFileHandler):
             self._put(file, self._lines[0], 0, locked=False)
 
     def _put(self, file: LiveFile, line: bytes, size: int, locked: bool) -> None:
-        """Write *line*, and with it as many of the lines behind it as the file has room for."""
-        if self._asks:
+        """Write *line* and as many of the lines after it as fit into the file."""
+        if self._own_rollover:
             return super()._put(file, line, size, locked)
         lines, data = self._next_lines(size) if file.is_rotatable else ([line], line)
         if self._bom and not size:
@@ -267,23 +267,23 @@ class BufferedEventFileHandler(EventFileHandler):
             self._report(lines, error)  # they are written, and the disk would not confirm it (fsync)
 
     def _next_lines(self, size: int) -> tuple[list[bytes], bytes]:
-        """Return as many lines as a file of *size* bytes has room for, one at least, and their bytes."""
+        """Return the lines that fit into a file of *size* bytes, at least one, and their bytes."""
         lines = self._lines[:]
-        room = LARGEST_WRITE_BYTES
+        limit = LARGEST_WRITE_BYTES
         if (
             size < self.maxBytes and self.backupCount > 0
         ):  # else it should have been rotated, and could not be
-            room = min(room, self.maxBytes - (size or len(self._bom)))
+            limit = min(limit, self.maxBytes - (size or len(self._bom)))
         data = b"".join(lines)
-        if len(data) < room:
+        if len(data) < limit:
             return lines, data
         ends = list(itertools.accumulate(map(len, lines)))
-        lines = lines[: max(1, bisect.bisect_left(ends, room))]
+        lines = lines[: max(1, bisect.bisect_left(ends, limit))]
         return lines, b"".join(lines)
 
     def _append_whole(self, fd: int, data: bytes, size: int | None) -> None:
         """Write *data*, which is the bytes of `_writing`, and take these lines off the list."""
-        if self._asks:
+        if self._own_rollover:
             return super()._append_whole(fd, data, size)
         lines = self._writing
         forget = partial(self._lines.__delitem__, slice(len(lines)))
@@ -320,15 +320,15 @@ class BufferedEventFileHandler(EventFileHandler):
         if not self._lines:
             self._size = 0
 
-    def _give_up(self) -> None:
+    def _report_unwritten(self) -> None:
         """Report what the disk refuses to the end."""
-        turn = self._turn
-        with turn.lock:
-            if self._refusal is None or turn.busy:
+        mutex = self._mutex
+        with mutex.lock:
+            if self._write_error is None or mutex.busy:
                 return
             lines = self._lines[:]
             self._forget(len(lines))
-            self._report(lines, self._refusal)
+            self._report(lines, self._write_error)
 
     def _report(self, lines: list[bytes], error: Exception) -> None:
         try:
@@ -345,7 +345,7 @@ class BufferedEventFileHandler(EventFileHandler):
         """Write what is gathered whenever it is time, until nothing is; whether there may be more later."""
         while not self._is_closed:
             pause = self._retry_at - time.monotonic()
-            if self._refusal is None:
+            if self._write_error is None:
                 pause = 0 if self._is_urgent else self._since + self.flush_interval - time.monotonic()
             if pause > 0:
                 wait(pause)
@@ -361,15 +361,15 @@ class BufferedEventFileHandler(EventFileHandler):
     def _write_when_free(self) -> None:
         # Waiting for the lock in the lock could get it while the interpreter goes down: a daemon
         # thread is stopped there, and would keep it from everybody for good.
-        while not self._turn.lock.acquire(blocking=False):
+        while not self._mutex.lock.acquire(blocking=False):
             if self._is_closed:
                 return
             time.sleep(_LOCK_POLL_SECONDS)
         try:
             if not self._is_closed:
-                self._write_gathered()
+                self._write_buffered()
         finally:
-            self._turn.lock.release()
+            self._mutex.lock.release()
 
     def _reopen_after_fork(self) -> None:
         super()._reopen_after_fork()
@@ -387,7 +387,7 @@ _handlers: weakref.WeakSet[BufferedEventFileHandler] = weakref.WeakSet()
 
 def _write_all() -> None:
     for handler in list(_handlers):
-        handler._write_gathered()
+        handler._write_buffered()
 
 
 def _close_all() -> None:
@@ -395,5 +395,5 @@ def _close_all() -> None:
         handler.close()
 
 
-locking.Turn.busy_code.add(BufferedEventFileHandler._write_lines.__code__)
+locking.LogMutex.busy_code.add(BufferedEventFileHandler._write_lines.__code__)
 os.register_at_fork(before=_write_all)

@@ -18,7 +18,7 @@ class Flusher:
     Args:
         watch: The work, a method. It is called when there is something to watch and returns when there is
             not any more, saying whether there may be later. Its argument waits, for as many seconds as
-            it is given or until `ring`.
+            it is given or until `wake`.
         at_worker_exit: Called when this process ends, if it is a child of multiprocessing that has
             started the thread.
     """
@@ -27,9 +27,9 @@ class Flusher:
         self, watch: Callable[[Callable[[float], object]], bool], at_worker_exit: Callable[[], None]
     ) -> None:
         self._at_worker_exit = at_worker_exit
-        self._watch = weakref.WeakMethod(watch, self.ring)
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._watch = weakref.WeakMethod(watch, self.wake)
+        self._wakeup = threading.Lock()
+        self._wakeup.acquire()
         self._unstarted = threading.Lock()
 
     def start(self) -> bool:
@@ -41,20 +41,20 @@ class Flusher:
                 self._unstarted.release()
                 return False
             _at_worker_exit(self._at_worker_exit)
-        self.ring()
+        self.wake()
         return True
 
-    def ring(self, _: object = None) -> None:
+    def wake(self, _: object = None) -> None:
         """Wake the thread if it is asleep."""
         try:
-            self._bell.release()
+            self._wakeup.release()
         except RuntimeError:  # it has been rung already
             return
 
     def _run(self) -> None:
-        wait = partial(self._bell.acquire, True)
+        wait = partial(self._wakeup.acquire, True)
         while True:
-            self._bell.acquire()
+            self._wakeup.acquire()
             watch = self._watch()
             if watch is None or not watch(wait):
                 return

@@ -111,9 +111,9 @@ class EventFileHandler(AppendingHandler):
             fsync=fsync,
         )
         self._compressor = _compressor() if compress else None
-        self._rolling = self._rotation_told = False
+        self._rolling = self._rotation_failure_reported = False
         self._retry_at, self._retry_pause = 0.0, FIRST_ROTATION_RETRY_SECONDS
-        self._asks = type(self).shouldRollover is not EventFileHandler.shouldRollover
+        self._own_rollover = type(self).shouldRollover is not EventFileHandler.shouldRollover
         mode = parse_text_mode("mode", mode)
         make_folder(os.path.abspath(os.fspath(filename)), must=not delay)
         super().__init__(filename, mode, max_bytes, backup_count, encoding, delay, errors)
@@ -125,7 +125,7 @@ class EventFileHandler(AppendingHandler):
         For an empty file the answer is that of this Python's standard library; `emit` itself never
         rotates an empty file.
         """
-        with self._turn.lock:
+        with self._mutex.lock:
             if self.stream is None:
                 self.stream = self._open()
             if self.maxBytes <= 0 or self._file is None or not self._file.is_rotatable:
@@ -141,17 +141,17 @@ class EventFileHandler(AppendingHandler):
 
         A rotation that cannot be done is told in the log and tried again later.
         """
-        with self._turn.lock:
+        with self._mutex.lock:
             if self._rolling:  # `emit` has the lock, and came here perhaps through an override
                 self._roll()
-            elif not self._turn.busy:
+            elif not self._mutex.busy:
                 self._write(None, None)
 
     def close(self) -> None:
         """Close the file; wait for the compression of backups if there is one under way."""
-        with self._turn.lock:
+        with self._mutex.lock:
             if self._lost and not self._is_closed:
-                self._tell_lost()
+                self._report_lost()
             self._close_file()
             self._is_closed = True
         if self._compressor is not None:
@@ -161,7 +161,7 @@ class EventFileHandler(AppendingHandler):
     def _is_due(self, size: int, line: bytes | None, record: logging.LogRecord | None) -> bool:
         if line is None or not size:
             return size > 0
-        if self._asks and record is not None:
+        if self._own_rollover and record is not None:
             due = bool(self.shouldRollover(record))
         else:
             length = len(line.removeprefix(self._bom))
@@ -184,7 +184,7 @@ class EventFileHandler(AppendingHandler):
             except Exception as error:  # deviation 3: also what a namer or rotator raises
                 self._rotation_failed(error)
                 return
-            self._rotation_told, self._retry_pause = False, FIRST_ROTATION_RETRY_SECONDS
+            self._rotation_failure_reported, self._retry_pause = False, FIRST_ROTATION_RETRY_SECONDS
             if self._compressor is not None:
                 self._compressor.start(self._log, self.backupCount, self.rotation_filename)
         self._close_file()
@@ -192,8 +192,8 @@ class EventFileHandler(AppendingHandler):
     def _rotation_failed(self, error: Exception) -> None:
         self._retry_at = time.monotonic() + self._retry_pause
         self._retry_pause = min(self._retry_pause * 2, LONGEST_ROTATION_RETRY_SECONDS)
-        if not self._rotation_told:
-            self._rotation_told = True
+        if not self._rotation_failure_reported:
+            self._rotation_failure_reported = True
             self.notice(
                 "rotation_failed",
                 f"{self.baseFilename} could not be rotated and goes on growing; it is tried again: {error}",

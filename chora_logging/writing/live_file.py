@@ -24,7 +24,7 @@ _Appender = speedups.Appender if speedups.in_use else object
 
 
 class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
-    """An open log. Not thread safe: whoever uses it has the log's turn.
+    """An open log. Not thread safe: whoever uses it has the log's mutex.
 
     Args:
         stream: The file, opened with `opener`.
@@ -49,7 +49,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         self.is_rotatable = stat.S_ISREG(status.st_mode) and not path.startswith(_STREAMS)
         self.links = 1 if state is not None and not state.under_way else 0
 
-    def look(self) -> os.stat_result | None:
+    def stat_if_current(self) -> os.stat_result | None:
         """What the log's name stands for now; None if that is not this file any more."""
         try:
             status = os.stat(self.path)
@@ -70,7 +70,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
                 return
             time.sleep(0.001)
 
-    def mend(self, ending: bytes, size: int) -> int:
+    def repair_end(self, ending: bytes, size: int) -> int:
         """Make the end of the file, which has *size* bytes now, the end of a line; its size after that.
 
         Nobody else may write meanwhile. A half line that its writer's death cut off in the middle

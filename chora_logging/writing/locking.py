@@ -1,4 +1,4 @@
-"""Whose turn it is to write a log: between processes an advisory `flock`, between threads a `Turn`.
+"""Locks for writing a log: an advisory `flock` between processes, a `LogMutex` between threads.
 
 A lock belongs to the open file description (flock(2)): it ends with the process that holds it,
 however that ends, and a forked child that keeps its parent's descriptor shares the parent's lock
@@ -84,14 +84,14 @@ def unlock(fd: int) -> None:
     flock(fd, UNLOCK)
 
 
-class Turn:
+class LogMutex:
     """The turns of the threads of one process at one log, whichever handler they come through.
 
     Threads could exclude each other with `flock` alone, but they would starve: whoever holds it
     lets the others run just while it is in a system call, holding it.
 
     Attributes:
-        lock: Held by the thread whose turn it is; re-entrant, as `logging.Handler.lock` is.
+        lock: Held by the thread that writes; re-entrant, as `logging.Handler.lock` is.
         busy: Set while that thread is in the middle of a record; `is_interrupted` says the truth.
         busy_code: The code of the functions that set it, those of this module apart.
         deferred: What such an interruption wants written, for when the record is finished.
@@ -105,7 +105,7 @@ class Turn:
         self.deferred: collections.deque[Callable[[], None]] = collections.deque()
 
     def is_interrupted(self) -> bool:
-        """Whether the thread that has the turn is in the middle of a record further up its stack.
+        """Whether the thread that has the mutex is in the middle of a record further up its stack.
 
         It comes again then because a signal handler or a `__del__` interrupted it, and logs. The
         flag alone does not do: an exception from a signal handler can come just before it is reset.
@@ -132,25 +132,25 @@ class Turn:
         self.deferred.clear()
 
 
-Turn.busy_code.add(Turn.catch_up.__code__)
+LogMutex.busy_code.add(LogMutex.catch_up.__code__)
 
-_turns: weakref.WeakValueDictionary[str, Turn] = weakref.WeakValueDictionary()
-_turns_lock = threading.RLock()
+_mutexes: weakref.WeakValueDictionary[str, LogMutex] = weakref.WeakValueDictionary()
+_mutexes_lock = threading.RLock()
 
 
 def _new_lock_after_fork() -> None:
     # Another thread of the parent may have been holding it; there is none here to give it back.
-    global _turns_lock
-    _turns_lock = threading.RLock()
+    global _mutexes_lock
+    _mutexes_lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_new_lock_after_fork)
 
 
-def turn_of(path: str) -> Turn:
-    """The turn at the file *path*, one for all that ask in this process."""
-    with _turns_lock:
-        turn = _turns.get(path)
-        if turn is None:
-            turn = _turns[path] = Turn()
-        return turn
+def mutex_of(path: str) -> LogMutex:
+    """Return the mutex of the file *path*, the same one for every caller in this process."""
+    with _mutexes_lock:
+        mutex = _mutexes.get(path)
+        if mutex is None:
+            mutex = _mutexes[path] = LogMutex()
+        return mutex

@@ -69,7 +69,7 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
         with contextlib.suppress(RecursionError):  # of reporting a record that recurses
             self.handleError(record)
 
-    def _tell_lost(self) -> None:
+    def _report_lost(self) -> None:
         lost, self._lost = self._lost, 0
         error = self._lost_because
         self.notice(

@@ -88,14 +88,14 @@ def test_while_another_thread_makes_a_handler(tmp_path, monkeypatch):
     """A child that is forked while another thread makes a handler can make handlers of its own."""
     reached, forked = threading.Event(), threading.Event()
 
-    class Slow(locking.Turn):
+    class Slow(locking.LogMutex):
         def __init__(self):
             if threading.current_thread() is thread:
                 reached.set()
                 assert forked.wait(60)
             super().__init__()
 
-    monkeypatch.setattr(locking, "Turn", Slow)
+    monkeypatch.setattr(locking, "LogMutex", Slow)
     thread = threading.Thread(target=logger_on, args=(tmp_path / "events.log",))
     thread.start()
     assert reached.wait(60)

@@ -38,7 +38,7 @@ def littering(call):
 
 def counted(handler, *args, defer=AppendingHandler._defer):
     global interrupted
-    interrupted += handler._turn.busy
+    interrupted += handler._mutex.busy
     defer(handler, *args)
 
 def work(name):
