@@ -62,7 +62,7 @@ class BackupCompressor:
                 self._wanted = False
                 with contextlib.suppress(OSError):  # they stay plain: the next rotation retries
                     compress_backups(log, count, name_of)
-            self._running = False  # no request is lost: earlier ones are in `_wanted`, later ones start a thread
+            self._running = False  # earlier requests are in `_wanted`, later ones start a thread
 
 
 def compress_backups(log: str, count: int, name_of: NameOf) -> None:
