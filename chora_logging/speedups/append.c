@@ -1,17 +1,17 @@
-/* Appends one line to the live file, if nothing stands in the way.
+/* Appends one line to the live file in the ordinary case.
 
-   Does: `AppendingHandler._append_fast` of appending.py in four system calls. Lock the file, look whether
-   its name still stands for it, write, unlock.
-   Leaves to Python: a lock that is held, a file that was moved or replaced, a rotation, a half line before,
-   a disk that is full, streams that are no regular files.
+   Does: `AppendingHandler._append_fast` of writing/appending.py, in four system calls. Lock the file, check
+   that its path still names it, write, unlock.
+   Leaves to Python: a lock that is held, a file that was moved or replaced, a rotation, a partial line at
+   the end, a full disk, streams that are not regular files.
 
-   The interpreter lock: kept while the calls take a microsecond or two. A thread that gives it away among
-   others that want it has it back after 5 ms, or after a switch of threads that costs more than the whole
-   record. After a call that took long it is given away for a while, and always where a call may take for
-   ever, on a network or in a FUSE program, which may be this very process.
-   References: the name's bytes are held, for other threads may close the file while the lock is away.
-   Signals: no Python runs here, so no signal handler and no garbage collector comes in between; no call
-   waits for anybody. */
+   GIL: held while the calls take a microsecond or two. A thread that releases it while others want it gets
+   it back after 5 ms, or after a thread switch that costs more than the whole record. After a slow call it
+   is released for a while. It is always released where a call may block without end: on a network, or in a
+   FUSE program, which may be this process.
+   References: the path's bytes are held, because other threads may close the file while the GIL is released.
+   Signals: no Python code runs here, so no signal handler and no garbage collector does. `flock` does not
+   block. */
 
 #include "speedups.h"
 
@@ -27,21 +27,21 @@
 #include <sys/vfs.h>
 #endif
 
-/* What is known of a live file; live_file.py fills it in. */
+/* The state of a live file; writing/live_file.py fills it in. */
 typedef struct {
     PyObject_HEAD
     PyObject *name;                       /* bytes */
     int fd;
     unsigned long long inode, device;
     long long links, end;
-    int locality;                            /* 0 while it is not known what it is on, then one of the below */
-    double slow_until;                    /* of the monotonic clock */
+    int locality;                         /* 0 while unknown, then one of the constants below */
+    double slow_until;                    /* on the monotonic clock */
 } Appender;
 
 enum { LOCAL_FS = 1, OTHER_FS };
 
-/* An append that took longer than this, in seconds, says that the disk is slow now, for this times as long.
-   Threads wait for each other as long anyway: it is the interpreter's switch interval. */
+/* After an append that took longer than SLOW_SECONDS the disk counts as slow, for SLOW_FACTOR times as long
+   as the append took. SLOW_SECONDS is Python's switch interval, for which threads wait anyway. */
 #define SLOW_SECONDS 0.005
 #define SLOW_FACTOR 10
 
@@ -53,7 +53,7 @@ monotonic(void)
     return clock_gettime(CLOCK_MONOTONIC, &now) == 0 ? (double)now.tv_sec + (double)now.tv_nsec * 1e-9 : 0.0;
 }
 
-/* Whether the file is on a file system of this machine's memory or disks. */
+/* Whether the file system is one of this machine's memory or disks. */
 static int
 is_local(Appender *self)
 {
@@ -77,16 +77,16 @@ is_local(Appender *self)
 #endif
 }
 
-/* What the file's name stands for just now. */
+/* The file that the path names now. */
 typedef struct {
     unsigned long long inode, device;
     long long links, size;
 } FileState;
 
-/* 1: seen; 0: there is nothing to be seen.
+/* Read the state of the file that a path names; 0 if there is none.
 
-   The times are not asked for. From Linux 6.13 on a file whose times somebody has looked at is given new,
-   finer ones by its next write (kernel.org, "Multigrain Timestamps"), and that is to be journalled. */
+   The times are not requested. From Linux 6.13 on, after a query of a file's times its next write sets new,
+   finer ones (kernel.org, "Multigrain Timestamps"), which must be journalled. */
 static int
 read_state(const char *name, FileState *seen)
 {
@@ -108,8 +108,8 @@ read_state(const char *name, FileState *seen)
     return 1;
 }
 
-/* Whether the file may get so many bytes more: it is the one that its name stands for, it stays below the
-   limit, and where somebody else has written last, that line is whole. */
+/* Whether so many bytes may be appended: the path still names the file, the file stays below the limit, and
+   if another writer has appended, its line is whole. */
 static int
 may_append(const Appender *self, const FileState *seen, Py_ssize_t length, long long limit)
 {
@@ -128,10 +128,10 @@ write_whole(int fd, const char *bytes, Py_ssize_t length, long long size)
     Py_ssize_t written = write(fd, bytes, (size_t)length);
     struct stat after;
 
-    /* The disk is full: Python tries again, and hears the reason. */
+    /* The disk is full: Python retries, and gets the error. */
     if (written > 0 && written < length && fstat(fd, &after) == 0 && after.st_size == size + written
         && ftruncate(fd, size) != 0)
-        return 0;                         /* a half line, as after a crash: it will be mended */
+        return 0;                         /* a partial line, as after a crash: repair_end */
     return written == length;
 }
 
@@ -187,7 +187,7 @@ static PyMemberDef members[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "What is known of a live file."},
+    {Py_tp_doc, "The state of a live file."},
     {Py_tp_members, members},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_dealloc, appender_dealloc},

@@ -1,24 +1,24 @@
-/* Makes the record of a logging call, where `logging` gathers nothing for it.
+/* Makes the record of a logging call while the optional attributes of `logging` are off.
 
-   Does: what `logging.LogRecord.__init__` does for a call without a known place, exception or stack, once
-   optimizing.py has switched off what nobody prints. The attributes are copied from the first such record,
-   which Python made; name, level, message, arguments and time are set.
-   Leaves to Python: every other call, and all of them while a switch of `logging` is on or somebody has
-   replaced `LogRecord.__init__` or `logging.getLevelName`.
+   Does: the work of `logging.LogRecord.__init__` for a call without a known place, exception or stack, once
+   optimizing.py has switched off the attributes that no handler prints. The attributes are copied from the
+   first such record, which Python made; name, level, message, arguments and time are set.
+   Leaves to Python: every other call, and all calls while a switch of `logging` is on or after
+   `LogRecord.__init__` or `logging.getLevelName` was replaced.
 
-   The interpreter lock: kept.
-   References: what `logging` lends is held, for an allocation may start the garbage collector and with it
-   any code, `logging.addLevelName` too.
-   Signals: a signal handler runs where a test has put a Python function in the place of the clock. */
+   GIL: held.
+   References: values borrowed from `logging` are held, because an allocation may start the garbage collector
+   and with it any code, including `logging.addLevelName`.
+   Signals: a signal handler runs only if the clock was replaced by a Python function, as in tests. */
 
 #include "speedups.h"
 
 #include <math.h>
 
-/* Where the arguments stand with which `Logger.makeRecord` calls the factory of records. */
+/* The positions of the arguments with which `Logger.makeRecord` calls the record factory. */
 enum { R_NAME, R_LEVEL, R_PATH, R_LINE, R_MSG, R_ARGS, R_EXC_INFO, R_FUNCTION, R_STACK, R_COUNT };
 
-/* Whether LogRecord is as it was at import, and would gather nothing beyond what it is given. */
+/* Whether LogRecord is as it was at import, and all switches of `logging` are off. */
 static int
 nothing_is_gathered(const State *state)
 {
@@ -31,7 +31,7 @@ nothing_is_gathered(const State *state)
            && borrow(state, state->logging, GET_LEVEL_NAME) == state->level_name;
 }
 
-/* Whether the arguments are those of a record without a known place, exception or single mapping. */
+/* Whether the arguments are those of a record without exception, stack or a single mapping. */
 static int
 are_usual_arguments(PyObject *const *args)
 {
@@ -46,7 +46,7 @@ are_usual_arguments(PyObject *const *args)
     return PyUnicode_CheckExact(only) || PyLong_CheckExact(only) || PyFloat_CheckExact(only);
 }
 
-/* The three ways to tell the time of a record; the arithmetic is LogRecord's. */
+/* The three times of a record; the arithmetic is that of LogRecord. */
 typedef struct {
     double created, msecs, since_start;
 } Moment;
@@ -79,7 +79,7 @@ convert_time(PyObject *now, PyObject *start, Moment *moment)
 #endif
 }
 
-/* What the clock of `logging` says, a new reference. */
+/* The time of the clock of `logging`, a new reference. */
 static PyObject *
 read_clock(const State *state)
 {
@@ -103,7 +103,7 @@ set_number(const State *state, PyObject *attributes, int name, double value)
     return failed ? -1 : 0;
 }
 
-/* Set the time of a record among its attributes. */
+/* Set the three times among a record's attributes. */
 static int
 set_time(const State *state, PyObject *attributes)
 {
@@ -122,7 +122,7 @@ set_time(const State *state, PyObject *attributes)
     return done;
 }
 
-/* The name of a level, a new reference; NULL where it has none. */
+/* The name of a level, a new reference; NULL if it has none. */
 static PyObject *
 level_name_of(const State *state, PyObject *level)
 {
@@ -133,7 +133,7 @@ level_name_of(const State *state, PyObject *level)
     return name == Py_None ? NULL : Py_XNewRef(name);
 }
 
-/* The attributes of a record; NULL: an error, or not for the fast path. */
+/* The attributes of a record; NULL: an error, or declined. */
 static PyObject *
 attributes_of(const State *state, PyObject *const *args)
 {
@@ -165,7 +165,7 @@ record_with(const State *state, PyObject *attributes)
     return record;
 }
 
-/* Keep what all records have alike that are made as this one was, without what is its own. */
+/* Store the attributes that this record shares with all others of its kind, as their template. */
 static int
 store_template(State *state, PyObject *record, PyObject *const *args)
 {
@@ -186,7 +186,7 @@ store_template(State *state, PyObject *record, PyObject *const *args)
     return failed ? -1 : 0;
 }
 
-/* The record as `logging` itself makes it. */
+/* The record made by `logging` itself. */
 static PyObject *
 make_in_python(State *state, PyObject *const *args, Py_ssize_t count, PyObject *keywords, int usual)
 {

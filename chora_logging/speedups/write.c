@@ -1,23 +1,23 @@
 /* Writes a record, or a typed event, through its handler.
 
-   Does: `AppendingHandler.handle` of appending.py and `EventEmitter._emit` of event_emitter.py: put a trace id
-   on it, make its line, take the handler's lock, append.
-   Leaves to Python: another filter than TraceIdFilter, a method or system call that somebody has replaced,
-   another stream, a record under way or waiting, lost records that are to be reported, an event whose JSON
-   nests, and what line.c and append.c leave to it. Nothing is written then; the trace id stays.
+   Does: `AppendingHandler.handle` of writing/appending.py and `EventEmitter._emit` of
+   telemetry/event_emitter.py: add a trace id, make the line, take the mutex, append.
+   Leaves to Python: a filter other than TraceIdFilter, a replaced method or system call, another stream, a
+   record under way or deferred, lost records to report, an event whose JSON has a nested object, and
+   everything that line.c and append.c leave to it. Nothing is written then; the trace id stays.
 
-   The interpreter lock: kept but for what append.c does, and for the wait for the handler's lock.
-   References: the caller holds handler and record; what is borrowed from their dicts is held over calls.
-   Signals: a signal handler that logs comes in before the handler's lock is taken or after it was given
-   back, for no Python runs in between. `busy` and `deferred` tell what it has interrupted further up. */
+   GIL: held, except in append.c and during the wait for the mutex.
+   References: the caller holds handler and record; values borrowed from their dicts are held over calls.
+   Signals: a signal handler that logs runs before the mutex is taken or after it is released, because no
+   Python code runs in between. `busy` and `deferred` show what it has interrupted further up the stack. */
 
 #include "speedups.h"
 
 #include <limits.h>
 #include <string.h>
 
-/* Whether the system calls that are made here are those that Python would make: who has put something in
-   the place of one (a test that has it fail, a made-up file system) is obeyed. */
+/* Whether `os` still has its own functions. If one was replaced (a test that has it fail, a fake file
+   system), Python calls the replacement. */
 static int
 system_calls_unpatched(const State *state)
 {
@@ -27,8 +27,8 @@ system_calls_unpatched(const State *state)
     return 1;
 }
 
-/* Whether a handler with these attributes has the usual formatter, end of a line and methods, and for a
-   filter at most one that puts trace ids on records; `traces` says if it has that. */
+/* Whether a handler with these attributes has the usual formatter, terminator and methods, and no filter
+   but one TraceIdFilter; `traces` is set to whether it has one. */
 static int
 is_usual_handler(const State *state, PyObject *handler, PyObject *own, int *traces)
 {
@@ -55,7 +55,7 @@ is_usual_handler(const State *state, PyObject *handler, PyObject *own, int *trac
 
 /* ------------------------------------------------------------------------------- trace and span id --- */
 
-/* The trace id and the span id of here and now, a new pair, as `surrounding_ids` and `trace_context` say. */
+/* The current trace id and span id, a new tuple: those of `trace_context`, else of `surrounding_ids`. */
 static PyObject *
 current_ids(const State *state)
 {
@@ -81,7 +81,7 @@ current_ids(const State *state)
     return ids;
 }
 
-/* Do what TraceIdFilter does. */
+/* Do the work of TraceIdFilter. */
 static int
 trace_record(const State *state, PyObject *attributes)
 {
@@ -89,7 +89,7 @@ trace_record(const State *state, PyObject *attributes)
     int done = 0;
 
     if (message == NULL || !PyUnicode_CheckExact(message))
-        return 0;                         /* a dict or an event may have an id of its own */
+        return 0;                         /* a dict or an event may have its own id */
     trace_id = borrow(state, attributes, TRACE_ID);
     if (trace_id != NULL && trace_id != Py_None)
         return 1;
@@ -104,7 +104,7 @@ trace_record(const State *state, PyObject *attributes)
     return done < 0 ? -1 : 1;
 }
 
-/* Give an event that has no trace id the one of here and now. */
+/* Give an event without a trace id the current one. */
 static int
 trace_event(const State *state, PyObject *event)
 {
@@ -122,9 +122,9 @@ trace_event(const State *state, PyObject *event)
     return done;
 }
 
-/* -------------------------------------------------------------------------------- the handler's mutex --- */
+/* ---------------------------------------------------------------------------------------- the mutex --- */
 
-/* Whether nobody's record is under way or waits, as `emit` asks; the mutex's lock is held. */
+/* Whether no record is under way or deferred, the check of `emit`; the mutex is held. */
 static int
 is_idle(const State *state, PyObject *mutex)
 {
@@ -139,7 +139,7 @@ is_idle(const State *state, PyObject *mutex)
     return idle;
 }
 
-/* An integer among a handler's attributes; -1 where there is none, the largest one for what is too large. */
+/* An integer among a handler's attributes; -1 if there is none, LLONG_MAX if it is too large. */
 static long long
 number_of(const State *state, PyObject *own, int name)
 {
@@ -153,7 +153,7 @@ number_of(const State *state, PyObject *own, int name)
     return overflow > 0 ? LLONG_MAX : value;
 }
 
-/* Append the line if the handler is in its usual state; the mutex's lock is held. */
+/* Append the line if the handler is in its usual state; the mutex is held. */
 static int
 append_locked(const State *state, PyObject *own, PyObject *mutex, const char *bytes, Py_ssize_t length)
 {
@@ -174,7 +174,7 @@ append_locked(const State *state, PyObject *own, PyObject *mutex, const char *by
     return done;
 }
 
-/* Take the mutex, append, give it back. */
+/* Take the mutex, append, release the mutex. */
 static int
 lock_and_append(const State *state, PyObject *own, const char *bytes, Py_ssize_t length)
 {
@@ -241,7 +241,7 @@ writer_write(PyObject *self, PyObject *const *args, Py_ssize_t count)
 
 /* ----------------------------------------------------------------------------------------- an event --- */
 
-/* Whether an event's JSON is what its class's serializer gives, and no record of it could know a trace id. */
+/* Whether the serializer of its class makes an event's JSON, and no record factory could add a trace id. */
 static int
 is_usual_event(const State *state, PyObject *event)
 {
@@ -253,7 +253,7 @@ is_usual_event(const State *state, PyObject *event)
            && finds(state, (PyObject *)Py_TYPE(event), DUMP, state->dump);
 }
 
-/* What memmem does, which is slower and not in POSIX. */
+/* Find a word, like memmem, which is slower and not in POSIX. */
 static int
 has_word(const char *at, size_t left, const char *word)
 {
@@ -268,7 +268,7 @@ has_word(const char *at, size_t left, const char *word)
     return 0;
 }
 
-/* Whether JSON is one object on one line, with nothing in it that nests, and nothing that could be NaN. */
+/* Whether JSON is one object on one line, without a nested object, NaN or Infinity. */
 static int
 is_flat(const char *json, size_t length)
 {
@@ -277,7 +277,7 @@ is_flat(const char *json, size_t length)
            && !has_word(json, length, "Infinity");
 }
 
-/* Add the JSON of an event, as `model_dump_json` makes it. */
+/* Add the JSON of an event, the same as that of `model_dump_json`. */
 static int
 put_event(const State *state, Buffer *b, PyObject *event)
 {
@@ -315,7 +315,7 @@ write_event(const State *state, PyObject *own, PyObject *event)
     return done;
 }
 
-/* Whether the attributes of a logger say that it has no handler, nor a filter if that is asked. */
+/* Whether a logger with these attributes has no handler, and with `filters_too` no filter either. */
 static int
 is_silent(const State *state, PyObject *own, int filters_too)
 {
@@ -328,7 +328,7 @@ is_silent(const State *state, PyObject *own, int filters_too)
            || (filters != NULL && PyList_CheckExact(filters) && PyList_GET_SIZE(filters) == 0);
 }
 
-/* Whether the logger of events or one above it has a handler, or anything about them is unusual. */
+/* Whether the logger of events or one above it has a handler, or anything unusual. */
 static int
 may_be_handled(const State *state)
 {

@@ -208,7 +208,7 @@ def create(path: str, mode: int, like: os.stat_result | None = None) -> None:
 
     The file gets its name after its mode and owner, so that no other process finds it with wrong
     ones, whatever the umask. Where unnamed files do not exist (outside of Linux, on some file
-    systems) it gets them right after its name. An owner that this process may not set is not set.
+    systems) it gets them right after its name. The owner is set only if this process may set it.
 
     Raises:
         OSError: the file could not be created.
