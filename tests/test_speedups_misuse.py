@@ -133,7 +133,7 @@ class Key:
 
 
 @pytest.mark.parametrize(
-    "name", ["filter", "formatter", "_byte_formatter", "filters", "maxBytes", "_swift", "_turn"]
+    "name", ["filter", "formatter", "_byte_formatter", "filters", "maxBytes", "_fast_file", "_mutex"]
 )
 def test_a_handler_whose_dict_runs_code(tmp_path, name):
     """A record is written once even if the handler's attributes are replaced during their lookup."""

@@ -1,8 +1,8 @@
 """The fast path in C, and whether it is in use.
 
-It is compiled at installation where there are a C compiler and Python's headers. Without it, and for
-whatever it leaves undone, Python does the same. `CHORA_LOGGING_PURE=1` in the environment leaves it out;
-`speedups.h` is where to begin reading.
+It is compiled at installation if there are a C compiler and Python's headers. Without it, and for every
+record that it declines, Python code does the same. `CHORA_LOGGING_PURE=1` in the environment disables
+it. Start reading at `speedups.h`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import sys
 
-#: Whether it is in use.
+#: Whether the fast path is in use.
 in_use = False
-#: Why it is not in use, and what brings it; empty where it is in use.
+#: Why it is not in use, and what to do about it; empty if it is in use.
 why_not = ""
 
 if os.environ.get("CHORA_LOGGING_PURE"):
@@ -31,10 +31,10 @@ else:
         in_use = True
     except ModuleNotFoundError:
         why_not = (
-            "not built: it is for Pythons with a GIL"
+            "not built: it requires a Python with a GIL"
             if "t" in sys.abiflags  # free-threaded (PEP 703)
             else "not built: install a C compiler and Python's headers (Debian: gcc, python3-dev), "
-            "then this package again"
+            "then reinstall this package"
         )
     except ImportError as error:
-        why_not = f"cannot be loaded ({error}): install this package again"
+        why_not = f"cannot be loaded ({error}): reinstall this package"

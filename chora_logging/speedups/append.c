@@ -1,17 +1,17 @@
-/* Appends one line to the live file, if nothing stands in the way.
+/* Appends one line to the live file in the ordinary case.
 
-   Does: `AppendingHandler._append_at_once` of appending.py in four system calls. Lock the file, look whether
-   its name still stands for it, write, unlock.
-   Leaves to Python: a lock that is held, a file that was moved or replaced, a rotation, a half line before,
-   a disk that is full, streams that are no regular files.
+   Does: `AppendingHandler._append_fast` of writing/appending.py, in four system calls. Lock the file, check
+   that its path still names it, write, unlock.
+   Leaves to Python: a lock that is held, a file that was moved or replaced, a rotation, a partial line at
+   the end, a full disk, streams that are not regular files.
 
-   The interpreter lock: kept while the calls take a microsecond or two. A thread that gives it away among
-   others that want it has it back after 5 ms, or after a switch of threads that costs more than the whole
-   record. After a call that took long it is given away for a while, and always where a call may take for
-   ever, on a network or in a FUSE program, which may be this very process.
-   References: the name's bytes are held, for other threads may close the file while the lock is away.
-   Signals: no Python runs here, so no signal handler and no garbage collector comes in between; no call
-   waits for anybody. */
+   GIL: held while the calls take a microsecond or two. A thread that releases it while others want it gets
+   it back after 5 ms, or after a thread switch that costs more than the whole record. After a slow call it
+   is released for a while. It is always released where a call may block without end: on a network, or in a
+   FUSE program, which may be this process.
+   References: the path's bytes are held, because other threads may close the file while the GIL is released.
+   Signals: no Python code runs here, so no signal handler and no garbage collector does. `flock` does not
+   block. */
 
 #include "speedups.h"
 
@@ -27,23 +27,23 @@
 #include <sys/vfs.h>
 #endif
 
-/* What is known of a live file; live_file.py fills it in. */
+/* The state of a live file; writing/live_file.py fills it in. */
 typedef struct {
     PyObject_HEAD
     PyObject *name;                       /* bytes */
     int fd;
     unsigned long long inode, device;
     long long links, end;
-    int place;                            /* 0 while it is not known what it is on, then one of the below */
-    double wary_until;                    /* of the monotonic clock */
+    int locality;                         /* 0 while unknown, then one of the constants below */
+    double slow_until;                    /* on the monotonic clock */
 } Appender;
 
-enum { ON_A_DISK = 1, ELSEWHERE };
+enum { LOCAL_FS = 1, OTHER_FS };
 
-/* An append that took longer than this, in seconds, says that the disk is slow now, for this times as long.
-   Threads wait for each other as long anyway: it is the interpreter's switch interval. */
-#define SLOW 0.005
-#define WARY 10
+/* After an append that took longer than SLOW_SECONDS the disk counts as slow, for SLOW_FACTOR times as long
+   as the append took. SLOW_SECONDS is Python's switch interval, for which threads wait anyway. */
+#define SLOW_SECONDS 0.005
+#define SLOW_FACTOR 10
 
 static double
 monotonic(void)
@@ -53,9 +53,9 @@ monotonic(void)
     return clock_gettime(CLOCK_MONOTONIC, &now) == 0 ? (double)now.tv_sec + (double)now.tv_nsec * 1e-9 : 0.0;
 }
 
-/* Whether the file is on a file system of this machine's memory or disks. */
+/* Whether the file system is one of this machine's memory or disks. */
 static int
-is_on_a_disk(Appender *self)
+is_local(Appender *self)
 {
 #ifdef __linux__
     static const unsigned long known[] = {
@@ -63,55 +63,55 @@ is_on_a_disk(Appender *self)
         0x2FC12FC1 /* zfs */, 0x01021994 /* tmpfs */, 0x794C7630 /* overlayfs */};
     struct statfs found;
 
-    if (self->place == 0) {
-        self->place = ELSEWHERE;
+    if (self->locality == 0) {
+        self->locality = OTHER_FS;
         if (fstatfs(self->fd, &found) == 0)
             for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
                 if ((unsigned long)found.f_type == known[i])
-                    self->place = ON_A_DISK;
+                    self->locality = LOCAL_FS;
     }
-    return self->place == ON_A_DISK;
+    return self->locality == LOCAL_FS;
 #else
     (void)self;
     return 0;
 #endif
 }
 
-/* What the file's name stands for just now. */
+/* The file that the path names now. */
 typedef struct {
     unsigned long long inode, device;
     long long links, size;
-} Look;
+} FileState;
 
-/* 1: seen; 0: there is nothing to be seen.
+/* Read the state of the file that a path names; 0 if there is none.
 
-   The times are not asked for. From Linux 6.13 on a file whose times somebody has looked at is given new,
-   finer ones by its next write (kernel.org, "Multigrain Timestamps"), and that is to be journalled. */
+   The times are not requested. From Linux 6.13 on, after a query of a file's times its next write sets new,
+   finer ones (kernel.org, "Multigrain Timestamps"), which must be journalled. */
 static int
-look(const char *name, Look *seen)
+read_state(const char *name, FileState *seen)
 {
 #ifdef STATX_INO
     struct statx found;
 
     if (statx(AT_FDCWD, name, 0, STATX_INO | STATX_NLINK | STATX_SIZE, &found) != 0)
         return 0;
-    *seen = (Look){found.stx_ino, makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_nlink,
+    *seen = (FileState){found.stx_ino, makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_nlink,
                    (long long)found.stx_size};
 #else
     struct stat found;
 
     if (stat(name, &found) != 0)
         return 0;
-    *seen = (Look){found.st_ino, (unsigned long long)found.st_dev, (long long)found.st_nlink,
+    *seen = (FileState){found.st_ino, (unsigned long long)found.st_dev, (long long)found.st_nlink,
                    (long long)found.st_size};
 #endif
     return 1;
 }
 
-/* Whether the file may get so many bytes more: it is the one that its name stands for, it stays below the
-   limit, and where somebody else has written last, that line is whole. */
+/* Whether so many bytes may be appended: the path still names the file, the file stays below the limit, and
+   if another writer has appended, its line is whole. */
 static int
-may_append(const Appender *self, const Look *seen, Py_ssize_t length, long long limit)
+may_append(const Appender *self, const FileState *seen, Py_ssize_t length, long long limit)
 {
     char last;
 
@@ -128,10 +128,10 @@ write_whole(int fd, const char *bytes, Py_ssize_t length, long long size)
     Py_ssize_t written = write(fd, bytes, (size_t)length);
     struct stat after;
 
-    /* The disk is full: Python tries again, and hears the reason. */
+    /* The disk is full: Python retries, and gets the error. */
     if (written > 0 && written < length && fstat(fd, &after) == 0 && after.st_size == size + written
         && ftruncate(fd, size) != 0)
-        return 0;                         /* a half line, as after a crash: it will be mended */
+        return 0;                         /* a partial line, as after a crash: repair_end */
     return written == length;
 }
 
@@ -142,24 +142,24 @@ append_bytes(PyObject *appender, const char *bytes, Py_ssize_t length, long long
     PyObject *name = self->name;
     PyThreadState *given;
     double began, ended;
-    Look seen;
+    FileState seen;
     int fd = self->fd, done = 0;
 
     if (name == NULL || !PyBytes_CheckExact(name))
         return 0;
     Py_INCREF(name);
-    began = is_on_a_disk(self) ? monotonic() : 0.0;
-    given = began > self->wary_until ? NULL : PyEval_SaveThread();
+    began = is_local(self) ? monotonic() : 0.0;
+    given = began > self->slow_until ? NULL : PyEval_SaveThread();
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        done = look(PyBytes_AS_STRING(name), &seen) && may_append(self, &seen, length, limit)
+        done = read_state(PyBytes_AS_STRING(name), &seen) && may_append(self, &seen, length, limit)
                && write_whole(fd, bytes, length, seen.size);
         flock(fd, LOCK_UN);
     }
     ended = began > 0.0 ? monotonic() : 0.0;
     if (given != NULL)
         PyEval_RestoreThread(given);
-    if (ended - began > SLOW)
-        self->wary_until = ended + WARY * (ended - began);
+    if (ended - began > SLOW_SECONDS)
+        self->slow_until = ended + SLOW_FACTOR * (ended - began);
     if (done)
         self->end = seen.size + length;
     Py_DECREF(name);
@@ -187,7 +187,7 @@ static PyMemberDef members[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "What is known of a live file."},
+    {Py_tp_doc, "The state of a live file."},
     {Py_tp_members, members},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_dealloc, appender_dealloc},

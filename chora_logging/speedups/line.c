@@ -1,40 +1,41 @@
-/* Makes the line of a record, by the plan for records that have the same attributes.
+/* Makes the line of a record, by the plan for records with the same attributes.
 
-   Does: `EventFormatter._straight` of formatter.py for a record with a text as its message. plans.py teaches
-   each plan: the attributes whose values the line has, in their order, and the bytes between them.
-   Leaves to Python: messages that are no texts, exceptions and stacks, dicts, lines that are too long. The
-   encoder is called for a value that is not a text, None, a flag or an integer of 64 bits, the clock for the
+   Does: `EventFormatter._straight` of formatting/formatter.py, for a record whose message is a string.
+   formatting/plans.py registers each plan: the attributes whose values the line has, in their order, and the
+   bytes between them.
+   Leaves to Python: messages that are not strings, exceptions and stacks, dicts, lines that are too long.
+   The encoder is called for a value that is not a string, None, a bool or a 64-bit integer, the clock for the
    first record of a second.
 
-   The interpreter lock: kept.
+   GIL: held.
    References: the encoder, the clock and an argument's `__str__` may run any code. It may change the record,
-   use this very writer or have it forget its plans. So the values and the plan are held until the line is
-   made; the names are not used by then.
-   Signals: a signal handler may run in what is called. If it raises, the line is given up, of which nothing
-   was written yet. */
+   use this writer or have it forget its plans. So the values and the plan are held until the line is made;
+   the names are not used after such a call.
+   Signals: a signal handler may run during such a call. If it raises, the line is dropped, and nothing of it
+   was written. */
 
 #include "speedups.h"
 
 #include <math.h>
 #include <string.h>
 
-#define MOST 64           /* attributes of a record */
-#define SLOTS 1024        /* for twice the plans that plans.py remembers */
+#define MAX_ATTRIBUTES 64           /* of a record */
+#define SLOTS 1024        /* twice the number of plans that plans.py remembers */
 #define FIRST_HASH ((Py_uhash_t)14695981039346656037ULL)
 
-/* What of a record is looked at; `where` says at which place. */
+/* The attributes of a record that are read; `where` has their positions. */
 enum { AT_NAME, AT_MSG, AT_ARGS, AT_EXC_INFO, AT_EXC_TEXT, AT_STACK_INFO, AT_CREATED, LOOKED_AT };
 static const char *const LOOKED[LOOKED_AT] = {
     "name", "msg", "args", "exc_info", "exc_text", "stack_info", "created"};
 
 typedef struct {
-    PyObject *key;        /* `,"name":` as bytes; of a constant with its value */
-    int source;           /* the place of the value among the attributes, or STAMP, MESSAGE, CONSTANT */
-    int optional;         /* left out when it is None */
+    PyObject *key;        /* `,"name":` as bytes; for a constant with its value */
+    int source;           /* the position of the attribute, or STAMP, MESSAGE, CONSTANT */
+    int optional;         /* left out if the value is None */
 } Part;
 
 typedef struct {
-    int users;            /* the writer, and each line that is being made by it */
+    int users;            /* reference count: the writer, and each line being made */
     PyObject *names;      /* the names of the attributes, a tuple */
     Py_uhash_t hash;
     int special;
@@ -44,10 +45,10 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *standard;   /* the names of the attributes that every record has, in their order */
-    PyObject *special;    /* the name of the logger whose records are laid out in their own way */
+    PyObject *standard;   /* the names of the attributes of every record, in their order */
+    PyObject *special;    /* the name of the logger whose records have their own layout */
     PyObject *encode, *clock;
-    int rfc3339;          /* whether the clock gives texts of 27 characters */
+    int rfc3339;          /* whether the clock returns strings of 27 characters */
     Py_ssize_t max_bytes;
     int where[LOOKED_AT];
     int count;
@@ -58,7 +59,7 @@ typedef struct {
 
 /* ------------------------------------------------------------------------------------- the buffer --- */
 
-/* Make room for so many bytes more; twice the size, so that a long line is not moved for each part. */
+/* Reserve so many more bytes. Doubles the size, so that a long line is not moved for each part. */
 static int
 buffer_grow(Buffer *b, Py_ssize_t more)
 {
@@ -97,12 +98,12 @@ buffer_close(Buffer *b)
         PyMem_Free(b->start);
 }
 
-#define ROOM(b, more) ((b)->end - (b)->at >= (more) ? 0 : buffer_grow((b), (more)))
+#define RESERVE(b, more) ((b)->end - (b)->at >= (more) ? 0 : buffer_grow((b), (more)))
 
 int
 put_bytes(Buffer *b, const char *bytes, Py_ssize_t length)
 {
-    if (ROOM(b, length) < 0)
+    if (RESERVE(b, length) < 0)
         return -1;
     memcpy(b->at, bytes, (size_t)length);
     b->at += length;
@@ -111,14 +112,14 @@ put_bytes(Buffer *b, const char *bytes, Py_ssize_t length)
 
 /* ------------------------------------------------------------------------------------- the values --- */
 
-/* How a byte stands in a JSON text: 0 as it is, 'u' as \u00XX, else after a backslash. */
+/* The form of a byte in a JSON string: 0 as it is, 'u' as \u00XX, else this character after a backslash. */
 static const char ESCAPED[256] = {
     'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b', 't', 'n', 'u', 'f', 'r', 'u', 'u',
     'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u',
     ['"'] = '"', ['\\'] = '\\',
 };
 
-/* A text as JSON has it: between quotation marks, in UTF-8, escaped where it must be. */
+/* Add a string as JSON: in quotation marks, in UTF-8, escaped where necessary. */
 static int
 put_text(Buffer *b, PyObject *text)
 {
@@ -132,7 +133,7 @@ put_text(Buffer *b, PyObject *text)
     }
     else if ((bytes = PyUnicode_AsUTF8AndSize(text, &length)) == NULL)
         return -1;
-    if (ROOM(b, length + 2) < 0)
+    if (RESERVE(b, length + 2) < 0)
         return -1;
     *b->at++ = '"';
     for (stop = bytes + length; bytes < stop;) {
@@ -144,7 +145,7 @@ put_text(Buffer *b, PyObject *text)
             return -1;
         if (bytes == stop)
             break;
-        if (ROOM(b, 6) < 0)
+        if (RESERVE(b, 6) < 0)
             return -1;
         *b->at++ = '\\';
         *b->at++ = how;
@@ -173,7 +174,7 @@ put_integer(Buffer *b, long long value)
     return put_bytes(b, at, digits + sizeof(digits) - at);
 }
 
-/* Whether JSON has no object in it, and not so many arrays that they could nest too deep (encoding.DEPTH). */
+/* Whether JSON has no object in it, and too few arrays to exceed NESTED_LEVELS of formatting/values.py. */
 static int
 is_shallow(const char *at, Py_ssize_t length)
 {
@@ -210,7 +211,7 @@ put_value(const LineWriter *self, Buffer *b, PyObject *value)
     }
     if ((bytes = PyObject_CallOneArg(self->encode, value)) == NULL)
         return -1;
-    /* What has an object in it is refused for the reasons that a dict is: see collect. */
+    /* An object in it is declined for the same reasons as a dict: see collect. */
     done = PyBytes_CheckExact(bytes) && is_shallow(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
     if (done && put_bytes(b, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes)) < 0)
         done = -1;
@@ -218,7 +219,7 @@ put_value(const LineWriter *self, Buffer *b, PyObject *value)
     return done;
 }
 
-/* A number with zeros in front. */
+/* Write a number with leading zeros. */
 static void
 set_digits(char *at, int count, int value)
 {
@@ -226,8 +227,8 @@ set_digits(char *at, int count, int value)
         at[count] = (char)('0' + value % 10);
 }
 
-/* Add the time. Within a second only the digits after the point are new; the arithmetic is that of
-   timestamps.rfc3339, step by step. */
+/* Add the time. Within a second only the digits after the point change. The arithmetic is that of rfc3339 in
+   formatting/timestamps.py, step by step. */
 static int
 put_stamp(LineWriter *self, Buffer *b, PyObject *created)
 {
@@ -237,8 +238,8 @@ put_stamp(LineWriter *self, Buffer *b, PyObject *created)
     if (self->rfc3339 && PyFloat_CheckExact(created)) {
         double time = PyFloat_AS_DOUBLE(created), fraction = time - self->second;
         if (fraction >= 0.0 && fraction < 0.9999995) {
-            volatile double micros = fraction * 1e6;   /* not fused with the sum on machines that could */
-            if (ROOM(b, 29) < 0)
+            volatile double micros = fraction * 1e6;   /* no fused multiply-add */
+            if (RESERVE(b, 29) < 0)
                 return -1;
             b->at[0] = '"';
             memcpy(b->at + 1, self->text, 20);
@@ -264,7 +265,7 @@ put_stamp(LineWriter *self, Buffer *b, PyObject *created)
     return done;
 }
 
-/* Add the message: as it is, or with its arguments. */
+/* Add the message, formatted with its arguments if there are any. */
 static int
 put_message(Buffer *b, PyObject *message, PyObject *args)
 {
@@ -282,21 +283,21 @@ put_message(Buffer *b, PyObject *message, PyObject *args)
 
 /* ----------------------------------------------------------------------------------------- the plans --- */
 
-/* Whether two texts are alike; they are the same object nearly always. */
+/* Whether two strings are equal; nearly always they are the same object. */
 static int
 same_text(PyObject *one, PyObject *other)
 {
     return one == other || PyUnicode_Compare(one, other) == 0;
 }
 
-/* FNV-1a over the hashes of names, which Python keeps with them. */
+/* FNV-1a over the hashes of names, which Python caches. */
 static Py_uhash_t
 mixed(Py_uhash_t hash, PyObject *name)
 {
     return (hash ^ (Py_uhash_t)PyObject_Hash(name)) * (Py_uhash_t)1099511628211ULL;
 }
 
-/* A plan that is forgotten while it is in use goes with its last user. */
+/* Free a plan with its last user: it may be forgotten while it is in use. */
 static void
 release_plan(Plan *plan)
 {
@@ -308,7 +309,7 @@ release_plan(Plan *plan)
     PyMem_Free(plan);
 }
 
-/* The slot of the plan for these names, or the empty one where it would stand. */
+/* The slot of the plan for these names, or the empty slot for it. */
 static Plan **
 find_plan(LineWriter *self, PyObject *const *names, Py_ssize_t count, int special, Py_uhash_t hash)
 {
@@ -327,7 +328,7 @@ find_plan(LineWriter *self, PyObject *const *names, Py_ssize_t count, int specia
     }
 }
 
-/* Fill in a part from a tuple: the text, where the value after it is from, whether both may be left out. */
+/* Fill in a part from a tuple: the key, the source of the value, whether both may be left out. */
 static int
 set_part(Part *part, PyObject *given, Py_ssize_t names)
 {
@@ -347,10 +348,10 @@ set_part(Part *part, PyObject *given, Py_ssize_t names)
     return 0;
 }
 
-/* Collect names and values of a record's attributes; 0 when they are not those of an ordinary one.
+/* Collect the names and values of a record's attributes; 0 if it is not an ordinary record.
 
-   A dict may repeat a key (`{5: 1, "5": 2}`) or nest without end: Python looks at the line then. To find that
-   out once the line is made takes longer than to leave it to Python from the start. */
+   A dict may repeat a key (`{5: 1, "5": 2}`) or nest without end, so Python has to check its line. Finding
+   this out after making the line takes longer than leaving it to Python from the start. */
 static Py_ssize_t
 collect(const LineWriter *self, PyObject *attributes, PyObject **names, PyObject **values, Py_uhash_t *hash)
 {
@@ -359,7 +360,7 @@ collect(const LineWriter *self, PyObject *attributes, PyObject **names, PyObject
 
     *hash = FIRST_HASH;
     while (PyDict_Next(attributes, &position, &name, &value)) {
-        if (count == MOST || !PyUnicode_CheckExact(name))
+        if (count == MAX_ATTRIBUTES || !PyUnicode_CheckExact(name))
             return 0;
         if (count >= standard) {
             if (PyDict_Check(value))
@@ -397,7 +398,7 @@ static PyObject *
 writer_learn(PyObject *object, PyObject *args)
 {
     LineWriter *self = (LineWriter *)object;
-    PyObject *attributes, *parts, *names[MOST], *values[MOST];
+    PyObject *attributes, *parts, *names[MAX_ATTRIBUTES], *values[MAX_ATTRIBUTES];
     Py_ssize_t count;
     Plan *plan, **slot;
     Py_uhash_t hash;
@@ -439,7 +440,7 @@ writer_forget(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 /* ------------------------------------------------------------------------------------------ the line --- */
 
-/* Whether the record has a text to say, and no exception or stack. */
+/* Whether the message is a string, without an exception or a stack. */
 static int
 is_plain(const LineWriter *self, PyObject *const *values)
 {
@@ -451,7 +452,7 @@ is_plain(const LineWriter *self, PyObject *const *values)
            && values[where[AT_STACK_INFO]] == Py_None && PyTuple_CheckExact(args);
 }
 
-/* Add the parts with their values. The message's arguments count as used up when the message is there. */
+/* Add the parts with their values; 0 if there are arguments but no message to format with them. */
 static int
 put_parts(LineWriter *self, Buffer *b, const Plan *plan, PyObject *const *values)
 {
@@ -483,7 +484,7 @@ int
 make_line(PyObject *writer, Buffer *b, PyObject *attributes)
 {
     LineWriter *self = (LineWriter *)writer;
-    PyObject *names[MOST], *values[MOST];
+    PyObject *names[MAX_ATTRIBUTES], *values[MAX_ATTRIBUTES];
     Py_uhash_t hash;
     Py_ssize_t count;
     Plan *plan;
@@ -508,7 +509,7 @@ make_line(PyObject *writer, Buffer *b, PyObject *attributes)
     if (done > 0 && put_bytes(b, "}\n", 2) < 0)
         done = -1;
     if (done > 0) {
-        b->start[0] = '{';                /* in the place of the first part's comma */
+        b->start[0] = '{';                /* replaces the first part's comma */
         if (self->max_bytes && b->at - 1 - b->start > self->max_bytes)
             done = 0;
     }
@@ -531,7 +532,7 @@ writer_line(PyObject *self, PyObject *attributes)
 
 /* ------------------------------------------------------------------------------------------ the type --- */
 
-/* Find out where the attributes stand that are looked at. */
+/* Find the positions of the attributes that are read. */
 static int
 set_places(LineWriter *self, PyObject *standard)
 {
@@ -617,27 +618,27 @@ writer_dealloc(PyObject *self)
 static PyMethodDef methods[] = {
     {"line", writer_line, METH_O,
      "line(attributes)\n--\n\n"
-     "Return the line of a record with these *attributes*, or `None` to leave it to Python."},
+     "Return the line of a record with these *attributes*, without newline; `None` leaves it to Python."},
     {"write", (PyCFunction)(void (*)(void))writer_write, METH_FASTCALL,
      "write(handler, record)\n--\n\n"
-     "Write *record* through *handler*; return whether it was written, else nothing was done.\n\n"
-     "It is written when all is as usual: a plain record, the handler's own stream, the lock free, the name\n"
-     "still that of the open file, which stays below `maxBytes` and ends with a whole line."},
+     "Write *record* through *handler*; return whether it was written, else nothing was.\n\n"
+     "Only the ordinary case is handled: a plain record, the handler's own stream, a free file lock, a path\n"
+     "that still names the open file, which stays below `maxBytes` and ends with a whole line."},
     {"write_event", (PyCFunction)(void (*)(void))writer_write_event, METH_FASTCALL,
      "write_event(handler, event)\n--\n\n"
-     "Write *event* as a line through *handler*; return `None` when it was not written.\n\n"
-     "Else the answer is whether anybody in the logging tree may want the event too. It gets a trace id if\n"
-     "it has none. It is written when all is as usual (see `write`), *handler* has no filter, and the\n"
-     "event's JSON is that of pydantic, with nothing in it that nests."},
+     "Write *event* as a line through *handler*; return `None` if it was not written.\n\n"
+     "Otherwise return whether a handler in the logging tree may want the event, too. It gets a trace id if\n"
+     "it has none. Only the ordinary case is handled (see `write`), with no filter on *handler*, and with\n"
+     "pydantic's own JSON of the event, without a nested object."},
     {"learn", writer_learn, METH_VARARGS,
      "learn(attributes, special, parts)\n--\n\n"
-     "Keep the *parts* of which lines of records are made that have *attributes* of these names."},
-    {"forget", writer_forget, METH_NOARGS, "forget()\n--\n\nForget what was learnt."},
+     "Store the *parts* of the lines of records whose attributes have the names of *attributes*."},
+    {"forget", writer_forget, METH_NOARGS, "forget()\n--\n\nForget all stored plans."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Makes lines by the plans that it was taught."},
+    {Py_tp_doc, "Makes the lines of records by stored plans, and writes them."},
     {Py_tp_methods, methods},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_init, writer_init},

@@ -1,11 +1,12 @@
-/* The extension module: its types and functions, and what Python tells it about the package.
+/* The extension module: its types and functions, and the objects that Python registers with it.
 
-   Does: look up at import what is compared with later, keep what filters.py and event_schemas.py tell.
+   Does: look up at import the objects for later comparison, store what context.py and
+   telemetry/event_schemas.py register.
    Leaves to Python: whether it is used at all, see `chora_logging.speedups`.
 
-   The interpreter lock: all interpreters of a process share one; Pythons without it do not get this module.
-   References: the module of each interpreter has a state of its own, which the garbage collector sees.
-   Signals: no code of others runs here. */
+   GIL: all interpreters of a process share one; the module is not built for Pythons without a GIL.
+   References: the module of each interpreter has its own state, which the garbage collector sees.
+   Signals: no foreign code runs here. */
 
 #include "speedups.h"
 
@@ -14,10 +15,10 @@
 #define AS_TEXT(name, text) text,
 static const char *const NAME_TEXTS[NAME_COUNT] = {NAMES(AS_TEXT)};
 
-/* The functions of `os` whose system calls are made here. */
+/* The functions of `os` whose system calls append.c makes itself. */
 static const char *const CALL_NAMES[CALL_COUNT] = {"write", "stat", "pread"};
 
-/* Whether a context variable has a default: a new context, in which nothing is set, shows it. */
+/* Whether a context variable has a default: read in a new context, where no variable is set. */
 static int
 has_default(PyObject *variable)
 {
@@ -36,7 +37,7 @@ has_default(PyObject *variable)
     return !failed;
 }
 
-/* Whether a tuple consists of dicts, each followed by something that can be its key. */
+/* Whether a tuple consists of dicts, each followed by a hashable key. */
 static int
 are_signs(PyObject *signs)
 {
@@ -87,20 +88,20 @@ events_are(PyObject *module, PyObject *args)
 static PyMethodDef methods[] = {
     {"events_are", events_are, METH_VARARGS,
      "events_are(event, dump, loggers, name)\n--\n\n"
-     "Take for events what is of this class *event*, while *dump* is what they have as `model_dump_json`.\n\n"
-     "They go through the logger of this *name* in *loggers*."},
+     "Register *event*, the class of typed events, and *dump*, its `model_dump_json`.\n\n"
+     "Classes that override *dump* are left to Python. Events go to the logger called *name* in *loggers*."},
     {"make_record", (PyCFunction)(void (*)(void))make_record, METH_FASTCALL | METH_KEYWORDS,
      "make_record(*arguments)\n--\n\n"
-     "Make the `logging.LogRecord` that these *arguments* make, sooner where logging's switches are off."},
+     "Return `logging.LogRecord(*arguments)`, faster while logging's optional attributes are off."},
     {"trace_by", trace_by, METH_VARARGS,
      "trace_by(filter, variable, ids, signs)\n--\n\n"
-     "Do in `LineWriter.write` what a *filter* of this class does.\n\n"
-     "The trace id is that of the context *variable*, else trace and span id are what *ids* gives. It is\n"
-     "called when one of the dicts in *signs* has the key that follows it; else there are none."},
+     "Have `LineWriter.write` do the work of *filter*, a class.\n\n"
+     "The trace id is the value of the context *variable*. If that is None, and one of the dicts in *signs*\n"
+     "has the key that follows it, *ids* is called and returns the trace id and the span id."},
     {NULL, NULL, 0, NULL},
 };
 
-/* Add a type to the module; what comes back is held. */
+/* Add a type to the module; returns a new reference. */
 static PyObject *
 add_type(PyObject *module, PyType_Spec *spec)
 {
@@ -111,7 +112,7 @@ add_type(PyObject *module, PyType_Spec *spec)
     return type;
 }
 
-/* The dict of a module, held. */
+/* The dict of a module, a new reference. */
 static PyObject *
 dict_of(const char *name)
 {

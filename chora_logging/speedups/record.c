@@ -1,37 +1,37 @@
-/* Makes the record of a logging call, where `logging` gathers nothing for it.
+/* Makes the record of a logging call while the optional attributes of `logging` are off.
 
-   Does: what `logging.LogRecord.__init__` does for a call without a known place, exception or stack, once
-   optimizing.py has switched off what nobody prints. The attributes are copied from the first such record,
-   which Python made; name, level, message, arguments and time are set.
-   Leaves to Python: every other call, and all of them while a switch of `logging` is on or somebody has
-   replaced `LogRecord.__init__` or `logging.getLevelName`.
+   Does: the work of `logging.LogRecord.__init__` for a call without a known place, exception or stack, once
+   optimizing.py has switched off the attributes that no handler prints. The attributes are copied from the
+   first such record, which Python made; name, level, message, arguments and time are set.
+   Leaves to Python: every other call, and all calls while a switch of `logging` is on or after
+   `LogRecord.__init__` or `logging.getLevelName` was replaced.
 
-   The interpreter lock: kept.
-   References: what `logging` lends is held, for an allocation may start the garbage collector and with it
-   any code, `logging.addLevelName` too.
-   Signals: a signal handler runs where a test has put a Python function in the place of the clock. */
+   GIL: held.
+   References: values borrowed from `logging` are held, because an allocation may start the garbage collector
+   and with it any code, including `logging.addLevelName`.
+   Signals: a signal handler runs only if the clock was replaced by a Python function, as in tests. */
 
 #include "speedups.h"
 
 #include <math.h>
 
-/* Where the arguments stand with which `Logger.makeRecord` calls the factory of records. */
+/* The positions of the arguments with which `Logger.makeRecord` calls the record factory. */
 enum { R_NAME, R_LEVEL, R_PATH, R_LINE, R_MSG, R_ARGS, R_EXC_INFO, R_FUNCTION, R_STACK, R_COUNT };
 
-/* Whether LogRecord is as it was at import, and would gather nothing beyond what it is given. */
+/* Whether LogRecord is as it was at import, and all switches of `logging` are off. */
 static int
 nothing_is_gathered(const State *state)
 {
     for (int name = LOG_THREADS; name <= LOG_ASYNCIO_TASKS; name++) {
-        PyObject *is_on = lend(state, state->logging, name);
+        PyObject *is_on = borrow(state, state->logging, name);
         if (is_on != Py_False && (is_on != NULL || name != LOG_ASYNCIO_TASKS))
             return 0;
     }
     return finds(state, state->record, INIT, state->init)
-           && lend(state, state->logging, GET_LEVEL_NAME) == state->level_name;
+           && borrow(state, state->logging, GET_LEVEL_NAME) == state->level_name;
 }
 
-/* Whether the arguments are those of a record without a known place, exception or single mapping. */
+/* Whether the arguments are those of a record without exception, stack or a single mapping. */
 static int
 are_usual_arguments(PyObject *const *args)
 {
@@ -46,13 +46,13 @@ are_usual_arguments(PyObject *const *args)
     return PyUnicode_CheckExact(only) || PyLong_CheckExact(only) || PyFloat_CheckExact(only);
 }
 
-/* The three ways to tell the time of a record; the arithmetic is LogRecord's. */
+/* The three times of a record; the arithmetic is that of LogRecord. */
 typedef struct {
     double created, msecs, since_start;
 } Moment;
 
 static int
-tell_time(PyObject *now, PyObject *start, Moment *moment)
+convert_time(PyObject *now, PyObject *start, Moment *moment)
 {
 #if IN_NANOSECONDS
     long long time, began;
@@ -79,11 +79,11 @@ tell_time(PyObject *now, PyObject *start, Moment *moment)
 #endif
 }
 
-/* What the clock of `logging` says, a new reference. */
+/* The time of the clock of `logging`, a new reference. */
 static PyObject *
 read_clock(const State *state)
 {
-    PyObject *module = lend(state, state->logging, TIME), *clock, *now;
+    PyObject *module = borrow(state, state->logging, TIME), *clock, *now;
 
     if (module == NULL || !PyModule_CheckExact(module)
         || (clock = get(state, PyModule_GetDict(module), CLOCK)) == NULL)
@@ -103,14 +103,14 @@ set_number(const State *state, PyObject *attributes, int name, double value)
     return failed ? -1 : 0;
 }
 
-/* Set the time of a record among its attributes. */
+/* Set the three times among a record's attributes. */
 static int
 set_time(const State *state, PyObject *attributes)
 {
     PyObject *start = get(state, state->logging, START_TIME);
     PyObject *now = start == NULL ? NULL : read_clock(state);
     Moment moment;
-    int done = now == NULL ? 0 : tell_time(now, start, &moment);
+    int done = now == NULL ? 0 : convert_time(now, start, &moment);
 
     Py_XDECREF(now);
     Py_XDECREF(start);
@@ -122,23 +122,23 @@ set_time(const State *state, PyObject *attributes)
     return done;
 }
 
-/* The name of a level, a new reference; NULL where it has none. */
+/* The name of a level, a new reference; NULL if it has none. */
 static PyObject *
 level_name_of(const State *state, PyObject *level)
 {
-    PyObject *names = lend(state, state->logging, LEVEL_NAMES), *name = NULL;
+    PyObject *names = borrow(state, state->logging, LEVEL_NAMES), *name = NULL;
 
     if (names != NULL && PyDict_CheckExact(names))
         name = PyDict_GetItemWithError(names, level);
     return name == Py_None ? NULL : Py_XNewRef(name);
 }
 
-/* The attributes of a record; NULL: an error, or not for the fast path. */
+/* The attributes of a record; NULL: an error, or declined. */
 static PyObject *
 attributes_of(const State *state, PyObject *const *args)
 {
     PyObject *level_name = level_name_of(state, args[R_LEVEL]);
-    PyObject *made = level_name == NULL ? NULL : PyDict_Copy(state->blank);
+    PyObject *made = level_name == NULL ? NULL : PyDict_Copy(state->template);
 
     if (made != NULL
         && (PyDict_SetItem(made, state->names[LEVELNAME], level_name) < 0
@@ -165,28 +165,28 @@ record_with(const State *state, PyObject *attributes)
     return record;
 }
 
-/* Keep what all records have alike that are made as this one was, without what is its own. */
+/* Store the attributes that this record shares with all others of its kind, as their template. */
 static int
-learn_blank(State *state, PyObject *record, PyObject *const *args)
+store_template(State *state, PyObject *record, PyObject *const *args)
 {
     static const int own[] = {NAME, MSG, ARGS};
-    PyObject *attributes = PyObject_GenericGetDict(record, NULL), *blank = PyDict_New();
-    int failed = attributes == NULL || blank == NULL || PyDict_Update(blank, attributes) < 0;
+    PyObject *attributes = PyObject_GenericGetDict(record, NULL), *template = PyDict_New();
+    int failed = attributes == NULL || template == NULL || PyDict_Update(template, attributes) < 0;
 
     for (size_t i = 0; !failed && i < sizeof(own) / sizeof(*own); i++)
-        failed = PyDict_SetItem(blank, state->names[own[i]], Py_None) < 0;
+        failed = PyDict_SetItem(template, state->names[own[i]], Py_None) < 0;
     if (!failed) {
-        Py_XSETREF(state->nowhere[0], Py_NewRef(args[R_PATH]));
-        Py_XSETREF(state->nowhere[1], Py_NewRef(args[R_LINE]));
-        Py_XSETREF(state->nowhere[2], Py_NewRef(args[R_FUNCTION]));
-        Py_XSETREF(state->blank, Py_NewRef(blank));
+        Py_XSETREF(state->unknown_place[0], Py_NewRef(args[R_PATH]));
+        Py_XSETREF(state->unknown_place[1], Py_NewRef(args[R_LINE]));
+        Py_XSETREF(state->unknown_place[2], Py_NewRef(args[R_FUNCTION]));
+        Py_XSETREF(state->template, Py_NewRef(template));
     }
     Py_XDECREF(attributes);
-    Py_XDECREF(blank);
+    Py_XDECREF(template);
     return failed ? -1 : 0;
 }
 
-/* The record as `logging` itself makes it. */
+/* The record made by `logging` itself. */
 static PyObject *
 make_in_python(State *state, PyObject *const *args, Py_ssize_t count, PyObject *keywords, int usual)
 {
@@ -194,7 +194,7 @@ make_in_python(State *state, PyObject *const *args, Py_ssize_t count, PyObject *
 
     if (record != NULL && usual && PyUnicode_Check(args[R_PATH])
         && PyUnicode_CompareWithASCIIString(args[R_PATH], "(unknown file)") == 0
-        && learn_blank(state, record, args) < 0)
+        && store_template(state, record, args) < 0)
         Py_CLEAR(record);
     return record;
 }
@@ -206,8 +206,8 @@ make_record(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject 
     int usual = count == R_COUNT && (keywords == NULL || PyTuple_GET_SIZE(keywords) == 0)
                 && nothing_is_gathered(state) && are_usual_arguments(args);
 
-    if (usual && args[R_PATH] == state->nowhere[0] && args[R_LINE] == state->nowhere[1]
-        && args[R_FUNCTION] == state->nowhere[2]) {
+    if (usual && args[R_PATH] == state->unknown_place[0] && args[R_LINE] == state->unknown_place[1]
+        && args[R_FUNCTION] == state->unknown_place[2]) {
         PyObject *attributes = attributes_of(state, args);
         if (attributes != NULL) {
             PyObject *record = record_with(state, attributes);

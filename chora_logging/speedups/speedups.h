@@ -1,18 +1,19 @@
-/* What the files of the fast path share.
+/* Declarations shared by the files of the fast path.
 
-       record.c    makes a record of the arguments of a logging call
-       line.c      makes a line of a record's attributes
+       record.c    makes a record from the arguments of a logging call
+       line.c      makes a line from a record's attributes
        append.c    appends a line to the live file
        write.c     takes a record or an event through its handler: trace id, line, append
-       module.c    the module, and what Python tells it
+       module.c    the module, and what Python registers with it
 
-   Python stays the one truth: whatever is unusual is left undone, and the Python code that called does it.
-   What is done is byte for byte what that code would have done (tests/test_speedups.py compares them).
+   The Python code is the reference. Every unusual case is declined, and the Python code that called handles
+   it. The fast path writes the same bytes as that code (tests/test_speedups.py compares them).
 
-   Answers: 1 done, 0 not for the fast path, -1 an error is set. An `Exception` counts as 0 in the end:
-   Python meets it again and knows what to do. Others, such as KeyboardInterrupt, are raised.
-   References: an object is held over every call that can run code. A look-up in an instance's dict is such a
-   call, for keys may be of any type: what it lends is used at once, or compared by its place only. */
+   Return values: 1 done, 0 declined, -1 an error is set. An `Exception` counts as declined in the end: the
+   Python code meets and handles it again. Other errors, such as KeyboardInterrupt, are raised.
+   References: an object is held over every call that can run code. A look-up in an instance's dict is such
+   a call, because keys may be of any type: a borrowed value is used immediately, or only its address is
+   compared. */
 
 #ifndef CHORA_LOGGING_SPEEDUPS_H
 #define CHORA_LOGGING_SPEEDUPS_H
@@ -29,12 +30,12 @@
 #define CLOCK_NAME "time"
 #endif
 
-/* The names that are looked up, made once. Those of switches of `logging` stand together. */
+/* The names that are looked up, interned once. The switches of `logging` are consecutive. */
 #define NAMES(X) \
     X(GET_MESSAGE, "getMessage") X(FORMATTER, "formatter") X(BYTE_FORMATTER, "_byte_formatter") \
     X(TERMINATOR, "terminator") X(LOCK, "lock") X(ACQUIRE, "acquire") X(RELEASE, "release") \
-    X(TURN, "_turn") X(BUSY, "busy") X(DEFERRED, "deferred") X(STREAM, "stream") \
-    X(OWN_STREAM, "_own_stream") X(SWIFT, "_swift") X(LOST, "_lost") X(MAX_BYTES, "maxBytes") \
+    X(MUTEX, "_mutex") X(BUSY, "busy") X(DEFERRED, "deferred") X(STREAM, "stream") \
+    X(OWN_STREAM, "_own_stream") X(FAST_FILE, "_fast_file") X(LOST, "_lost") X(MAX_BYTES, "maxBytes") \
     X(FILTERS, "filters") X(FILTER, "filter") X(EMIT, "emit") \
     X(LOG_RECORD, "LogRecord") X(RECORD_FACTORY, "_logRecordFactory") X(DUMP, "model_dump_json") \
     X(SERIALIZER, "__pydantic_serializer__") X(TO_JSON, "to_json") \
@@ -51,50 +52,50 @@
 enum { NAMES(AS_CONSTANT) NAME_COUNT };
 #undef AS_CONSTANT
 
-/* The functions of `os` that are done here by their system calls. */
+/* The number of functions of `os` whose system calls are made here. */
 #define CALL_COUNT 3
 
-/* Of each interpreter its own. Objects only: module.c goes through them as through an array. */
+/* The state of the module, one for each interpreter. Objects only: module.c treats it as an array. */
 typedef struct {
     PyObject *appender;             /* the type Appender */
     PyObject *os, *logging;         /* the dicts of these modules */
-    PyObject *call_names[CALL_COUNT], *calls[CALL_COUNT]; /* of os, and what these stood for at import */
-    PyObject *record;               /* logging.LogRecord, and what it has at import: */
-    PyObject *get_message, *init;   /* its methods */
+    PyObject *call_names[CALL_COUNT], *calls[CALL_COUNT]; /* functions of os, as they were at import */
+    PyObject *record;               /* logging.LogRecord */
+    PyObject *get_message, *init;   /* its methods at import */
     PyObject *level_name;           /* logging.getLevelName at import */
     PyObject *factory;              /* make_record */
-    PyObject *blank;                /* the attributes of a record that nothing was gathered for */
-    PyObject *nowhere[3];           /* the very objects that are its file, line and function */
+    PyObject *template;             /* the attributes of a record without a known place */
+    PyObject *unknown_place[3];     /* the objects that are its file, line and function */
     PyObject *trace_filter;         /* TraceIdFilter */
-    PyObject *trace_id;             /* the variable of trace_context */
-    PyObject *ids, *signs;          /* what gives other ids, while one of the dicts has its key */
+    PyObject *trace_id;             /* the context variable of trace_context */
+    PyObject *ids, *signs;          /* returns other ids, while one of the dicts in signs has its key */
     PyObject *event, *dump;         /* TelemetryEvent, and its model_dump_json at import */
-    PyObject *loggers, *event_logger; /* all loggers by name, and the name of that of events */
+    PyObject *loggers, *event_logger; /* all loggers by name, and the name of the logger of events */
     PyObject *names[NAME_COUNT];
 } State;
 
-/* What a dict has under one of the names, lent; NULL where it has nothing. */
+/* The value of one of the names in a dict, borrowed; NULL if there is none. */
 static inline PyObject *
-lend(const State *state, PyObject *dict, int name)
+borrow(const State *state, PyObject *dict, int name)
 {
     return PyDict_GetItemWithError(dict, state->names[name]);
 }
 
-/* The same, held. */
+/* The same, as a new reference. */
 static inline PyObject *
 get(const State *state, PyObject *dict, int name)
 {
-    return Py_XNewRef(lend(state, dict, name));
+    return Py_XNewRef(borrow(state, dict, name));
 }
 
-/* Whether a dict has nothing under one of the names. */
+/* Whether a dict does not contain one of the names. */
 static inline int
 lacks(const State *state, PyObject *dict, int name)
 {
     return PyDict_Contains(dict, state->names[name]) == 0;
 }
 
-/* Whether the instances of a type find this very object under one of the names. */
+/* Whether one of the names, looked up in a type, is this object. */
 static inline int
 finds(const State *state, PyObject *type, int name, PyObject *wanted)
 {
@@ -104,7 +105,7 @@ finds(const State *state, PyObject *type, int name, PyObject *wanted)
     return found != NULL && found == wanted;
 }
 
-/* Whether an error is set that has to be raised; any other one is cleared. */
+/* Whether an error is set that must be raised; clears any other error. */
 static inline int
 is_fatal(void)
 {
@@ -120,12 +121,12 @@ is_fatal(void)
 
 extern PyType_Spec appender_spec;
 
-/* Append bytes that end a line, unless the file would reach the limit; 1 or 0. */
+/* Append the bytes of a whole line, unless the file would reach the limit; 1 or 0. */
 int append_bytes(PyObject *appender, const char *bytes, Py_ssize_t length, long long limit);
 
 /* --- line.c --- */
 
-/* A line in the making: on the stack while it is short. */
+/* A line being made: on the stack while it is short. */
 typedef struct {
     char *start, *at, *end;
     char first[2048];
@@ -137,10 +138,10 @@ int put_bytes(Buffer *b, const char *bytes, Py_ssize_t length);
 
 extern PyType_Spec writer_spec;
 
-/* Open the buffer and make the line of a record with these attributes, its end included. */
+/* Open the buffer and make the line of a record with these attributes, with its newline. */
 int make_line(PyObject *writer, Buffer *b, PyObject *attributes);
 
-/* Where a part of a line comes from, if from none of the attributes. */
+/* The source of a part of a line that is not an attribute. */
 enum { CONSTANT = -3, MESSAGE, STAMP };
 
 /* --- write.c --- */

@@ -1,25 +1,25 @@
 /* Writes a record, or a typed event, through its handler.
 
-   Does: `AppendingHandler.handle` of appending.py and `EventEmitter._emit` of event_emitter.py: put a trace id
-   on it, make its line, take the handler's lock, append.
-   Leaves to Python: another filter than TraceIdFilter, a method or system call that somebody has replaced,
-   another stream, a record under way or waiting, lost records that are to be reported, an event whose JSON
-   nests, and what line.c and append.c leave to it. Nothing is written then; the trace id stays.
+   Does: `AppendingHandler.handle` of writing/appending.py and `EventEmitter._emit` of
+   telemetry/event_emitter.py: add a trace id, make the line, take the mutex, append.
+   Leaves to Python: a filter other than TraceIdFilter, a replaced method or system call, another stream, a
+   record under way or deferred, lost records to report, an event whose JSON has a nested object, and
+   everything that line.c and append.c leave to it. Nothing is written then; the trace id stays.
 
-   The interpreter lock: kept but for what append.c does, and for the wait for the handler's lock.
-   References: the caller holds handler and record; what their dicts lend is held over calls.
-   Signals: a signal handler that logs comes in before the handler's lock is taken or after it was given
-   back, for no Python runs in between. `busy` and `deferred` tell what it has interrupted further up. */
+   GIL: held, except in append.c and during the wait for the mutex.
+   References: the caller holds handler and record; values borrowed from their dicts are held over calls.
+   Signals: a signal handler that logs runs before the mutex is taken or after it is released, because no
+   Python code runs in between. `busy` and `deferred` show what it has interrupted further up the stack. */
 
 #include "speedups.h"
 
 #include <limits.h>
 #include <string.h>
 
-/* Whether the system calls that are made here are those that Python would make: who has put something in
-   the place of one (a test that has it fail, a made-up file system) is obeyed. */
+/* Whether `os` still has its own functions. If one was replaced (a test that has it fail, a fake file
+   system), Python calls the replacement. */
 static int
-calls_are_the_system_s(const State *state)
+system_calls_unpatched(const State *state)
 {
     for (int i = 0; i < CALL_COUNT; i++)
         if (PyDict_GetItemWithError(state->os, state->call_names[i]) != state->calls[i])
@@ -27,8 +27,8 @@ calls_are_the_system_s(const State *state)
     return 1;
 }
 
-/* Whether a handler with these attributes has the usual formatter, end of a line and methods, and for a
-   filter at most one that puts trace ids on records; `traces` says if it has that. */
+/* Whether a handler with these attributes has the usual formatter, terminator and methods, and no filter
+   but one TraceIdFilter; `traces` is set to whether it has one. */
 static int
 is_usual_handler(const State *state, PyObject *handler, PyObject *own, int *traces)
 {
@@ -37,10 +37,10 @@ is_usual_handler(const State *state, PyObject *handler, PyObject *own, int *trac
 
     if (!lacks(state, own, FILTER) || !lacks(state, own, EMIT))
         return 0;
-    formatter = lend(state, own, FORMATTER);
-    if (formatter == NULL || formatter != lend(state, own, BYTE_FORMATTER))
+    formatter = borrow(state, own, FORMATTER);
+    if (formatter == NULL || formatter != borrow(state, own, BYTE_FORMATTER))
         return 0;
-    filters = lend(state, own, FILTERS);
+    filters = borrow(state, own, FILTERS);
     if (filters == NULL || !PyList_CheckExact(filters) || PyList_GET_SIZE(filters) > 1)
         return 0;
     *traces = PyList_GET_SIZE(filters) == 1;
@@ -55,7 +55,7 @@ is_usual_handler(const State *state, PyObject *handler, PyObject *own, int *trac
 
 /* ------------------------------------------------------------------------------- trace and span id --- */
 
-/* The trace id and the span id of here and now, a new pair, as `surrounding_ids` and `trace_context` say. */
+/* The current trace id and span id, a new tuple: those of `trace_context`, else of `surrounding_ids`. */
 static PyObject *
 current_ids(const State *state)
 {
@@ -81,16 +81,16 @@ current_ids(const State *state)
     return ids;
 }
 
-/* Do what TraceIdFilter does. */
+/* Do the work of TraceIdFilter. */
 static int
 trace_record(const State *state, PyObject *attributes)
 {
-    PyObject *message = lend(state, attributes, MSG), *trace_id, *ids, *span_id;
+    PyObject *message = borrow(state, attributes, MSG), *trace_id, *ids, *span_id;
     int done = 0;
 
     if (message == NULL || !PyUnicode_CheckExact(message))
-        return 0;                         /* a dict or an event may have an id of its own */
-    trace_id = lend(state, attributes, TRACE_ID);
+        return 0;                         /* a dict or an event may have its own id */
+    trace_id = borrow(state, attributes, TRACE_ID);
     if (trace_id != NULL && trace_id != Py_None)
         return 1;
     if ((ids = current_ids(state)) == NULL)
@@ -104,7 +104,7 @@ trace_record(const State *state, PyObject *attributes)
     return done < 0 ? -1 : 1;
 }
 
-/* Give an event that has no trace id the one of here and now. */
+/* Give an event without a trace id the current one. */
 static int
 trace_event(const State *state, PyObject *event)
 {
@@ -122,16 +122,16 @@ trace_event(const State *state, PyObject *event)
     return done;
 }
 
-/* -------------------------------------------------------------------------------- the handler's turn --- */
+/* ---------------------------------------------------------------------------------------- the mutex --- */
 
-/* Whether nobody's record is under way or waits, as `emit` asks; the turn's lock is held. */
+/* Whether no record is under way or deferred, the check of `emit`; the mutex is held. */
 static int
-is_idle(const State *state, PyObject *turn)
+is_idle(const State *state, PyObject *mutex)
 {
-    PyObject *busy = PyObject_GetAttr(turn, state->names[BUSY]), *deferred;
+    PyObject *busy = PyObject_GetAttr(mutex, state->names[BUSY]), *deferred;
     int idle = 0;
 
-    if (busy == Py_False && (deferred = PyObject_GetAttr(turn, state->names[DEFERRED])) != NULL) {
+    if (busy == Py_False && (deferred = PyObject_GetAttr(mutex, state->names[DEFERRED])) != NULL) {
         idle = PyObject_Size(deferred) == 0;
         Py_DECREF(deferred);
     }
@@ -139,11 +139,11 @@ is_idle(const State *state, PyObject *turn)
     return idle;
 }
 
-/* An integer among a handler's attributes; -1 where there is none, the largest one for what is too large. */
+/* An integer among a handler's attributes; -1 if there is none, LLONG_MAX if it is too large. */
 static long long
 number_of(const State *state, PyObject *own, int name)
 {
-    PyObject *number = lend(state, own, name);
+    PyObject *number = borrow(state, own, name);
     long long value;
     int overflow;
 
@@ -153,20 +153,20 @@ number_of(const State *state, PyObject *own, int name)
     return overflow > 0 ? LLONG_MAX : value;
 }
 
-/* Append the line if the handler is in its usual state; the turn's lock is held. */
+/* Append the line if the handler is in its usual state; the mutex is held. */
 static int
-append_in_turn(const State *state, PyObject *own, PyObject *turn, const char *bytes, Py_ssize_t length)
+append_locked(const State *state, PyObject *own, PyObject *mutex, const char *bytes, Py_ssize_t length)
 {
     long long limit = number_of(state, own, MAX_BYTES);
     PyObject *stream, *file;
     int done;
 
-    if (limit < 0 || number_of(state, own, LOST) != 0 || !is_idle(state, turn))
+    if (limit < 0 || number_of(state, own, LOST) != 0 || !is_idle(state, mutex))
         return 0;
-    stream = lend(state, own, STREAM);
-    if (stream == NULL || stream != lend(state, own, OWN_STREAM))
+    stream = borrow(state, own, STREAM);
+    if (stream == NULL || stream != borrow(state, own, OWN_STREAM))
         return 0;
-    if ((file = get(state, own, SWIFT)) == NULL)
+    if ((file = get(state, own, FAST_FILE)) == NULL)
         return 0;
     done = PyObject_TypeCheck(file, (PyTypeObject *)state->appender)
            && append_bytes(file, bytes, length, limit == 0 ? LLONG_MAX : limit);
@@ -174,25 +174,25 @@ append_in_turn(const State *state, PyObject *own, PyObject *turn, const char *by
     return done;
 }
 
-/* Take the turn, append, give it back. */
+/* Take the mutex, append, release the mutex. */
 static int
-take_turn(const State *state, PyObject *own, const char *bytes, Py_ssize_t length)
+lock_and_append(const State *state, PyObject *own, const char *bytes, Py_ssize_t length)
 {
-    PyObject *turn = get(state, own, TURN);
-    PyObject *lock = turn == NULL ? NULL : PyObject_GetAttr(turn, state->names[LOCK]);
+    PyObject *mutex = get(state, own, MUTEX);
+    PyObject *lock = mutex == NULL ? NULL : PyObject_GetAttr(mutex, state->names[LOCK]);
     PyObject *answer = lock == NULL ? NULL : PyObject_CallMethodNoArgs(lock, state->names[ACQUIRE]);
     int done = -1;
 
     if (answer != NULL) {
         Py_DECREF(answer);
-        done = append_in_turn(state, own, turn, bytes, length);
+        done = append_locked(state, own, mutex, bytes, length);
         PyErr_Clear();
         if ((answer = PyObject_CallMethodNoArgs(lock, state->names[RELEASE])) == NULL)
             done = -1;
         Py_XDECREF(answer);
     }
     Py_XDECREF(lock);
-    Py_XDECREF(turn);
+    Py_XDECREF(mutex);
     return done;
 }
 
@@ -209,7 +209,7 @@ write_record(PyObject *self, const State *state, PyObject *own, PyObject *attrib
         return done;
     done = make_line(self, &b, attributes);
     if (done > 0)
-        done = take_turn(state, own, b.start, b.at - b.start);
+        done = lock_and_append(state, own, b.start, b.at - b.start);
     buffer_close(&b);
     return done;
 }
@@ -225,7 +225,7 @@ writer_write(PyObject *self, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "write(handler, record)");
         return NULL;
     }
-    if (calls_are_the_system_s(state) && (PyObject *)Py_TYPE(args[1]) == state->record
+    if (system_calls_unpatched(state) && (PyObject *)Py_TYPE(args[1]) == state->record
         && finds(state, state->record, GET_MESSAGE, state->get_message)
         && (own = PyObject_GenericGetDict(args[0], NULL)) != NULL) {
         if (is_usual_handler(state, args[0], own, &traces) > 0
@@ -241,11 +241,11 @@ writer_write(PyObject *self, PyObject *const *args, Py_ssize_t count)
 
 /* ----------------------------------------------------------------------------------------- an event --- */
 
-/* Whether an event's JSON is what its class's serializer gives, and no record of it could know a trace id. */
+/* Whether the serializer of its class makes an event's JSON, and no record factory could add a trace id. */
 static int
 is_usual_event(const State *state, PyObject *event)
 {
-    PyObject *factory = lend(state, state->logging, RECORD_FACTORY);
+    PyObject *factory = borrow(state, state->logging, RECORD_FACTORY);
 
     return state->event != NULL && state->signs != NULL
            && PyObject_TypeCheck(event, (PyTypeObject *)state->event)
@@ -253,7 +253,7 @@ is_usual_event(const State *state, PyObject *event)
            && finds(state, (PyObject *)Py_TYPE(event), DUMP, state->dump);
 }
 
-/* What memmem does, which is slower and not in POSIX. */
+/* Find a word, like memmem, which is slower and not in POSIX. */
 static int
 has_word(const char *at, size_t left, const char *word)
 {
@@ -268,7 +268,7 @@ has_word(const char *at, size_t left, const char *word)
     return 0;
 }
 
-/* Whether JSON is one object on one line, with nothing in it that nests, and nothing that could be NaN. */
+/* Whether JSON is one object on one line, without a nested object, NaN or Infinity. */
 static int
 is_flat(const char *json, size_t length)
 {
@@ -277,7 +277,7 @@ is_flat(const char *json, size_t length)
            && !has_word(json, length, "Infinity");
 }
 
-/* Add the JSON of an event, as `model_dump_json` makes it. */
+/* Add the JSON of an event, the same as that of `model_dump_json`. */
 static int
 put_event(const State *state, Buffer *b, PyObject *event)
 {
@@ -310,27 +310,27 @@ write_event(const State *state, PyObject *own, PyObject *event)
     if (done > 0 && put_bytes(&b, "\n", 1) < 0)
         done = -1;
     if (done > 0)
-        done = take_turn(state, own, b.start, b.at - b.start);
+        done = lock_and_append(state, own, b.start, b.at - b.start);
     buffer_close(&b);
     return done;
 }
 
-/* Whether the attributes of a logger say that it has no handler, nor a filter if that is asked. */
+/* Whether a logger with these attributes has no handler, and with `filters_too` no filter either. */
 static int
 is_silent(const State *state, PyObject *own, int filters_too)
 {
-    PyObject *handlers = lend(state, own, HANDLERS), *filters;
+    PyObject *handlers = borrow(state, own, HANDLERS), *filters;
 
     if (handlers == NULL || !PyList_CheckExact(handlers) || PyList_GET_SIZE(handlers) > 0)
         return 0;
-    filters = filters_too ? lend(state, own, FILTERS) : NULL;
+    filters = filters_too ? borrow(state, own, FILTERS) : NULL;
     return !filters_too
            || (filters != NULL && PyList_CheckExact(filters) && PyList_GET_SIZE(filters) == 0);
 }
 
-/* Whether the logger of events or one above it has a handler, or anything about them is unusual. */
+/* Whether the logger of events or one above it has a handler, or anything unusual. */
 static int
-is_heard(const State *state)
+may_be_handled(const State *state)
 {
     PyObject *logger = Py_XNewRef(PyDict_GetItemWithError(state->loggers, state->event_logger));
     int heard = 0;
@@ -339,7 +339,7 @@ is_heard(const State *state)
         PyObject *own = logger == NULL ? NULL : PyObject_GenericGetDict(logger, NULL), *propagate;
         if (own == NULL || !is_silent(state, own, first))
             heard = 1;
-        else if ((propagate = lend(state, own, PROPAGATE)) == Py_False)
+        else if ((propagate = borrow(state, own, PROPAGATE)) == Py_False)
             Py_SETREF(logger, Py_NewRef(Py_None));
         else if (propagate == Py_True)
             Py_XSETREF(logger, get(state, own, PARENT));
@@ -362,14 +362,14 @@ writer_write_event(PyObject *self, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "write_event(handler, event)");
         return NULL;
     }
-    if (calls_are_the_system_s(state) && is_usual_event(state, args[1])
+    if (system_calls_unpatched(state) && is_usual_event(state, args[1])
         && (own = PyObject_GenericGetDict(args[0], NULL)) != NULL) {
         if (is_usual_handler(state, args[0], own, &traces) > 0 && !traces)
             done = write_event(state, own, args[1]);
         Py_DECREF(own);
     }
     if (done > 0) {
-        int heard = is_heard(state);
+        int heard = may_be_handled(state);
         PyErr_Clear();
         return PyBool_FromLong(heard);
     }

@@ -1,1 +1,1 @@
-"""The bytes of a line to whole lines in files that any number of threads and processes share."""
+"""Writes lines of bytes, each whole, to rotated files that any number of threads and processes share."""

@@ -1,4 +1,4 @@
-"""Lines appended by many threads and processes, each whole, to the file that a name stands for just then."""
+"""Appends whole lines to the file that a log's path names now, shared by many threads and processes."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ _ENDLESS = sys.maxsize
 
 
 class AppendingHandler(ReportingHandler):
-    """The half of `EventFileHandler` that writes: everything but when and how a file is rotated.
+    """The half of `EventFileHandler` that writes: everything except when and how a file is rotated.
 
-    The deviations from the standard library are numbered in `chora_logging.writing.handler`.
+    Deviations from the standard library have the numbers of `chora_logging.writing.handler`.
     """
 
-    # Kept to be had while the interpreter goes down (bpo-26789).
+    # A reference of its own: `open` may be gone while the interpreter shuts down (bpo-26789).
     _open_file: Callable[..., TextIOWrapper] = staticmethod(open)
 
     def _prepare(self, codec: str, *, file_mode: int | None, lock_timeout: float, fsync: bool) -> None:
-        """Set what the standard library's constructors need when they open the file."""
+        """Set the attributes that `_open` needs: the standard library's constructors call it."""
         self._prepare_reports(codec)
         self._file_mode = file_mode
-        self._patience = self.lock_timeout = lock_timeout
+        self._lock_wait = self.lock_timeout = lock_timeout
         self.fsync = fsync
         self._file: LiveFile | None = None
         self._own_stream: TextIOWrapper | None = None
-        self._begun = self._is_closed = self._lock_told = False
+        self._begun = self._is_closed = self._lock_timeout_reported = False
         self._is_special = True
-        self._swift: LiveFile | None = None
-        self._asks = False
+        self._fast_file: LiveFile | None = None
+        self._own_rollover = False
         self._byte_formatter: EventFormatter | None = None
         self._writer: speedups.LineWriter | None = None
 
     def _is_due(self, size: int, line: bytes | None, record: logging.LogRecord | None) -> bool:
-        """Whether the file, of *size* bytes, is rotated before *line* is written."""
-        raise NotImplementedError  # EventFileHandler does it
+        """Return whether to rotate the file, which has *size* bytes, before *line* is written."""
+        raise NotImplementedError  # EventFileHandler implements it
 
     def _rotate(self) -> bool:
-        """Rotate the file, whose lock is held; whether there is another file now."""
-        raise NotImplementedError  # EventFileHandler does it
+        """Rotate the file, whose lock is held; return whether the handler let go of it."""
+        raise NotImplementedError  # EventFileHandler implements it
 
     def _complete(self, file: LiveFile, locked: bool) -> bool:
-        """Complete the rotation of a writer that was killed, if the file shows a sign of one."""
-        raise NotImplementedError  # EventFileHandler does it
+        """Complete the rotation of a killed writer, if there is one; return whether there was."""
+        raise NotImplementedError  # EventFileHandler implements it
 
     def createLock(self) -> None:
-        """Take the lock that all handlers on this file in this process share."""
+        """Share one lock among all handlers of this process on this file."""
         super().createLock()
-        self._turn = locking.turn_of(os.path.realpath(self.baseFilename))
-        self.lock = self._turn.lock
+        self._mutex = locking.mutex_of(os.path.realpath(self.baseFilename))
+        self.lock = self._mutex.lock
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:
-        """Format records with *fmt*; an `EventFormatter` gives its bytes without the way through text."""
+        """Format records with *fmt*; an `EventFormatter` gives its lines as bytes."""
         super().setFormatter(fmt)
         own = type(self)
         straight = own.format is logging.Handler.format and self._codec == "utf-8"
@@ -74,9 +74,9 @@ class AppendingHandler(ReportingHandler):
                 self._writer = fmt.writer
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write *record* if the filters let it pass; formatting it does not keep other threads waiting.
+        """Write *record* if the filters pass it; format it without holding the lock.
 
-        An event that its emitter has already written to this very file is not written again.
+        An event that its emitter has already written to this file is not written again.
         """
         writer = self._writer
         if writer is not None and writer.write(self, record):
@@ -88,51 +88,51 @@ class AppendingHandler(ReportingHandler):
             return False
         passed = self.filter(record)
         if passed:
-            # From Python 3.12 on a filter may give another record in the place of this one.
+            # From Python 3.12 on a filter may return another record to use instead.
             self.emit(passed if isinstance(passed, logging.LogRecord) else record)
         return passed
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Format *record* and write it as one line; what fails goes to `handleError`."""
+        """Format *record* and write it as one line; errors go to `handleError`."""
         try:
             formatter = self._byte_formatter
             if formatter is not None and formatter is self.formatter and self.terminator == "\n":
                 line = formatter.encode(record) + b"\n"
             else:
                 line = self._encode(self.format(record) + self.terminator)
-            turn = self._turn
-            with turn.lock:
-                if turn.deferred or (turn.busy and turn.is_interrupted()):
+            mutex = self._mutex
+            with mutex.lock:
+                if mutex.deferred or (mutex.busy and mutex.is_interrupted()):
                     self._defer(line, record)
                 elif self.stream is not self._own_stream and self.stream is not None:
-                    logging.StreamHandler.emit(self, record)  # somebody put another stream in
+                    logging.StreamHandler.emit(self, record)  # the caller has replaced it
                 elif not (self._is_closed and self.mode == "w"):
                     self._write(line, record)
         except Exception as error:
             self._fail(record, error)
 
     def _write(self, line: bytes | None, record: logging.LogRecord | None) -> None:
-        turn = self._turn
+        mutex = self._mutex
         try:
-            turn.busy = True  # the frame of this function says the same: see Turn.is_interrupted
-            if line is None or not self._append_at_once(line):
+            mutex.busy = True  # LogMutex.is_interrupted looks for this frame, too
+            if line is None or not self._append_fast(line):
                 self._append(line, record)
         finally:
-            turn.busy = False
-            if turn.deferred:
-                turn.catch_up()
+            mutex.busy = False
+            if mutex.deferred:
+                mutex.catch_up()
             if self._is_closed:  # deviation 5
                 self._close_file()
 
     def _defer(self, line: bytes, record: logging.LogRecord) -> None:
-        """Write *line* when the record that this thread is in the middle of is finished.
+        """Write *line* after the record that this thread is writing, or now if there is none.
 
-        A signal handler or a `__del__` interrupted it. What comes while others wait waits behind them.
+        A signal handler or a `__del__` that logs interrupts a record. Deferred lines keep their order.
         """
-        turn = self._turn
-        turn.deferred.append(partial(self._write_deferred, line, record))
-        if not (turn.busy and turn.is_interrupted()):
-            turn.catch_up()
+        mutex = self._mutex
+        mutex.deferred.append(partial(self._write_deferred, line, record))
+        if not (mutex.busy and mutex.is_interrupted()):
+            mutex.catch_up()
 
     def _write_deferred(self, line: bytes, record: logging.LogRecord) -> None:
         try:
@@ -140,8 +140,8 @@ class AppendingHandler(ReportingHandler):
         except Exception as error:
             self._fail(record, error)
 
-    def _append_at_once(self, line: bytes) -> bool:
-        """Write *line* if nothing stands in its way, else answer no: the path of nearly all records."""
+    def _append_fast(self, line: bytes) -> bool:
+        """Write *line* on the fast path, that of nearly all records; False leaves it to `_append`."""
         file = self._file
         if file is None or self._is_special or self._lost:
             return False
@@ -157,8 +157,8 @@ class AppendingHandler(ReportingHandler):
                 return False
             if size + len(line) >= (self.maxBytes or _ENDLESS):
                 return False
-            if size != file.end:  # somebody else has written
-                size = file.mend(self._line_end(), size)
+            if size != file.end:  # another writer has appended
+                size = file.repair_end(self._line_end(), size)
             if (written := os.write(fd, line)) != len(line):
                 live_file.finish_or_undo(fd, line, written, size)
             file.end = size + len(line)
@@ -169,7 +169,7 @@ class AppendingHandler(ReportingHandler):
             flock(fd, UNLOCK)
 
     def _append(self, line: bytes | None, record: logging.LogRecord | None) -> None:
-        """Deviation 1: lock, look, rotate if it is time, write. No *line* means: only rotate."""
+        """Lock, check the path, rotate if due, write (deviation 1); without a *line* only rotate."""
         rotated = 0
         while True:
             file = self._file or self._open_live()
@@ -177,16 +177,16 @@ class AppendingHandler(ReportingHandler):
                 return None if line is None else live_file.append_whole(file.fd, line, None)
             try:
                 locked = locking.try_lock(file.fd) or self._wait_for_lock(file.fd)
-                if locked and not self._patience:
-                    self._patience, self._lock_told = self.lock_timeout, False
-                status = file.look()
+                if locked and not self._lock_wait:
+                    self._lock_wait, self._lock_timeout_reported = self.lock_timeout, False
+                status = file.stat_if_current()
                 if status is None:
                     file.wait_for_next()
                 if status is None or (status.st_nlink != file.links and self._complete(file, locked)):
                     self._close_file()
                     continue
                 due = locked and self._is_due(status.st_size, line, record)
-                if due and status.st_ino != rotated:  # a rotator that leaves the file is not asked again
+                if due and status.st_ino != rotated:  # once, if the rotator leaves the file in place
                     rotated = status.st_ino
                     if self._rotate() and line is not None:
                         continue
@@ -198,14 +198,14 @@ class AppendingHandler(ReportingHandler):
     def _put(self, file: LiveFile, line: bytes, size: int, locked: bool) -> None:
         if self._bom and size:
             line = line.removeprefix(self._bom)
-        if size != file.end and locked:  # somebody else has written
-            size = file.mend(self._line_end(), size)
+        if size != file.end and locked:  # another writer has appended
+            size = file.repair_end(self._line_end(), size)
         self._append_whole(file.fd, line, size if locked else None)
         file.end = size + len(line)
         if self.fsync:
             os.fsync(file.fd)
         if self._lost:
-            self._tell_lost()
+            self._report_lost()
 
     def _append_whole(self, fd: int, line: bytes, size: int | None) -> None:
         live_file.append_whole(fd, line, size)
@@ -214,21 +214,21 @@ class AppendingHandler(ReportingHandler):
         return self.terminator.encode(self._codec).removeprefix(self._bom)
 
     def _wait_for_lock(self, fd: int) -> bool:
-        if self._patience and locking.lock(fd, self._patience):
+        if self._lock_wait and locking.lock(fd, self._lock_wait):
             return True
-        # Until the lock is free again, which the next record sees, nobody waits for it.
-        self._patience = 0.0
-        if not self._lock_told:
-            self._lock_told = True
+        # Later records try the lock without waiting, until one of them gets it.
+        self._lock_wait = 0.0
+        if not self._lock_timeout_reported:
+            self._lock_timeout_reported = True
             self.notice(
                 "lock_timeout",
-                f"{self.baseFilename}: its lock was not to be had within {self.lock_timeout:g} s "
-                "(is a process stopped?): appending without it, not rotating until it is free",
+                f"{self.baseFilename} could not be locked within {self.lock_timeout:g} s "
+                "(is a process stopped?): appending without the lock, not rotating until it is free",
             )
         return False
 
     def _open(self) -> TextIOWrapper:
-        """Open the log for appending and remember which file it is."""
+        """Open the log for appending, and remember the identity of the file."""
         self._log = log_files.real_path(self.baseFilename)
         make_folder(self._log, must=True)
         stream: TextIOWrapper = self._open_file(
@@ -241,8 +241,8 @@ class AppendingHandler(ReportingHandler):
         self._begun = True
         self._file = LiveFile(stream, self.baseFilename, log_files.read_sidecar(self._log))
         self._own_stream = stream
-        self._is_special = self._asks or self.fsync or bool(self._bom) or not self._file.is_rotatable
-        self._swift = self._file if speedups.in_use and not self._is_special else None
+        self._is_special = self._own_rollover or self.fsync or bool(self._bom) or not self._file.is_rotatable
+        self._fast_file = self._file if speedups.in_use and not self._is_special else None
         return stream
 
     def _open_live(self) -> LiveFile:
@@ -251,21 +251,21 @@ class AppendingHandler(ReportingHandler):
         return self._file
 
     def _close_file(self) -> None:
-        file, self._file, self._swift = self._file, None, None
+        file, self._file, self._fast_file = self._file, None, None
         self.stream = self._own_stream = None
         if file is not None:
             file.close()
 
     def _reopen_after_fork(self) -> None:
-        # The child shares the parent's open file description and with it the parent's lock; what
-        # another thread of the parent was writing is the parent's.
+        # The child shares the parent's open file description and with it the parent's lock. Records
+        # that the parent's threads were writing are left to the parent.
         self._close_file()
-        self._turn.reset()
+        self._mutex.reset()
         self._lost = 0
 
 
 def make_folder(path: str, *, must: bool) -> None:
-    """Make the folder of *path*; that it cannot be made is an error if it *must*."""
+    """Create the folder of *path*; raise the OSError of a failure only if it *must* exist."""
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
     except OSError:
@@ -274,7 +274,7 @@ def make_folder(path: str, *, must: bool) -> None:
 
 
 def remember(handler: AppendingHandler) -> None:
-    """Have *handler* open its file anew in every child that this process forks."""
+    """Have *handler* reopen its file in every child that this process forks."""
     _handlers.add(handler)
 
 
@@ -286,5 +286,5 @@ def _reopen_all_after_fork() -> None:
         handler._reopen_after_fork()
 
 
-locking.Turn.busy_code.add(AppendingHandler._write.__code__)
+locking.LogMutex.busy_code.add(AppendingHandler._write.__code__)
 os.register_at_fork(after_in_child=_reopen_all_after_fork)

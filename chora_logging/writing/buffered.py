@@ -1,9 +1,9 @@
-"""Lines gathered in memory and written together: cheaper calls, for the last interval at a `kill -9`.
+"""Buffers lines in memory and writes them in batches: cheaper calls, a `kill -9` loses the last interval.
 
-A call adds its line to a list and returns. The list is written when it has a size, when a record has
-a level, on `flush` and `close`, before a fork, and by a thread when an interval is over. What takes
-lines off the list has the log's turn; what adds them takes no lock at all, so a signal handler or a
-`__del__` that logs meets nothing half-done, and a thread that logs waits for nobody.
+A call adds its line to a list and returns. The list is written at a certain size, for a record of a
+certain level, on `flush` and `close`, before a fork, and by a thread after an interval. Lines are taken
+off the list under the log's mutex. They are added without any lock, so a signal handler or a `__del__`
+that logs finds no half-done state, and a thread that logs waits for no other.
 """
 
 from __future__ import annotations
@@ -25,52 +25,51 @@ from chora_logging.writing.flushing import Flusher
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.live_file import LiveFile
 
-#: How long a disk that refuses lines is left alone, in seconds.
+#: How long to wait before a failed write is retried, in seconds.
 WRITE_RETRY_SECONDS = 1.0
 #: The longest single `write`, in bytes.
 LARGEST_WRITE_BYTES = 1 << 20
-#: How often the thread looks whether it is its turn, in seconds.
+#: How often the thread polls for the mutex, in seconds.
 _LOCK_POLL_SECONDS = 0.001
 
 
 class BufferedEventFileHandler(EventFileHandler):
     """Write records to a rotated file as `EventFileHandler` does, many with one `write`.
 
-    Use it where calls are too many to wait for the disk one by one. Programs that leave by
-    `os._exit` call `logging.shutdown()` before, or lose what is gathered.
+    Use it where there are too many calls to wait for the disk in each. Programs that leave by
+    `os._exit` must call `logging.shutdown()` before, or lose the buffered lines.
 
     Promised: what `EventFileHandler` promises, except that a returned call is not yet a written line.
     `kill -9`, and any signal that ends the process unhandled, loses at most the lines of the last
-    *flush_interval* and of the time that the writing itself takes, never others; of `flush`, and
-    without `"drop"` of a record of *flush_level* or above, the return says that everything before is
-    written, unless the disk refused it. An
-    exit by return, exception or `sys.exit` loses nothing, in children of multiprocessing too; nor
-    does a fork. A disk that refuses lines loses none until *max_buffer*; they are written in their
-    order when it takes them again. Records that are dropped go to `handleError`, and the log says
-    how many.
+    *flush_interval* and of the time that the write itself takes. When `flush` returns, all lines
+    before it are written unless the disk refused them; without `"drop"` the same holds when the
+    call for a record of *flush_level* or above returns. An exit by return, exception or `sys.exit`
+    loses nothing, in multiprocessing children too, and a fork loses nothing. While writes fail, no
+    line is lost until *max_buffer*; the lines are written in their order when writes succeed again.
+    Dropped records go to `handleError`, and the log reports their number.
 
-    Not promised: that `"drop"` never waits outside of logging calls: `flush`, `close`, a fork and the
-    end of the program do.
+    Not promised: that `"drop"` never waits outside of logging calls. `flush`, `close`, a fork and
+    the end of the program do wait.
 
     Args:
-        filename: The log.
+        filename: The path of the log.
         args: The further positional arguments of `EventFileHandler`.
-        flush_interval: How long a line may wait, in seconds.
-        flush_size: Write when this much is gathered; bytes, or a string such as `"64kB"`.
-        flush_level: Write at once from this level on.
-        max_buffer: How much may be gathered when the disk is slow or refuses it.
-        when_full: What a call does then. `"block"` waits for a slow disk, and drops the record if the
-            disk refuses; such handlers write in the thread that logs when size or level say so.
-            `"drop"` never waits: all is written by the handler's own thread, records of
-            *flush_level* too, for asyncio and other programs that must not stand still.
-        options: The keyword arguments of `EventFileHandler`. With *fsync* each `write` is waited for.
+        flush_interval: How long a line may stay in the buffer, in seconds.
+        flush_size: Write when the buffer has this size; bytes, or a string such as `"64kB"`.
+        flush_level: Write immediately from this level on.
+        max_buffer: The largest size of the buffer, when the disk is slow or writes fail.
+        when_full: What a call does then. `"block"` waits for a slow disk, and drops the record if
+            the write fails; size and level have the logging thread itself write. `"drop"` never
+            waits: the handler's own thread writes everything, records of *flush_level* too. Use it
+            in asyncio and other programs that must not block.
+        options: The keyword arguments of `EventFileHandler`. *fsync* applies to each `write`.
 
     Raises:
-        ConfigurationError: an argument cannot be used.
+        ConfigurationError: an argument is invalid.
         OSError: as for `EventFileHandler`.
 
-    Thread and process safe; a forked child begins with nothing gathered. A subclass that has its own
-    `shouldRollover` has it asked for each record, which is then written at once.
+    Thread and process safe; a forked child starts with an empty buffer. For a subclass that overrides
+    `shouldRollover` it is called for each record, and nothing is buffered.
     """
 
     def __init__(
@@ -96,20 +95,20 @@ class BufferedEventFileHandler(EventFileHandler):
         _handlers.add(self)
 
     def _begin(self) -> None:
-        """Have nothing gathered, and no thread."""
+        """Start with an empty buffer and no thread."""
         self._lines: list[bytes] = []
         self._size = self._written = 0
-        # At this size a call does more than to add its line; 0 while nobody watches the clock.
+        # From this size on a call does more than add its line; 0 while the flusher sleeps.
         self._alarm_size = 0
-        self._since = 0.0  # all that is gathered came after this moment
+        self._since = 0.0  # every buffered line came after this time
         self._is_urgent = False
-        self._refusal: Exception | None = None
+        self._write_error: Exception | None = None
         self._retry_at = 0.0
         self._flusher = Flusher(self._watch, _close_all)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Format *record* and gather its line; what fails goes to `handleError`."""
-        if self._asks:
+        """Format *record* and buffer its line; errors go to `handleError`."""
+        if self._own_rollover:
             return super().emit(record)
         try:
             formatter = self._byte_formatter
@@ -118,114 +117,114 @@ class BufferedEventFileHandler(EventFileHandler):
             else:
                 line = self._encode(self.format(record) + self.terminator).removeprefix(self._bom)
             if self._size >= self.max_buffer:
-                self._make_room()
+                self._wait_for_space()
             try:
                 urgent = record.levelno >= self.flush_level
-            except TypeError:  # a record that was made by hand may have no level
+            except TypeError:  # a record made by hand may have no level
                 urgent = True
-            # As `_gather`; the call of it would be felt here.
+            # `_buffer_line`, inlined: a call of it would be measurable here.
             length = len(line)
             self._lines.append(line)
             self._size = size = self._size + length
             if urgent or size >= self._alarm_size:
-                self._attend(urgent)
+                self._schedule_write(urgent)
         except Exception as error:
             self._fail(record, error)
         return None
 
-    def _gather(self, line: bytes, urgent: bool) -> None:
+    def _buffer_line(self, line: bytes, urgent: bool) -> None:
         # Between two calls CPython runs one thread and no signal handler, so the sum is exact.
         length = len(line)
         self._lines.append(line)
         self._size = size = self._size + length
         if urgent or size >= self._alarm_size:
-            self._attend(urgent)
+            self._schedule_write(urgent)
 
     def _defer(self, line: bytes, record: logging.LogRecord) -> None:
-        if self._asks:
+        if self._own_rollover:
             return super()._defer(line, record)
         notice = _NoticeLine(line.removeprefix(self._bom))
         notice.lost = record.__dict__.get("lost", 0)
-        return self._gather(notice, urgent=False)
+        return self._buffer_line(notice, urgent=False)
 
     def flush(self) -> None:
-        """Write all that is gathered; what the disk refuses stays gathered, and is tried again."""
-        self._write_gathered()
+        """Write all buffered lines; those that cannot be written stay buffered and are retried."""
+        self._write_buffered()
         super().flush()
 
     def doRollover(self) -> None:
-        """Write all that is gathered, and rotate as `EventFileHandler.doRollover` does."""
+        """Write all buffered lines, then rotate as `EventFileHandler.doRollover` does."""
         if not self._rolling:
-            self._write_gathered()
+            self._write_buffered()
         super().doRollover()
 
     def close(self) -> None:
-        """Write all that is gathered and close the file; a record that comes later is written at once."""
-        self._write_gathered()
-        self._give_up()
-        super().close()  # it says how many were lost
+        """Write all buffered lines and close the file; a later record is written immediately."""
+        self._write_buffered()
+        self._report_unwritten()
+        super().close()  # it reports the number of lost records
         self._alarm_size = 0
-        self._write_gathered()
-        self._give_up()
-        self._flusher.ring()
+        self._write_buffered()
+        self._report_unwritten()
+        self._flusher.wake()
 
-    def _attend(self, urgent: bool) -> None:
-        """See to it that what is gathered is written: now if it is *urgent* or much, else in time."""
+    def _schedule_write(self, urgent: bool) -> None:
+        """Have the buffer written: now if it is *urgent* or large, else by the flusher."""
         urgent = urgent or self._size >= self.flush_size
         if self._is_closed or (urgent and self.when_full == "block" and self._may_write()):
-            self._write_gathered()
+            self._write_buffered()
             urgent = False
         if self._is_closed:
-            self._give_up()
+            self._report_unwritten()
             return
         if not self._lines:
             return
         if not self._alarm_size:
             self._since = time.monotonic()
             self._alarm_size = self.flush_size
-            if not self._flusher.start():  # the interpreter is going down
+            if not self._flusher.start():  # the interpreter is shutting down
                 self._alarm_size = 0
-                self._write_gathered()
+                self._write_buffered()
         if urgent and not self._is_urgent:
             self._is_urgent = True
-            self._flusher.ring()
+            self._flusher.wake()
 
     def _may_write(self) -> bool:
-        return self._refusal is None or time.monotonic() >= self._retry_at
+        return self._write_error is None or time.monotonic() >= self._retry_at
 
-    def _make_room(self) -> None:
-        """Wait for the disk if that is wanted and of use.
+    def _wait_for_space(self) -> None:
+        """Write the buffer to free space, unless this handler drops or writes are failing.
 
         Raises:
-            BufferFullError: no further line can be gathered.
+            BufferFullError: there is no space for another line.
         """
         if self.when_full == "block" and self._may_write():
-            self._write_gathered()
+            self._write_buffered()
         if self._size >= self.max_buffer:
-            reason = f"{self._size} bytes wait to be written"
-            if self._refusal is not None:
-                reason += f" ({self._refusal})"
-            raise BufferFullError(self.baseFilename, reason) from self._refusal
+            reason = f"{self._size} bytes are waiting to be written"
+            if self._write_error is not None:
+                reason += f" ({self._write_error})"
+            raise BufferFullError(self.baseFilename, reason) from self._write_error
 
-    def _write_gathered(self) -> None:
-        """Write all lines that are gathered now; what the disk refuses is kept."""
-        turn = self._turn
-        with turn.lock:
-            if turn.busy and turn.is_interrupted():
+    def _write_buffered(self) -> None:
+        """Write the lines that are buffered now; keep those that cannot be written."""
+        mutex = self._mutex
+        with mutex.lock:
+            if mutex.busy and mutex.is_interrupted():
                 return  # this thread is writing, further up its stack
             try:
                 self._write_lines()
             except Exception as error:
-                # Without the frames of its traceback: they would live as long as it is kept.
-                self._refusal = error.with_traceback(None)
+                # Without its traceback, whose frames would live as long as the error.
+                self._write_error = error.with_traceback(None)
                 self._retry_at = time.monotonic() + WRITE_RETRY_SECONDS
             else:
-                self._refusal = None
+                self._write_error = None
 
     def _write_lines(self) -> None:
-        turn = self._turn
+        mutex = self._mutex
         try:
-            turn.busy = True
+            mutex.busy = True
             self._since, self._is_urgent = time.monotonic(), False
             if self._is_closed and self.mode == "w":
                 self._forget(len(self._lines))
@@ -233,16 +232,16 @@ class BufferedEventFileHandler(EventFileHandler):
             while self._written < end or (self._is_closed and self._lines):
                 self._write_some()
         finally:
-            turn.busy = False
-            if turn.deferred:
-                turn.catch_up()
+            mutex.busy = False
+            if mutex.deferred:
+                mutex.catch_up()
             if self._is_closed:
                 self._close_file()
 
     def _write_some(self) -> None:
         if self.stream is not self._own_stream and self.stream is not None:
             lines = self._lines[:]
-            self.stream.write(b"".join(lines).decode(self._codec))  # somebody put another stream in
+            self.stream.write(b"".join(lines).decode(self._codec))  # the caller has replaced it
             self._forget(len(lines))
             return
         file = self._file or self._open_live()
@@ -252,8 +251,8 @@ class BufferedEventFileHandler(EventFileHandler):
             self._put(file, self._lines[0], 0, locked=False)
 
     def _put(self, file: LiveFile, line: bytes, size: int, locked: bool) -> None:
-        """Write *line*, and with it as many of the lines behind it as the file has room for."""
-        if self._asks:
+        """Write *line* and as many of the lines after it as fit into the file."""
+        if self._own_rollover:
             return super()._put(file, line, size, locked)
         lines, data = self._next_lines(size) if file.is_rotatable else ([line], line)
         if self._bom and not size:
@@ -264,31 +263,29 @@ class BufferedEventFileHandler(EventFileHandler):
         except OSError as error:
             if self._written - before != len(lines):
                 raise
-            self._report(lines, error)  # they are written, and the disk would not confirm it (fsync)
+            self._report(lines, error)  # written, but `fsync` failed
 
     def _next_lines(self, size: int) -> tuple[list[bytes], bytes]:
-        """Return as many lines as a file of *size* bytes has room for, one at least, and their bytes."""
+        """Return the lines that fit into a file of *size* bytes, at least one, and their bytes."""
         lines = self._lines[:]
-        room = LARGEST_WRITE_BYTES
-        if (
-            size < self.maxBytes and self.backupCount > 0
-        ):  # else it should have been rotated, and could not be
-            room = min(room, self.maxBytes - (size or len(self._bom)))
+        limit = LARGEST_WRITE_BYTES
+        if size < self.maxBytes and self.backupCount > 0:  # else a due rotation has failed
+            limit = min(limit, self.maxBytes - (size or len(self._bom)))
         data = b"".join(lines)
-        if len(data) < room:
+        if len(data) < limit:
             return lines, data
         ends = list(itertools.accumulate(map(len, lines)))
-        lines = lines[: max(1, bisect.bisect_left(ends, room))]
+        lines = lines[: max(1, bisect.bisect_left(ends, limit))]
         return lines, b"".join(lines)
 
     def _append_whole(self, fd: int, data: bytes, size: int | None) -> None:
-        """Write *data*, which is the bytes of `_writing`, and take these lines off the list."""
-        if self._asks:
+        """Write *data*, the bytes of `_writing`, and take these lines off the list."""
+        if self._own_rollover:
             return super()._append_whole(fd, data, size)
         lines = self._writing
         forget = partial(self._lines.__delitem__, slice(len(lines)))
-        # Both calls are made by C code: no signal handler comes between them, which might raise and
-        # have lines written twice, or never.
+        # C code makes both calls, so no signal handler runs between them: it might raise, and have
+        # lines written twice or never.
         written: int
         written, _ = map(partial.__call__, (partial(os.write, fd, data), forget))  # type: ignore[arg-type]  # an int, a None
         self._count(len(lines), len(data))
@@ -297,7 +294,7 @@ class BufferedEventFileHandler(EventFileHandler):
         return None
 
     def _finish(self, fd: int, lines: list[bytes], written: int, size: int | None) -> None:
-        """Keep what *lines* have beyond *written* bytes: a full disk gets whole lines, and no part of one."""
+        """Put back those of *lines* beyond *written* bytes: a full disk gets whole lines, no part of one."""
         starts = list(itertools.accumulate(map(len, lines), initial=0))
         whole = bisect.bisect_right(starts, written) - 1
         rest = lines[whole:]
@@ -320,15 +317,15 @@ class BufferedEventFileHandler(EventFileHandler):
         if not self._lines:
             self._size = 0
 
-    def _give_up(self) -> None:
-        """Report what the disk refuses to the end."""
-        turn = self._turn
-        with turn.lock:
-            if self._refusal is None or turn.busy:
+    def _report_unwritten(self) -> None:
+        """Drop and report the lines that still cannot be written."""
+        mutex = self._mutex
+        with mutex.lock:
+            if self._write_error is None or mutex.busy:
                 return
             lines = self._lines[:]
             self._forget(len(lines))
-            self._report(lines, self._refusal)
+            self._report(lines, self._write_error)
 
     def _report(self, lines: list[bytes], error: Exception) -> None:
         try:
@@ -342,10 +339,10 @@ class BufferedEventFileHandler(EventFileHandler):
                     self._fail(logging.makeLogRecord({"msg": text}), error)
 
     def _watch(self, wait: Callable[[float], object]) -> bool:
-        """Write what is gathered whenever it is time, until nothing is; whether there may be more later."""
+        """Write the buffer when it is due, until it is empty; return False once the handler is closed."""
         while not self._is_closed:
             pause = self._retry_at - time.monotonic()
-            if self._refusal is None:
+            if self._write_error is None:
                 pause = 0 if self._is_urgent else self._since + self.flush_interval - time.monotonic()
             if pause > 0:
                 wait(pause)
@@ -359,17 +356,17 @@ class BufferedEventFileHandler(EventFileHandler):
         return False
 
     def _write_when_free(self) -> None:
-        # Waiting for the lock in the lock could get it while the interpreter goes down: a daemon
-        # thread is stopped there, and would keep it from everybody for good.
-        while not self._turn.lock.acquire(blocking=False):
+        # Polls: a blocking `acquire` could get the lock while the interpreter shuts down, which stops
+        # a daemon thread there. It would never release the lock.
+        while not self._mutex.lock.acquire(blocking=False):
             if self._is_closed:
                 return
             time.sleep(_LOCK_POLL_SECONDS)
         try:
             if not self._is_closed:
-                self._write_gathered()
+                self._write_buffered()
         finally:
-            self._turn.lock.release()
+            self._mutex.lock.release()
 
     def _reopen_after_fork(self) -> None:
         super()._reopen_after_fork()
@@ -377,7 +374,7 @@ class BufferedEventFileHandler(EventFileHandler):
 
 
 class _NoticeLine(bytes):
-    """A line that the handler says about itself, and how many lost records it tells of."""
+    """The line of one of the handler's own notices, and the number of lost records that it reports."""
 
     lost = 0
 
@@ -387,7 +384,7 @@ _handlers: weakref.WeakSet[BufferedEventFileHandler] = weakref.WeakSet()
 
 def _write_all() -> None:
     for handler in list(_handlers):
-        handler._write_gathered()
+        handler._write_buffered()
 
 
 def _close_all() -> None:
@@ -395,5 +392,5 @@ def _close_all() -> None:
         handler.close()
 
 
-locking.Turn.busy_code.add(BufferedEventFileHandler._write_lines.__code__)
+locking.LogMutex.busy_code.add(BufferedEventFileHandler._write_lines.__code__)
 os.register_at_fork(before=_write_all)

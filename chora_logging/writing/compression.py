@@ -1,8 +1,8 @@
-"""Backups compressed with gzip, in a thread of the writer's process, outside of the writers' locks.
+"""Compresses backups with gzip, in a thread of the writer's process, outside of the writers' locks.
 
-`NAME.3` becomes `NAME.3.gz` when the compressed file is whole: it is written under another name
-first. A process that is killed in between leaves the backup as it was, or both; the next
-compression goes on from there, and readers take the plain one.
+The compressed file of `NAME.3` is written under another name first, and becomes `NAME.3.gz` when it
+is whole. A process that is killed in between leaves the backup as it was, or both files. The next
+compression continues from there, and readers use the plain one.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from chora_logging.writing.rotation import open_journal
 
 NameOf = Callable[[str], str]
 
-#: How long a rotation that is under way is waited for before a compressed file is put in place, in seconds.
+#: How long to wait for a rotation to end before a compressed file is put in place, in seconds.
 ROTATION_WAIT_SECONDS = 10.0
 
 
 class BackupCompressor:
     """Compresses the backups of one log in a thread of its own.
 
-    It has no lock: a `__del__` that logs, and rotates, may run at any point of it. At worst two
-    threads are at work for a moment, and then the second finds the first one's file locked.
+    It has no lock, because a `__del__` that logs, and so rotates, may run at any point of it. At worst
+    two threads run for a moment, and the second finds the first one's file locked.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class BackupCompressor:
         )
         try:
             self._thread.start()
-        except RuntimeError:  # the interpreter is going: the next process does it
+        except RuntimeError:  # the interpreter is shutting down: the next process compresses
             self._thread, self._running = None, False
 
     def join(self) -> None:
@@ -60,16 +60,16 @@ class BackupCompressor:
         while self._wanted:
             while self._wanted:
                 self._wanted = False
-                with contextlib.suppress(OSError):  # they stay plain: the next rotation tries again
+                with contextlib.suppress(OSError):  # they stay plain: the next rotation retries
                     compress_backups(log, count, name_of)
-            self._running = False  # whoever wants more from here on, or wanted it just before, is seen
+            self._running = False  # earlier requests are in `_wanted`, later ones start a thread
 
 
 def compress_backups(log: str, count: int, name_of: NameOf) -> None:
-    """Compress the plain backups of *log*, unless another process is doing it.
+    """Compress the plain backups of *log*, unless another process is doing so.
 
     Raises:
-        OSError: a file could not be read or written; the backup is then as it was.
+        OSError: a file could not be read or written; its backup is unchanged.
     """
     folder, name = os.path.split(log)
     unfinished = os.path.join(folder, f".{name}.gz.new")
@@ -87,11 +87,11 @@ def _plain_backup(log: str, count: int, name_of: NameOf) -> str | None:
 
 
 def _for_the_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)  # it gets the permissions of the backup when it is whole
+    return os.open(path, flags, 0o600)  # it gets the backup's permissions when it is whole
 
 
 def _is_named(fd: int, path: str) -> bool:
-    """Whether *path* still names *fd*: another process may just have given it its final name."""
+    """Return whether *path* still names *fd*: another process may just have given it its final name."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(path))
     except FileNotFoundError:
@@ -110,7 +110,7 @@ def _compress(source: BinaryIO, target: BinaryIO) -> None:
 
 
 def _put_in_place(log: str, source: os.stat_result, unfinished: str, count: int, name_of: NameOf) -> None:
-    """Put the compressed file where its backup is now: it may have got another number, or be gone."""
+    """Replace the backup by the compressed file; meanwhile it may have a new number, or be deleted."""
     with open_journal(log, source, None, ROTATION_WAIT_SECONDS) as journal:
         for number in range(1, count + 1):
             path = name_of(f"{log}.{number}")

@@ -1,4 +1,4 @@
-"""What happens though nobody calls: a thread that watches the clock, and the end of a worker process."""
+"""Runs the thread that flushes buffered lines on a timer, and a callback at the exit of a worker process."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from functools import partial
 
 
 class Flusher:
-    """A thread that is started by the first line and asleep while there is nothing to watch.
+    """A thread that the first line starts, and that sleeps while there is nothing to do.
 
-    It keeps nothing alive that nobody else has. Its methods may interrupt each other, as signal handlers
-    and `__del__` do: they find a lock taken or not, and never wait for one, as `threading.Event` would.
+    It refers to the owner of *watch* weakly. Its methods may interrupt each other, as signal handlers
+    and `__del__` do: they try a lock, and never wait for one as `threading.Event` would.
 
     Args:
-        watch: The work, a method. It is called when there is something to watch and returns when there is
-            not any more, saying whether there may be later. Its argument waits, for as many seconds as
-            it is given or until `ring`.
-        at_worker_exit: Called when this process ends, if it is a child of multiprocessing that has
+        watch: The work, a bound method, called after `wake`. It returns when nothing is left to do:
+            True to sleep until the next `wake`, False to end the thread. Its argument is a function
+            that waits for the given number of seconds or until `wake`.
+        at_worker_exit: Called at the end of this process, if it is a multiprocessing child that has
             started the thread.
     """
 
@@ -27,13 +27,13 @@ class Flusher:
         self, watch: Callable[[Callable[[float], object]], bool], at_worker_exit: Callable[[], None]
     ) -> None:
         self._at_worker_exit = at_worker_exit
-        self._watch = weakref.WeakMethod(watch, self.ring)
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._watch = weakref.WeakMethod(watch, self.wake)
+        self._wakeup = threading.Lock()
+        self._wakeup.acquire()
         self._unstarted = threading.Lock()
 
     def start(self) -> bool:
-        """Have it watched from now on; whether that is possible: not while the interpreter goes down."""
+        """Start the thread if needed, and wake it; return False if the interpreter is shutting down."""
         if self._unstarted.acquire(blocking=False):
             try:
                 threading.Thread(target=self._run, name="chora_logging flusher", daemon=True).start()
@@ -41,20 +41,20 @@ class Flusher:
                 self._unstarted.release()
                 return False
             _at_worker_exit(self._at_worker_exit)
-        self.ring()
+        self.wake()
         return True
 
-    def ring(self, _: object = None) -> None:
+    def wake(self, _: object = None) -> None:
         """Wake the thread if it is asleep."""
         try:
-            self._bell.release()
-        except RuntimeError:  # it has been rung already
+            self._wakeup.release()
+        except RuntimeError:  # it has been woken already
             return
 
     def _run(self) -> None:
-        wait = partial(self._bell.acquire, True)
+        wait = partial(self._wakeup.acquire, True)
         while True:
-            self._bell.acquire()
+            self._wakeup.acquire()
             watch = self._watch()
             if watch is None or not watch(wait):
                 return
@@ -62,7 +62,7 @@ class Flusher:
 
 
 def _at_worker_exit(callback: Callable[[], None]) -> None:
-    # A child of multiprocessing ends with `os._exit`, and runs none of the exit handlers of Python.
+    # A multiprocessing child ends with `os._exit`, which skips Python's exit handlers.
     process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
     if process is not None and util is not None and process.parent_process() is not None:
         util.Finalize(None, callback, exitpriority=-1000)  # after those of the program, which may log

@@ -1,4 +1,4 @@
-"""The file that a log's name stands for: opened to append, looked at, a line added whole or not at all."""
+"""Opens the live file of a log for appending, checks its path, and appends a line whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from io import TextIOWrapper
 
 from chora_logging import log_files, speedups
 
-#: What may be a regular file behind it (`app > file`), but is not ours to rename.
+#: Paths that may lead to a regular file (`app > file`), which is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 
 
-#: How long another program that moved the log away may take to make the next one, in milliseconds. Meanwhile
-#: nothing is written to the old one, which may be being packed.
+#: How long to wait for the next log after another program has moved the log away, in milliseconds.
+#: Meanwhile nothing is written to the old one, which that program may be compressing.
 NEXT_FILE_WAIT_MS = 50
 
 _Appender = speedups.Appender if speedups.in_use else object
 
 
 class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
-    """An open log. Not thread safe: whoever uses it has the log's turn.
+    """An open log. Not thread safe: the caller holds the log's mutex.
 
     Args:
         stream: The file, opened with `opener`.
-        path: The name under which it was opened.
-        state: What its sidecar says.
+        path: The path under which it was opened.
+        state: The content of its sidecar; None without one.
 
     Attributes:
-        inode, device: Which file it is.
-        is_rotatable: Whether it is a file, and not a FIFO, a terminal, `/dev/null` or `/dev/stdout`.
-        end: Where the last line that was written through it ended; -1 before the first.
-        links: How many names it has as far as is known; 0 asks for a look at the sidecar.
+        inode, device: The identity of the file.
+        is_rotatable: Whether it is a regular file, and not one behind `/dev/stdout` or the like.
+        end: The offset of the end of the last line written through it; -1 before the first.
+        links: The expected link count; 0 has the sidecar checked before the next record.
     """
 
     def __init__(self, stream: TextIOWrapper, path: str, state: log_files.Sidecar | None) -> None:
@@ -49,8 +49,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         self.is_rotatable = stat.S_ISREG(status.st_mode) and not path.startswith(_STREAMS)
         self.links = 1 if state is not None and not state.under_way else 0
 
-    def look(self) -> os.stat_result | None:
-        """What the log's name stands for now; None if that is not this file any more."""
+    def stat_if_current(self) -> os.stat_result | None:
+        """Return the status of the log's path; None if it does not name this file any more."""
         try:
             status = os.stat(self.path)
         except FileNotFoundError:
@@ -60,33 +60,32 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         return status
 
     def wait_for_next(self) -> None:
-        """Return when the log's name stands for a file again, or after `NEXT_FILE_WAIT_MS` milliseconds.
+        """Return when the log's path names a file again, or after `NEXT_FILE_WAIT_MS` milliseconds.
 
-        Who moved the log away may make the next one, as logrotate's `create` does; a file that it
-        finds there instead it puts aside, under a name that the next such file replaces.
+        The program that moved the log away may create the next one, as logrotate does with `create`.
+        It moves a file that it finds there aside, under a name that the next such file overwrites.
         """
         for _ in range(NEXT_FILE_WAIT_MS):
             if os.path.lexists(self.path):
                 return
             time.sleep(0.001)
 
-    def mend(self, ending: bytes, size: int) -> int:
-        """Make the end of the file, which has *size* bytes now, the end of a line; its size after that.
+    def repair_end(self, ending: bytes, size: int) -> int:
+        """Have the file, which has *size* bytes now, end with a whole line; return its size after that.
 
-        Nobody else may write meanwhile. A half line that its writer's death cut off in the middle
-        of a `write` was acknowledged to nobody and is taken away: the system stops such a write at
-        the end of a page, and what stands there is the beginning of a JSON object. Any other half
-        line gets its ending.
+        Nobody else may write meanwhile. A partial line that is the beginning of a JSON object and
+        stops at the end of a page is removed: the kernel stopped the `write` of a killed process
+        there, and its logging call never returned. Any other partial line gets its ending.
 
         Raises:
-            OSError: it could not be done.
+            OSError: the file could not be repaired.
         """
         if not size or not ending:
             return size
         try:
             if os.pread(self.fd, len(ending), max(size - len(ending), 0)) == ending:
                 return size
-        except OSError:  # the file may be written, and not read
+        except OSError:  # this process may write the file, but not read it
             return size
         half = self._half_line(size)
         if (actual := os.fstat(self.fd).st_size) < size:  # truncated meanwhile, as copytruncate does
@@ -108,22 +107,22 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         return half.rpartition(b"\n")[2]
 
     def close(self) -> None:
-        """Close it; its lock goes with it."""
+        """Close the file, which releases its lock."""
         with contextlib.suppress(OSError):
             self.stream.close()
 
 
 def append_whole(fd: int, line: bytes, size: int | None) -> None:
-    """Add *line* to the end of *fd* (opened with O_APPEND), whole or not at all.
+    """Append *line* to *fd* (opened with O_APPEND), whole or not at all.
 
-    It is one `write`; only when the system takes less than all of it (a full disk, a limit) is the
-    rest tried again, to hear the reason. What had been written is then cut off again.
+    This is one `write`. After a short write (a full disk, a limit) the rest is tried again, to get
+    the error; the bytes already written are then truncated.
 
     Args:
         fd: The descriptor.
         line: The bytes of the line, its end included.
-        size: The size of the file before, while nobody else can write to it; None if it cannot be
-            known, then a part may stay and the next record starts a new line after it.
+        size: The size of the file before, if nobody else can write to it meanwhile. With None a
+            part may stay, and the next record starts a new line after it.
 
     Raises:
         OSError: the line was not written.
@@ -134,7 +133,7 @@ def append_whole(fd: int, line: bytes, size: int | None) -> None:
 
 
 def finish_or_undo(fd: int, line: bytes, written: int, size: int | None) -> None:
-    """Write the rest of *line*, of which *written* bytes are there, or cut these off again.
+    """Write the rest of *line*, of which *written* bytes are in the file, or truncate these.
 
     Raises:
         OSError: the rest could not be written.
@@ -152,7 +151,7 @@ def finish_or_undo(fd: int, line: bytes, written: int, size: int | None) -> None
 
 
 def _is_json(line: bytes) -> bool:
-    import json  # after a crash only, and not loaded by logging
+    import json  # after a crash only; logging does not load it
 
     try:
         json.loads(line)
@@ -162,10 +161,10 @@ def _is_json(line: bytes) -> bool:
 
 
 def opener(log: str, mode: int | None) -> Callable[[str, int], int]:
-    """An `opener` for `open`: the file is for appending only, and can be read where that harms nobody.
+    """Return an `opener` for `open`: for appending only, and readable where reading does no harm.
 
-    A log that is missing is made with the permissions *mode*, else with those that it had (its
-    sidecar still has them), else as the umask says.
+    A missing log is created with the permissions *mode*, else with its former ones (the sidecar
+    still has them), else with those of the umask.
     """
 
     def open_log(path: str, flags: int) -> int:
@@ -187,7 +186,7 @@ def opener(log: str, mode: int | None) -> Callable[[str, int], int]:
 
 
 def _open_readable(path: str, flags: int) -> int:
-    # Its end is looked at. A FIFO is not opened so: that would steal from its reader.
+    # To check its end. A FIFO is not opened for reading: that would steal data from its reader.
     try:
         return os.open(path, flags & ~os.O_WRONLY | os.O_RDWR, 0o666)
     except PermissionError:
@@ -205,14 +204,14 @@ def _create_missing(log: str, mode: int | None) -> None:
 
 
 def create(path: str, mode: int, like: os.stat_result | None = None) -> None:
-    """Make the empty file *path* with exactly *mode*, and the owner of *like*, unless it exists.
+    """Create the empty file *path* with exactly *mode*, and the owner of *like*, unless it exists.
 
-    The file gets its name when it has its mode and owner, so that no other process finds it with
-    wrong ones, whatever the umask; where files without a name do not exist (outside of Linux, some
-    file systems) it has them right after. An owner that this process may not set is left.
+    The file gets its name after its mode and owner, so that no other process finds it with wrong
+    ones, whatever the umask. Where unnamed files do not exist (outside of Linux, on some file
+    systems) it gets them right after its name. The owner is set only if this process may set it.
 
     Raises:
-        OSError: the file could not be made.
+        OSError: the file could not be created.
     """
     try:
         fd = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode & 0o600)
@@ -225,7 +224,7 @@ def create(path: str, mode: int, like: os.stat_result | None = None) -> None:
             os.fchmod(fd, mode)
         if not os.fstat(fd).st_nlink:
             with contextlib.suppress(FileExistsError):
-                # With a folder's descriptor Python follows the link that /proc has for the file.
+                # With `src_dir_fd` Python calls linkat, which follows the symbolic link in /proc.
                 os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
     finally:
         os.close(fd)
@@ -242,5 +241,5 @@ def own(fd: int, like: os.stat_result) -> None:
 
 
 def permissions(status: os.stat_result, mode: int | None = None) -> int:
-    """The permission bits *mode*, or those of *status* without one."""
+    """Return the permission bits *mode*, or those of *status* if it is None."""
     return stat.S_IMODE(status.st_mode) if mode is None else mode

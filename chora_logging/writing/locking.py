@@ -1,8 +1,8 @@
-"""Whose turn it is to write a log: between processes an advisory `flock`, between threads a `Turn`.
+"""Locks for writing a log: an advisory `flock` between processes, a `LogMutex` between threads.
 
-A lock belongs to the open file description (flock(2)): it ends with the process that holds it,
-however that ends, and a forked child that keeps its parent's descriptor shares the parent's lock
-and excludes nobody. Whoever locks therefore opens the file anew after a fork.
+A `flock` belongs to the open file description (flock(2)). It ends with the process that holds it,
+however that process ends. A forked child that keeps its parent's descriptor shares the parent's lock
+and excludes nobody, so it must reopen the file before it locks.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ except ImportError as error:  # pragma: no cover - Windows has no flock
         "this Python has no fcntl module. EventFormatter and TraceIdFilter work everywhere."
     ) from error
 
-#: The first and the longest pause between two looks at a lock that somebody else holds, in seconds.
+#: The first and the longest pause between two attempts to take a lock, in seconds.
 FIRST_PAUSE_SECONDS = 0.00005
 LONGEST_PAUSE_SECONDS = 0.001
 
-#: How many timeouts a wait may last while others write.
+#: The longest wait for a lock while others write, in timeouts.
 LONGEST_WAIT_TIMEOUTS = 10
 
-#: `flock(fd, EXCLUSIVE)` takes a lock or raises at once, `flock(fd, UNLOCK)` gives it back.
+#: `flock(fd, EXCLUSIVE)` takes a lock or raises without waiting, `flock(fd, UNLOCK)` releases it.
 EXCLUSIVE = fcntl.LOCK_EX | fcntl.LOCK_NB
 UNLOCK = fcntl.LOCK_UN
 flock = fcntl.flock
 
 
 def try_lock(fd: int) -> bool:
-    """Take the exclusive lock of *fd* if nobody else has it; say whether it is ours now.
+    """Take the exclusive lock of *fd* if it is free; return whether it was taken.
 
-    A file system without locks answers no, like a lock that is held.
+    On a file system without locks it returns False, as for a lock that is held.
     """
     try:
         flock(fd, EXCLUSIVE)
@@ -51,12 +51,11 @@ def try_lock(fd: int) -> bool:
 
 
 def lock(fd: int, timeout: float) -> bool:
-    """Take the exclusive lock of *fd*, waiting for it; say whether it is ours now.
+    """Wait for the exclusive lock of *fd*; return whether it was taken.
 
-    The wait ends when the file has not changed for *timeout* seconds, for then its holder is stopped
-    or stuck, and in any case after `LONGEST_WAIT_TIMEOUTS` times *timeout*. It is a series of looks and
-    not a blocking `flock`, which could not be given a limit: a stopped process (SIGSTOP) keeps its locks
-    for as long as it is stopped.
+    The wait ends when the file has not changed for *timeout* seconds, because its holder is then stopped
+    or stuck, and in any case after `LONGEST_WAIT_TIMEOUTS` times *timeout*. The lock is polled, because
+    a blocking `flock` has no timeout and a stopped process (SIGSTOP) keeps its locks.
     """
     if try_lock(fd):
         return True
@@ -80,21 +79,21 @@ def _signature(fd: int) -> tuple[int, int, int]:
 
 
 def unlock(fd: int) -> None:
-    """Give the lock of *fd* back; nothing happens if it was not held."""
+    """Release the lock of *fd*; do nothing if it is not held."""
     flock(fd, UNLOCK)
 
 
-class Turn:
-    """The turns of the threads of one process at one log, whichever handler they come through.
+class LogMutex:
+    """The mutex of one log in one process, shared by all handlers on that log.
 
-    Threads could exclude each other with `flock` alone, but they would starve: whoever holds it
-    lets the others run just while it is in a system call, holding it.
+    `flock` alone would exclude threads, too, but starve them: the thread that holds it lets others
+    run only while it is in a system call, still holding it.
 
     Attributes:
-        lock: Held by the thread whose turn it is; re-entrant, as `logging.Handler.lock` is.
-        busy: Set while that thread is in the middle of a record; `is_interrupted` says the truth.
-        busy_code: The code of the functions that set it, those of this module apart.
-        deferred: What such an interruption wants written, for when the record is finished.
+        lock: Held by the thread that writes; re-entrant, as `logging.Handler.lock` is.
+        busy: Set while that thread is in the middle of a record; `is_interrupted` verifies it.
+        busy_code: The code objects of the functions that set `busy`.
+        deferred: Writes requested by an interruption, to run when the record is finished.
     """
 
     busy_code: ClassVar[set[CodeType]] = set()
@@ -105,10 +104,10 @@ class Turn:
         self.deferred: collections.deque[Callable[[], None]] = collections.deque()
 
     def is_interrupted(self) -> bool:
-        """Whether the thread that has the turn is in the middle of a record further up its stack.
+        """Return whether the calling thread is in the middle of a record further up its stack.
 
-        It comes again then because a signal handler or a `__del__` interrupted it, and logs. The
-        flag alone does not do: an exception from a signal handler can come just before it is reset.
+        Then a signal handler or a `__del__` that logs has interrupted that record. `busy` alone is not
+        enough, and is corrected: an exception from a signal handler can come just before its reset.
         """
         frame: FrameType | None = sys._getframe()
         while frame is not None and frame.f_code not in self.busy_code:
@@ -117,7 +116,7 @@ class Turn:
         return self.busy
 
     def catch_up(self) -> None:
-        """Do what was put off, in its order; what is put off meanwhile comes after it."""
+        """Run the deferred writes in their order, and after them those deferred meanwhile."""
         while self.deferred:
             try:
                 self.busy = True
@@ -127,30 +126,30 @@ class Turn:
                 self.busy = False
 
     def reset(self) -> None:
-        """Begin anew, in a forked child: what was going on was the parent's."""
+        """Start anew in a forked child: a record under way is the parent's."""
         self.busy = False
         self.deferred.clear()
 
 
-Turn.busy_code.add(Turn.catch_up.__code__)
+LogMutex.busy_code.add(LogMutex.catch_up.__code__)
 
-_turns: weakref.WeakValueDictionary[str, Turn] = weakref.WeakValueDictionary()
-_turns_lock = threading.RLock()
+_mutexes: weakref.WeakValueDictionary[str, LogMutex] = weakref.WeakValueDictionary()
+_mutexes_lock = threading.RLock()
 
 
 def _new_lock_after_fork() -> None:
-    # Another thread of the parent may have been holding it; there is none here to give it back.
-    global _turns_lock
-    _turns_lock = threading.RLock()
+    # Another thread of the parent may have held it; in the child nothing would release it.
+    global _mutexes_lock
+    _mutexes_lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_new_lock_after_fork)
 
 
-def turn_of(path: str) -> Turn:
-    """The turn at the file *path*, one for all that ask in this process."""
-    with _turns_lock:
-        turn = _turns.get(path)
-        if turn is None:
-            turn = _turns[path] = Turn()
-        return turn
+def mutex_of(path: str) -> LogMutex:
+    """Return the mutex of the file *path*, the same one for every caller in this process."""
+    with _mutexes_lock:
+        mutex = _mutexes.get(path)
+        if mutex is None:
+            mutex = _mutexes[path] = LogMutex()
+        return mutex

@@ -1,9 +1,9 @@
 """A handler that passes records to another thread or process without flattening them.
 
 The standard library's `QueueHandler` turns a record into text before the queue: the trace id is that
-of the listener's thread, an exception becomes part of the message, a dict message its `repr`. Here a
-record is frozen instead: all that depends on where it was logged is settled, all that the caller gave
-becomes plain values, and the formatter behind the queue finds the fields it would have found before.
+of the listener's thread, an exception becomes part of the message, a dict message its `repr`. This
+handler freezes the record instead: it resolves everything that depends on the place of the call and
+copies the caller's objects as plain values. The formatter behind the queue finds the same fields.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _exceptions = logging.Formatter()
 
 
 class FrozenRecord(logging.LogRecord):
-    """A record that no longer depends on the place where it was logged, and can be pickled."""
+    """A record that no longer depends on where it was logged, and can be pickled."""
 
     __slots__ = (WRITTEN_TO_ATTRIBUTE,)
 
@@ -33,7 +33,7 @@ setattr(FrozenRecord, SETTLED_MARK, True)
 
 
 class FrozenEvent:
-    """A telemetry event as the text of its line: the event's own class is not needed to write it."""
+    """A telemetry event as the text of its line, which can be written without the event's class."""
 
     __slots__ = ("_text", "trace_id")
 
@@ -55,20 +55,20 @@ class EventQueueHandler(logging.handlers.QueueHandler):
     """Put records on a queue, ready to be written by any thread or process.
 
     Start a `logging.handlers.QueueListener` on the same queue, with the handlers that write, and stop
-    it before the program ends: what is still queued then is lost. The formatter and the filters of
+    it before the program ends: records still in the queue then are lost. The formatters and filters of
     those handlers work as if there were no queue.
 
     Promised: the trace id is that of the thread or task that logs; exceptions, dict messages and
-    telemetry events keep their fields; what the caller gave is copied as it is now, so that later
-    changes do not show; nothing of the caller's is pickled. Never raises into the caller: a full queue
-    goes to `handleError`.
+    telemetry events keep their fields; the caller's objects are copied during the call, so that later
+    changes do not show, and none of them is pickled. Never raises into the caller: a full queue goes
+    to `handleError`.
 
     Not promised: objects reach the formatter as plain values, so its `json_default` does not see them;
-    give it here.
+    pass it here.
 
     Args:
-        queue: Anything with `put_nowait`, a multiprocessing queue as well.
-        json_default: Called with each object that JSON has no form for, to give what stands for it.
+        queue: Any object with `put_nowait`; a multiprocessing queue works, too.
+        json_default: Called with each object that JSON cannot represent; returns its replacement.
     """
 
     def __init__(self, queue: Any, *, json_default: Callable[[Any], Any] | None = None) -> None:
@@ -76,7 +76,7 @@ class EventQueueHandler(logging.handlers.QueueHandler):
         self.json_default = json_default or default
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Return *record* frozen; it and what it holds are left as they were."""
+        """Return a frozen copy of *record*; the record and its objects stay unchanged."""
         if type(record) is FrozenRecord:
             return record
         try:
@@ -106,7 +106,7 @@ class EventQueueHandler(logging.handlers.QueueHandler):
         return frozen
 
     def _message(self, record: logging.LogRecord, settled: logging.LogRecord) -> tuple[Any, Any]:
-        """Return what stands for the message, and further fields where that loses something."""
+        """Return a plain message, and further fields with the problems of making it."""
         message: Any = record.msg
         if isinstance(message, dict):
             return plain(message, self.json_default), {}
@@ -133,7 +133,7 @@ class EventQueueHandler(logging.handlers.QueueHandler):
 
 
 def _unfrozen(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
-    """Return what can be said of a record that could not be frozen."""
+    """Return a minimal record in place of one that could not be frozen."""
     frozen = FrozenRecord("", logging.ERROR, "", 0, plain_text(text_of(record.msg)), None, None)
     frozen.__dict__["format_error"] = plain_text(describe(error))
     for name in ("name", "levelname", "levelno", "created"):

@@ -1,4 +1,4 @@
-"""What a file handler says about itself, in the log that it writes: notices, and how much was lost."""
+"""Reports a file handler's notices, and its number of lost records, in the log that it writes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from chora_logging.schema import OWN_LOGGER
 
 
 class ReportingHandler(logging.handlers.RotatingFileHandler):
-    """A file handler whose notices and losses are lines of its own log.
+    """A file handler that writes its notices and its losses as lines of its own log.
 
-    A subclass writes what `_defer` is given: after the record that is being written, or now.
+    A subclass implements `_defer`: it writes a line after the record being written, or now.
     """
 
     def _prepare_reports(self, codec: str) -> None:
@@ -24,29 +24,29 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
         self._lost_because: BaseException | None = None
 
     def _defer(self, line: bytes, record: logging.LogRecord) -> None:
-        raise NotImplementedError  # AppendingHandler does it
+        raise NotImplementedError  # AppendingHandler implements it
 
     def notice(self, event: str, message: str, **fields: Any) -> None:
-        """Say something about this log in the log itself, after the record being written.
+        """Write a notice about this log into the log itself, after the record being written.
 
         Args:
-            event: What happened, as the `event` field.
-            message: The same for people.
+            event: The `event` field, a name for what happened.
+            message: The text for people.
             fields: Further fields.
         """
         notice = _Notice(OWN_LOGGER, logging.WARNING, __file__, 0, message, None, None)
         notice.__dict__.update(fields, event=event)
         try:
             line = self.format(notice)
-        except Exception:  # a formatter that cannot format a plain record says so of every record
+        except Exception:  # a formatter that fails here fails on every record, and is reported there
             line = message
         self._defer(self._encode(line + self.terminator), notice)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Report a record that could not be written, as `logging.Handler.handleError` does.
 
-        Of an outage (the same kind of error on one record after the other) only the first is
-        printed; all are counted, and the log itself says how many once writing works again.
+        Of an outage (one OSError after the other) only the first error is printed. All lost records
+        are counted, and the log itself reports their number once writing works again.
         """
         error = sys.exc_info()[1]
         if not isinstance(error, OSError) or self._lost <= 1:
@@ -66,10 +66,10 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
             return
         self._lost += 1
         self._lost_because = error
-        with contextlib.suppress(RecursionError):  # of reporting a record that recurses
+        with contextlib.suppress(RecursionError):  # printing a recursive record may raise it again
             self.handleError(record)
 
-    def _tell_lost(self) -> None:
+    def _report_lost(self) -> None:
         lost, self._lost = self._lost, 0
         error = self._lost_because
         self.notice(
@@ -81,4 +81,4 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
 
 
 class _Notice(logging.LogRecord):
-    """What the handler says about its log."""
+    """A notice of the handler about its log."""

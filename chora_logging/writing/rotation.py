@@ -1,10 +1,10 @@
-"""One rotation: the renames `NAME.4` → `NAME.5` … `NAME.1` → `NAME.2`, `NAME` → `NAME.1`, and a new `NAME`.
+"""Rotates a log: renames `NAME.4` → `NAME.5` … `NAME.1` → `NAME.2`, `NAME` → `NAME.1`, makes a new `NAME`.
 
-Whoever calls holds the lock of the live file, so nobody writes to it meanwhile. Each step is noted
-in the sidecar before it is taken; a rotation whose process was killed is completed by the next
-writer from the step where it stopped. While it lasts the live file has a second name,
-`.NAME.rotating`: any writer's look at the live file shows it (link count 2), so that a rotation
-that was left half-done is noticed by the very next record.
+The caller holds the lock of the live file, so nobody writes to it meanwhile. Each step is recorded
+in the sidecar before it is taken. If the process is killed, the next writer completes the rotation
+from the recorded step. During a rotation the live file has a second name, `.NAME.rotating`. Every
+writer checks the link count of the live file (then 2), so the next record notices an unfinished
+rotation.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from chora_logging.writing import live_file, locking
 
 
 def is_due(size: int, line_length: int, max_bytes: int) -> bool:
-    """Whether a file of *size* bytes is rotated before a line of *line_length* bytes is added.
+    """Return whether to rotate a file of *size* bytes before a line of *line_length* bytes is added.
 
-    The rule is `RotatingFileHandler`'s, in bytes: a backup stays below *max_bytes*. An empty file
-    is never rotated (gh-116263), so a line that is longer than the limit has a file for itself.
+    The rule is that of `RotatingFileHandler`, in bytes: a backup stays below *max_bytes*. An empty
+    file is never rotated (gh-116263), so a line longer than the limit gets a file of its own.
     """
     return size > 0 and 0 < max_bytes <= size + line_length
 
@@ -36,11 +36,11 @@ class Rollover:
 
     Args:
         log: The live file, symbolic links resolved.
-        count: How many backups are kept, at least 1.
-        name_of: Gives a backup's name from its default name (`RotatingFileHandler.rotation_filename`).
+        count: How many backups to keep, at least 1.
+        name_of: Returns a backup's name for its default name (`RotatingFileHandler.rotation_filename`).
         rotate: Moves the live file to the first backup's name (`RotatingFileHandler.rotate`).
-        mode: Permission bits of new files; None for those of the file before.
-        timeout: How long another rotation is waited for, in seconds.
+        mode: Permission bits of new files; None copies those of the rotated file.
+        timeout: How long to wait for another rotation, in seconds.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Rollover:
         self._timeout = timeout
 
     def run(self) -> None:
-        """Rotate once; complete an interrupted rotation instead if there is one.
+        """Rotate once, or complete an interrupted rotation if there is one.
 
         Raises:
-            OSError: a rename failed; what is left is completed by a later call.
-            RotationBlockedError: something that is not a backup has a backup's name.
-            RotationBusyError: another process is rotating for longer than the timeout.
+            OSError: a rename failed; a later call completes the rotation.
+            RotationBlockedError: something that is not a backup has the name of one.
+            RotationBusyError: another process has been rotating for longer than the timeout.
         """
         status = os.stat(self.log)
         with open_journal(self.log, status, self._mode, self._timeout) as journal:
@@ -78,9 +78,9 @@ class Rollover:
         self._delete_surplus()
 
     def complete(self) -> bool:
-        """Complete a rotation whose process was killed; whether there was one.
+        """Complete the rotation of a killed process; return whether there was one.
 
-        The sidecar is made if the log has none yet.
+        The sidecar is created if the log has none yet.
 
         Raises:
             OSError, RotationBlockedError, RotationBusyError: as `run`.
@@ -130,7 +130,7 @@ class Rollover:
             journal.write(state._replace(sequence=state.sequence + 1, inode=0, step=0))
 
     def _present(self, highest: int) -> Iterable[int]:
-        """The numbers up to *highest* that may have a backup, highest first."""
+        """Return the numbers up to *highest* that may have a backup, highest first."""
         if self._name(1) != f"{self.log}.1":
             return range(highest, 0, -1)
         folder, name = os.path.split(self.log)
@@ -140,7 +140,7 @@ class Rollover:
     def _shift(self, number: int) -> None:
         pairs = zip(self._variants(number), self._variants(number + 1), strict=True)
         moves = [(source, target) for source, target in pairs if _is_backup(source)]
-        if len(moves) == 2:  # an interrupted compression: readers would find the one here and the other there
+        if len(moves) == 2:  # an interrupted compression: readers could see two numbers for one backup
             os.unlink(moves.pop()[0])
         if moves and number + 1 >= self.count:
             self._clear(number + 1)
@@ -174,7 +174,7 @@ class Journal:
         self.state = state
 
     def write(self, state: log_files.Sidecar) -> None:
-        """Note *state*."""
+        """Write *state* to the sidecar."""
         os.pwrite(self._fd, log_files.pack_sidecar(state), 0)
         self.state = state
 
@@ -183,15 +183,15 @@ class Journal:
 def open_journal(
     log: str, like: os.stat_result, mode: int | None, timeout: float
 ) -> Iterator[Journal | None]:
-    """The sidecar of *log*, made when it is missing, locked while the block runs.
+    """Open the sidecar of *log*, created if it is missing, and lock it while the block runs.
 
-    It gets the permissions *mode* (None: those of *like*) and the owner of *like*, so that everybody
-    who may write the log may rotate it. None comes where this process may not write it: the rotation
-    is then not completed by others if it is interrupted, and readers know files by their content.
+    It gets the permissions *mode* (None: those of *like*) and the owner of *like*, so that everyone
+    who may write the log may rotate it. Yields None if this process may not write the sidecar: nobody
+    can complete the rotation if it is interrupted, and readers identify files by their content.
 
     Raises:
-        RotationBusyError: another process holds it for longer than *timeout* seconds.
-        OSError: it cannot be opened for another reason than permissions.
+        RotationBusyError: another process holds its lock for longer than *timeout* seconds.
+        OSError: it cannot be opened for a reason other than permissions.
     """
     path = log_files.sidecar_path(log)
     file = _open_sidecar(path, live_file.permissions(like, mode), like)
@@ -211,13 +211,13 @@ def open_journal(
         yield journal
     finally:
         with contextlib.suppress(OSError):
-            locking.unlock(file.fileno())  # a child that was forked meanwhile may have the descriptor too
+            locking.unlock(file.fileno())  # closing is not enough: a forked child may share it
         _open_journals.discard(reference)
         file.close()
 
 
-#: The sidecars that are open: a forked child closes them, else its parent's lock would outlive the
-#: parent. What a signal handler's exception keeps from being closed, nobody has: it closes itself.
+#: The open sidecars. A forked child closes them, otherwise the parent's lock would outlive the parent.
+#: Weak references: a sidecar that a signal handler's exception left open is closed with its last one.
 _open_journals: set[weakref.ref[io.FileIO]] = set()
 
 
@@ -247,9 +247,9 @@ def _open_sidecar(path: str, mode: int, like: os.stat_result) -> io.FileIO | Non
 
 
 def _surplus(filenames: Iterable[str], log: str, backup_count: int) -> list[str]:
-    """Those of *filenames* that are backups of *log* with a number beyond *backup_count*.
+    """Return those of *filenames* that are backups of *log* with a number beyond *backup_count*.
 
-    They come from an older, larger setting. The standard library leaves them forever.
+    They come from an earlier, larger setting. The standard library leaves them forever.
     """
     return [name for name in filenames if (log_files.backup_number(name, log) or 0) > backup_count]
 
@@ -260,7 +260,7 @@ def _is_backup(path: str) -> bool:
     except FileNotFoundError:
         return False
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-        raise RotationBlockedError(path, "it is not a file, and stands where a backup belongs")
+        raise RotationBlockedError(path, "it has the name of a backup but is not a file")
     return True
 
 

@@ -1,4 +1,4 @@
-"""What an event costs and what rivals lose: `python -m tests.benchmarks`.
+"""The cost of an event, and the losses of rivals: `python -m tests.benchmarks`.
 
-A scenario a module, every rival in `rivals`.
+One module for each scenario; every rival is in `rivals`.
 """

@@ -1,7 +1,7 @@
-"""`python -m tests.benchmarks`: measures, prints tables, and writes them into `tests/benchmarks/README.md`.
+"""`python -m tests.benchmarks`: measures, prints tables, and writes them to `tests/benchmarks/README.md`.
 
 A run that is smaller than usual (`--quick`, `--rounds`, `--events`), or that may lack rivals (`--here`), only
-prints. The rivals live in an environment of their own, `.venvs/benchmarks`, which is made at the first run.
+prints. The rivals have an environment of their own, `.venvs/benchmarks`, which is made at the first run.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tests.benchmarks.worker import ROOT
 
 #: Where the rivals are installed.
 ENVIRONMENT = ROOT / ".venvs" / "benchmarks"
-#: The page with the tables, each scenario's between two marks.
+#: The page with the tables, those of each scenario between two marks.
 PAGE = pathlib.Path(__file__).parent / "README.md"
-#: The module of each; they are imported where the package and its rivals are installed.
+#: The module of each scenario; imported only where the package and its rivals are installed.
 SCENARIOS = {
     "calls": "calls",
     "tails": "tails",
@@ -35,7 +35,7 @@ SCENARIOS = {
     "follow": "follow",
     "serve": "serve",
 }
-#: What the package needs, and its rivals; no dependency of the package or of its tests.
+#: The dependencies of the package, and its rivals, on which neither the package nor its tests depend.
 REQUIREMENTS = (
     "python-json-logger>=4",
     "msgspec>=0.19",
@@ -52,12 +52,12 @@ REQUIREMENTS = (
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """What was asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("scenario", nargs="*", help=f"any of: {', '.join(SCENARIOS)} (all)")
-    parser.add_argument("--quick", action="store_true", help="a look in a minute, not for citing")
-    parser.add_argument("--rounds", type=int, help="how many rounds instead of the usual number")
-    parser.add_argument("--events", type=int, help="how many events a round instead of the usual number")
+    parser.add_argument("--quick", action="store_true", help="a short run of a minute, not for citing")
+    parser.add_argument("--rounds", type=int, help="the number of rounds")
+    parser.add_argument("--events", type=int, help="the number of events in a round")
     parser.add_argument(
         "--here", action="store_true", help="use the running Python as it is; rivals may be missing"
     )
@@ -69,7 +69,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def environment() -> str:
-    """The Python of the environment with all rivals; it is made if it is not there or lacks one."""
+    """Return the Python of the environment with all rivals; create the environment if it is incomplete."""
     python = ENVIRONMENT / "bin" / "python"
     mark = ENVIRONMENT / "stamp"
     made_from = [ROOT / "setup.cfg", ROOT / "setup.py", *sorted(ROOT.glob("chora_logging/speedups/*.[ch]"))]
@@ -78,7 +78,7 @@ def environment() -> str:
         print(f"installing the rivals into {ENVIRONMENT}", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        # The package too, so that its compiled lanes are made for this Python.
+        # The package too, so that its fast path is compiled for this Python.
         done = subprocess.run([*pip, *REQUIREMENTS, "-e", str(ROOT)], capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(done.stderr)
@@ -87,7 +87,7 @@ def environment() -> str:
 
 
 def put(name: str, text: str, page: pathlib.Path = PAGE) -> None:
-    """Put the tables of a scenario between its marks on the page.
+    """Write the tables of a scenario between its marks on the page.
 
     Raises:
         ValueError: The page does not have the two marks once, in order.
@@ -101,7 +101,7 @@ def put(name: str, text: str, page: pathlib.Path = PAGE) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the scenarios that were asked for, in the environment that has the rivals."""
+    """Run the requested scenarios in the environment that has the rivals."""
     options = parse(arguments)
     if not options.here and pathlib.Path(sys.prefix) != ENVIRONMENT:
         python = environment()

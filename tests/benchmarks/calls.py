@@ -1,8 +1,8 @@
-"""Scenario `calls`: single calls beside what they cannot cost less than, in the same run.
+"""Scenario `calls`: single calls, compared with their lower bounds in the same run.
 
-A call that is filtered out beside the standard library's, an event beside its construction and its JSON,
-and what it adds when the trace id comes from the environment or a span. Each loop runs in a process of its
-own, in turns, in pieces; the times are of the process (CPU), so that what else runs adds little.
+A filtered call is compared with that of the standard library, an event with its construction and its JSON,
+and a call whose trace id comes from the environment or a span with one without. Each loop runs in a process
+of its own, interleaved, in pieces. Times are process (CPU) times, so other programs add little.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Loop = Callable[[int], None]
 
 
 def debug(log: Log) -> Loop:
-    """Calls below the level of the logger, with fields as a program gives them."""
+    """Calls below the level of the logger, with fields as a program passes them."""
     logger = logging.getLogger("orchestrator_events")
 
     def loop(count: int) -> None:
@@ -153,7 +153,7 @@ def full_event_emitted(log: Log) -> Loop:
     return loop
 
 
-#: What is compared: the first of each group is what the others are held against.
+#: The calls compared, in groups; the first of each group is its baseline.
 GROUPS: dict[str, dict[str, Callable[[Log], Loop]]] = {
     "filtered out: `logger.debug` at INFO": {
         "RotatingFileHandler + python-json-logger, msgspec": debug_standard,
@@ -178,7 +178,7 @@ CALLS = {call.__name__: call for group in GROUPS.values() for call in group.valu
 
 
 def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
-    """Time all calls in turns and give the table."""
+    """Time all calls, interleaved, and return the table."""
     usual_rounds, usual_events = QUICK if quick else FULL
     rounds, events = rounds or usual_rounds, events or usual_events
     times: dict[str, list[float]] = {key: [] for key in CALLS}
@@ -187,8 +187,8 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
             times[key] += in_a_process(key, events)
     title = (
         "### Single calls: microseconds of CPU\n\n"
-        f"{events:,} calls a round, median and least of {rounds} rounds in turns × {PIECES} pieces, each "
-        "round in a fresh process.\n\n"
+        f"{events:,} calls a round, median and minimum of {rounds} interleaved rounds × {PIECES} pieces, "
+        "each round in a fresh process.\n\n"
     )
     return title + show(times)
 
@@ -206,11 +206,11 @@ def show(times: dict[str, list[float]]) -> str:
                 f"{value:.2f}" for value in (statistics.median(values), min(values), min(values) / base)
             ]
             rows.append([label, *numbers, title])
-    return table(["call", "median µs", "least µs", "× the first, least", "what"], rows)
+    return table(["call", "median µs", "min µs", "× the first, min", "what"], rows)
 
 
 def in_a_process(key: str, events: int) -> list[float]:
-    """Microseconds a call, of each piece."""
+    """The microseconds per call in each piece."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "tests.benchmarks.calls", key, str(events), folder]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -221,7 +221,7 @@ def in_a_process(key: str, events: int) -> list[float]:
 
 
 def work(key: str, events: int, folder: str) -> list[float]:
-    """The pieces of one round; nothing where what it needs is not installed."""
+    """The pieces of one round; empty if a requirement is not installed."""
     try:
         loop = CALLS[key](Log(pathlib.Path(folder) / "bench.log"))
     except ImportError:

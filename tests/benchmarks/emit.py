@@ -1,10 +1,10 @@
-"""Scenario `emit`: microseconds that one event takes in a process that writes alone.
+"""Scenario `emit`: the microseconds of one event in a process that writes alone.
 
-Each round starts every rival once, each in a fresh process, in an order that is shuffled anew: what the
-machine does meanwhile hits all alike. A process warms up, then writes its events in twenty pieces, each
-timed, so that a hiccup of the machine spoils a piece and not the round; no log reaches the size at which
-it would rotate. The sum of the floors is the sum of their medians, or of their least. On a machine that
-is busy otherwise (see the load in the first line) only the least can be compared.
+Each round starts every rival once, each in a fresh process, in a new random order, so that other load on the
+machine affects all alike. A process warms up, then writes its events in twenty pieces, each timed, so that
+a hiccup of the machine spoils a piece and not the round. No log reaches the size at which it would rotate.
+The sum of the floors is the sum of their medians, or of their minima. On a machine under other load (see the
+first line) only the minima are comparable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.benchmarks.rivals import RIVALS, Log, Rival, expected
 from tests.benchmarks.table import table
 from tests.benchmarks.worker import Writer
 
-#: Rounds and events: the whole, and a look.
+#: Rounds and events: of a full run, and of a quick one.
 FULL = (9, 20_000)
 QUICK = (3, 3_000)
 PIECES = 20
@@ -28,7 +28,7 @@ COMPARED = 50
 
 
 def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
-    """Compare, time, and give the table."""
+    """Compare, time, and return the table."""
     usual_rounds, usual_events = QUICK if quick else FULL
     rounds, events = rounds or usual_rounds, events or usual_events
     installed = {key: rival for key, rival in RIVALS.items() if not rival.missing}
@@ -39,8 +39,9 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
             times[key] += microseconds(key, events)
     title = (
         "### One process: microseconds per event\n\n"
-        f"`logger.info(…, extra={{six fields}})` or what a rival has for it; {events:,} events a round, "
-        f"median and least of {rounds} rounds in turns × {PIECES} pieces, each round in a fresh process.\n\n"
+        f"`logger.info(…, extra={{six fields}})` or the equivalent of a rival; {events:,} events a round, "
+        f"median and minimum of {rounds} interleaved rounds × {PIECES} pieces, "
+        "each round in a fresh process.\n\n"
     )
     return title + show(times, verdicts)
 
@@ -52,7 +53,7 @@ def shuffled(keys: list[str], turn: int) -> list[str]:
 
 
 def microseconds(key: str, events: int) -> list[float]:
-    """What one event takes, in each piece of a round."""
+    """The microseconds per event in each piece of a round."""
     piece = math.ceil(events / PIECES)
     with tempfile.TemporaryDirectory() as folder:
         log = Log(pathlib.Path(folder) / "bench.log")
@@ -64,7 +65,7 @@ def microseconds(key: str, events: int) -> list[float]:
 
 
 def compare(key: str, rival: Rival) -> str:
-    """What a rival's lines lack of what was logged; `ours`, the floors and the rest are judged alike."""
+    """Compare a rival's lines with the events logged, by the same rules for `ours` and all others."""
     if rival.floor:
         return ""
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +78,7 @@ def compare(key: str, rival: Rival) -> str:
 
 
 def judge(lines: list[bytes], rival: Rival) -> str:
-    """Whether lines hold the events that were logged: "same", or what is wrong."""
+    """Return "same" if the lines hold the events that were logged, else the difference."""
     if len(lines) != COMPARED:
         return f"{len(lines)} lines for {COMPARED} events"
     for number, line in enumerate(lines):
@@ -93,7 +94,7 @@ def judge(lines: list[bytes], rival: Rival) -> str:
 
 
 def show(times: dict[str, list[float]], verdicts: dict[str, str]) -> str:
-    """The table: what is measured fastest first, the floors and what is not installed after it."""
+    """The table: the fastest first, then the floors, then the rivals that are not installed."""
     middle = {key: statistics.median(values) for key, values in times.items()}
     least = {key: min(values) for key, values in times.items()}
     floors = [key for key in middle if RIVALS[key].floor]
@@ -112,4 +113,4 @@ def show(times: dict[str, list[float]], verdicts: dict[str, str]) -> str:
     rows += [
         [rival.name, "not installed", "", "", "", ""] for key, rival in RIVALS.items() if key not in times
     ]
-    return table(["writer", "median µs", "least µs", "× floors", "× floors, least", "six fields"], rows)
+    return table(["writer", "median µs", "min µs", "× floors", "× floors, min", "six fields"], rows)

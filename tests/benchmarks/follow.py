@@ -1,9 +1,9 @@
-"""Scenario `follow`: how soon an event is there after the logging call, and what following costs.
+"""Scenario `follow`: the delay from the logging call to a follower, and the cost of following.
 
-The events are logged in this process, at random moments; those who follow are a process of their own,
-which says by the clock that both share when it had each event. What it costs is the processor time of
-that process, kernel included, while nothing is written, and while something is. `tail -F` is what can be
-had: it asks the kernel to be woken, which works for local files only, and does not read the events.
+This process logs the events, at random moments. The followers are a process of their own, which reports when
+it received each event, by the clock that both share. The cost is the processor time of that process,
+including the kernel, while nothing is written, and while events are. `tail -F` is the lower bound: the kernel
+wakes it, which works for local files only, and it does not parse the events.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from chora_logging.writing.handler import EventFileHandler
 from tests.benchmarks.table import table
 from tests.benchmarks.worker import ROOT
 
-#: Rounds, events a round, and seconds of rest: the whole, and a look.
+#: Rounds, events a round, and seconds of rest: of a full run, and of a quick one.
 FULL = (3, 500, 10.0)
 QUICK = (1, 50, 1.0)
-#: Between two events, in seconds, on average.
+#: The mean pause between two events, in seconds.
 PAUSE = 0.02
-#: Who follows: `async` and `sync` with how many subscribers.
+#: The followers: `async`, `sync` or `tail`, and the number of subscribers.
 ENTERED = {
     "**chora_logging**, `follow`": ("async", 1),
     "**chora_logging**, `follow_sync`": ("sync", 1),
@@ -47,7 +47,7 @@ ENTERED = {
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What one run gave: shares of one core, and seconds from the logging call to each subscriber."""
+    """The result of one run: shares of one core, and seconds from the logging call to each subscriber."""
 
     resting: float
     busy: float
@@ -55,7 +55,7 @@ class Outcome:
 
 
 def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
-    """Run all in turns and give a table."""
+    """Run all, interleaved, and return the table."""
     usual_rounds, usual_events, rest = QUICK if quick else FULL
     rounds, events = rounds or usual_rounds, events or usual_events
     outcomes: dict[str, list[Outcome]] = {name: [] for name in ENTERED}
@@ -63,10 +63,10 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
         for name, (kind, count) in ENTERED.items():
             outcomes[name].append(once(kind, count, events, rest))
     rows = [row(name, outcomes[name]) for name in ENTERED]
-    head = ["who follows", "p50 (ms)", "p99 (ms)", "at rest (% of a core)", f"at {1 / PAUSE:.0f} events/s"]
+    head = ["follower", "p50 (ms)", "p99 (ms)", "at rest (% of a core)", f"at {1 / PAUSE:.0f} events/s"]
     return (
-        "### From the logging call to who follows\n\n"
-        f"{events:,} events at random moments, {rounds} rounds in turns, {rest:g} s of rest before each; "
+        "### From the logging call to a follower\n\n"
+        f"{events:,} events at random moments, {rounds} interleaved rounds, {rest:g} s of rest before each; "
         "the delays of all, and the median of the processor time.\n\n" + table(head, rows)
     )
 
@@ -82,7 +82,7 @@ def row(name: str, outcomes: list[Outcome]) -> list[str]:
 
 
 def once(kind: str, count: int, events: int, rest: float) -> Outcome:
-    """One process that follows, from its beginning to its end."""
+    """Run one process of followers from start to end."""
     with tempfile.TemporaryDirectory() as folder:
         log = os.path.join(folder, "events.log")
         handler = EventFileHandler(log)
@@ -111,7 +111,7 @@ def log_at_random(logger: logging.Logger, events: int) -> None:
 
 
 def share(pid: int, work: Callable[[], object]) -> float:
-    """The processor time of a process while *work* is done, as a share of one core."""
+    """The processor time of a process during *work*, as a share of one core."""
     before, began = processor_time(pid), time.monotonic()
     work()
     return (processor_time(pid) - before) / (time.monotonic() - began)
@@ -124,14 +124,14 @@ def processor_time(pid: int) -> float:
 
 
 class Subscriber:
-    """Notes when it had each event."""
+    """Records when it received each event."""
 
     def __init__(self) -> None:
         self.delays: list[float] = []
         self.begun = self.ended = False
 
     def take(self, items: list[Event | Gap]) -> None:
-        """Note the time of these."""
+        """Record the time for these events."""
         now = time.monotonic()
         for event in items:
             assert isinstance(event, Event)
@@ -141,7 +141,7 @@ class Subscriber:
 
 
 async def follow(log: str, count: int) -> list[float]:
-    """Follow in one event loop until the last event has come to all."""
+    """Follow in one event loop until all have received the last event."""
     subscribers = [Subscriber() for _ in range(count)]
 
     async def subscribe(subscriber: Subscriber) -> None:
@@ -172,7 +172,7 @@ def follow_sync(log: str) -> list[float]:
 
 
 def follow_by_tail(log: str) -> list[float]:
-    """Read what `tail -F` writes."""
+    """Read the output of `tail -F`."""
     subscriber = Subscriber()
     with subprocess.Popen(["tail", "-n", "+1", "-F", log], stdout=subprocess.PIPE) as tail:
         assert tail.stdout is not None
@@ -187,7 +187,7 @@ def follow_by_tail(log: str) -> list[float]:
 
 
 def main(kind: str, count: str, log: str, events: str) -> None:
-    """Body of the process that follows: says whose processor time counts, then the delays."""
+    """Body of the followers' process: prints the process id to measure, then the delays."""
     if kind == "async":
         delays = asyncio.run(follow(log, int(count)))
     else:

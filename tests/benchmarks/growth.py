@@ -1,10 +1,10 @@
-"""Scenario `growth`: what an event costs when there are more threads, events before it, or processes.
+"""Scenario `growth`: the cost of an event with more threads, earlier events, or processes.
 
-Threads: so many write one log in one process, until all events are written; the time is divided by all
-events. Beside ours stand what the threads of this Python cost each other without a log (the NullHandler)
-and with the standard library's. Events: one thread writes on and on, rotation at 10 MB with five backups,
-and its CPU time is taken after so many events; the last point, 10⁷, takes about two minutes. Processes: all
-write to one log at once.
+Threads: so many threads of one process write one log; the time is divided by the number of all events. For
+comparison there are the cost of threads without a log (the NullHandler), and the standard library's handler.
+Events: one thread writes without a pause, rotation at 10 MB with five backups, and its CPU time is measured
+after so many events; the last point, 10⁷, takes about two minutes. Processes: all write to one log at the
+same time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.benchmarks.rivals import RIVALS, Log
 from tests.benchmarks.table import table
 from tests.benchmarks.worker import ROOT
 
-#: Rounds, events of a measured piece, and the most events before one.
+#: Rounds, events of a measured piece, and the largest number of events before one.
 FULL = (5, 20_000, 10**7)
 QUICK = (1, 2_000, 10**4)
 THREADS = (1, 8, 64)
@@ -35,19 +35,19 @@ GROWING = ("floor_record", "rotating_msgspec")
 
 
 def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
-    """Give a table each for threads, events and processes."""
+    """Return one table each for threads, events and processes."""
     usual_rounds, usual_events, most = QUICK if quick else FULL
     rounds, events = rounds or usual_rounds, events or usual_events
     before = [0, *itertools.takewhile(lambda n: n <= min(most, 500 * events), (10**k for k in range(4, 8)))]
     parts = [
         "### Growth: 1 to 64 threads of one process\n\n"
-        f"Microseconds per event, all threads together; {events:,} events, {rounds} rounds in turns.\n",
+        f"Microseconds per event, all threads together; {events:,} events, {rounds} interleaved rounds.\n",
         by_threads(events, rounds),
         "### Growth: events written before\n\n"
         f"Microseconds of CPU per event; {PIECES} pieces of {events // PIECES:,}.\n",
         show([(f"after {n:,}", times) for n, times in zip(before, by_events(before, events), strict=True)]),
         "### Growth: 1 to 8 processes, one log\n\n"
-        f"Events a second, {events // 4:,} of each process, median of {rounds} rounds in turns.\n",
+        f"Events a second, {events // 4:,} of each process, median of {rounds} interleaved rounds.\n",
         by_processes(events // 4, rounds),
     ]
     return "\n".join(parts)
@@ -60,11 +60,11 @@ def show(measured: list[tuple[str, list[float]]]) -> str:
         [label, f"{statistics.median(times):.2f}", f"{min(times):.2f}", f"{min(times) / base:.2f}", ""]
         for label, times in measured
     ]
-    return table(["**chora_logging**", "median µs", "least µs", "× the first, least", ""], rows)
+    return table(["**chora_logging**", "median µs", "min µs", "× the first, min", ""], rows)
 
 
 def by_threads(events: int, rounds: int) -> str:
-    """The table of threads: ours, and by how much the others grow."""
+    """The table of threads: ours, and the growth of the others."""
     keys = [key for key in (OURS, *GROWING) if not RIVALS[key].missing]
     times: dict[str, dict[int, list[float]]] = {key: {count: [] for count in THREADS} for key in keys}
     for _ in range(rounds):
@@ -77,17 +77,17 @@ def by_threads(events: int, rounds: int) -> str:
         numbers += [f"{min(times[key][count]) / min(times[key][1]):.2f}" for key in keys]
         rows.append([f"{count} thread{'s' if count > 1 else ''}", *numbers, ""])
     others = [f"× 1 thread: {RIVALS[key].name}" for key in keys[1:]]
-    return table(["**chora_logging**", "median µs", "least µs", "× 1 thread, least", *others, ""], rows)
+    return table(["**chora_logging**", "median µs", "min µs", "× 1 thread, min", *others, ""], rows)
 
 
 def by_events(before: list[int], events: int) -> list[list[float]]:
-    """Microseconds per event of each piece after so many events."""
+    """The microseconds per event of each piece after so many events."""
     times = in_a_process("events", OURS, *map(str, [*before, events]))
     return [times[at : at + PIECES] for at in range(0, len(times), PIECES)]
 
 
 def by_processes(events: int, rounds: int) -> str:
-    """The table of events a second, ours and the other's that rotates safely between processes."""
+    """The table of events a second, for ours and the rival that also rotates safely between processes."""
     keys = [key for key in (OURS, OTHER) if not RIVALS[key].missing]
     rows = []
     for count in PROCESSES:
@@ -103,7 +103,7 @@ def by_processes(events: int, rounds: int) -> str:
 
 
 def in_a_process(what: str, key: str, *numbers: str) -> list[float]:
-    """What one of the functions below measures in a fresh process."""
+    """Run one of the functions below in a fresh process; return its measurements."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "tests.benchmarks.growth", folder, what, key, *numbers]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -114,7 +114,7 @@ def in_a_process(what: str, key: str, *numbers: str) -> list[float]:
 
 
 def threads(key: str, log: Log, count: int, events: int) -> list[float]:
-    """So many threads write so many events together."""
+    """Have so many threads write so many events together."""
     loop = RIVALS[key].open(log)
     loop(0, -1_000, 0)
     together = threading.Barrier(count + 1)

@@ -1,7 +1,7 @@
-"""Scenario `import`: what the three logging parts cost at start, beside the parts that they stand on.
+"""Scenario `import`: the import time of the three logging parts, compared with that of their dependencies.
 
-Fresh interpreters in turns, the clock read inside them, so that the start of Python itself is in neither
-number. The least of many is the cost; the rest is the machine.
+Fresh interpreters, interleaved, read the clock themselves, so that neither number includes the start of
+Python. The minimum of many rounds is the cost; the rest is noise.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ STATEMENTS = {
 
 
 def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
-    """Time the imports in turns and give the table; *events* means nothing here."""
+    """Time the imports, interleaved, and return the table; *events* is ignored."""
     rounds = rounds or (QUICK if quick else FULL)
     times: dict[str, list[float]] = {label: [] for label in STATEMENTS}
     with tempfile.TemporaryDirectory() as compiled:
         for _ in range(rounds + 1):
             for label, statement in STATEMENTS.items():
                 times[label].append(milliseconds(statement, compiled))
-    # The first round compiles what was never imported before.
+    # The first round compiles modules to bytecode.
     kept = {label: values[1:] for label, values in times.items()}
     base = min(next(iter(kept.values())))
     rows = [
         [label, f"{min(values):.2f}", f"{statistics.median(values):.2f}", f"{min(values) / base:.2f}"]
         for label, values in kept.items()
     ]
-    title = f"### Import\n\nMilliseconds in a fresh interpreter, {rounds} rounds in turns.\n\n"
-    return title + table(["statement", "least ms", "median ms", "× the first"], rows)
+    title = f"### Import\n\nMilliseconds in a fresh interpreter, {rounds} interleaved rounds.\n\n"
+    return title + table(["statement", "min ms", "median ms", "× the first"], rows)
 
 
 def milliseconds(statement: str, compiled: str) -> float:
-    """What a statement takes in a fresh interpreter that keeps what it compiles in a folder."""
+    """The time of a statement in a fresh interpreter that caches its bytecode in a folder."""
     program = (
         f"import time; began = time.perf_counter()\n{statement}\nprint((time.perf_counter() - began) * 1e3)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": compiled}
-    # With it nothing would be kept, and ours compiled anew each time: installed packages are compiled.
+    # Otherwise no bytecode is cached, and our modules are compiled each time, unlike installed packages.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True

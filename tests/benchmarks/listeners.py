@@ -1,8 +1,8 @@
 """The clients of a server, in a process of their own.
 
-`python -m tests.benchmarks.listeners PORT PATH COUNT` says `opened` when all have been let in, `begun` when
-each has had an event, waits for a line on its input, and says what they got when each has had the last
-event, or the time is up.
+`python -m tests.benchmarks.listeners PORT PATH COUNT` prints `opened` when all are connected, `begun` when
+each has received an event, and waits for a line on its input. It prints the result when each has received
+the last event, or after a timeout.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from collections.abc import Iterable
 from typing import TypedDict
 
 EVENT = re.compile(rb'"number":(\d+),"sent":([\d.]+)')
-#: What the last event has; events that only wake everybody have another number below 0.
+#: A part of the last event; events that only wake the clients have another number below 0.
 LAST = b'"number":-2'
-#: How long clients may take to come, to get their first event, and to get the last one, in seconds.
+#: How long clients may take to connect, to get their first event, and to get the last one, in seconds.
 PATIENCE = 30
 
 
 class Got(TypedDict):
-    """What all clients got.
+    """The events that the clients received.
 
     Attributes:
         delays: Seconds from the logging call to the client, of all events of all clients.
-        delivered: How many events came, each counted once a client.
-        events: The numbered events as the first client got them.
+        delivered: The number of events received, summed over the clients.
+        events: The numbered events as the first client received them.
     """
 
     delays: list[float]
@@ -38,7 +38,7 @@ class Got(TypedDict):
 
 
 class Client(asyncio.Protocol):
-    """A connection that notes when each event comes."""
+    """A connection that records when each event arrives."""
 
     def __init__(self, path: str, keep: bool) -> None:
         self._request = f"GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
@@ -50,12 +50,12 @@ class Client(asyncio.Protocol):
         self.opened, self.begun, self.ended = (asyncio.Event() for _ in range(3))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the stream."""
+        """Request the stream."""
         assert isinstance(transport, asyncio.WriteTransport)
         transport.write(self._request.encode())
 
     def data_received(self, data: bytes) -> None:
-        """Note what has come whole."""
+        """Record the whole lines received."""
         now = time.monotonic()
         self.opened.set()
         whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
@@ -72,7 +72,7 @@ class Client(asyncio.Protocol):
             self.ended.set()
 
     def events(self) -> list[dict[str, object]]:
-        """The numbered events, if they were kept."""
+        """The numbered events, if they were stored."""
         data = [line.partition(b"data:")[2] for line in self.lines if EVENT.search(line)]
         return [json.loads(text) for text in data]
 

@@ -1,8 +1,8 @@
-"""Scenario `processes`: eight processes write to one log; how fast, and what is missing after.
+"""Scenario `processes`: the speed of eight processes that write to one log, and their losses.
 
-All open the log, then all start at once; the time is from the first start to the last end. Afterwards
-every file in the folder is read: an event is *lost* if no file has it, *doubled* if one has it twice,
-and a line that is no JSON object with the event's fields is *torn*. No backup is deleted meanwhile.
+All open the log, then all start together; the time is from the first start to the last end. Afterwards
+every file in the folder is read. An event that no file has is *lost*, one that occurs twice is *doubled*,
+and a line that is not a JSON object with the event's fields is *torn*. No backup is deleted meanwhile.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from tests.benchmarks.table import table
 from tests.benchmarks.worker import Writer
 
 WRITERS = 8
-#: Rounds and events of each writer: the whole, and a look.
+#: Rounds and events of each writer: of a full run, and of a quick one.
 FULL = (5, 4_000)
 QUICK = (1, 500)
 SIZES = {"10 MB": 10 * 1024 * 1024, "100 kB": 100 * 1000}
-#: The fastest of the standard library's; those that cannot rotate have nothing to lose here.
+#: Of the standard library only the fastest; rivals that do not rotate cannot lose events here.
 ENTERED = ("ours", "rotating_msgspec", "concurrent", "loguru")
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What one run gave."""
+    """The result of one run."""
 
     per_second: float
     lost: int
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
-    """Run both sizes in turns and give a table for each."""
+    """Run both sizes, interleaved, and return a table for each."""
     usual_rounds, usual_events = QUICK if quick else FULL
     rounds, events = rounds or usual_rounds, events or usual_events
     parts = []
@@ -51,8 +51,8 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
                 list_of.append(once(key, size, events))
         parts.append(
             f"### {WRITERS} processes, one log, rotation at {label}\n\n"
-            f"{WRITERS} × {events:,} events, {rounds} rounds in turns; median of the speed, "
-            "sum of what went wrong, files at the end.\n\n" + show(outcomes, rounds * WRITERS * events)
+            f"{WRITERS} × {events:,} events, {rounds} interleaved rounds; median speed, "
+            "total errors, files at the end.\n\n" + show(outcomes, rounds * WRITERS * events)
         )
     return "\n".join(parts)
 
@@ -73,14 +73,14 @@ def once(key: str, size: int, events: int, processes: int = WRITERS) -> Outcome:
 
 
 def written(log: Log) -> list[pathlib.Path]:
-    """The log and its backups, however they are named; files for locks are hidden ones."""
+    """The log and its backups, under whatever names; lock files are hidden."""
     return [path for path in log.path.parent.iterdir() if not path.name.startswith(".")]
 
 
 def count(
     files: list[list[bytes]], rival: Rival, events: int, per_second: float, writers: int = WRITERS
 ) -> Outcome:
-    """Hold the lines of all files against what was logged."""
+    """Compare the lines of all files with the events logged."""
     seen: collections.Counter[tuple[int, int]] = collections.Counter()
     torn = 0
     for line in itertools.chain(*files):
@@ -95,7 +95,7 @@ def count(
 
 
 def identity(line: bytes, rival: Rival) -> tuple[int, int] | None:
-    """Which event a line is, or nothing if it is none."""
+    """The event that a line holds, or None."""
     try:
         fields = rival.fields(json.loads(line))
         return fields["writer"], fields["number"]

@@ -1,7 +1,7 @@
-"""Scenario `read`: what it takes to find a trace, to read everything, and to get the last events.
+"""Scenario `read`: the time to find a trace, to read all events, and to get the last events.
 
-The readers take turns, in an order that is shuffled anew each round, on the same rotated set, which is read
-once before. On a machine that is busy otherwise only the least can be compared.
+The readers are interleaved, in a new random order each round, on the same rotated files, which are read once
+before. On a machine under other load only the minima are comparable.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from tests.benchmarks.read_set import LogSet, make
 from tests.benchmarks.readers import PROGRAMS, REQUIREMENTS, TASKS, Reader, Task
 from tests.benchmarks.table import table, version
 
-#: Rounds and events: the whole, and a look. So many events are 65 MB.
+#: Rounds and events: of a full run (65 MB), and of a quick one.
 FULL = (15, 283_000)
 QUICK = (3, 30_000)
 
 
 def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
-    """Compare, time, and give the tables."""
+    """Compare, time, and return the tables."""
     usual_rounds, usual_events = QUICK if quick else FULL
     rounds, events = rounds or usual_rounds, events or usual_events
     with tempfile.TemporaryDirectory() as folder:
         log = make(pathlib.Path(folder), events)
         head = (
             f"### Reading: {log.size / 1e6:.0f} MB in {len(log.files)} rotated files, {events:,} events\n\n"
-            f"Milliseconds, median and least of {rounds} rounds in turns. {versions()}.\n"
+            f"Milliseconds, median and minimum of {rounds} interleaved rounds. {versions()}.\n"
         )
         return "\n".join([head, *(show(task, log, *measure(task, log, rounds)) for task in TASKS.values())])
 
 
 def measure(task: Task, log: LogSet, rounds: int) -> tuple[dict[str, str], dict[str, list[float]]]:
-    """What each reader found, and what it took."""
+    """The result and the times of each reader."""
     readers = [reader for reader in task.readers if not reader.missing]
     verdicts = {reader.name: compare(reader, task, log) for reader in readers}
     times: dict[str, list[float]] = {reader.name: [] for reader in readers}
@@ -51,13 +51,13 @@ def measure(task: Task, log: LogSet, rounds: int) -> tuple[dict[str, str], dict[
 
 
 def compare(reader: Reader, task: Task, log: LogSet) -> str:
-    """Whether a reader finds what there is: "same", or what it found."""
+    """Return "same" if a reader finds the expected number, else what it found."""
     wanted, found = task.answer(log), reader.function(log)
     return "same" if found == wanted else f"found {found} of {wanted}"
 
 
 def show(task: Task, log: LogSet, verdicts: dict[str, str], times: dict[str, list[float]]) -> str:
-    """The table of a task: the fastest first, what is not installed last."""
+    """The table of a task: the fastest first, the readers that are not installed last."""
     least = {name: min(values) for name, values in times.items()}
     first = next(reader.name for reader in task.readers if reader.name in least)
     remarks = {reader.name: reader.remark for reader in task.readers}
@@ -68,8 +68,8 @@ def show(task: Task, log: LogSet, verdicts: dict[str, str], times: dict[str, lis
         if task.title == TASKS["all"].title:
             numbers.append(f"{log.events / least[name] * 1e3:,.0f}")
         rows.append([name, *numbers, "; ".join(filter(None, [verdicts[name], remarks[name]]))])
-    head = ["reader", "median ms", "least ms", f"× {first.split(',')[0]}, least"]
-    head += ["events/s, least"] if task.title == TASKS["all"].title else []
+    head = ["reader", "median ms", "min ms", f"× {first.split(',')[0]}, min"]
+    head += ["events/s, min"] if task.title == TASKS["all"].title else []
     blank = [""] * (len(head) - 2)
     rows += [
         [reader.name, "not installed", *blank, ""] for reader in task.readers if reader.name not in times
@@ -85,7 +85,7 @@ def versions() -> str:
 
 
 def of_program(name: str, option: str) -> str:
-    """The first line that a program says about itself."""
+    """The name of a program, with the version that it prints."""
     try:
         done: Any = subprocess.run([name, option], capture_output=True, text=True)
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""The log that the readers read: a rotated set as our formatter and handler leave it, always the same.
+"""Makes the log for the readers: a rotated set as our formatter and handler write it, always the same.
 
-Jobs run beside each other, eight at a time: typed events, application records, a traceback now and then;
-each job has a trace. The lines are made here, with the fields and forms that the writers give, because to
-log 65 MB takes longer than to read it with every reader.
+Jobs run concurrently, eight at a time: typed events, application records, an occasional traceback; each job
+has a trace. The lines are made here, with the fields and forms of the writers, because logging 65 MB takes
+longer than reading it with every reader.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ shop.store.ConflictError: order %d exists"""
 
 @dataclasses.dataclass(frozen=True)
 class LogSet:
-    """A set on disk.
+    """A rotated log on disk.
 
     Attributes:
         path: The live file.
-        files: All of it, oldest first.
-        events: How many there are.
-        trace_id: Of a job in the middle.
-        lines: Its events.
+        files: All files, oldest first.
+        events: The number of events.
+        trace_id: The trace id of a job in the middle.
+        lines: The lines of that job's events.
     """
 
     path: pathlib.Path
@@ -45,12 +45,12 @@ class LogSet:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """The size of all files, in bytes."""
         return sum(pathlib.Path(file).stat().st_size for file in self.files)
 
 
 def make(folder: pathlib.Path, events: int) -> LogSet:
-    """Write a set of so many events into *folder*."""
+    """Write a log of so many events into *folder*."""
     lines: list[bytes] = []
     parts: list[list[bytes]] = [[]]
     size = 0

@@ -1,9 +1,9 @@
-"""Every reader, one function each: it does one task on a set and gives what it found.
+"""Every reader, one function each: it does one task on a log and returns its result.
 
-What makes it fair: all read the same files, which are in the page cache; each through its ordinary
-interface, in the fastest way that its documents show for the task. A Python library is called in a process
-that has imported it; a program is started each time, for there is no other way to use it; ours is in the
-table both ways. `read` compares what they found before it times them.
+Fairness: all read the same files, which are in the page cache, each through its ordinary interface, in the
+fastest way that its documentation shows for the task. A Python library is called in a process that has
+imported it. A program is started each time, because that is the only way to use it. Ours is in the table
+both ways. `read` compares the results before it times the readers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from tests.benchmarks.read_set import LogSet
 from tests.benchmarks.worker import ROOT
 
-#: What the Python libraries are called that are no dependency of ours.
+#: The Python libraries that are not dependencies of ours.
 REQUIREMENTS = ("duckdb>=1.2", "polars>=1.20")
 PROGRAMS = {"grep": "--version", "jq": "--version", "lnav": "-V", "tail": "--version"}
 
@@ -34,10 +34,10 @@ class Reader:
     """A way to do a task.
 
     Attributes:
-        name: What the table calls it.
-        function: Does it, and gives what `answer` of the task is compared with.
-        needs: The import name or the program without which it cannot run.
-        remark: What a reader of the table must know.
+        name: The name in the table.
+        function: Does the task, and returns the result to compare with the task's `answer`.
+        needs: The module or program that it requires.
+        remark: A remark for the table.
     """
 
     name: str
@@ -47,18 +47,18 @@ class Reader:
 
     @property
     def missing(self) -> bool:
-        """Whether what it needs is not installed."""
+        """Whether its requirement is not installed."""
         return shutil.which(self.needs) is None and importlib.util.find_spec(self.needs) is None
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is asked of the readers.
+    """A task for the readers.
 
     Attributes:
-        title: The table's heading.
-        answer: What each must find.
-        readers: Those that can do it; the others are measured against the first.
+        title: The heading of the table.
+        answer: Returns the expected result.
+        readers: The readers that can do it; the first one is the baseline.
     """
 
     title: str
@@ -74,7 +74,7 @@ TASKS = {
 
 
 def reader(task: str, name: str, needs: str = "json", remark: str = "") -> Callable[[Function], Function]:
-    """Enter a reader for a task."""
+    """Register a reader for a task."""
 
     def enter(function: Function) -> Function:
         TASKS[task].readers.append(Reader(name, function, needs, remark))
@@ -84,7 +84,7 @@ def reader(task: str, name: str, needs: str = "json", remark: str = "") -> Calla
 
 
 def output(*command: str) -> int:
-    """How many lines a program prints."""
+    """The number of lines that a program prints."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment)
     return done.stdout.count(b"\n")
@@ -92,7 +92,7 @@ def output(*command: str) -> int:
 
 @reader("find", "`grep -F`, the program", "grep", "lines, any field")
 def grep(log: LogSet) -> int:
-    """The lines that have the id anywhere."""
+    """The lines that contain the id anywhere."""
     return output("grep", "-hF", log.trace_id, *log.files)
 
 
@@ -104,7 +104,7 @@ def ours_find(log: LogSet) -> int:
     return len(list(EventLog(log.path).read(trace_id=log.trace_id)))
 
 
-@reader("find", "**chora_logging**: the same with the start of Python and the import")
+@reader("find", "**chora_logging**: the same, including the start of Python and the import")
 def ours_find_process(log: LogSet) -> int:
     """The same in a fresh interpreter."""
     program = (
@@ -121,16 +121,16 @@ def duckdb_objects(log: LogSet) -> int:
     return len(_duckdb(sql, log))
 
 
-@reader("find", "DuckDB, `read_json`", "duckdb", "all cores; columns that it finds out itself")
+@reader("find", "DuckDB, `read_json`", "duckdb", "all cores; it infers the columns")
 def duckdb_json(log: LogSet) -> int:
     """The rows of the trace."""
     sql = "SELECT COLUMNS(*)::VARCHAR FROM read_json(?, format = 'newline_delimited') WHERE trace_id = ?"
     return len(_duckdb(sql, log))
 
 
-@reader("find", "DuckDB, `read_json` with one column", "duckdb", "all cores; nothing but the ids")
+@reader("find", "DuckDB, `read_json` with one column", "duckdb", "all cores; the ids only")
 def duckdb_column(log: LogSet) -> int:
-    """The ids of the trace, told which column there is."""
+    """The ids of the trace, with the one column declared."""
     columns = "{'trace_id': 'VARCHAR'}"
     sql = f"SELECT * FROM read_json(?, format = 'newline_delimited', columns = {columns}) WHERE trace_id = ?"
     return len(_duckdb(sql, log))
@@ -144,7 +144,7 @@ def _duckdb(sql: str, log: LogSet) -> list[Any]:
         return rows
 
 
-@reader("find", "polars, `scan_ndjson`", "polars", "all cores; columns that it finds out itself")
+@reader("find", "polars, `scan_ndjson`", "polars", "all cores; it infers the columns")
 def polars_find(log: LogSet) -> int:
     """The rows of the trace."""
     import polars
@@ -181,7 +181,7 @@ def loop_find(log: LogSet) -> int:
 
 @reader("all", "a loop with `json.loads`")
 def loop_all(log: LogSet) -> int:
-    """What everybody writes first."""
+    """The obvious loop."""
     return _count_all(log, json.loads)
 
 
@@ -196,7 +196,7 @@ def ours_all(log: LogSet) -> int:
     return count
 
 
-@reader("all", "floor: a loop with msgspec", "msgspec", "decoding alone; a bad line ends it")
+@reader("all", "floor: a loop with msgspec", "msgspec", "decoding only; stops at a malformed line")
 def msgspec_all(log: LogSet) -> int:
     """The decoder that we use."""
     import msgspec
@@ -204,7 +204,7 @@ def msgspec_all(log: LogSet) -> int:
     return _count_all(log, msgspec.json.Decoder(dict[str, Any]).decode)
 
 
-@reader("all", "a loop with orjson", "orjson", "decoding alone; a bad line ends it")
+@reader("all", "a loop with orjson", "orjson", "decoding only; stops at a malformed line")
 def orjson_all(log: LogSet) -> int:
     """Another fast decoder."""
     import orjson
@@ -238,7 +238,7 @@ def ours_last(log: LogSet) -> int:
 
 @reader("last", "a loop with `json.loads`, the last 100 kept")
 def loop_last(log: LogSet) -> int:
-    """All are read for the last ones."""
+    """Read all events for the last ones."""
     last: collections.deque[Any] = collections.deque(maxlen=100)
     for file in log.files:
         with open(file, "rb") as lines:

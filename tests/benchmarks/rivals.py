@@ -1,9 +1,9 @@
-"""Every rival, one function each: it opens a log and gives back the loop that writes to it.
+"""Every rival, one function each: it opens a log and returns the loop that writes to it.
 
-What makes it fair: each writes the same event (`MESSAGE` and the six fields of `SIX`) through its own
-ordinary interface, set up as its documents advise for speed, to a file on the same disk; the loop is in
-the rival, so no call of ours is inside anybody's time; rivals that rotate have the same size and number
-of backups. `emit` compares what they wrote before it times them.
+Fairness: each writes the same event (`MESSAGE` and the six fields of `SIX`) through its own ordinary
+interface, configured for speed as its documentation advises, to a file on the same disk. The loop is in the
+rival, so no measured time includes a call of ours. Rivals that rotate have the same size and number of
+backups. `emit` compares the lines before it times the rivals.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from typing import Any
 
 MESSAGE = "Task finished"
 LOGGER = "orchestrator_events"
-#: The six fields of every event; the last two tell each event from all others.
+#: The six fields of every event; the last two identify it.
 SIX = ("event", "task_id", "run_id", "status", "writer", "number")
 
-#: Writes events of a writer, numbered from a first one up to before a last one.
+#: Writes events of a writer: (writer, first number, number after the last).
 Loop = Callable[[int, int, int], None]
 Fields = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Log:
-    """Where a rival writes and when it rotates."""
+    """The file that a rival writes, and its rotation."""
 
     path: pathlib.Path
     max_bytes: int = 10 * 1024 * 1024
@@ -42,15 +42,15 @@ class Rival:
     """A way to write events.
 
     Attributes:
-        name: What the table calls it.
-        open: Opens the log and gives the loop.
-        needs: The import name without which it cannot run.
+        name: The name in the table.
+        open: Opens the log and returns the loop.
+        needs: The module that it requires.
         rotates: Whether it rotates by size itself.
         ours: Whether it is this package.
-        floor: Whether it is a part that nobody can do without, and writes no whole event.
+        floor: Whether it is an unavoidable part, and writes no whole event.
         summed: Whether it counts in the sum of the floors.
-        fields: Where a line of it has the six fields.
-        remark: What a reader of the table must know.
+        fields: Takes the six fields from its parsed line.
+        remark: A remark for the table.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Rival:
 
     @property
     def missing(self) -> bool:
-        """Whether what it needs is not installed."""
+        """Whether its requirement is not installed."""
         return importlib.util.find_spec(self.needs) is None
 
 
@@ -73,7 +73,7 @@ RIVALS: dict[str, Rival] = {}
 
 
 def rival(name: str, needs: str = "logging", **more: Any) -> Callable[[Any], Any]:
-    """Enter a rival under the name of its function."""
+    """Register a rival under the name of its function."""
 
     def enter(function: Callable[[Log], Loop]) -> Callable[[Log], Loop]:
         RIVALS[function.__name__] = Rival(name, function, needs, **more)
@@ -89,7 +89,7 @@ def expected(writer: int, number: int) -> dict[str, Any]:
 
 
 def standard_library(handler: logging.Handler) -> Loop:
-    """The loop of everything that is a handler of `logging`."""
+    """The loop of every rival that is a handler of `logging`."""
     logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -120,7 +120,7 @@ def rotating(log: Log) -> logging.Handler:
 
 
 def json_formatter(module: str, name: str) -> logging.Formatter:
-    """A formatter of python-json-logger that writes what ours writes; `timestamp` is its cheapest time."""
+    """A formatter of python-json-logger with the fields of ours; `timestamp` is its cheapest time."""
     formatter = getattr(importlib.import_module(f"pythonjsonlogger.{module}"), name)
     made: logging.Formatter = formatter("%(levelname)s %(name)s %(message)s", timestamp=True)
     return made
@@ -145,9 +145,9 @@ def ours_optimized(log: Log) -> Loop:
     return loop
 
 
-@rival("**chora_logging** without its compiled lanes", "chora_logging", ours=True, rotates=True)
+@rival("**chora_logging** without its fast path in C", "chora_logging", ours=True, rotates=True)
 def ours_in_python(log: Log) -> Loop:
-    os.environ["CHORA_LOGGING_PURE"] = "1"  # this process is for this rival alone
+    os.environ["CHORA_LOGGING_PURE"] = "1"  # no other rival runs in this process
     return ours(log)
 
 
@@ -198,7 +198,7 @@ def ours_emit_event(log: Log) -> Loop:
         writer: int
         number: int
 
-    # What `emit_event` does with the emitter of the process; that one has a fixed path.
+    # The same as `emit_event`, with another emitter: that of the process has a fixed path.
     emit = EventEmitter(log.path).emit
 
     def loop(writer: int, first: int, last: int) -> None:
@@ -268,7 +268,7 @@ def structlog_fastest(log: Log) -> Loop:
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # The page's own line has the message as "event", which is one of the six fields here.
+            # On that page the message is called "event", which is one of the six fields here.
             structlog.processors.EventRenamer("message", replace_by="_event"),
             structlog.processors.JSONRenderer(serializer=orjson.dumps),
         ],
@@ -340,7 +340,7 @@ def eliot(log: Log) -> Loop:
     return loop
 
 
-@rival("the chora emitter as it was: lock, open, append, close", "pydantic", remark="no level, no rotation")
+@rival("the former chora emitter: lock, open, append, close", "pydantic", remark="no level, no rotation")
 def open_append_close(log: Log) -> Loop:
     from pydantic import BaseModel
 
@@ -425,7 +425,7 @@ def floor_encode(log: Log) -> Loop:
 
 
 def floor_line() -> bytes:
-    """A line as long as ours."""
+    """A line of the same length as ours."""
     return (
         b'{"timestamp":"2026-01-01T00:00:00.000000Z","level":"INFO","logger":"orchestrator_events",'
         b'"event":"task_finished","task_id":"task-123","run_id":"run-456","message":"Task finished",'

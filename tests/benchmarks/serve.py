@@ -1,8 +1,8 @@
-"""Scenario `serve`: how soon an event is at each of many clients of one server, and what that costs.
+"""Scenario `serve`: the delay of events to many clients of one server, and the cost of the server.
 
-The events are logged in this process at a pace. The clients are a process of their own, which says by the
-clock that both share when each had each event. What the server costs is the processor time and the memory
-of all its processes; clients and server share the machine's cores.
+This process logs the events at a pace. The clients are a process of their own, which reports when each client
+received each event, by the clock that both share. The cost of the server is the processor time and the memory
+of all its processes. Clients and server share the machine's cores.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from tests.benchmarks.servers import REQUIREMENTS, RIVALS, Rival, Running, nginx
 from tests.benchmarks.table import table, version
 from tests.benchmarks.worker import ROOT
 
-#: Rounds and events: the whole, and a look.
+#: Rounds and events: of a full run, and of a quick one.
 FULL = (3, 600)
 QUICK = (1, 200)
-#: How many clients get how many events a second.
+#: The number of clients, and of events a second.
 CLIENTS, PER_SECOND = 200, 100
-#: How many clients wait for an event, and how long, in seconds.
+#: The number of idle clients, and how long they wait for an event, in seconds.
 IDLE, REST = 1000, 5.0
-#: How long servers and clients may catch up after the last of the latter has come, in seconds.
+#: How long servers and clients may settle after the last client has connected, in seconds.
 SETTLING = 1.0
-#: The numbers of an event that only shows who listens, and of the last one.
+#: The numbers of an event that only shows which clients listen, and of the last event.
 WAKE, LAST = -1, -2
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What one run gave.
+    """The result of one run.
 
     Attributes:
         delays: Seconds from the logging call to the client, of all events of all clients.
-        delivered: How many of them came.
-        same: Whether the first client got exactly what the log has.
-        processor: Share of one core while the events were logged.
-        memory: In MB, right after.
-        idle_delivered: How many of the idle clients got an event in the end.
-        idle_processor: Share of one core while all clients were idle.
-        idle_memory: In MB, with all idle clients.
+        delivered: The number of events received.
+        same: Whether the first client received exactly the events of the log.
+        processor: The share of one core while the events were logged.
+        memory: The memory right after, in MB.
+        idle_delivered: The number of idle clients that received the one event at the end.
+        idle_processor: The share of one core while all clients were idle.
+        idle_memory: The memory with all idle clients, in MB.
     """
 
     delays: list[float]
@@ -68,7 +68,7 @@ class Outcome:
 
 
 def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
-    """Run all in turns and give a table."""
+    """Run all, interleaved, and return the table."""
     usual_rounds, usual_events = QUICK if quick else FULL
     rounds, events = rounds or usual_rounds, events or usual_events
     outcomes: dict[str, list[Outcome]] = {key: [] for key, rival in RIVALS.items() if not rival.missing}
@@ -78,15 +78,15 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
                 outcomes[key].append(once(RIVALS[key], events))
     return (
         f"### Serving: {CLIENTS} clients, {PER_SECOND} events a second, one server process\n\n"
-        f"From the logging call to the client; {events:,} events, {rounds} rounds in turns: the delays and "
-        "deliveries of all, medians of processor and memory. Then, with a fresh server, "
+        f"From the logging call to the client; {events:,} events, {rounds} interleaved rounds: the delays "
+        "and deliveries of all, medians of processor and memory. Then, with a fresh server, "
         f"{IDLE:,} clients, {REST:g} s without an event, and one event for all of them. "
         f"{versions()}.\n\n" + show(outcomes, events)
     )
 
 
 def show(outcomes: dict[str, list[Outcome]], events: int) -> str:
-    """The table: the soonest first, what is not installed last."""
+    """The table: the shortest delay first, the servers that are not installed last."""
     head = ["server", "p50 (ms)", "p99 (ms)", "delivered", "% of a core", "MB"]
     head += [f"{IDLE:,} idle: delivered", "% of a core", "MB", "events"]
     rows = {key: row(RIVALS[key], of_all, events) for key, of_all in outcomes.items()}
@@ -127,7 +127,7 @@ def once(rival: Rival, events: int) -> Outcome:
 
 
 def idle(rival: Rival) -> tuple[int, float, float]:
-    """How many idle clients got the one event, what they cost the processor, and the memory."""
+    """The number of idle clients that received the one event, their processor share, and the memory."""
     with serving(rival) as (server, logger, _), listening(server, rival, IDLE) as clients:
         warm_up(logger, clients)
         processor = share(server, lambda: time.sleep(REST))
@@ -138,7 +138,7 @@ def idle(rival: Rival) -> tuple[int, float, float]:
 
 
 def share(server: Running, work: Callable[[], object]) -> float:
-    """The processor time of a server while *work* is done, as a share of one core."""
+    """The processor time of a server during *work*, as a share of one core."""
     before, began = server.processor_time(), time.monotonic()
     work()
     return (server.processor_time() - before) / (time.monotonic() - began)
@@ -161,21 +161,21 @@ def log(logger: logging.Logger, number: int) -> None:
 
 @contextlib.contextmanager
 def serving(rival: Rival) -> Iterator[tuple[Running, logging.Logger, pathlib.Path]]:
-    """A server of a log of its own, and what writes that."""
+    """A server with a log of its own, and the logger that writes it."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "events.log"
         handler = EventFileHandler(path)
         handler.setFormatter(EventFormatter())
         logger = logging.Logger("serve", logging.INFO)
         logger.addHandler(handler)
-        log(logger, WAKE)  # a log that is there
+        log(logger, WAKE)  # creates the log
         with contextlib.closing(handler), running(rival, path, pathlib.Path(folder)) as server:
             yield server, logger, path
 
 
 @contextlib.contextmanager
 def listening(server: Running, rival: Rival, count: int) -> Iterator[subprocess.Popen[str]]:
-    """A process with so many clients, all of which have been let in."""
+    """A process with so many clients, all connected."""
     command = [sys.executable, "-m", "tests.benchmarks.listeners", str(server.port), rival.path, str(count)]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -187,7 +187,7 @@ def listening(server: Running, rival: Rival, count: int) -> Iterator[subprocess.
 
 
 def warm_up(logger: logging.Logger, clients: subprocess.Popen[str]) -> None:
-    """Log until each client has had an event: only then everybody is known to listen."""
+    """Log until each client has received an event, which shows that all are listening."""
     assert clients.stdout is not None
     assert clients.stdout.readline() == "opened\n", "a client was not let in"
     begun = threading.Thread(target=clients.stdout.readline)
@@ -199,7 +199,7 @@ def warm_up(logger: logging.Logger, clients: subprocess.Popen[str]) -> None:
 
 
 def end(logger: logging.Logger, clients: subprocess.Popen[str]) -> Got:
-    """Log the last event; what the clients got."""
+    """Log the last event; return the events that the clients received."""
     log(logger, LAST)
     text, _ = clients.communicate("that was all\n")
     got: Got = json.loads(text)
@@ -208,7 +208,7 @@ def end(logger: logging.Logger, clients: subprocess.Popen[str]) -> Got:
 
 @contextlib.contextmanager
 def many_descriptors() -> Iterator[None]:
-    """Let clients and servers have as many connections as this user may."""
+    """Raise the limit on open files of clients and servers as far as this user may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:

@@ -1,11 +1,11 @@
 """The servers of the scenario `serve`, each of which streams the events of one log to many clients.
 
-What makes it fair: all serve the same log of the same writer, one process answers the clients (nginx has
-its master beside, which does nothing, and needs the publisher), no access log, and none filters anything.
-The generator is what sse-starlette's users write: it looks at the file again and again, for each client.
-nchan does not read files: a publisher follows the log, by our own reader, and posts each event.
+Fairness: all serve the same log of the same writer. One process answers the clients (nginx also has an idle
+master, and needs the publisher). There is no access log, and none filters anything. The generator is typical
+code of sse-starlette's users: it polls the file, for each client. nchan does not read files: a publisher
+follows the log, with our own reader, and posts each event.
 
-`python -m tests.benchmarks.servers NAME LOG PORT` runs one of those that are Python, or the publisher.
+`python -m tests.benchmarks.servers NAME LOG PORT` runs one of the Python servers, or the publisher.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.benchmarks.worker import ROOT
 from tests.needs import NCHAN, find_program
 
 REQUIREMENTS = ("starlette>=0.48", "uvicorn>=0.30", "prometheus-client>=0.20", "sse-starlette>=2")
-#: How long a server may take to begin.
+#: How long a server may take to start, in seconds.
 PATIENCE = 30.0
 
 NGINX = """
@@ -60,11 +60,11 @@ class Rival:
     """A server.
 
     Attributes:
-        name: What the table calls it.
-        path: Of the stream.
-        commands: What starts its processes, given the log, a port and a folder of its own.
-        needs: A module of Python or a file without which it cannot run.
-        remark: What a reader of the table must know.
+        name: The name in the table.
+        path: The path of the stream.
+        commands: Returns the commands of its processes for the log, a port and a folder of its own.
+        needs: The Python module or the file that it requires.
+        remark: A remark for the table.
     """
 
     name: str
@@ -75,14 +75,14 @@ class Rival:
 
     @property
     def missing(self) -> bool:
-        """Whether what it needs is not installed."""
+        """Whether its requirement is not installed."""
         if os.path.isabs(self.needs):
             return not os.path.exists(self.needs)
         return importlib.util.find_spec(self.needs) is None
 
 
 def python(name: str) -> Callable[[pathlib.Path, int, pathlib.Path], list[list[str]]]:
-    """How one of those below is started."""
+    """Return a function with the command of one of the Python servers below."""
     return lambda log, port, _: [
         [sys.executable, "-m", "tests.benchmarks.servers", name, str(log), str(port)]
     ]
@@ -97,7 +97,7 @@ def nginx(log: pathlib.Path, port: int, folder: pathlib.Path) -> list[list[str]]
 
 
 def nginx_version() -> str:
-    """What nginx says about itself."""
+    """The version that nginx prints."""
     try:
         done = subprocess.run([find_program("nginx") or "nginx", "-v"], capture_output=True, text=True)
     except FileNotFoundError:
@@ -114,21 +114,21 @@ RIVALS = {
         "resumes exactly; follows rotation",
     ),
     "generator": Rival(
-        "sse-starlette, a generator a client, looks every 100 ms",
+        "sse-starlette, a generator a client, polls every 100 ms",
         "/events",
         python("generator"),
         "sse_starlette",
         "no resume; ends at a rotation",
     ),
     "eager": Rival(
-        "sse-starlette, a generator a client, looks every 10 ms",
+        "sse-starlette, a generator a client, polls every 10 ms",
         "/events",
         python("eager"),
         "sse_starlette",
         "no resume; ends at a rotation",
     ),
     "nchan": Rival(
-        "nginx with nchan, and who publishes to it",
+        "nginx with nchan, and its publisher",
         "/events",
         nginx,
         NCHAN,
@@ -138,10 +138,10 @@ RIVALS = {
 
 
 class Running:
-    """A server that has been started, with all its processes.
+    """A running server, with all its processes.
 
     Attributes:
-        port: Where it answers.
+        port: The port on which it answers.
     """
 
     def __init__(self, port: int, processes: list[subprocess.Popen[bytes]]) -> None:
@@ -149,14 +149,14 @@ class Running:
         self._processes = processes
 
     def processor_time(self) -> float:
-        """What all have worked so far, in seconds."""
+        """The processor time of all processes so far, in seconds."""
         paths = [
             path for pid in self._pids() for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")
         ]
         return sum(int(path.read_text().split()[0]) for path in paths) / 1e9
 
     def memory(self) -> float:
-        """What all hold in memory, in MB; what they share counts once."""
+        """The memory of all processes, in MB; shared memory counts once."""
         found = 0
         for pid in self._pids():
             lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
@@ -197,7 +197,7 @@ def running(rival: Rival, log: pathlib.Path, folder: pathlib.Path) -> Iterator[R
 
 
 def answers(port: int, process: subprocess.Popen[bytes]) -> bool:
-    """Whether somebody answers while *process* lives, which may take a moment."""
+    """Wait until the server answers or *process* ends; return whether it answers."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
@@ -215,7 +215,7 @@ def ours(log: str) -> Any:
 
 
 def generator(log: str, pause: float = 0.1) -> Any:
-    """What is written with sse-starlette in a few minutes."""
+    """A simple server with sse-starlette."""
     from sse_starlette import EventSourceResponse
     from starlette.applications import Starlette
     from starlette.routing import Route
@@ -236,7 +236,7 @@ def generator(log: str, pause: float = 0.1) -> Any:
 
 
 def eager(log: str) -> Any:
-    """The same, which looks more often."""
+    """The same, which polls more often."""
     return generator(log, 0.01)
 
 

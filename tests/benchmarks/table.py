@@ -1,4 +1,4 @@
-"""Tables as Markdown writes them, and the line that says on which machine they came about."""
+"""Makes Markdown tables, and the line that describes the machine on which they were measured."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DISTRIBUTIONS = (
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; every column but the first and the last has numbers and stands to the right."""
+    """A table; every column except the first and the last has numbers and is aligned to the right."""
     rule = [":--", *["--:"] * (len(head) - 2), ":--"]
     lines = ["| " + " | ".join(row) + " |" for row in [head, rule, *rows]]
     return "\n".join(lines) + "\n"
@@ -41,7 +41,7 @@ def machine() -> str:
 
 
 def processor() -> str:
-    """The model of the processor as the system calls it."""
+    """The name of the processor model."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -51,7 +51,7 @@ def processor() -> str:
 
 
 def version(distribution: str) -> str:
-    """The version that is installed."""
+    """The installed version."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

@@ -1,9 +1,8 @@
-"""Scenario `tails`: how long the slowest of the calls of eight threads take, with rotation under way.
+"""Scenario `tails`: the slowest calls of eight threads, with rotation.
 
-Each thread times each of its calls. The call that happens to rotate is known, for the handlers of the
-standard library's make call `doRollover`: what that takes is the second table. Threads that want to run
-all the time take turns at the interpreter's pleasure (5 ms each): the row of the NullHandler shows what
-of the tails is that. Each writer runs in a process of its own.
+Each thread times each of its calls. Rotations are timed separately, because handlers like those of the
+standard library call `doRollover`: they are the second table. The interpreter switches between busy threads
+every 5 ms; the row of the NullHandler shows its share of the tails. Each writer has a process of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ SHARES = (0.5, 0.99, 0.999)
 
 
 def run(*, quick: bool = False, rounds: int | None = None, events: int | None = None) -> str:
-    """Run the writers in turns and give the tables of calls and of rotations."""
+    """Run the writers, interleaved, and return the tables of calls and of rotations."""
     usual_rounds, usual_events = QUICK if quick else FULL
     rounds, events = rounds or usual_rounds, events or usual_events
     calls: dict[str, list[float]] = {key: [] for key in ENTERED if not RIVALS[key].missing}
@@ -45,7 +44,7 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
             rotations[key] += outcome["rotations"]
     title = (
         f"### Tails: {THREADS} threads, rotation at {MAX_BYTES / 1e6:g} MB\n\n"
-        f"Microseconds; {THREADS} × {events:,} calls a round, {rounds} rounds in turns.\n\n"
+        f"Microseconds; {THREADS} × {events:,} calls a round, {rounds} interleaved rounds.\n\n"
     )
     head = ["writer", "p50", "p99", "p99.9", "max", "rotations", "rotation, median", "rotation, max", ""]
     return title + table(head, [row(key, calls[key], rotations[key]) for key in calls])
@@ -63,13 +62,13 @@ def row(key: str, calls: Sequence[float], rotations: Sequence[float]) -> list[st
 
 
 def percentiles(values: Sequence[float], shares: Sequence[float]) -> list[float]:
-    """The values that such shares of all are not above."""
+    """The values at these percentiles."""
     ordered = sorted(values)
     return [ordered[min(int(len(ordered) * share), len(ordered) - 1)] for share in shares]
 
 
 def in_a_process(key: str, events: int) -> dict[str, list[float]]:
-    """What each call, and each rotation, took in a process."""
+    """The times of each call and of each rotation in a process."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "tests.benchmarks.tails", key, str(events), folder]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -80,7 +79,7 @@ def in_a_process(key: str, events: int) -> dict[str, list[float]]:
 
 
 def work(key: str, events: int, folder: str) -> dict[str, list[float]]:
-    """All threads at once, each timing its calls."""
+    """Run all threads together, each timing its calls."""
     loop = RIVALS[key].open(Log(pathlib.Path(folder) / "bench.log", MAX_BYTES, BACKUPS))
     loop(0, -100, 0)
     rotations: list[float] = []
@@ -108,7 +107,7 @@ def work(key: str, events: int, folder: str) -> dict[str, list[float]]:
 
 
 def time_rotations(handler: Any, times: list[float]) -> None:
-    """Note what each rotation of a handler takes."""
+    """Record the time of each rotation of a handler."""
     rotate = handler.doRollover
 
     def timed() -> None:

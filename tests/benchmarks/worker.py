@@ -1,7 +1,7 @@
 """One writer in a process of its own: `python -m tests.benchmarks.worker '{"rival": "ours", …}'`.
 
-Prints `ready` when the log is open, waits for a line on its input, writes, and prints when it began and
-ended on the clock that all processes of the machine share.
+Prints `ready` when the log is open, waits for a line on its input, writes, and prints its start and end
+times, on the clock that all processes of the machine share.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def work(order: dict[str, Any]) -> dict[str, list[float]]:
-    """Write what was ordered, in pieces, and tell when the first began and when each ended."""
+    """Write the ordered events in pieces; return when the first one began and when each one ended."""
     log = Log(pathlib.Path(order["path"]), order["max_bytes"], order["backups"])
     loop = RIVALS[order["rival"]].open(log)
     loop(order["writer"], -order["warm_up"], 0)
@@ -54,7 +54,7 @@ class Writer:
             "writer": writer,
             "warm_up": warm_up,
         }
-        # A pipe that nobody empties would hold up a rival that complains a lot.
+        # A pipe that is not read would block a rival that prints many errors.
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `result`
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.worker", json.dumps(order)],
@@ -75,10 +75,10 @@ class Writer:
             self.process.stdin.flush()
 
     def result(self) -> list[float]:
-        """When it began, and when each piece ended.
+        """Return when it began, and when each piece ended.
 
         Raises:
-            RuntimeError: It failed; with what it wrote to its error output.
+            RuntimeError: it failed; the message has its error output.
         """
         out, _ = self.process.communicate(timeout=600)
         with self.errors:

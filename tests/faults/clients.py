@@ -1,4 +1,4 @@
-"""Real clients of a stream, each of which is cut over and over and goes on after the last event it got."""
+"""Real stream clients that are disconnected again and again, and resume after their last event."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.faults.serving import PATIENCE
 from tests.needs import find_program, need
 from tests.web.serving import Parser
 
-#: How long clients wait before they come back, in seconds.
+#: How long clients wait before they reconnect, in seconds.
 RETRY = 0.05
 
-#: After how many bytes connections are cut.
+#: The numbers of bytes after which connections are cut.
 CUTS = (1, 300, 5_000, 50_000, 100_000)
 
 COLLECT = """(path) => {
@@ -37,10 +37,10 @@ COLLECT = """(path) => {
 
 
 class Cutter:
-    """A way to a server on which each stream is cut after a random number of bytes, amid anything.
+    """A proxy to a server that cuts each stream after a random number of bytes, at any point.
 
     Attributes:
-        port: Where clients find it.
+        port: The port that clients connect to.
         target: The port of the server.
     """
 
@@ -52,7 +52,7 @@ class Cutter:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self):
-        """Let nobody in any more."""
+        """Accept no more connections."""
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
@@ -88,8 +88,8 @@ class Client(threading.Thread):
     """Reads one connection after another until it is closed.
 
     Args:
-        url: Of the stream.
-        seed: Of when it leaves by itself.
+        url: The address of the stream.
+        seed: The seed for when it disconnects by itself.
     """
 
     def __init__(self, url, seed):
@@ -108,11 +108,11 @@ class Client(threading.Thread):
             self.listen({"Last-Event-ID": self._last} if self._last else {})
 
     def count(self):
-        """How many events it has got."""
+        """The number of events received."""
         return len(self.got)
 
     def close(self):
-        """Do not come back when the connection ends."""
+        """Do not reconnect when the connection ends."""
         self._closing.set()
         self.join(PATIENCE)
 
@@ -156,7 +156,7 @@ class HttpxSse(Client):
 
 
 class EventSource:
-    """The browser's own."""
+    """The browser's own `EventSource`."""
 
     def __init__(self, page, url):
         self._page = page
@@ -165,20 +165,20 @@ class EventSource:
 
     @property
     def got(self):
-        """The data of what has come."""
+        """The data of the events received."""
         return self._page.evaluate("got")
 
     @property
     def connections(self):
-        """How often it was let in."""
+        """The number of connections opened."""
         return self._page.evaluate("connections")
 
     def count(self):
-        """How many events it has got."""
+        """The number of events received."""
         return self._page.evaluate("got.length")
 
     def close(self):
-        """It goes with its page."""
+        """Do nothing: it ends with its page."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Handlers that a test made are closed after it."""
+"""Closes the handlers that a test made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that see a mount which nobody else sees, and which ends with them."""
+"""Runs commands with a mount that only they see, and that ends with them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tests.needs import namespace, need
 
 @contextlib.contextmanager
 def mounted(options, *command, **popen_options):
-    """A command in a mount namespace of its own, in which `mount` was called with *options*.
+    """Start a command in a mount namespace of its own, in which `mount` was called with *options*.
 
-    The last of the options is where. The process is killed at the end.
+    The last option is the mount point. The process is killed at the end.
     """
     need("mounts")
     script = 'count=$1; shift; mount "${@:1:$count}"; shift "$count"; exec "$@"'
@@ -26,13 +26,13 @@ def mounted(options, *command, **popen_options):
             finally:
                 process.kill()
     finally:
-        # In a root folder that is no mount itself the namespace may share its mounts.
+        # If the root folder is no mount point itself, the namespace may share its mounts.
         if os.path.ismount(options[-1]):
             subprocess.run(["umount", "--lazy", options[-1]], check=True, capture_output=True)
 
 
 def run_mounted(options, *command):
-    """Run a command to its end so; what it printed. It must succeed."""
+    """Run a command to its end with a mount, which must succeed; return its output."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with mounted(options, *command, **pipes) as process:
         out, errors = process.communicate()

@@ -1,4 +1,4 @@
-"""Bodies of processes that write a log at a pace, and of readers that can be killed at any moment."""
+"""Bodies of processes that write a log at a pace, and of readers that may be killed at any moment."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import time
 from chora_logging.eventlog import EventLog, Gap
 from tests.faults.writer import logger_on, write
 
-#: What a writer writes at once, and how often, in seconds.
+#: The number of events that a writer writes together, and the pause between them, in seconds.
 EVENTS, PAUSE = 4, 0.01
 
 
 def write_until(log, writer, stop, results, **options):
-    """Write until the file *stop* is there; then tell how many."""
+    """Write until the file *stop* exists; then report the number of events."""
     logger = logger_on(log, **options)
     count = 0
     while not os.path.exists(stop):
@@ -25,7 +25,7 @@ def write_until(log, writer, stop, results, **options):
 
 
 def follow(log, path, asynchronous):
-    """Follow *log* from where the record *path* ends, and record each item with one write when it is done."""
+    """Follow *log* from where the record *path* ends, and append each item to it with one write."""
     record = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     if asynchronous:
         asyncio.run(_follow(log, path, record))
@@ -40,14 +40,14 @@ async def _follow(log, path, record):
 
 
 def entry(item):
-    """A line of a record: the event and its cursor, or that there is a gap."""
+    """The line of a record for an event, with its cursor, or for a gap."""
     if isinstance(item, Gap):
         return b"gap\n"
     return f"{item['writer']} {item['seq']} {item.cursor}\n".encode()
 
 
 def entries(path):
-    """What a record says: (writer, number) of each event, None for a gap."""
+    """The content of a record: (writer, number) of each event, None for a gap."""
     with open(path, encoding="ascii") as file:
         for text in file:
             writer, *rest = text.split()

@@ -1,4 +1,4 @@
-"""What schemathesis cannot know: cursors of the log that it asks for, and the token."""
+"""Formats that schemathesis cannot generate: cursors of the log, and the token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ schemathesis.openapi.format("password", st.just(os.environ["KNOWN_TOKEN"]) | st.
 
 @schemathesis.hook
 def filter_query(context, query):
-    """No field is asked for twice: a schema has no words for that."""
+    """No field is requested twice, a rule that a schema cannot express."""
     given = (query or {}).get("where")
     fields = [str(text).partition("=")[0] for text in given] if isinstance(given, list) else []
     return len(fields) == len(set(fields))

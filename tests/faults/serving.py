@@ -32,10 +32,10 @@ class Server:
     """A server process, from when it listens until it has ended.
 
     Args:
-        command: What Python is started with.
+        command: The arguments of Python.
         log: The log that it serves.
-        folder: Where it runs.
-        limits: Of the application.
+        folder: The working directory.
+        limits: The limits of the application.
     """
 
     def __init__(self, command, log, folder, **limits):
@@ -56,23 +56,23 @@ class Server:
 
     @property
     def said(self):
-        """What it has printed so far."""
+        """Its output so far."""
         return self._said.read_text(errors="replace")
 
     @property
     def port(self):
-        """The port that it chose; None until it has said so."""
+        """The port that it chose; None until it has printed it."""
         found = re.search(r"http://127\.0\.0\.1:(\d+)", self.said)
         return found and int(found[1])
 
     @property
     def worker(self):
-        """The process that answers: itself, or its one child."""
+        """The id of the process that answers: its own, or that of its one child."""
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return int(children.split()[0]) if children.split() else self.process.pid
 
     def descriptors(self):
-        """How many sockets the answering process has open."""
+        """The number of sockets that the answering process has open."""
         folder = f"/proc/{self.worker}/fd"
         found = 0
         for name in os.listdir(folder):
@@ -81,29 +81,29 @@ class Server:
         return found
 
     def memory(self):
-        """How much memory the answering process holds, in bytes."""
+        """The resident memory of the answering process, in bytes."""
         text = pathlib.Path(f"/proc/{self.worker}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) * 1024
 
     def wait_until_quiet(self):
-        """Return when it does nothing any more but look at its log: all that could be sent has been."""
+        """Return when it only polls its log: everything that could be sent has been sent."""
         while self.ticks_in(0.5) > 10:
             pass
 
     def ticks_in(self, seconds):
-        """How many hundredths of a second it works in so many seconds."""
+        """Its processor time during so many seconds, in hundredths of a second."""
         before = self.ticks()
         time.sleep(seconds)
         return self.ticks() - before
 
     def ticks(self):
-        """How many hundredths of a second it has worked."""
+        """Its processor time so far, in hundredths of a second."""
         stat = pathlib.Path(f"/proc/{self.worker}/stat").read_text()
         fields = stat.rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
 
     def stop(self):
-        """End it as an operator does; how long that took, in seconds."""
+        """Stop it with SIGTERM; return how long that took, in seconds."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(PATIENCE)
@@ -125,7 +125,7 @@ class Server:
 
 
 class Client:
-    """A raw connection with a stream that it has asked for."""
+    """A raw connection that has requested a stream."""
 
     def __init__(self, port, path=STREAM, *headers, buffer=None):
         self.socket = socket.socket()
@@ -138,7 +138,7 @@ class Client:
         self.got = bytearray()
 
     def read_until(self, text):
-        """Read until *text* has come."""
+        """Read until *text* has arrived."""
         searched = 0
         while self.got.find(text, searched) < 0:
             searched = max(0, len(self.got) - len(text))
@@ -155,18 +155,18 @@ class Client:
         return self.got
 
     def reset(self):
-        """Leave without a word: the connection is reset."""
+        """Reset the connection."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.socket.close()
 
     def vanish(self):
-        """Be a machine that has lost its power: nothing that comes is answered, and nothing is sent."""
+        """Act as a machine that has lost its power: ignore what arrives, and send nothing."""
         self._drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # return 0 bytes
         program = struct.pack("HL", 1, ctypes.addressof(self._drop_all))
         self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
     def close(self):
-        """Leave."""
+        """Close the connection."""
         self.socket.close()
 
 
@@ -179,7 +179,7 @@ def wait_for(condition, patience=PATIENCE):
 
 
 def is_listening(port):
-    """Whether connections are accepted: uvicorn does so a moment after it says that it has started."""
+    """Whether connections are accepted: uvicorn does so a moment after it reports its start."""
     if port is None:
         return False
     with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""What buffered writers lose: the last interval at a `kill -9`, nothing at another end, fork or full disk."""
+"""Losses of buffered writers: the last interval at a `kill -9`, nothing at another end, fork or full disk."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.faults.writer import logger_on, write
 
 forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
-#: How much later than its time a thread may come on a busy machine, in seconds.
+#: How late a thread may be scheduled on a busy machine, in seconds.
 SCHEDULING = 2.0
 
-#: Logs, and notes for each call that returned its number and the time; for each write, when it began.
+#: Logs, and records number and time of each call that returned, and the start time of each write.
 WATCHED = """
 import os, sys, time
 from chora_logging.writing.buffered import BufferedEventFileHandler
@@ -56,7 +56,7 @@ while True:
 @pytest.mark.parametrize("pause", [0, 0.003, 0.07])
 @pytest.mark.parametrize("when_full", ["block", "drop"])
 def test_killed(tmp_path, when_full, pause, signal_):
-    """A killed writer loses nothing that came before its last write, nor what is older than the interval."""
+    """A killed writer loses nothing older than its last write or than the interval."""
     log = tmp_path / "events.log"
     command = [sys.executable, "-c", WATCHED, str(log), when_full, str(pause), signal_.name]
     program = subprocess.Popen(command)
@@ -126,7 +126,7 @@ def task(number):
 
 
 def start_worker(log):
-    """What each worker of a pool does first."""
+    """The initializer of each worker of a pool."""
     logger = logging.getLogger("work")
     logger.setLevel(logging.INFO)
     logger.handlers = logger_on(
@@ -137,7 +137,7 @@ def start_worker(log):
 @forks
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_of_a_pool(tmp_path, method):
-    """A worker process writes what it gathered when it ends, however it was started."""
+    """A worker process writes its buffer when it ends, however it was started."""
     log = tmp_path / "events.log"
     with concurrent.futures.ProcessPoolExecutor(
         3, multiprocessing.get_context(method), initializer=start_worker, initargs=(log,)
@@ -158,7 +158,7 @@ def inherited(logger, number):
 
 @forks
 def test_forked_workers(tmp_path):
-    """Children that inherit a handler with gathered lines write their own, all of them, and none twice."""
+    """Children that inherit a handler with buffered lines write their own lines, all of them, none twice."""
     log = tmp_path / "events.log"
     logger = logger_on(log, buffered=True, flush_interval=1000, maxBytes=50_000, backupCount=KEEP)
     write(logger, "parent", 100)
@@ -213,7 +213,7 @@ def test_fork_under_logging_threads(tmp_path):
     )
 
 
-#: Ways in which a program ends; each has written the events 0 … n-1 and prints n.
+#: Ways to end a program; each has written the events 0 … n-1 and prints n.
 ENDS = {
     "return": ("write(logger, 'w', 5)\nprint(5)", 0),
     "sys.exit": ("write(logger, 'w', 5)\nprint(5)\nsys.exit(3)", 3),
@@ -268,7 +268,7 @@ logger = logger_on(log, **options)
 @pytest.mark.parametrize("mode", ["block", "drop", "unbuffered"])
 @pytest.mark.parametrize(("end", "status"), ENDS.values(), ids=ENDS)
 def test_ends(tmp_path, end, status, mode):
-    """However a program ends, but for os._exit and signals that nobody handles, all is written, once."""
+    """At every end of a program except os._exit and unhandled signals, all is written, once."""
     log = tmp_path / "events.log"
     program = [sys.executable, "-W", "ignore", "-c", PROGRAM + end, str(log), mode]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
@@ -340,7 +340,7 @@ print(number, count)
 
 
 def test_logging_in_a_signal_handler(tmp_path):
-    """Thousands of events from a signal handler, errors among them, and from what it interrupts are there."""
+    """Thousands of events, errors among them, from a signal handler and the interrupted code are there."""
     log = tmp_path / "events.log"
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, str(log)], capture_output=True, text=True, check=True
@@ -354,7 +354,7 @@ def test_logging_in_a_signal_handler(tmp_path):
 
 @pytest.mark.parametrize("when_full", ["block", "drop"])
 def test_full_disk(tmp_path, when_full):
-    """A full disk costs what memory has no room for, each reported; the log says how many."""
+    """A full disk costs the events that exceed the buffer; each is reported, and the log has their number."""
     found, _ = run(
         tmp_path,
         f"""
@@ -384,7 +384,7 @@ done(before=full, after=lines())
 
 
 def test_full_disk_until_the_end(tmp_path):
-    """What the disk refuses until close() is reported line by line; the first is printed."""
+    """Lines that fail until close() are reported one by one; only the first is printed."""
     found, errors = run(
         tmp_path,
         """

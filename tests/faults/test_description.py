@@ -1,4 +1,4 @@
-"""Schemathesis asks the server everything that its own description allows, and much that it does not."""
+"""Schemathesis sends the server every request that its description allows, and many that it does not."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOOKS = "tests.faults.schemathesis_formats"
 
 TOKEN = "a-token-of-enough-characters"
-#: What was found out by going from one answer to the next would be found out a second time.
+#: Without the stateful phase, which would only repeat findings.
 WITH_TOKEN = ("-H", f"Authorization: Bearer {TOKEN}", "--phases", "examples,coverage,fuzzing")
 
-#: Real events, and lines that no writer of ours writes.
+#: Real events, and lines that our writers never write.
 LINES = [
     b'{"timestamp": "2025-10-17T12:00:00Z", "level": "INFO", "event": "started", "task_id": "1"}',
     b'{"timestamp": "2025-10-17T12:00:01Z", "level": "ERROR", "event": "failed", "trace_id": "0", "n": NaN}',
@@ -35,7 +35,7 @@ LINES = [
 
 @pytest.fixture
 def logs(tmp_path):
-    """Two logs: odd and many, and one that nobody has written yet."""
+    """Two logs: one with many lines, some malformed, and one without a file yet."""
     with (tmp_path / "orch.log").open("wb") as file:
         file.write(b"\n".join(LINES) + b"\n")
         file.writelines(b'{"event": "many", "n": %d}\n' % n for n in range(2000))
@@ -44,7 +44,7 @@ def logs(tmp_path):
 
 
 class ForSchemathesis:
-    """An application whose streams end when something has come, and whose clients are all different ones.
+    """An application whose streams end after their first events, and whose clients all have other addresses.
 
     Schemathesis waits for the end of an answer, and tries more wrong tokens than one client may.
     """
@@ -90,7 +90,7 @@ def cursors(app):
 
 
 async def schemathesis(port, folder, *options, **variables):
-    """Run schemathesis on the description at *port*; how it ended, and what it said."""
+    """Run schemathesis on the description at *port*; return its exit code and its output."""
     command = [sys.executable, "-m", "schemathesis.cli", "run", *options]
     command += [f"http://localhost:{port}/api/v1/openapi.json", "--checks", "all", "--no-color"]
     command += ["--max-examples", "25", "--request-timeout", "10", "--seed", "1"]
@@ -108,7 +108,7 @@ async def schemathesis(port, folder, *options, **variables):
 
 @pytest.mark.parametrize("token", [None, TOKEN], ids=["open", "token"])
 def test_schemathesis_finds_no_fault(logs, token, tmp_path):
-    """Whatever it asks, with the token and without: no server error, and each answer is as described."""
+    """With every request, with the token and without: no server error, and each answer as described."""
     app = ForSchemathesis(create_app(logs, token=token))
     known = " ".join(cursors(create_app(logs)))
 

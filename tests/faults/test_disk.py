@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.mounts import run_mounted
 
-#: What the programs below share. They run in a mount namespace of their own, with a tmpfs on DISK.
+#: Shared by the programs below. They run in a mount namespace of their own, with a tmpfs on DISK.
 PRELUDE = """
 import errno, json, logging, os, resource, subprocess, sys
 from chora_logging.formatting.formatter import EventFormatter
@@ -50,7 +50,7 @@ def done(**found):
 
 
 def run(tmp_path, program, size="64k"):
-    """Run *program* with a tmpfs of its own on the folder; what it printed."""
+    """Run *program* with a tmpfs of its own on the folder; return its output."""
     disk = tmp_path / "disk"
     disk.mkdir(exist_ok=True)
     options = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk]
@@ -60,7 +60,7 @@ def run(tmp_path, program, size="64k"):
 
 @pytest.mark.parametrize("size", [50, 700, 5000])
 def test_full_disk(tmp_path, size):
-    """Every refused event is reported and no part of it written; with room again the log goes on."""
+    """Every failed event is reported and no part of it written; with free space the log goes on."""
     found, _ = run(
         tmp_path,
         f"""
@@ -86,7 +86,7 @@ done(kept=[event["seq"] for event in full], after=lines())
 
 
 def test_full_disk_while_rotating(tmp_path):
-    """A disk that is filled by backups loses only what it refuses; a rotation on it damages nothing."""
+    """A disk filled by backups loses only the events that it refuses; a rotation on it damages nothing."""
     found, _ = run(
         tmp_path,
         """
@@ -179,7 +179,7 @@ done(message=message)
 
 
 def test_file_size_limit(tmp_path):
-    """A write that the system takes only in part (here: a limit) leaves no part of the line behind."""
+    """A short write (here: a limit on file size) leaves no part of the line behind."""
     found, _ = run(
         tmp_path,
         """
@@ -232,7 +232,7 @@ done(size=size, backups=len(os.listdir(DISK)) - 2, lines=lines())
 
 
 def test_one_report_an_outage(tmp_path):
-    """What the standard library's handler prints for each record of an outage is printed for the first."""
+    """The message that the standard library prints for each record of an outage is printed once."""
     found, errors = run(
         tmp_path,
         """

@@ -18,7 +18,7 @@ from tests.accounting import events_of, files_of
 from tests.faults.writer import made, write
 
 MAX_BYTES = 700
-#: The calls through which a log is opened, looked at, written and rotated.
+#: The calls that open, check, write and rotate a log.
 CALLS = (
     "chmod", "close", "fchmod", "fchown", "ftruncate", "link", "listdir", "lstat", "mkdir", "open", "pread",
     "pwrite", "readlink", "rename", "replace", "stat", "unlink", "write",
@@ -27,7 +27,7 @@ ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EMFILE)
 
 
 class Handler(EventFileHandler):
-    """Keeps the numbers of the records that were reported as not written."""
+    """Collects the numbers of the records that were reported as not written."""
 
     def __init__(self, *args, **options):
         self.refused = []
@@ -38,7 +38,7 @@ class Handler(EventFileHandler):
 
 
 class Fault:
-    """Makes the *number*-th of the watched calls go wrong in the way of *wrong*, once."""
+    """Makes the *number*-th of the watched calls fail as *wrong* does, once."""
 
     def __init__(self, number, wrong):
         self.left = number
@@ -59,18 +59,18 @@ class Fault:
 
 
 def failing_with(number):
-    """A way of going wrong: the call does nothing but raise."""
+    """A failure: the call only raises."""
 
     def fail(call, *args, **kwargs):
         if call is os_close:
-            call(*args)  # Linux closes the descriptor whatever it answers
+            call(*args)  # Linux closes the descriptor whatever it returns
         raise OSError(number, os.strerror(number))
 
     return fail
 
 
 def short(call, *args, **kwargs):
-    """A way of going wrong: half of the bytes are written."""
+    """A failure: half of the bytes are written."""
     if call is not os_write:
         return call(*args, **kwargs)
     fd, data = args
@@ -82,13 +82,13 @@ WAYS = {errno.errorcode[number]: failing_with(number) for number in ERRORS} | {"
 
 
 def run(folder, monkeypatch, fault, **options):
-    """Write 24 events with rotations, the last 8 with nothing failing; the handler."""
+    """Write 24 events with rotations, the last 8 without failures; return the handler."""
     handler = Handler(folder / "events.log", maxBytes=MAX_BYTES, backupCount=1000, delay=True, **options)
     made.append(handler)
     handler.setFormatter(EventFormatter())
     logger = logging.Logger("test", logging.INFO)
     logger.addHandler(handler)
-    clock = itertools.count(time.monotonic(), 100)  # a rotation that failed is tried again at once
+    clock = itertools.count(time.monotonic(), 100)  # a failed rotation is retried immediately
     with monkeypatch.context() as patch:
         patch.setattr(time, "monotonic", lambda: next(clock))
         with monkeypatch.context() as calls:
@@ -104,7 +104,7 @@ def run(folder, monkeypatch, fault, **options):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("options", [{}, {"fsync": True, "file_mode": 0o640}], ids=["plain", "careful"])
 def test_every_call(tmp_path, monkeypatch, way, options):
-    """Whichever call fails: each event is there once or was reported, whole lines only, and all goes on."""
+    """Whichever call fails: each event is there once or was reported, in whole lines, and logging goes on."""
     for number in itertools.count(1):
         fault = Fault(number, WAYS[way])
         folder = tmp_path / str(number)
@@ -129,7 +129,7 @@ def test_every_call(tmp_path, monkeypatch, way, options):
 
 
 def test_fsync(tmp_path, monkeypatch):
-    """A line that the disk would not confirm is reported, and the log goes on."""
+    """A line whose sync fails is reported, and logging goes on."""
     fault = Fault(5, WAYS["EIO"])
     monkeypatch.setattr(os, "fsync", fault.watch("fsync", os.fsync))
     handler = run(tmp_path, monkeypatch, Fault(0, short), fsync=True)

@@ -1,4 +1,4 @@
-"""Children that are forked in the middle of what another thread does, and live on."""
+"""Children that are forked in the middle of another thread's work, and live on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fork():
 
 
 def fork_while(monkeypatch, fork, call, number, work):
-    """Do *work* in another thread, and fork in this one when that comes to its *number*-th call of *call*."""
+    """Do *work* in another thread, and fork in this one at its *number*-th call of *call*."""
     reached, forked = threading.Event(), threading.Event()
     original = getattr(os, call)
     calls = itertools.count(1)
@@ -59,7 +59,7 @@ def fork_while(monkeypatch, fork, call, number, work):
     ("call", "number"), [("pwrite", 1), ("pwrite", 4), ("rename", 1), ("link", 1), ("link", 2), ("unlink", 1)]
 )
 def test_forked_in_the_middle_of_a_rotation(tmp_path, monkeypatch, fork, call, number):
-    """A child that was forked while a thread rotated, and lives on, does not keep anybody from rotating."""
+    """A child that was forked during a rotation, and lives on, blocks nobody's rotation."""
     log = tmp_path / "events.log"
     logger = logger_on(log, maxBytes=1_000, backupCount=1000)
     write(logger, "before", 10)
@@ -88,14 +88,14 @@ def test_while_another_thread_makes_a_handler(tmp_path, monkeypatch):
     """A child that is forked while another thread makes a handler can make handlers of its own."""
     reached, forked = threading.Event(), threading.Event()
 
-    class Slow(locking.Turn):
+    class Slow(locking.LogMutex):
         def __init__(self):
             if threading.current_thread() is thread:
                 reached.set()
                 assert forked.wait(60)
             super().__init__()
 
-    monkeypatch.setattr(locking, "Turn", Slow)
+    monkeypatch.setattr(locking, "LogMutex", Slow)
     thread = threading.Thread(target=logger_on, args=(tmp_path / "events.log",))
     thread.start()
     assert reached.wait(60)
@@ -112,7 +112,7 @@ def test_while_another_thread_makes_a_handler(tmp_path, monkeypatch):
 
 
 def test_parent_killed_in_the_middle_of_a_rotation(tmp_path):
-    """A rotator that is killed keeps nobody from rotating, though its forked child lives on."""
+    """A rotator that is killed blocks nobody's rotation, even if its forked child lives on."""
     log = tmp_path / "events.log"
     here, there = os.pipe()
     parent = os.fork()

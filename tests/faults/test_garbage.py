@@ -1,4 +1,4 @@
-"""Objects whose `__del__` logs, collected when Python likes: in the middle of records and rotations."""
+"""Objects whose `__del__` logs, collected at any time: in the middle of records and rotations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from tests.accounting import assert_exact, assert_small
 
-#: Threads log through two handlers on one file. What they call on the way leaves cycles behind, which the
-#: collector finds at the next object that is made: in the middle of the record, and each end logs too.
+#: Threads log through two handlers on one file. The calls on the way leave cycles behind. The collector
+#: runs at the next allocation, in the middle of the record, and each `__del__` logs, too.
 PROGRAM = """
 import collections, faulthandler, gc, itertools, os, sys, threading
 from chora_logging.writing.appending import AppendingHandler
@@ -38,7 +38,7 @@ def littering(call):
 
 def counted(handler, *args, defer=AppendingHandler._defer):
     global interrupted
-    interrupted += handler._turn.busy
+    interrupted += handler._mutex.busy
     defer(handler, *args)
 
 def work(name):
@@ -67,7 +67,7 @@ print(f"interrupted={interrupted}", *(f"{name}={count}" for name, count in ended
 
 @pytest.mark.parametrize("backups", ["plain", "compressed"])
 def test_collected_in_the_middle(tmp_path, backups):
-    """What `__del__` logs in the middle of a record is written after it; nothing hangs or gets lost."""
+    """A record logged by `__del__` during another one is written after it; nothing hangs or gets lost."""
     interrupted = 0
     for attempt in range(10):  # when the collector comes is luck: until it came amid a record often enough
         log = tmp_path / str(attempt) / "events.log"

@@ -1,4 +1,4 @@
-"""Random histories of one log: writers come, go, rotate and are killed, others meddle with its files.
+"""Random histories of one log: writers start, stop, rotate and are killed, and others change its files.
 
 After each step the files hold exactly the events of the model, in order.
 """
@@ -35,7 +35,7 @@ MEDDLING = (
 
 
 class Histories(RuleBasedStateMachine):
-    """The model: which events the files of the log hold, and the writers that are there."""
+    """The model: the events that the log's files must hold, and the open writers."""
 
     @initialize()
     def begin(self):
@@ -87,7 +87,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.writers)
     @rule(which=st.integers(0, MAX_WRITERS - 1), count=st.integers(1, 9), fatal=st.integers(1, 60))
     def kill(self, which, count, fatal):
-        """A forked child writes until it is killed: what it finished is there, and at most one more."""
+        """A forked child writes until it is killed: its finished events are there, and at most one more."""
         acknowledged = self.folder / "acknowledged"
         acknowledged.write_bytes(b"")
         logger, first = self.writer(which), self.number
@@ -109,7 +109,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from(MEDDLING))
     def meddle(self, how):
-        """Somebody else does something to the files."""
+        """Another program changes the files."""
         getattr(self, how)()
 
     def move_away(self):
@@ -125,7 +125,7 @@ class Histories(RuleBasedStateMachine):
         self.lose_live_file(lambda: os.truncate(self.log, 0))
 
     def replace(self):
-        """Another file is put in its place."""
+        """Another file replaces it."""
         (self.folder / "new").write_bytes(b"text of somebody's\n")
         self.lose_live_file(lambda: os.replace(self.folder / "new", self.log))
 
@@ -148,7 +148,7 @@ class Histories(RuleBasedStateMachine):
                 file.write(b"text that ends in the mid")
 
     def block(self):
-        """A folder stands where the first backup belongs, and goes again."""
+        """A folder has the name of the first backup for a while."""
         place = self.log.parent / "events.log.1"
         if self.blocked:
             place.rmdir()

@@ -76,7 +76,7 @@ def backups_on(log, count):
 
 
 def test_every_step(tmp_path):
-    """Killed before call 1, 2, 3 …: a reader has every event once, and the next writer packs what is left."""
+    """Killed before call 1, 2, 3 …: a reader has every event once; the next writer compresses the rest."""
     for fatal in range(1, 1000):
         folder = tmp_path / str(fatal)
         log = folder / "events.log"
@@ -103,7 +103,7 @@ def test_every_step(tmp_path):
 
 
 def test_every_step_of_the_rotation_after_it(tmp_path):
-    """A backup in both forms is read once, wherever the rotation that moves it is killed in its turn."""
+    """A backup in both forms is read once, at whichever step the rotation that moves it is killed."""
     for fatal in range(1, 1000):
         log = tmp_path / str(fatal) / "events.log"
         logger = backups_on(log, 12)
@@ -120,7 +120,7 @@ def test_every_step_of_the_rotation_after_it(tmp_path):
 
 
 def test_writers_go_on_while_a_backup_is_packed(tmp_path, monkeypatch):
-    """A compression that takes its time delays no record and no rotation."""
+    """A slow compression delays no record and no rotation."""
     log = tmp_path / "events.log"
     begun, go_on = threading.Event(), threading.Event()
     original = compression._compress
@@ -149,7 +149,7 @@ def test_writers_go_on_while_a_backup_is_packed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("umask", [0o022, 0o000])
 def test_nobody_else_can_read_it_meanwhile(tmp_path, monkeypatch, umask):
-    """While a backup that only its owner may read is packed, nobody else may read what is packed so far."""
+    """While a backup that only its owner may read is compressed, nobody else may read the unfinished file."""
     log = tmp_path / "events.log"
     modes = []
     original = compression.shutil.copyfileobj

@@ -1,4 +1,4 @@
-"""A writer is killed at each step of a rotation; the next record of whoever writes completes it."""
+"""A writer is killed at each step of a rotation; the next record of any writer completes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FREQUENT = {"maxBytes": 30_000, "backupCount": 100_000}
 OPTIONS = {"maxBytes": 1_500, "backupCount": 4}
 STEPS = ("rename", "replace", "link", "unlink", "pwrite", "open", "stat", "fchmod", "close")
 
-#: Fills the log to the brim with all backups there, then dies at call number N of what changes files.
+#: Fills the log and all its backups, then dies at call number N of those that change files.
 PROGRAM = f"""
 import os, sys
 from tests.faults.writer import logger_on, write
@@ -43,20 +43,20 @@ print(calls)
 
 
 def run(log, fatal):
-    """Run the program on a fresh log; how it ended and what it printed."""
+    """Run the program on a fresh log; return its exit code and its output."""
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, str(log), str(fatal)], capture_output=True, text=True, check=False
     )
 
 
 def numbers_of(log):
-    """The numbers of the events that the set holds, oldest first."""
+    """The numbers of the events in the log and its backups, oldest first."""
     return [event["seq"] for event in events_of(log) if event.get("writer") == "killed"]
 
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory):
-    """How many calls one whole rotation makes."""
+    """The number of calls in one whole rotation."""
     done = run(tmp_path_factory.mktemp("whole") / "events.log", 0)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
@@ -92,7 +92,7 @@ def test_every_step(tmp_path, steps, open_before):
 
 
 def test_generation_counts_rotations(tmp_path, steps):
-    """Whatever step a rotation was killed at, the generation grows by one for each file that was put away."""
+    """At whichever step a rotation is killed, the generation grows by one for each rotated file."""
     for fatal in range(1, steps + 1, 3):
         log = tmp_path / str(fatal) / "events.log"
         run(log, fatal)
@@ -107,7 +107,7 @@ def test_generation_counts_rotations(tmp_path, steps):
 
 
 def forked_writer(log, number):
-    """A process that writes until it is killed; its id and where its acknowledgements arrive."""
+    """Start a process that writes until it is killed; return its id and a pipe of its acknowledgements."""
     here, there = os.pipe()
     pid = os.fork()
     if not pid:

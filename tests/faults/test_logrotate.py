@@ -42,7 +42,7 @@ def test_create(tmp_path):
             rotations += 1
     assert [program.returncode for program in programs] == [0, 0, 0]
 
-    # A log that was made between logrotate's two steps is put aside by it.
+    # logrotate moves aside a log that was created between its two steps.
     lines = [*lines_of(log), *(line for path in folder.glob("*.backup") for line in lines_of(path))]
     found = sorted((int(event["writer"]), event["seq"]) for event in map(json.loads, lines))
     assert found == [(writer, number) for writer in range(3) for number in range(8000)]
@@ -50,7 +50,7 @@ def test_create(tmp_path):
 
 
 def test_copytruncate(tmp_path):
-    """After logrotate's copytruncate the file goes on without a hole of NULs, in whole lines."""
+    """After logrotate's copytruncate the file continues without a hole of NULs, in whole lines."""
     need("logrotate")
     folder = tmp_path / "log"
     folder.mkdir(mode=0o755)

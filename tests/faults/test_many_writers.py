@@ -48,7 +48,7 @@ def test_forked(tmp_path):
     log = tmp_path / "events.log"
     context = multiprocessing.get_context("fork")
     logger = logger_on(log, maxBytes=100_000, backupCount=KEEP)
-    write(logger, "parent", 10)  # the file and its lock are open when the children are made
+    write(logger, "parent", 10)  # the file and its lock are open when the children are forked
     barrier = context.Barrier(8)
     processes = [context.Process(target=forked, args=(log, n, 4000, logger, barrier)) for n in range(8)]
     for process in processes:
@@ -75,7 +75,7 @@ def test_spawned(tmp_path):
 
 
 def test_different_settings(tmp_path):
-    """Programs with different sizes, or none, share a log; the smallest size wins, and nothing is lost."""
+    """Programs with different sizes, or none, share a log; the smallest size counts, and nothing is lost."""
     log = tmp_path / "events.log"
     go = tmp_path / "go"
     settings = [{"maxBytes": 3_000}, {"maxBytes": 20_000}, {"maxBytes": 0}, {"maxBytes": "5kB"}]
@@ -151,7 +151,7 @@ def test_fork_under_logging_threads(tmp_path):
 
 
 def test_backups_never_change(tmp_path):
-    """While 4 processes write and rotate, a backup that was seen under a number stays the same file."""
+    """While 4 processes write and rotate, a backup seen under a number stays the same file."""
     log = tmp_path / "events.log"
     programs = [start_writer(log, n, 2000, maxBytes=10_000, backupCount=KEEP) for n in range(4)]
     contents = {}

@@ -1,7 +1,7 @@
 """Random histories of one log, and readers of each kind that are killed and resumed anywhere in them.
 
 2,000 are run, in about a minute on one core, always the same ones; CHORA_READER_HISTORIES=20000 runs so
-many others. Nothing runs at the same time, so what a history found it finds again.
+many others. Nothing runs concurrently, so a failing history fails again.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ KEEP = 3
 
 
 class Reader:
-    """What one reader was given, against what it may miss."""
+    """The events given to one reader, and those that it may miss."""
 
     def __init__(self):
-        self.highest = -1  # number of the newest event
+        self.highest = -1  # the number of the newest event
         self.cursor = None
-        self.gap = False  # whether one was told since
-        self.excused = set()  # what was gone before the first event was read, or was destroyed by hand
+        self.gap = False  # whether one was reported since
+        self.excused = set()  # deleted before the first event was read, or destroyed by hand
 
     def take(self, items):
         for item in items:
@@ -48,19 +48,19 @@ class Reader:
             self.highest, self.cursor, self.gap = number, item.cursor, False
 
     def has_read(self, stored):
-        """Everything that is there has been read, or is covered by a gap that is told."""
+        """Everything in the log has been read, or is covered by a reported gap."""
         assert self.gap or not stored or self.highest >= max(stored), (self.highest, stored)
 
 
 class Histories(RuleBasedStateMachine):
     """The oracle: each event comes once, in order; one that does not come is covered by a gap.
 
-    Only what somebody deleted or truncated by hand, unread, may be missing without a word.
+    Only events that were deleted or truncated by hand, unread, may be missing without a gap.
     """
 
     def __init__(self):
         super().__init__()
-        # All that others write is written: no late writer is waited for.
+        # No other program is still writing: readers wait for no late writer.
         self.patches = [
             mock.patch.object(following, name, 0) for name in ("SETTLING_SECONDS", "OUR_SETTLING_SECONDS")
         ]
@@ -112,7 +112,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(between=st.booleans())
     def read_between_copy_and_truncate(self, between):
-        """Readers look while a copy and its original are both there."""
+        """Readers poll while a copy and its original both exist."""
         with self.retiring():
             copied = self.writer.copy()
         if copied:
@@ -126,7 +126,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(part=st.floats(0, 1))
     def stop_copying(self, part):
-        """Who rotates by copying is killed while it copies."""
+        """A program that rotates by copying is killed while it copies."""
         with self.retiring():
             copied = self.writer.copy()
         if copied:
@@ -149,7 +149,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def reuse_inode(self):
-        """The log is deleted and made again; the new one gets the inode of the old one."""
+        """The log is deleted and created again; the new one gets the inode of the old one."""
         if os.path.exists(self.log):
             with self.destroying():
                 os.rename(self.log, self.log + ".bak")
@@ -199,12 +199,12 @@ class Histories(RuleBasedStateMachine):
 
     @rule(limit=st.sampled_from([1, 3, None]))
     def resume(self, limit=None):
-        """One pass, from where the one before ended."""
+        """Read once, from where the last read ended."""
         self.resuming.take(EventLog(self.log).read(after=self.resuming.cursor, limit=limit))
 
     @rule()
     def check(self):
-        """Everything that is there has been read, or a gap was told."""
+        """Everything in the log has been read, or a gap was reported."""
         log = EventLog(self.log)
         stored = numbers(log.read())
         assert stored == sorted(set(stored))
@@ -221,12 +221,12 @@ class Histories(RuleBasedStateMachine):
     def kill_reader(self):
         self.follower.close()
         self.follower = Follower(self.log, after=self.live.cursor)
-        # What it had not been told yet it is told again.
+        # A gap that was not reported yet is reported again.
         self.live.gap = False
 
     @contextlib.contextmanager
     def destroying(self):
-        """What goes may be missing without a word."""
+        """The events deleted in the block may be missing without a gap."""
         before = self.stored()
         yield
         gone = before - self.stored()
@@ -235,7 +235,7 @@ class Histories(RuleBasedStateMachine):
 
     @contextlib.contextmanager
     def retiring(self):
-        """What goes with the oldest file is promised to those who have read an event."""
+        """The events of the oldest file are promised only to readers that have read an event."""
         starting = [reader for reader in (self.live, self.resuming) if reader.cursor is None]
         before = self.stored() if starting else set()
         yield

@@ -1,7 +1,7 @@
 """Readers of a log that is rotated with every second line, as fast as a writer process can: a thousand
 times a second on a fast machine. 5,000 rotations are waited for.
 
-Files live for milliseconds here, so readers lose some for want of speed; what counts is that they say so.
+Files live for milliseconds here, so readers are too slow for some; what counts is that they report it.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def write_until(log, stop, written):
 
 @pytest.fixture
 def log(tmp_path):
-    """Where the log is."""
+    """The path of the log."""
     return str(tmp_path / "app.log")
 
 
 @contextlib.contextmanager
 def writing(log):
-    """A writer at work; yields what tells whether it still has rotations to do, and what ends it."""
+    """A running writer; yields a function that tests if it has rotations left, and one that ends it."""
     context = multiprocessing.get_context("fork")
     stop, written = context.Event(), context.SimpleQueue()
     writer = context.Process(target=write_until, args=(log, stop, written))
@@ -78,7 +78,7 @@ def check(items, count):
             told = True
             continue
         number = item["n"]
-        if expected is not None:  # what was gone before the first event was never promised
+        if expected is not None:  # events deleted before the first one are not promised
             assert number >= expected
             assert told or number == expected, f"{expected} to {number - 1} are missing without a word"
             missing += number - expected
@@ -101,7 +101,7 @@ def test_a_follower(log):
 
 
 def test_a_reader_with_a_cursor(log):
-    """So does a reader that is started anew all the time, and has only the cursor of its last event."""
+    """So does a reader that is restarted all the time, with nothing but the cursor of its last event."""
     items, cursor = [], None
     with writing(log) as (is_at_work, end):
         while is_at_work():
@@ -115,7 +115,7 @@ def test_a_reader_with_a_cursor(log):
 
 
 def test_passes(log, caplog):
-    """One-pass reads have each line of a contiguous sequence once, from both ends, and nothing is missing."""
+    """Each read has every line of a contiguous sequence once, from both ends, without a hole."""
     passes = 0
     with writing(log) as (is_at_work, _):
         while is_at_work():

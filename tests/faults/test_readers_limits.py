@@ -1,4 +1,4 @@
-"""What a reader needs: memory, reads from the disk, and no right to write anything."""
+"""Resources of a reader: memory, bytes read from the disk, and no write permission."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def large_log(tmp_path_factory):
 
 
 def measured(log, what):
-    """The memory that reading took, the bytes that were read, and how many events there were."""
+    """The memory that reading took, the number of bytes read, and of events."""
     newest = str(EventLog(log).last(1)[0]["n"])
     command = [sys.executable, "-c", READ, log, what, newest]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -103,7 +103,7 @@ def test_a_read_only_mount(tmp_path):
 
 
 def test_as_another_user():
-    """A user who may only read needs no more; a backup that he may not read is told, the rest is read."""
+    """A user who may only read can read; a backup that he may not read is reported, the rest is read."""
     with tempfile.TemporaryDirectory() as folder:
         log = pathlib.Path(folder, "app.log")
         for number, name in enumerate(("app.log.4", "app.log.3", "app.log.2", "app.log.1", "app.log")):
@@ -119,7 +119,7 @@ def test_as_another_user():
 
 
 def read_and_list(log):
-    """What is read of *log* in three ways, what was told, and the files in its folder."""
+    """The events of *log* read in three ways, the reported messages, and the files in its folder."""
     told = []
     handler = logging.Handler()
     handler.emit = lambda record: told.append(record.getMessage())

@@ -1,4 +1,4 @@
-"""The real logrotate rotates a log under readers that follow it, and that are started anew all the time."""
+"""The real logrotate rotates a log under readers that follow it, or are restarted all the time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WAYS = {
     "dates, compressed later": f"{DATED}\ncompress\ndelaycompress",
 }
 ROTATIONS, DATED_ROTATIONS = 20, 3
-#: Of a writer: what counts is how often logrotate meets it, not how much there is to read.
+#: Between two events, in seconds: the number of rotations counts, not that of events.
 PAUSE = 0.0001
 DEADLINE = 60
 
@@ -43,7 +43,7 @@ class Rotator:
         self.configuration.chmod(0o644)
 
     def start(self):
-        """Begin a rotation when there is something to rotate, and its name will be a new one."""
+        """Start a rotation when there is something to rotate, and its name will be a new one."""
         deadline = time.monotonic() + DEADLINE
         while not (self.log.exists() and self.log.stat().st_size) or time.time() < self.soonest:
             assert time.monotonic() < deadline
@@ -52,11 +52,11 @@ class Rotator:
 
 
 class Record:
-    """What a reader was given: each event once, in its writer's order."""
+    """The events given to a reader: each once, in its writer's order."""
 
     def __init__(self):
         self.seen = collections.defaultdict(list)
-        self.told = collections.defaultdict(set)  # what is missing where a gap was told
+        self.told = collections.defaultdict(set)  # the numbers missing at a reported gap
         self.gaps = 0
         self.gaps_before = collections.Counter()  # each writer's last event
         self.cursor = None
@@ -76,7 +76,7 @@ class Record:
 
 
 def drain(follower, record, log):
-    """Read until what the log holds has come."""
+    """Read until everything in the log has arrived."""
     stored = {}
     for event in EventLog(log).read():
         stored[event["writer"]] = event["seq"]
@@ -89,11 +89,11 @@ def drain(follower, record, log):
 @pytest.mark.parametrize("mode", ["nocreate", "copytruncate"])
 @pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
 def test_live_and_resumed(tmp_path, mode, options):
-    """Whatever logrotate's mode and names, all that is in the files at last comes once and in order.
+    """With every mode and naming of logrotate, all events left in the files arrive once and in order.
 
-    With renaming that is every line, and nobody is told of a gap (`nocreate`, for our writers make the
-    new log; where both do, logrotate may put one aside as a `.backup`). What `copytruncate` itself
-    loses, the lines that are written between its copy and its truncation, may have come or not.
+    With renaming these are all lines, and no gap is reported (`nocreate`, because our writers create the
+    new log; where both do, logrotate may move one aside as a `.backup`). `copytruncate` itself loses the
+    lines written between its copy and its truncation: these may arrive or not.
     """
     dated = "dateext" in options
     rotations = DATED_ROTATIONS if dated else ROTATIONS

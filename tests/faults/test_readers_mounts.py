@@ -20,7 +20,7 @@ for event in EventLog(sys.argv[1] + "/app.log").follow_sync():
 
 
 def test_a_bind_mount(tmp_path):
-    """A reader that sees the folder through a bind mount gets every event, over rotations, soon."""
+    """A reader that sees the folder through a bind mount gets every event, over rotations, in time."""
     need("mounts")
     there = tmp_path / "there"
     (tmp_path / "here").mkdir()

@@ -1,4 +1,4 @@
-"""Readers that are killed over and over, and resumed from their last cursor, under constant rotation."""
+"""Readers that are killed again and again, and resume from their last cursor, under constant rotation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.faults.reading import entries, follow, write_until
 
 WRITERS, READERS, KILLS, SECONDS = 3, 5, 50, 60
-#: The rotation is at 50 kB; so many backups are some seconds of what is written.
+#: Rotation is at 50 kB; so many backups hold some seconds of events.
 ROTATION = {"maxBytes": 50_000, "backupCount": 60}
 DEADLINE = 60
 
@@ -26,7 +26,7 @@ class Reader:
         self.start()
 
     def start(self):
-        """Start the process; it goes on from the last cursor in the record."""
+        """Start the process; it continues from the last cursor in the record."""
         self.size = self.recorded()
         arguments = (self.log, self.path, self.asynchronous)
         self.process = self.context.Process(target=follow, args=arguments, daemon=True)
@@ -40,7 +40,7 @@ class Reader:
         self.process.join()
 
     def recorded(self):
-        """How many bytes the record has."""
+        """The size of the record, in bytes."""
         return os.path.getsize(self.path) if os.path.exists(self.path) else 0
 
     def numbers(self):
@@ -60,8 +60,8 @@ def until(condition):
 def test_killed_and_resumed(tmp_path):
     """3 writers rotate every 50 kB for a minute; 5 readers, each killed 50 times, see each event once.
 
-    Each event of a writer comes exactly once and in that writer's order, or a gap was told where some
-    are missing.
+    Each event of a writer arrives exactly once and in that writer's order, or a gap is reported where
+    some are missing.
     """
     log, stop = str(tmp_path / "events.log"), str(tmp_path / "stop")
     context = multiprocessing.get_context("forkserver")
@@ -98,7 +98,7 @@ def test_killed_and_resumed(tmp_path):
 
 def assert_accounted(path, last):
     """Each event once, in each writer's order; none is missing without a gap in its place."""
-    seen, gaps = {}, 0  # of each writer: the last number, and how many gaps had been told by then
+    seen, gaps = {}, 0  # of each writer: the last number, and how many gaps were reported by then
     for item in entries(path):
         if item is None:
             gaps += 1

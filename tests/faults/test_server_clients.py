@@ -1,4 +1,4 @@
-"""Clients that vanish, stall, or come and go: what a server holds for them has an end."""
+"""Clients that vanish, stall, or come and go: the server's resources for them are limited."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.eventlog.writing import write
 from tests.faults.serving import SERVE, STREAM, UVICORN, Client, Server, wait_for
 from tests.needs import need
 
-#: What `serve` is, with less patience for clients that are away.
+#: `serve`, with less patience for clients that are away.
 IMPATIENT = [
     "-c",
     "import sys; from chora_logging.cli import main, serve; serve.AWAY = 2; sys.exit(main(sys.argv[1:]))",
@@ -48,7 +48,7 @@ def metric(server, name):
 class TestVanished:
     @pytest.mark.parametrize("how", ["close", "reset"])
     def test_leaves_nothing(self, tmp_path, log, how):
-        """Of clients that close or reset their connection nothing is left: no socket, no file, no stream."""
+        """Clients that close or reset their connection leave nothing: no socket, no file, no stream."""
         with Server(UVICORN, log, tmp_path) as server:
             idle = server.descriptors()
             for _ in range(3):
@@ -59,7 +59,7 @@ class TestVanished:
             wait_for(lambda: server.descriptors() <= idle)
 
     def test_before_the_first_byte(self, tmp_path, log):
-        """Of clients that are gone before the first byte nothing is left either."""
+        """Clients that are gone before the first byte leave nothing either."""
         with Server(UVICORN, log, tmp_path) as server:
             idle = server.descriptors()
             for _ in range(100):
@@ -69,7 +69,7 @@ class TestVanished:
             assert "Traceback" not in server.said
 
     def test_without_a_word(self, tmp_path, log):
-        """A client whose machine has lost its power is given up after half a minute, here two seconds."""
+        """A client whose machine has lost its power is dropped after half a minute, here two seconds."""
         need("socket filters")
         assert serve.AWAY == 30
         with Server([*IMPATIENT, *SERVE[2:]], log, tmp_path) as server:
@@ -81,7 +81,7 @@ class TestVanished:
             client.close()
 
     def test_suspended(self, tmp_path, log):
-        """A client process that is suspended is cut when it has taken nothing for so long."""
+        """A suspended client process is disconnected when it has read nothing for so long."""
         code = (
             "import socket, sys\n"
             f"s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
@@ -111,7 +111,7 @@ class TestVanished:
 class TestStalled:
     @pytest.mark.parametrize("headers", [(), ("X-Forwarded-For: 127.0.0.1",)], ids=["directly", "by a proxy"])
     def test_is_cut(self, tmp_path, log, headers):
-        """One that took nothing for so long loses its connection, also if its address is not its socket's."""
+        """One that read nothing for so long is disconnected, even if its address is not its socket's."""
         with Server(UVICORN, log, tmp_path, stalled=1) as server:
             idle = server.descriptors()
             client = Client(server.port, STREAM, *headers, buffer=4096)
@@ -124,7 +124,7 @@ class TestStalled:
             assert "Traceback" not in server.said
 
     def test_delays_nobody_and_costs_little(self, tmp_path, log):
-        """Clients that take nothing cost 2.5 MB each at most, and another one gets each event at once."""
+        """Clients that read nothing cost at most 2.5 MB each, and another one gets each event immediately."""
         logger = logging.Logger("load")
         handler = EventFileHandler(log, maxBytes=2_000_000, backupCount=5)
         handler.setFormatter(EventFormatter())
@@ -146,7 +146,7 @@ class TestStalled:
             assert metric(server, "clients") == 11
 
     def load(self, logger, alive, begin, end):
-        """Log events; how late the latest of those that *alive* waits for came, in seconds."""
+        """Log events; return the longest delay among the clients of *alive*, in seconds."""
         worst = 0.0
         for number in range(begin, end):
             told = number % 500 == 499
@@ -159,7 +159,7 @@ class TestStalled:
         return worst
 
     def test_comes_back_and_misses_nothing(self, tmp_path, log):
-        """A client that took nothing for a while reads on from the file: every event, once, in order."""
+        """A client that read nothing for a while continues from the file: every event, once, in order."""
         with Server(UVICORN, log, tmp_path) as server:
             client = Client(server.port)
             write(log, *range(2, 3000), size=5000)
@@ -209,7 +209,7 @@ class TestManyRequests:
             assert set(finished) == {200}
 
     def test_a_request_that_goes_on_and_on(self, tmp_path, log):
-        """A request with a head without end is refused, and costs little."""
+        """A request with an endless head is refused, and costs little."""
         with (
             Server(UVICORN, log, tmp_path) as server,
             socket.create_connection(("127.0.0.1", server.port)) as raw,
@@ -225,7 +225,7 @@ class TestManyRequests:
 
 
 def dechunked(answer):
-    """The body of an answer in chunks, as far as it has come whole."""
+    """The body of a chunked answer, up to its last whole chunk."""
     rest = answer.partition(b"\r\n\r\n")[2]
     body = b""
     while b"\r\n" in rest:

@@ -1,4 +1,4 @@
-"""Many clients of one server process: everybody gets everything at once, whoever else takes nothing."""
+"""Many clients of one server process: each gets every event in time, even if others read nothing."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.needs import need
 EVENT = re.compile(rb'"n":(\d+),"sent":([\d.]+)')
 CLIENTS, PER_SECOND, IDLE = 200, 100, 1000
 
-#: How long a client takes nothing, and how long it is looked before and after that, in seconds.
+#: How long a client reads nothing, and how long is measured before and after that, in seconds.
 STALL, AROUND = 60, 3
 
-#: More than all the buffers between a server and a client take, and than a server keeps.
+#: More than all the buffers between a server and a client hold, and than a server keeps.
 STORED = 40_000
 
 
@@ -40,7 +40,7 @@ def logger(tmp_path):
 
 @pytest.fixture
 def many_files():
-    """As many descriptors as this user may have."""
+    """The largest number of descriptors that this user may have."""
     need("many open files")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -49,7 +49,7 @@ def many_files():
 
 
 class Listener:
-    """A client that keeps nothing but the numbers of the events that it gets, and how late they came."""
+    """A client that stores only the numbers of its events, and their delays."""
 
     def __init__(self, reader, writer):
         self._reader, self._writer = reader, writer
@@ -80,12 +80,12 @@ class Listener:
 
 
 class Load:
-    """Everybody who listens, and the events that they get.
+    """All listening clients, and the events that they get.
 
     Attributes:
         next: The number of the next event.
-        behind: How many events somebody was behind at most, as seen once a second.
-        held: How much memory the server held at most, in bytes, as seen then too.
+        behind: The largest number of events that a client was behind, sampled once a second.
+        held: The largest memory of the server, in bytes, sampled at the same times.
     """
 
     def __init__(self, server, logger, listeners):
@@ -93,7 +93,7 @@ class Load:
         self.next = self.behind = self.held = 0
 
     async def run(self, seconds):
-        """Log at a pace; the median of the delays, and what the server worked a second, in ticks."""
+        """Log at a pace; return the median delay, and the server's processor time a second, in ticks."""
         begin, end, self.held = self.next, self.next + seconds * PER_SECOND, 0
         tasks = [asyncio.ensure_future(one.listen(end - 1)) for one in self._listeners]
         worked, due = self._server.ticks(), time.monotonic()
@@ -133,7 +133,7 @@ def test_a_thousand_wait(tmp_path, logger, many_files):
 
 
 def test_one_that_takes_nothing_changes_nothing(tmp_path, logger, many_files):
-    """A client that takes nothing for a minute costs under 5 MB, and 200 others get all as soon as before."""
+    """A client that reads nothing for a minute costs under 5 MB, and 200 others get all as soon as before."""
 
     async def scenario(server):
         listeners = [await Listener.open(server.port)]

@@ -1,4 +1,4 @@
-"""Real clients that are cut at random, and a server that is killed: each of them gets every event, once."""
+"""Real clients cut at random, and a server that is killed: each client gets every event, once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(count)
 
 
 class Writers:
-    """Processes that write one log, and rotate it every 50 kB, until they are told to stop."""
+    """Processes that write one log, and rotate it every 50 kB, until they are stopped."""
 
     def __init__(self, log):
         self._stop = log.parent / "stop"
@@ -49,13 +49,13 @@ class Writers:
         ]
 
     def stop(self):
-        """Stop; the numbers of the events of each that all clients must get."""
+        """Stop; return the numbers of the events of each writer, which all clients must get."""
         self._stop.touch()
         counts = [int(process.communicate()[0]) for process in self._started]
         return {writer: list(range(count)) for writer, count in enumerate(counts)}
 
     def close(self):
-        """Make sure that none is left."""
+        """Kill those that are left."""
         for process in self._started:
             process.kill()
             process.wait()
@@ -74,7 +74,7 @@ def writers(log):
 
 
 def test_each_event_comes_once(tmp_path, log, writers):
-    """curl, httpx-sse and the browser, cut over and over under rotation, miss and double nothing.
+    """curl, httpx-sse and the browser, cut again and again under rotation, miss and double nothing.
 
     The server is killed twice meanwhile.
     """

@@ -1,4 +1,4 @@
-"""Servers that are told to stop while streams are open."""
+"""Servers that are stopped while streams are open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.eventlog.writing import write
 from tests.faults.serving import GUNICORN, SERVE, STREAM, UVICORN, Client, Server, wait_for
 
-#: Much more than a stop takes, and less than every server's own limit for it.
+#: Much longer than a stop takes, and shorter than every server's own limit for it, in seconds.
 GRACE = 8.0
 
 COMMANDS = {
@@ -21,7 +21,7 @@ COMMANDS = {
 }
 
 
-#: What a proxy says for whom it asks: then the client's address is not that of a socket.
+#: The header with which a proxy names its client: the client's address is not that of a socket then.
 PROXIED = "X-Forwarded-For: 127.0.0.1"
 
 
@@ -33,7 +33,7 @@ def log(tmp_path):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_server_stops_with_idle_streams(tmp_path, log, name):
-    """With 100 idle streams open SIGTERM ends the server in time, and each stream properly."""
+    """With 100 idle streams open SIGTERM stops the server in time, and ends each stream properly."""
     with Server(COMMANDS[name], log, tmp_path) as server, contextlib.ExitStack() as stack:
         clients = [Client(server.port) for _ in range(100)]
         for client in clients:
@@ -53,7 +53,7 @@ def test_a_server_stops_with_idle_streams(tmp_path, log, name):
     [("uvicorn app:app", []), ("uvicorn app:app", [PROXIED]), ("gunicorn", [PROXIED]), ("serve", [])],
 )
 def test_a_server_stops_with_stalled_streams(tmp_path, log, name, headers):
-    """Clients that take nothing, with all buffers full, do not keep a server from stopping."""
+    """Clients that read nothing, with all buffers full, do not keep a server from stopping."""
     write(log, *range(200), size=50_000)
     with Server(COMMANDS[name], log, tmp_path) as server, contextlib.ExitStack() as stack:
         for _ in range(3):
@@ -66,7 +66,7 @@ def test_a_server_stops_with_stalled_streams(tmp_path, log, name, headers):
 
 
 def test_the_limit_of_descriptors(tmp_path, log):
-    """serve lets in as many clients as its user may have descriptors, not only 1,024."""
+    """serve accepts as many clients as its user may have descriptors, not only 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Server(SERVE, log, tmp_path) as server, open(f"/proc/{server.worker}/limits") as file:
         (line,) = (line for line in file if line.startswith("Max open files"))

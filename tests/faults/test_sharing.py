@@ -1,4 +1,4 @@
-"""Writers that disagree about one log, or run out of descriptors when they must open it again."""
+"""Writers with different settings for one log, or without descriptors when they must reopen it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.accounting import assert_small, events_of, files_of
 from tests.faults.test_many_writers import start_writer
 from tests.faults.writer import logger_on, write
 
-#: Somebody takes the log away while the program may open no file.
+#: The log is moved away while the program may open no file.
 EXHAUSTED = """
 import json, os, resource, sys
 from tests.faults.writer import logger_on, write
@@ -32,7 +32,7 @@ print(json.dumps(refused))
 
 
 def test_no_descriptor_to_open_the_log_again(tmp_path):
-    """Records that find no descriptor are reported, counted in the log, and with a free one it goes on."""
+    """Records without a descriptor are reported and counted in the log; with a free one it goes on."""
     log = tmp_path / "events.log"
     command = [sys.executable, "-c", EXHAUSTED, str(log)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -49,7 +49,7 @@ def test_no_descriptor_to_open_the_log_again(tmp_path):
 
 
 def test_different_backup_counts(tmp_path):
-    """Whoever rotates keeps its own number of backups: the newest ones, and without a hole."""
+    """Each rotator keeps its own number of backups: the newest ones, without a hole."""
     log = tmp_path / "events.log"
     loggers = {count: logger_on(log, maxBytes=600, backupCount=count) for count in (2, 6)}
     for turn, count in enumerate([6] * 60 + [2] * 10 + [6] * 40):

@@ -38,7 +38,7 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 print(number, count)
 """
 
-#: Ends by SIGTERM whose handler logs and raises SystemExit, in the middle of records.
+#: Is ended by SIGTERM, whose handler logs and raises SystemExit in the middle of records.
 TERMINATED = """
 import signal, sys
 from tests.faults.writer import logger_on, write
@@ -66,7 +66,7 @@ def test_logging_in_a_signal_handler(tmp_path):
 
 @pytest.mark.parametrize("attempt", range(5))
 def test_leaving_from_a_signal_handler(tmp_path, attempt):
-    """A SIGTERM handler that logs and leaves by SystemExit, whatever it interrupts, loses nothing."""
+    """A SIGTERM handler that logs and raises SystemExit loses nothing, wherever it interrupts."""
     log = tmp_path / "events.log"
     program = subprocess.Popen([sys.executable, "-c", TERMINATED, str(log)], stdout=subprocess.PIPE)
     assert program.stdout is not None
@@ -106,7 +106,7 @@ print(returned, number)
 
 
 def test_exceptions_from_signal_handlers(tmp_path):
-    """1,500 exceptions into logging calls: each call that returned is a line, none is double or torn."""
+    """1,500 exceptions into logging calls: each call that returned is a line, none is doubled or torn."""
     log = tmp_path / "events.log"
     done = subprocess.run(
         [sys.executable, "-c", RAISING, str(log)], capture_output=True, text=True, check=False
@@ -123,7 +123,7 @@ def test_exceptions_from_signal_handlers(tmp_path):
 
 @pytest.fixture
 def stopped_holder(tmp_path):
-    """A process that was stopped while it held the log's lock; the log, and how to let it go on."""
+    """Stops a process that holds the log's lock; yields the log and a function that resumes the process."""
     log = tmp_path / "events.log"
     write(logger_on(log, maxBytes=2_000, backupCount=50), "first", 1)
     pid = os.fork()
@@ -139,7 +139,7 @@ def stopped_holder(tmp_path):
 
 
 def test_stopped_lock_holder(stopped_holder):
-    """A stopped process delays another one once; all records are written, and rotation waits and goes on."""
+    """A stopped process delays another one once; all records are written, and rotation waits for the lock."""
     log, resume = stopped_holder
     waits = []
     logger = logger_on(log, maxBytes=2_000, backupCount=50, lock_timeout=0.2)
@@ -170,7 +170,7 @@ def test_stopped_lock_holder(stopped_holder):
 
 
 def test_killed_parent_with_forked_child(tmp_path):
-    """A holder that is killed frees the lock, though its forked child lives on with what it inherited."""
+    """A killed holder frees the lock, although its forked child lives on with what it inherited."""
     log = tmp_path / "events.log"
     logger = logger_on(log, maxBytes=2_000, backupCount=50)
     write(logger, "first", 1)

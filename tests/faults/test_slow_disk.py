@@ -1,4 +1,4 @@
-"""A disk that has become slow keeps the thread that writes waiting, and no other."""
+"""A disk that has become slow delays the thread that writes, and no other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.needs import need
 
-#: Takes the place of `write` in a process: of what it writes, a line may wait, or wait for somebody.
+#: Replaces `write` in a process: some lines wait, and some wait for another thread.
 SHIM = r"""
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -67,7 +67,7 @@ print(os.path.getsize("app.log") > answered[0])
 
 @pytest.mark.parametrize("pure", ["", "1"], ids=["compiled", "pure"])
 def test_others_run_while_a_line_waits(tmp_path, pure):
-    """After a slow line another thread can do what the next line waits for."""
+    """After a slow line another thread can do the work that the next line waits for."""
     need("a C compiler")
     (tmp_path / "shim.c").write_text(SHIM)
     shim = tmp_path / "shim.so"

@@ -1,4 +1,4 @@
-"""Worker processes, however they are started, log by making handlers of their own on the same path."""
+"""Worker processes, however started, log through handlers of their own on the same path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BYTES = 20_000
 
 
 def configuration(log):
-    """What a user writes once for the parent and for every worker; a plain dictionary."""
+    """The configuration that a user writes once for the parent and every worker; a plain dictionary."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -64,7 +64,7 @@ def test_workers_configure_themselves(tmp_path, method):
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_logger_as_an_argument(tmp_path, method):
-    """A logger that is handed to a worker is pickled by name and logs through the worker's own handler."""
+    """A logger passed to a worker is pickled by name and logs through the worker's own handler."""
     log = tmp_path / "events.log"
     logging.config.dictConfig(configuration(log))
     context = multiprocessing.get_context(method)
@@ -77,6 +77,6 @@ def test_a_logger_as_an_argument(tmp_path, method):
 
 
 def work_with(logger, settings):
-    """Body of a worker that was handed a logger."""
+    """Body of a worker that was passed a logger."""
     logging.config.dictConfig(settings)
     write(logger, "worker", 10)

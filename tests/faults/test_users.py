@@ -1,4 +1,4 @@
-"""Several users of the system write one log; permissions never open up for a moment."""
+"""Several users of the system write one log; its permissions are never too wide for a moment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTIONS = {"maxBytes": 2_000, "backupCount": 1000}
 
 
 def as_nobody(work):
-    """Do *work* in a process of another user; what it returns, by way of JSON."""
+    """Do *work* in a process of another user; return its result, by way of JSON."""
     need("root")
     here, there = os.pipe()
     pid = os.fork()
@@ -46,7 +46,7 @@ def as_nobody(work):
 
 @pytest.fixture
 def log():
-    """A log in a folder of its own that every user may enter, as pytest's are not."""
+    """A log in a folder that every user may enter, unlike those of pytest."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         yield pathlib.Path(folder, "log", "events.log")
@@ -58,7 +58,7 @@ def modes_of(log):
 
 
 def test_both_may_rotate(log):
-    """Two users in turns, each with a handler of its own, write and rotate a log that both may write."""
+    """Two users alternate, each with a handler of its own, to write and rotate a log that both may write."""
     log.parent.mkdir(0o777)
     log.parent.chmod(0o777)
     logger = logger_on(log, **OPTIONS, file_mode=0o666)
@@ -96,7 +96,7 @@ def test_both_at_once(log):
 
 
 def test_a_mode_that_may_not_be_set(log):
-    """A file_mode that the file's owner alone could set keeps the other one from nothing."""
+    """A file_mode that only the file's owner could set stops the other user from nothing."""
     log.parent.mkdir(0o777)
     log.parent.chmod(0o777)
     log.touch()
@@ -110,7 +110,7 @@ def test_a_mode_that_may_not_be_set(log):
 
 
 def test_one_may_only_append(log):
-    """Who may not make files in the folder appends, and says so once; the other one rotates."""
+    """A user who may not create files in the folder appends, and reports that once; the other one rotates."""
     logger = logger_on(log, **OPTIONS, file_mode=0o666)
     write(logger, "root", 1)
     refused = as_nobody(lambda: nobody_writes(log, 0, 60))
@@ -126,7 +126,7 @@ def test_one_may_only_append(log):
 
 
 def test_one_may_only_read(log):
-    """Where a user may not write the log its records are reported and the application goes on."""
+    """Where a user may not write the log, its records are reported and the application goes on."""
     write(logger_on(log, **OPTIONS), "root", 5)
     refused = as_nobody(lambda: nobody_writes(log, 0, 3, delay=True))
     refused_now = as_nobody(lambda: nobody_opens(log))
@@ -137,7 +137,7 @@ def test_one_may_only_read(log):
 
 
 def test_owner_and_permissions_stay(log):
-    """What root rotates stays the file of the user whose log it is."""
+    """A file that root rotates stays that of the log's user."""
     log.parent.mkdir(0o777)
     log.parent.chmod(0o777)
     as_nobody(lambda: nobody_writes(log, 0, 1, file_mode=0o600))
@@ -152,7 +152,7 @@ def test_owner_and_permissions_stay(log):
 
 
 def nobody_writes(log, first, count, **options):
-    """Log as the other user; the numbers that were reported as not written."""
+    """Log as the other user; return the numbers of the records reported as not written."""
     logger = logger_on(log, **OPTIONS, **options)
     refused = []
     logger.handlers[0].handleError = lambda record: refused.append(record.seq)
@@ -161,7 +161,7 @@ def nobody_writes(log, first, count, **options):
 
 
 def nobody_opens(log):
-    """Make a handler that opens at once; the error."""
+    """Make a handler that opens immediately; return the error."""
     try:
         logger_on(log)
     except OSError as error:
@@ -172,7 +172,7 @@ def nobody_opens(log):
 @pytest.mark.parametrize("options", [{"file_mode": 0o600}, {}], ids=["file_mode", "as it was"])
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "compressed"])
 def test_no_moment_with_other_permissions(log, options, compress):
-    """However often somebody looks, no file of the log ever has permissions that it should not have."""
+    """However often it is checked, no file of the log ever has permissions that it should not have."""
     before = os.umask(0)
     try:
         log.parent.mkdir()

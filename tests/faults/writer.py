@@ -17,12 +17,12 @@ from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing.buffered import BufferedEventFileHandler
 from chora_logging.writing.handler import EventFileHandler
 
-#: The handlers that were made, for the test to close at its end.
+#: The handlers that were made; the test closes them at its end.
 made = []
 
 
 def logger_on(log, name="writer", *, buffered=False, **options):
-    """A logger of its own with one handler on *log*."""
+    """A separate logger with one handler on *log*."""
     handler = (BufferedEventFileHandler if buffered else EventFileHandler)(log, **options)
     made.append(handler)
     handler.setFormatter(EventFormatter())

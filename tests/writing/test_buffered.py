@@ -1,4 +1,4 @@
-"""`BufferedEventFileHandler` in one process: when lines are written, and to which file; disks that refuse."""
+"""`BufferedEventFileHandler` in one process: when lines are written, and to which file; failing disks."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from chora_logging.writing import buffered
 from tests.accounting import bytes_of, files_of, lines_of, snapshot
 from tests.writing.test_handler_stdlib import results_of
 
-#: Longer than any test: nothing is written because of the time.
+#: Longer than any test, so that the timer writes nothing.
 NEVER = 1000
 
 
 class Handler(BufferedEventFileHandler):
-    """Keeps the records that were reported as not written, and why."""
+    """Collects the records that were reported as not written, and their errors."""
 
     def __init__(self, *args, **options):
         self.refused = []
@@ -62,7 +62,7 @@ def open_log(tmp_path):
 
 @pytest.fixture
 def disk(monkeypatch):
-    """A disk that refuses all but the first `room` bytes that are written to it while that is a number."""
+    """A disk that takes only `room` more bytes, unless `room` is None."""
     state = types.SimpleNamespace(room=None, writes=0)
     original = os.write
 
@@ -100,7 +100,7 @@ def wait_for(condition):
 
 
 class TestWhen:
-    """What has gathered lines written."""
+    """The events that have buffered lines written."""
 
     def test_they_are_gathered(self, tmp_path, open_log, disk):
         """A call leaves the file alone; flush() writes everything logged before it, with one write."""
@@ -115,14 +115,14 @@ class TestWhen:
 
     @pytest.mark.parametrize("when_full", ["block", "drop"])
     def test_interval(self, tmp_path, open_log, when_full):
-        """Without a further call lines are there after the interval."""
+        """Without a further call the lines are written after the interval."""
         logger = open_log(flush_interval=0.01, when_full=when_full)
         for number in range(3):
             log(logger, number)
             wait_for(lambda number=number: lines_of(tmp_path / "app.log") == expected(*range(number + 1)))
 
     def test_size(self, tmp_path, open_log):
-        """A size has them written by the call that reaches it."""
+        """The call that reaches the size writes them."""
         logger = open_log(flush_size=70)
         log(logger, *range(9))
         assert (tmp_path / "app.log").read_bytes() == b""
@@ -143,13 +143,13 @@ class TestWhen:
         assert lines_of(tmp_path / "app.log") == expected(0, 1, 2)
 
     def test_no_level(self, tmp_path, open_log):
-        """A record that was made by hand, and has no level, is not made to wait."""
+        """A handmade record without a level is written immediately."""
         open_log().handlers[0].handle(logging.makeLogRecord({"msg": "line 0"}))
 
         assert lines_of(tmp_path / "app.log") == expected(0)
 
     def test_size_and_level_without_waiting(self, tmp_path, open_log):
-        """With when_full="drop" the handler's thread does the same, at once; no call writes."""
+        """With when_full="drop" the handler's thread writes them, immediately; no call writes."""
         logger = open_log(flush_size=70, when_full="drop")
         log(logger, *range(10))
         wait_for(lambda: lines_of(tmp_path / "app.log") == expected(*range(10)))
@@ -157,7 +157,7 @@ class TestWhen:
         wait_for(lambda: lines_of(tmp_path / "app.log") == expected(*range(11)))
 
     def test_close(self, tmp_path, open_log):
-        """close() writes all; a late record is written at once, and no descriptor stays open."""
+        """close() writes all; a late record is written immediately, and no descriptor stays open."""
         logger = open_log()
         before = len(os.listdir("/proc/self/fd"))
         log(logger, 0, 1)
@@ -181,7 +181,7 @@ class TestWhen:
 
     @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
     def test_fork(self, tmp_path, open_log):
-        """All is written before a fork, and the child begins with nothing gathered and its own thread."""
+        """All is written before a fork; the child starts with an empty buffer and its own thread."""
         logger = open_log()
         log(logger, 0, 1)
         pid = os.fork()
@@ -199,7 +199,7 @@ class TestWhen:
         assert lines_of(tmp_path / "app.log") == expected(0, 1, 2, 3)
 
     def test_by_hand(self, tmp_path, open_log):
-        """doRollover() puts what is gathered into the file that goes."""
+        """doRollover() writes the buffered lines into the file that it rotates."""
         logger = open_log()
         log(logger, 0)
         logger.handlers[0].doRollover()
@@ -209,7 +209,7 @@ class TestWhen:
         assert [bytes_of(path) for path in files_of(tmp_path / "app.log")] == [b"line 0\n", b"line 1\n"]
 
     def test_other_stream(self, tmp_path, open_log):
-        """What is logged goes to the stream that is there then."""
+        """Lines go to the stream that the handler has when they are logged."""
         logger = open_log()
         log(logger, 0)
         before = logger.handlers[0].setStream(stream := io.StringIO())
@@ -222,7 +222,7 @@ class TestWhen:
         assert lines_of(tmp_path / "app.log") == expected(0, 3)
 
     def test_a_forgotten_handler(self, tmp_path):
-        """A handler that nobody has any more writes what it gathered and is gone, its thread too."""
+        """A handler without references writes its buffer and is collected, and its thread ends."""
         handler = Handler(tmp_path / "app.log", flush_interval=0.01)
         stream, others = handler.stream, set(threading.enumerate())
         handler.handle(logging.makeLogRecord({"msg": "line 0", "levelno": 20}))
@@ -236,7 +236,7 @@ class TestWhen:
 
 
 class Clock:
-    """A time that passes while the thread of a handler waits; lines arrive meanwhile."""
+    """A clock that advances while the thread of a handler waits; lines arrive meanwhile."""
 
     def __init__(self, arrivals, logger, log):
         self.now = 0.0
@@ -265,7 +265,7 @@ class Clock:
 )
 @settings(deadline=None, max_examples=100)
 def test_no_line_waits_longer_than_the_interval(tmp_path_factory, pauses, when_full):
-    """Whenever lines come, each is written, on a clock that nothing delays, within the interval."""
+    """With an exact clock each line is written within the interval, whenever it arrives."""
     path = tmp_path_factory.mktemp("log") / "app.log"
     handler = Handler(path, when_full=when_full)
     logger = logging.Logger("test")
@@ -296,7 +296,7 @@ class TestFiles:
     )
     @settings(deadline=None, max_examples=60)
     def test_rotation(self, tmp_path_factory, sizes, flushes, encoding):
-        """Lines of any length, written in any portions, are cut into files where single writes cut them."""
+        """Lines of any length, in batches of any size, are split into files as single writes split them."""
         folders = []
         for kind in (Handler, EventFileHandler):
             folders.append(folder := tmp_path_factory.mktemp("log"))
@@ -313,7 +313,7 @@ class TestFiles:
 
     @pytest.mark.parametrize(("length", "files"), [(43, 1), (44, 2)])
     def test_the_mark_of_a_new_file_is_counted(self, tmp_path, open_log, length, files):
-        """Lines gathered for a new file leave room for its byte order mark."""
+        """Lines buffered for a new file leave space for its byte order mark."""
         logger = open_log(encoding="utf-16", maxBytes=100, backupCount=9)
         logger.info("xx")
         logger.info("x" * (length + 1))
@@ -322,7 +322,7 @@ class TestFiles:
         assert len(list(tmp_path.glob("app.log*"))) == files
 
     def test_a_rotation_that_fails(self, tmp_path, open_log):
-        """While a folder stands in a backup's place the file grows by all lines, and says why once."""
+        """While a folder has a backup's name, the file grows by all lines and reports the reason once."""
         (tmp_path / "app.log.1").mkdir()
         logger = open_log(maxBytes=50, backupCount=1)
         log(logger, *range(30))
@@ -334,7 +334,7 @@ class TestFiles:
         assert sum(b"could not be rotated" in line for line in lines) == 1
 
     def test_moved(self, tmp_path, open_log):
-        """A file that was moved away while lines were gathered gets none of them."""
+        """A file that was moved away while lines were buffered gets none of them."""
         logger = open_log()
         log(logger, 0)
         logger.handlers[0].flush()
@@ -346,7 +346,7 @@ class TestFiles:
         assert lines_of(tmp_path / "app.log") == expected(1)
 
     def test_own_rule(self, tmp_path, open_log):
-        """A subclass with its own shouldRollover is asked for each record, which is written at once."""
+        """A subclass's own shouldRollover is called for each record, which is written immediately."""
 
         class Each(Handler):
             def shouldRollover(self, record):
@@ -368,7 +368,7 @@ class TestFiles:
         assert (tmp_path / "app.log").read_bytes() == b"line 0\r\nline 1\r\n"
 
     def test_fifo(self, tmp_path, open_log):
-        """A FIFO, where long writes of several processes mix, gets each line with a write of its own."""
+        """A FIFO, where long writes of several processes mix, gets one write for each line."""
         os.mkfifo(tmp_path / "app.log")
         reader = os.open(tmp_path / "app.log", os.O_RDONLY | os.O_NONBLOCK)
         logger = open_log()
@@ -380,10 +380,10 @@ class TestFiles:
 
 
 class TestRefused:
-    """A disk that takes nothing, or not all."""
+    """A disk that takes no bytes, or not all."""
 
     def test_it_comes_back(self, tmp_path, open_log, disk):
-        """What a full disk refuses is kept and written in its order later; nobody is told of a loss."""
+        """Lines that a full disk refuses are written later, in their order; no loss is reported."""
         logger = open_log()
         disk.room = 0
         log(logger, 0, 1)
@@ -396,7 +396,7 @@ class TestRefused:
         assert logger.handlers[0].refused == []
 
     def test_it_is_tried_again(self, tmp_path, open_log, disk, monkeypatch):
-        """The handler's thread tries again by itself."""
+        """The handler's thread retries by itself."""
         monkeypatch.setattr(buffered, "WRITE_RETRY_SECONDS", 0.01)
         logger = open_log(flush_interval=0.01)
         disk.room = 0
@@ -408,7 +408,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("room", range(1, 22))
     def test_room_for_a_part(self, tmp_path, open_log, disk, room):
-        """A disk with room for a part gets the whole lines that fit, and the rest when there is more."""
+        """A disk with space for a part gets the whole lines that fit, and the rest later."""
         logger = open_log()
         log(logger, 0, 1, 2)
         disk.room = room
@@ -422,7 +422,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("when_full", ["block", "drop"])
     def test_full(self, tmp_path, open_log, disk, when_full):
-        """At max_buffer further records are dropped, reported one by one, counted, and told in the log."""
+        """At max_buffer further records are dropped, each is reported, and the log reports their number."""
         formatter = EventFormatter("%(message)s")
         logger = open_log(max_buffer=400, flush_size=300, when_full=when_full, formatter=formatter)
         disk.room = 0
@@ -438,11 +438,11 @@ class TestRefused:
         assert kept + refused == list(range(100))
         assert 400 <= sum(len(json.dumps(event)) for event in events[: len(kept)]) + len(kept) < 500
         assert [event["lost"] for event in told] == [len(refused)]
-        assert "400" in told[0]["message"] or "bytes wait" in told[0]["message"]
+        assert "400" in told[0]["message"] or "bytes are waiting" in told[0]["message"]
         assert all(isinstance(error, BufferFullError) for _, error in logger.handlers[0].refused)
 
     def test_until_the_end(self, tmp_path, open_log, disk):
-        """What is refused until close() goes to handleError, each line once; a late record tells how many."""
+        """Lines that fail until close() go to handleError, each once; a late record reports their number."""
         logger = open_log()
         log(logger, 0, 1)
         disk.room = 0
@@ -457,7 +457,7 @@ class TestRefused:
         assert notice.startswith(b"2 records could not be written before this line")
 
     def test_not_confirmed(self, tmp_path, open_log, monkeypatch):
-        """With fsync=True lines that the disk does not confirm are reported once, and not written twice."""
+        """With fsync=True lines whose sync fails are reported once, and not written twice."""
         logger = open_log(fsync=True)
         log(logger, 0, 1)
 
@@ -476,7 +476,7 @@ class TestRefused:
         assert notice.startswith(b"2 records could not be written")
 
     def test_a_record_that_cannot_be_formatted(self, tmp_path, open_log):
-        """It is reported by its own call, and the others are written."""
+        """A failing formatter is reported by the call of its record, and the others are written."""
         logger = open_log()
         log(logger, 0)
         logger.handlers[0].setFormatter(logging.Formatter("%(missing)s"))
@@ -490,11 +490,11 @@ class TestRefused:
 
 
 class TestSlow:
-    """A disk that takes its time: a FIFO whose reader does not read."""
+    """A slow disk: a FIFO whose reader does not read."""
 
     @pytest.fixture
     def fifo(self, tmp_path):
-        """The FIFO's path, its buffer full, and how to read it empty."""
+        """The path of a FIFO with a full buffer, and a function that empties it."""
         path = tmp_path / "app.log"
         os.mkfifo(path)
         reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -519,7 +519,7 @@ class TestSlow:
         logger = open_log(flush_size=50, max_buffer=50)
         thread = threading.Thread(target=lambda: log(logger, *range(100)) or logger.handlers[0].flush())
         thread.start()
-        wait_for(lambda: logger.handlers[0]._turn.busy)
+        wait_for(lambda: logger.handlers[0]._mutex.busy)
         assert thread.is_alive()
         data = fifo()
         thread.join()
@@ -527,7 +527,7 @@ class TestSlow:
         assert [line for line in data.splitlines() if line[:1] == b"l"] == expected(*range(100))
 
     def test_drop(self, fifo, open_log):
-        """With when_full="drop" no call waits; what finds the buffer full is dropped and counted."""
+        """With when_full="drop" no call waits; records that find the buffer full are dropped and counted."""
         logger = open_log(flush_size=50, max_buffer=100, when_full="drop")
         log(logger, *range(99))  # in this thread: it would never return
         dropped = [int(text.split()[1]) for text, _ in logger.handlers[0].refused]
@@ -551,7 +551,7 @@ class TestInterruptions:
     @pytest.mark.parametrize("call", ["write", "stat", "replace", "rename", "link", "pwrite"])
     @pytest.mark.parametrize("level", [logging.INFO, logging.ERROR])
     def test_in_the_middle_of_a_write(self, tmp_path, open_log, monkeypatch, call, level):
-        """What is logged in the middle of a write or rotation, as __del__ does, is written after it, once."""
+        """A record logged in the middle of a write or rotation, as by __del__, is written after it, once."""
         logger = open_log(maxBytes=60, backupCount=99, flush_size=35)
         original = getattr(os, call)
         inner = []
@@ -573,7 +573,7 @@ class TestInterruptions:
         assert all(len(bytes_of(path)) < 60 for path in files_of(tmp_path / "app.log"))
 
     def test_in_the_middle_of_a_late_record(self, tmp_path, open_log, monkeypatch):
-        """After close() too; and what is logged after that is written at once."""
+        """So is one after close(); later records are written immediately."""
         logger = open_log()
         logger.handlers[0].close()
         original = os.write
@@ -629,7 +629,7 @@ class TestInterruptions:
 
 
 class TestArguments:
-    """What may be given, from Python and from configuration files."""
+    """Arguments, from Python and from configuration files."""
 
     @pytest.mark.parametrize(
         "options",

@@ -40,7 +40,7 @@ def open_log(tmp_path):
 
 
 class TestOpening:
-    """When files and folders are made, and which arguments are refused."""
+    """When files and folders are created, and invalid arguments."""
 
     def test_folders(self, tmp_path, open_log):
         """Parent folders are made at construction, with delay too."""
@@ -103,7 +103,7 @@ class TestOpening:
         assert os.listdir(tmp_path) == []
 
     def test_unwritable_place(self, tmp_path):
-        """A place where no folder can be made is an error now, or with delay at the first record."""
+        """A folder that cannot be made is an error at construction, with delay at the first record."""
         (tmp_path / "file").touch()
 
         with pytest.raises(OSError, match="file"):
@@ -111,7 +111,7 @@ class TestOpening:
         EventFileHandler(tmp_path / "file" / "app.log", delay=True).close()
 
     def test_mode_w_truncates_once(self, tmp_path, open_log):
-        """mode="w" empties the file at construction, and not when it is opened anew."""
+        """mode="w" empties the file at construction, and not when it is reopened."""
         log = tmp_path / "app.log"
         log.write_text("old\n")
         logger = open_log(mode="w", maxBytes=0)
@@ -139,7 +139,7 @@ class TestOpening:
             assert len(os.listdir("/proc/self/fd")) == len(before)
 
     def test_other_stream(self, tmp_path, open_log):
-        """A stream that somebody puts in is written to as the standard library would."""
+        """A stream that replaces the handler's own is written to, as in the standard library."""
         logger = open_log()
         before = logger.handlers[0].setStream(stream := io.StringIO())
         logger.info("elsewhere")
@@ -170,14 +170,14 @@ class TestEncoding:
         assert lines_of(tmp_path / "latin") == [b"a\\u20acb"]
 
     def test_errors(self, tmp_path, open_log):
-        """errors is that of open()."""
+        """errors works as in open()."""
         open_log(encoding="ascii", errors="replace").info("a€b")
 
         assert lines_of(tmp_path / "app.log") == [b"a?b"]
 
     @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32-le"])
     def test_byte_order_mark(self, tmp_path, open_log, encoding):
-        """A byte order mark stands once at the beginning of each file."""
+        """Each file begins with a byte order mark, and has no other."""
         logger = open_log(encoding=encoding, maxBytes=60, backupCount=99)
         for number in range(20):
             logger.info("line %d", number)
@@ -187,7 +187,7 @@ class TestEncoding:
 
     @pytest.mark.parametrize(("length", "files"), [(44, 1), (45, 2)])
     def test_a_mark_that_is_not_written_is_not_counted(self, tmp_path, open_log, length, files):
-        """A file is as full as its bytes say, to the last one."""
+        """Files are filled up to the limit exactly, to the byte."""
         logger = open_log(encoding="utf-16", maxBytes=100, backupCount=9)
         logger.info("xx")
         logger.info("x" * length)
@@ -195,7 +195,7 @@ class TestEncoding:
         assert len(files_of(tmp_path / "app.log")) == files
 
     def test_terminator(self, tmp_path, open_log):
-        """A handler with another terminator, or none, gets no newlines from us."""
+        """A handler with another terminator, or none, writes no newlines."""
         logger = open_log()
         logger.handlers[0].terminator = ""
         other = open_log()
@@ -208,10 +208,10 @@ class TestEncoding:
 
 
 class TestRotation:
-    """When a file is put away, and what is kept."""
+    """When a file is rotated, and which backups are kept."""
 
     def test_never_empty(self, tmp_path, open_log):
-        """A line longer than maxBytes is written whole into a file for itself, and no backup is empty."""
+        """A line longer than maxBytes is written whole into a file of its own, and no backup is empty."""
         logger = open_log(maxBytes=50, backupCount=9)
         for text in ("x" * 100, "short", "y" * 100, "z" * 100):
             logger.info(text)
@@ -229,7 +229,7 @@ class TestRotation:
         assert len(files_of(tmp_path / "app.log")) == 1
 
     def test_backup_count(self, tmp_path, open_log):
-        """At most backupCount backups are kept, the newest."""
+        """The newest backupCount backups are kept."""
         logger = open_log(maxBytes=20, backupCount=3)
         for number in range(10, 60):
             logger.info("line no. %d", number)
@@ -240,7 +240,7 @@ class TestRotation:
         assert lines_of(tmp_path / "app.log") == [b"line no. %d" % number for number in range(56, 60)]
 
     def test_surplus(self, tmp_path, open_log):
-        """Backups beyond a backupCount that was lowered go with the next rotation; other files stay."""
+        """After backupCount was lowered the next rotation deletes surplus backups; other files stay."""
         for number in range(1, 9):
             (tmp_path / f"app.log.{number}").write_text("old\n")
         others = ["app.log.bak", "app.log.01", "app.log.7x", "app.log2", "app.log.8.tmp"]
@@ -254,7 +254,7 @@ class TestRotation:
         assert sorted(snapshot(tmp_path)) == sorted([*others, "app.log", "app.log.1", "app.log.2"])
 
     def test_compressed_backups_count(self, tmp_path, open_log):
-        """A backup that was compressed keeps its place in the order and is deleted in its turn."""
+        """A compressed backup keeps its place in the order, and is deleted when it is the oldest."""
         for number in (1, 2):
             (tmp_path / f"app.log.{number}.gz").write_bytes(gzip.compress(b"old %d\n" % number))
         logger = open_log(maxBytes=10, backupCount=3)
@@ -278,7 +278,7 @@ class TestRotation:
         assert sorted(snapshot(tmp_path)) == ["app.log", "app.log.1", "app.log.2", "app.log.4"]
 
     def test_by_hand(self, tmp_path, open_log):
-        """doRollover() rotates a file at once, and leaves an empty one."""
+        """doRollover() rotates a file immediately, and leaves an empty one."""
         logger = open_log()
         logger.handlers[0].doRollover()
         logger.info("one")
@@ -289,7 +289,7 @@ class TestRotation:
         assert [bytes_of(path) for path in files_of(tmp_path / "app.log")] == [b"one\n", b"two\n"]
 
     def test_overrides(self, tmp_path, open_log):
-        """A subclass's own shouldRollover and doRollover are asked."""
+        """A subclass's own shouldRollover and doRollover are called."""
 
         class Each(EventFileHandler):
             rotations = 0
@@ -325,7 +325,7 @@ class TestRotation:
         assert found == [f"line {number}\n" for number in range(10, 20)]
 
     def test_generation(self, tmp_path, open_log):
-        """The sidecar counts rotations, and its random id says which log it is."""
+        """The sidecar counts rotations, and its random id identifies the log."""
         logger = open_log(maxBytes=10, backupCount=2)
         logger.info("line 0")
         first = log_files.read_sidecar(str(tmp_path / "app.log"))
@@ -338,7 +338,7 @@ class TestRotation:
         assert not state.under_way
 
     def test_sidecar_is_dispensable(self, tmp_path, open_log):
-        """Deleting or garbling the sidecar costs no event, and it is made again."""
+        """Deleting or garbling the sidecar costs no event, and it is created again."""
         logger = open_log(maxBytes=30, backupCount=99)
         path = tmp_path / ".app.log.lock"
         for number in range(30):
@@ -375,7 +375,7 @@ class TestBlockedRotation:
     """A rename that fails never costs a record."""
 
     def test_goes_on_appending(self, tmp_path, open_log):
-        """While a folder has a backup's name every record is written, and the log says why, once."""
+        """While a folder has a backup's name, every record is written and the log reports the reason once."""
         (tmp_path / "app.log.1").mkdir()
         from chora_logging.formatting.formatter import EventFormatter
 
@@ -390,7 +390,7 @@ class TestBlockedRotation:
         assert "app.log.1" in notice["error"]
 
     def test_resumes(self, tmp_path, open_log, monkeypatch):
-        """When the way is free again the rotation goes on from where it stopped."""
+        """When the folder is gone, the rotation continues from where it stopped."""
         (tmp_path / "app.log.2").write_text("oldest\n")
         (tmp_path / "app.log.1").mkdir()
         logger = open_log(maxBytes=50, backupCount=3)
@@ -440,9 +440,9 @@ class TestChangedUnderIt:
         assert (tmp_path / "app.log").read_text() == "two\n"
 
     def test_moved_by_who_makes_the_next_one(self, tmp_path, open_log, monkeypatch):
-        """Who moves the log away may make the next one: it is waited for a moment, and written to.
+        """The next file may come from the program that moved the log: the handler waits, and writes to it.
 
-        logrotate's `create` puts aside a file that another one makes before it does.
+        logrotate's `create` moves a file aside that another process created before it.
         """
         log = tmp_path / "app.log"
         logger = open_log()
@@ -462,7 +462,7 @@ class TestChangedUnderIt:
         os.close(made[0])
 
     def test_copytruncate(self, tmp_path, open_log):
-        """After a truncation the next record stands at the beginning, without a hole."""
+        """After a truncation the next record is at the beginning, without a hole."""
         logger = open_log()
         logger.info("one")
         os.truncate(tmp_path / "app.log", 0)
@@ -471,7 +471,7 @@ class TestChangedUnderIt:
         assert (tmp_path / "app.log").read_bytes() == b"two\n"
 
     def test_deleted(self, tmp_path, open_log):
-        """A deleted file is made again with the permissions that it had."""
+        """A deleted file is created again with its former permissions."""
         logger = open_log(file_mode=0o640)
         logger.info("one")
         os.unlink(tmp_path / "app.log")
@@ -481,7 +481,7 @@ class TestChangedUnderIt:
         assert stat.S_IMODE((tmp_path / "app.log").stat().st_mode) == 0o640
 
     def test_folder_removed(self, tmp_path, open_log):
-        """A folder that was removed is made again."""
+        """A folder that was removed is created again."""
         logger = open_log("folder/app.log")
         logger.info("one")
         for name in os.listdir(tmp_path / "folder"):
@@ -492,7 +492,7 @@ class TestChangedUnderIt:
         assert (tmp_path / "folder/app.log").read_bytes() == b"two\n"
 
     def test_replaced(self, tmp_path, open_log):
-        """A file that was put in the log's place is appended to."""
+        """A file that replaced the log is appended to."""
         logger = open_log()
         logger.info("one")
         (tmp_path / "new").write_text("theirs\n")
@@ -502,7 +502,7 @@ class TestChangedUnderIt:
         assert lines_of(tmp_path / "app.log") == [b"theirs", b"two"]
 
     def test_symbolic_link(self, tmp_path, open_log):
-        """Rotation keeps a symbolic link and puts the backups beside the file that it points at."""
+        """Rotation keeps a symbolic link and puts the backups beside its target."""
         (tmp_path / "data").mkdir()
         os.symlink("data/real.log", tmp_path / "app.log")
         logger = open_log(maxBytes=15, backupCount=9)
@@ -514,7 +514,7 @@ class TestChangedUnderIt:
         assert lines_of(tmp_path / "data/real.log") == [b"line no. %d" % number for number in range(4)]
 
     def test_link_turned(self, tmp_path, open_log):
-        """When the link is turned to another file, the next record goes there."""
+        """When the link is changed to another file, the next record goes there."""
         os.symlink("first.log", tmp_path / "app.log")
         logger = open_log()
         logger.info("one")
@@ -526,7 +526,7 @@ class TestChangedUnderIt:
         assert (tmp_path / "second.log").read_text() == "two\n"
 
     def test_hard_link(self, tmp_path, open_log):
-        """A second name that somebody gave the log (a backup program) is not taken for a crash."""
+        """A second hard link to the log (by a backup program) is not taken for a crash."""
         logger = open_log(maxBytes=60, backupCount=9)
         logger.info("line 0")
         os.link(tmp_path / "app.log", tmp_path / "copy")
@@ -537,7 +537,7 @@ class TestChangedUnderIt:
         assert len(files_of(tmp_path / "app.log")) == 3
 
     def test_half_line(self, tmp_path, open_log):
-        """A half line of somebody's crash is closed off, before the first and between records."""
+        """A crashed writer's partial line gets a newline, before the first record and between records."""
         log = tmp_path / "app.log"
         log.write_bytes(b'{"message": "half')
         logger = open_log()
@@ -550,7 +550,7 @@ class TestChangedUnderIt:
 
     @pytest.mark.parametrize("pages", [1, 2, 300])
     def test_cut_write(self, tmp_path, open_log, pages):
-        """A write that was cut at the end of a page by its writer's death is taken away."""
+        """A write that a kill cut off at the end of a page is removed."""
         log = tmp_path / "app.log"
         log.write_bytes((b'{"whole": 1}\n{"half": "' + b"x" * mmap.PAGESIZE * pages)[: mmap.PAGESIZE * pages])
         open_log().info("one")
@@ -569,7 +569,7 @@ class TestChangedUnderIt:
         assert log.read_bytes() == line + b"\none\n"
 
     def test_existing_log(self, tmp_path, open_log):
-        """A file of the standard library's handler is gone on with, and its backups are part of the set."""
+        """A file of the standard library's handler is continued, and its backups belong to the set."""
         (tmp_path / "app.log").write_text("old live\n")
         (tmp_path / "app.log.1").write_text("old backup\n")
         logger = open_log(maxBytes=12, backupCount=5)
@@ -579,7 +579,7 @@ class TestChangedUnderIt:
 
 
 class TestPermissions:
-    """Who may read and write the files."""
+    """The permissions and descriptors of the files."""
 
     @pytest.mark.parametrize("umask", [0o022, 0o077, 0o000])
     @pytest.mark.parametrize("mode", [0o600, 0o640, 0o666])
@@ -600,7 +600,7 @@ class TestPermissions:
         )
 
     def test_file_mode(self, tmp_path, open_log):
-        """file_mode sets them from the first file on, and for one that exists."""
+        """file_mode sets the permissions of the first file, and of a file that exists."""
         (tmp_path / "old.log").touch(0o644)
         open_log("new.log", file_mode="0620").info("x")
         open_log("old.log", file_mode=0o600).info("x")
@@ -609,7 +609,7 @@ class TestPermissions:
         assert modes == {".new.log.lock": 0o620, "new.log": 0o620, ".old.log.lock": 0o600, "old.log": 0o600}
 
     def test_not_inherited(self, tmp_path, open_log):
-        """Programs that are started get none of the descriptors."""
+        """Child programs inherit none of the descriptors."""
         logger = open_log()
         logger.info("x")
         seen = subprocess.run(
@@ -620,10 +620,10 @@ class TestPermissions:
 
 
 class TestNotAFile:
-    """What is not a file is written to and never rotated."""
+    """A special file is written to and never rotated."""
 
     def test_null(self, open_log):
-        """/dev/null takes everything, and nothing is made beside it."""
+        """/dev/null takes everything, and nothing is created beside it."""
         before = set(os.listdir("/dev"))
         logger = open_log("/dev/null", maxBytes=1)
         for _ in range(3):
@@ -661,7 +661,7 @@ class TestNotAFile:
 
 
 class TestCompression:
-    """Backups packed with gzip behind the writers' backs."""
+    """Backups compressed with gzip in the background."""
 
     def test_backups_are_packed(self, tmp_path, open_log):
         """Each backup becomes .gz with the same content, permissions and place in the order."""
@@ -678,7 +678,7 @@ class TestCompression:
         assert not (tmp_path / ".app.log.gz.new").exists()
 
     def test_leftovers(self, tmp_path, open_log):
-        """Backups that a killed process left plain, or in both forms, or half packed, are put in order."""
+        """Backups that a killed process left plain, half compressed or in both forms are compressed."""
         (tmp_path / "app.log.1").write_text("both\n")
         (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(b"both\n"))
         (tmp_path / "app.log.2").write_text("plain\n")
@@ -728,7 +728,7 @@ class TestReentrance:
         assert lines_of(tmp_path / "app.log") == [b"inner", b"outer"]
 
     def test_no_stream(self, tmp_path, open_log):
-        """A handler without a stream, as an exception in the middle of opening leaves it, goes on writing."""
+        """A handler that lost its stream, to an exception in the middle of opening, still writes."""
         logger = open_log(delay=True)
         logger.info("one")
         logger.handlers[0].stream.flush()
@@ -739,7 +739,7 @@ class TestReentrance:
 
     @pytest.mark.parametrize("call", ["write", "stat", "replace", "rename", "link", "pwrite"])
     def test_in_the_middle_of_a_record(self, tmp_path, open_log, monkeypatch, call):
-        """A record logged in the middle of a write or rotation, as __del__ does, is written after it; through
+        """A record logged in the middle of a write or rotation, as by __del__, is written after it; through
         another handler on the same file too.
         """
         first, second = (open_log(maxBytes=60, backupCount=99) for _ in range(2))

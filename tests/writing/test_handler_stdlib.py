@@ -1,4 +1,4 @@
-"""The standard library's own tests for `RotatingFileHandler`, with ours in that class's place."""
+"""The standard library's own tests for `RotatingFileHandler`, run on our handler in its place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ unittest.main("test.test_logging", argv=["", "-v", "RotatingFileHandlerTest"])
 
 
 def results_of(program, folder):
-    """Run a program of CPython's tests: how each of them ended."""
+    """Run a program of CPython's tests; return how each of them ended."""
     need("CPython's tests")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],

@@ -1,4 +1,4 @@
-"""EventQueueHandler: what comes out behind a queue is what would have been written before it."""
+"""EventQueueHandler: records behind a queue are written as they would be without it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.records import Event, Raises, record_of, strict
 
 
 class Lines(logging.Handler):
-    """Keeps the lines of its records, formatted and filtered as the file handler would."""
+    """Collects the lines of its records, formatted and filtered as by the file handler."""
 
     def __init__(self, formatter=None):
         super().__init__()
@@ -37,7 +37,7 @@ class Lines(logging.Handler):
 
 @contextlib.contextmanager
 def queued(logger_name="queued", through=None, formatter=None, **options):
-    """Give a logger before a queue and the handler behind it."""
+    """Return a logger before a queue, and the handler behind it."""
     through = through or queue.Queue()
     target = Lines(formatter)
     listener = logging.handlers.QueueListener(through, target)
@@ -88,7 +88,7 @@ class TestSameLine:
 
     @pytest.mark.parametrize("log", CALLS.values(), ids=CALLS)
     def test_as_without_a_queue(self, log):
-        """Message, fields, exception and stack are the same, save for the time."""
+        """Message, fields, exception and stack are the same, except for the time."""
         with trace_context("mine"):
             expected = direct(log)
             with queued() as (logger, target):
@@ -129,10 +129,10 @@ class TestSameLine:
 
 
 class TestTraceId:
-    """The id of who logs."""
+    """The trace id is that of the caller."""
 
     def test_is_that_of_the_emitting_thread(self):
-        """The listener's thread knows of no context, and the lines have it all the same."""
+        """The listener's thread has no context, and the lines still have the trace id."""
         with queued() as (logger, target):
             threads = [
                 threading.Thread(target=trace_context(f"t{number}")(logger.info), args=("m",))
@@ -146,7 +146,7 @@ class TestTraceId:
         assert {line["trace_id"] for line in target.lines} == {f"t{number}" for number in range(8)}
 
     def test_none_stays_none(self, monkeypatch):
-        """A record logged without an id gets none where it comes out, whatever is current there."""
+        """A record logged without an id gets none behind the queue, whatever is current there."""
         handler = EventQueueHandler(queue.Queue())
         frozen = handler.prepare(record_of())
         monkeypatch.setenv("CHORA_TRACE_ID", "the listener's")
@@ -157,7 +157,7 @@ class TestTraceId:
         assert frozen.trace_id is None
 
     def test_explicit_id_wins(self):
-        """An id on the record, in a dict or in an event is the id."""
+        """An id on the record, in a dict or in an event is used."""
         handler = EventQueueHandler(queue.Queue())
         with trace_context("context"):
             assert handler.prepare(record_of(trace_id="extra")).trace_id == "extra"
@@ -166,7 +166,7 @@ class TestTraceId:
 
 
 class TestFreezing:
-    """What is passed on is a copy of plain values."""
+    """The caller's objects are copied as plain values."""
 
     def test_record_is_left_as_it_was(self):
         """Other handlers see the record and its fields unchanged."""
@@ -178,7 +178,7 @@ class TestFreezing:
         assert next(record.generator) == 1
 
     def test_later_changes_do_not_show(self):
-        """A snapshot: what the caller does to the object after the call is not in the line."""
+        """A snapshot: later changes to the object are not in the line."""
         fields, message = {"a": [1]}, {"b": [1]}
         handler = EventQueueHandler(queue.Queue())
         frozen = handler.prepare(record_of(message, k=fields))
@@ -209,14 +209,14 @@ class TestFreezing:
         assert strict(EventFormatter().format(copied)) == strict(EventFormatter().format(frozen))
 
     def test_json_default_is_asked_before_the_queue(self):
-        """Objects become what the handler's json_default says."""
+        """Objects are replaced by the value that the handler's json_default returns."""
         with queued(json_default=lambda value: [value.real, value.imag]) as (logger, target):
             logger.info("m", extra={"z": 1j})
 
         assert target.lines[0]["z"] == [0.0, 1.0]
 
     def test_record_that_cannot_be_frozen(self, monkeypatch):
-        """Where freezing fails the essentials are passed on with the reason."""
+        """If freezing fails, the essentials are passed on with the reason."""
         monkeypatch.setattr(EventQueueHandler, "_frozen", lambda *_: 1 / 0)
         frozen = EventQueueHandler(queue.Queue()).prepare(record_of("m", k=1))
         line = strict(EventFormatter().format(frozen))
@@ -236,7 +236,7 @@ class TestFreezing:
         assert strict(EventFormatter().format(frozen))["trace_id"] == "t"
 
     def test_full_queue_is_logging_s_own_affair(self, capsys):
-        """A full queue raises nothing into the caller; handleError hears of it."""
+        """A full queue raises nothing into the caller; the error goes to handleError."""
         told = []
         handler = EventQueueHandler(queue.Queue(maxsize=1))
         handler.handleError = told.append
