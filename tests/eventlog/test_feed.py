@@ -52,13 +52,13 @@ async def soon(condition):
 def counted_looks(monkeypatch):
     """A list that grows by one with each look at a log, as it begins."""
     looks = []
-    look = following.Follower._look
+    look = following.Follower._stat
 
     def counted(self):
         looks.append(1)
         return look(self)
 
-    monkeypatch.setattr(following.Follower, "_look", counted)
+    monkeypatch.setattr(following.Follower, "_stat", counted)
     return looks
 
 
@@ -264,7 +264,7 @@ class TestSharing:
 class TestSlowness:
     def test_behind_what_is_kept(self, log, monkeypatch):
         """Who is further behind than what is kept reads on from the files; the others do not wait."""
-        monkeypatch.setattr(feeds, "KEPT_ITEMS", 10)
+        monkeypatch.setattr(feeds, "BUFFERED_ITEMS", 10)
         writer = Writer(log, keep=100)
         writer.count = 1
 

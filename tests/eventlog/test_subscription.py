@@ -60,10 +60,10 @@ class Feed(feeds.Feed):
         super().__init__(path)
         self.surprises = []
 
-    def meet(self, follower):
+    def catch_up(self, follower):
         while self.surprises:
             self.surprises.pop()()
-        return super().meet(follower)
+        return super().catch_up(follower)
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -75,7 +75,7 @@ class Interleavings(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(feeds, "KEPT_ITEMS", 10)
+        self.patch.setattr(feeds, "BUFFERED_ITEMS", 10)
         self.patch.setattr(feeds, "join", self.join)
         self.patch.setattr(following, "SETTLING_SECONDS", 0)
         self.patch.setattr(following, "OUR_SETTLING_SECONDS", 0)

@@ -222,10 +222,10 @@ class TestRotatedWhileOpened:
             write(log, count)
             steps = self.steps(log, itertools.count(count + 1))
             calls = itertools.count(first)
-            for name in ("open_content", "_look", "is_live"):
+            for name in ("open_content", "_list_names", "is_live"):
                 real = getattr(file_set, name)
 
-                def after_a_step(*args, real=real, often=name == "_look"):
+                def after_a_step(*args, real=real, often=name == "_list_names"):
                     if often or next(calls) % each == 0:
                         next(steps)
                     return real(*args)
