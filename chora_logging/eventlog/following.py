@@ -263,9 +263,7 @@ class Follower:
         unread = 0
         if self._last_state[:2] == file.place.identity:
             unread = max(0, self._last_state[2] - position.offset)
-        gap = locating.gap_before(
-            None, position, "the file was truncated or written anew", size=unread or None
-        )
+        gap = locating.gap_before(None, position, "the file was truncated or rewritten", size=unread or None)
         self._report_gap(gap._replace(resumes=file.path))
         self._position, self._reported = position, True
         file.close()

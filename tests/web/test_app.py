@@ -58,7 +58,7 @@ class TestLogs:
         assert answer.status_code == 404
         assert answer.json() == {
             "error": "unknown_log",
-            "detail": "there is no log of that name; there are orchestrator, telemetry",
+            "detail": "there is no log of that name; the logs are orchestrator, telemetry",
         }
 
     @pytest.mark.parametrize("path", ["..%2f..%2fetc%2fpasswd", "%2e%2e", "orch.log", "%00"])
@@ -91,9 +91,9 @@ class TestLogs:
     @pytest.mark.parametrize(
         ("limits", "message"),
         [
-            ({"stalled": 0}, "stalled must be a number more than 0, got 0"),
-            ({"page": 1001}, "page must be a whole number, at most that of largest_page, 1000, got 1001"),
-            ({"page": 0.5}, "page must be a whole number, at most that of largest_page, 1000, got 0.5"),
+            ({"stalled": 0}, "stalled must be a number greater than 0, got 0"),
+            ({"page": 1001}, "page must be a whole number, at most largest_page, 1000, got 1001"),
+            ({"page": 0.5}, "page must be a whole number, at most largest_page, 1000, got 0.5"),
             ({"largest_page": 1.5}, "largest_page must be a whole number, got 1.5"),
         ],
     )
@@ -321,7 +321,7 @@ class TestDescription:
         address = path.format(log="orchestrator", trace_id="t")
         detail = ask(app, f"{address}?unheard=1").json()["detail"]
 
-        assert set(detail.partition("known are ")[2].split(", ")) == set(named)
+        assert set(detail.partition("; use ")[2].split(", ")) == set(named)
         if "limit" in named:
             most = named["limit"]["maximum"]
             assert ask(app, f"{address}?limit={most}").status_code == 200

@@ -221,7 +221,7 @@ class TestWhatAClientHas:
         """With If-None-Match an unchanged log costs no reading, and is answered with 304."""
         write(log, 1)
         tag = ask(app, EVENTS).headers["etag"]
-        monkeypatch.setattr(sites.Site, "read_in_turns", None)
+        monkeypatch.setattr(sites.Site, "read_in_steps", None)
 
         answer = ask(app, EVENTS, headers={"if-none-match": asked.format(tag=tag)})
 

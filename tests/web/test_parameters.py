@@ -19,7 +19,7 @@ BAD = [
     ("limit=1e2", "invalid_parameter", "limit must be a whole number from 1 to 1000, got '1e2'"),
     ("limit=99999999999999999999", "invalid_parameter", "got '99999999999999999999'"),
     ("order=up", "invalid_parameter", "order must be asc or desc, got 'up'"),
-    ("after=xyz", "invalid_parameter", "after must be a cursor that an event or a page came with"),
+    ("after=xyz", "invalid_parameter", "after must be an unchanged cursor of an event or a page"),
     ("level=loud", "invalid_parameter", "level must be a number or one of DEBUG, INFO, WARNING, ERROR"),
     ("level=" + "9" * 5000, "invalid_parameter", "level must be a number or one of DEBUG"),
     ("since=yesterday", "invalid_parameter", "since must be a datetime, ISO 8601"),
@@ -28,8 +28,8 @@ BAD = [
     ("where=%3Dx", "invalid_parameter", "where must be FIELD=VALUE, got '=x'"),
     ("where=a=1&where=a=2", "invalid_parameter", "where must name each field once, got a twice"),
     ("task_id=1&task_id=2", "invalid_parameter", "task_id must be given once"),
-    ("taskid=1", "unknown_parameter", "taskid is not known; known are task_id, run_id,"),
-    ("a%0Ab=1", "unknown_parameter", r"the parameter 'a\nb' is not known"),
+    ("taskid=1", "unknown_parameter", "taskid is unknown; use task_id, run_id,"),
+    ("a%0Ab=1", "unknown_parameter", r"the parameter 'a\nb' is unknown"),
     ("&".join(f"a{n}=1" for n in range(200)), "invalid_parameter", "at most 100 parameters"),
 ]
 

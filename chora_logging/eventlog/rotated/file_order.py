@@ -105,7 +105,7 @@ class Succession:
             return index, gap
         if len(unseen) == 1 and not _steps(file, files[index]):
             return index, None
-        reason = "the file was deleted, and perhaps others before they were read"
+        reason = "the file was deleted, and other files may have been before they were read"
         return index, locating.gap_before(files[index], file.position(), reason)
 
     def _is_seen(self, file: LogFile) -> bool:
