@@ -152,7 +152,7 @@ class TestConnection:
         reader.page.clock.fast_forward(40_000)
         reader.says("#status-words", "Live")
         reader.page.clock.fast_forward(6_000)
-        disconnected(reader, "The server has fallen silent$")
+        disconnected(reader, "The server stopped sending$")
         site.send(signal.SIGCONT)
 
         reader.is_live()
@@ -167,7 +167,7 @@ class TestConnection:
         asked = []
         second.page.on("request", lambda request: asked.append("/stream?" in request.url))
         second.page.goto(site.url)
-        disconnected(second, "The server says: .* as many as may be; try again$")
+        disconnected(second, "The server says: .* the most allowed; try again$")
         second.says("#status-countdown", re.compile("again in [345] s"))  # else after 1.25 s at the latest
         first.page.goto("about:blank")
         until(lambda: '"clients":0' in second.page.request.get(f"{site.url}healthz").text())

@@ -121,7 +121,7 @@ class TestFilters:
     def test_clear(self, mixed):
         """One button takes all filters away and keeps the log."""
         fill(mixed, "event", "nothing")
-        mixed.says("#empty-why", "No event matches. New ones that do appear here.")
+        mixed.says("#empty-why", "No event matches. New matches appear here.")
         mixed.page.locator("#empty-clear").click()
 
         mixed.counts(10)

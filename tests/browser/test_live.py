@@ -45,7 +45,7 @@ class TestLiveList:
         site = Site(tmp_path)
         site.start()
         reader = open_page(site).open()
-        reader.says("#empty-why", "This log holds no events yet. New ones appear here.")
+        reader.says("#empty-why", "This log has no events yet. New events appear here.")
         site.logger().info("first")
 
         reader.counts(1)
@@ -99,7 +99,7 @@ class TestLiveList:
             logger.info("n", extra={"number": number})
 
         reader.counts(12_000)
-        reader.says("#oldest", "Older events are in the log; the newest 10,000 are kept here")
+        reader.says("#oldest", "Older events are in the log; this page has the newest 10,000")
         until(lambda: "number=11999" in reader.rows()[-1])
         assert int(reader.page.locator("#list").get_attribute("aria-rowcount")) <= 11_002
 

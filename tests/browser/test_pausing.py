@@ -151,5 +151,5 @@ class TestPausing:
 
         full.counts(12_100)
         until(lambda: "n 11999" in full.rows()[-1])
-        full.says("#oldest", "Older events are in the log; the newest 10,000 are kept here")
+        full.says("#oldest", "Older events are in the log; this page has the newest 10,000")
         assert int(full.page.locator("#list").get_attribute("aria-rowcount")) <= 11_002

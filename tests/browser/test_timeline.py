@@ -117,7 +117,7 @@ class TestTimeline:
         """A trace without events is said to be one."""
         traced.page.goto(traced.url + "?log=orchestrator&timeline=nobody")
 
-        traced.says("#timeline-summary", "No log holds an event of this trace")
+        traced.says("#timeline-summary", "No log has an event of this trace")
 
     def test_it_grows_with_the_trace(self, write, traced):
         """An event of the trace that is written meanwhile appears in it."""
