@@ -1,4 +1,4 @@
-"""What a reader hands out: events with their cursors, gaps, and what it says about lines it skipped."""
+"""The types that readers return: events with cursors, gaps, skipped lines and blocks of lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Event(dict[str, Any]):
-    """An event: the JSON object of its line, a plain dict that knows where it stands."""
+    """An event: the JSON object of one line, as a dict that also carries its position in the log."""
 
     __slots__ = ("_line", "_place")
 
@@ -27,7 +27,7 @@ class Event(dict[str, Any]):
 
     @property
     def cursor(self) -> str:
-        """The position right after this event: reading goes on there with `after=cursor`."""
+        """The position right after this event; `after=cursor` resumes reading there."""
         if isinstance(self._place, str):
             return self._place
         origin, offset, before = self._place
@@ -38,9 +38,9 @@ class Event(dict[str, Any]):
     def json(self) -> bytes:
         """The event as it was read, as one line of strict JSON in UTF-8, without a newline.
 
-        It is the line itself where that is strict; else NaN and infinities become null, and halves of
-        surrogate pairs U+FFFD. It is made once, and kept. It has no carriage return either, so it can
-        be the data of a server-sent event.
+        This is the line itself if it is strict JSON. Otherwise NaN and infinities become null, and lone
+        surrogates become U+FFFD. The value is computed once and cached. It has no carriage return
+        either, so it can be the data of a server-sent event.
         """
         line = self._line.strip()
         if not line or b"\r" in line:
@@ -49,7 +49,7 @@ class Event(dict[str, Any]):
         return line
 
     def copy(self) -> Event:
-        """A shallow copy that stands at the same place."""
+        """Return a shallow copy with the same cursor."""
         return Event(self, self._place, self._line)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -57,19 +57,19 @@ class Event(dict[str, Any]):
 
 
 class Gap(NamedTuple):
-    """Events that cannot be given any more: deleted or overwritten before they were read.
+    """A report of missing events: they were deleted or overwritten before they were read.
 
-    Everything else that the log held was given or will be. Where nobody can know an answer it is
-    None: who deletes a file leaves no note of what was in it.
+    The reader returns all other events of the log. An attribute is None if its value cannot be known,
+    because a deleted file leaves no record of its content.
 
     Attributes:
-        reason: What happened, for people.
-        files: In how many files they were at most.
-        bytes: How many bytes are missing, as far as the reader had seen them.
-        since: When the file that was read last had been written to, in seconds since 1970: what is
-            missing is younger, except what that file held and had not been read yet.
-        until: The time of the event with which reading goes on: what is missing is older.
-        resumes: The file with which reading goes on; None if there is none yet.
+        reason: The cause, for people.
+        files: The largest number of files that the missing events were in.
+        bytes: The number of missing bytes, as far as the reader had seen them.
+        since: The modification time of the file that was read last, in seconds since 1970. The missing
+            events are newer, except for an unread rest of that file.
+        until: The time of the event at which reading resumes. The missing events are older.
+        resumes: The path of the file in which reading resumes; None if there is none yet.
     """
 
     reason: str
@@ -84,11 +84,11 @@ class Skipped(NamedTuple):
     """A line that is not an event.
 
     Attributes:
-        path: The file that it is in.
-        offset: Where it begins, in bytes (of the decompressed file).
-        reason: Why it is no event.
-        line: Its beginning.
-        number: Its number in the file, from 1; None where reading began elsewhere.
+        path: The path of its file.
+        offset: The offset of its first byte in the decompressed file.
+        reason: Why it is not an event.
+        line: Its first bytes.
+        number: Its line number in the file, from 1; None if the reader has not counted the lines before it.
     """
 
     path: str
@@ -103,17 +103,17 @@ def _unknown() -> int | None:
 
 
 class Block(NamedTuple):
-    """Complete lines of one file, read at once.
+    """Complete lines of one file from a single read.
 
     Attributes:
-        path: The file.
-        start: Where they begin in it.
+        path: The path of the file.
+        start: The offset of the first line.
         chunk: The lines with their newlines; a part of the next line may follow.
-        size: How many bytes of *chunk* the lines are.
+        size: The length of the complete lines in *chunk*, in bytes.
         before: The bytes before *start*, at most as many as a position needs.
-        origin: What their positions have in common.
-        overlong: How long a line was that is too long to be read; *chunk* is then empty.
-        first_line: Tells the number of the first line in the file, from 1; None where it is not known.
+        origin: The part that all positions in the block share.
+        overlong: The length of a line that is too long to be read, in bytes; *chunk* is then empty.
+        first_line: Returns the line number of the first line, from 1; None if it is unknown.
     """
 
     path: str
@@ -126,7 +126,7 @@ class Block(NamedTuple):
     first_line: Callable[[], int | None] = _unknown
 
     def place(self, end: int) -> tuple[Origin, int, bytes]:
-        """The position after the first *end* bytes of the lines, which need not be the end of one."""
+        """Return the position after the first *end* bytes of the lines; it may be inside a line."""
         before = self.chunk[max(0, end - GUARD) : end]
         if end < GUARD:
             before = (self.before + before)[-GUARD:]
@@ -134,13 +134,13 @@ class Block(NamedTuple):
 
 
 def strict_json(fields: Mapping[str, Any]) -> bytes:
-    """*fields* as one line of strict JSON (RFC 8259) in UTF-8, without a newline.
+    """Return *fields* as one line of strict JSON (RFC 8259) in UTF-8, without a newline.
 
-    NaN and infinities, which JSON does not have, become null; halves of surrogate pairs, which UTF-8
-    does not have, become U+FFFD.
+    NaN and infinities, which JSON does not have, become null. Lone surrogates, which UTF-8 does not
+    have, become U+FFFD.
 
     Raises:
-        RecursionError: they are nested too deep.
+        RecursionError: *fields* is nested too deeply.
     """
     text = _dumps(fields)
     if "NaN" in text or "Infinity" in text:  # perhaps only in a string

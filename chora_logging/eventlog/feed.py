@@ -1,10 +1,10 @@
-"""One follower of a log that feeds all its subscribers in this process.
+"""Shares one follower of a log among all its subscribers in this process.
 
-The log is the queue: a feed keeps no more than the newest events, decoded once for all, for whoever is
-busy for a moment. Who is further behind reads on from the files (`subscription`).
+The log is the queue: a feed buffers only the newest events, decoded once for all subscribers. A
+subscriber that falls further behind reads from the files again (`subscription`).
 
-A feed begins with its first subscriber and ends with its last, one that is garbage collected included.
-That may happen in any thread amid anything, so leaving waits for no lock.
+A feed starts with its first subscriber and ends with its last. Garbage collection of a subscriber
+counts as leaving; it can happen in any thread at any point, so leaving waits for no lock.
 """
 
 from __future__ import annotations
@@ -18,52 +18,52 @@ import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
 from chora_logging.eventlog.events import Event, Gap, Skipped
-from chora_logging.eventlog.following import END, Follower, Standing
+from chora_logging.eventlog.following import END, Checkpoint, Follower
 from chora_logging.eventlog.rotated.file_set import Namer
 
 if TYPE_CHECKING:
     import asyncio
 
-#: How long a feed waits before it looks at the log again, in seconds: little after an event, for the
-#: next one often comes soon.
+#: The interval between two polls of the log, in seconds: the shortest after an event, because the next
+#: one often follows soon; it doubles up to the longest.
 SHORTEST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.001, 0.008
 
-#: How much is kept: bytes of the log, and items. The newest block is kept whatever its size.
-KEPT_BYTES, KEPT_ITEMS = 1024 * 1024, 2048
+#: The limits of the buffer: bytes of the log, and items. The newest batch is buffered whatever its size.
+BUFFERED_BYTES, BUFFERED_ITEMS = 1024 * 1024, 2048
 
-#: How many blocks are read at most to come to the end of the log for a new subscriber.
+#: The most blocks that are read to reach the end of the log for a new subscriber.
 _CATCH_UP_BLOCKS = 4
 
 
 class Batch(NamedTuple):
-    """What came at once.
+    """The result of one poll.
 
     Attributes:
         items: Events and gaps.
         skipped: Lines between them that are neither blank nor events.
-        end: Where reading goes on after them.
-        size: Of how many bytes of the log they were made.
+        end: The state of the follower after them.
+        size: The bytes of the log that were read.
     """
 
     items: list[Event | Gap]
     skipped: list[Skipped]
-    end: Standing
+    end: Checkpoint
     size: int
 
 
 class Feed:
-    """What is written to a log from now on, in numbered batches; made by `join`.
+    """The new events of a log, in numbered batches; made by `join`.
 
-    What goes wrong with the files ends it without a word: its subscribers then read on by themselves,
-    and meet the same in their own place.
+    An error while reading the files ends the feed silently: its subscribers then read on by themselves
+    and get the same error where it can be raised to their callers.
 
     Args:
         path: The live file.
-        namer: What names its backups, if the handler has one.
+        namer: The namer of the handler that makes the backups, if it has one.
 
     Attributes:
         next: The number of the next batch.
-        ended: Whether there will be no next batch.
+        ended: Whether there will be no further batch.
 
     Thread safe.
     """
@@ -77,24 +77,24 @@ class Feed:
         self._follower: Follower | None = None
         self._skipped: list[Skipped] = []
         self._batches: collections.deque[Batch] = collections.deque()
-        self._kept = self._size = 0
+        self._buffered_items = self._buffered_bytes = 0
         self._waiting: dict[asyncio.AbstractEventLoop, set[asyncio.Future[None]]] = {}
         self._make_locks()
 
     def take(self, number: int) -> list[Batch] | None:
-        """The batches from *number* on; None if that one is not kept any more or the feed has ended."""
+        """Return the batches from *number* on; None if that one is no longer buffered or the feed ended."""
         with self._changed:
             behind = self.next - number
             if self.ended or behind > len(self._batches):
                 return None
             return [self._batches[index] for index in range(-behind, 0)]
 
-    def meet(self, follower: Follower) -> tuple[list[Event | Gap], int | None]:
-        """Bring *follower*, which has read everything, to exactly where the feed stands.
+    def catch_up(self, follower: Follower) -> tuple[list[Event | Gap], int | None]:
+        """Read *follower*, which is at the end of the log, up to exactly the position of the feed.
 
         Returns:
-            The events in between; and the number of the batch that comes next, None if they cannot
-            be brought together now.
+            The events in between, and the number of the next batch; None if the follower could not
+            reach the position of the feed now.
         """
         with self._reading:
             if self.ended:
@@ -103,25 +103,25 @@ class Feed:
                 for _ in range(_CATCH_UP_BLOCKS):
                     if not self._read():
                         break
-            except Exception:  # the subscriber meets it itself, or has met the last of it
+            except Exception:  # the subscriber's own follower raises it, if it lasts
                 self._end()
                 return [], None
             assert self._follower is not None
             items = follower.read_to(self._follower)
-            return items, self.next if follower.stands_with(self._follower) else None
+            return items, self.next if follower.is_level_with(self._follower) else None
 
     def poll(self) -> bool:
-        """Read what is new; whether there was anything."""
+        """Read new events; return whether there were any."""
         with self._reading:
             return not self.ended and self._read()
 
     def wait(self, number: int, timeout: float | None) -> None:
-        """Return when batch *number* is there, the feed has ended or the time is up."""
+        """Wait until batch *number* is there, the feed has ended or *timeout* seconds have passed."""
         with self._changed:
             self._changed.wait_for(lambda: self.next != number or self.ended, timeout)
 
     async def wait_async(self, number: int, timeout: float | None) -> None:
-        """The same for a task."""
+        """Like `wait`, for a task."""
         import asyncio  # programs that only log should not pay for it
 
         loop = asyncio.get_running_loop()
@@ -140,11 +140,11 @@ class Feed:
                 timer.cancel()
 
     def leave(self, member: object) -> None:
-        """*member* wants no more; the last one ends the feed."""
+        """Remove *member*; the last one ends the feed."""
         self.members.discard(member)
         if self.members:
             return
-        if self._end_if_deserted(wait=False) and self._reading.acquire(blocking=False):
+        if self._end_if_unused(wait=False) and self._reading.acquire(blocking=False):
             try:
                 self._close()
             finally:
@@ -152,22 +152,22 @@ class Feed:
         self._bell.put(None)
 
     def run(self) -> None:
-        """Body of the thread: look at the log until nobody is there any more."""
+        """Poll the log until there are no members; the body of the thread."""
         pause = SHORTEST_POLL_SECONDS
         try:
-            while not self._end_if_deserted():
+            while not self._end_if_unused():
                 pause = SHORTEST_POLL_SECONDS if self.poll() else min(pause * 2, LONGEST_POLL_SECONDS)
                 with contextlib.suppress(queue.Empty):
                     self._bell.get(timeout=pause)
                 self._forget_closed_loops()
-        except Exception:  # the subscribers meet it themselves
+        except Exception:  # the subscribers' own followers raise it
             self._end()
         finally:
             with self._reading:
                 self._close()
 
     def after_fork(self) -> None:
-        """In a forked child: there is no thread, and what it held is held for ever."""
+        """End in a forked child: it has no thread, and a lock that the thread held stays locked."""
         self.ended = True
         self._waiting = {}
         self._make_locks()
@@ -177,8 +177,8 @@ class Feed:
 
     def _make_locks(self) -> None:
         self._reading = threading.Lock()  # held while the follower is used
-        self._changed = threading.Condition(threading.Lock())  # held for moments
-        # It can be put into amid anything, unlike an Event that is set.
+        self._changed = threading.Condition(threading.Lock())  # held only briefly
+        # `SimpleQueue.put` is reentrant, so it is safe in a finaliser; `Event.set` is not.
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def _read(self) -> bool:
@@ -191,19 +191,21 @@ class Feed:
             return False
         skipped = self._skipped.copy()
         self._skipped.clear()
-        self._publish(Batch(items, skipped, follower.standing(), follower.bytes_read - before))
+        self._publish(Batch(items, skipped, follower.checkpoint(), follower.bytes_read - before))
         return True
 
     def _publish(self, batch: Batch) -> None:
         with self._changed:
             self._batches.append(batch)
             self.next += 1
-            self._kept += len(batch.items)
-            self._size += batch.size
-            while len(self._batches) > 1 and (self._kept > KEPT_ITEMS or self._size > KEPT_BYTES):
+            self._buffered_items += len(batch.items)
+            self._buffered_bytes += batch.size
+            while len(self._batches) > 1 and (
+                self._buffered_items > BUFFERED_ITEMS or self._buffered_bytes > BUFFERED_BYTES
+            ):
                 oldest = self._batches.popleft()
-                self._kept -= len(oldest.items)
-                self._size -= oldest.size
+                self._buffered_items -= len(oldest.items)
+                self._buffered_bytes -= oldest.size
         self._wake_all()
 
     def _wake_all(self) -> None:
@@ -216,27 +218,27 @@ class Feed:
                     loop.call_soon_threadsafe(_wake, futures)
 
     def _forget_closed_loops(self) -> None:
-        """Let go of what waits in loops that will never run again, else it would stay subscribed."""
+        """Drop the waiters of closed loops; otherwise they would stay subscribed."""
         if any(loop.is_closed() for loop in tuple(self._waiting)):
             with self._changed:
-                before = self._waiting  # what is in it goes after the lock has been released
+                before = self._waiting  # keeps the waiters alive until the lock has been released
                 self._waiting = {loop: who for loop, who in before.items() if not loop.is_closed()}
 
-    def _end_if_deserted(self, *, wait: bool = True) -> bool:
-        return not self.members and self._end(wait=wait, deserted=True)
+    def _end_if_unused(self, *, wait: bool = True) -> bool:
+        return not self.members and self._end(wait=wait, unused=True)
 
-    def _end(self, *, wait: bool = True, deserted: bool = False) -> bool:
+    def _end(self, *, wait: bool = True, unused: bool = False) -> bool:
         if not _feeds_lock.acquire(blocking=wait):
             return False
         try:
-            if deserted and self.members:
+            if unused and self.members:
                 return False
             self.ended = True
             if _feeds.get((self.path, self.namer)) is self:
                 del _feeds[self.path, self.namer]
         finally:
             _feeds_lock.release()
-        if not deserted:
+        if not unused:
             self._wake_all()
         return True
 
@@ -250,9 +252,9 @@ _feeds_lock = threading.Lock()
 
 
 def join(path: str, member: object, namer: Namer | None = None) -> Feed:
-    """The feed of the log *path*, a real path, with *member*; it goes on until all members have left.
+    """Add *member* to the feed of the log *path*, a real path, and return the feed.
 
-    Its thread is started with it.
+    The first member starts the feed and its thread; the feed ends when all members have left.
     """
     with _feeds_lock:
         feed = _feeds.get((path, namer))

@@ -1,4 +1,4 @@
-"""Following a log: what is stored, then what is written, whoever writes and rotates."""
+"""Follows a log: its stored events, then new ones, with any writers and any rotation tool."""
 
 from __future__ import annotations
 
@@ -14,51 +14,52 @@ from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.reading import end_of_lines
 from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.file import LogFile, Replaced
+from chora_logging.eventlog.rotated.file_order import FileOrder
 from chora_logging.eventlog.rotated.file_set import Namer, close_all, is_live, open_at, open_set
-from chora_logging.eventlog.rotated.succession import Succession
 from chora_logging.eventlog.selection import Selection
 from chora_logging.log_files import real_path
 
-#: How long a file that was rotated away by somebody else than our handler is read on, in seconds since
-#: that or since the last line: its writers may not know yet. Ours look at the name before each record.
+#: How long a rotated file is still read, in seconds since the rotation or its last line, because
+#: writers may still have it open. The second value is for our handler, which checks the path before
+#: each record.
 SETTLING_SECONDS, OUR_SETTLING_SECONDS = 1.0, 0.25
 
-#: Every how many looks the file is read although it seems unchanged.
-_LOOKS_PER_READ = 32
+#: How many checks of an apparently unchanged file pass before it is read all the same.
+_CHECKS_PER_READ = 32
 
-#: The name for the end of what is stored.
+#: The value of *after* for the end of the log.
 END = "end"
 
-#: A follower that is no further behind another one than this is brought to it at once, in bytes.
-_NEAR_BYTES = 64 * 1024
+#: The longest distance that `read_to` covers, in bytes.
+_NEARBY_BYTES = 64 * 1024
 
 
-class Standing(NamedTuple):
-    """Where a follower stands, to go on there later.
+class Checkpoint(NamedTuple):
+    """The state of a follower, from which another one can continue.
 
     Attributes:
-        position: What has been read; None if that is nothing.
-        told: Whether what is missing after it has been told.
+        position: The position up to which was read; None at the beginning of the log.
+        gap_reported: Whether the gap after *position* has been reported.
     """
 
     position: cursor.Position | None = None
-    told: bool = False
+    gap_reported: bool = False
 
 
 class Follower:
-    """The events of a log from a position on, as often as it is asked for more.
+    """Reads the events of a log from a position on; each poll returns the next ones.
 
-    The file being read is held by its descriptor: when it has been rotated away it is read to its
-    end, and only then the files that came after it, in order. A log that is missing, deleted,
-    truncated or made anew is waited for or begun again; where events may be missing, a `Gap` comes.
+    The follower holds the current file open. After a rotation it reads that file to its end, then the
+    files that came after it, in order. It waits for a missing or deleted log, and starts over with one
+    that was truncated or re-created. A `Gap` reports where events may be missing.
 
     Args:
         path: The live file; it need not exist yet.
-        after: A cursor, where another one stood, `"end"` for what is written from now on, or None for
-            everything.
-        selection: Which events are asked for.
+        after: A cursor, the checkpoint of another follower, `"end"` for events written from now on, or
+            None for all events.
+        selection: The filter.
         on_skip: Called with each line that is neither blank nor an event.
-        namer: What names the backups, if the handler has one.
+        namer: The namer of the handler that makes the backups, if it has one.
 
     Raises:
         CursorError: *after* is not a cursor.
@@ -70,7 +71,7 @@ class Follower:
         self,
         path: str,
         *,
-        after: str | Standing | None = None,
+        after: str | Checkpoint | None = None,
         selection: Selection | None = None,
         on_skip: Callable[[Skipped], None] | None = None,
         namer: Namer | None = None,
@@ -84,30 +85,30 @@ class Follower:
         self._lock = threading.Lock()
         self._file: LogFile | None = None
         self._gap: Gap | None = None
-        self._succession = Succession()
+        self._order = FileOrder()
         self._closed = False
-        self._is_copy = False  # the file is one, so nobody writes to it
-        self._still: float | None = None  # since when the file, rotated away, has not grown
-        self._seen: tuple[int, ...] = ()  # the live file when there was the last poll
-        self._looks = 0
-        self._quiet: tuple[int, ...] | None = None
-        self._passed = _standing(after)
-        self._position, self._told = self._passed
+        self._is_copy = False  # nobody writes to a copy
+        self._still_since: float | None = None  # since when the rotated file has not grown
+        self._last_state: tuple[int, ...] = ()  # of the live file at the last poll
+        self._checks = 0
+        self._idle: tuple[int, ...] | None = None
+        self._last_checkpoint = _checkpoint_of(after)
+        self._position, self._reported = self._last_checkpoint
         if after == END:
             self._begin_at_end()
 
     def poll_items(self) -> list[Event | Gap] | None:
-        """The next events and gaps, at most a block of them; None if there is nothing new now.
+        """Return the next events and gaps, at most one block; None if there is nothing new.
 
         Raises:
             OSError: the live file exists and cannot be opened.
         """
         with self._lock:
-            look = self._look()
+            state = self._stat()
             block = None if self._closed else self._next_block()
             gap, self._gap = self._gap, None
-            self._quiet = look if block is None and self._still is None else None
-            self._seen = look
+            self._idle = state if block is None and self._still_since is None else None
+            self._last_state = state
             if block is None and gap is None:
                 return None
             items: list[Event | Gap] = [] if gap is None else [gap]
@@ -116,53 +117,53 @@ class Follower:
             return items
 
     def has_news(self) -> bool:
-        """Whether a poll is worth its cost: False if the live file is what it was when there was nothing.
+        """Return whether to poll: False if the live file has not changed since a poll without news.
 
-        Once in a while it is True all the same: a file that is written anew with the same size in
-        the same tick of the clock looks like the old one.
+        It is True now and then all the same, because a file that is rewritten with the same size in
+        the same clock tick looks unchanged.
         """
-        self._looks += 1
-        return self._looks % _LOOKS_PER_READ == 0 or self._quiet is None or self._look() != self._quiet
+        self._checks += 1
+        return self._checks % _CHECKS_PER_READ == 0 or self._idle is None or self._stat() != self._idle
 
     def poll(self) -> list[dict[str, Any]] | None:
-        """The same without the gaps."""
+        """Return the next events without the gaps; None if there is nothing new."""
         items = self.poll_items()
         return None if items is None else [item for item in items if isinstance(item, Event)]
 
-    def standing(self) -> Standing:
-        """Where it stands, for another follower that goes on from there."""
+    def checkpoint(self) -> Checkpoint:
+        """Return the state from which another follower can continue."""
         with self._lock:
             if self._file is None:
-                return Standing(self._position, self._told)
-            # The beginning of a file says nothing by which to know it again.
-            return Standing(self._file.position()) if self._file.offset else self._passed
+                return Checkpoint(self._position, self._reported)
+            # At offset 0 there is no content yet by which to recognise the file.
+            return Checkpoint(self._file.position()) if self._file.offset else self._last_checkpoint
 
-    def stands_with(self, other: Follower) -> bool:
-        """Whether both stand at the same place of the same open file: from now on they give the same.
+    def is_level_with(self, other: Follower) -> bool:
+        """Return whether both are at the same position of the same file, so that they read the same.
 
-        Nobody may poll them meanwhile; so with `read_to`.
+        Neither may be polled meanwhile. The same holds for `read_to`.
         """
         mine, theirs = self._file, other._file
         if mine is None or theirs is None:
-            return mine is theirs and (self._position, self._told) == (other._position, other._told)
+            return mine is theirs and (self._position, self._reported) == (other._position, other._reported)
         same = mine.place.identity == theirs.place.identity
         return same and (mine.offset, mine.tail) == (theirs.offset, theirs.tail)
 
     def read_to(self, other: Follower) -> list[Event | Gap]:
-        """The events up to where *other* stands, if that is a little ahead in the same file."""
+        """Return the events up to the position of *other*, if that is a little ahead in the same file."""
         mine, theirs = self._file, other._file
         if mine is None or theirs is None or mine.place.identity != theirs.place.identity:
             return []
-        if not 0 < theirs.offset - mine.offset <= _NEAR_BYTES:
+        if not 0 < theirs.offset - mine.offset <= _NEARBY_BYTES:
             return []
         try:
             block = mine.read_block(theirs.offset)
-        except Replaced:  # the next poll will meet it
+        except Replaced:  # the next poll handles it
             return []
         return [] if block is None else self._events(block)
 
     def close(self) -> None:
-        """Close the files; a second time does nothing."""
+        """Close the files; a second call does nothing."""
         with self._lock:
             self._closed = True
             if self._file is not None:
@@ -176,14 +177,14 @@ class Follower:
         self.close()
 
     def after_fork(self) -> None:
-        """In a forked child: no thread of the parent is in it any more."""
+        """Replace the lock in a forked child: a thread of the parent may have held it."""
         self._lock = threading.Lock()
 
     def _events(self, block: Block) -> list[Event | Gap]:
         self.bytes_read += block.size
         return list(events_in(block, self._selection, self._skip))
 
-    def _look(self) -> tuple[int, ...]:
+    def _stat(self) -> tuple[int, ...]:
         try:
             status = os.stat(self.path)
         except OSError:
@@ -199,7 +200,7 @@ class Follower:
         while self._file is not None or self._begin():
             file = self._file
             assert file is not None
-            # Asked before reading to the end: what was written up to the rotation is then read.
+            # Checked before reading to the end, so that all lines written before the rotation are read.
             moved = not is_live(self.path, file)
             try:
                 block = file.read_block()
@@ -207,14 +208,14 @@ class Follower:
                 self._recover(file)
                 continue
             if block is not None:
-                self._still = None
+                self._still_since = None
                 return block
             if not moved or not self._go_on(file):
                 return None
         return None
 
     def _begin(self) -> bool:
-        """Open the file to begin with; whether there is one that has something in it."""
+        """Open the file to begin with; return whether there is one that is not empty."""
         index: int | None = 0
         if self._position is None:
             files = self._open()
@@ -224,16 +225,16 @@ class Follower:
                 self._position,
                 follow=True,
                 namer=self._namer,
-                locate=self._succession.locate,
+                locate=self._order.locate,
             )
-            if gap is not None and not self._told:
-                self._gap, self._told = gap, True
+            if gap is not None and not self._reported:
+                self._gap, self._reported = gap, True
         index = _first_filled(files, index)
         if index is None:
             close_all(files)
             return False
-        self._passed = Standing(self._position, self._told)
-        self._position, self._told = None, False
+        self._last_checkpoint = Checkpoint(self._position, self._reported)
+        self._position, self._reported = None, False
         self._hold(files, index)
         return True
 
@@ -241,18 +242,18 @@ class Follower:
         return open_set(self.path, follow=True, namer=self._namer)
 
     def _hold(self, files: list[LogFile], index: int) -> None:
-        """Read on in the file at *index*; close the others, the one before included."""
+        """Continue in the file at *index*; close the others and the previous one."""
         if self._file is not None:
             self._file.close()
-        self._succession.hold(files, index)
-        self._file, self._still, self._is_copy = files.pop(index), None, False
+        self._order.hold(files, index)
+        self._file, self._still_since, self._is_copy = files.pop(index), None, False
         close_all(files)
 
     def _recover(self, file: LogFile) -> None:
-        """What was read has gone from *file*: finish its copy if there is one, else begin it again."""
+        """Handle a truncated or rewritten *file*: continue in its copy if there is one, else start over."""
         position = file.position()
         files = self._open()
-        index = self._succession.copy_of(file, files)
+        index = self._order.copy_of(file, files)
         if index is not None:
             files[index].seek(position.offset)
             self._hold(files, index)
@@ -260,50 +261,48 @@ class Follower:
             return
         close_all(files)
         unread = 0
-        if self._seen[:2] == file.place.identity:
-            unread = max(0, self._seen[2] - position.offset)
-        gap = locating.gap_before(
-            None, position, "the file was truncated or written anew", size=unread or None
-        )
-        self._tell(gap._replace(resumes=file.path))
-        self._position, self._told = position, True
+        if self._last_state[:2] == file.place.identity:
+            unread = max(0, self._last_state[2] - position.offset)
+        gap = locating.gap_before(None, position, "the file was truncated or rewritten", size=unread or None)
+        self._report_gap(gap._replace(resumes=file.path))
+        self._position, self._reported = position, True
         file.close()
         self._file = None
 
     def _go_on(self, file: LogFile) -> bool:
-        """Go to the file after *file*, which has been read to its end; whether there is one."""
+        """Switch to the file after *file*, which was read to its end; return whether there is one."""
         files = self._open()
-        index, gap = self._succession.next_of(file, files)
+        index, gap = self._order.next_of(file, files)
         index = _first_filled(files, index)
         if index is None or not (files[index].place.number or self._is_settled(file)):
             close_all(files)
             return False
         if gap is not None:
-            self._tell(gap)
+            self._report_gap(gap)
         if file.offset:
-            self._passed = Standing(file.position())
+            self._last_checkpoint = Checkpoint(file.position())
         if not files[index].offset and (rest := file.rest()) is not None:
             self._skip(rest)
-        self._succession.finish(file)
+        self._order.finish(file)
         self._hold(files, index)
         return True
 
     def _is_settled(self, file: LogFile) -> bool:
-        """Whether nobody writes any more to *file*, which has been rotated away."""
+        """Return whether no writer can still append to *file*, which was rotated."""
         state = log_files.read_sidecar(self.path)
         generation = None if state is None or state.log_id[:8] != file.log_id else state.generation
         if generation is not None and file.generation is not None and generation > file.generation:
             return True
         now = time.monotonic()
-        self._still = self._still or now
-        patience = SETTLING_SECONDS if state is None else OUR_SETTLING_SECONDS
-        return file.compressed or self._is_copy or max(file.age(), now - self._still) >= patience
+        self._still_since = self._still_since or now
+        settling = SETTLING_SECONDS if state is None else OUR_SETTLING_SECONDS
+        return file.compressed or self._is_copy or max(file.age(), now - self._still_since) >= settling
 
-    def _tell(self, gap: Gap) -> None:
+    def _report_gap(self, gap: Gap) -> None:
         self._gap = gap if self._gap is None else locating.joined(self._gap, gap)
 
     def _begin_at_end(self) -> None:
-        """Hold the newest file that has a line, at the end of its last complete one."""
+        """Begin in the newest file with a complete line, at the end of its last one."""
         files = self._open()
         ends = ((index, end_of_lines(files[index])) for index in reversed(range(len(files))))
         index, end = next((found for found in ends if found[1]), (None, 0))
@@ -314,17 +313,17 @@ class Follower:
         self._hold(files, index)
 
 
-def _standing(after: str | Standing | None) -> Standing:
-    if isinstance(after, Standing):
+def _checkpoint_of(after: str | Checkpoint | None) -> Checkpoint:
+    if isinstance(after, Checkpoint):
         return after
-    return Standing(None if after is None or after == END else cursor.decode(after))
+    return Checkpoint(None if after is None or after == END else cursor.decode(after))
 
 
 def _first_filled(files: list[LogFile], index: int | None) -> int | None:
-    """The first of *files* from *index* on that has something in it.
+    """Return the index of the first file from *index* on that is not empty.
 
-    Before an empty file the one before is held: an empty one has nothing by which to know it again
-    when it has been filled and renamed or copied.
+    The follower does not hold an empty file but the one before it: an empty file has no content by
+    which to recognise it after it was filled and renamed or copied.
     """
     if index is None:
         return None

@@ -1,4 +1,4 @@
-"""The events on the lines of a block, and what can be read of a line that is not one strict JSON object."""
+"""Parses the lines of a block into events, malformed lines included."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from chora_logging.eventlog.events import Block, Event, Skipped, strict_json
 from chora_logging.eventlog.rotated.cursor import GUARD
 from chora_logging.eventlog.selection import Selection
 
-#: How much of a line that is no event is shown, in bytes.
+#: How much of a malformed line is shown, in bytes.
 SHOWN_LINE_BYTES = 200
 
-#: What `decode` raises.
+#: The exceptions that `decode` raises.
 REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\r\n]*")
 _value_at = json.JSONDecoder().raw_decode
 
-#: A strict JSON object.
+#: Decodes a strict JSON object.
 decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -34,13 +34,13 @@ def events_in(
     *,
     newest_first: bool = False,
 ) -> Iterator[Event]:
-    """The events of *block* that are asked for.
+    """Yield the events of *block* that match *selection*.
 
     Args:
         block: Lines of a file.
-        selection: Which are asked for; lines that it rules out unread are not looked at.
-        skipped: Called with each other line that is neither blank nor an event.
-        newest_first: From the last to the first.
+        selection: The filter. Lines that its prefilter excludes are not decoded.
+        skipped: Called with each decoded line that is neither blank nor an event.
+        newest_first: Start with the last line.
     """
     if block.overlong:
         reason = f"{block.overlong} bytes are too long for a line"
@@ -52,20 +52,20 @@ def events_in(
     if newest_first:
         lines = reversed(list(lines))
     matches = selection.matches if selection.narrows else None
-    odd = _OddLines(block, skipped)
+    malformed = _MalformedLines(block, skipped)
     new = Event.__new__
     for end, line in lines:
         try:
             fields = decode(line)
         except REFUSED:
-            found = odd.events(line, end - len(line) - 1)
+            found = malformed.events(line, end - len(line) - 1)
             if newest_first:
                 found.reverse()
             yield from found if matches is None else filter(matches, found)
             continue
         if matches is not None and not matches(fields):
             continue
-        # What `Event(…)` and `block.place(end)` do: their calls would take half as long as all the rest.
+        # `Event(…)` and `block.place(end)` inlined: the calls would take half as long as all the rest.
         event = new(Event)
         event |= fields
         event._line = line
@@ -74,7 +74,7 @@ def events_in(
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
-    """The first JSON object on *line*, or None if it has no event."""
+    """Return the first JSON object on *line*, or None if the line has no event."""
     try:
         return decode(line)
     except REFUSED:
@@ -83,7 +83,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
 
 
 def _lines(chunk: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each complete line without its newline, and the offset after that."""
+    """Yield each complete line without its newline, and the offset after the newline."""
     lines = chunk.split(b"\n")
     del lines[-1]
     end = 0
@@ -92,8 +92,8 @@ def _lines(chunk: bytes) -> Iterator[tuple[int, bytes]]:
         yield end, line
 
 
-class _OddLines:
-    """The lines of *block* that are not exactly one strict object."""
+class _MalformedLines:
+    """Parses the lines of *block* that are not exactly one strict JSON object."""
 
     def __init__(self, block: Block, skipped: Callable[[Skipped], None]) -> None:
         self._block = block
@@ -102,13 +102,13 @@ class _OddLines:
         self._number: int | None = None
 
     def events(self, line: bytes, start: int) -> list[Event]:
-        """The events on *line*, which begins at *start* in the block; what is none is told."""
+        """Return the events on *line*, which begins at *start* in the block; report the rest as skipped."""
         block = self._block
         objects, reason = read_odd(line)
         if reason:
             number = self._number_at(start)
             self._skipped(Skipped(block.path, block.start + start, reason, line[:SHOWN_LINE_BYTES], number))
-        # A cursor in the middle of a line is as good as one at its end: what follows is read as a line.
+        # A cursor may point into a line: reading resumes there as if a line began.
         return [Event(fields, block.place(start + end), strict) for fields, strict, end in objects]
 
     def _number_at(self, start: int) -> int | None:
@@ -125,8 +125,8 @@ class Object(NamedTuple):
 
     Attributes:
         fields: The object.
-        strict: The same as strict JSON.
-        end: How many bytes of the line are read with it.
+        strict: The object as strict JSON.
+        end: The offset in the line after the object.
     """
 
     fields: dict[str, Any]
@@ -135,12 +135,12 @@ class Object(NamedTuple):
 
 
 def read_odd(line: bytes) -> tuple[list[Object], str]:
-    """The objects on *line*, and what is wrong with it, which is empty if nothing is left over.
+    """Return the objects on a malformed *line*, and the reason why it is malformed, or "".
 
-    What older writers made and JSON forbids (NaN, halves of surrogate pairs) is accepted, and objects
-    that were run together are taken apart. But something else beside them leaves none: what was cut
-    off may have whole objects in it. Zeros around them are the exception: file systems leave them
-    after a crash, and writers after a truncation; they are told, and the objects read all the same.
+    NaN and lone surrogates, which older writers wrote and JSON forbids, are accepted. Several objects
+    on one line are split. If the line has anything else, no object is returned, because a truncated
+    object may contain whole ones. Null bytes around the objects are the exception: file systems leave
+    them after a crash, and writers after a truncation. They are reported, and the objects are returned.
     """
     rest = line.lstrip(b"\0")
     begin = len(line) - len(rest)
@@ -152,17 +152,17 @@ def read_odd(line: bytes) -> tuple[list[Object], str]:
         objects = _objects(rest, begin)
     except _NoEvent as error:
         return [], reason or str(error)
-    if objects:  # what follows the last one, at least the newline, is passed with it
+    if objects:  # the rest of the line, at least the newline, belongs to the last object
         objects[-1] = objects[-1]._replace(end=len(line) + 1)
     return objects, reason
 
 
-class _NoEvent(Exception):  # noqa: N818  # it is news, not an error
+class _NoEvent(Exception):  # noqa: N818  # a result, not an error
     pass
 
 
 def _objects(line: bytes, begin: int) -> list[Object]:
-    """The objects that *line*, which begins at an offset, consists of."""
+    """Return the objects on *line*, which begins at offset *begin* of the whole line."""
     try:
         text = line.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""One log as users of the read side see it."""
+"""`EventLog`: the public interface for reading and following one log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Filters(TypedDict, total=False):
-    """The keyword arguments by which every method of `EventLog` selects events, as `Selection` says."""
+    """The keyword arguments by which every method of `EventLog` selects events; see `Selection`."""
 
     task_id: object
     run_id: object
@@ -41,7 +41,7 @@ _Item = TypeVar("_Item", Event, Event | Gap)
 class EventLog:
     """The rotated set of one log as one ordered sequence of events.
 
-    Nothing is opened before it is read. Readers never lock and never write, and need nothing from
+    Files are opened only when they are read. Readers never lock, never write, and need nothing from
     the processes that write.
 
     Every method takes the filters `task_id`, `run_id`, `trace_id`, `event`, `level`, `status`, `since`,
@@ -49,11 +49,12 @@ class EventLog:
 
     Args:
         path: The live file; it need not exist.
-        on_skip: Called with each line that is read and is neither blank nor an event; without it
-            `read` says in the log `chora_logging` how many there were. A line that the filters
-            rule out may be passed over untold.
-        namer: What names the backups, the `namer` of the handler that makes them.
-        must_exist: A log of which there is no file is an error; else it is empty, and waited for.
+        on_skip: Called with each line read that is neither blank nor an event. Without it, `read` logs
+            the number of such lines to the logger `chora_logging`. Lines that the filters exclude
+            before decoding are not reported.
+        namer: The `namer` of the handler that makes the backups, if it has one.
+        must_exist: If true, a log without any file is an error. Otherwise such a log is empty, and
+            following waits for it.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -104,27 +105,28 @@ class EventLog:
         newest_first: bool = False,
         **filters: Unpack[Filters],
     ) -> Iterator[Event] | Iterator[Event | Gap]:
-        """The events that the log holds now, oldest first, in memory that does not grow with the log.
+        """Iterate over the stored events, oldest first; memory use does not grow with the log.
 
-        Leave the iterator by its end or by `close()`: it holds files open.
+        The iterator holds files open: exhaust it or call `close()`.
 
-        Promised: no event is missing or comes twice, however fast the log is rotated meanwhile. What
-        is appended after the beginning is not read. Who stands still while reading keeps the disk
-        from getting back the file being read and 8 MiB at most of those that come next: what the
-        rotation deletes of the others until they are read is missing, and told by a `Gap`, or in the
-        log `chora_logging` where *after* is not given.
+        Promised: no event is missing or repeated, however fast the log is rotated meanwhile. Events
+        appended after reading began are not read. A reader that pauses holds the current file and at
+        most 8 MiB of the next files open, so their disk space is not freed. If rotation deletes one of
+        the other files before it is read, its events are missing; they are reported as a `Gap`, or
+        logged to `chora_logging` if *after* is None.
 
         Args:
-            after: The cursor of an event: only what comes after it. Where that cannot be given any
-                more a `Gap` comes in its place.
-            limit: At most so many events.
-            newest_first: Read from the end, no more than is asked for; not together with *after*.
-            filters: Those of `Filters`.
+            after: The cursor of an event: return only later events. Deleted or overwritten events are
+                reported by a `Gap` in their place.
+            limit: The maximum number of events.
+            newest_first: Read backwards from the end, only as far as needed; not together with *after*.
+            filters: See `Filters`.
 
         Raises:
-            ConfigurationError: a filter cannot be used.
+            ConfigurationError: a filter is invalid.
             CursorError: *after* is not a cursor.
-            OSError: the log exists and cannot be read, or it must exist and does not.
+            ValueError: *newest_first* and *after* are both given.
+            OSError: the log cannot be read, or it does not exist and *must_exist* is set.
         """
         selection = Selection(**filters)
         self._check()
@@ -139,79 +141,78 @@ class EventLog:
         return items if limit is None else _limited(items, limit)
 
     def last(self, n: int, **filters: Unpack[Filters]) -> list[Event]:
-        """The newest *n* events, oldest first, without reading the whole log.
+        """Return the newest *n* events, oldest first, without reading the whole log.
 
         Args:
-            n: How many.
-            filters: Those of `Filters`.
+            n: The maximum number of events.
+            filters: See `Filters`.
 
         Raises:
-            ConfigurationError: a filter cannot be used.
-            OSError: the log exists and cannot be read, or it must exist and does not.
+            ConfigurationError: a filter is invalid.
+            OSError: the log cannot be read, or it does not exist and *must_exist* is set.
         """
         return list(self.read(limit=n, newest_first=True, **filters))[::-1]
 
     def follow(
         self, after: str | None = None, **filters: Unpack[Filters]
     ) -> AsyncGenerator[Event | Gap, None]:
-        """The events that are stored, then each that any process writes, without end.
+        """Iterate over the stored events, then over new events of any process, without end.
 
-        Leave it by `aclose()` or cancellation.
+        End it with `aclose()` or by cancellation.
 
-        Promised: none is missing and none comes twice, over rotation, truncation, deletion and
-        re-creation; where some may be missing because they were deleted or overwritten before they
-        were read, a `Gap` comes in their place. A line that is not complete is waited for. A reader
-        that is slow delays nobody, costs no memory, and holds one file open at most. However many
-        follow a log in a process, in any threads and event loops, one thread looks at it, by polling,
-        as long as there is one.
+        Promised: no event is missing or repeated across rotation, truncation, deletion and
+        re-creation. A `Gap` reports events that may be missing because they were deleted or overwritten
+        before they were read. An incomplete line is returned once it is complete. A slow reader delays
+        nobody, uses no extra memory, and holds at most one file open. All followers of a log in one
+        process, in any threads and event loops, share one thread that polls it while there are any.
 
-        Not promised: that what is nested in an event is this reader's own; other readers may have the
-        same list or dict.
+        Not promised: nested lists and dicts may be shared with other readers of the same event.
 
         Args:
-            after: A cursor, `"end"` for what is written from the first `anext` on, or None for
-                everything.
-            filters: Those of `Filters`.
+            after: A cursor, `"end"` for events written from the first `anext` on, or None for all
+                events.
+            filters: See `Filters`.
 
         Raises:
-            ConfigurationError: a filter cannot be used.
+            ConfigurationError: a filter is invalid.
             CursorError: *after* is not a cursor.
-            OSError: the log exists and cannot be read; it comes out of `anext`.
+            OSError: the log cannot be read (raised by `anext`), or *must_exist* is set and it does not
+                exist.
         """
         return items_async(self._subscribe(after, filters))
 
     def follow_batches(
         self, after: str | None = None, **filters: Unpack[Filters]
     ) -> AsyncGenerator[list[Event | Gap], None]:
-        """The same as `follow`, in lists of what came at once, none of them empty: for many readers.
+        """Like `follow`, but iterate over non-empty lists of events, for many readers of one log.
 
-        The events must not be changed: all who read the log in this process get the same ones, with
-        their cursor and their JSON made once.
+        Do not change the events: all readers in this process share them, with their cached cursor and
+        JSON.
 
         Args:
             after: As for `follow`.
-            filters: Those of `Filters`.
+            filters: See `Filters`.
 
         Raises:
-            ConfigurationError: a filter cannot be used.
+            ConfigurationError: a filter is invalid.
             CursorError: *after* is not a cursor.
-            OSError: the log exists and cannot be read; it comes out of `anext`.
+            OSError: as for `follow`.
         """
         return batches(self._subscribe(after, filters))
 
     def follow_sync(
         self, after: str | None = None, **filters: Unpack[Filters]
     ) -> Generator[Event | Gap, None, None]:
-        """The same as `follow` for a thread of its own: an iterator that waits in `next()`.
+        """Like `follow`, but as a synchronous iterator that blocks in `next()`.
 
         Args:
             after: As for `follow`.
-            filters: Those of `Filters`.
+            filters: See `Filters`.
 
         Raises:
-            ConfigurationError: a filter cannot be used.
+            ConfigurationError: a filter is invalid.
             CursorError: *after* is not a cursor.
-            OSError: the log exists and cannot be read; it comes out of `next`.
+            OSError: as for `follow`, raised by `next` instead of `anext`.
         """
         return items_sync(self._subscribe(after, filters))
 
@@ -224,7 +225,7 @@ class EventLog:
         budget: int,
         newest_first: bool = False,
     ) -> Generator[None, None, Page]:
-        """A page of stored events for those who show pages, read in short steps; see `read_page`."""
+        """Read a page of stored events in short steps; see `read_page`."""
         return read_page(
             self.path,
             selection,
@@ -236,13 +237,13 @@ class EventLog:
         )
 
     def state(self) -> tuple[tuple[int, ...], ...]:
-        """What tells, without reading, whether the log has changed; see `state_of`."""
+        """Return the state of the log's files, to notice changes without reading; see `state_of`."""
         return state_of(self.path, self._namer)
 
     def subscribe(self, selection: Selection, after: str | None = None) -> Subscription:
-        """What `follow_batches` reads from, for those who do not wait for it with `async for`.
+        """Return the subscription behind `follow_batches`, for callers that do not use `async for`.
 
-        Nothing is opened or checked before it is read. `close` it.
+        It opens and checks nothing before the first read. The caller closes it.
         """
         return Subscription(
             self.path, after=after, selection=selection, on_skip=self._on_skip, namer=self._namer
@@ -261,7 +262,7 @@ class EventLog:
 
 
 def _limited(items: Generator[_Item, None, None], limit: int) -> Generator[_Item, None, None]:
-    """At most *limit* events; gaps are not counted."""
+    """Yield at most *limit* events of *items*; gaps are not counted."""
     left = limit
     try:
         while left > 0 and (item := next(items, None)) is not None:

@@ -1,6 +1,6 @@
-"""The meaning of an event's fields: when, how severe, what, in which trace, for how long, whether it failed.
+"""Interprets the fields of an event: its time, level, name, message, trace, duration and failure.
 
-Every reader asks here, so that an event is the same to all of them. Null and the empty text say nothing.
+All readers use these functions, so that they agree. Null and the empty string count as missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from chora_logging.schema import LEVELS
 
 Fields = Mapping[str, Any]
 
-#: What the fields are called; of several names the first that says something counts.
+#: The names of the fields; of several names the first one with a value counts.
 TIME = "timestamp"
 LEVEL = "level"
 EVENT = ("event", "event_type")
@@ -27,10 +27,10 @@ DURATION = "duration_ms"
 ERROR = ("error", "error_message")
 EXCEPTION = ("exc_info", "exception")
 
-#: The times that can be shown in any time zone, in seconds since 1970: the years 2 to 9998.
+#: The range of times that every time zone can show, in seconds since 1970: the years 2 to 9998.
 EARLIEST_SECONDS, LATEST_SECONDS = -62104060800.0, 253370764800.0
 
-#: From then on a duration is taken for an error: 30,000 years.
+#: A duration of this length (30,000 years) or more is taken for an error.
 LONGEST_DURATION_MS = 1e15
 
 _OTHER_NAMES = {"WARN": "WARNING", "FATAL": "CRITICAL"}
@@ -42,10 +42,10 @@ _FRACTION = re.compile(r"\.(\d+)")
 
 
 def time_of(event: Fields) -> float | None:
-    """When *event* happened, in seconds since 1970; None if it does not say so.
+    """Return the time of *event*, in seconds since 1970; None if it has none.
 
-    Text is ISO 8601, local time without a zone; a number is seconds since 1970. Outside of the years 2 to
-    9998 it is no time.
+    A string is read as ISO 8601, in local time if it has no zone; a number as seconds since 1970. A time
+    outside of the years 2 to 9998 counts as none.
     """
     value = event.get(TIME)
     if isinstance(value, str):
@@ -62,45 +62,45 @@ def time_of(event: Fields) -> float | None:
 
 
 def level_of(event: Fields) -> str | None:
-    """The level of *event* in the standard library's words, a name that it does not have in upper case.
+    """Return the level of *event* as a name of the standard library; other names in upper case.
 
-    A number is the highest level that it reaches, and DEBUG below all. An event without a level, which is
-    one that has neither text nor a whole number there, is ERROR if it failed, else None.
+    A number becomes the highest level that it reaches, or DEBUG if it is below all. An event whose level
+    is neither a string nor an integer is ERROR if it failed, else None.
     """
     level = _own_level(event)
     if level is None:
-        return "ERROR" if _says_failed(event) else None
+        return "ERROR" if _has_failed(event) else None
     if isinstance(level, str):
         return _OTHER_NAMES.get(level.upper(), level.upper())
     return next((name for name, least in reversed(LEVELS.items()) if level >= least), "DEBUG")
 
 
 def severity_of(event: Fields) -> int | None:
-    """The level of *event* as a number, INFO where `level_of` has none; None if nobody knows its name."""
+    """Return the level of *event* as a number, INFO where `level_of` has none; None for an unknown name."""
     level = _own_level(event)
     if level is None:
-        return LEVELS["ERROR"] if _says_failed(event) else LEVELS["INFO"]
+        return LEVELS["ERROR"] if _has_failed(event) else LEVELS["INFO"]
     return severity(level)
 
 
 def severity(level: str | int) -> int | None:
-    """The number of *level*, which is one already or a name in any case; None if nobody knows it."""
+    """Return the number of *level*, a number or a name in any case; None if the name is unknown."""
     return _SEVERITIES.get(level.upper()) if isinstance(level, str) else level
 
 
 def is_error(event: Fields) -> bool:
-    """Whether *event* tells of something that failed.
+    """Return whether *event* reports a failure.
 
-    Its level is ERROR or above; or its status, in any case, is error, failed, failure or fatal; or it is a
-    typed event, one with an `event_type`, and has an `error_message`.
+    It does if its level is ERROR or above, if its status in any case is error, failed, failure or fatal,
+    or if it is a typed event (it has an `event_type`) with an `error_message`.
     """
     level = _own_level(event)
     number = None if level is None else severity(level)
-    return (number is not None and number >= LEVELS["ERROR"]) or _says_failed(event)
+    return (number is not None and number >= LEVELS["ERROR"]) or _has_failed(event)
 
 
 def event_of(event: Fields) -> Any:
-    """What *event* is called: its `event`, else its `event_type`; None if it has neither."""
+    """Return the name of *event*: its `event`, else its `event_type`; None if it has neither."""
     for name in EVENT:
         value = event.get(name)
         if value is not None and value != "":
@@ -109,17 +109,17 @@ def event_of(event: Fields) -> Any:
 
 
 def message_of(event: Fields) -> Any:
-    """The message of *event*; None if it has none, or one that only repeats what the event is called."""
+    """Return the message of *event*; None if it has none, or one that only repeats its name."""
     message = event.get(MESSAGE)
     if message == "":
         return None
     name = event_of(event)
-    # An orchestrator's event that is logged without a message has this one.
+    # The message of orchestrator events that are logged without one.
     return None if name is not None and message == f"Event: {name}" else message
 
 
 def trace_of(event: Fields) -> str | None:
-    """The id of the trace that *event* belongs to, as JSON where it is no text; None if it has none."""
+    """Return the trace id of *event*, as JSON if it is not a string; None if it has none."""
     value = event.get(TRACE)
     if value is None or value == "":
         return None
@@ -127,24 +127,24 @@ def trace_of(event: Fields) -> str | None:
 
 
 def duration_of(event: Fields) -> float | None:
-    """How long what *event* tells of took, in milliseconds; None if it does not say so in a number."""
+    """Return the duration of *event*, in milliseconds; None if it has none or not a valid number."""
     value = _number(event.get(DURATION))
     return float(value) if value is not None and 0 <= value < LONGEST_DURATION_MS else None
 
 
 def parse_iso(text: str) -> datetime | None:
-    """The moment that *text* is in ISO 8601, aware if it has a zone; None if it is no moment."""
+    """Parse *text* as ISO 8601; the result is aware if it has a zone, and None if it is not a time."""
     if _IS_3_10 or text[-1:] == "z":
-        # It is not asked first: a Ctrl-C that comes while 3.10 refuses a text is lost (gh-107915).
-        text = _known_to_3_10(text)
+        # Not tried unchanged first: a Ctrl-C while 3.10 rejects a string is lost (gh-107915).
+        text = _for_python_3_10(text)
     try:
         return datetime.fromisoformat(text)
     except ValueError:
         return None
 
 
-def _known_to_3_10(text: str) -> str:
-    """The same time without the Z, and with a fraction of six digits."""
+def _for_python_3_10(text: str) -> str:
+    """Return the same time with an offset instead of Z, and with a fraction of six digits."""
     text = _FRACTION.sub(lambda found: "." + found[1][:6].ljust(6, "0"), text)
     return text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text
 
@@ -156,7 +156,7 @@ def _own_level(event: Fields) -> str | int | None:
     return level if isinstance(level, int) and not isinstance(level, bool) else None
 
 
-def _says_failed(event: Fields) -> bool:
+def _has_failed(event: Fields) -> bool:
     status = event.get(STATUS)
     if isinstance(status, str) and status.lower() in _FAILED:
         return True

@@ -1,4 +1,4 @@
-"""A page of a log: some events, and the cursor with which the next page begins."""
+"""Reads one page of a log: some events, and the cursor at which the next page begins."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _DELETED = "a file was deleted or overwritten while it was read"
 
 
 class Page(NamedTuple):
-    """Events, and where to go on.
+    """A page of events and the cursor of the next one.
 
     Attributes:
-        events: Those that were found, in the order that was asked for.
-        next: The position after the last line that was looked at: the *after* of the next page. None
-            if the log is empty.
-        more: Whether there may be more now. False at the end of what is stored; going on from *next*
-            later gives what has come since.
-        gap: What is missing before the events.
-        live: Newest first and without *after*: the end of the log, where following goes on with what
-            is not on this page. None if the log is empty.
+        events: The matching events, in the requested order.
+        next: The position after the last line read: the *after* of the next page. None if the log is
+            empty.
+        more: Whether there may be more events now. False at the end of the log; reading from *next*
+            later returns newer events.
+        gap: The events missing from this page, if any.
+        live: The end of the log when the page was read newest first and without *after*: the cursor for
+            following what comes after this page. None if the log is empty.
     """
 
     events: list[Event]
@@ -42,7 +42,7 @@ class Page(NamedTuple):
 
 
 class _Collected:
-    """What a page has so far, and when it is full."""
+    """The page under construction: its events, next cursor and remaining budget."""
 
     def __init__(self, after: str | None, limit: int, budget: int) -> None:
         self.events: list[Event] = []
@@ -53,7 +53,7 @@ class _Collected:
         self._left = budget
 
     def add(self, event: Event) -> bool:
-        """Take *event*; False if the page was full before."""
+        """Add *event*; return False if the page was already full."""
         if len(self.events) == self._limit:
             self.next = self.events[-1].cursor
             return False
@@ -61,13 +61,13 @@ class _Collected:
         return True
 
     def pass_by(self, length: int, position: str) -> bool:
-        """So many bytes up to *position* have been looked at; False if those were enough for a page."""
+        """Count *length* bytes read up to *position*; return False if the budget is used up."""
         self.next = position
         self._left -= length
         return self._left > 0
 
     def miss(self, file: LogFile) -> None:
-        """Tell it if a part of *file* was deleted or overwritten while it was read."""
+        """Record a gap if a part of *file* was deleted or overwritten while it was read."""
         if file.missing and self.gap is None:
             self.gap = locating.gap_before(None, file.position(), _DELETED, 1, file.missing)
 
@@ -85,23 +85,23 @@ def read_page(
     newest_first: bool = False,
     namer: Namer | None = None,
 ) -> Generator[None, None, Page]:
-    """Read one page of the log *path* in short steps: the page is what the generator returns.
+    """Read one page of the log *path* in short steps; the generator returns the page.
 
-    Each step looks at a block of lines, so that readers can take turns. Close the generator if it is
+    Each step reads one block of lines, so that requests can alternate. Close the generator if it is
     not run to its end: it holds the files open.
 
     Args:
         path: The live file; it need not exist.
-        selection: Which events.
-        after: The `next` of the page before, with the same *newest_first*.
-        limit: At most so many events.
-        budget: About how many bytes are looked at before the page ends with what it has.
-        newest_first: From the end of the log to its beginning.
-        namer: What names the backups, if the handler has one.
+        selection: The filter.
+        after: The `next` of the previous page, with the same *newest_first*.
+        limit: The maximum number of events.
+        budget: About how many bytes are read before the page ends with the events found so far.
+        newest_first: Read from the end of the log to its beginning.
+        namer: The namer of the handler that makes the backups, if it has one.
 
     Raises:
         CursorError: *after* is not a cursor.
-        OSError: the log exists and cannot be read.
+        OSError: the live file exists and cannot be read.
     """
     position = None if after is None else cursor.decode(after)
     found = _Collected(after, limit, budget)
@@ -119,7 +119,7 @@ def read_page(
 
 
 def state_of(path: str, namer: Namer | None = None) -> tuple[tuple[int, ...], ...]:
-    """What tells, without reading, whether the log *path* has changed: the state of each of its files."""
+    """Return device, inode, size and mtime of each file of the log *path*, to notice changes."""
     found = []
     for name in paths_of(path, namer):
         try:
@@ -169,7 +169,7 @@ def _backwards(
                     if not found.add(event):
                         return found.page(more=True)
                 enough = not found.pass_by(max(block.size, block.overlong), _within_oldest(block, read_at))
-                # A page ends where the next one begins with something that this one had not.
+                # End the page only where the next one begins with a line that this one did not have.
                 if enough and block.start and block.start + 1 != offset:
                     return found.page(more=True)
                 offset = None
@@ -180,7 +180,10 @@ def _backwards(
 
 
 def _end(file: LogFile, read_at: ReadAt, size: int, offset: int | None) -> int:
-    """Where the last line ends, or the one that *offset* is in or after: several events may be on one."""
+    """Return the end of the last line, or of the line that *offset* is in or after.
+
+    A line may have several events, so that *offset* may be inside it.
+    """
     if offset is None:
         return end_of_lines(file)
     end = max(0, offset - 1)
@@ -193,7 +196,7 @@ def _end(file: LogFile, read_at: ReadAt, size: int, offset: int | None) -> int:
 
 
 def _within_oldest(block: Block, read_at: ReadAt) -> str:
-    """A position that is before the end of every event on the oldest line of *block*, and after the rest."""
+    """Return a position inside the oldest line of *block*, before the end of each of its events."""
     if not block.overlong:
         return _cursor(block, 1)
     end = block.start + 1
@@ -202,7 +205,7 @@ def _within_oldest(block: Block, read_at: ReadAt) -> str:
 
 
 def _before(offset: int, events: Iterable[Event]) -> Iterator[Event]:
-    """Those of *events*, newest first, that end before *offset*."""
+    """Yield those of *events*, newest first, that end before *offset*."""
     return itertools.dropwhile(lambda event: cursor.decode(event.cursor).offset >= offset, events)
 
 

@@ -1,4 +1,4 @@
-"""One pass over what a log holds now, from its beginning or from its end."""
+"""Reads the stored events of a log once, from its beginning or from its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chora_logging.eventlog.rotated.stored import hold_next
 from chora_logging.eventlog.selection import Selection
 from chora_logging.schema import OWN_LOGGER
 
-_told: dict[str, int] = {}
+_reported_counts: dict[str, int] = {}
 
 _DELETED = "files were deleted or overwritten while they were read"
 
@@ -27,10 +27,10 @@ def read_forwards(
     on_skip: Callable[[Skipped], None] | None,
     namer: Namer | None = None,
 ) -> Generator[Event | Gap, None, None]:
-    """What the log *path* holds now, oldest first; what is appended meanwhile is not read.
+    """Yield the stored events of the log *path*, oldest first; events appended meanwhile are not read.
 
-    Gaps come only with *after*; without one they are told in the log `chora_logging`, so that who
-    reads all that there is need not tell events from gaps.
+    Gaps are yielded only with *after*. Without it they are logged to `chora_logging`, so that a caller
+    that reads the whole log gets nothing but events.
 
     Raises:
         CursorError: *after* is not a cursor.
@@ -57,7 +57,7 @@ def read_forwards(
                 yield part
     finally:
         close_all(files)
-    tally.tell()
+    tally.report()
 
 
 def read_backwards(
@@ -66,7 +66,7 @@ def read_backwards(
     on_skip: Callable[[Skipped], None] | None,
     namer: Namer | None = None,
 ) -> Generator[Event, None, None]:
-    """What the log *path* holds now, newest first; no more of it is read than is asked for.
+    """Yield the stored events of the log *path*, newest first, reading only as far as needed.
 
     Raises:
         OSError: the live file exists and cannot be opened.
@@ -117,7 +117,7 @@ def _gap(lost: Sequence[LogFile], before: cursor.Position | None, resumes: LogFi
 
 
 class _Tally:
-    """Hands skipped lines on to whoever wants them; else says how many there were, when it changes."""
+    """Passes skipped lines to a callback; without one, logs their number when it has changed."""
 
     def __init__(self, path: str, on_skip: Callable[[Skipped], None] | None) -> None:
         self._path = path
@@ -129,9 +129,9 @@ class _Tally:
         if self._on_skip is not None:
             self._on_skip(skipped)
 
-    def tell(self) -> None:
-        if self._on_skip is None and self._count != _told.get(self._path, 0):
-            _told[self._path] = self._count
+    def report(self) -> None:
+        if self._on_skip is None and self._count != _reported_counts.get(self._path, 0):
+            _reported_counts[self._path] = self._count
             if not self._count:
                 return
             logging.getLogger(OWN_LOGGER).warning(
@@ -139,7 +139,7 @@ class _Tally:
             )
 
     def warn(self, gap: Gap) -> None:
-        """Say in the log what is missing."""
+        """Log what is missing."""
         amount = "" if gap.bytes is None else f" ({gap.bytes} bytes)"
         logging.getLogger(OWN_LOGGER).warning("%s: %s%s", self._path, gap.reason, amount)
 
@@ -151,7 +151,7 @@ def _ignore(skipped: Skipped) -> None:
 def events_backwards(
     files: list[LogFile], selection: Selection, on_skip: Callable[[Skipped], None]
 ) -> Iterator[Event]:
-    """The events of *files*, newest first."""
+    """Yield the events of *files*, newest first."""
     for file in reversed(files):
         with file.at_random() as (read_at, size):
             for block in blocks_backwards(file, read_at, _after_newline(read_at, size)):
@@ -159,7 +159,7 @@ def events_backwards(
 
 
 def blocks_backwards(file: LogFile, read_at: ReadAt, end: int) -> Iterator[Block]:
-    """The lines of *file* up to *end*, which is after one, in blocks, the last first."""
+    """Yield the lines of *file* up to *end*, the end of a line, in blocks, last block first."""
     origin = file.origin_at(end)
     for start, lines, length in _parts_backwards(read_at, end):
         before = read_at(min(start, GUARD), max(0, start - GUARD))
@@ -167,11 +167,11 @@ def blocks_backwards(file: LogFile, read_at: ReadAt, end: int) -> Iterator[Block
 
 
 def _parts_backwards(read_at: ReadAt, end: int) -> Iterator[tuple[int, bytes, int]]:
-    """Where some lines begin, the lines, and their length; of one that is too long not the line itself."""
+    """Yield offset, content and length of groups of lines; a line that is too long has no content."""
     while end > 0:
         start, size, data = end, CHUNK, b""
         while start == end and size <= LONGEST_LINE_BYTES:
-            begin = max(0, end - size - 1)  # a line is whole if the newline before it is seen
+            begin = max(0, end - size - 1)  # one more byte: the newline before a line shows it is whole
             data = read_at(end - begin, begin)
             if len(data) < end - begin:  # truncated meanwhile
                 return
@@ -184,7 +184,7 @@ def _parts_backwards(read_at: ReadAt, end: int) -> Iterator[tuple[int, bytes, in
 
 
 def end_of_lines(file: LogFile) -> int:
-    """The offset after the last complete line of *file*."""
+    """Return the offset after the last complete line of *file*."""
     with file.at_random() as (read_at, size):
         return _after_newline(read_at, size)
 

@@ -1,4 +1,4 @@
-"""Which events are asked for; and the lines that can hold one, found without decoding the others."""
+"""Filters events; a prefilter finds the lines that can match without decoding the others."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ _CONSTANTS = ("true", "false", "null")
 
 Event = Mapping[str, Any]
 
-# A value stands in its line as it is if it has these characters only, which no JSON encoder has to
-# escape. One that escapes them all the same is recognised by the escape.
+# A value appears unchanged in its line if it has only these characters, which no JSON encoder has to
+# escape. Lines of an encoder that escapes them all the same are recognised by the escape.
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/ -]{3,}", re.ASCII)
 _ESCAPE = re.compile(rb"\\(?:u00[2-7]|/)")
 
-_NEAR_BYTES = 4096
+_NEARBY_BYTES = 4096
 
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 _NOT_TEXT = frozenset(("true", "false", "none", "null"))
 
 
 class Selection:
-    """A filter: an event is asked for if it fits every argument that is not None.
+    """A filter: an event matches if it satisfies every argument that is not None.
 
-    Values compare as text, so that a task id finds its events whether it was logged as a number, a
-    UUID or a string. What JSON writes without quotes is also found as JSON writes it: `true`, `false`,
-    `null`, a list, an object. A line whose bytes show that it does not have a value is not decoded: then
-    it is not noticed either if it is no event. `chora-logging check` looks at every line.
+    Values compare as strings, so that a task id matches whether it was logged as a number, a UUID or a
+    string. `true`, `false`, `null`, a list or an object also match in JSON notation. A line whose bytes
+    cannot contain a value is not decoded, so it is not reported if it is malformed. `chora-logging
+    check` examines every line.
 
     Args:
         task_id: The field `task_id`.
         run_id: The field `run_id`.
         trace_id: The field `trace_id`.
         event: The field `event` or `event_type`.
-        level: The least level, a name or a number. An event without a level, such as a typed one, counts as
-            ERROR if it failed (see `meaning.is_error`), else as INFO.
+        level: The lowest level, a name or a number. An event without a level, such as a typed event,
+            counts as ERROR if it failed (see `meaning.is_error`), else as INFO.
         status: The field `status`.
-        since: The earliest time: a datetime, ISO 8601 (local time without a zone), or how long ago,
-            such as `"15m"`, `"24h"`, `"7d"`.
-        until: The time before which an event must be, in the same forms.
-        where: Any other fields and their values.
+        since: The earliest time: a datetime, an ISO 8601 string (local time if it has no zone), or an
+            age such as `"15m"`, `"24h"`, `"7d"`.
+        until: The end of the range, exclusive, in the same forms.
+        where: Other fields and their values.
 
     Raises:
-        ConfigurationError: an argument cannot be used.
+        ConfigurationError: an argument is invalid.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Selection:
         self.prefilter = Prefilter(values) if values else None
 
     def matches(self, event: Event) -> bool:
-        """Whether *event* is asked for."""
+        """Return whether *event* matches."""
         for test in self._tests:  # noqa: SIM110  # twice as fast as `all`
             if not test(event):
                 return False
@@ -98,10 +98,14 @@ class Selection:
 
 
 def parse_time(name: str, value: datetime | str) -> float:
-    """The time *value*, in seconds since 1970.
+    """Return the time *value*, in seconds since 1970.
+
+    Args:
+        name: The name of the setting for the error message.
+        value: A datetime, an ISO 8601 string or an age such as `"15m"`.
 
     Raises:
-        ConfigurationError: it is not a time; *name* is what it is called then.
+        ConfigurationError: *value* is not a time.
     """
     moment: datetime | str | None = value
     if isinstance(value, str):
@@ -118,7 +122,7 @@ def parse_time(name: str, value: datetime | str) -> float:
         raise ConfigurationError(name, value, allowed)
     try:
         return moment.timestamp()
-    except (OverflowError, ValueError):  # the first and the last days there are, in local time
+    except (OverflowError, ValueError):  # at either end of the datetime range, in local time
         return math.copysign(math.inf, moment.year - 5000)
 
 
@@ -127,7 +131,7 @@ def _limit(name: str, value: datetime | str | None) -> float | None:
 
 
 def _equal(names: tuple[str, ...], text: str) -> Callable[[Event], bool]:
-    meant = _meant(text)
+    meant = _as_json(text)
 
     def is_equal(event: Event) -> bool:
         for name in names:
@@ -141,8 +145,8 @@ def _equal(names: tuple[str, ...], text: str) -> Callable[[Event], bool]:
     return is_equal
 
 
-def _meant(text: str) -> object:
-    """What *text* is as JSON where that is neither text nor a number; else something like nothing else."""
+def _as_json(text: str) -> object:
+    """Return *text* parsed as a JSON constant, list or object, else an object that equals no value."""
     try:
         return json.loads(text) if text in _CONSTANTS or text[:1] in ("[", "{") else object()
     except (ValueError, RecursionError):
@@ -173,20 +177,20 @@ def _between(since: float | None, until: float | None) -> Callable[[Event], bool
 
 
 class Prefilter:
-    """Finds the lines that can have certain values.
+    """Finds the lines that can contain certain values.
 
     Args:
-        values: Texts for which `can_find` is true; a line must have all of them.
+        values: Strings for which `can_find` is true; a line must contain all of them.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
-        # The longest is found fastest.
+        # The search starts with the longest, which is found fastest.
         self._values = sorted({_in_json(value) for value in values}, key=len, reverse=True)
 
     def lines(self, chunk: bytes) -> Iterator[tuple[int, bytes]]:
-        """Each complete line of *chunk* that can have the values, and the offset after its newline.
+        """Yield each complete line of *chunk* that can have the values, and the offset after its newline.
 
-        Promised: every line that has a field for each value whose text, as `str` gives it, is the value.
+        Promised: every line is found that has, for each value, a field whose `str()` is that value.
         """
         spans: Iterable[tuple[int, int]] = self._with_values(chunk)
         if escaped := set(_with_escapes(chunk)):
@@ -195,7 +199,7 @@ class Prefilter:
             yield end + 1, chunk[start:end]
 
     def _with_values(self, chunk: bytes) -> Iterator[tuple[int, int]]:
-        # Quotation marks are frequent: looking for the text without them is faster.
+        # Quotation marks are frequent: searching without them is faster.
         longest, *others = self._values
         text = longest.strip(b'"')
         shift = len(longest) - len(text) and 1
@@ -214,22 +218,22 @@ class Prefilter:
 
 
 def can_find(value: str) -> bool:
-    """Whether a line that has *value* as the text of a field can be told by its bytes."""
+    """Return whether the bytes of a line show if a field can have *value* as its string."""
     if not _PLAIN.fullmatch(value) or value.lower() in _NOT_TEXT:
         return False
     if _INTEGER.fullmatch(value):
         return True
     try:
-        float(value)  # 1.50 is written in many ways
+        float(value)  # 1.50 can be written in many ways
     except ValueError:
         return True
     return False
 
 
 def _find(chunk: bytes, text: bytes, start: int) -> int:
-    # A search through much is prepared each time, which takes longer than to find what is frequent.
-    at = chunk.find(text, start, start + _NEAR_BYTES)
-    return at if at >= 0 else chunk.find(text, start + _NEAR_BYTES - len(text) + 1)
+    # `bytes.find` prepares long searches, which takes longer than finding a frequent value nearby.
+    at = chunk.find(text, start, start + _NEARBY_BYTES)
+    return at if at >= 0 else chunk.find(text, start + _NEARBY_BYTES - len(text) + 1)
 
 
 def _in_json(value: str) -> bytes:

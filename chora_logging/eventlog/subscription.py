@@ -1,4 +1,4 @@
-"""A subscriber of a log: it reads the files by itself until it has met the feed, then takes from that."""
+"""A subscriber of a log: reads the files itself up to the position of the feed, then takes from the feed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TypeVar
 from chora_logging.eventlog import feed as feeds
 from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.feed import Feed
-from chora_logging.eventlog.following import Follower, Standing
+from chora_logging.eventlog.following import Checkpoint, Follower
 from chora_logging.eventlog.rotated.file_set import Namer
 from chora_logging.eventlog.selection import Selection
 from chora_logging.log_files import real_path
 
-#: After how long one that the feed does not feed looks at the log by itself, in seconds.
+#: How often a subscription that does not take from the feed polls the log itself, in seconds.
 _UNFED_POLL_SECONDS = 1.0
 
-#: How long a thread waits at most: a Ctrl-C that comes just before it begins to wait does not wake it.
+#: The longest wait of a thread, because a Ctrl-C just before the wait begins does not end it.
 LONGEST_WAIT_SECONDS = 0.25
 
 Items = list[Event | Gap]
@@ -29,21 +29,24 @@ _Result = TypeVar("_Result")
 class Subscription:
     """The events of a log from a position on, for one subscriber.
 
-    It reads by itself what is stored. At the end of the log it goes to exactly where the feed stands,
-    closes its file, and takes from the feed. If it falls behind what the feed keeps, it reads by
-    itself again, from where it is.
+    It reads the stored events itself. At the end of the log it reads up to exactly the position of the
+    feed, closes its file, and takes from the feed. If it falls behind the buffer of the feed, it reads
+    the files itself again, from its own position.
 
     Args:
         path: The live file.
-        after: A cursor, `"end"` for what is written from now on, or None for everything.
-        selection: Which events are asked for.
+        after: A cursor, `"end"` for events written from now on, or None for all events.
+        selection: The filter.
         on_skip: Called with each line that is neither blank nor an event.
-        namer: What names the backups, if the handler has one.
+        namer: The namer of the handler that makes the backups, if it has one.
 
-    `close` it; one that is garbage collected is closed too. For one thread at a time.
+    Attributes:
+        fed: Whether to call `take`; otherwise call `read`.
+
+    `close` it; garbage collection closes it too. For one thread at a time.
     """
 
-    # On the class, so that one which Ctrl-C cut off at its beginning can be closed.
+    # On the class, so that `close` works if Ctrl-C interrupted `__init__`.
     _follower: Follower | None = None
     _feed: Feed | None = None
 
@@ -61,14 +64,14 @@ class Subscription:
         self._on_skip = on_skip
         self._namer = namer
         self._skipped: list[Skipped] = []
-        self._standing: str | Standing | None = after
-        self._number = 0  # of the batch that it takes or waits for next
+        self._checkpoint: str | Checkpoint | None = after
+        self._number = 0  # of the next batch
         self.fed = False
 
     def take(self) -> Items | None:
-        """What the feed has, without waiting; None if that is nothing. For one that is fed.
+        """Return the new items of the feed without waiting; None if there are none. Only while `fed`.
 
-        The events belong to all subscribers.
+        All subscribers share the events.
         """
         assert self._feed is not None
         batches = self._feed.take(self._number)
@@ -78,10 +81,10 @@ class Subscription:
         if not batches:
             return None
         self._number += len(batches)
-        self._standing = batches[-1].end
+        self._checkpoint = batches[-1].end
         for batch in batches:
             self._skipped += batch.skipped
-        self._tell_skipped()
+        self._report_skipped()
         items = [item for batch in batches for item in batch.items]
         if not self._selection.narrows:
             return items
@@ -89,29 +92,29 @@ class Subscription:
         return [item for item in items if isinstance(item, Gap) or matches(item)]
 
     def read(self) -> Items | None:
-        """What the files have, a block at most; None if that is nothing. For one that is not fed.
+        """Return the next items of the files, at most one block; None if there are none. Only if not `fed`.
 
         Raises:
             OSError: the log exists and cannot be read.
         """
         if self._feed is not None:
-            self._number = self._feed.next  # before looking, so that what comes after it is waited for
+            self._number = self._feed.next  # before the poll, so that `wait` sees any later batch
         if self._follower is None:
             self._follower = Follower(
                 self._path,
-                after=self._standing,
+                after=self._checkpoint,
                 selection=self._selection,
                 on_skip=self._skipped.append,
                 namer=self._namer,
             )
         items = self._follower.poll_items()
         if items is None:
-            items = self._meet_feed(self._follower)
-        self._tell_skipped()
+            items = self._join_feed(self._follower)
+        self._report_skipped()
         return items
 
     def wait(self) -> None:
-        """Return when there may be something to take or to read."""
+        """Wait until there may be something to take or to read."""
         feed = self._feed
         assert feed is not None
         if feed.ended:
@@ -120,7 +123,7 @@ class Subscription:
             feed.wait(self._number, LONGEST_WAIT_SECONDS)
 
     async def wait_async(self) -> None:
-        """The same for a task."""
+        """Like `wait`, for a task."""
         import asyncio  # programs that only log should not pay for it
 
         feed = self._feed
@@ -131,7 +134,7 @@ class Subscription:
             await feed.wait_async(self._number, None if self.fed else _UNFED_POLL_SECONDS)
 
     def close(self) -> None:
-        """Close the files and leave the feed; a second time does nothing."""
+        """Close the files and leave the feed; a second call does nothing."""
         follower, self._follower = self._follower, None
         if follower is not None:
             follower.close()
@@ -141,20 +144,20 @@ class Subscription:
 
     __del__ = close
 
-    def _meet_feed(self, follower: Follower) -> Items | None:
+    def _join_feed(self, follower: Follower) -> Items | None:
         feed = self._feed
         if feed is None or feed.ended:
             feed = self._feed = feeds.join(real_path(self._path), self, self._namer)
-            self._number = -1  # there is nothing to wait for before it has been asked
-        items, number = feed.meet(follower)
+            self._number = -1  # do not wait before the new feed was asked
+        items, number = feed.catch_up(follower)
         if number is None:
             return items or None
         self._number, self.fed = number, True
-        self._standing, self._follower = follower.standing(), None
+        self._checkpoint, self._follower = follower.checkpoint(), None
         follower.close()
         return items
 
-    def _tell_skipped(self) -> None:
+    def _report_skipped(self) -> None:
         skipped = self._skipped.copy()
         self._skipped.clear()
         if self._on_skip is not None:
@@ -163,31 +166,31 @@ class Subscription:
 
 
 async def batches(subscription: Subscription) -> AsyncGenerator[Items, None]:
-    """What comes, in lists of what came at once; the events belong to all subscribers."""
+    """Yield the items in non-empty lists; all subscribers share the events."""
     import asyncio  # programs that only log should not pay for it
 
-    had_turn = True
+    has_yielded = True
     try:
         while True:
             if not subscription.fed:
                 items = await in_thread(subscription.read)
-                had_turn = True
+                has_yielded = True
             else:
-                if not had_turn:  # others get theirs although there is always something
+                if not has_yielded:  # let other tasks run although there is always something
                     await asyncio.sleep(0)
                 items = subscription.take()
-                had_turn = False
+                has_yielded = False
             if items:
                 yield items
             elif items is None:
                 await subscription.wait_async()
-                had_turn = True
+                has_yielded = True
     finally:
         subscription.close()
 
 
 async def items_async(subscription: Subscription) -> AsyncGenerator[Event | Gap, None]:
-    """What comes, one by one; the events are the subscriber's own."""
+    """Yield the items one by one; each event is a copy of the subscriber's own."""
     found = batches(subscription)
     try:
         async for items in found:
@@ -198,7 +201,7 @@ async def items_async(subscription: Subscription) -> AsyncGenerator[Event | Gap,
 
 
 def items_sync(subscription: Subscription) -> Generator[Event | Gap, None, None]:
-    """The same for a thread that waits in `next()`."""
+    """Like `items_async`, as a synchronous iterator that blocks in `next()`."""
     try:
         while True:
             items = subscription.take() if subscription.fed else subscription.read()
@@ -212,10 +215,10 @@ def items_sync(subscription: Subscription) -> Generator[Event | Gap, None, None]
 
 
 async def in_thread(function: Callable[[], _Result]) -> _Result:
-    """Call *function* in a thread; a cancellation takes effect when it has returned or was not begun."""
+    """Call *function* in a thread; a cancellation takes effect before the call begins or after it returns."""
     import asyncio  # programs that only log should not pay for it
 
-    decided = threading.Lock()  # whoever takes it decides: the thread that it is called, or we that it is not
+    decided = threading.Lock()  # the first to take it decides: the thread calls, or the task cancels
 
     def call() -> _Result:
         if decided.acquire(blocking=False):
@@ -227,7 +230,7 @@ async def in_thread(function: Callable[[], _Result]) -> _Result:
         return await asyncio.shield(reading)
     except asyncio.CancelledError:
         if not decided.acquire(blocking=False):
-            # The thread has the files: they are closed when it has given them back.
+            # The thread uses the files; they can be closed only after it.
             await asyncio.wait([reading])
-            reading.exception()  # else asyncio complains that nobody asked
+            reading.exception()  # marks it as retrieved, else asyncio logs an error
         raise

@@ -1,4 +1,4 @@
-"""Logs over HTTP: pages, live streams, traces, the viewer; and a trace id for each request (extra `web`)."""
+"""Serves logs over HTTP (pages, live streams, traces, viewer) and sets trace ids (extra `web`)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Who may read: requests from here or with the token, and a session in a cookie for who has shown it.
+"""Access control: local requests, requests with the token, and sessions in a cookie.
 
-The viewer has the form that asks for the token.
+The form that asks for the token is part of the viewer.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _host = re.compile(r"(\*\.)?[\w-][\w.-]*|\[[\da-fA-F:.]+\]").fullmatch
 
 _CHALLENGE = {"www-authenticate": 'Bearer realm="chora_logging"'}
 
-#: The environment variable that has the token.
+#: The environment variable for the token.
 TOKEN_VARIABLE = "CHORA_LOGGING_TOKEN"
 
-#: How many characters a token has at least: shorter ones can be guessed, from the mark of a session too.
+#: The fewest characters of a token: shorter ones can be guessed, also offline from a session's signature.
 SHORTEST_TOKEN = 16
 
 _visible = re.compile("[\x21-\x7e]*").fullmatch
@@ -46,18 +46,18 @@ _NO_CONTENT = 204
 
 
 class Guard:
-    """Lets requests in.
+    """Accepts or refuses requests.
 
-    Without a token only requests from this machine are, and only under the names that it has for
-    itself: a page elsewhere that gives its own name the address 127.0.0.1 reads nothing.
+    Without a token only requests from this machine are accepted, and only for a loopback name or
+    address: a foreign page whose host name resolves to 127.0.0.1 (DNS rebinding) reads nothing.
 
     Args:
-        token: The token.
-        hosts: The names under which the server is asked, without a port; `*.example.org` stands for
-            all below. None takes the name and the addresses of the loopback, and any with a token.
+        token: The token, if there is one.
+        hosts: The allowed host names, without a port; `*.example.org` allows all names below. None
+            allows any name with a token, and only those of the loopback without one.
 
     Raises:
-        ConfigurationError: *hosts* cannot be used.
+        ConfigurationError: *hosts* is invalid.
     """
 
     def __init__(self, token: str | None = None, hosts: Sequence[str] | None = None) -> None:
@@ -72,10 +72,10 @@ class Guard:
         self._hosts = tuple(host.lower() for host in hosts)
 
     def anyone(self, request: Request) -> None:
-        """Let in whoever asks under an allowed name, from this machine if there is no token.
+        """Accept a request for an allowed host name; without a token only from this machine.
 
         Raises:
-            Refusal: not this one.
+            Refusal: the host name is not allowed, or the request is not from this machine.
         """
         host = request.headers.get("host", "")
         if not self._is_allowed(_without_port(host)):
@@ -83,14 +83,14 @@ class Guard:
             detail = f"Host must be a name of this server ({names}), got {host[:80]!r}"
             raise Refusal(400, "unknown_host", detail)
         if self.sessions is None and not _is_loopback(request):
-            detail = f"without a token only this machine may ask: set {TOKEN_VARIABLE}"
+            detail = f"without a token only requests from this machine are allowed: set {TOKEN_VARIABLE}"
             raise Refusal(403, "not_local", detail)
 
     def holder(self, request: Request) -> None:
-        """Let in who has the token or a session.
+        """Accept a request with the token or a session.
 
         Raises:
-            Refusal: not this one.
+            Refusal: it has neither, or `anyone` refuses it.
         """
         self.anyone(request)
         if self.sessions is None or self._has_session(request):
@@ -103,10 +103,10 @@ class Guard:
             raise Refusal(401, "wrong_token", "this is not the token of this server", _CHALLENGE)
 
     def check_attempts(self, request: Request) -> None:
-        """Refuse to look at a token from where too many wrong ones came.
+        """Refuse a request from an address that sent too many wrong tokens.
 
         Raises:
-            Refusal: too many came.
+            Refusal: the address sent too many.
         """
         if self.attempts.too_many(_address(request)):
             retry = {"retry-after": f"{WRONG_TOKENS_SECONDS:.0f}"}
@@ -116,7 +116,7 @@ class Guard:
         """Count a wrong token.
 
         Raises:
-            Refusal: it was one too many.
+            Refusal: the address has now sent too many.
         """
         self.attempts.failed(_address(request))
         self.check_attempts(request)
@@ -124,7 +124,7 @@ class Guard:
     def _has_session(self, request: Request) -> bool:
         assert self.sessions is not None
         session = request.cookies.get(self.sessions.cookie)
-        return session is not None and self.sessions.knows(session)
+        return session is not None and self.sessions.is_valid(session)
 
     def _is_allowed(self, host: str) -> bool:
         if self._is_local:
@@ -140,7 +140,7 @@ def _is_host(host: object) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether *address*, an IP address or `localhost`, is this machine."""
+    """Return whether *address*, an IP address or `localhost`, is of the loopback."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -150,7 +150,7 @@ def is_loopback(address: str) -> bool:
 
 
 def _is_loopback(request: Request) -> bool:
-    # Through a Unix socket there is no address, and the rights of its file say who may.
+    # A client of a Unix socket has no address; the permissions of the socket file control access.
     return request.client is None or is_loopback(request.client.host)
 
 
@@ -164,20 +164,20 @@ def _without_port(host: str) -> str:
 
 
 def token_from_environment() -> str | None:
-    """The token of `CHORA_LOGGING_TOKEN`; None if it is not set, or empty.
+    """Return the token of `CHORA_LOGGING_TOKEN`; None if it is unset or empty.
 
     Raises:
-        ConfigurationError: it cannot be used.
+        ConfigurationError: the token is invalid.
     """
     token = os.environ.get(TOKEN_VARIABLE)
     return check_token(TOKEN_VARIABLE, token) if token else None
 
 
 def token_from_file(path: str) -> str:
-    """The token that the file *path* holds, white space around it left out.
+    """Return the token in the file *path*, without surrounding whitespace.
 
     Raises:
-        ConfigurationError: it cannot be used.
+        ConfigurationError: the token is invalid.
         OSError: the file cannot be read.
     """
     with open(path, encoding="utf-8", errors="replace") as file:
@@ -185,10 +185,10 @@ def token_from_file(path: str) -> str:
 
 
 def check_token(name: str, token: str) -> str:
-    """Return *token* if it can be one; *name* is where it came from.
+    """Return *token* if it is valid; *name* is its source, for the error message.
 
     Raises:
-        ConfigurationError: it cannot; the message does not show it.
+        ConfigurationError: it is invalid; the message does not contain it.
     """
     if not isinstance(token, str) or len(token) < SHORTEST_TOKEN or not _visible(token):
         allowed = f"at least {SHORTEST_TOKEN} visible ASCII characters (`openssl rand -hex 32` makes some)"
@@ -197,17 +197,17 @@ def check_token(name: str, token: str) -> str:
 
 
 class Sessions:
-    """Opens and recognises sessions of one token. It keeps none, so they outlive a restart.
+    """Opens and checks sessions of one token; sessions are not stored, so they survive a restart.
 
-    A session is a time and a mark that only who has the token can make; the token is not in it. Another
-    token ends all sessions.
+    A session is an expiry time, a random value and an HMAC over both with a key derived from the token;
+    it does not contain the token. Changing the token ends all sessions.
 
     Args:
         token: The token.
 
     Attributes:
-        cookie: The name of the cookie. It differs by token, for browsers send the cookies of one
-            server on a host to all others there.
+        cookie: The name of the cookie. It depends on the token, because browsers send the cookies of a
+            host to all servers on it, whatever their port.
     """
 
     def __init__(self, token: str) -> None:
@@ -216,38 +216,38 @@ class Sessions:
         self.cookie = f"chora_logging_{_digest(self._key, b'name').hex()[:8]}"
 
     def accepts(self, token: str) -> bool:
-        """Whether *token* is the token; how long that takes does not depend on where they differ."""
+        """Return whether *token* is the token; the comparison takes constant time."""
         return hmac.compare_digest(_digest(token.encode("utf-8", "replace"), b"token"), self._token)
 
     def open(self) -> str:
-        """A new session, as the value of a cookie."""
+        """Return a new session, as the value of a cookie."""
         text = f"{int(time.time()) + SESSION_SECONDS}.{secrets.token_hex(8)}"
-        return f"{text}.{self._mark(text)}"
+        return f"{text}.{self._signature(text)}"
 
-    def knows(self, session: str) -> bool:
-        """Whether *session* was opened here, with this token, and lasts."""
-        text, _, mark = session.rpartition(".")
-        if not hmac.compare_digest(mark.encode("utf-8", "replace"), self._mark(text).encode()):
+    def is_valid(self, session: str) -> bool:
+        """Return whether *session* was opened with this token and has not expired."""
+        text, _, signature = session.rpartition(".")
+        if not hmac.compare_digest(signature.encode("utf-8", "replace"), self._signature(text).encode()):
             return False
         return int(text.partition(".")[0]) > time.time()
 
-    def _mark(self, text: str) -> str:
+    def _signature(self, text: str) -> str:
         return _digest(self._key, text.encode("utf-8", "replace")).hex()
 
 
 class Attempts:
-    """Counts wrong tokens by address, so that nobody can try many."""
+    """Counts wrong tokens by address, to limit guessing."""
 
     def __init__(self) -> None:
         self._failed: dict[str, tuple[float, int]] = {}
 
     def too_many(self, address: str) -> bool:
-        """Whether there were so many in the last minute that no more are looked at."""
+        """Return whether *address* sent too many wrong tokens in the last minute."""
         began, count = self._failed.get(address, (0.0, 0))
         return count >= WRONG_TOKENS and time.monotonic() - began < WRONG_TOKENS_SECONDS
 
     def failed(self, address: str) -> None:
-        """Count one."""
+        """Count a wrong token from *address*."""
         now = time.monotonic()
         began, count = self._failed.pop(address, (now, 0))
         self._failed[address] = (began, count + 1) if now - began < WRONG_TOKENS_SECONDS else (now, 1)
@@ -263,17 +263,17 @@ class Login:
     """Begins and ends sessions.
 
     Args:
-        guard: Whose token it asks for.
+        guard: Has the token and counts wrong ones.
     """
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
 
     async def begin(self, request: Request) -> Response:
-        """Open a session for a form that has the token.
+        """Open a session for a form with the token.
 
         Raises:
-            Refusal: it has not, or another site sent it.
+            Refusal: the token is wrong, the form is invalid, or another site sent it.
         """
         _check_origin(request)
         self._guard.check_attempts(request)
@@ -288,10 +288,10 @@ class Login:
         return response
 
     async def end(self, request: Request) -> Response:
-        """Have the browser forget its session.
+        """Delete the session cookie in the browser.
 
         Raises:
-            Refusal: another site sent this.
+            Refusal: another site sent the form.
         """
         _check_origin(request)
         response = Response(status_code=_NO_CONTENT)
@@ -314,21 +314,21 @@ def _set_cookie(response: Response, request: Request, name: str, value: str, sec
 
 
 def _check_origin(request: Request) -> None:
-    """Refuse a form that another site sent: a browser says from where it is."""
+    """Refuse a form that another site sent, by the header Origin that browsers set."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
-        raise Refusal(403, "other_origin", f"this form was sent from {origin[:80]!r}, not from here")
+        raise Refusal(403, "other_origin", f"this form was sent from {origin[:80]!r}, not from this server")
 
 
 async def _token(request: Request) -> str:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _FORM:
-        raise Refusal(415, "no_form", f"the token must come as a form, {_FORM}, got {kind[:80]!r}")
+        raise Refusal(415, "no_form", f"the token must be sent as a form, {_FORM}, got {kind[:80]!r}")
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > LONGEST_FORM_BYTES:
-            raise Refusal(413, "form_too_long", f"the form may have {LONGEST_FORM_BYTES} bytes")
+            raise Refusal(413, "form_too_long", f"the form must have at most {LONGEST_FORM_BYTES} bytes")
     try:
         text = body.decode("ascii", "replace")
         values = parse_qs(text, keep_blank_values=True, max_num_fields=10)

@@ -1,4 +1,4 @@
-"""The routes: as an application of their own, and for mounting in another."""
+"""Builds the routes, as an application or for mounting in another one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from chora_logging.web.responses import INDEX, Files, HeadersMiddleware, Refusal
 from chora_logging.web.site import Logs, Site
 from chora_logging.web.stream import event_stream
 
-_ERRORS = {404: ("not_found", "there is nothing here"), 405: ("method_not_allowed", "use another method")}
+_ERRORS = {404: ("not_found", "there is no such route"), 405: ("method_not_allowed", "use another method")}
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 Check = Callable[[Request], None]
@@ -42,25 +42,26 @@ def create_app(
     origins: Sequence[str] = (),
     limits: Limits | None = None,
 ) -> Starlette:
-    """An application that serves logs: pages, live streams, traces and the viewer.
+    """Return an application that serves logs: pages, live streams, traces and the viewer.
 
-    Without a token it answers only this machine, and only under its own names (`localhost`,
-    `127.0.0.1`, `[::1]`). With one, only the files of the viewer and `/healthz` are open without it; they
-    hold nothing of a log. `uvicorn --factory chora_logging.web:create_app` is enough to run it. Streams
-    end by themselves when uvicorn stops, alone or under gunicorn.
+    Without a token it accepts only requests from this machine, for a loopback name or address
+    (`localhost`, `127.0.0.1`, `[::1]`). With a token, only the files of the viewer, `/login`, `/logout`
+    and `/healthz` are served without it; they contain no events. `uvicorn --factory
+    chora_logging.web:create_app` runs it. Streams end when uvicorn stops, alone or under gunicorn.
 
     Args:
-        logs: Names and paths (or `EventLog` objects). None takes `orchestrator` and `telemetry`, where
-            programs with this environment write them.
-        token: What clients must have: in `Authorization: Bearer`, or once in the form that the
-            viewer shows. None takes that of the variable `CHORA_LOGGING_TOKEN`.
-        allowed_hosts: The names under which the server may be asked; `*.example.org` stands for all
-            below, `*` for any.
-        origins: Of other sites, whose pages may read here with the token: `https://example.org`.
-        limits: What requests may cost.
+        logs: Names and paths (or `EventLog` objects). None serves `orchestrator` and `telemetry` from
+            the paths to which programs with this environment write them.
+        token: The token that clients send in `Authorization: Bearer`, or once in the form of the
+            viewer. None takes that of the variable `CHORA_LOGGING_TOKEN`, if it is set.
+        allowed_hosts: The allowed host names; `*.example.org` allows all names below, `*` any name.
+            None allows any name with a token, and only those of the loopback without one.
+        origins: The origins of other sites whose pages may read with the token (CORS), such as
+            `https://example.org`.
+        limits: The limits of each request.
 
     Raises:
-        ConfigurationError: an argument or variable cannot be used.
+        ConfigurationError: an argument or variable is invalid.
     """
     token = token_from_environment() if token is None else check_token("token", token)
     guard = Guard(token, allowed_hosts)
@@ -73,24 +74,24 @@ def create_app(
         middleware=middleware,
         exception_handlers={HTTPException: _http_error, Exception: _fault},
     )
-    # They would lead to whatever the header Host says, before anybody has looked at that.
+    # Redirects would go to the host in the header Host before it was checked.
     app.router.redirect_slashes = False
     return app
 
 
 def routes(logs: Logs | None = None, *, limits: Limits | None = None) -> list[BaseRoute]:
-    """The routes alone, to be mounted in a Starlette or FastAPI application under any prefix.
+    """Return the routes alone, to mount in a Starlette or FastAPI application under any prefix.
 
     `Mount("/logs", routes=routes())` for Starlette; `app.mount("/logs", Starlette(routes=routes()))`
-    for FastAPI. They need no lifespan. Who may read is for that application to say: they let in
-    everybody.
+    for FastAPI. They need no lifespan. They have no access control: the application must restrict who
+    may read.
 
     Args:
         logs: As for `create_app`.
         limits: As for `create_app`.
 
     Raises:
-        ConfigurationError: an argument or variable cannot be used.
+        ConfigurationError: an argument or variable is invalid.
     """
     return _routes(Site(logs, limits), None)
 
@@ -114,8 +115,8 @@ def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
         return json_response(document(list(site.logs), root, site.limits, login=login))
 
     return [
-        # The viewer itself holds nothing of a log. It asks for the token: so a link that somebody has
-        # shared keeps its filters, and one from another site, whose click has no cookie, opens.
+        # The files of the viewer contain no events, and it asks for the token itself: so a shared link
+        # keeps its filters, and a link from another site, which comes without the cookie, opens.
         Route("/", on_site(page, anyone)),
         Route("/viewer/{name}", on_site(page, anyone)),
         Route("/api/v1/openapi.json", on_site(description, holder)),
@@ -161,18 +162,18 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    return Refusal(500, "fault", "something is wrong with this server; its log says what").response()
+    return Refusal(500, "fault", "internal error; see the log of the server").response()
 
 
 class Endpoint:
     """Answers the requests of one route.
 
     Args:
-        handler: Makes the response; a `Refusal` from it, or from the response before its first byte,
-            is answered as such.
+        handler: Makes the response. A `Refusal` raised by it, or by the response before its first byte,
+            becomes the answer.
         metrics: Counts refusals.
-        check: Raises a `Refusal` for a request that is not let in.
-        methods: Those that are allowed.
+        check: Raises a `Refusal` for a request without access.
+        methods: The allowed methods.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Open streams: how many, which have to say that they live, which are stuck; and the end of connections."""
+"""Tracks open streams: limits their number, sends heartbeats, and closes stalled connections."""
 
 from __future__ import annotations
 
@@ -16,36 +16,37 @@ from chora_logging.web.limits import GRACE_SECONDS, Limits
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.responses import busy
 
-#: How often streams are looked after, in seconds: how much later than meant they end at most.
-LOOK_SECONDS = 0.2
+#: The interval between two checks of the streams, in seconds: the longest delay of their end.
+CHECK_SECONDS = 0.2
 
 _Address = tuple[str, int]
 
 
 class Stream(Protocol):
-    """An open stream, as its keeper sees it."""
+    """An open stream, as `Streams` uses it."""
 
     scope: MutableMapping[str, Any]
 
-    def look_after(self, now: float) -> None:
-        """Say that it lives if it is time, and end if it is stuck."""
+    def check(self, now: float) -> None:
+        """Send a heartbeat if one is due; end if the client is stalled."""
 
     def end(self) -> None:
-        """End: the server stops."""
+        """End because the server stops."""
 
 
 class Streams:
-    """The open streams of one application, in every event loop that serves it.
+    """The open streams of one application, in all event loops that serve it.
 
-    A server that stops waits for its responses to end before it tells the application so: streams
-    would keep it for ever. Hence each loop with open streams asks whether its server is stopping.
+    A server that stops waits for its responses to end before it notifies the application, so open
+    streams would block it for ever. Therefore each loop with open streams polls whether its server is
+    stopping.
     """
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self._limits = limits
         self._metrics = metrics
         self._open: Counter[str] = Counter()
-        self._keepers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Keeper] = (
+        self._monitors: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Monitor] = (
             weakref.WeakKeyDictionary()
         )
 
@@ -53,33 +54,33 @@ class Streams:
         return self._open.total()
 
     def count(self, log: str) -> int:
-        """How many of *log* are open."""
+        """Return the number of open streams of *log*."""
         return self._open[log]
 
     @contextlib.contextmanager
     def admit(self, stream: Stream, log: str) -> Iterator[None]:
-        """Count *stream* as open and look after it meanwhile.
+        """Count *stream* as open, and check it regularly, during the `with` block.
 
         Raises:
-            Refusal: as many are open as may be.
+            Refusal: the limit of open streams is reached.
         """
         if len(self) >= self._limits.streams:
-            raise busy(f"{len(self)} streams are open, as many as may be")
-        keeper = self._keepers.setdefault(asyncio.get_running_loop(), _Keeper())
+            raise busy(f"{len(self)} streams are open, the most allowed")
+        monitor = self._monitors.setdefault(asyncio.get_running_loop(), _Monitor())
         clients = self._metrics.clients.labels(log)
         clients.inc()
         self._open[log] += 1
-        keeper.add(stream)
+        monitor.add(stream)
         try:
             yield
         finally:
-            keeper.remove(stream)
+            monitor.remove(stream)
             self._open[log] -= 1
             clients.dec()
 
 
-class _Keeper:
-    """Looks after the streams of one event loop, as long as there are any."""
+class _Monitor:
+    """Checks the streams of one event loop regularly, as long as there are any."""
 
     def __init__(self) -> None:
         self._streams: set[Stream] = set()
@@ -88,7 +89,7 @@ class _Keeper:
     def add(self, stream: Stream) -> None:
         self._streams.add(stream)
         if self._timer is None:
-            self._again(asyncio.get_running_loop())
+            self._schedule(asyncio.get_running_loop())
 
     def remove(self, stream: Stream) -> None:
         self._streams.discard(stream)
@@ -96,43 +97,43 @@ class _Keeper:
             self._timer.cancel()
             self._timer = None
 
-    def _again(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = loop.call_later(LOOK_SECONDS, self._look, loop)
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(CHECK_SECONDS, self._check, loop)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._again(loop)
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._schedule(loop)
         now = loop.time()
         if server_is_stopping():
-            loop.call_later(GRACE_SECONDS, cut, [stream.scope for stream in self._streams])
+            loop.call_later(GRACE_SECONDS, abort, [stream.scope for stream in self._streams])
             for stream in self._streams:
                 stream.end()
             return
         for stream in self._streams:
-            stream.look_after(now)
+            stream.check(now)
 
 
 def server_is_stopping() -> bool:
-    """Whether the uvicorn that runs in this process has been told to stop.
+    """Return whether the uvicorn in this process is stopping.
 
-    Nothing tells an application so while responses are open, but the server can be asked: no signal
-    handler of ours comes in the way of anybody's.
+    An application is not notified while responses are open, but the server has a flag. So no signal
+    handler is needed that could interfere with others.
     """
     return getattr(running_server(), "should_exit", False) is True
 
 
-def cut(scopes: Iterable[Mapping[str, Any]]) -> int:
-    """End the connections of some requests with what has not been sent; how many were found open.
+def abort(scopes: Iterable[Mapping[str, Any]]) -> int:
+    """Abort the connections of some requests, discarding unsent data; return how many were found open.
 
-    A server closes a connection when everything has been sent; to a client that takes nothing, that is
-    never. ASGI has no word for it. uvicorn knows which of its connections serves which request. Under
-    other servers the socket is found by its two addresses and shut down: then the server's next attempt
-    to write fails, and it lets go.
+    A server closes a connection when all data has been sent, which never happens if the client reads
+    nothing. ASGI has no message to abort one. uvicorn knows which connection serves which request.
+    Under other servers the socket is found by its two addresses and shut down, so that the server's
+    next write fails and it closes the connection.
 
-    Under other servers one is not found where the addresses in its scope are not those of
-    its socket: with another address from a proxy's header, and for Unix sockets. It ends when the
-    server ends it then.
+    Under other servers the socket is not found if the addresses in the scope are not its own: for Unix
+    sockets, and if a proxy's header replaced the client's address. Such a connection ends only when the
+    server ends it.
     """
-    # Applications on the way may have copied a scope, but its headers are those that the server made.
+    # Middleware may have copied the scope, but its headers are still the object that the server made.
     left = {id(scope["headers"]): scope for scope in scopes if "headers" in scope}
     wanted = len(left)
     state = getattr(running_server(), "server_state", None)
@@ -144,9 +145,9 @@ def cut(scopes: Iterable[Mapping[str, Any]]) -> int:
 
 
 def running_server() -> object:
-    """The uvicorn that runs in this process, alone or under gunicorn; None if there is none.
+    """Return the uvicorn server in this process, alone or under gunicorn; None if there is none.
 
-    Its handler of SIGTERM is one of its methods: so nothing has to be patched to find it.
+    It is found without patching anything: its handler of SIGTERM is one of its methods.
     """
     return getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
 
@@ -164,7 +165,7 @@ def _shut_down(scopes: Iterable[Mapping[str, Any]]) -> int:
 
 
 def _sockets() -> Iterator[socket.socket]:
-    """Each socket of this process, as a descriptor of its own: another thread may close the first."""
+    """Yield a duplicate of each socket of this process; another thread may close the original."""
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):

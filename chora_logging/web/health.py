@@ -1,4 +1,4 @@
-"""What watches over a server asks it: whether it can do its work, and what it has counted."""
+"""Routes for monitoring: health and metrics."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from chora_logging.web.site import Site
 
 _FRESH = {"cache-control": "no-store"}
 
-#: How long a log that has clients may be without a follower, in seconds: it starts with the first.
+#: How long a log with clients may be without a follower, in seconds: the first client starts it.
 FOLLOWER_START_SECONDS = 2.0
 
 
 async def healthz(site: Site, request: Request) -> Response:
-    """200 if every log can be read and is followed for its streams, else 503.
+    """Answer 200 if all logs can be read and those with streams are followed, else 503.
 
-    A log that nobody has written yet can be read. What the files are called is not said.
+    A log without a file counts as readable. The answer does not contain the paths of the files.
     """
     paths = {name: log.path for name, log in site.logs.items()}
     readable = await site.read(lambda: {name: _is_readable(path) for name, path in paths.items()})
@@ -43,13 +43,13 @@ async def healthz(site: Site, request: Request) -> Response:
 
 
 async def metrics_page(site: Site, request: Request) -> Response:
-    """The counters, in the text format of Prometheus."""
+    """Answer with the metrics in the text format of Prometheus."""
     return Response(site.metrics.text(), headers={**_FRESH, "content-type": metrics.CONTENT_TYPE})
 
 
 def _is_readable(path: str) -> bool:
     try:
-        # A pipe would be waited for until somebody writes into it.
+        # Without O_NONBLOCK, opening a FIFO would block until somebody writes into it.
         held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return True
@@ -62,7 +62,7 @@ def _is_readable(path: str) -> bool:
 
 
 async def _is_followed(path: str) -> bool:
-    """Whether the thread that follows the log for all its streams is alive."""
+    """Return whether the thread that follows the log for all its streams is alive."""
     name = f"follow {real_path(path)}"
     deadline = time.monotonic() + FOLLOWER_START_SECONDS
     while not any(thread.name == name for thread in threading.enumerate()):

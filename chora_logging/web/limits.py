@@ -1,4 +1,4 @@
-"""How much one server gives its clients."""
+"""The limits of one server: streams, requests, sizes and times."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from chora_logging.errors import ConfigurationError
 #: The longest query of a request, in bytes, and the most parameters in one.
 LONGEST_QUERY_BYTES, MOST_PARAMETERS = 8192, 100
 
-#: The longest `Last-Event-ID` that is looked at, in characters.
+#: How many characters of a `Last-Event-ID` are read.
 LONGEST_CURSOR = 200
 
-#: The longest form that is read, in bytes.
+#: The longest accepted form, in bytes.
 LONGEST_FORM_BYTES = 4096
 
-#: So many wrong tokens may come from one address in so many seconds; so many addresses are remembered.
+#: The most wrong tokens from one address in a period, its length in seconds, and the most addresses counted.
 WRONG_TOKENS, WRONG_TOKENS_SECONDS, REMEMBERED_ADDRESSES = 10, 60.0, 4096
 
-#: How long a client may take for the end of its stream, when it is cut or the server stops, in seconds.
+#: How long a client may take to read the end of its stream when it is aborted or the server stops, in
+#: seconds.
 GRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What requests may cost; each server process counts for itself.
+    """The limits of each server process.
 
     Attributes:
-        streams: How many streams may be open at a time; more are refused with 503.
-        pages: How many requests may be read for at a time; more are refused with 503.
-        stalled: After how many seconds a client that takes nothing is cut.
-        heartbeat: After how many seconds without an event a stream says that it lives.
-        retry: How many milliseconds clients wait before they reconnect.
-        page: How many events are on a page that does not say how many.
-        largest_page: How many a request may ask for, at most.
-        scanned: How many bytes of a log one request looks at; a page that ends there has a `next`.
+        streams: The most open streams; further ones are refused with 503.
+        pages: The most requests for pages at a time; further ones are refused with 503.
+        stalled: The seconds after which a client that reads nothing is disconnected.
+        heartbeat: The seconds without an event after which a stream sends a heartbeat.
+        retry: The milliseconds that clients wait before they reconnect.
+        page: The number of events on a page of a request without a limit.
+        largest_page: The highest limit that a request may have.
+        scanned: The bytes of a log that one request reads; a page that ends there has a `next`.
 
     Raises:
-        ConfigurationError: one of them is not more than 0, or a page is larger than the largest.
+        ConfigurationError: a value is not greater than 0, or *page* is greater than *largest_page*.
     """
 
     streams: int = 1000
@@ -52,13 +53,13 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise ConfigurationError(name, value, "a number more than 0")
+                raise ConfigurationError(name, value, "a number greater than 0")
         if not isinstance(self.largest_page, int):
             raise ConfigurationError("largest_page", self.largest_page, "a whole number")
         if not isinstance(self.page, int) or self.page > self.largest_page:
-            allowed = f"a whole number, at most that of largest_page, {self.largest_page}"
+            allowed = f"a whole number, at most largest_page, {self.largest_page}"
             raise ConfigurationError("page", self.page, allowed)
 
 
-#: What requests may cost where nobody says otherwise.
-USUAL = Limits()
+#: The default limits.
+DEFAULT_LIMITS = Limits()

@@ -1,4 +1,4 @@
-"""A trace id for each request: the one that came with it, or a new one."""
+"""Sets a trace id for each request: the one in its headers, or a new one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chora_logging.context import new_trace_id, parse_traceparent, set_trace_id
 from chora_logging.schema import TRACE_ID_MAX
 
-#: The header of every response.
+#: The response header with the trace id.
 HEADER = "X-Trace-Id"
 
-# In the scope of a request that has its id: an application within another one has the same id.
+# The key of the id in the scope of a request: an application mounted in another one uses the same id.
 _DONE = "chora_logging.trace_id"
 
 # Visible ASCII: what headers, environments, URLs and terminals carry unchanged.
@@ -28,24 +28,24 @@ _id = re.compile(rb"[\x21-\x7e]{1,%d}" % TRACE_ID_MAX).fullmatch
 
 
 class TraceMiddleware:
-    """Sets the trace context of each request, and says it in the header `X-Trace-Id` of the response.
+    """Sets the trace context of each request, and the header `X-Trace-Id` of its response.
 
-    The id is that of a W3C `traceparent`, else `X-Trace-Id`, else `X-Request-Id`; a header that is
-    too long or has other characters than visible ASCII is passed over. Without one the id is new.
-    Whatever is logged while the request is handled has it, and so have tasks, `asyncio.to_thread`, and
-    subprocesses with `child_env()`.
+    The id comes from the W3C header `traceparent`, else `X-Trace-Id`, else `X-Request-Id`. A header
+    that is too long or has characters other than visible ASCII is ignored. Without a valid header a new
+    id is made. All records logged while the request is handled have the id, also in tasks, in
+    `asyncio.to_thread`, and in subprocesses with `child_env()`.
 
-    Add it last, so that it is the outermost: `app.add_middleware(TraceMiddleware)`; or put it around any
-    ASGI application: `app = TraceMiddleware(app)`.
+    Add it last, so that it is the outermost: `app.add_middleware(TraceMiddleware)`; or wrap any ASGI
+    application: `app = TraceMiddleware(app)`.
 
     Promised: concurrent requests never see each other's id; streaming responses and websockets pass
-    unchanged. The answer to an exception that nobody handles has the header too, and the server logs
-    the exception under the id.
+    unchanged. The response to an unhandled exception has the header too, and the server logs the
+    exception with the id.
 
-    Not promised: the header of the page with a traceback that Starlette shows with `debug=True`.
+    Not promised: the header on the traceback page that Starlette shows with `debug=True`.
 
     Args:
-        app: The application.
+        app: The application to wrap.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -56,7 +56,7 @@ class TraceMiddleware:
         if scope["type"] not in ("http", "websocket") or _DONE in scope:
             await self.app(scope, receive, send)
             return
-        trace_id = _given(scope["headers"]) or new_trace_id()
+        trace_id = _trace_id_of(scope["headers"]) or new_trace_id()
         scope[_DONE] = trace_id
         around = scope.get("app")
         started = False
@@ -74,22 +74,22 @@ class TraceMiddleware:
             await self.app(scope, receive, send_with_id)
         except Exception:
             if around is not None:
-                _say_id_in_errors(around)
+                _add_id_to_errors(around)
             elif scope["type"] == "http" and not started:
                 await _error()(scope, receive, send_with_id)
-            # The id stays: the server logs the exception in this context, when we have gone.
+            # The id stays set: the server logs the exception in this context afterwards.
             raise
         token.var.reset(token)
 
 
-class _WithId:
-    """What answers unhandled exceptions in an application, with the header.
+class _HandlerWithId:
+    """Answers unhandled exceptions of an application, and adds the header.
 
-    Starlette answers them outside of every middleware that is added to an application, so nothing that
-    is added can do it on the way.
+    Starlette answers them outside of all middleware that is added to an application, so added
+    middleware cannot set a header on that response.
 
     Args:
-        handler: What the application has for them.
+        handler: The application's own handler for unhandled exceptions, or None.
     """
 
     def __init__(self, handler: Any) -> None:
@@ -106,18 +106,18 @@ class _WithId:
         return response
 
 
-def _say_id_in_errors(application: Any) -> None:
+def _add_id_to_errors(application: Any) -> None:
     outermost = getattr(application, "middleware_stack", None)
-    if isinstance(outermost, ServerErrorMiddleware) and not isinstance(outermost.handler, _WithId):
-        outermost.handler = _WithId(outermost.handler)
+    if isinstance(outermost, ServerErrorMiddleware) and not isinstance(outermost.handler, _HandlerWithId):
+        outermost.handler = _HandlerWithId(outermost.handler)
 
 
 def _error() -> Response:
     return PlainTextResponse("Internal Server Error", status_code=500)
 
 
-def _given(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The trace id that came with a request."""
+def _trace_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the trace id in the headers of a request, or None."""
     found: dict[bytes, bytes] = {}
     for name, value in headers:
         found.setdefault(name.lower(), value)

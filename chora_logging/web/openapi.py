@@ -1,4 +1,4 @@
-"""The OpenAPI description of the routes: `openapi.json`, filled in for one application."""
+"""Fills in `openapi.json`, the OpenAPI description of the routes, for one application."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from chora_logging.web.limits import Limits
 
 
 def document(logs: list[str], root: str, limits: Limits, *, login: bool) -> dict[str, Any]:
-    """The description of an application with these *logs*, mounted at *root*.
+    """Return the description of an application.
 
     Args:
-        logs: Their names.
-        root: Where it is mounted.
-        limits: What requests may cost.
-        login: Whether a token is needed.
+        logs: The names of its logs.
+        root: The path at which it is mounted.
+        limits: Its limits.
+        login: Whether it has a token.
     """
     description = json.loads(_file())
     components = description["components"]
-    known = {
+    values = {
         "{version}": __version__,
         "{root}": root or "/",
         "{logs}": logs,
@@ -31,23 +31,23 @@ def document(logs: list[str], root: str, limits: Limits, *, login: bool) -> dict
         "{page}": limits.page,
         "{largest_page}": limits.largest_page,
     }
-    # They stand once in the file; here each operation has its own, for whoever reads one alone.
+    # Each is once in the file; they are inlined, so that each operation is complete by itself.
     for kind in ("parameters", "responses"):
-        known |= {f"#/components/{kind}/{name}": part for name, part in components.pop(kind).items()}
+        values |= {f"#/components/{kind}/{name}": part for name, part in components.pop(kind).items()}
     if not login:
         del description["security"], components["securitySchemes"]
         del description["paths"]["/login"], description["paths"]["/logout"]
-    filled: dict[str, Any] = _filled(description, known)
+    filled: dict[str, Any] = _filled(description, values)
     return filled
 
 
-def _filled(part: Any, known: dict[str, Any]) -> Any:
+def _filled(part: Any, values: dict[str, Any]) -> Any:
     if isinstance(part, dict):
-        part = known.get(part.get("$ref", ""), part)
-        return {name: _filled(value, known) for name, value in part.items()}
+        part = values.get(part.get("$ref", ""), part)
+        return {name: _filled(value, values) for name, value in part.items()}
     if isinstance(part, list):
-        return [_filled(value, known) for value in part]
-    return known.get(part, part) if isinstance(part, str) else part
+        return [_filled(value, values) for value in part]
+    return values.get(part, part) if isinstance(part, str) else part
 
 
 @functools.cache

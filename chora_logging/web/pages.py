@@ -1,4 +1,4 @@
-"""Stored events as JSON: a page of a log, and one trace over all logs."""
+"""Routes for stored events as JSON: a page of a log, and a trace across all logs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _JSON = "application/json"
 
 
 async def events_page(site: Site, request: Request) -> Response:
-    """A page of one log."""
+    """Answer with a page of one log."""
     name = request.path_params["log"]
     log = site.log(name)
     query = page_query(request.scope["query_string"], site.limits)
     headers = await _headers(site, request, [log])
-    if query.lasting and (same := unchanged(request, headers)):
+    if query.is_repeatable and (same := unchanged(request, headers)):
         return same
     steps = log.page(
         query.selection,
@@ -41,7 +41,7 @@ async def events_page(site: Site, request: Request) -> Response:
 
 
 async def trace_page(site: Site, request: Request) -> Response:
-    """The events of one trace over all logs, in the order of their times."""
+    """Answer with the events of one trace from all logs, in time order."""
     site.log(request.path_params["log"])
     limit = trace_query(request.scope["query_string"], site.limits)
     trace_id = request.path_params["trace_id"]
@@ -65,21 +65,21 @@ async def trace_page(site: Site, request: Request) -> Response:
 
 
 def logs_list(site: Site, *, login: bool) -> Response:
-    """The names of the logs, and whether readers log in."""
+    """Answer with the names of the logs, and whether a token is needed."""
     return json_response({"logs": list(site.logs), "login": login}, headers={"cache-control": "no-store"})
 
 
 async def _read(site: Site, request: Request, steps: Generator[None, None, Page]) -> Page:
     try:
-        return await site.read_in_turns(steps, request.is_disconnected)
+        return await site.read_in_steps(steps, request.is_disconnected)
     except OSError as error:
         raise unreadable(error) from error
 
 
 async def _headers(site: Site, request: Request, logs: list[EventLog]) -> dict[str, str]:
-    """An answer is known by its question and the state of the files it comes from, before it is made.
+    """Return the headers of a response, which a client may cache but must revalidate.
 
-    It may be kept, and is asked about before it is used.
+    The ETag is a hash of the request and the state of the files, so it is known before they are read.
     """
     state = await site.read(lambda: [log.state() for log in logs])
     asked = f"{request.url.path}?{request.url.query} {state}"
@@ -103,7 +103,7 @@ def _trace_body(trace_id: str, found: Iterable[tuple[float, str, Event]], more: 
 
 
 def _timed(name: str, events: Iterable[Event]) -> list[tuple[float, str, Event]]:
-    """Events with their times; one without stays behind the one that was written before it."""
+    """Return events with their times; one without a time gets the time of the event before it."""
     timed = []
     before = float("-inf")
     for event in events:

@@ -1,4 +1,4 @@
-"""What the query of a request asks for, checked: each parameter is known, given once, and allowed."""
+"""Parses and checks the query string of a request."""
 
 from __future__ import annotations
 
@@ -9,68 +9,68 @@ from urllib.parse import parse_qsl
 from chora_logging.errors import ConfigurationError, CursorError
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.selection import Selection
-from chora_logging.web.limits import LONGEST_QUERY_BYTES, MOST_PARAMETERS, USUAL, Limits
+from chora_logging.web.limits import DEFAULT_LIMITS, LONGEST_QUERY_BYTES, MOST_PARAMETERS, Limits
 from chora_logging.web.responses import Refusal
 
-#: Filters that are a text each, as `Selection` has them; *where* besides, which may come several times.
+#: The filters of `Selection` that have one value each; *where* can be repeated and is handled apart.
 FILTERS = ("task_id", "run_id", "trace_id", "event", "level", "status", "since", "until")
 
 
 class PageQuery(NamedTuple):
-    """Which events of a log, how many, and where to begin."""
+    """The parsed query of a page: filters, cursor, limit and order."""
 
     selection: Selection
     after: str | None
     limit: int
     newest_first: bool
-    lasting: bool
+    is_repeatable: bool
 
 
 class StreamQuery(NamedTuple):
-    """Which events of a log, and where to begin: a cursor, `"end"`, or None for the beginning."""
+    """The parsed query of a stream: filters, and a cursor, `"end"`, or None for the beginning."""
 
     selection: Selection
     after: str | None
 
 
-def page_query(query: bytes, limits: Limits = USUAL) -> PageQuery:
-    """What a request for a page asks for.
+def page_query(query: bytes, limits: Limits = DEFAULT_LIMITS) -> PageQuery:
+    """Parse the query of a page.
 
     Raises:
-        Refusal: a parameter is unknown, given twice, or not allowed.
+        Refusal: a parameter is unknown, repeated or invalid.
     """
-    given = _Given(query, (*FILTERS, "where", "after", "limit", "order"))
+    parameters = _Parameters(query, (*FILTERS, "where", "after", "limit", "order"))
     return PageQuery(
-        given.selection(),
-        given.after(),
-        given.whole("limit", limits.page, limits.largest_page),
-        given.choice("order", ("asc", "desc")) == "desc",
-        given.lasting(),
+        parameters.selection(),
+        parameters.after(),
+        parameters.whole("limit", limits.page, limits.largest_page),
+        parameters.choice("order", ("asc", "desc")) == "desc",
+        parameters.is_repeatable(),
     )
 
 
-def trace_query(query: bytes, limits: Limits = USUAL) -> int:
-    """How many events of a trace a request asks for.
+def trace_query(query: bytes, limits: Limits = DEFAULT_LIMITS) -> int:
+    """Parse the query of a trace; return the limit of events.
 
     Raises:
-        Refusal: a parameter is unknown, given twice, or not allowed.
+        Refusal: a parameter is unknown, repeated or invalid.
     """
-    return _Given(query, ("limit",)).whole("limit", limits.largest_page, limits.largest_page)
+    return _Parameters(query, ("limit",)).whole("limit", limits.largest_page, limits.largest_page)
 
 
 def stream_query(query: bytes) -> StreamQuery:
-    """What a request for a stream asks for.
+    """Parse the query of a stream.
 
     Raises:
-        Refusal: a parameter is unknown, given twice, or not allowed.
+        Refusal: a parameter is unknown, repeated or invalid.
     """
-    given = _Given(query, (*FILTERS, "where", "after", "from"))
-    start = "end" if given.choice("from", ("start", "end")) == "end" else None
-    return StreamQuery(given.selection(), given.after() or start)
+    parameters = _Parameters(query, (*FILTERS, "where", "after", "from"))
+    start = "end" if parameters.choice("from", ("start", "end")) == "end" else None
+    return StreamQuery(parameters.selection(), parameters.after() or start)
 
 
-class _Given:
-    """The parameters of one request. An empty one counts as not given, as empty fields of a form are."""
+class _Parameters:
+    """The parameters of one request; an empty one counts as absent, because forms send empty fields."""
 
     def __init__(self, query: bytes, allowed: Iterable[str]) -> None:
         if len(query) > LONGEST_QUERY_BYTES:
@@ -82,7 +82,7 @@ class _Given:
         self._values: dict[str, str] = {}
         for name, value in _pairs(query):
             if name not in known:
-                raise _refused("unknown_parameter", name, f"is not known; known are {', '.join(known)}")
+                raise _refused("unknown_parameter", name, f"is unknown; use {', '.join(known)}")
             if not value:
                 continue
             if name == "where":
@@ -106,12 +106,12 @@ class _Given:
             if value is not None:
                 cursor.decode(value)
         except CursorError:
-            rule = f"must be a cursor that an event or a page came with, unchanged, got {_shown(value)}"
+            rule = f"must be an unchanged cursor of an event or a page, got {_shown(value)}"
             raise _refused("invalid_parameter", "after", rule) from None
         return value
 
-    def lasting(self) -> bool:
-        """Whether the same query means the same later: not if it says how long ago."""
+    def is_repeatable(self) -> bool:
+        """Return whether the same query means the same later; False with a relative time such as `15m`."""
         return not any(self._values.get(name, "")[-1:].islower() for name in ("since", "until"))
 
     def whole(self, name: str, default: int, most: int) -> int:

@@ -1,6 +1,6 @@
-"""Answers: refusals, JSON, the viewer's files, what a client has already, and the headers that each has.
+"""Responses: refusals, JSON, static files, 304 for unchanged content, and the headers of all of them.
 
-Every client gets a refusal as a status and `{"error": …, "detail": …}`.
+A refusal is a status with the body `{"error": …, "detail": …}`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Nothing is loaded from elsewhere, nothing inline runs, and nobody may frame it.
+#: The Content-Security-Policy: no foreign resources, no inline code, no framing.
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -31,27 +31,27 @@ POLICY = "; ".join(
     ]
 )
 
-#: What every answer has, so that a browser does nothing with it but show it.
+#: The headers of every response, so that a browser only displays it.
 _HEADERS = [
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 ]
 
-#: The page that is served at the root.
+#: The page at the root.
 INDEX = "index.html"
 
 _FILE_HEADERS = {"cache-control": "no-cache", "cross-origin-opener-policy": "same-origin"}
 
 
 class Refusal(Exception):  # noqa: N818  # an answer, not a fault
-    """A request is refused.
+    """Raised to refuse a request.
 
     Args:
         status: The HTTP status.
-        error: What is wrong, as one word for programs.
-        detail: The same for people: what came, what is allowed, what to do.
-        headers: More headers of the answer.
+        error: A code for programs.
+        detail: A message for people: the value, the allowed values, what to do.
+        headers: Additional headers of the response.
     """
 
     def __init__(
@@ -64,49 +64,49 @@ class Refusal(Exception):  # noqa: N818  # an answer, not a fault
         self.headers = {"cache-control": "no-store", **(headers or {})}
 
     def response(self) -> Response:
-        """The answer."""
+        """Return the refusal as a response."""
         body = {"error": self.error, "detail": self.detail}
         return json_response(body, status=self.status, headers=self.headers)
 
 
 def busy(detail: str) -> Refusal:
-    """The refusal of a server that has enough to do."""
+    """Return a refusal with 503 because a limit is reached."""
     return Refusal(503, "busy", f"{detail}; try again", {"retry-after": "5"})
 
 
 def unreadable(error: OSError) -> Refusal:
-    """The refusal of a log that cannot be read: the reason, not the path."""
+    """Return a refusal with 503 because a log cannot be read; it has the reason, not the path."""
     return Refusal(
         503, "log_unreadable", f"the log cannot be read now: {error.strerror}", {"retry-after": "5"}
     )
 
 
 def json_response(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """*body* as an answer in JSON."""
+    """Return *body* as a JSON response."""
     return Response(
         msgspec.json.encode(body), status, headers=dict(headers or {}), media_type="application/json"
     )
 
 
 def tag_of(content: bytes) -> str:
-    """The tag of what is made from *content* and nothing else."""
+    """Return the ETag of a response that depends only on *content*."""
     return f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
 
 
 def unchanged(request: Request, headers: Mapping[str, str]) -> Response | None:
-    """The answer to a client that has what *headers* tag; None if it has not."""
+    """Return a 304 response if the client already has the content with this ETag, else None."""
     asked = ",".join(request.headers.getlist("if-none-match"))
-    # A proxy that compresses makes a tag weak, with a W/ before it.
+    # A proxy that compresses turns the tag into a weak one, with the prefix W/.
     if {"*", headers["etag"]} & {tag.strip().removeprefix("W/") for tag in asked.split(",")}:
         return Response(status_code=304, headers=dict(headers))
     return None
 
 
 class HeadersMiddleware:
-    """Adds the headers of every answer to the answers that have none of them: those of no route.
+    """Adds the common headers to responses without them: those that no route made.
 
     Args:
-        app: The application.
+        app: The application to wrap.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -122,7 +122,7 @@ class HeadersMiddleware:
 
 
 def protected(message: Message) -> Message:
-    """An ASGI message with the headers of every answer, if it is one that has headers and not these."""
+    """Return *message* with the common headers if it starts a response without them, else unchanged."""
     if message["type"] != "http.response.start":
         return message
     headers = list(message.get("headers", ()))
@@ -132,7 +132,7 @@ def protected(message: Message) -> Message:
 
 
 class Files:
-    """The files of one folder of the package: read once, never by a name from a request."""
+    """The files of one folder of the package, read once, so that a request never names a path."""
 
     def __init__(self, folder: str) -> None:
         self._files = {
@@ -142,10 +142,10 @@ class Files:
         }
 
     def response(self, request: Request, name: str) -> Response:
-        """The file of that name.
+        """Return the file *name* as a response.
 
         Raises:
-            Refusal: there is none.
+            Refusal: there is no such file.
         """
         content = self._files.get(name)
         if content is None:

@@ -1,4 +1,4 @@
-"""What the routes of one application share: its logs, its limits, and what is open."""
+"""The state that the routes of one application share: logs, limits, metrics, streams and threads."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog import EventLog
 from chora_logging.settings import StrPath
 from chora_logging.web.connections import Streams
-from chora_logging.web.limits import USUAL, Limits
+from chora_logging.web.limits import DEFAULT_LIMITS, Limits
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.responses import Refusal, busy
 
 Logs = Mapping[str, StrPath | EventLog]
 
-#: How many threads read pages: few, since they share one interpreter with the event loop.
+#: The number of threads that read pages: few, because they share one interpreter with the event loop.
 READING_THREADS = 2
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -27,56 +27,56 @@ _Result = TypeVar("_Result")
 
 
 class Site:
-    """Logs by name, and what serves them.
+    """Logs by name, with the limits, metrics and threads to serve them.
 
     Args:
-        logs: The logs; None takes those that writers here would write.
-        limits: What requests may cost.
+        logs: The logs; None takes those of `default_logs`.
+        limits: The limits of each request.
 
     Raises:
-        ConfigurationError: a name or a path cannot be used.
+        ConfigurationError: a name, a path or a variable is invalid.
     """
 
     def __init__(self, logs: Logs | None = None, limits: Limits | None = None) -> None:
         self.logs = _checked(default_logs() if logs is None else logs)
-        self.limits = limits or USUAL
+        self.limits = limits or DEFAULT_LIMITS
         self.metrics = Metrics(self.logs)
         self.streams = Streams(self.limits, self.metrics)
         self._reading = 0
         self._readers = ThreadPoolExecutor(READING_THREADS, "chora-logging-reader")
 
     def log(self, name: str) -> EventLog:
-        """The log of that name.
+        """Return the log *name*.
 
         Raises:
-            Refusal: there is none.
+            Refusal: there is no such log.
         """
         if name not in self.logs:
             known = ", ".join(self.logs)
-            raise Refusal(404, "unknown_log", f"there is no log of that name; there are {known}")
+            raise Refusal(404, "unknown_log", f"there is no log of that name; the logs are {known}")
         return self.logs[name]
 
     async def read(self, function: Callable[[], _Result]) -> _Result:
-        """Call *function* in one of the reading threads; a cancellation takes effect when it returned."""
+        """Call *function* in a reading thread; a cancellation takes effect after it has returned."""
         reading = asyncio.get_running_loop().run_in_executor(self._readers, function)
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
             await asyncio.wait([reading])
-            reading.exception()  # else asyncio complains that nobody asked
+            reading.exception()  # marks it as retrieved, else asyncio logs an error
             raise
 
-    async def read_in_turns(
+    async def read_in_steps(
         self, steps: Generator[None, None, _Result], gone: Callable[[], Awaitable[bool]]
     ) -> _Result:
-        """Run *steps* in the reading threads, one at a time, so that requests that read much take turns.
+        """Run *steps* in the reading threads one by one, so that long requests alternate.
 
         Args:
-            steps: What to do; it is closed in any case.
-            gone: Whether nobody waits for the result any more.
+            steps: The generator to run and close.
+            gone: Returns whether the client has disconnected.
 
         Raises:
-            Refusal: too many requests are being read for.
+            Refusal: too many requests are being answered, or the client has disconnected.
         """
         if self._reading >= self.limits.pages:
             raise busy(f"{self._reading} requests are being answered")
@@ -92,10 +92,10 @@ class Site:
 
 
 def default_logs() -> dict[str, StrPath]:
-    """The logs that programs with this environment write: the orchestrator's and the typed events'.
+    """Return the logs that programs with this environment write: `orchestrator` and `telemetry`.
 
     Raises:
-        ConfigurationError: a variable cannot be used.
+        ConfigurationError: a variable is invalid.
     """
     return {
         "orchestrator": settings.resolve_orch_log_file(),
@@ -119,7 +119,7 @@ def _checked(logs: Logs) -> dict[str, EventLog]:
 
 
 def _step(steps: Generator[None, None, _Result]) -> list[_Result]:
-    """Take one step; the result in a list when it was the last."""
+    """Run one step; return the result in a list if it was the last one, else an empty list."""
     try:
         next(steps)
     except StopIteration as end:

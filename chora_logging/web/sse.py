@@ -1,12 +1,12 @@
-"""Server-sent events as bytes, by the WHATWG specification: no input and no output, only framing.
+"""Formats events as server-sent events (WHATWG HTML specification), without any I/O.
 
-An event is one `data` line, because its JSON holds no newline and no carriage return; U+2028, NUL and
-what looks like a field are characters of a value there and end nothing. Its `id` is its cursor, which
-is made of letters, digits, `-` and `_`. Nothing else has an `id`: whoever reconnects goes on from the
-last real event.
+An event is one `data` line, because its JSON has no newline and no carriage return; U+2028, NUL and
+text that looks like a field are ordinary characters in it. Its `id` is its cursor, which consists of
+letters, digits, `-` and `_`. Only events have an `id`, so a client that reconnects resumes after the
+last event.
 
-Nor is there a blank line but at the end of an event: the specification lets one after anything else
-pass, and yet clients take it for an event without data (httpx-sse does, as soon as it has seen an id).
+A blank line is sent only at the end of an event. The specification ignores other blank lines, but some
+clients take one for an event without data (httpx-sse does once it has seen an id).
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ import msgspec
 from chora_logging.eventlog import Event, Gap
 from chora_logging.formatting.timestamps import rfc3339
 
-#: What a stream says when there is nothing to say.
+#: The heartbeat: a comment line.
 HEARTBEAT = b":\n"
 
 
 def opening(retry: int) -> bytes:
-    """The beginning of a stream: how long clients wait before they reconnect, in milliseconds."""
+    """Return the beginning of a stream: the milliseconds that clients wait before they reconnect."""
     return b"retry: %d\n" % retry
 
 
 def frames(items: Iterable[Event | Gap]) -> bytes:
-    """Events and gaps, framed."""
+    """Return *items* as server-sent events."""
     return b"".join([_event(item) if isinstance(item, Event) else gap_frame(item) for item in items])
 
 
 def gap_frame(gap: Gap) -> bytes:
-    """A gap, as an event of that name."""
+    """Return a gap as a server-sent event named `gap`."""
     return b"event: gap\ndata: %s\n\n" % msgspec.json.encode(gap_fields(gap))
 
 
@@ -44,7 +44,7 @@ def _event(event: Event) -> bytes:
 
 
 def gap_fields(gap: Gap) -> dict[str, Any]:
-    """What *gap* says: times as text, files by name only, nothing about what nobody knows."""
+    """Return the known values of *gap* for JSON: times as RFC 3339 strings, files by name without folder."""
     fields = {name: value for name, value in gap._asdict().items() if value not in (None, "")}
     for name in ("since", "until"):
         if name in fields:

@@ -1,8 +1,7 @@
-"""A log as a stream of server-sent events: what is stored, then what is written, with no seam.
+"""Streams a log as server-sent events: the stored events, then new ones, without gap or repetition.
 
-The protocol's mechanics are here and not sse-starlette's: that takes events one at a time and as text
-(each would be encoded once a client), has timers and tasks for each send, and leaves a connection open
-whose client takes nothing.
+It does not use sse-starlette, which takes events one at a time and as text (so that each is encoded
+once per client), creates timers and tasks for each send, and never closes a stalled connection.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.subscription import Subscription, in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
-from chora_logging.web.connections import cut
+from chora_logging.web.connections import abort
 from chora_logging.web.limits import GRACE_SECONDS, LONGEST_CURSOR
 from chora_logging.web.parameters import stream_query
 from chora_logging.web.responses import Refusal, unreadable
@@ -36,20 +35,20 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
 ]
 
-#: A stream is sent to at most so often, in seconds for each one that is open, and at most in all: many
-#: clients get more events at a time, few get each at once.
+#: The pause of a stream after each send, in seconds per open stream, and the longest pause: many
+#: clients get several events at a time, few clients get each event immediately.
 STREAM_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.0002, 0.05
 
-#: The most bytes that are sent at once.
+#: The most bytes in one ASGI message.
 SEND_BYTES = 65536
 
 
 async def event_stream(site: Site, request: Request) -> EventStream:
-    """The stream that *request* asks for.
+    """Return the stream for *request*.
 
-    What a client got last, by `Last-Event-ID`, wins over where its address says to begin. One that is
-    no cursor of ours is no error, for a browser would never come back after one: it gets a gap, and
-    then what it would get without.
+    The header `Last-Event-ID` takes precedence over the start in the query. A header that is not a
+    cursor is not an error, because a browser would not reconnect after one: the stream begins with a
+    gap, then continues as without the header.
     """
     name = request.path_params["log"]
     log = site.log(name)
@@ -61,7 +60,7 @@ async def event_stream(site: Site, request: Request) -> EventStream:
             cursor.decode(last[:LONGEST_CURSOR])
             after = last
         except CursorError:
-            gap = Gap("Last-Event-ID is no cursor of this log; some events may be missing or come again")
+            gap = Gap("Last-Event-ID is not a cursor of this log; events may be missing or repeated")
     return EventStream(site, name, log.subscribe(query.selection, after), gap)
 
 
@@ -69,10 +68,10 @@ class EventStream:
     """One client's stream, as an ASGI response.
 
     Args:
-        site: Whose log it is.
-        name: The log.
-        subscription: From where, and which events; it is closed with the stream.
-        gap: What is to be said before the first event.
+        site: The site of the log.
+        name: The name of the log.
+        subscription: The source of the events; it is closed with the stream.
+        gap: A gap to send before the first event.
     """
 
     def __init__(self, site: Site, name: str, subscription: Subscription, gap: Gap | None = None) -> None:
@@ -81,13 +80,13 @@ class EventStream:
         self._name = name
         self._subscription = subscription
         self._gap = gap
-        self._stuck = False
-        self._began: float | None = None  # when the send that is under way began
-        self._sent: float | None = None  # when the last one ended
+        self._is_stalled = False
+        self._began: float | None = None  # when the current send began
+        self._sent: float | None = None  # when the last send ended
         self._beat: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream until the client leaves, the server stops, or nothing is taken."""
+        """Send the stream until the client disconnects or stalls, or the server stops."""
         self.scope, self._send, self._lock = scope, send, asyncio.Lock()
         self._ended = asyncio.get_running_loop().create_future()
         try:
@@ -96,18 +95,18 @@ class EventStream:
         finally:
             self._subscription.close()
 
-    def look_after(self, now: float) -> None:
-        """Say that it lives if it is time; end if the client has taken nothing for too long."""
+    def check(self, now: float) -> None:
+        """Send a heartbeat if one is due; end if the client has read nothing for too long."""
         limits = self._site.limits
         if self._began is not None:
             if now - self._began >= limits.stalled:
-                self._stuck = True
+                self._is_stalled = True
                 self.end()
         elif self._sent is not None and now - self._sent >= limits.heartbeat:
             self._beat = asyncio.ensure_future(self._put(sse.HEARTBEAT))
 
     def end(self) -> None:
-        """End: the server stops."""
+        """End the stream."""
         if not self._ended.done():
             self._ended.set_result(None)
 
@@ -123,8 +122,8 @@ class EventStream:
             if self._sent is None or not isinstance(error, Refusal):
                 raise error
             logging.getLogger(OWN_LOGGER).warning("the stream of %s ends: %s", self._name, error.detail)
-        if self._stuck:
-            await self._cut(receive)
+        if self._is_stalled:
+            await self._disconnect(receive)
         elif not left:
             await self._finish()
 
@@ -145,7 +144,7 @@ class EventStream:
             body = await self._next()
 
     async def _next(self) -> bytes | None:
-        """What has come, framed; None if it was waited for. Here events live no longer than that takes."""
+        """Return the next events as bytes; None after waiting. The events are freed before the send."""
         subscription = self._subscription
         if not subscription.fed:
             body = await self._read_on()
@@ -157,7 +156,7 @@ class EventStream:
         return body
 
     async def _read_on(self) -> bytes | None:
-        """What the files have, framed; None if that is nothing."""
+        """Return the next events of the files as bytes; None if there are none."""
         try:
             return await in_thread(self._read)
         except OSError as error:
@@ -176,7 +175,7 @@ class EventStream:
         if events < len(items):
             metrics.gaps.labels(name).inc(len(items) - events)
         happened = time_of(items[-1]) if isinstance(items[-1], Event) else None
-        # What was stored before may be old: that is no lag.
+        # The age of events that were already stored is not lag.
         if happened is not None and self._subscription.fed:
             metrics.lag.labels(name).set(max(0.0, time.time() - happened))
         return sse.frames(items)
@@ -184,7 +183,7 @@ class EventStream:
     async def _put(self, body: bytes) -> None:
         loop = asyncio.get_running_loop()
         async with self._lock:
-            # A server takes what it is given, however much; it waits before it takes more.
+            # A server accepts a message of any size and applies back-pressure only before the next one.
             for start in range(0, len(body), SEND_BYTES):
                 self._began = loop.time()
                 part = body[start : start + SEND_BYTES]
@@ -192,31 +191,31 @@ class EventStream:
             self._began, self._sent = None, loop.time()
 
     async def _finish(self) -> None:
-        """Say that this is all. The server closes the connection when the client has taken it."""
+        """End the response. The server closes the connection when the client has read the rest."""
         with contextlib.suppress(asyncio.TimeoutError):
             end = self._send({"type": "http.response.body", "body": b"", "more_body": False})
             await asyncio.wait_for(end, GRACE_SECONDS)
 
-    async def _cut(self, receive: Receive) -> None:
+    async def _disconnect(self, receive: Receive) -> None:
         self._site.metrics.dropped.labels(self._name).inc()
         logging.getLogger(OWN_LOGGER).warning(
-            "a client of the stream of %s took nothing for %g seconds and is cut",
+            "a client of the stream of %s read nothing for %g seconds and is disconnected",
             self._name,
             self._site.limits.stalled,
         )
-        cut([self.scope])
+        abort([self.scope])
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(_disconnection(receive), GRACE_SECONDS)
 
 
 async def _disconnection(receive: Receive) -> None:
-    """Return when the client has gone."""
+    """Return when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def _cancel(*tasks: asyncio.Task[None] | None) -> None:
-    """Cancel tasks, and wait until they have ended."""
+    """Cancel *tasks* and wait until they have ended."""
     waiting = [task for task in tasks if task is not None]
     for task in waiting:
         task.cancel()

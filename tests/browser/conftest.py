@@ -58,20 +58,20 @@ def run():
 
 @pytest.fixture
 def logger(site, run):
-    """What logs the events of this run."""
+    """A logger for the events of this run."""
     return RunLogger(site.logger(), {"run_id": run})
 
 
 @pytest.fixture
 def open_page(browser):
-    """Make readers of a site; after the test each is asked whether something went wrong."""
+    """Make readers of a site; after the test each is checked for errors."""
     with pages(browser) as open_page:
         yield open_page
 
 
 @contextlib.contextmanager
 def pages(browser):
-    """The same for as long as a caller says."""
+    """Make readers of a site until the caller ends."""
     made = []
 
     def open_page(site, **options):

@@ -1,4 +1,4 @@
-"""A page as a reader sees it: what is on it, and that nothing went wrong meanwhile."""
+"""Drives a page like a reader, and checks that nothing went wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, expect
 
-#: Before the page's own scripts: what the browser refused, and how long its thread was busy.
+#: Runs before the page's own scripts: records violations of the policy and long tasks.
 WATCH = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => violations.push(event.violatedDirective));
@@ -19,17 +19,17 @@ new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((entry
   .observe({ type: "longtask", buffered: true });
 """
 
-#: What the browser itself says when a server is away or refuses; the page tells of it in its own words.
+#: Messages of the browser itself when a server is away or refuses; the page has its own words for them.
 NETWORK = re.compile(r"Failed to load resource: (net::ERR_|the server responded with a status of)")
 
 
 #: The field `number` in a row.
 NUMBER = re.compile(r"\bnumber=(\d+)")
 
-#: The rows that are drawn: the number of each and what it says.
+#: The drawn rows: the number and text of each.
 ROWS = """() => [...document.querySelectorAll("#space .row:not([hidden])")]
   .map((row) => [Number(row.ariaRowIndex), row.textContent])"""
-#: Scroll down by a part of a page, or to the beginning; where the list is then.
+#: Scroll down by a part of a page, or to the beginning; returns the new position of the list.
 SCROLL = """(part) => {
   const list = document.getElementById("list");
   list.scrollTop = part && list.scrollTop + part * list.clientHeight;
@@ -42,7 +42,7 @@ class Reader:
 
     Args:
         page: A page with nothing on it yet.
-        url: Where the viewer is.
+        url: The address of the viewer.
     """
 
     def __init__(self, page: Page, url: str) -> None:
@@ -76,19 +76,19 @@ class Reader:
         expect(self.page.locator("#status-words")).to_have_text("Live")
 
     def says(self, selector: str, text: str | re.Pattern[str]) -> None:
-        """Wait until an element says a text."""
+        """Wait until an element has a text."""
         expect(self.page.locator(selector)).to_have_text(text)
 
     def counts(self, number: int) -> None:
-        """Wait until so many events have come."""
+        """Wait until *number* events have arrived."""
         self.says("#count", f"{number:,} event{'' if number == 1 else 's'}")
 
     def rows(self) -> list[str]:
-        """What the rows on screen say, from top to bottom."""
+        """Return the texts of the rows on screen, from top to bottom."""
         return [text for _, text in sorted(self.page.evaluate(ROWS))]
 
     def whole_list(self) -> list[str]:
-        """What each row of the whole list says, from its beginning to its end."""
+        """Return the text of each row of the whole list, from beginning to end."""
         if self.page.locator("#pause").get_attribute("aria-pressed") == "false":
             self.page.locator("#pause").click()
         found: dict[int, str] = {}
@@ -105,18 +105,18 @@ class Reader:
         )
 
     def focused(self) -> str:
-        """The id of the element with the focus."""
+        """Return the id of the element with the focus."""
         return self.page.evaluate("document.activeElement.id")
 
     def check(self) -> None:
-        """Nothing went wrong, nothing was asked of anybody else, and no policy was broken."""
+        """Check that nothing failed, no other server was contacted, and no policy was violated."""
         assert self.wrong == []
         if self.page.url.startswith("http"):
             assert self.page.evaluate("window.violations ?? []") == []
 
 
 def until(is_so: Callable[[], bool], seconds: float = 15.0) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "it did not come to be"
@@ -124,5 +124,5 @@ def until(is_so: Callable[[], bool], seconds: float = 15.0) -> None:
 
 
 def numbers(reader: Reader) -> list[int]:
-    """The field `number` of each event of the whole list."""
+    """Return the field `number` of each event of the whole list."""
     return [int(match[1]) for row in reader.whole_list() if (match := NUMBER.search(row))]

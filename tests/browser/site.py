@@ -1,4 +1,4 @@
-"""A real server on real logs, as `chora-logging serve` starts it, and those who write them."""
+"""A real server on real logs, as `chora-logging serve` starts it, and loggers that write them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Site:
         self.port = urlsplit(self.url).port or 0
 
     def command(self) -> list[str]:
-        """What starts the server, at the same port each time."""
+        """Return the command that starts the server, always at the same port."""
         command = [sys.executable, "-m", "chora_logging", "serve", "--port", str(self.port)]
         for name in ("orchestrator", "telemetry"):
             command += ["--log", f"{name}={self.path(name)}"]
@@ -82,7 +82,7 @@ class Site:
         assert self._server.stdout is not None
         for line in self._server.stdout:
             if line.startswith("http://"):
-                # Nobody reads on; what little the server still prints must not block it.
+                # Nothing reads further; the little that the server still prints must not block it.
                 threading.Thread(target=self._server.stdout.read, daemon=True).start()
                 return line.strip()
         raise AssertionError((self.folder / "server.err").read_text())
@@ -114,8 +114,8 @@ class Application(Site):
 
     Args:
         folder: Where the logs are.
-        code: Makes `app` of `path`, that of the orchestrator's log.
-        prefix: Where the viewer is in it.
+        code: Makes `app` from `path`, the path of the orchestrator's log.
+        prefix: The path of the viewer in it.
     """
 
     def __init__(self, folder: pathlib.Path, code: str, prefix: str = "/") -> None:
@@ -123,7 +123,7 @@ class Application(Site):
         self._code = PROGRAM.format(code=code, prefix=prefix)
 
     def command(self) -> list[str]:
-        """What starts the application."""
+        """Return the command that starts the application."""
         return [sys.executable, "-c", self._code, str(self.path("orchestrator"))]
 
 
@@ -131,5 +131,5 @@ class RunLogger(logging.LoggerAdapter):
     """A logger whose events are all of one run."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Add the run to what an event has."""
+        """Add the run to the fields of an event."""
         return msg, {**kwargs, "extra": {**self.extra, **kwargs.get("extra", {})}}

@@ -1,4 +1,4 @@
-"""The page says whether it is connected, comes back by itself, and misses nothing."""
+"""The page shows whether it is connected, reconnects by itself, and misses nothing."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def site(tmp_path):
 
 
 def disconnected(reader, why=""):
-    """Wait until the page says that it is not connected."""
+    """Wait until the page shows that it is not connected."""
     reader.says("#status-words", re.compile(f"^Disconnected: {why}"))
 
 
 def come_back(site, reader):
-    """Start the server again; the page does not wait for as long as it wanted to."""
+    """Start the server again, and let the page retry without waiting."""
     disconnected(reader)
     site.start()
     reader.page.clock.fast_forward(20_000)
@@ -45,9 +45,9 @@ def come_back(site, reader):
 
 class TestConnection:
     def test_a_server_that_was_away(self, site, logger, reader, run):
-        """It is said that the server is away; when it is back, what was written meanwhile is there once.
+        """The page shows that the server is away; when it is back, events written meanwhile appear once.
 
-        So it is for the browser's own `EventSource`, and whether the server was killed or stopped.
+        The same holds for the browser's own `EventSource`, whether the server was killed or stopped.
         """
         logger.info("n", extra={"number": 0})
         reader.open(f"?run_id={run}")
@@ -68,7 +68,7 @@ class TestConnection:
         assert reader.page.evaluate("got") == list(range(61))
 
     def test_trying_at_once(self, site, reader):
-        """Who does not want to wait presses a button."""
+        """A button starts the next attempt without waiting."""
         reader.open()
         site.stop()
         disconnected(reader)
@@ -78,7 +78,7 @@ class TestConnection:
         reader.is_live()
 
     def test_what_happens_while_it_is_paused(self, site, logger, reader, run):
-        """A server that goes and comes while the list is paused costs no waiting event."""
+        """A restart of the server while the list is paused loses no waiting event."""
         for number in range(3):
             logger.info("n", extra={"number": number})
         reader.page.clock.install()
@@ -94,7 +94,7 @@ class TestConnection:
         reader.counts(4)
 
     def test_another_filter_while_the_server_is_away(self, site, logger, reader, run):
-        """A filter that is set without a server is applied when there is one."""
+        """A filter that is set while the server is away is applied when it is back."""
         for event in ("a", "b", "a"):
             logger.info("n", extra={"event": event})
         reader.page.clock.install()
@@ -110,7 +110,7 @@ class TestConnection:
         reader.counts(3)
 
     def test_who_never_connected_is_not_told_that_there_are_no_events(self, site, logger, reader, run):
-        """Nothing is said about what a log holds before the server has answered."""
+        """The page does not say that a log is empty before the server has answered."""
         logger.info("stored")
         reader.page.route("**/events?*", lambda route: route.abort())
         reader.page.goto(f"{site.url}?log=orchestrator&run_id={run}")
@@ -122,7 +122,7 @@ class TestConnection:
         reader.counts(1)
 
     def test_a_gap_is_said(self, site, reader):
-        """Where events were deleted before they were read, the list says so in their place, and the bar."""
+        """Events deleted before they were read are reported in their place in the list, and in the bar."""
         logger = site.logger("telemetry", maxBytes=2000, backupCount=1)
         logger.info("seen", extra={"number": 0})
         reader.page.clock.install()
@@ -142,7 +142,7 @@ class TestConnection:
         assert seen[1:] == list(range(seen[1], 200))
 
     def test_a_server_that_falls_silent(self, site, logger, reader, run):
-        """A connection on which nothing comes for 45 seconds, not even a heartbeat, is taken for dead."""
+        """A connection without any data for 45 seconds, not even a heartbeat, counts as dead."""
         reader.page.clock.install()
         reader.open(f"?run_id={run}")
         logger.info("before")
@@ -152,14 +152,14 @@ class TestConnection:
         reader.page.clock.fast_forward(40_000)
         reader.says("#status-words", "Live")
         reader.page.clock.fast_forward(6_000)
-        disconnected(reader, "The server has fallen silent$")
+        disconnected(reader, "The server stopped sending$")
         site.send(signal.SIGCONT)
 
         reader.is_live()
         reader.counts(2)
 
     def test_a_server_that_has_enough_to_do(self, tmp_path, open_page):
-        """A server that refuses and says when to come back is asked then, and not before."""
+        """A server that refuses with Retry-After is asked again then, and not before."""
         site = Application(tmp_path, ONE_STREAM)
         site.start()
         first, second = open_page(site).open(), open_page(site)
@@ -167,8 +167,8 @@ class TestConnection:
         asked = []
         second.page.on("request", lambda request: asked.append("/stream?" in request.url))
         second.page.goto(site.url)
-        disconnected(second, "The server says: .* as many as may be; try again$")
-        second.says("#status-countdown", re.compile("again in [345] s"))  # else after 1.25 s at the latest
+        disconnected(second, "The server says: .* the most allowed; try again$")
+        second.says("#status-countdown", re.compile("again in [345] s"))  # else 1.25 s at most
         first.page.goto("about:blank")
         until(lambda: '"clients":0' in second.page.request.get(f"{site.url}healthz").text())
         assert sum(asked) == 1

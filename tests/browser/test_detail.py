@@ -1,4 +1,4 @@
-"""One event whole: formatted, copied, and a way on to its neighbours."""
+"""One event in full: formatted, copied, and with buttons to related events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BIG = 9007199254740993
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A server on two events, one of them with everything."""
+    """A server on two events, one of them with all kinds of fields."""
     site = Site(tmp_path_factory.mktemp("site"))
     logger = site.logger()
     logger.info("before", extra={"event": "other"})
@@ -65,7 +65,7 @@ class TestDetail:
         )
 
     def test_copy_gives_the_json(self, site, opened):
-        """What is copied is the whole event as indented JSON."""
+        """The copy is the whole event as indented JSON."""
         opened.page.keyboard.press("c")
         opened.says("#copied", "Copied")
         copied = opened.page.evaluate("navigator.clipboard.readText()")
@@ -92,7 +92,7 @@ class TestDetailOfALiveLog:
         opened.says("#detail-title", "job_failed")
 
     def test_a_huge_event_is_cut_on_the_screen_and_whole_in_the_copy(self, site, opened):
-        """A string of a megabyte is shown in part, says how much more there is, and is copied whole."""
+        """A string of a megabyte is shown in part, with the length of the rest, and copied in full."""
         opened.page.keyboard.press("Escape")
         opened.page.keyboard.press("Escape")
         site.raw(json.dumps({"event": "huge", "text": "x" * 1_000_000, "list": list(range(200_000))}))

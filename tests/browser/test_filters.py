@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.site import Site
 
-#: A field, what it is to be, and how many of the ten events then stay.
+#: A field, its filter, and the number of the ten events that match.
 NARROWED = [
     ("event", "step", 6),
     ("task_id", "task-1", 4),
@@ -15,7 +15,7 @@ NARROWED = [
     ("trace_id", "trace-3", 1),
     ("trace_id", "nothing", 0),
 ]
-#: A text and how many of the ten events hold it.
+#: A text and the number of the ten events that contain it.
 FOUND = [("connection", 3), ("WORKING ON 4", 1), ('"quoted"', 1), ("CAFÉ", 1), ("a.*b", 0)]
 
 
@@ -58,7 +58,7 @@ def address(reader):
 
 class TestFilters:
     def test_a_field_narrows_the_list(self, mixed):
-        """A filter by a field shows the events that have it, and is in the address."""
+        """A filter by a field shows the events that match, and is in the address."""
         for name, value, number in NARROWED:
             fill(mixed, name, value)
             mixed.counts(number)
@@ -81,7 +81,7 @@ class TestFilters:
         assert "log=telemetry" in address(mixed)
 
     def test_text_is_looked_for_in_what_is_loaded(self, mixed):
-        """Text is found in any case, as it is read and not as JSON writes it; it is no pattern."""
+        """Text is found in any case, as displayed and not as JSON escapes it; it is not a pattern."""
         for text, number in FOUND:
             mixed.page.keyboard.press("/")
             mixed.page.keyboard.type(text)
@@ -90,7 +90,7 @@ class TestFilters:
             mixed.page.keyboard.press("Escape")
 
     def test_filters_survive_a_reload_and_a_link(self, site, mixed, open_page):
-        """The address alone gives the same view, here and elsewhere."""
+        """The address alone gives the same view, in this page and in a new one."""
         fill(mixed, "event", "step")
         fill(mixed, "task_id", "task-1")
         mixed.counts(3)
@@ -119,16 +119,16 @@ class TestFilters:
         expect(mixed.page.locator("[name=event]")).to_have_value("step")
 
     def test_clear(self, mixed):
-        """One button takes all filters away and keeps the log."""
+        """One button clears all filters and keeps the log."""
         fill(mixed, "event", "nothing")
-        mixed.says("#empty-why", "No event matches. New ones that do appear here.")
+        mixed.says("#empty-why", "No event matches. New matches appear here.")
         mixed.page.locator("#empty-clear").click()
 
         mixed.counts(10)
         assert address(mixed) == "?log=orchestrator"
 
     def test_a_filter_that_the_server_refuses_is_told(self, mixed):
-        """What the server has against a filter is said in its words, and not that there are no events."""
+        """The page shows the server's reason for refusing a filter, and not that there are no events."""
         mixed.page.goto(mixed.url + "?log=nothere")
         for place in ("#status-words", "#empty-why"):
             expect(mixed.page.locator(place)).to_contain_text("Refused: there is no log of that name")

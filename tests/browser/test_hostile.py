@@ -1,4 +1,4 @@
-"""What is in a log is text, whatever it holds: nothing of it runs, hides or moves anything."""
+"""Content of a log is text: whatever it is, it runs nothing, hides nothing and moves nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HIDING = re.compile(
 MADE = "document.querySelectorAll('#content :is(img, script, style, a[href^=javascript])').length"
 ROWS = "[...document.querySelectorAll('#space .row:not([hidden])')]"
 HEIGHTS = f"[...new Set({ROWS}.map((row) => row.offsetHeight))]"
-#: What turns text into markup or code.
+#: Functions and properties that turn text into markup or code.
 FORBIDDEN = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|srcdoc|DOMParser|setHTML"
 )
@@ -76,7 +76,7 @@ def attacked(site, browser):
 
 class TestHostileContent:
     def test_it_runs_nothing_and_hides_nothing(self, attacked):
-        """In the list and in the pane markup is text, and characters that act are written out."""
+        """In the list and in the pane markup is text, and control characters are escaped."""
         for index in range(len(ATTACKS)):
             attacked.page.keyboard.press("j" if index else "g")
             attacked.page.keyboard.press("Enter")
@@ -99,7 +99,7 @@ class TestHostileContent:
         assert r"\u001b[2J\u001b]0;title\u0007" in rows
 
     def test_the_copy_is_what_was_logged(self, attacked, site):
-        """What the page writes out for the eye is copied as it was."""
+        """Characters that the page escapes are copied unchanged."""
         attacked.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         attacked.page.locator("#space .row", has_text="gnp.exe").first.click()
         attacked.page.keyboard.press("c")
@@ -119,7 +119,7 @@ class TestHostileContent:
             assert reader.page.title() == "orchestrator · events"
 
     def test_one_row_stays_one_row(self, attacked):
-        """Whatever an event holds, its row is as high as any other, and nothing leaves it."""
+        """Whatever an event contains, its row is as high as any other, and nothing overflows."""
         heights = attacked.page.evaluate(HEIGHTS)
 
         assert heights == [24]
@@ -129,12 +129,12 @@ class TestHostileContent:
 class TestSource:
     @pytest.mark.parametrize("path", sorted(VIEWER.glob("*.js")), ids=lambda path: path.name)
     def test_no_script_makes_markup_or_code_of_text(self, path):
-        """No script uses what turns text into markup or code."""
+        """No script uses a function that turns text into markup or code."""
         assert FORBIDDEN.findall(path.read_text(encoding="utf-8")) == []
 
     @pytest.mark.parametrize("path", sorted(VIEWER.iterdir()), ids=lambda path: path.name)
     def test_nothing_comes_from_elsewhere(self, path):
-        """No file names another server, nor an address that a mounted page would not have."""
+        """No file refers to another server, or to an address that a mounted page does not have."""
         text = path.read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
 
         assert re.findall(r"https?://|\b(?:src|href|action)=\"/|url\(|@import", text) == []

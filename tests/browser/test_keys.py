@@ -35,7 +35,7 @@ def press(reader, *keys):
 
 
 def selects(reader, text):
-    """Wait until the selected row says a text."""
+    """Wait until the selected row has a text."""
     expect(reader.page.locator("#space .row[aria-selected=true]")).to_contain_text(text)
 
 
@@ -70,7 +70,7 @@ class TestKeys:
         expect(row).to_have_attribute("aria-rowindex", "32")
 
     def test_text_and_back(self, walker):
-        """A slash leads to the text, where letters are letters; Escape leads back to the list."""
+        """A slash moves to the text field, where keys are no shortcuts; Escape moves back to the list."""
         press(walker, "/")
         walker.page.keyboard.type("event-7 ?jk")
         expect(walker.page.locator("[name=text]")).to_have_value("event-7 ?jk")
@@ -80,7 +80,7 @@ class TestKeys:
         assert walker.focused() == "list"
 
     def test_every_control_is_reached_by_tab(self, walker):
-        """Tab goes through the controls in the order in which they stand, and round again."""
+        """Tab goes through the controls in their visual order, and round again."""
         walker.page.evaluate("document.activeElement.blur()")
         seen = []
         for _ in range(14):
@@ -110,7 +110,7 @@ class TestKeys:
         expect(walker.page.locator("#pause")).to_have_attribute("aria-pressed", "false")
 
     def test_the_focus_comes_back(self, walker):
-        """Who closes the pane from inside is in the list again."""
+        """Closing the pane from inside moves the focus to the list."""
         press(walker, "k", "Enter")
         walker.page.locator("#detail-close").focus()
         press(walker, "Enter")

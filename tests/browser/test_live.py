@@ -30,7 +30,7 @@ for number in range({PER_WRITER}):
 
 class TestLiveList:
     def test_stored_events_come_first_and_then_live_ones(self, logger, reader, run):
-        """A page shows what is stored, and what is written later at its end."""
+        """A page shows the stored events, and new ones at its end."""
         for number in range(3):
             logger.info("stored %d", number)
         reader.open(f"?run_id={run}")
@@ -41,11 +41,11 @@ class TestLiveList:
         until(lambda: "just_now" in reader.rows()[-1])
 
     def test_an_empty_log_says_so_and_then_fills(self, tmp_path, open_page):
-        """A log that does not exist yet is said to be empty, and its first event appears."""
+        """A log that does not exist yet is shown as empty, and its first event appears."""
         site = Site(tmp_path)
         site.start()
         reader = open_page(site).open()
-        reader.says("#empty-why", "This log holds no events yet. New ones appear here.")
+        reader.says("#empty-why", "This log has no events yet. New events appear here.")
         site.logger().info("first")
 
         reader.counts(1)
@@ -53,7 +53,7 @@ class TestLiveList:
         site.close()
 
     def test_older_events_are_loaded_on_demand(self, logger, reader, run):
-        """The newest 500 are loaded; older ones come when asked for, without a hole, to the beginning."""
+        """The newest 500 events are loaded; older ones on request, without a gap, to the beginning."""
         for number in range(1200):
             logger.info("n", extra={"number": number})
         reader.open(f"?run_id={run}")
@@ -69,7 +69,7 @@ class TestLiveList:
         assert [int(NUMBER.search(row)[1]) for row in rows] == list(range(1200))
 
     def test_two_hundred_events_a_second(self, site, reader, run):
-        """At 200 events a second, rotated, each comes once and in order; the page stays free."""
+        """200 events a second, with rotations, appear once and in order; the page stays responsive."""
         reader.open(f"?run_id={run}")
         writers = [
             subprocess.Popen(
@@ -93,18 +93,18 @@ class TestLiveList:
         assert len(seen) == 2 * PER_WRITER
 
     def test_memory_is_bounded(self, logger, reader, run):
-        """Of more events than are kept the newest stay; all are counted, and the list says what it lacks."""
+        """Of more events than the limit the newest stay; all are counted, and the list says so."""
         reader.open(f"?run_id={run}")
         for number in range(12_000):
             logger.info("n", extra={"number": number})
 
         reader.counts(12_000)
-        reader.says("#oldest", "Older events are in the log; the newest 10,000 are kept here")
+        reader.says("#oldest", "Older events are in the log; this page has the newest 10,000")
         until(lambda: "number=11999" in reader.rows()[-1])
         assert int(reader.page.locator("#list").get_attribute("aria-rowcount")) <= 11_002
 
     def test_a_new_day_is_said(self, site, reader, run):
-        """Where a day begins the list says which; a straggler of the day before divides nothing."""
+        """The list has a row at the beginning of each day; a late event of the day before adds none."""
         for number, day in enumerate(["16", "16", "17", "16", "17"]):
             stamp = f"2025-10-{day}T12:00:00.000000Z"
             site.raw(json.dumps({"timestamp": stamp, "run_id": run, "number": number}))
@@ -115,7 +115,7 @@ class TestLiveList:
         assert rows == ["Thursday", "number=0", "number=1", "Friday", "number=2", "number=3", "number=4"]
 
     def test_the_chart_counts_errors_apart(self, logger, reader, run):
-        """Events and errors of a second are said beside the chart."""
+        """The numbers of events and errors of a second are beside the chart."""
         reader.open(f"?run_id={run}")
         logger.error("bad", extra={"event": "job_failed"})
         logger.info({"event": "ended", "status": "error"})
@@ -127,7 +127,7 @@ class TestLiveList:
         expect(reader.page.locator("#chart")).to_have_attribute("aria-label", words)
 
     def test_live_events_are_filtered_too(self, logger, reader, run):
-        """Of what is written later only what fits the filters appears."""
+        """Of new events only those that match the filters appear."""
         reader.open(f"?run_id={run}&event=fits")
         logger.info("no", extra={"event": "other"})
         logger.info("yes", extra={"event": "fits"})

@@ -13,7 +13,7 @@ ELSEWHERE = "http://tickets.example/"
 
 @pytest.fixture
 def site(tmp_path):
-    """A server that asks for a token, and that a test may stop and start again."""
+    """A server with a token, which a test may stop and start again."""
     site = Site(tmp_path, token=TOKEN)
     site.start()
     yield site
@@ -22,7 +22,7 @@ def site(tmp_path):
 
 @pytest.fixture
 def asked(logger, reader, run):
-    """A reader of two events, who is asked for the token."""
+    """A reader of two events who is asked for the token."""
     logger.info("secret", extra={"event": "first"})
     logger.info("secret", extra={"event": "second"})
     reader.page.goto(f"{reader.url}?run_id={run}")
@@ -58,7 +58,7 @@ class TestLogin:
         asked.counts(2)
 
     def test_a_shared_link_keeps_its_filters(self, asked, run):
-        """Who logs in on a link sees what it shows."""
+        """A reader who logs in on a link sees its view."""
         query = f"?log=orchestrator&run_id={run}&event=second"
         asked.page.goto(asked.url + query)
         log_in(asked, TOKEN)
@@ -69,7 +69,7 @@ class TestLogin:
         assert asked.page.evaluate("location.search") == query
 
     def test_a_link_from_another_site_opens(self, inside, run):
-        """Who is logged in and clicks a link on another site is not asked again."""
+        """A reader who is logged in and follows a link from another site is not asked again."""
         page = inside.page.context.new_page()
         link = f'<a href="{inside.url}?run_id={run}&event=second">look</a>'
         page.route(ELSEWHERE, lambda route: route.fulfill(body=link, content_type="text/html"))
@@ -80,7 +80,7 @@ class TestLogin:
         expect(page.get_by_label("Token")).to_be_hidden()
 
     def test_scripts_cannot_read_the_session(self, inside):
-        """The cookie is out of reach of scripts and of other sites, and the token is kept nowhere."""
+        """Scripts and other sites cannot read the cookie, and the token is stored nowhere."""
         (cookie,) = inside.page.context.cookies()
 
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
@@ -89,7 +89,7 @@ class TestLogin:
         assert inside.page.evaluate(kept) == "[{},{}]"
 
     def test_a_session_that_ends_in_mid_view(self, site, logger, inside):
-        """The form comes over the list; after the login it goes on where it was and misses nothing."""
+        """The form covers the list; after the login the list continues and misses nothing."""
         site.stop()
         inside.page.context.clear_cookies()
         for _ in range(5):
@@ -117,7 +117,7 @@ class TestLogin:
         assert inside.page.evaluate("location.search") == query
 
     def test_a_logout_without_a_server_is_told(self, site, inside):
-        """Who logs out while the server is away is told that the session goes on, and tries again."""
+        """A logout while the server is away shows that the session lasts, and can be repeated."""
         site.stop()
         inside.page.get_by_role("button", name="Log out").click()
         button = inside.page.get_by_role("button", name="Not logged out: try again")

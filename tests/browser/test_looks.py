@@ -1,4 +1,4 @@
-"""What the page looks like to people and to the tools that help them: wide, narrow, light, dark."""
+"""Accessibility and layout of the page: wide, narrow, light, dark."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tests.browser.site import Site
 
 AXE = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
-#: What sticks out of the window, or has to be scrolled sideways; tracebacks may.
+#: Elements that overflow the window, or scroll sideways, except tracebacks.
 TOO_WIDE = """() => [...document.querySelectorAll("body, body *")].filter((element) => {
   const sideways = ["auto", "scroll"].includes(getComputedStyle(element).overflowX);
   if (sideways && element.scrollWidth > element.clientWidth && !element.matches(".traceback")) return true;
   const isPart = element.matches("button, input, select, label, h2, [role=gridcell], [role=columnheader]");
   return isPart && element.getBoundingClientRect().right > innerWidth;
 }).map((element) => element.outerHTML.slice(0, 100))"""
-#: What axe looks at in the dark: only the colours differ.
+#: The rules of axe for dark mode: only the colours differ.
 COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
 BUSY = 400
 LEVELS = ["INFO"] * 9 + ["DEBUG"] * 4 + ["WARNING", "ERROR"] + ["INFO"] * 7 + ["CRITICAL"]
-#: What fields hold: short and long texts, none, other scripts, a word without an end, a typed event.
+#: Values of fields: short and long texts, none, other scripts, a word without a break, a typed event.
 MESSAGES = [
     {"message": "Fetched 12 sources", "duration_ms": 184.2, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"},
     {"message": "Retrying after 429 Too Many Requests from the upstream service, attempt 3 of 5 " * 2},
@@ -68,7 +68,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture
 def busy_site(tmp_path):
-    """A server that a test stops and starts."""
+    """A server for a test to stop and start."""
     site = Site(tmp_path)
     yield site
     site.close()
@@ -91,7 +91,7 @@ def visit(site, open_page):
 
 
 def busy(site):
-    """Write what a busy system wrote in the last two minutes."""
+    """Write the events of a busy system of the last two minutes."""
     now = time.time()
     for number in range(BUSY):
         ago = 120 * (1 - number / BUSY) ** 1.5 + (number % 7) / 10
@@ -107,7 +107,7 @@ def busy(site):
 
 
 def check(reader, folder):
-    """Neither axe nor a ruler finds anything, wide or narrow, light or dark; the pictures are kept."""
+    """axe and the layout check find nothing, wide or narrow, light or dark; the pictures are saved."""
     page = reader.page
     page.evaluate(AXE)
     for width, size in (("wide", WIDE), ("narrow", NARROW)):
@@ -121,7 +121,7 @@ def check(reader, folder):
 
 
 def problems(page, options):
-    """What axe finds that is serious."""
+    """Return the serious findings of axe."""
     found = page.evaluate("(options) => axe.run({ resultTypes: ['violations'], ...options })", options)
     return [
         f"{violation['id']}: {node['html'][:200]}"
@@ -154,7 +154,7 @@ class TestLooks:
         check(reader, tmp_path)
 
     def test_filters(self, visit, tmp_path):
-        """The open filters, a paused list and a filter that nothing fits pass axe and fit the width."""
+        """The open filters, a paused list and a filter without a match pass axe and fit the width."""
         reader = visit(NARROW)
         reader.page.locator("#filters-toggle").click()
         reader.page.locator("[name=event]").fill("nothing")
@@ -173,7 +173,7 @@ class TestLooks:
         check(reader, tmp_path)
 
     def test_busy(self, busy_site, tmp_path, open_page):
-        """Minutes of events of all levels, a gap among them and a server that is away, pass axe and fit."""
+        """Two minutes of events of all levels, with a gap and a server that is away, pass axe and fit."""
         busy(busy_site)
         busy_site.start()
         reader = open_page(busy_site).open()
@@ -206,7 +206,7 @@ class TestLooks:
 
 class TestMotion:
     def test_none_for_who_wants_none(self, visit):
-        """Who wants no motion gets none."""
+        """With reduced motion nothing is animated."""
         reader = visit(reduced_motion="reduce")
 
         assert reader.page.evaluate("document.getAnimations().length") == 0

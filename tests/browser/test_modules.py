@@ -1,4 +1,4 @@
-"""The parts of the page that only compute, each called in the browser on many inputs."""
+"""The pure functions of the page, called in the browser on many inputs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TestJson:
     @SOME
     @given(st.data())
     def test_format_changes_white_space_only(self, call, data):
-        """A document laid out for reading is the same document, to the digit."""
+        """A formatted document is the same document, to the digit."""
         value, layout = data.draw(VALUES), data.draw(LAYOUTS)
         laid_out = "".join(piece for _, piece in call("json", "format", json.dumps(value, **layout)))
 
@@ -117,17 +117,17 @@ class TestJson:
         ],
     )
     def test_what_is_no_json_has_some_answer(self, call, raw):
-        """Text that is not JSON gives something, and the page goes on."""
+        """Text that is not JSON gives some result, without an endless loop."""
         assert isinstance(call("json", "members", raw), list)
         assert isinstance(call("json", "elements", raw), list)
         assert isinstance(call("json", "format", raw), list)
 
     def test_depth_does_not_matter(self, call):
-        """A document that is nested a hundred thousand deep is laid out like any other."""
+        """A document that is nested a hundred thousand deep is formatted like any other."""
         assert call("json", "pieces", 100_000) == 4 * 100_000 - 3
 
 
-#: A stream with each form of line and field that the specification has, and what it says.
+#: A stream with each form of line and field of the specification, and its messages.
 STREAM = (
     ":comment\nretry: 250\n\nid: 1\ndata: a\ndata:b\r\nevent: gap\r\n\r\n"
     "data: \rid\r\rdata\n\nid: x\0\ndata: ü\u2028\n\nnonsense: 1\n\ndata: torn"
@@ -170,14 +170,14 @@ class TestDecoder:
     @SOME
     @given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=12))
     def test_a_stream_cut_anywhere(self, call, cuts):
-        """A stream gives the messages that the WHATWG specification says, wherever its pieces are cut."""
+        """A stream gives the messages of the WHATWG specification, wherever its text is split."""
         edges = [0, *sorted(cuts), len(STREAM)]
         pieces = [STREAM[start:end] for start, end in itertools.pairwise(edges)]
 
         assert call("sse", "decode", pieces) == [MESSAGES, 250]
 
     def test_a_byte_order_mark_is_left_out(self, call):
-        """A mark at the beginning belongs to no field."""
+        """A byte order mark at the beginning belongs to no field."""
         assert call("sse", "decode", ["\ufeff", "data: a\n\n"])[0] == [
             {"name": "message", "data": "a", "id": None}
         ]
@@ -200,7 +200,7 @@ class TestTimes:
         ],
     )
     def test_a_span_for_people(self, call, milliseconds, words):
-        """A span of time is said in the unit that fits it."""
+        """A span of time has the unit that fits it."""
         assert call("log_event", "span", milliseconds) == words
 
     def test_microseconds_are_kept(self, call):

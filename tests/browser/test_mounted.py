@@ -31,7 +31,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture
 def asked(reader):
-    """The addresses that the page asks for."""
+    """The addresses that the page requests."""
     asked = []
     reader.page.on("request", lambda request: asked.append(request.url))
     return asked
@@ -39,7 +39,7 @@ def asked(reader):
 
 class TestMounted:
     def test_everything_is_below_the_prefix(self, site, logger, reader, run, asked):
-        """List, stream and timeline work, and nothing is asked for outside of the prefix."""
+        """List, stream and timeline work, and nothing outside of the prefix is requested."""
         logger.info("stored", extra={"trace_id": "trace-1"})
         reader.open(f"?run_id={run}")
         logger.info("live", extra={"trace_id": "trace-1"})
@@ -51,14 +51,14 @@ class TestMounted:
         assert [url for url in asked if not url.startswith(site.url)] == []
 
     def test_without_the_slash(self, site, reader):
-        """Who leaves out the slash at the end is led to the page."""
+        """An address without the slash at the end redirects to the page."""
         reader.page.goto(site.url.rstrip("/"))
 
         reader.is_live()
         assert reader.page.url.startswith(site.url)
 
     def test_the_login_is_below_the_prefix(self, site, logger, reader, run, asked):
-        """Login and logout work, their cookie is for the prefix alone, and so is all that is asked for."""
+        """Login and logout work, and their cookie and all requests are within the prefix."""
         logger.info("stored")
         private = site.url.replace("/logs/", "/private/")
         reader.page.goto(f"{private}?run_id={run}")

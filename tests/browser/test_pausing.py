@@ -1,4 +1,4 @@
-"""The list stands still when somebody reads it, and says how much waits."""
+"""The list stays still while it is paused, and shows how many events wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHRINK_AND_GROW = """() => {
     document.getElementById("list").scrollTop;
   }
 }"""
-#: How high all rows are together.
+#: The height of all rows together.
 HIGH = "document.getElementById('space').style.height"
 MIDDLE = """() => {
   const { left, right, top, bottom } = document.getElementById("list").getBoundingClientRect();
@@ -22,7 +22,7 @@ MIDDLE = """() => {
   return row.ariaRowIndex;
 }"""
 TOP = "document.getElementById('list').scrollTop"
-#: A turn of the wheel whose effect is still to come, when the list is told that it was scrolled by a drawing.
+#: A turn of the wheel, before its effect, and a scroll event that a draw caused.
 WHEEL_AND_ECHO = """() => {
   const list = document.getElementById("list");
   list.dispatchEvent(new WheelEvent("wheel", { deltaY: -40 }));
@@ -47,7 +47,7 @@ def middle_row(reader):
 
 class TestPausing:
     def test_scrolling_up_pauses(self, logger, full):
-        """Who scrolls up sees the list stand still; scrolling down again makes it live."""
+        """Scrolling up pauses the list; scrolling down again makes it live."""
         full.page.locator("#list").hover()
         full.page.mouse.wheel(0, -300)
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "true")
@@ -62,7 +62,7 @@ class TestPausing:
         until(lambda: "later" in full.rows()[-1])
 
     def test_scrolling_up_pauses_while_events_stream_in(self, logger, full):
-        """New rows with every frame do not pull back down who scrolls up."""
+        """New rows with every frame do not scroll down a reader who scrolls up."""
         full.page.locator("#list").hover()
         for number in range(60):
             logger.info("n %d", number)
@@ -74,7 +74,7 @@ class TestPausing:
         full.counts(160)
 
     def test_a_drawing_does_not_undo_scrolling_up(self, full):
-        """What a drawing has scrolled is not taken for a reader who is back at the end."""
+        """A scroll caused by a draw is not taken for a reader who is back at the end."""
         full.page.evaluate(WHEEL_AND_ECHO)
         full.page.keyboard.press("?")
         expect(full.page.locator("#help")).to_be_visible()
@@ -82,7 +82,7 @@ class TestPausing:
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "true")
 
     def test_a_key_pauses_and_resumes(self, logger, full):
-        """The space bar pauses; the button says how many wait, and shows them."""
+        """The space bar pauses; the button shows how many events wait, and resumes."""
         full.page.keyboard.press("Space")
         logger.info("later")
         full.says("#waiting", "↓ 1 new event")
@@ -93,7 +93,7 @@ class TestPausing:
         until(lambda: "later" in full.rows()[-1])
 
     def test_another_size_of_the_window_does_not_pause(self, logger, full):
-        """A list that is given more or less room stays at its end and live."""
+        """A list that is resized stays at its end and live."""
         for height in (500, 900, 640, 800):
             full.page.set_viewport_size({"width": 1280, "height": height})
             logger.info("sized %d", height)
@@ -103,7 +103,7 @@ class TestPausing:
         until(lambda: "sized" in full.rows()[-1])
 
     def test_another_width_keeps_the_place(self, full):
-        """Who turns a phone sees the same events: rows are as high as their layout needs, the place stays."""
+        """Turning a phone shows the same events: the rows change their height, the position stays."""
         full.page.keyboard.press("Space")
         full.page.locator("#list").hover()
         end = full.page.evaluate(TOP)
@@ -118,7 +118,7 @@ class TestPausing:
             until(lambda: abs(middle_row(full) - middle) <= 2)
 
     def test_what_changes_above_the_list_does_not_pause(self, logger, full):
-        """A bar that grows and shrinks between two drawings moves the list, and that is not the reader."""
+        """A bar that grows and shrinks between two draws moves the list without pausing it."""
         full.page.evaluate(GROW)
         logger.info("sooner")
         until(lambda: "sooner" in full.rows()[-1])
@@ -130,7 +130,7 @@ class TestPausing:
         until(lambda: "later" in full.rows()[-1])
 
     def test_the_scroll_bar_pauses(self, full):
-        """Who drags the list's scroll bar up sees it stand still."""
+        """Dragging the scroll bar up pauses the list."""
         box = full.page.locator("#list").bounding_box()
         full.page.mouse.move(box["x"] + box["width"] - 5, box["y"] + box["height"] - 20)
         full.page.mouse.down()
@@ -140,7 +140,7 @@ class TestPausing:
         full.page.mouse.up()
 
     def test_a_long_pause_costs_bounded_memory(self, logger, full):
-        """Of more events than are kept while it is paused the newest are shown, and all are counted."""
+        """Of more waiting events than the limit the newest are shown, and all are counted."""
         full.page.keyboard.press("Space")
         before = full.rows()
         for number in range(12_000):
@@ -151,5 +151,5 @@ class TestPausing:
 
         full.counts(12_100)
         until(lambda: "n 11999" in full.rows()[-1])
-        full.says("#oldest", "Older events are in the log; the newest 10,000 are kept here")
+        full.says("#oldest", "Older events are in the log; this page has the newest 10,000")
         assert int(full.page.locator("#list").get_attribute("aria-rowcount")) <= 11_002

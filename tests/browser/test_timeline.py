@@ -1,4 +1,4 @@
-"""The timeline of a trace: a waterfall over all logs."""
+"""The timeline of a trace: a waterfall across all logs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ EXPECTED = [
 
 class TestTimeline:
     def test_a_click_on_a_trace_id_shows_it(self, traced):
-        """All logs' events stand in the order of their beginnings, with durations, errors apart."""
+        """The events of all logs are in the order of their starts, with durations, errors marked."""
         traced.page.locator("#space .trace-link").first.click()
 
         assert waterfall(traced) == EXPECTED
@@ -79,7 +79,7 @@ class TestTimeline:
         ],
     )
     def test_the_axis_has_round_marks(self, reader, run, write, whole, marks):
-        """The axis is marked where clocks are, with words that fit between the marks."""
+        """The axis has ticks at clock units, with labels that fit between them."""
         write("orchestrator", 30, "only", duration_ms=whole * 1000)
         reader.page.goto(f"{reader.url}?log=orchestrator&timeline=tr%2F1+%3F%26%C3%A9+{run}")
         expect(reader.page.locator("#timeline-rows .row")).to_have_count(1)
@@ -114,10 +114,10 @@ class TestTimeline:
         assert traced.focused() == "list"
 
     def test_a_trace_that_no_log_holds(self, traced):
-        """A trace without events is said to be one."""
+        """A trace without events is shown as such."""
         traced.page.goto(traced.url + "?log=orchestrator&timeline=nobody")
 
-        traced.says("#timeline-summary", "No log holds an event of this trace")
+        traced.says("#timeline-summary", "No log has an event of this trace")
 
     def test_it_grows_with_the_trace(self, write, traced):
         """An event of the trace that is written meanwhile appears in it."""

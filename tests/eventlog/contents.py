@@ -1,4 +1,4 @@
-"""Logs with given bytes, and all that readers find in them."""
+"""Writes logs with given bytes and reads everything in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unittest import mock
 
 @contextlib.contextmanager
 def log_of(content, chunk):
-    """A log that is read in pieces of a size, and lines of at most 128 pieces."""
+    """A log that is read in chunks of a given size; its lines have at most 128 chunks."""
     with contextlib.ExitStack() as stack:
         for module in ("rotated.file", "reading"):
             stack.enter_context(mock.patch(f"chora_logging.eventlog.{module}.CHUNK", chunk))
@@ -23,5 +23,5 @@ def log_of(content, chunk):
 
 
 def places(events):
-    """All that there is to an event."""
+    """Return everything that an event consists of."""
     return [(repr(event), event.cursor, event.json) for event in events]

@@ -1,6 +1,6 @@
-"""A log that others change between any two looks of a reader at its files.
+"""A log that is changed between any two file operations of a reader.
 
-Each case is run once for each look: a call that opens, lists or reads files, before which the change is made.
+Each case runs once for each call that opens, lists or reads files, with the change right before that call.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOOKS = ("listdir", "stat", "open", "fstat", "pread")
 
 @contextlib.contextmanager
 def before_look(number, change):
-    """Make *change* before the look with this number; yields a list that is empty until then."""
+    """Make *change* before the call with this number; yields a list that is empty until then."""
     made = []
     looks = itertools.count()
 
@@ -46,7 +46,7 @@ def before_look(number, change):
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
-    """No file but the first is held open, and nobody waits for others."""
+    """Only the first file is held open, and nothing waits for late writers."""
     monkeypatch.setattr(stored, "HELD_BYTES", 0)
     monkeypatch.setattr(file_set, "_ROTATION_WAIT_SECONDS", 0)
     monkeypatch.setattr(live_file, "NEXT_FILE_WAIT_MS", 0)
@@ -89,7 +89,7 @@ def page(log, cursor):
 
 def follow(log, cursor):
     with Follower(log, after=cursor) as follower:
-        # Once more: what came while it looked comes with the next look.
+        # Again, for the events that were written during the first poll.
         polls = itertools.chain(iter(follower.poll_items, None), iter(follower.poll_items, None))
         return list(itertools.chain.from_iterable(polls))
 
@@ -141,7 +141,7 @@ DESTROYING = [delete, truncate, link_to_itself]
 
 
 def cut_and_write_on(writer):
-    """What an editor does that changes the file in place."""
+    """Rewrite the file in place, as an editor does."""
     os.truncate(writer.log, os.path.getsize(writer.log) // 2)
     writer.write(9)
 
@@ -166,7 +166,7 @@ def test_nothing_is_lost(logs, reader, change, index):
 
 @pytest.mark.parametrize("change", KEEPING)
 def test_nothing_is_lost_newest_first(logs, change, caplog):
-    """What is read from the newest end is all of it, each event once, whatever changes between two looks."""
+    """Reading from the newest end gives each event once, whatever changes between two calls."""
     for look in itertools.count():
         writer = logs()
         with before_look(look, lambda: change(writer)) as made:
@@ -182,7 +182,7 @@ def test_nothing_is_lost_newest_first(logs, change, caplog):
 @pytest.mark.parametrize("change", DESTROYING)
 @pytest.mark.parametrize("reader", READERS)
 def test_destroyed_while_it_is_opened(logs, reader, change):
-    """What cannot be read ends no reader, and brings nothing twice."""
+    """A file that cannot be read ends no reader, and repeats no event."""
     for look in itertools.count():
         writer = logs()
         first = next(EventLog(writer.log).read())
@@ -197,7 +197,7 @@ def test_destroyed_while_it_is_opened(logs, reader, change):
 
 @pytest.mark.parametrize("reader", READERS)
 def test_compressed_and_cut_while_it_is_opened(logs, reader):
-    """A compressed file that is cut in its place ends where it was cut, or is a gap."""
+    """A compressed file that is truncated in place ends there, or is a gap."""
     for look in itertools.count():
         writer = logs()
         first = next(EventLog(writer.log).read())
@@ -214,7 +214,7 @@ def test_compressed_and_cut_while_it_is_opened(logs, reader):
 
 @pytest.mark.parametrize("change", [delete, truncate, cut_and_write_on])
 def test_destroyed_while_it_is_read(logs, change):
-    """What is missing of what was opened is told where it is missing."""
+    """Missing events of an opened file are reported in their place."""
     for look in itertools.count():
         writer = logs()
         writer.rename()  # so that `delete` deletes what has not been read
@@ -238,7 +238,7 @@ def test_destroyed_while_it_is_read(logs, change):
 
 @pytest.mark.parametrize("change", [copytruncate, copytruncate_and_compress, truncate])
 def test_rotated_after_it_grew_while_it_was_opened(logs, change):
-    """A file that grew between two looks at it is looked for, once it is gone, by what was seen of it."""
+    """A file that grew between two calls and is gone is searched for by the content seen before."""
     for look in itertools.count():
         writer = logs()
         reading = EventLog(writer.log).read(after=next(EventLog(writer.log).read()).cursor)

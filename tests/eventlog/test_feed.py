@@ -1,4 +1,4 @@
-"""One thread feeds all who follow a log in a process, and nobody suffers from another."""
+"""One thread feeds all followers of a log in a process, and none of them disturbs another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEADLINE = 20
 
 @pytest.fixture
 def log(tmp_path):
-    """A log with one event; nobody follows it before the test, nor after it."""
+    """A log with one event and no followers before and after the test."""
     path = str(tmp_path / "app.log")
     write(path, 0)
     assert not threads_of(path)
@@ -42,7 +42,7 @@ def until(condition):
 
 
 async def soon(condition):
-    """The same in an event loop."""
+    """Like `until`, in an event loop."""
     deadline = time.monotonic() + DEADLINE
     while not condition():
         assert time.monotonic() < deadline
@@ -50,15 +50,15 @@ async def soon(condition):
 
 
 def counted_looks(monkeypatch):
-    """A list that grows by one with each look at a log, as it begins."""
+    """Return a list that grows by one at the beginning of each check of a log."""
     looks = []
-    look = following.Follower._look
+    look = following.Follower._stat
 
     def counted(self):
         looks.append(1)
         return look(self)
 
-    monkeypatch.setattr(following.Follower, "_look", counted)
+    monkeypatch.setattr(following.Follower, "_stat", counted)
     return looks
 
 
@@ -68,7 +68,7 @@ def run(main):
 
 
 async def collect(batches, found):
-    """Put what comes into *found*."""
+    """Append all items to *found*."""
     async with contextlib.aclosing(batches):
         async for items in batches:
             found += items
@@ -76,7 +76,7 @@ async def collect(batches, found):
 
 @contextlib.asynccontextmanager
 async def collecting(log, count):
-    """So many subscribers, what each has got, and their tasks."""
+    """Start *count* subscribers; return the items of each, and their tasks."""
     found = [[] for _ in range(count)]
     tasks = [asyncio.create_task(collect(EventLog(log).follow_batches(), into)) for into in found]
     try:
@@ -88,12 +88,12 @@ async def collecting(log, count):
 
 
 async def fed(log, count):
-    """Wait until so many subscribers have met the feed of *log*, and no other has a file open."""
+    """Wait until *count* subscribers take from the feed of *log*, and only the feed has a file open."""
     await soon(lambda: members(log) == count and open_files(log) == 1)
 
 
 def members(log):
-    """How many subscribers the feed of *log* has."""
+    """Return the number of subscribers of the feed of *log*."""
     return sum(len(feed.members) for feed in feeds._feeds.values() if feed.path == log)
 
 
@@ -150,7 +150,7 @@ class TestSharing:
         assert all(numbers(into) == list(range(21)) for into in found)
 
     def test_looks_do_not_multiply(self, log, monkeypatch):
-        """A log at rest is looked at as often for 50 subscribers as for one."""
+        """A log at rest is checked as often for 50 subscribers as for one."""
         looks = counted_looks(monkeypatch)
 
         async def main():
@@ -162,11 +162,11 @@ class TestSharing:
 
         seen, elapsed = run(main())
 
-        # Now and then it looks twice: what seems unchanged is read all the same.
+        # Now and then it checks twice: an apparently unchanged file is read all the same.
         assert 0 < seen <= (elapsed / feeds.LONGEST_POLL_SECONDS + 2) * 1.1
 
     def test_a_log_that_is_not_there(self, tmp_path):
-        """Those who wait for a log that does not exist are fed too, from its first event on."""
+        """Subscribers that wait for a missing log are fed too, from its first event on."""
         path = str(tmp_path / "later.log")
 
         async def main():
@@ -204,7 +204,7 @@ class TestSharing:
         assert [[event.get("text") for event in into] for into in found] == [[None, "ä", None]] * 3
 
     def test_one_by_one_they_are_own(self, log):
-        """What a subscriber of `follow` does to its events, no other sees."""
+        """A subscriber of `follow` that changes its events changes them for no other."""
         with (
             contextlib.closing(EventLog(log).follow_sync(after="end")) as one,
             contextlib.closing(EventLog(log).follow_sync(after="end")) as other,
@@ -223,7 +223,7 @@ class TestSharing:
         assert event.cursor == results[0].cursor
 
     def test_filters(self, log):
-        """Each gets what it asked for."""
+        """Each subscriber gets the events of its own filters."""
 
         async def main():
             found = [[], []]
@@ -241,7 +241,7 @@ class TestSharing:
         assert run(main()) == [[0, 0], [1]]
 
     def test_skipped_lines(self, log):
-        """Each is told of the lines that are no events, also by the feed."""
+        """Malformed lines are reported to each subscriber, also by the feed."""
         told = [[], []]
 
         async def main():
@@ -263,8 +263,8 @@ class TestSharing:
 
 class TestSlowness:
     def test_behind_what_is_kept(self, log, monkeypatch):
-        """Who is further behind than what is kept reads on from the files; the others do not wait."""
-        monkeypatch.setattr(feeds, "KEPT_ITEMS", 10)
+        """A subscriber that falls behind the buffer reads from the files; the others do not wait."""
+        monkeypatch.setattr(feeds, "BUFFERED_ITEMS", 10)
         writer = Writer(log, keep=100)
         writer.count = 1
 
@@ -294,7 +294,7 @@ class TestSlowness:
         assert numbers(found) == list(range(96))
 
     def test_a_stalled_reader_holds_no_file(self, log):
-        """Who takes nothing keeps no deleted file on the disk, nor the writer from writing."""
+        """A stalled subscriber keeps no deleted file on the disk, and does not block the writer."""
         writer = Writer(log)
 
         async def main():
@@ -316,7 +316,7 @@ class TestSlowness:
         run(main())
 
     def test_a_busy_task_lets_others_run(self, log):
-        """A subscriber that always finds something does not keep its event loop to itself."""
+        """A subscriber that always has events does not block its event loop."""
         turns = 0
 
         async def main():
@@ -350,7 +350,7 @@ class TestSlowness:
 
 
 def deleted_files(log):
-    """How many deleted files of *log* this process holds."""
+    """Return the number of deleted files of *log* that this process holds open."""
     found = 0
     for fd in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):
@@ -360,10 +360,10 @@ def deleted_files(log):
 
 
 class TestEnds:
-    """After each the fixture sees to it that no thread and no file is left."""
+    """After each test the fixture checks that no thread and no open file is left."""
 
     def test_closed(self, log):
-        """The last one that is closed ends the thread; the file is closed at once if it is not being read."""
+        """Closing the last subscriber ends the thread and closes the file, immediately if nobody reads it."""
         one, other = (EventLog(log).follow_sync() for _ in range(2))
         next(one), next(other)
         threading.Timer(0.05, lambda: write(log, 1)).start()
@@ -375,7 +375,7 @@ class TestEnds:
         assert between == 1
 
     def test_cancelled(self, log):
-        """A cancelled one leaves; the others go on."""
+        """A cancelled subscriber leaves; the others continue."""
 
         async def main():
             async with collecting(log, 3) as (found, tasks):
@@ -389,7 +389,7 @@ class TestEnds:
         assert run(main()) == 2
 
     def test_dropped(self, log):
-        """One that nobody refers to any more leaves, in an event loop and outside."""
+        """An unreferenced subscriber leaves, in an event loop and outside."""
 
         async def main():
             dropped = EventLog(log).follow(after="end")
@@ -410,7 +410,7 @@ class TestEnds:
         del sync
 
     def test_never_begun(self, log):
-        """One that is made and not iterated costs nothing."""
+        """A subscriber that is never iterated costs nothing."""
         EventLog(log).follow()
         EventLog(log).follow_sync()
 
@@ -418,7 +418,7 @@ class TestEnds:
 
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     def test_a_loop_that_was_closed(self, log):
-        """What waits in an event loop that was closed under it is let go."""
+        """A subscriber that waits in a closed event loop is dropped."""
         loop = asyncio.new_event_loop()
         loop.set_exception_handler(lambda *_: None)  # asyncio complains of the task that it destroys
         task = loop.create_task(collect(EventLog(log).follow_batches(), []))
@@ -449,7 +449,7 @@ class TestEnds:
 
 class TestErrors:
     def test_each_meets_it_by_itself(self, log):
-        """A log that cannot be opened any more is an error for each subscriber, after what was read."""
+        """A log that can no longer be opened is an error for each subscriber, after the last events."""
 
         async def main():
             async with collecting(log, 3) as (found, tasks):
@@ -467,7 +467,7 @@ class TestErrors:
         assert all(numbers(into) == [0, 1] for into in found)
 
     def test_what_passes_is_survived(self, log, monkeypatch):
-        """What goes wrong for the feed only ends nobody: all read on and meet a new one."""
+        """An error of the feed alone ends no subscriber: all read on and join a new feed."""
         broken = threading.Event()
         poll = following.Follower.poll_items
 
@@ -495,7 +495,7 @@ class TestErrors:
 
 @contextlib.contextmanager
 def without_descriptors():
-    """No file can be opened."""
+    """Make every open fail."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
     try:
@@ -505,7 +505,7 @@ def without_descriptors():
 
 
 def follow_in_child(log, following, results):
-    """Body of a forked process: its parent's subscriber, and one of its own."""
+    """The body of a forked process: its parent's subscriber, and one of its own."""
     own = EventLog(log).follow_sync()
     found = [numbers(next(one) for _ in range(count)) for one, count in [(following, 2), (own, 5)]]
 
@@ -523,7 +523,7 @@ def follow_in_child(log, following, results):
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 class TestForks:
     def test_a_child_has_a_feed_of_its_own(self, log):
-        """In a forked child the inherited subscriber goes on where it is, fed anew; so does the parent's."""
+        """In a forked child the inherited subscriber continues with a new feed; so does the parent's."""
         context = multiprocessing.get_context("fork")
         results = context.Queue()
         write(log, 1)

@@ -1,4 +1,4 @@
-"""A follower and what happens to the files between two of its looks."""
+"""A follower whose files change between two polls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def writer(tmp_path):
 
 @pytest.fixture
 def nobody_is_late(monkeypatch):
-    """What these tests write is written: no late writer is waited for."""
+    """Make readers not wait for late writers, because these tests have none."""
     monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
     monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
 
@@ -35,7 +35,7 @@ def log(tmp_path, nobody_is_late):
 
 
 def drain(follower):
-    """The items that there are now; of an event its number."""
+    """Return the items of the next polls, each event as its number."""
     found = []
     while (items := follower.poll_items()) is not None:
         found += [item if isinstance(item, Gap) else item["n"] for item in items]
@@ -46,7 +46,7 @@ class TestRotations:
     @pytest.mark.parametrize("rotations", [2, 5, 6, 12])
     @pytest.mark.parametrize("restarted", [False, True])
     def test_between_two_looks(self, writer, rotations, restarted):
-        """2, 5 and 6 rotations between two looks: nothing is lost, or a gap says how many files and when."""
+        """2, 5 and 6 rotations between two polls lose nothing, or a gap reports the files and times."""
         writer.write(3)
         follower = Follower(writer.log)
         found = drain(follower)
@@ -67,14 +67,14 @@ class TestRotations:
         assert len(missing) == 2 * max(0, rotations - 6)
         if rotations <= 5:
             assert gaps == []
-        else:  # what the follower had open is deleted: there were others, or perhaps there were
+        else:  # the file that the follower had open is deleted; others are, or may be
             count = rotations - 5 if restarted else (rotations - 6) or None
             assert [gap.files for gap in gaps] == [count]
             assert gaps[0].since <= gaps[0].until
             assert gaps[0].resumes == writer.log + ".5"
 
     def test_how_many_bytes(self, writer):
-        """Of files that were deleted after a follower had seen them the gap tells the bytes."""
+        """The gap for files that were deleted after a follower had seen them has their bytes."""
         for _ in range(5):
             writer.write(400, size=1000)
             writer.rotate()
@@ -93,7 +93,7 @@ class TestRotations:
 
 class TestOtherWriters:
     def test_late_lines(self, writer, monkeypatch):
-        """What a foreign writer still writes into the file that logrotate moved away comes, in order."""
+        """Lines that a foreign writer still writes to the file that logrotate renamed are read, in order."""
         monkeypatch.setattr(following, "SETTLING_SECONDS", 60)
         write(writer.log, 0)
         with open(writer.log, "ab", buffering=0) as late, Follower(writer.log) as follower:
@@ -111,7 +111,7 @@ class TestOtherWriters:
             assert drain(follower) == [3]
 
     def test_ours_are_not_waited_for(self, writer, monkeypatch):
-        """After a rotation of ours nobody is late: the next file is read at once."""
+        """After a rotation by our handler no writer is late: the next file is read immediately."""
         monkeypatch.setattr(following, "SETTLING_SECONDS", 60)
         monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 60)
         writer.write(1)
@@ -125,7 +125,7 @@ class TestOtherWriters:
         assert found == [0, 1, 2, 3]
 
     def test_old_files_are_not_waited_for(self, writer, monkeypatch):
-        """A backup that was written to and renamed long ago is left at once."""
+        """A backup that was last written to and renamed long ago is left immediately."""
         now = time.time
         monkeypatch.setattr(following, "SETTLING_SECONDS", 60)
         monkeypatch.setattr(time, "time", lambda: now() + 61)
@@ -140,7 +140,7 @@ class TestTornLines:
 
     @pytest.mark.parametrize("cut", range(1, len(whole)))
     def test_at_the_end_of_the_log(self, log, cut):
-        """A line cut at any byte, inside a character too, is not given, and then once when it is complete."""
+        """A line cut at any byte, also inside a character, is returned once, when it is complete."""
         write(log, 0)
         skipped = []
         with Follower(log, on_skip=skipped.append) as follower:
@@ -158,7 +158,7 @@ class TestTornLines:
     @pytest.mark.parametrize("packed", [False, True])
     @pytest.mark.parametrize("cut", [1, 18, 19, 24, len(whole) - 1])
     def test_at_the_end_of_a_backup(self, log, cut, packed):
-        """A line that was cut off in a finished file is told, not waited for, and glued to nothing."""
+        """A torn line at the end of a finished file is reported, not waited for, not joined to the next."""
         content = line(0) + self.whole[:cut]
         with open(log + ".1" + ".gz" * packed, "wb") as file:
             file.write(gzip.compress(content) if packed else content)
@@ -174,7 +174,7 @@ class TestTornLines:
         ]
 
     def test_in_a_file_that_was_live(self, log):
-        """A half line in the log is waited for, and told when the log has been rotated."""
+        """A half line in the log is waited for, and reported when the log has been rotated."""
         write(log, 0)
         append(log, b'{"n": 1')
         skipped = []
@@ -188,7 +188,7 @@ class TestTornLines:
         assert [told.line for told in skipped] == [b'{"n": 1']
 
     def test_newest_first(self, log):
-        """Read from the end, torn lines of finished files are told too."""
+        """Reading from the end reports torn lines of finished files too."""
         write(log + ".1", 0)
         append(log + ".1", b'{"n": 1')
         write(log, 2)
@@ -198,7 +198,7 @@ class TestTornLines:
         assert [told.line for told in skipped] == [b'{"n": 1']
 
     def test_a_damaged_backup(self, log):
-        """A compressed backup that is damaged gives what it has, and the rest is told with the place."""
+        """A damaged compressed backup gives its readable events, and the rest is reported with its offset."""
         packed = gzip.compress(b"".join(line(number, 50) for number in range(2000)))
         with open(log + ".1.gz", "wb") as file:
             file.write(packed[: len(packed) // 2])
@@ -220,7 +220,7 @@ class TestTruncation:
     @pytest.mark.parametrize("count", [1, 4, 9])
     @pytest.mark.parametrize("restarted", [False, True])
     def test_smaller_equal_and_larger(self, log, count, restarted):
-        """A log that was truncated and is smaller, equal or larger now is read from its new beginning."""
+        """A truncated log that is now smaller, equal or larger is read from its new beginning."""
         write(log, *range(10, 14))
         (*_, newest) = EventLog(log).read()
         follower = Follower(log)
@@ -237,7 +237,7 @@ class TestTruncation:
         assert isinstance(gap, Gap)
 
     def test_how_much_was_unread(self, log):
-        """What a follower had seen of a file that was truncated, and not read yet, is counted."""
+        """The bytes of a truncated file that a follower had seen but not read are counted."""
         write(log, *range(9000), size=100)
         size = os.path.getsize(log)
         with Follower(log) as follower:
@@ -267,7 +267,7 @@ class TestTruncation:
 
     @pytest.mark.parametrize("restarted", [False, True])
     def test_copies_that_were_not_finished(self, writer, nobody_is_late, restarted):
-        """What of the log is left in an unfinished copy is not read again, nor is an empty one newer."""
+        """An unfinished copy of the log is not read again, and an empty copy is not newer."""
         log = writer.log
         writer.write(2)
         (*_, newest) = EventLog(log).read()
@@ -294,7 +294,7 @@ class TestTruncation:
 
 class TestCopiesOfOldFiles:
     def test_an_old_backup_in_the_place_of_the_log(self, log):
-        """A backup that is put in the place of the log and goes on there is not read again."""
+        """A backup that replaces the log and grows there is not read again."""
         write(log + ".1", 0, 1)
         write(log, 2)
         with Follower(log) as follower:
@@ -309,7 +309,7 @@ class TestCopiesOfOldFiles:
 
     @pytest.mark.parametrize("restored", [False, True])
     def test_a_backup_that_ends_in_its_first_line(self, log, restored):
-        """A file of which only the banner could be read is not taken for others that begin with it."""
+        """A file of which only the banner was read is not confused with others that begin with it."""
         banner = b"#" * 10 + b"\n"
 
         def make(ending, rest):
@@ -334,7 +334,7 @@ class TestCopiesOfOldFiles:
         assert [item for item in found if not isinstance(item, Gap)] == [2, 3]
 
     def test_truncated_after_its_first_line(self, log):
-        """A log of which only the banner was read and has gone is not gone on with in an old backup."""
+        """A deleted log of which only the banner was read is not continued in an old backup."""
         banner = b"#" * 10 + b"\n"
         for name, data in ((log + ".1", banner + line(0)), (log, banner)):
             with open(name, "wb") as file:
@@ -349,7 +349,7 @@ class TestCopiesOfOldFiles:
         assert found == [1]
 
     def test_as_long_as_a_compressed_one_and_alike_at_the_beginning(self, log):
-        """A new log with the banner and the length of a compressed backup is not taken for that."""
+        """A new log with the banner and the length of a compressed backup is not confused with it."""
         banner = b"#" * 1500 + b"\n"
         with gzip.open(log + ".2.gz", "wb") as file:
             file.write(banner + line(0))
@@ -366,7 +366,7 @@ class TestCopiesOfOldFiles:
 
 
 def test_everything_is_closed(writer):
-    """A follower that is closed amid anything leaves nothing open, whatever thread closes it."""
+    """A follower that another thread closes at any point leaves no file open."""
     writer.write(2000, size=500)
     for _ in range(3):
         writer.rotate()

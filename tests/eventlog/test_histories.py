@@ -1,4 +1,4 @@
-"""Any history of a log, and a reader that is killed and resumed anywhere in it."""
+"""Random histories of a log, with a reader that is killed and resumed at any point."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.eventlog.writing import Writer, numbers
 
 
 class Histories(RuleBasedStateMachine):
-    """The oracle: each event comes once, in order; one that does not come is covered by a gap.
+    """The oracle: each event is read once, in order; a missing event is covered by a gap.
 
-    Only what somebody deleted or truncated by hand, unread, may be missing without a word.
+    Only events that were deleted or truncated by hand before they were read may be missing without a gap.
     """
 
     def __init__(self):
         super().__init__()
-        # All that others write is written: no late writer is waited for.
+        # Readers do not wait for late writers, because there are none.
         self.patches = [
             mock.patch.object(following, name, 0) for name in ("SETTLING_SECONDS", "OUR_SETTLING_SECONDS")
         ]
@@ -37,7 +37,7 @@ class Histories(RuleBasedStateMachine):
         self.reader = Follower(self.log)
         self.cursor = None
         self.highest = -1  # number of the newest event that was read
-        self.gap = False  # whether one was told since
+        self.gap = False  # whether a gap was reported since
         self.destroyed = set()
 
     def teardown(self):
@@ -106,7 +106,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def check(self):
-        """Everything that is there has been read, or a gap was told."""
+        """All events in the files have been read, or a gap was reported."""
         stored = numbers(EventLog(self.log).read())
         while (items := self.reader.poll_items()) is not None:
             self.take(items)
@@ -118,7 +118,7 @@ class Histories(RuleBasedStateMachine):
     def kill_reader(self):
         self.reader.close()
         self.reader = Follower(self.log, after=self.cursor)
-        # What it had not been told yet it is told again.
+        # A gap that it had not returned yet is returned again.
         self.gap = False
 
     def take(self, items):
@@ -129,7 +129,7 @@ class Histories(RuleBasedStateMachine):
             number = item["n"]
             assert number > self.highest, f"{number} after {self.highest}"
             missing = set(range(self.highest + 1, number)) - self.destroyed
-            # What was gone before the first event was read was never promised.
+            # Events that were deleted before the first read were never promised.
             assert self.gap or not missing or self.cursor is None, f"{missing} missing"
             self.highest, self.cursor, self.gap = number, item.cursor, False
 

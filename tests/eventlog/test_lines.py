@@ -24,7 +24,7 @@ def refuse(constant):
 
 
 def strictly(data):
-    """What a strict parser reads."""
+    """Parse as strict JSON."""
     return json.loads(data.decode("utf-8"), parse_constant=refuse)
 
 
@@ -57,7 +57,7 @@ class TestJson:
         ids=repr,
     )
     def test_of_a_line(self, tmp_path, line, expected):
-        """It is the line itself where that is strict JSON without a carriage return, else the nearest."""
+        """It is the line itself if that is strict JSON without a carriage return, else the nearest JSON."""
         (event,) = read(tmp_path, line)
 
         assert event.json == expected
@@ -65,14 +65,14 @@ class TestJson:
         strictly(event.json)
 
     def test_without_a_line(self):
-        """An event that came from elsewhere has it too."""
+        """An event from another source has it too."""
         assert strictly(Event({"a": [1, float("nan")], "b": "\ud800"}).json) == {
             "a": [1, None],
             "b": "\ufffd",
         }
 
     def test_it_is_what_was_read(self, tmp_path):
-        """What a reader changes in the event is not in it."""
+        """Changes that a reader makes to the event are not in it."""
         (event,) = read(tmp_path, b'{"a": 1}')
         event["b"] = 2
 
@@ -107,7 +107,7 @@ class TestRunTogether:
         return path
 
     def test_each_is_an_event(self, log):
-        """Objects that were run together on a line are events of their own, forwards and backwards."""
+        """Several objects on one line are separate events, forwards and backwards."""
         told = []
         found = list(EventLog(log, on_skip=told.append).read())
 
@@ -117,7 +117,7 @@ class TestRunTogether:
         assert places(backwards) == places(found)[::-1]
 
     def test_each_has_its_cursor(self, log):
-        """Reading goes on after each of them with the next one, also where the file is rotated meanwhile."""
+        """Reading resumes after each of them with the next one, also if the file is rotated meanwhile."""
         found = list(EventLog(log).read())
         for event in found:
             assert numbers(EventLog(log).read(after=event.cursor)) == list(range(event["n"] + 1, 9))
@@ -127,7 +127,7 @@ class TestRunTogether:
             assert numbers(EventLog(log).read(after=event.cursor)) == list(range(event["n"] + 1, 10))
 
     def test_followed(self, log):
-        """A follower goes on in the middle of a line, with the same cursors."""
+        """A follower resumes in the middle of a line, with the same cursors."""
         found = list(EventLog(log).read())
         with contextlib.closing(EventLog(log).follow_sync(after=found[4].cursor)) as following:
             rest = [next(following) for _ in found[5:]]
@@ -135,7 +135,7 @@ class TestRunTogether:
         assert places(rest) == places(found[5:])
 
     def test_filters(self, log):
-        """A filter takes its events out of the line."""
+        """A filter selects its events on the line."""
         assert numbers(EventLog(log).read(where={"n": 4})) == [4]
         assert numbers(EventLog(log).read(where={"a": "nan"})) == [6]
 
@@ -143,7 +143,7 @@ class TestRunTogether:
         "line", ['{"n": 1}[2]', '1{"n": 2}', '{"n": 1},{"n": 2}', '{"n": 1}{"n": 2', '{"a": {"n": 1}{"n": 2}']
     )
     def test_not_all_objects(self, tmp_path, line):
-        """A line with anything else is told once and has no event: what was cut off may hold objects."""
+        """A line with anything else is reported once and has no event: a torn line may contain objects."""
         path = tmp_path / "app.log"
         path.write_text(line + "\n")
         told = []
@@ -154,7 +154,7 @@ class TestRunTogether:
 
 class TestOtherLines:
     def test_where_and_why(self, tmp_path):
-        """What is no event is told by its line number, offset and reason; blank lines are not told."""
+        """A malformed line is reported with its line number, offset and reason; a blank line is not."""
         lines = [
             b'{"n": 0}',
             b"",
@@ -193,13 +193,13 @@ class TestOtherLines:
         assert [skipped.number for skipped in told] == [2001, 2012]
 
     def test_duplicate_keys(self, tmp_path):
-        """Of fields with the same name the last counts, and the line stays as it is."""
+        """Of fields with the same name the last counts, and the line stays unchanged."""
         (event,) = read(tmp_path, b'{"a": 1, "a": 2}')
 
         assert (event, event.json) == ({"a": 2}, b'{"a": 1, "a": 2}')
 
     def test_ruled_out_unread(self, tmp_path):
-        """A line that a filter rules out by its bytes is not looked at, so it is not told."""
+        """A line that a filter excludes by its bytes is not decoded, so it is not reported."""
         path = tmp_path / "app.log"
         path.write_text('garbage\n{"task_id": "task-1"}\ntask-1 "task-1"\n')
         told = []
@@ -220,7 +220,7 @@ class TestOtherLines:
         assert numbers(EventLog(path).read(after=found[0].cursor)) == [1, 2]
 
     def test_a_line_without_end(self, tmp_path):
-        """A hundred million bytes without a newline are not kept in memory, and hide nothing before them."""
+        """A hundred million bytes without a newline are not held in memory, and hide no event before them."""
         path = tmp_path / "app.log"
         path.write_bytes(b'{"n": 0}\n')
         os.truncate(path, 100_000_000)
@@ -235,7 +235,7 @@ class TestOtherLines:
         assert peak < 100_000_000
 
     def test_a_stream_goes_on(self, tmp_path):
-        """NaN and halves of surrogate pairs end no stream: all that follows comes, as strict JSON."""
+        """NaN and lone surrogates end no stream: all later events come, as strict JSON."""
         lines = [
             b'{"n": NaN}',
             b'{"n": "\\ud800"}',
@@ -251,7 +251,7 @@ class TestOtherLines:
         assert [strictly(event.json)["n"] for event in found] == [None, "\ufffd", "\ufffd", None, 1]
 
 
-# Pieces of lines, so that many lines are nearly right.
+# Pieces of lines, so that many lines are nearly valid.
 PIECES = st.one_of(
     st.sampled_from(
         [
@@ -284,7 +284,7 @@ class TestLongest:
     @pytest.mark.parametrize("extra", [-2, -1, 0, 1, 2])
     @pytest.mark.parametrize("before", [b"", b"{}\n", b"{}\n" * 99])
     def test_how_long_a_line_may_be(self, before, extra):
-        """Both directions agree on which line is too long to be read, and read what stands around it."""
+        """Both directions skip the same line that is too long, and read the lines around it."""
         long = b'{"a": "' + b"x" * (16 * 128 - 10 + extra) + b'"}\n'
         with log_of(before + long + b"{}\n", 16) as log:
             told, told_backwards = [], []
@@ -300,7 +300,7 @@ class TestLongest:
 class TestAnyBytes:
     @given(CONTENTS, st.sampled_from([16, 100, 256 * 1024]))
     def test_every_line_is_read_or_told(self, content, chunk):
-        """Nothing raises; each object is an event, and each other line that is not blank is told once."""
+        """Nothing raises; each object is an event, and each other line that is not blank is reported once."""
         with log_of(content, chunk) as log:
             told = []
             found = list(EventLog(log, on_skip=told.append).read())
@@ -323,7 +323,7 @@ class TestAnyBytes:
 
     @given(CONTENTS, st.sampled_from([16, 100, 256 * 1024]))
     def test_newest_first(self, content, chunk):
-        """Newest first is the reverse, in events, cursors and what is told."""
+        """Newest first is the reverse, in events, cursors and reported lines."""
         with log_of(content, chunk) as log:
             told, backwards_told = [], []
             found = list(EventLog(log, on_skip=told.append).read())
@@ -353,7 +353,7 @@ class TestAnyBytes:
 
 
 def as_objects(line):
-    """The JSON objects that a line consists of; none if there is anything else."""
+    """Return the JSON objects on a line; none if it has anything else."""
     try:
         text = line.decode("utf-8", "surrogatepass").strip(" \t\r")
         objects = []

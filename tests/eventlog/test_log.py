@@ -1,4 +1,4 @@
-"""`EventLog`: once, from the end and live, over lines of every kind."""
+"""`EventLog`: reading from the beginning, from the end and live, with lines of every kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.eventlog.writing import Writer, line, numbers, open_files, write
 
 DEADLINE = 20
 
-# Lines as an existing user's log has them.
+# Lines of an existing user's log.
 FOREIGN = """\
 {"timestamp": "2025-09-28T08:54:11.456336", "level": "INFO", "logger": "services.main", \
 "message": "Logging configured", "service": "Kyros Praxis", "environment": "local", "version": "0.1.0"}
@@ -50,7 +50,7 @@ class TestLines:
         assert len(list(log.read(since="2025-09-28T08:54:11.5", until="2025-09-28T08:54:12"))) == 1
 
     def test_skipped_lines_are_told(self, tmp_path):
-        """Each line that is no event is told with its place, the reason and its beginning."""
+        """Each malformed line is reported with its offset, the reason and its first bytes."""
         bad = [b"text", b'{"n": 1}[2]', b"[1]", b"\xff\xfe", b"\0\0", b"9" * 5000]
         path = tmp_path / "app.log"
         path.write_bytes(line(0) + b"\n  \r\n" + b"".join(text + b"\n" for text in bad) + line(1))
@@ -81,7 +81,7 @@ class TestLines:
         assert numbers(EventLog(path).last(5)) == [0, 1]
 
     def test_a_line_without_end(self, tmp_path, monkeypatch):
-        """A line that is too long for memory is passed over, by read, last and follow, and told."""
+        """A line that is too long for memory is skipped by read, last and follow, and reported."""
         monkeypatch.setattr("chora_logging.eventlog.rotated.file.LONGEST_LINE_BYTES", 1024 * 1024)
         monkeypatch.setattr("chora_logging.eventlog.reading.LONGEST_LINE_BYTES", 1024 * 1024)
         path = tmp_path / "app.log"
@@ -122,7 +122,7 @@ class TestLast:
         assert open_files(writer.log) == 1
 
     def test_a_half_line_at_the_end(self, tmp_path):
-        """A last line without its newline is not among the last, nor are empty lines."""
+        """An incomplete last line and empty lines are not among the last events."""
         path = tmp_path / "app.log"
         for content, expected in [(b"", []), (b"\n", []), (line(0)[:-1], []), (b"\n" + line(1) + b"{", [1])]:
             path.write_bytes(content)
@@ -130,7 +130,7 @@ class TestLast:
             assert numbers(EventLog(path).last(5)) == expected
 
     def test_filters(self, writer):
-        """The last of those that are asked for."""
+        """The filters select the last events."""
         writer.write(10)
 
         assert numbers(EventLog(writer.log).last(1, where={"n": 4})) == [4]
@@ -143,7 +143,7 @@ class TestLast:
 
 class TestFollowing:
     def test_stored_then_live(self, writer):
-        """`follow_sync` gives what is stored, then what is written, over rotations, and closes its files."""
+        """`follow_sync` gives the stored events, then new ones, across rotations, and closes its files."""
         writer.write(3)
         before = open_files(writer.log)
         with contextlib.closing(EventLog(writer.log).follow_sync()) as following:
@@ -160,7 +160,7 @@ class TestFollowing:
         assert open_files(writer.log) <= before
 
     def test_from_the_end(self, writer):
-        """From "end" only what is written from now on comes, a half line at the end included."""
+        """From "end" only new events come, with a half line at the end that is completed later."""
         writer.write(3)
         with open(writer.log, "ab") as file:
             file.write(line(100)[:5])
@@ -174,7 +174,7 @@ class TestFollowing:
         assert found == [100, 101]
 
     def test_from_a_cursor_with_a_gap(self, writer):
-        """A follower whose cursor retention deleted says so first, and goes on."""
+        """A follower whose cursor points to a deleted file first reports a gap, then continues."""
         writer.write(1)
         (event,) = EventLog(writer.log).read()
         for _ in range(7):
@@ -187,7 +187,7 @@ class TestFollowing:
         assert numbers(items[1:]) == [2, 3, 4, 5, 6, 7]
 
     def test_lagging_behind_retention(self, writer):
-        """A follower that retention overtakes is told of the files that it missed."""
+        """A follower that retention overtakes gets a gap with the missing files."""
         writer.write(1)
         with contextlib.closing(EventLog(writer.log).follow_sync()) as following:
             first = next(following)
@@ -202,7 +202,7 @@ class TestFollowing:
         assert numbers(items[1:]) == [5, 6, 7, 8, 9, 10]
 
     def test_async(self, writer):
-        """`follow` gives the same in an event loop, soon after each is written, and closes its files."""
+        """`follow` gives the same in an event loop, each event soon after its write, and closes its files."""
         writer.write(2)
 
         async def main():
@@ -252,7 +252,7 @@ class TestFollowing:
             assert open_files(writer.log) == 1
 
     def test_events_out_of_time_order(self, tmp_path):
-        """A filter by time finds events that stand out of order."""
+        """A filter by time finds events that are out of order."""
         path = tmp_path / "app.log"
         seconds = [1, 9, 2, 8, 3]
         path.write_text("".join(f'{{"n": {s}, "timestamp": "2025-09-28T08:00:0{s}Z"}}\n' for s in seconds))

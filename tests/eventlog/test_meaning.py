@@ -1,4 +1,4 @@
-"""An event means the same to every reader: to filters, to the commands, and to the server."""
+"""All readers interpret an event in the same way: filters, commands and the server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def call(capsys, monkeypatch):
 
 
 def column(table, head):
-    """What a table for a pipe has in a column."""
+    """Return the values of a column of a table for a pipe."""
     heads, *rows = table.splitlines()
     start = heads.find(f" {head} ") + 1
     return [row[start:].partition("  ")[0].strip() if start else "" for row in rows]
@@ -33,7 +33,7 @@ def column(table, head):
 class TestLevel:
     @pytest.mark.parametrize("least", LEVELS)
     def test_filter(self, tmp_path, least):
-        """An event without a level counts as ERROR if it failed, else as INFO; an unknown name is below."""
+        """An event without a level is ERROR if it failed, else INFO; an unknown name is below all levels."""
         events = [{**case.event, "n": n} for n, case in enumerate(CASES)]
         log = EventLog(write_events(tmp_path / "app.log", *events))
         levels = [LEVELS.get(case.level or "INFO", 0) for case in CASES]
@@ -92,7 +92,7 @@ class TestError:
 class TestTime:
     @pytest.mark.parametrize(("timestamp", "seconds"), TIMES, ids=repr)
     def test_every_reader(self, tmp_path, call, timestamp, seconds):
-        """Filters, `stats`, `trace` and `check` take the same for a time, and nobody fails at the rest."""
+        """Filters, `stats`, `trace` and `check` accept the same times, and none fails at other values."""
         log = write_events(tmp_path / "app.log", {"timestamp": timestamp, "trace_id": "t", "event": "a"})
         is_found = bool(list(EventLog(log).read(since="1900-01-01", until="9000-01-01")))
         survey = call.json("stats", "--log", log, "--json")["first"]
@@ -105,7 +105,7 @@ class TestTime:
         assert call("tail", "--log", log)[0] == 0
 
     def test_an_event_without_a_time_keeps_its_place(self, tmp_path, call):
-        """What is no time does not put an event, nor those after it, behind those of another log."""
+        """An invalid time does not move an event, or those after it, behind those of another log."""
         for name, timestamps in {"a": [1, 1e300, 2], "b": [1.5, 3]}.items():
             write_events(
                 tmp_path / f"{name}.log",
@@ -124,7 +124,7 @@ class TestTime:
 
 @pytest.mark.parametrize(("value", "milliseconds"), DURATIONS, ids=repr)
 def test_duration(tmp_path, call, value, milliseconds):
-    """`stats`, the table and the timeline take the same for a duration."""
+    """`stats`, the table and the timeline accept the same durations."""
     event = {"timestamp": 1759060800, "trace_id": "t", "event": "a", "duration_ms": value}
     log = write_events(tmp_path / "app.log", event)
     count = call.json("stats", "--log", log, "--json")["duration_ms"]["count"]
@@ -138,7 +138,7 @@ def test_duration(tmp_path, call, value, milliseconds):
 
 @pytest.mark.parametrize(("fields", "name"), NAMES, ids=str)
 def test_name(tmp_path, call, fields, name):
-    """`stats`, `query --by event` and a line call an event the same."""
+    """`stats`, `query --by event` and a line give an event the same name."""
     log = write_events(tmp_path / "app.log", {**fields, "logger": "app"})
     [group] = call.json("stats", "--log", log, "--json")["types"]["found"]
     [counted] = map(json.loads, call("query", "--by", "event", "--json", "--log", log)[1].splitlines())
@@ -151,7 +151,7 @@ def test_name(tmp_path, call, fields, name):
 
 @pytest.mark.parametrize(("fields", "message"), MESSAGES, ids=str)
 def test_message(tmp_path, call, fields, message):
-    """A message is told beside the name of its event unless it only repeats it, in its place without one."""
+    """A message is shown beside the name of its event unless it only repeats it, and alone without a name."""
     log = write_events(tmp_path / "app.log", {**fields, "timestamp": 0, "n": 1})
     line = call("tail", "--log", log, width="")[1]
     table = call("query", "--log", log, width="")[1]
@@ -164,7 +164,7 @@ def test_message(tmp_path, call, fields, message):
 
 @pytest.mark.parametrize(("value", "trace_id"), TRACES, ids=repr)
 def test_trace(tmp_path, call, value, trace_id):
-    """A trace is found by its id, as JSON where it is no text; an event without one is of no trace."""
+    """A trace is found by its id, as JSON if it is not a string; an event without one is in no trace."""
     log = write_events(tmp_path / "app.log", {"trace_id": value})
 
     if trace_id is None:

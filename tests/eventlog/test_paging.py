@@ -14,7 +14,7 @@ from tests.eventlog.writing import Writer, numbers, open_files, write
 
 
 def run(steps):
-    """What the steps come to, and how many they are."""
+    """Return the page that the steps give, and the number of steps."""
     count = 0
     while True:
         try:
@@ -25,7 +25,7 @@ def run(steps):
 
 
 def listed(path, *, limit=1000, **options):
-    """The field `n` of all events, page by page, where each page looks at as little as it can."""
+    """Return the field `n` of all events, page by page, where each page reads as little as it can."""
     found, after, more = [], None, True
     while more:
         page, _ = run(EventLog(path).page(Selection(), after=after, limit=limit, budget=1, **options))
@@ -38,7 +38,7 @@ def listed(path, *, limit=1000, **options):
 @pytest.mark.parametrize("newest_first", [False, True])
 class TestSteps:
     def test_a_step_reads_a_block(self, tmp_path, newest_first):
-        """A search through a large log takes a step for each block, so that others can have their turn."""
+        """A search through a large log takes a step for each block, so that other requests can run."""
         write(tmp_path / "log", *range(2000), size=1000)
 
         page, steps = run(
@@ -81,7 +81,7 @@ class TestSteps:
         assert len(log.state()) == 2
 
     def test_a_file_that_goes_while_it_is_read_is_a_gap(self, tmp_path, newest_first):
-        """Of a log that is overwritten between two steps the page says that something is missing."""
+        """The page of a log that is overwritten between two steps has a gap."""
         write(tmp_path / "log", *range(2000), size=1000)
         steps = EventLog(tmp_path / "log").page(
             Selection(where={"n": -1}), limit=10, budget=10**9, newest_first=newest_first
@@ -99,7 +99,7 @@ class TestWherePagesEnd:
     @pytest.mark.parametrize("limit", [1, 7, 1000])
     @pytest.mark.parametrize("before", ["", " ", "\0"], ids=["nothing", "a space", "a zero"])
     def test_on_a_line_with_several_events(self, tmp_path, newest_first, before, limit):
-        """A page that ends on a line on which several events run together repeats and leaves out none."""
+        """A page that ends on a line with several events repeats and omits none."""
         events = [json.dumps({"n": number, "pad": "x" * 20_000}) for number in range(120)]
         lines = ["".join(events[at : at + 3]) for at in range(0, len(events), 3)]
         (tmp_path / "log").write_text("".join(f"{before}{line}\n" for line in lines))
@@ -109,13 +109,13 @@ class TestWherePagesEnd:
         assert found == sorted(range(120), reverse=newest_first)
 
     def test_on_a_blank_line(self, tmp_path, newest_first):
-        """A page that ends on one of many blank lines goes on with the event before them."""
+        """The page after one that ends on one of many blank lines begins with the event before them."""
         (tmp_path / "log").write_bytes(b'{"n": 0}\n' + b"\n" * 300_000 + b'{"n": 1}\n')
 
         assert listed(tmp_path / "log", newest_first=newest_first) == sorted(range(2), reverse=newest_first)
 
     def test_on_a_line_that_is_too_long(self, tmp_path, newest_first):
-        """A page that ends on a line that is too long to be read leaves out nothing beside it."""
+        """A page that ends on a line that is too long to be read omits no other event."""
         write(tmp_path / "log", 0, 1)
         with open(tmp_path / "log", "ab") as file:
             file.truncate(file.tell() + LONGEST_LINE_BYTES + 1)

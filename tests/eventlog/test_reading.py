@@ -1,4 +1,4 @@
-"""Reading a log back: one pass over its rotated set, and following it."""
+"""Reading the rotated files of a log once, and following it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def log(tmp_path):
 
 @pytest.fixture
 def follower(log, monkeypatch):
-    # What these tests write by other means than our handler is written: no late writer is waited for.
+    # Readers do not wait for late writers, because these tests have none.
     monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
     with Follower(log) as made:
         yield made
@@ -181,7 +181,7 @@ class TestOnePass:
         assert numbers(read_stored(log)) == list(range(18))
 
     def test_lines_that_are_not_events(self, log, caplog):
-        """What is not a JSON object is skipped and told once, until its number changes."""
+        """Lines that are not JSON objects are skipped and logged once, until their number changes."""
         write(log, 1)
         with open(log, "ab") as file:
             file.write(b"\n  \ntext\n[1]\n\xff\xfe\n\0\0\0\n" + b"[" * 200_000 + b"\n")
@@ -196,7 +196,7 @@ class TestOnePass:
         assert caplog.text == ""
 
     def test_a_half_line_waits(self, log):
-        """A last line without its newline is not read until it has one, cut inside a character or not."""
+        """A last line without a newline, also cut inside a character, is not read until it has one."""
         whole = '{"n": 1, "pad": "ä"}\n'.encode()
         for cut in range(1, len(whole)):
             with open(log, "wb") as file:
@@ -205,7 +205,7 @@ class TestOnePass:
             assert numbers(read_stored(log)) == [0]
 
     def test_a_line_longer_than_a_chunk(self, log):
-        """A line of megabytes is read whole, and the ones after it too."""
+        """A line of megabytes is read in full, and the lines after it too."""
         write(log, 1)
         write(log, 2, size=3_000_000)
         write(log, 3)
@@ -213,7 +213,7 @@ class TestOnePass:
         assert numbers(read_stored(log)) == [1, 2, 3]
 
     def test_broken_compression_ends_that_file_only(self, log):
-        """A compressed backup that is cut off gives what it has."""
+        """A truncated compressed backup gives its readable events."""
         lines = b"".join(line(number, size=50) for number in range(10_000))
         with open(log + ".1.gz", "wb") as file:
             file.write(gzip.compress(lines)[:-2000])
@@ -225,7 +225,7 @@ class TestOnePass:
         assert found[:-1] == list(range(len(found) - 1))
 
     def test_what_is_appended_meanwhile_is_not_read(self, log):
-        """A pass ends where the log ended when it began, so it ends."""
+        """A pass over a growing log ends where the log ended when it began."""
         write(log, 1, 2)
         events = read_stored(log)
         first = next(events)
@@ -246,7 +246,7 @@ class TestOnePass:
         assert open_files(log) == 0
 
     def test_a_pass_while_writers_rotate_fast(self, log):
-        """Passes over a log that is rotated all the time have no gap and nothing twice."""
+        """Passes over a log that is rotated all the time have no gap and repeat nothing."""
         context = multiprocessing.get_context("fork")
         stop = context.Event()
         writer = context.Process(target=write_until, args=(log, stop))
@@ -265,7 +265,7 @@ class TestOnePass:
 
 
 def write_fast(log, count, keep=5, size=3000):
-    """What a writer process does: numbered events, a rotation every few dozen."""
+    """The body of a writer process: numbered events, with a rotation every few dozen."""
     with contextlib.closing(EventFileHandler(log, maxBytes=size, backupCount=keep)) as handler:
         handler.setFormatter(EventFormatter())
         for number in range(count):
@@ -273,7 +273,7 @@ def write_fast(log, count, keep=5, size=3000):
 
 
 def write_until(log, stop):
-    """The same without end, rotating several hundred times a second."""
+    """The same without end, with several hundred rotations a second."""
     with contextlib.closing(EventFileHandler(log, maxBytes=3000, backupCount=5)) as handler:
         handler.setFormatter(EventFormatter())
         for number in itertools.count():
@@ -292,7 +292,7 @@ class TestFollowing:
         assert drain(follower) == [1]
 
     def test_stored_then_live(self, log, follower):
-        """Backups come first, then the live file, then what is written."""
+        """Backups come first, then the live file, then new events."""
         write(log + ".1", 1)
         write(log, 2)
 
@@ -305,7 +305,7 @@ class TestFollowing:
 
     @pytest.mark.parametrize("rotations", range(1, 8))
     def test_rotations_between_two_looks(self, log, follower, rotations):
-        """Any number of rotations between two looks loses and doubles nothing."""
+        """Any number of rotations between two polls loses and repeats nothing."""
         writer = Rotating(log)
         writer.write(3)
         found = drain(follower)
@@ -329,7 +329,7 @@ class TestFollowing:
         assert found + drain(follower) == list(range(6))
 
     def test_rotated_and_compressed_between_two_looks(self, log, follower):
-        """A file that was rotated and compressed is known again by its beginning."""
+        """A file that was rotated and compressed is recognised by its first bytes."""
         writer = Rotating(log)
         writer.write(5)
         found = drain(follower)
@@ -353,7 +353,7 @@ class TestFollowing:
         assert found == [10, 11, 20, 30, 40, 41, 50, 51, 52, 53]
 
     def test_deleted_and_made_anew(self, log, follower):
-        """A log that was deleted goes on where it is made again; the backups are not read twice."""
+        """A deleted log continues in the re-created file; the backups are not read twice."""
         write(log + ".1", 1)
         write(log, 2)
         found = drain(follower)
@@ -364,7 +364,7 @@ class TestFollowing:
         assert found + drain(follower) == [1, 2, 3]
 
     def test_deleted_with_all_backups(self, log, follower):
-        """A log that was cleared goes on with what is written after."""
+        """A cleared log continues with the events written afterwards."""
         writer = Rotating(log)
         writer.write(2)
         writer.rotate()
@@ -426,7 +426,7 @@ class TestFollowing:
         assert open_files(log) == 0
 
     def test_while_processes_rotate_fast(self, log, follower):
-        """Nothing is missing or twice from several processes that rotate what they write."""
+        """Events of several processes that write and rotate are neither missing nor repeated."""
         context = multiprocessing.get_context("fork")
         writers = [context.Process(target=write_fast, args=(log, 1500, 1000, 20_000)) for _ in range(4)]
         for writer in writers:
@@ -449,11 +449,11 @@ class TestLines:
         ids=lambda text: repr(text[:8]),
     )
     def test_no_event(self, text):
-        """Anything but a JSON object is no event, and no error."""
+        """A line that is not a JSON object is no event, and no error."""
         assert parse(text) is None
 
     def test_lenient(self):
-        """Lines that older writers made are read: NaN, halves of surrogate pairs, a carriage return."""
+        """Lines of older writers are read: NaN, lone surrogates, a carriage return."""
         event = parse(b'{"a": NaN, "b": "\\ud800"}\r')
 
         assert event is not None

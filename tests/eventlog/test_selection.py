@@ -1,4 +1,4 @@
-"""Which events a filter lets through."""
+"""The events that a filter selects."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ NOON = datetime(2025, 9, 28, 12, tzinfo=UTC)
     ids=str,
 )
 def test_matches(filters, event, expected):
-    """An event fits every field, level and time that is asked for."""
+    """An event must match every field, level and time of the filter."""
     assert Selection(**filters).matches(event) is expected
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("15m", 900), ("24h", 86400), ("7d", 604800)])
 def test_times_ago(text, seconds):
-    """A number and a unit are that long ago."""
+    """A number and a unit are an age."""
     expected = datetime.now(UTC) - timedelta(seconds=seconds)
 
     assert parse_time("since", text) == pytest.approx(expected.timestamp(), abs=5)
@@ -124,7 +124,7 @@ def test_no_interrupt_is_lost(timestamp):
 
 
 def test_the_first_and_the_last_day(monkeypatch):
-    """The days that have no number of seconds in local time are before and after all others."""
+    """The days without a number of seconds in local time are before and after all others."""
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
@@ -148,13 +148,13 @@ def test_the_first_and_the_last_day(monkeypatch):
     ids=str,
 )
 def test_what_cannot_be_used(filters, message):
-    """A filter that cannot be used is an error that says what is allowed."""
+    """An invalid filter is an error that says what is allowed."""
     with pytest.raises(ConfigurationError, match=message):
         Selection(**filters)
 
 
 def test_escaped_values_are_found(tmp_path):
-    """A value is found however its line writes it."""
+    """A value is found in every notation of its line."""
     log = tmp_path / "app.log"
     log.write_text('{"task_id": "t\\u0061sk"}\n{"task_id": "a\\/b"}\n{"task_id": "other"}\n')
 
@@ -162,7 +162,7 @@ def test_escaped_values_are_found(tmp_path):
     assert len(list(EventLog(log).read(task_id="a/b"))) == 1
 
 
-# Few values, so that filters find something; each kind that JSON or `str` writes in more than one way.
+# Few values, so that filters match; each kind that JSON or `str` can write in more than one way.
 TEXTS = [
     "task-1",
     "task-12",
@@ -187,7 +187,7 @@ EVENTS = st.dictionaries(st.sampled_from(["task_id", "run_id", "event", "event_t
 
 @st.composite
 def written(draw):
-    """An event as some writer's line has it: with escapes where none are needed, and other text around it."""
+    """Return an event as a line of some writer: with unneeded escapes, and other text around it."""
     text = json.dumps(
         draw(EVENTS), ensure_ascii=draw(st.booleans()), separators=draw(st.sampled_from([",:", (", ", ": ")]))
     )
@@ -210,7 +210,7 @@ def written(draw):
     st.sampled_from([16, 256 * 1024]),
 )
 def test_lines_ruled_out_have_no_match(content, filters, where, chunk):
-    """A filter gives what it lets through of all events, in both directions, whatever escapes lines have."""
+    """A filter gives exactly the matching events, in both directions, with any escapes in the lines."""
     with log_of(content, chunk) as path:
         log = EventLog(path)
         expected = [event for event in log.read() if Selection(**filters, where=where).matches(event)]
@@ -231,7 +231,7 @@ def test_every_character_may_be_escaped(tmp_path):
 
 
 def test_values_at_any_distance(tmp_path):
-    """A value is found however far it stands from the one before."""
+    """A value is found at any distance from the one before."""
     log = tmp_path / "app.log"
     log.write_text("".join(f'{{"pad": "{"x" * size}", "status": "error"}}\n' for size in range(4000, 4200)))
 
@@ -239,7 +239,7 @@ def test_values_at_any_distance(tmp_path):
 
 
 def test_frequent_and_rare_values(tmp_path):
-    """Values are found that stand in many lines, in one, far apart, and together with others."""
+    """Values are found in many lines, in one, far apart, and together with others."""
     log = tmp_path / "app.log"
     statuses = ["success", "error"]
     lines = [
@@ -256,7 +256,7 @@ def test_frequent_and_rare_values(tmp_path):
 
 @pytest.mark.parametrize("line", ['{"ok":true}', '{"ok": null}', '{"ok":{"a":[1, true]}}'])
 def test_what_is_no_text_is_found_in_a_file(tmp_path, line):
-    """A value that JSON writes without quotes is found as it stands in the line."""
+    """A value that JSON writes without quotes is found as it is written in the line."""
     log = tmp_path / "app.log"
     log.write_text(f'{{"ok":"other"}}\n{line}\n')
     text = line.partition(":")[2][:-1].strip()

@@ -25,12 +25,12 @@ PADS = [0, 10, 400]
 
 
 class Reader:
-    """A subscription, what it has given, and what it is to give."""
+    """A subscription, the events that it gave, and those that it must give."""
 
     def __init__(self, log, first, after=None, pad=None):
         where = None if pad is None else {"pad": "x" * pad}
         self.subscription = Subscription(log, after=after, selection=Selection(where=where))
-        self.first = first  # the number of the first event that it is to give; None: from the first step on
+        self.first = first  # the number of the first event that it must give; None: from the first step on
         self.pad = pad
         self.found = []
         self.cursors = {}
@@ -49,33 +49,33 @@ class Reader:
         assert self.found == expected[: len(self.found)]
 
     def expected(self, pads):
-        """What it is to give by and by."""
+        """Return the events that it must give in the end."""
         return [n for n in range(self.first, len(pads)) if self.pad is None or pads[n] == self.pad]
 
 
 class Feed(feeds.Feed):
-    """A feed without a thread; something may happen right before a subscriber meets it."""
+    """A feed without a thread; actions may run right before a subscriber joins it."""
 
     def __init__(self, path):
         super().__init__(path)
         self.surprises = []
 
-    def meet(self, follower):
+    def catch_up(self, follower):
         while self.surprises:
             self.surprises.pop()()
-        return super().meet(follower)
+        return super().catch_up(follower)
 
 
 class Interleavings(RuleBasedStateMachine):
     """The oracle: each subscriber gets exactly its events, once and in order.
 
-    The feed runs when a rule says so, and keeps a handful of events only.
+    The feed runs only in its rules, and buffers only a few events.
     """
 
     def __init__(self):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(feeds, "KEPT_ITEMS", 10)
+        self.patch.setattr(feeds, "BUFFERED_ITEMS", 10)
         self.patch.setattr(feeds, "join", self.join)
         self.patch.setattr(following, "SETTLING_SECONDS", 0)
         self.patch.setattr(following, "OUR_SETTLING_SECONDS", 0)
@@ -127,7 +127,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self.feed is not None)
     @rule(count=st.integers(0, 3), way=st.sampled_from(["rotate", "rename", None]), more=st.integers(0, 3))
     def surprise(self, count, way, more):
-        """This happens between a subscriber's last look at the files and the feed's."""
+        """Schedule an action between a subscriber's last poll of the files and the feed's."""
 
         def happen():
             self.write(count, 10)
@@ -180,7 +180,7 @@ class Interleavings(RuleBasedStateMachine):
         self.feed.after_fork()
 
     def check(self):
-        """By and by everybody has everything, and is fed."""
+        """In the end every subscriber has all its events and takes from the feed."""
         deadline = time.monotonic() + 20
         while any(not r.subscription.fed or r.found != r.expected(self.pads) for r in self.readers):
             assert time.monotonic() < deadline, [(r.found, r.expected(self.pads)) for r in self.readers]
@@ -200,7 +200,7 @@ TestInterleavings.settings = settings(
 
 
 def test_cut_off_at_its_beginning(tmp_path):
-    """One that a Ctrl-C keeps from being made is closed without a word."""
+    """A subscription whose construction Ctrl-C interrupts is closed silently."""
 
     def press(frame, event, argument):
         if frame.f_code is Subscription.__init__.__code__:

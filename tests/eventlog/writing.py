@@ -1,4 +1,4 @@
-"""Logs that tests write: numbered events, rotated by our handler or as others do."""
+"""Writes logs for tests: numbered events, rotated by our handler or like other tools."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def numbers(events):
 
 
 def open_files(log):
-    """How many descriptors this process has open on files of *log*."""
+    """Return the number of descriptors that this process has open on files of *log*."""
     found = 0
     for fd in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):
@@ -38,12 +38,12 @@ def open_files(log):
 
 
 def threads_of(log):
-    """The threads of this process that look at *log*."""
+    """Return the threads of this process that poll *log*."""
     return [thread for thread in threading.enumerate() if thread.name == f"follow {log}"]
 
 
 class Writer:
-    """Numbers its events; rotates as our handler does, as logrotate does, or has files harmed."""
+    """Writes numbered events; rotates like our handler or logrotate, or damages files."""
 
     def __init__(self, log, keep=3):
         self.log, self.keep, self.count = str(log), keep, 0
@@ -73,7 +73,7 @@ class Writer:
             os.truncate(self.log, 0)
 
     def copy(self):
-        """The first half of that; whether there is something to truncate then."""
+        """The first half of it; return whether there is something to truncate."""
         if not self._shift():
             return False
         shutil.copyfile(self.log, self.backup(1))
@@ -117,7 +117,7 @@ class Writer:
 
 
 class DatedWriter(Writer):
-    """Rotates as logrotate does with `dateext`, and knows of no sidecar."""
+    """Rotates like logrotate with `dateext`, without a sidecar."""
 
     rotations = 0
 

@@ -104,7 +104,7 @@ class TestVanished:
             finally:
                 client.kill()
                 client.communicate()
-            assert "took nothing for 1 seconds" in server.said
+            assert "read nothing for 1 seconds" in server.said
             assert "Traceback" not in server.said
 
 

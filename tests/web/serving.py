@@ -14,7 +14,7 @@ PATIENCE = 30.0
 
 
 def ask(app, path, *, method="GET", client=("127.0.0.1", 50000), base="http://localhost", **options):
-    """One request to *app*, without a socket."""
+    """Send one request to *app*, without a socket."""
 
     async def send():
         transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=client)
@@ -26,7 +26,7 @@ def ask(app, path, *, method="GET", client=("127.0.0.1", 50000), base="http://lo
 
 @contextlib.asynccontextmanager
 async def serving(app, **options):
-    """Serve *app* with uvicorn in this loop; gives the port. The end is a server's graceful stop."""
+    """Serve *app* with uvicorn in this loop; yields the port. At the end the server stops gracefully."""
     config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", **options)
     server = uvicorn.Server(config)
     task = asyncio.ensure_future(server.serve())
@@ -47,11 +47,11 @@ async def until(condition, patience=PATIENCE):
 
 
 class EventSource:
-    """A client of one stream that reads as the WHATWG specification says.
+    """A client of one stream that follows the WHATWG specification.
 
     Attributes:
-        headers: Those of the answer.
-        comments: The comments that came.
+        headers: The headers of the response.
+        comments: The comments received.
     """
 
     def __init__(self, reader, writer, status, headers):
@@ -64,7 +64,7 @@ class EventSource:
         return self.parser.comments
 
     async def next(self, count=1):
-        """The next *count* events: pairs of the event's type and its JSON; `None` at the end."""
+        """Return the next *count* events as pairs of type and JSON; `None` at the end."""
         while len(self.parser.events) < count:
             data = await asyncio.wait_for(self.chunk(), PATIENCE)
             if not data:
@@ -74,11 +74,11 @@ class EventSource:
         return [(kind, json.loads(text)) for kind, text in found]
 
     async def numbers(self, count):
-        """The field `n` of the next *count* events."""
+        """Return the field `n` of the next *count* events."""
         return [event["n"] for _, event in await self.next(count)]
 
     async def chunk(self):
-        """The next chunk of the answer; nothing at its end."""
+        """Return the next chunk of the response; nothing at its end."""
         try:
             size = int(await self._reader.readline() or b"0", 16)
             data = await self._reader.readexactly(size + 2)
@@ -88,7 +88,7 @@ class EventSource:
         return data[:-2]
 
     def close(self):
-        """Leave."""
+        """Close the connection."""
         self.writer.close()
 
 

@@ -1,4 +1,4 @@
-"""Who is let in, and who is told what instead."""
+"""Access: accepted and refused requests, sessions and tokens."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TestWithoutAToken:
 
     @pytest.mark.parametrize("path", ["/", EVENTS, "/metrics", "/healthz", "/login", "/viewer/x"])
     def test_others_are_not(self, logs, path):
-        """Without a token no other machine gets anything, and is told what to set."""
+        """Without a token other machines are refused, with the setting to change."""
         answer = ask(create_app(logs), path, client=ELSEWHERE)
 
         assert (answer.status_code, answer.json()["error"]) == (403, "not_local")
@@ -57,7 +57,7 @@ class TestWithoutAToken:
         "host", ["evil.example", "127.0.0.1.evil.example", "localhost.", "", "[::2]", "192.0.2.1"]
     )
     def test_a_name_that_is_not_ours_is_refused(self, logs, host):
-        """A page that gives its own name our address (DNS rebinding) reads nothing."""
+        """A page whose host name resolves to our address (DNS rebinding) reads nothing."""
         answer = ask(create_app(logs), EVENTS, headers={"host": host})
 
         assert (answer.status_code, answer.json()["error"]) == (400, "unknown_host")
@@ -82,7 +82,7 @@ class TestWithoutAToken:
         assert ask(create_app(logs), EVENTS, headers={"host": host}).status_code == 200
 
     def test_allowed_hosts(self, logs):
-        """The names that are given are allowed, and no others."""
+        """Only the names of allowed_hosts are allowed."""
         app = create_app(logs, allowed_hosts=["logs.example.org", "*.internal", "[2001:db8::1]"])
         hosts = (
             "logs.example.org",
@@ -99,7 +99,7 @@ class TestWithoutAToken:
 
 class TestToken:
     def test_it_lets_in(self, app):
-        """Who sends the token is let in from anywhere and under any name."""
+        """A request with the token is accepted from anywhere and under any name."""
         headers = {**BEARER, "host": "logs.example.org"}
 
         assert ask(app, EVENTS, headers=headers, client=ELSEWHERE).status_code == 200
@@ -119,7 +119,7 @@ class TestToken:
     )
     @pytest.mark.parametrize("path", [EVENTS, f"{EVENTS}/stream", "/metrics", "/api/v1/openapi.json"])
     def test_nothing_else_does(self, app, header, path):
-        """Without the token everything that shows what is logged is 401 and says what to send."""
+        """Without the token every route that shows events is 401 and says what to send."""
         headers = {} if header is None else {"authorization": header.encode("latin-1")}
         answer = ask(app, path, headers=headers)
 
@@ -128,12 +128,12 @@ class TestToken:
         assert set(answer.json()) == {"error", "detail"}
 
     def test_never_in_an_address(self, app):
-        """A token in the query is not looked at, but refused as a parameter that is not known."""
+        """A token in the query is not checked, but refused as an unknown parameter."""
         assert ask(app, f"{EVENTS}?token={TOKEN}").status_code == 401
         assert ask(app, f"{EVENTS}?token={TOKEN}", headers=BEARER).status_code == 422
 
     def test_health_is_open(self, app):
-        """What probes ask needs no token, and says nothing about what is where."""
+        """The health check needs no token, and does not show any path."""
         answer = ask(app, "/healthz", client=ELSEWHERE)
 
         assert answer.status_code == 200
@@ -149,7 +149,7 @@ class TestToken:
         assert ask(app, EVENTS, headers=BEARER, client=ELSEWHERE).status_code == 200
 
     def test_the_environment_has_it(self, logs, monkeypatch):
-        """CHORA_LOGGING_TOKEN is the token where none is given; an empty one is none."""
+        """CHORA_LOGGING_TOKEN is the default token; an empty value is none."""
         monkeypatch.setenv("CHORA_LOGGING_TOKEN", TOKEN)
         assert ask(create_app(logs), EVENTS).status_code == 401
         assert ask(create_app(logs), EVENTS, headers=BEARER).status_code == 200
@@ -167,7 +167,7 @@ class TestToken:
         assert len(str(token)) < 6 or str(token) not in str(caught.value)
 
     def test_nothing_logs_it(self, app, caplog):
-        """Neither a right nor a wrong token comes into a log line."""
+        """Neither a right nor a wrong token is logged."""
         caplog.set_level(logging.DEBUG)
         ask(app, EVENTS, headers=BEARER)
         ask(app, EVENTS, headers={"authorization": "Bearer wrong-but-secret"})
@@ -179,7 +179,7 @@ class TestToken:
 
 class TestLogin:
     def test_the_page_is_open_and_asks_for_the_token_itself(self, app):
-        """The viewer's files are given to all; what they show is not, and that tells the page to ask."""
+        """The files of the viewer are public; events are not, so the page asks for the token."""
         assert ask(app, "/?log=orchestrator&event=x", client=ELSEWHERE).status_code == 200
         assert ask(app, "/viewer/main.js", client=ELSEWHERE).status_code == 200
         assert ask(app, "/api/v1/logs", client=ELSEWHERE).json()["error"] == "token_needed"
@@ -193,7 +193,7 @@ class TestLogin:
         assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
     def test_the_token_opens_a_session(self, app):
-        """The form with the token sets a cookie that lets in, and that scripts and other sites do not get."""
+        """The form with the token sets a cookie that grants access, but not to scripts and other sites."""
         answer = login(app)
         pair, attributes = cookie_of(answer)
 
@@ -205,7 +205,7 @@ class TestLogin:
         assert ask(app, EVENTS, headers={"cookie": pair}).status_code == 200
 
     def test_secure_over_https(self, app):
-        """Over https the cookie never goes over http."""
+        """A cookie set over https is never sent over http."""
         assert "Secure" in cookie_of(login(app, base="https://logs.example.org"))[1]
 
     def test_a_wrong_token_is_told(self, app):
@@ -217,7 +217,7 @@ class TestLogin:
         assert "set-cookie" not in answer.headers
 
     def test_guessing_is_slow(self, app):
-        """After ten wrong tokens the form is closed for that address for a minute, to the right one too."""
+        """After ten wrong tokens the form refuses that address for a minute, even the right token."""
         answers = [login(app, "wrong", client=ELSEWHERE).status_code for _ in range(11)]
 
         assert answers == [401] * 9 + [429] * 2
@@ -233,7 +233,7 @@ class TestLogin:
         assert ask(app, EVENTS, headers={"cookie": pair}).status_code == 401
 
     def test_sessions_outlive_the_server_but_not_the_token(self, app, logs):
-        """A session is known after a restart, and not by a server with another token."""
+        """A session is valid after a restart, and not on a server with another token."""
         pair, _ = cookie_of(login(app))
         same, other = create_app(logs, token=TOKEN), create_app(logs, token=TOKEN + "x")
 
@@ -242,7 +242,7 @@ class TestLogin:
 
     @pytest.mark.parametrize("change", ["", "9", ".", "later", "ü"])
     def test_a_session_cannot_be_made(self, app, change):
-        """A cookie that was not made with the token, or was changed, opens nothing."""
+        """A cookie that was not made with the token, or was changed, grants no access."""
         name, _, value = cookie_of(login(app))[0].partition("=")
         until, nonce, mark = value.split(".")
         value = {
@@ -263,7 +263,7 @@ class TestLogin:
         assert login(app, headers={"origin": "http://localhost"}).status_code == 204
 
     def test_logging_out(self, app):
-        """Logging out makes the browser forget its session."""
+        """Logging out deletes the session cookie."""
         answer = ask(app, "/logout", method="POST")
         pair, attributes = cookie_of(answer)
 
@@ -285,7 +285,7 @@ class TestLogin:
         ids=["long", "many", "empty", "twice", "others", "nothing", "bytes"],
     )
     def test_a_form_that_is_none(self, app, body, status):
-        """A form that is too long, has anything else in it, or nothing, is refused."""
+        """A form that is too long, empty, or has other fields is refused."""
         kind = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
 
         assert ask(app, "/login", method="POST", content=body, headers=kind).status_code == status
@@ -294,7 +294,7 @@ class TestLogin:
         "kind", ["application/json", "text/plain", "", "multipart/form-data; boundary=x"]
     )
     def test_a_token_in_something_else(self, app, kind):
-        """A token that comes in something else than a form is not taken for a wrong one, and told how to."""
+        """A token outside of a form is not counted as wrong, and the answer says how to send it."""
         body = f"token={TOKEN}".encode()
         answer = ask(app, "/login", method="POST", content=body, headers={"content-type": kind})
 
@@ -312,7 +312,7 @@ class TestServe:
         assert "openssl rand" in said
 
     def test_a_token_file_is_checked(self, tmp_path, capsys):
-        """A token file with too little in it is an error that does not show it."""
+        """A token file with too short a token is an error that does not show it."""
         (tmp_path / "token").write_text("geheim\n")
 
         assert main(["serve", "--token-file", str(tmp_path / "token")]) == 2

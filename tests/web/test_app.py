@@ -1,4 +1,4 @@
-"""The routes as a whole: alone, mounted in other applications, and what they say about themselves."""
+"""All routes: alone, mounted in other applications, and described by OpenAPI."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ class TestLogs:
 
     @pytest.mark.parametrize("path", ["events", "events/stream", "traces/t"])
     def test_an_unknown_log(self, app, path):
-        """A log that there is not is 404, and those that there are are named."""
+        """An unknown log is 404, with the names of the logs."""
         answer = ask(app, f"/api/v1/other/{path}")
 
         assert answer.status_code == 404
         assert answer.json() == {
             "error": "unknown_log",
-            "detail": "there is no log of that name; there are orchestrator, telemetry",
+            "detail": "there is no log of that name; the logs are orchestrator, telemetry",
         }
 
     @pytest.mark.parametrize("path", ["..%2f..%2fetc%2fpasswd", "%2e%2e", "orch.log", "%00"])
     def test_a_path_is_never_a_file(self, app, path):
-        """Whatever comes as the name of a log or a page, no file is looked for under it."""
+        """The name of a log or a page in a request is never used as a path."""
         for address in (f"/api/v1/{path}/events", f"/viewer/{path}", f"/{path}"):
             assert ask(app, address).status_code == 404
 
@@ -84,21 +84,21 @@ class TestLogs:
         ],
     )
     def test_a_wrong_argument(self, logs, wrong, message):
-        """An argument that cannot be used is an error that names it."""
+        """An invalid argument is an error that names it."""
         with pytest.raises(ConfigurationError, match=message):
             create_app(**{"logs": logs, **wrong})
 
     @pytest.mark.parametrize(
         ("limits", "message"),
         [
-            ({"stalled": 0}, "stalled must be a number more than 0, got 0"),
-            ({"page": 1001}, "page must be a whole number, at most that of largest_page, 1000, got 1001"),
-            ({"page": 0.5}, "page must be a whole number, at most that of largest_page, 1000, got 0.5"),
+            ({"stalled": 0}, "stalled must be a number greater than 0, got 0"),
+            ({"page": 1001}, "page must be a whole number, at most largest_page, 1000, got 1001"),
+            ({"page": 0.5}, "page must be a whole number, at most largest_page, 1000, got 0.5"),
             ({"largest_page": 1.5}, "largest_page must be a whole number, got 1.5"),
         ],
     )
     def test_a_wrong_limit(self, limits, message):
-        """A limit that cannot be used is an error that names it."""
+        """An invalid limit is an error that names it."""
         with pytest.raises(ConfigurationError, match=message):
             Limits(**limits)
 
@@ -106,7 +106,7 @@ class TestLogs:
 class TestErrors:
     @pytest.mark.parametrize("path", ["/nothing", "/api/v1", "/api/v2/orchestrator/events", "/viewer/"])
     def test_nothing_there(self, app, path):
-        """An address where nothing is gives 404 in JSON, with the headers of all answers."""
+        """An unknown address gives 404 in JSON, with the common headers."""
         answer = ask(app, path)
 
         assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
@@ -115,7 +115,7 @@ class TestErrors:
     @pytest.mark.parametrize("path", ["/", EVENTS, f"{EVENTS}/stream", "/healthz", "/metrics"])
     @pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS", "NONSENSE"])
     def test_a_wrong_method(self, app, path, method):
-        """Another method than GET and HEAD gives 405 in JSON, and which are allowed."""
+        """A method other than GET and HEAD gives 405 in JSON, with the allowed methods."""
         answer = ask(app, path, method=method)
 
         assert (answer.status_code, answer.json()["error"]) == (405, "method_not_allowed")
@@ -123,14 +123,14 @@ class TestErrors:
 
     @pytest.mark.parametrize("path", [f"{EVENTS}/", "/healthz/"])
     def test_an_address_is_not_mended(self, app, path):
-        """An address with a slash too many is none: a redirect would lead where the header Host says."""
+        """An address with an extra slash is 404: a redirect would go to the host in the header Host."""
         answer = ask(app, path, headers={"host": "evil.example"})
 
         assert answer.status_code == 404
         assert "evil" not in str(answer.headers)
 
     def test_a_fault(self, logs, monkeypatch):
-        """What goes wrong within is 500 in JSON with the trace id, and tells nothing about itself."""
+        """An internal error is 500 in JSON with the trace id, without details."""
         monkeypatch.setattr(EventLog, "page", None)
         answer = ask(create_app(logs), EVENTS)
 
@@ -139,11 +139,11 @@ class TestErrors:
         assert "NoneType" not in answer.text
 
     def test_head_is_get_without_a_body(self, app):
-        """HEAD is answered as GET is."""
+        """HEAD is answered like GET."""
         assert ask(app, EVENTS, method="HEAD").headers["etag"] == ask(app, EVENTS).headers["etag"]
 
     def test_many_requests_at_once_are_refused(self, logs, monkeypatch):
-        """More requests than may be read for are 503 with a time to come back; the others are answered."""
+        """Requests beyond the limit are 503 with Retry-After; the others are answered."""
         app = create_app(logs, limits=Limits(pages=1))
 
         async def scenario():
@@ -161,7 +161,7 @@ class TestErrors:
 class TestHeaders:
     @pytest.mark.parametrize("path", ["/", EVENTS, "/healthz", "/login", "/nothing"])
     def test_a_browser_may_do_nothing_with_an_answer(self, app, path):
-        """Every answer has the strict policy: nothing from elsewhere, nothing inline, no frame."""
+        """Every answer has the strict policy: no foreign resources, nothing inline, no frame."""
         policy = ask(app, path).headers["content-security-policy"]
 
         assert "default-src 'none'" in policy
@@ -176,7 +176,7 @@ class TestHeaders:
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
     def test_given_origins_may(self, logs):
-        """The pages of given origins may, with the token in a header and never with a cookie."""
+        """Pages of the given origins may, with the token in a header and never with a cookie."""
         app = create_app(logs, origins=["https://good.example"])
         asked = {"access-control-request-method": "GET", "access-control-request-headers": "authorization"}
         for origin, allowed in (("https://good.example", True), ("https://evil.example", False)):
@@ -218,7 +218,7 @@ class TestMounted:
         assert ask(app, "/logs/nothing").json()["error"] == "not_found"
 
     def test_behind_the_auth_of_fastapi(self, logs):
-        """Routes that are added to a FastAPI router stand behind what that router asks for."""
+        """Routes that are added to a FastAPI router are behind the dependencies of that router."""
         app = FastAPI()
 
         @app.middleware("http")
@@ -255,7 +255,7 @@ class TestMounted:
         asyncio.run(asyncio.wait_for(scenario(), 60))
 
     def test_other_routes_stay(self, logs):
-        """Routes that are added at the root of an application leave its own alone."""
+        """Routes that are added at the root of an application do not replace its own."""
         app = FastAPI()
         app.router.routes.extend(routes(logs))
 
@@ -270,7 +270,7 @@ class TestMounted:
 
 class TestViewer:
     def test_the_page_and_what_it_names(self, app):
-        """The page at the root is there, and so is every file that it loads, by relative addresses."""
+        """The page at the root and every file that it loads, by relative addresses, are served."""
         page = ask(app, "/")
         named = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
 
@@ -281,7 +281,7 @@ class TestViewer:
             assert ask(app, f"/{address}").status_code == 200
 
     def test_what_a_browser_has_is_not_sent_again(self, app):
-        """A file of the page is asked about and not sent again."""
+        """An unchanged file of the page is revalidated and not sent again."""
         tag = ask(app, "/").headers["etag"]
 
         assert ask(app, "/", headers={"if-none-match": tag}).status_code == 304
@@ -289,7 +289,7 @@ class TestViewer:
 
 class TestDescription:
     def test_it_describes_what_there_is(self, logs):
-        """Every route of the description is there, with its own prefix, and takes what it says."""
+        """Every route of the description exists, with its prefix, and accepts its parameters."""
         app = Starlette(routes=[Mount("/logs", routes=routes(logs))])
         found = ask(app, "/logs/api/v1/openapi.json").json()
 
@@ -311,7 +311,7 @@ class TestDescription:
         "path", ["/api/v1/{log}/events", "/api/v1/{log}/events/stream", "/api/v1/{log}/traces/{trace_id}"]
     )
     def test_it_names_every_parameter(self, app, path):
-        """The parameters of a route are those that the server says it knows, with their limits."""
+        """The described parameters of a route are those that the server accepts, with their limits."""
         operation = ask(app, "/api/v1/openapi.json").json()["paths"][path]["get"]
         named = {
             parameter["name"]: parameter["schema"]
@@ -321,21 +321,21 @@ class TestDescription:
         address = path.format(log="orchestrator", trace_id="t")
         detail = ask(app, f"{address}?unheard=1").json()["detail"]
 
-        assert set(detail.partition("known are ")[2].split(", ")) == set(named)
+        assert set(detail.partition("; use ")[2].split(", ")) == set(named)
         if "limit" in named:
             most = named["limit"]["maximum"]
             assert ask(app, f"{address}?limit={most}").status_code == 200
             assert ask(app, f"{address}?limit={most + 1}").status_code == 422
 
     def test_it_is_filled_in(self, app):
-        """Nothing of the file that is to be filled in is left, but the names in addresses."""
+        """All placeholders of the file are filled in; only the parameters in addresses stay."""
         found = ask(app, "/api/v1/openapi.json").json()
 
         assert not re.findall(r'"\{\w+\}"', json.dumps(found))
         assert found["components"].keys() == {"schemas"}
 
     def test_it_tells_how_to_log_in(self, logs):
-        """With a token it says how that is sent, and which forms open and end a session, as they are."""
+        """With a token it describes how to send it, and the forms that open and end a session."""
         token = "a-token-of-enough-characters"
         app = create_app(logs, token=token)
         found = ask(app, "/api/v1/openapi.json", headers={"authorization": f"Bearer {token}"}).json()
@@ -348,7 +348,7 @@ class TestDescription:
         assert "/login" not in ask(create_app(logs), "/api/v1/openapi.json").json()["paths"]
 
     def test_every_reference_leads_somewhere(self, app):
-        """Each `$ref` of the description names a schema that it has."""
+        """Each `$ref` of the description names one of its schemas."""
         text = ask(app, "/api/v1/openapi.json").text
         schemas = json.loads(text)["components"]["schemas"]
 
@@ -361,7 +361,7 @@ class TestDescription:
         header=st.binary(max_size=30).filter(lambda value: not set(value) & set(b"\r\n\0")),
     )
     def test_no_request_is_a_server_error(self, app, path, query, header):
-        """Whatever address, query and headers come, the answer is not that the server is at fault."""
+        """No address, query or header makes the server answer 500."""
         address = f"/api/v1/orchestrator/{quote(path)}?{quote(query, safe='&=%+')}"
         headers = {"if-none-match": header, "x-trace-id": header, "traceparent": header, "cookie": header}
 
@@ -370,7 +370,7 @@ class TestDescription:
 
 class TestReading:
     def test_never_in_the_event_loop(self, app, logs, monkeypatch):
-        """No file of a log is opened, read or looked for in the thread of the event loop."""
+        """The thread of the event loop opens, reads and queries no file of a log."""
         loops = threading.get_ident()
         blocking = []
 

@@ -1,4 +1,4 @@
-"""What the README has for nginx works with the real one: pages, the login, streams."""
+"""The configuration for nginx in the README works with a real nginx: pages, login, streams."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def site(tmp_path):
 
 @pytest.fixture
 def proxied(site):
-    """Start nginx with the README's lines, changed by a function; give its address."""
+    """Start nginx with the README's lines, changed by a function; return its address."""
     processes = []
 
     def start(change=str):
@@ -72,7 +72,7 @@ def proxied(site):
 
 
 def test_pages_and_the_token(proxied):
-    """The viewer comes below the prefix, and events need the token."""
+    """The viewer is served below the prefix, and events need the token."""
     with httpx.Client(base_url=f"{proxied()}/logs/") as client:
         assert client.get("").status_code == client.get("viewer/main.js").status_code == 200
         assert client.get(EVENTS).status_code == 401
@@ -82,7 +82,7 @@ def test_pages_and_the_token(proxied):
 
 
 def log_in(address):
-    """Log in as a browser does; the answer, and whether events come then."""
+    """Log in like a browser; return the answer, and whether events can be read then."""
     with httpx.Client(base_url=f"{address}/logs/", headers={"Origin": address}) as client:
         status = client.post("login", data={"token": TOKEN}).status_code
         return status, client.get(EVENTS).status_code
@@ -94,7 +94,7 @@ def test_the_login(proxied):
 
 
 def test_the_login_without_the_host(proxied):
-    """Without the line for the host the login takes the form for one of another site."""
+    """Without the line for the host the login refuses the form as one of another site."""
 
     def without_host(location):
         lines = location.splitlines(keepends=True)
@@ -104,7 +104,7 @@ def test_the_login_without_the_host(proxied):
 
 
 def test_streams_are_not_held_back(site, proxied):
-    """An event is there as soon as it is logged, though nginx gathers answers unless it is told not to."""
+    """An event arrives as soon as it is logged, although nginx buffers responses by default."""
     address = f"{proxied()}/logs/{EVENTS}/stream"
     with httpx.stream("GET", address, headers=BEARER, timeout=20) as response:
         data = (line for line in response.iter_lines() if line.startswith("data:"))

@@ -1,4 +1,4 @@
-"""What watches over a server: its health and its counters."""
+"""Health and metrics of a server."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class TestHealth:
 
     @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
     def test_what_is_no_file_is_unhealthy(self, tmp_path, make):
-        """Where something else than a file stands there is no log; that is said, and nobody waits for it."""
+        """A log whose path is not a regular file is reported as unreadable, without waiting for it."""
         app = create_app({"a": tmp_path / "a.log"})
         make(tmp_path / "a.log")
 
@@ -65,7 +65,7 @@ class TestHealth:
         assert answers[0].json()["logs"]["a"]["readable"] is False
 
     def test_a_follower_that_dies_is_unhealthy(self, app, logs, monkeypatch):
-        """While nothing follows a log that has clients, the server is unhealthy; clients still get all."""
+        """While a log with clients is not followed the server is unhealthy; clients still get all events."""
 
         def fail(feed):
             raise RuntimeError("a fault in the follower")
@@ -95,7 +95,7 @@ class TestHealth:
 
 class TestMetrics:
     def test_metrics(self, app, logs):
-        """What was read, who is connected, how late, which gaps and refusals there were, is counted."""
+        """Events, clients, lag, gaps and refusals are counted."""
 
         async def scenario():
             async with serving(app) as port, event_source(port, f"{EVENTS}/stream") as source:
@@ -121,7 +121,7 @@ class TestMetrics:
         assert found["chora_logging_refused_requests_total", "invalid_parameter"] == 1
 
     def test_the_lag_is_that_of_live_events(self, app, logs):
-        """How late events are is counted for those that are written, not for old ones that are read again."""
+        """The lag counts for new events, not for old ones that are read again."""
         old = {"event": "old", "timestamp": "2020-01-01T00:00:00Z"}
         logs["orchestrator"].write_text(json.dumps(old) + "\n")
         lags = []
@@ -149,7 +149,7 @@ class TestMetrics:
         assert 0 <= lags[-1] < 60
 
     def test_counters_begin_with_0(self, app):
-        """What can happen to each log is there from the beginning, so that the first time is seen."""
+        """The counters of each log exist from the beginning, so that the first increase is seen."""
         text = ask(app, "/metrics").text
 
         for name in ("events_read_total", "gaps_total", "dropped_clients_total", "clients"):

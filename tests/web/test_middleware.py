@@ -1,4 +1,4 @@
-"""A trace id for each request: which one, where it is, and where it never is."""
+"""A trace id for each request: its source, and where it appears and does not."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def app():
 
 @pytest.fixture
 def lines():
-    """What is logged, as events."""
+    """The logged events."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(EventFormatter())
@@ -89,7 +89,7 @@ class TestWhichId:
     )
     @pytest.mark.parametrize("name", ["x-trace-id", "x-request-id", "traceparent"])
     def test_a_hostile_one_is_not_taken(self, app, name, value):
-        """A header with other than visible ASCII, or too much of it, is answered with a new id."""
+        """A header that is too long or not visible ASCII is answered with a new id."""
         answer = ask(app, "/", headers=[(name.encode(), value)])
 
         assert answer.status_code == 200
@@ -115,7 +115,7 @@ class TestWhichId:
 
 class TestWhereItIs:
     def test_on_every_event_in_the_header_and_in_a_subprocess(self, lines):
-        """What a request logs, its response, and a process that it starts have one id."""
+        """The records of a request, its response, and a process that it starts have one id."""
         app = FastAPI()
         app.add_middleware(TraceMiddleware)
 
@@ -164,7 +164,7 @@ class TestWhereItIs:
         assert [event["trace_id"] for event in lines() if event["message"] == "after"] == ["t"]
 
     def test_websockets(self):
-        """A websocket has an id, and its handshake says it."""
+        """A websocket has an id, and its handshake has the header."""
         app = FastAPI()
         app.add_middleware(TraceMiddleware)
 
@@ -200,7 +200,7 @@ class TestExceptions:
 
     @pytest.mark.parametrize("kind", [Starlette, FastAPI])
     def test_the_answer_has_the_header(self, kind):
-        """The answer to an unhandled exception has the header, and tells nothing about it."""
+        """The answer to an unhandled exception has the header, and no details."""
         answer = ask(self.broken(kind), "/", headers={"x-trace-id": "t"})
 
         assert (answer.status_code, answer.text) == (500, "Internal Server Error")
@@ -208,7 +208,7 @@ class TestExceptions:
 
     @pytest.mark.parametrize("way", ["async", "sync"])
     def test_the_handler_of_the_application_answers(self, way):
-        """What the application has for unhandled exceptions answers, under the id, and once."""
+        """The application's own handler for unhandled exceptions answers once, with the id."""
         asked = []
 
         def sorry(request, error):
@@ -242,7 +242,7 @@ class TestExceptions:
             assert found == ["t0", "t1", "t2"]
 
     def test_the_server_logs_it_under_the_id(self, lines):
-        """The line of the server about an unhandled exception, and about the request, has the id."""
+        """The server's lines about an unhandled exception and about the request have the id."""
 
         async def scenario():
             async with serving(self.broken()) as port, httpx.AsyncClient() as browser:
@@ -253,7 +253,7 @@ class TestExceptions:
         assert found == {"uvicorn.error": "t", "uvicorn.access": "t"}
 
     def test_one_in_the_middle_of_a_stream(self):
-        """An exception after the response has begun goes on to the server, which cuts the connection."""
+        """An exception after the start of the response reaches the server, which closes the connection."""
 
         async def parts():
             yield b"x"
@@ -272,7 +272,7 @@ class TestExceptions:
 
 class TestIsolation:
     def test_concurrent_requests_never_see_each_others_id(self):
-        """Of many requests at once, each sees its own id at every step."""
+        """Of many concurrent requests, each sees its own id at every step."""
         app = FastAPI()
         app.add_middleware(TraceMiddleware)
 

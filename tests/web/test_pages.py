@@ -1,4 +1,4 @@
-"""Stored events over HTTP: pages, filters, traces, and what a client has already."""
+"""Stored events over HTTP: pages, filters, traces and revalidation."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def numbers(answer):
 
 
 def pages(app, query=""):
-    """Every page of a listing, the way a client goes through it."""
+    """Return every page of a listing, read like a client."""
     found, after = [], ""
     while True:
         answer = ask(app, f"{EVENTS}?{query}{after}")
@@ -94,7 +94,7 @@ class TestPages:
     @pytest.mark.parametrize("order", ["asc", "desc"])
     @pytest.mark.parametrize("limit", [1, 3, 10, 30])
     def test_pages_give_each_event_once(self, app, log, order, limit):
-        """Going on with `next` gives each event once and in order, over rotated files, either way."""
+        """Paging with `next` gives each event once and in order, across rotated files, in both directions."""
         writer = Writer(log)
         for _ in range(3):
             writer.write(10)
@@ -108,7 +108,7 @@ class TestPages:
         assert all(len(page["events"]) == limit for page in found[:-1])
 
     def test_what_comes_later_is_after_next(self, app, log):
-        """The `next` of the last page is where later events are, also when no event fitted."""
+        """The `next` of the last page leads to later events, also if no event matched."""
         write(log, 1, 2)
         after = ask(app, f"{EVENTS}?where=n=9").json()["next"]
         write(log, 3)
@@ -116,7 +116,7 @@ class TestPages:
         assert numbers(ask(app, f"{EVENTS}?after={after}")) == [3]
 
     def test_live_is_the_end_of_the_log(self, app, log):
-        """A page of the newest says with which cursor a stream goes on without a seam."""
+        """A page of the newest events has the cursor with which a stream continues without a gap."""
         write(log, 1, 2)
         page = ask(app, f"{EVENTS}?order=desc&limit=1&where=n=1").json()
         write(log, 3)
@@ -127,7 +127,7 @@ class TestPages:
 
     @pytest.mark.parametrize("order", ["asc", "desc"])
     def test_a_request_reads_so_much_and_no_more(self, log, tmp_path, order):
-        """A filter that fits nothing ends its page after a part of the log, and goes on from there."""
+        """The page of a filter without a match ends after a part of the log, and the next continues there."""
         app = create_app({"orchestrator": log}, limits=Limits(scanned=1))
         write(log, *range(3000), size=1000)
 
@@ -137,7 +137,7 @@ class TestPages:
         assert [event["n"] for page in found for event in page["events"]] == [1500]
 
     def test_how_large_a_page_is_can_be_tuned(self, log):
-        """A page has as many events as the limits say, and a request may ask for no more than they allow."""
+        """The limits set the default and the highest number of events on a page."""
         app = create_app({"orchestrator": log}, limits=Limits(page=2, largest_page=3))
         write(log, *range(5))
 
@@ -152,7 +152,7 @@ class TestPages:
 
     @pytest.mark.parametrize(("order", "expected"), [("asc", [2, 3]), ("desc", [1, 0])])
     def test_from_the_beginning_of_a_file(self, app, log, order, expected):
-        """A cursor that stands before a file's first line goes on with that file, or with the one before."""
+        """A cursor before a file's first line continues with that file, or with the one before."""
         writer = Writer(log)
         for _ in range(2):
             writer.write(2)
@@ -164,7 +164,7 @@ class TestPages:
         assert numbers(ask(app, f"{EVENTS}?order={order}&after={after}")) == expected
 
     def test_events_of_a_torn_line_come_once(self, app, log):
-        """Two events that a crash put on one line are two, on pages in either order."""
+        """Two events that a crash put on one line stay two, on pages in both orders."""
         log.write_bytes(b'{"n": 0}\n{"n": 1}{"n": 2}\n{"n": 3}\n')
 
         for order, expected in (("asc", [0, 1, 2, 3]), ("desc", [3, 2, 1, 0])):
@@ -172,7 +172,7 @@ class TestPages:
             assert listed == expected
 
     def test_what_was_deleted_is_a_gap(self, app, log):
-        """A page after a cursor whose file is gone says so, and goes on with what there is."""
+        """A page after a cursor into a deleted file has a gap and the remaining events."""
         writer = Writer(log, keep=1)
         writer.write(2)
         after = ask(app, f"{EVENTS}?limit=1").json()["next"]
@@ -209,7 +209,7 @@ class TestPages:
 class TestFilters:
     @pytest.mark.parametrize(("query", "expected"), QUERIES.items(), ids=QUERIES)
     def test_each_filter_of_the_reader(self, app, log, query, expected):
-        """Every filter of the reader is a parameter with its name; one that is empty filters nothing."""
+        """Every filter of the reader is a parameter with its name; an empty one filters nothing."""
         append(log, *LOGGED)
 
         assert numbers(ask(app, f"{EVENTS}?{query}")) == expected
@@ -218,10 +218,10 @@ class TestFilters:
 class TestWhatAClientHas:
     @pytest.mark.parametrize("asked", ['"x", W/{tag}', "*"])
     def test_an_unchanged_log_is_not_read_again(self, app, log, monkeypatch, asked):
-        """With If-None-Match an unchanged log costs no reading, and is answered with 304."""
+        """With If-None-Match an unchanged log is answered with 304, without reading it."""
         write(log, 1)
         tag = ask(app, EVENTS).headers["etag"]
-        monkeypatch.setattr(sites.Site, "read_in_turns", None)
+        monkeypatch.setattr(sites.Site, "read_in_steps", None)
 
         answer = ask(app, EVENTS, headers={"if-none-match": asked.format(tag=tag)})
 
@@ -229,7 +229,7 @@ class TestWhatAClientHas:
 
     @pytest.mark.parametrize("query", ["", "limit=5", "since=1h"], ids=["changed", "other", "relative"])
     def test_what_may_differ_is_sent(self, app, log, query):
-        """Another question, a changed log, and times that pass are answered anew."""
+        """Another query, a changed log, and relative times are answered anew."""
         write(log, 1)
         tag = ask(app, f"{EVENTS}?since=1h" if query == "since=1h" else EVENTS).headers["etag"]
         if not query:
@@ -240,7 +240,7 @@ class TestWhatAClientHas:
 
 class TestTraces:
     def test_a_trace_over_all_logs_in_time_order(self, app, log, tmp_path):
-        """The events of a trace come from every log with its name, in the order of their times."""
+        """The events of a trace come from all logs, with their names, in time order."""
         append(log, {"trace_id": "t", "timestamp": "2025-01-01T00:00:01Z", "n": 1}, {"trace_id": "u"})
         append(log, {"trace_id": "t", "n": 2}, {"trace_id": "t", "timestamp": 1735689604, "n": 4})
         append(tmp_path / "events.jsonl", {"trace_id": "t", "timestamp": "2025-01-01T01:00:02+01:00", "n": 3})
@@ -256,7 +256,7 @@ class TestTraces:
         assert (body["trace_id"], body["more"]) == ("t", False)
 
     def test_a_long_trace_is_cut(self, app, log):
-        """Of a trace with more events than asked for come the first, and that there are more."""
+        """A trace with more events than the limit gives the first ones, and says that there are more."""
         append(log, *({"trace_id": "t", "n": n} for n in range(5)))
 
         body = ask(app, "/api/v1/telemetry/traces/t?limit=2").json()
@@ -265,13 +265,13 @@ class TestTraces:
         assert body["more"] is True
 
     def test_no_id_is_no_trace(self, app):
-        """An address without an id is that of nothing."""
+        """An address without an id is 404."""
         answer = ask(app, "/api/v1/orchestrator/traces/")
 
         assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
 
     def test_any_id_can_be_asked_for(self, app, log):
-        """An id with characters that addresses have a meaning for is found when it is escaped."""
+        """An id with reserved characters is found when it is escaped."""
         append(log, {"trace_id": "a b?c&d%ü", "n": 1})
 
         body = ask(app, "/api/v1/orchestrator/traces/a%20b%3Fc%26d%25%C3%BC").json()

@@ -1,4 +1,4 @@
-"""What a query may ask for, and what is said about one that may not."""
+"""Valid and invalid queries, and the messages about invalid ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chora_logging.web.parameters import FILTERS, page_query, stream_query, trac
 from chora_logging.web.responses import Refusal
 from tests.web.serving import ask
 
-#: A query, the error, and what the detail says: the parameter, what came, what is allowed.
+#: A query, the error, and a part of the detail: the parameter, its value, the rule.
 BAD = [
     ("limit=0", "invalid_parameter", "limit must be a whole number from 1 to 1000, got '0'"),
     ("limit=1001", "invalid_parameter", "limit must be a whole number from 1 to 1000, got '1001'"),
@@ -19,7 +19,7 @@ BAD = [
     ("limit=1e2", "invalid_parameter", "limit must be a whole number from 1 to 1000, got '1e2'"),
     ("limit=99999999999999999999", "invalid_parameter", "got '99999999999999999999'"),
     ("order=up", "invalid_parameter", "order must be asc or desc, got 'up'"),
-    ("after=xyz", "invalid_parameter", "after must be a cursor that an event or a page came with"),
+    ("after=xyz", "invalid_parameter", "after must be an unchanged cursor of an event or a page"),
     ("level=loud", "invalid_parameter", "level must be a number or one of DEBUG, INFO, WARNING, ERROR"),
     ("level=" + "9" * 5000, "invalid_parameter", "level must be a number or one of DEBUG"),
     ("since=yesterday", "invalid_parameter", "since must be a datetime, ISO 8601"),
@@ -28,8 +28,8 @@ BAD = [
     ("where=%3Dx", "invalid_parameter", "where must be FIELD=VALUE, got '=x'"),
     ("where=a=1&where=a=2", "invalid_parameter", "where must name each field once, got a twice"),
     ("task_id=1&task_id=2", "invalid_parameter", "task_id must be given once"),
-    ("taskid=1", "unknown_parameter", "taskid is not known; known are task_id, run_id,"),
-    ("a%0Ab=1", "unknown_parameter", r"the parameter 'a\nb' is not known"),
+    ("taskid=1", "unknown_parameter", "taskid is unknown; use task_id, run_id,"),
+    ("a%0Ab=1", "unknown_parameter", r"the parameter 'a\nb' is unknown"),
     ("&".join(f"a{n}=1" for n in range(200)), "invalid_parameter", "at most 100 parameters"),
 ]
 
@@ -40,7 +40,7 @@ def app(tmp_path):
 
 
 def status(parse, query):
-    """How a request with that query is answered."""
+    """Return the answer to a request with that query."""
     try:
         parse(query)
     except Refusal as refusal:
@@ -51,7 +51,7 @@ def status(parse, query):
 class TestRefusals:
     @pytest.mark.parametrize(("query", "error", "detail"), BAD, ids=[query[:30] for query, *_ in BAD])
     def test_a_bad_parameter_is_named(self, app, query, error, detail):
-        """422 says which parameter, what came, and what is allowed."""
+        """422 names the parameter, its value and the rule."""
         answer = ask(app, f"/api/v1/orchestrator/events?{query}")
 
         assert (answer.status_code, set(answer.json())) == (422, {"error", "detail"})
@@ -83,11 +83,11 @@ class TestAnyQuery:
     @example(b"where=&where&=&&;")
     @example(b"%00=%ff%fe")
     def test_every_query_is_answered_or_refused(self, query):
-        """Whatever bytes come as a query, they are understood or refused, and nothing else happens."""
+        """Any bytes as a query are either parsed or refused."""
         assert {status(parse, query) for parse in (page_query, trace_query, stream_query)} <= {200, 422}
 
     @given(st.sampled_from([*FILTERS, "where", "limit", "after", "order", "from"]), st.text(max_size=60))
     def test_every_value_is_answered_or_refused(self, name, value):
-        """Whatever text comes as a parameter's value is understood or refused."""
+        """Any text as the value of a parameter is either parsed or refused."""
         query = f"{name}={''.join(f'%{byte:02X}' for byte in value.encode('utf-8', 'surrogatepass'))}"
         assert {status(parse, query.encode()) for parse in (page_query, stream_query)} <= {200, 422}

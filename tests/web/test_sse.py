@@ -1,4 +1,4 @@
-"""Events as bytes of a stream: whatever they hold, a client gets exactly them."""
+"""Events as bytes of a stream: a client gets exactly the same events, whatever they contain."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TestEvents:
     @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
     @pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "as it is"])
     def test_content_never_breaks_a_frame(self, text, ascii_only):
-        """What a value or a name holds ends no line, no event, and sets no field of the stream."""
+        """No value or name ends a line or an event, or sets a field of the stream."""
         fields = {"message": text, text: "name"}
         line = json.dumps(fields, ensure_ascii=ascii_only).encode()
         parser = parsed(sse.frames([Event(fields, "one", line), event({"n": 2}, "two")]))
@@ -70,7 +70,7 @@ class TestEvents:
 
     @pytest.mark.parametrize("line", [b'{"a": NaN}', b'{"a": "\\ud800"}'], ids=["NaN", "surrogate"])
     def test_what_is_no_strict_json_becomes_it(self, tmp_path, line):
-        """A line with NaN or half a surrogate pair, as older writers made them, is sent as strict JSON."""
+        """A line of an older writer with NaN or a lone surrogate is sent as strict JSON."""
         (tmp_path / "log").write_bytes(line + b"\n")
         parser = parsed(sse.frames(EventLog(tmp_path / "log").read()))
 
@@ -88,7 +88,7 @@ class TestEvents:
 
 class TestTheRest:
     def test_a_gap_has_a_name_and_no_id(self):
-        """A gap is a named event with its facts as JSON, and leaves the client's position as it was."""
+        """A gap is a named event with its values as JSON, and does not change the client's position."""
         gap = Gap("deleted", files=2, since=0.0, resumes="/var/log/secret/app.log.1")
         parser = parsed(sse.frames([event({"n": 1}, "here"), gap]))
 
@@ -103,13 +103,13 @@ class TestTheRest:
         }
 
     def test_a_heartbeat_is_a_comment(self):
-        """A heartbeat makes no event and changes no position."""
+        """A heartbeat is no event and does not change the client's position."""
         parser = parsed(sse.frames([event({"n": 1}, "here")]) + sse.HEARTBEAT)
 
         assert (len(parser.events), parser.last_event_id, parser.comments) == (1, "here", [""])
 
     def test_clients_that_take_blank_lines_for_events(self):
-        """httpx-sse, to which each blank line ends an event, gets the events and nothing else."""
+        """httpx-sse, for which each blank line ends an event, gets only the events."""
         parts = [
             sse.opening(1500),
             *(sse.frames([event({"n": n}, f"at-{n}")]) + sse.HEARTBEAT for n in (1, 2)),

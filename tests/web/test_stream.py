@@ -1,4 +1,4 @@
-"""A log as a stream: what is stored, then what is written, over a real socket."""
+"""A log as a stream: stored events, then new ones, over a real socket."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def app_of(log, **limits):
 
 
 def run(scenario):
-    """Run a scenario, and see that it left no file, thread or task of the log behind."""
+    """Run a scenario, and check that it left no open file, thread or task of the log."""
     asyncio.run(asyncio.wait_for(scenario, 60))
 
 
 class TestEvents:
     def test_stored_then_live_without_a_seam(self, log):
-        """A stream gives what is stored and goes on with each event that is written, once and in order."""
+        """A stream gives the stored events, then each new one, once and in order."""
 
         async def scenario():
             writer = Writer(log)
@@ -69,7 +69,7 @@ class TestEvents:
         run(scenario())
 
     def test_the_headers(self, log):
-        """A stream is kept by nobody, buffered by no proxy, and compressed by nobody."""
+        """The headers of a stream forbid caching, buffering by a proxy, and compression."""
 
         async def scenario():
             async with serving(app_of(log)) as port, event_source(port, STREAM) as source:
@@ -110,7 +110,7 @@ class TestEvents:
 
 class TestPositions:
     def test_resumes_after_the_last_event(self, log):
-        """With Last-Event-ID the stream goes on right after that event, over rotations and compression."""
+        """With Last-Event-ID the stream resumes right after that event, across rotations and compression."""
 
         async def scenario():
             writer = Writer(log)
@@ -131,7 +131,7 @@ class TestPositions:
 
     @pytest.mark.parametrize("other", ["", "&from=end"], ids=["after", "after and from"])
     def test_after_is_where_it_begins(self, log, other):
-        """`after` says where the stream begins, and wins over `from`; Last-Event-ID wins over both."""
+        """`after` sets the start of the stream; it overrides `from`, and Last-Event-ID overrides both."""
 
         async def scenario():
             write(log, 1, 2, 3)
@@ -147,7 +147,7 @@ class TestPositions:
         run(scenario())
 
     def test_from_end_is_live_only(self, log):
-        """`from=end` gives what is written from now on."""
+        """`from=end` gives only new events."""
 
         async def scenario():
             write(log, 1, 2)
@@ -162,7 +162,7 @@ class TestPositions:
         "given", ["garbage", "A" * 5000, "AQ", "\xff"], ids=["text", "long", "cut", "byte"]
     )
     def test_an_id_that_is_none_of_ours_is_a_gap(self, log, given):
-        """A Last-Event-ID that is no cursor gives a gap and then everything, so browsers come back."""
+        """A Last-Event-ID that is no cursor gives a gap and then all events, so that browsers reconnect."""
 
         async def scenario():
             write(log, 1)
@@ -175,7 +175,7 @@ class TestPositions:
 
     @pytest.mark.parametrize("way", ["expired", "another log"])
     def test_an_id_that_cannot_be_found_is_a_gap(self, log, tmp_path, way):
-        """The cursor of a deleted file, and of another log, gives a gap and what there is after it."""
+        """The cursor of a deleted file, or of another log, gives a gap and the remaining events."""
 
         async def scenario():
             app = create_app({"orchestrator": log, "other": tmp_path / "other.log"})
@@ -198,7 +198,7 @@ class TestPositions:
         run(scenario())
 
     def test_an_id_from_the_future_is_answered(self, log):
-        """A cursor beyond the end of a file that was written anew gives a gap and the new events."""
+        """A cursor beyond the end of a rewritten file gives a gap and the new events."""
 
         async def scenario():
             write(log, *range(10))
@@ -214,7 +214,7 @@ class TestPositions:
 
 class TestLiving:
     def test_heartbeats_are_comments_without_an_id(self, log):
-        """A stream without events says that it lives, which moves no client's position."""
+        """A stream without events sends heartbeats, which do not change the client's position."""
 
         async def scenario():
             write(log, 1)
@@ -229,7 +229,7 @@ class TestLiving:
         run(scenario())
 
     def test_too_many_streams_are_refused(self, log):
-        """More streams than may be are 503 with a time to come back; one that ends makes room."""
+        """Streams beyond the limit are 503 with Retry-After, until one ends."""
 
         async def scenario():
             async with serving(app_of(log, streams=2)) as port:
@@ -244,7 +244,7 @@ class TestLiving:
         run(scenario())
 
     def test_one_thread_follows_for_all(self, log):
-        """However many streams of a log are open, one thread looks at its files, and none holds one open."""
+        """All streams of a log share one thread that polls its files, and none holds a file open."""
 
         async def scenario():
             write(log, 0)
@@ -266,7 +266,7 @@ class TestLiving:
         run(scenario())
 
     def test_the_server_stops_with_open_streams(self, log):
-        """A server that stops ends its streams, each as a complete answer."""
+        """A server that stops ends its streams, each as a complete response."""
 
         async def scenario():
             write(log, 1)
@@ -297,7 +297,7 @@ class TestLiving:
         assert ask(app_of(log), STREAM).json()["error"] == "log_unreadable"
 
     def test_a_log_that_becomes_unreadable_ends_the_stream(self, log, caplog):
-        """A stream whose log cannot be read any more is ended and says why in the log, in one line."""
+        """A stream whose log can no longer be read ends, and the reason is logged in one line."""
 
         async def scenario():
             write(log, 1)
@@ -315,7 +315,7 @@ class TestLiving:
         ]
 
     def test_its_own_access_log_does_not_feed_it(self, log):
-        """A server whose access log is in the log that it streams writes one line a request, not more."""
+        """A server with its access log in the log that it streams writes one line per request, not more."""
         setup_logging(log_file=log, console=False)
 
         async def scenario():
@@ -348,7 +348,7 @@ async def cursors(app, count, log="orchestrator"):
 
 
 async def until_admitted(port):
-    """Return when a stream is let in."""
+    """Return when a stream is accepted."""
     while True:
         async with event_source(port, STREAM) as source:
             if source.status == 200:

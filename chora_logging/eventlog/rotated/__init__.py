@@ -1,1 +1,1 @@
-"""The rotated files of one log: found, opened as one whole, and known again whatever is renamed."""
+"""Finds, opens and orders the rotated files of one log, and recognises them after renames."""

@@ -1,4 +1,4 @@
-"""The bytes of an open file, plain or compressed, from any offset."""
+"""Reads the bytes of an open file, plain or compressed, from any offset."""
 
 from __future__ import annotations
 
@@ -9,66 +9,66 @@ import time
 import zlib
 from typing import Protocol
 
-#: How many bytes are read at once.
+#: The size of a read, in bytes.
 CHUNK = 256 * 1024
 
 _MAGIC = b"\x1f\x8b"
 
-#: What the end of a compressed file holds: checksum and length of what was compressed.
+#: The length of the trailer of a gzip file (RFC 1952): CRC-32 and length of the uncompressed data.
 _TRAILER_BYTES = 8
 
 
 class Content(Protocol):
-    """What a file holds.
+    """The content of an open file.
 
     Attributes:
-        packed: Whether it is compressed: then it does not change, and is best read forwards.
-        damage: Why it cannot be read to its end; empty as long as that is not known.
+        packed: Whether it is compressed; if so, it does not change and is best read forwards.
+        damage: Why it cannot be read to its end; empty unless a read has failed.
     """
 
     packed: bool
     damage: str
 
     def read(self, size: int, offset: int) -> bytes:
-        """At most *size* bytes from *offset* on; fewer only at the end."""
+        """Return at most *size* bytes from *offset* on; fewer only at the end."""
 
     def size(self) -> int:
-        """How many bytes there are; for a compressed file it is unpacked to know."""
+        """Return the number of bytes; a compressed file is unpacked to count them."""
 
     def length(self) -> int:
-        """The same, as a compressed file itself says: below 4 GiB, and not checked."""
+        """Return the number of bytes; for a compressed file the unchecked one in its trailer (mod 4 GiB)."""
 
     def time(self) -> int:
-        """When it was last written to, in milliseconds since 1970."""
+        """Return the time of the last write, in milliseconds since 1970."""
 
     def age(self) -> float:
-        """How long ago it was last written to or renamed, in seconds."""
+        """Return the time since the last write or rename, in seconds."""
 
     def fingerprint(self) -> tuple[int, bytes]:
-        """Of a compressed file: what no other one has."""
+        """Return what identifies a compressed file: its size on disk and its trailer."""
 
     def close(self) -> None:
-        """Close it; once more does nothing."""
+        """Close it; a second call does nothing."""
 
 
 def open_content(path: str) -> tuple[Content, os.stat_result] | None:
-    """The content of the file *path*, and which file it is; None if it is no regular file.
+    """Open the file *path*; return its content and status, or None if it is not a regular file.
 
     Raises:
         OSError: it cannot be opened.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO has no end to wait for
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a FIFO would block
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)
         return None
-    # No JSON begins so. The name says nothing: a rotator may compress without an ending.
+    # No JSON begins with these bytes. The name is no evidence: a rotator may compress without a suffix.
     packed = os.pread(fd, len(_MAGIC), 0) == _MAGIC
     return (PackedContent(fd) if packed else PlainContent(fd)), status
 
 
 class PlainContent:
-    """A file as it was written; it may grow and be truncated."""
+    """An uncompressed file; it may grow and be truncated."""
 
     packed = False
     damage = ""
@@ -77,38 +77,38 @@ class PlainContent:
         self._fd = fd
 
     def read(self, size: int, offset: int) -> bytes:
-        """At most *size* bytes from *offset* on."""
+        """Return at most *size* bytes from *offset* on."""
         return os.pread(self._fd, size, offset)
 
     def size(self) -> int:
-        """How many bytes there are now."""
+        """Return the current number of bytes."""
         return os.fstat(self._fd).st_size
 
     def length(self) -> int:
-        """How many bytes there are now."""
+        """Return the current number of bytes."""
         return self.size()
 
     def time(self) -> int:
-        """When it was last written to, in milliseconds since 1970."""
+        """Return the time of the last write, in milliseconds since 1970."""
         return os.fstat(self._fd).st_mtime_ns // 1_000_000
 
     def age(self) -> float:
-        """How long ago it was last written to or renamed, in seconds."""
+        """Return the time since the last write or rename, in seconds."""
         return time.time() - os.fstat(self._fd).st_ctime
 
     def fingerprint(self) -> tuple[int, bytes]:
-        """Nothing: it may change."""
+        """Return an empty fingerprint, because the file may change."""
         return 0, b""
 
     def close(self) -> None:
-        """Close it; once more does nothing."""
+        """Close it; a second call does nothing."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
 class PackedContent:
-    """A gzip file; it ends where it is damaged."""
+    """A gzip file, readable up to where it is damaged."""
 
     packed = True
 
@@ -120,14 +120,12 @@ class PackedContent:
         self._time = _time_before_compression(fd, status)
         self._raw = os.fdopen(fd, "rb")
         self._file = gzip.GzipFile(fileobj=self._raw)
-        self._begin = 0  # where the buffer begins
-        self._buffer = (
-            b""  # so that reading on from a little before the end of the last part unpacks nothing again
-        )
+        self._begin = 0  # the offset of the buffer
+        self._buffer = b""  # a read that overlaps the last one unpacks nothing again
         self._size: int | None = None
 
     def read(self, size: int, offset: int) -> bytes:
-        """At most *size* bytes from *offset* on."""
+        """Return at most *size* bytes from *offset* on."""
         end = self._begin + len(self._buffer)
         if not self._begin <= offset <= end:
             self._begin, self._buffer = offset, b""
@@ -142,7 +140,7 @@ class PackedContent:
         return self._buffer[:size]
 
     def size(self) -> int:
-        """How many bytes there are unpacked, up to where it is damaged."""
+        """Return the number of unpacked bytes, up to where the file is damaged."""
         if self._size is None:
             offset = 0
             while data := self.read(CHUNK, offset):
@@ -151,23 +149,23 @@ class PackedContent:
         return self._size
 
     def length(self) -> int:
-        """How many bytes it says that there are."""
+        """Return the number of unpacked bytes that the trailer states."""
         return int.from_bytes(self._fingerprint[1][4:], "little")
 
     def time(self) -> int:
-        """When what was compressed had last been written to, in milliseconds since 1970."""
+        """Return the time of the last write before compression, in milliseconds since 1970."""
         return self._time
 
     def age(self) -> float:
-        """How long ago it was last written to or renamed, in seconds."""
+        """Return the time since the last write or rename, in seconds."""
         return time.time() - os.fstat(self._raw.fileno()).st_ctime
 
     def fingerprint(self) -> tuple[int, bytes]:
-        """Its length, and the checksum and length that it ends with."""
+        """Return its size on disk and its trailer: checksum and length."""
         return self._fingerprint
 
     def close(self) -> None:
-        """Close it; once more does nothing."""
+        """Close it; a second call does nothing."""
         self._file.close()
         self._raw.close()
 
@@ -187,7 +185,10 @@ class PackedContent:
 
 
 def _time_before_compression(fd: int, status: os.stat_result) -> int:
-    """When the file in a compressed one was last written to, in milliseconds: to the second in its header."""
+    """Return when the original of a gzip file was last written to, in milliseconds.
+
+    The header of a gzip file has whole seconds (MTIME, RFC 1952), or 0 for none.
+    """
     written = status.st_mtime_ns // 1_000_000
     seconds = int.from_bytes(os.pread(fd, 4, 4), "little")
     return written if seconds in (0, written // 1000) else seconds * 1000

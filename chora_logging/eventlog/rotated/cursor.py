@@ -1,9 +1,9 @@
-"""A position in a log as a short string that outlives renames, copies, compression and restarts.
+"""Cursors: positions in a log as short strings, valid across renames, copies, compression and restarts.
 
-A cursor says three things about the same place, so that one of them always finds it: which log and
-which generation the file is of (exact where our handler rotates), what the file begins with and what
-stands right before the position (true under any name, wherever the file is copied), and inode and
-time, which only decide between equals.
+A cursor describes its position in three ways, so that at least one finds it: the log and the
+generation of the file (exact if our handler rotates); digests of the first bytes of the file and of
+the bytes before the position (valid under any name and in any copy); and inode and time, which only
+decide between equal files.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from typing import NamedTuple
 
 from chora_logging.errors import CursorError
 
-#: How many bytes of a file's beginning, and before the position, are compared.
+#: How many bytes at the beginning of a file, and before the position, are compared.
 HEAD = 1024
 GUARD = 256
 
 _VERSION = 1
 _DIGEST_BYTES = 6
-# In bytes: version, log id, generation, offset, head, guard, inode, time. A checksum of two follows.
+# In bytes: version, log id, generation, offset, head, guard, inode, time. A checksum of two bytes follows.
 _WIDTHS = (1, 8, 5, 6, _DIGEST_BYTES, _DIGEST_BYTES, 4, 6)
 _LENGTH = sum(_WIDTHS) + 2
 
-#: What stands for the log id of a log without a sidecar.
+#: The log id of a log without a sidecar.
 NO_LOG = bytes(8)
 
 
 class Position(NamedTuple):
-    """What a cursor says.
+    """A decoded cursor.
 
     Attributes:
-        log_id: The beginning of the log's id, or `NO_LOG`.
-        generation: Of the file, with *log_id*.
-        offset: How many bytes of the file have been read.
-        head: Digest of the first bytes of the file, at most `HEAD`, at most *offset*.
+        log_id: The first 8 bytes of the log's id, or `NO_LOG`.
+        generation: The generation of the file; meaningful only with a *log_id*.
+        offset: The number of bytes of the file that have been read.
+        head: Digest of the first bytes of the file, at most `HEAD` and at most *offset*.
         guard: Digest of the bytes before *offset*, at most `GUARD`.
-        inode: The low bits of the file's inode.
-        time: When the file had last been written to, in milliseconds since 1970.
+        inode: The low 32 bits of the file's inode.
+        time: The time of the last write to the file, in milliseconds since 1970.
     """
 
     log_id: bytes
@@ -53,7 +53,7 @@ class Position(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What the positions in one file have in common, as it was when a block of it was read."""
+    """The part that all positions in one block share: the file's state when the block was read."""
 
     log_id: bytes
     generation: int
@@ -62,7 +62,7 @@ class Origin(NamedTuple):
     head: bytes
 
     def position(self, offset: int, before: bytes) -> Position:
-        """The position *offset*, before which the bytes *before* stand."""
+        """Return the position at *offset*; *before* is the bytes before it."""
         return Position(
             self.log_id,
             self.generation,
@@ -75,12 +75,12 @@ class Origin(NamedTuple):
 
 
 def digest(data: bytes) -> bytes:
-    """A short hash of *data*."""
+    """Return a short hash of *data*."""
     return blake2b(data, digest_size=_DIGEST_BYTES).digest()
 
 
 def encode(position: Position) -> str:
-    """*position* as a cursor: URL-safe, at most 64 characters."""
+    """Return *position* as a cursor: URL-safe, at most 64 characters."""
     parts = (
         _VERSION.to_bytes(1, "big"),
         position.log_id,
@@ -96,10 +96,10 @@ def encode(position: Position) -> str:
 
 
 def decode(cursor: str) -> Position:
-    """The position that *cursor* stands for.
+    """Return the position that *cursor* encodes.
 
     Raises:
-        CursorError: it is not a cursor that `encode` made.
+        CursorError: it was not made by `encode`.
     """
     if not isinstance(cursor, str) or len(cursor) > 64 or not cursor.isascii():
         raise CursorError(cursor)

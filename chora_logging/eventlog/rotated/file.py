@@ -1,4 +1,4 @@
-"""A file of a log, read in blocks of complete lines from any offset."""
+"""Reads a file of a log in blocks of complete lines, from any offset."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from chora_logging.eventlog.rotated.content import CHUNK as CHUNK
 from chora_logging.eventlog.rotated.content import Content
 from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, NO_LOG, Origin, Position, digest
 
-#: A line that is longer than what is read at once is read whole all the same, up to this length in bytes.
-#: Longer ones are passed over.
+#: The longest line that is read, in bytes; longer ones are skipped.
 LONGEST_LINE_BYTES = 32 * 1024 * 1024
 
 ReadAt = Callable[[int, int], bytes]
 
 
 class Place(NamedTuple):
-    """Where a file of the set stands.
+    """The place of a file in the set.
 
     Attributes:
         number: Its backup number; 0 is the live file.
-        device, inode: Which file it is.
-        is_ours: Whether our handler gives such names, so that the number tells the generation.
+        device, inode: The identity of the file.
+        is_ours: Whether its name is one that our handler gives, so that its number shows its generation.
     """
 
     number: int
@@ -38,24 +37,24 @@ class Place(NamedTuple):
 
     @property
     def identity(self) -> tuple[int, int]:
-        """What stays the same under any name."""
+        """Device and inode, which stay the same under any name."""
         return self.device, self.inode
 
 
-class Replaced(Exception):  # noqa: N818  # it is news, not an error
-    """What was read is not in the file any more: it was truncated or written anew."""
+class Replaced(Exception):  # noqa: N818  # an event, not an error
+    """The bytes that were read are no longer in the file: it was truncated or rewritten."""
 
 
 class LogFile:
     """An open file of the set, which may grow.
 
     Args:
-        path: The name under which it was found.
-        place: Where it was found.
-        content: Its bytes; they are closed by `close`.
+        path: The path at which it was found.
+        place: Its place in the set.
+        content: Its content; `close` closes it.
 
     Attributes:
-        missing: How many bytes that it had cannot be read any more.
+        missing: How many of its bytes can no longer be read.
     """
 
     missing = 0
@@ -71,7 +70,7 @@ class LogFile:
         self._head = content.read(HEAD, 0)
         self._stamp = 0
         self._scanned = 0
-        self._counted = 0, 0  # an offset, and how many newlines are before it
+        self._counted = 0, 0  # an offset and the number of newlines before it
 
     @property
     def compressed(self) -> bool:
@@ -80,14 +79,14 @@ class LogFile:
 
     @property
     def damage(self) -> str:
-        """Why a compressed file cannot be read to its end, as far as that is known; else empty."""
+        """Why a compressed file cannot be read to its end; empty unless a read has failed."""
         return self._content.damage
 
     def read_block(self, stop: int | None = None) -> Block | None:
-        """The next complete lines, up to the offset *stop* if it is given; None at the end.
+        """Return the next complete lines, up to the offset *stop* if there is one; None at the end.
 
         Raises:
-            Replaced: the file is not what it was; `seek` goes on somewhere.
+            Replaced: the bytes read last have changed; `seek` to continue.
         """
         size = CHUNK
         while True:
@@ -100,11 +99,11 @@ class LogFile:
             if len(data) < size:
                 return None
             if size >= LONGEST_LINE_BYTES:
-                return self._pass_over()
+                return self._skip_line()
             size *= 2
 
     def rest(self) -> Skipped | None:
-        """What is left of a finished file after its last line and cannot be read; None if nothing is."""
+        """Return the unreadable rest of a finished file after its last line; None if there is none."""
         data = self._read(SHOWN_LINE_BYTES, self.offset)
         if self.damage:
             reason = f"the compressed file is damaged from here on: {self.damage}"
@@ -115,18 +114,18 @@ class LogFile:
         return Skipped(self.path, self.offset, reason, data)
 
     def seek(self, offset: int) -> None:
-        """Go to *offset*. If the file has been truncated meanwhile, `read_block` says so."""
+        """Go to *offset*; `read_block` raises if the file was truncated meanwhile."""
         start = max(0, offset - GUARD)
         self.tail = self._read(offset - start, start)
         self.offset = offset
         self._stamp = self.time()
         self._scanned = 0
         head = self._first(HEAD)
-        if head.startswith(self._head):  # else it is not the file any more that was opened
+        if head.startswith(self._head):  # else the file was replaced since it was opened
             self._head = head
 
     def holds(self, position: Position) -> bool:
-        """Whether *position* is in this file, by content."""
+        """Return whether *position* is in this file, by content."""
         length = min(HEAD, position.offset)
         if not length or digest(self._first(length)) != position.head:
             return False
@@ -135,58 +134,58 @@ class LogFile:
         return len(before) == position.offset - start and digest(before) == position.guard
 
     def position(self) -> Position:
-        """Where it is read from next, as it was when it was read up to there."""
+        """Return the position of the next read, with the state of the file at the last one."""
         origin = self._origin(self._head)._replace(time=self._stamp or self.time())
         return origin.position(self.offset, self.tail)
 
-    def stands_at(self, position: Position) -> bool:
-        """Whether it is read from *position* next, by what was read when it went there."""
+    def is_at(self, position: Position) -> bool:
+        """Return whether the next read is at *position*, by the content read when `seek` went there."""
         here = self.position()
-        if not position.offset:  # before the first line nothing has been read that could differ
+        if not position.offset:  # before the first line there is no content to compare
             return not here.offset
         return (here.offset, here.head, here.guard) == (position.offset, position.head, position.guard)
 
     def head(self) -> bytes:
-        """Its first bytes."""
+        """Return its first bytes, at most `HEAD`."""
         return self._first(HEAD)
 
     def head_as_read(self) -> bytes:
-        """Its first bytes as they were when they were read."""
+        """Return its first bytes as they were when they were read."""
         return self._head
 
     def time(self) -> int:
-        """When it was last written to, in milliseconds since 1970."""
+        """Return the time of the last write, in milliseconds since 1970."""
         return self._content.time()
 
     def age(self) -> float:
-        """How long ago it was last written to or renamed, in seconds."""
+        """Return the time since the last write or rename, in seconds."""
         return self._content.age()
 
     def fingerprint(self) -> tuple[int, bytes]:
-        """Of a compressed file: what no other one has."""
+        """Return what identifies a compressed file; see `Content.fingerprint`."""
         return self._content.fingerprint()
 
     def size(self) -> int:
-        """How many bytes there are to read; for a compressed file it is unpacked to know."""
+        """Return the number of bytes to read; a compressed file is unpacked to count them."""
         return self._content.size()
 
     def length(self) -> int:
-        """The same, as a compressed file itself says: below 4 GiB, and not checked."""
+        """Return the number of bytes; for a compressed file the unchecked one in its trailer (mod 4 GiB)."""
         return self._content.length()
 
     def peek(self, size: int, offset: int) -> bytes:
-        """At most *size* bytes from *offset* on, as they are now."""
+        """Return at most *size* bytes from *offset* on, as they are now."""
         return self._content.read(size, offset)
 
     def is_as_opened(self) -> bool:
-        """Whether it begins as when it was opened; a compressed one is not looked at."""
+        """Return whether its first bytes are unchanged since it was opened; True for a compressed file."""
         return self.compressed or self._content.read(len(self._head), 0) == self._head
 
     @contextlib.contextmanager
     def at_random(self) -> Iterator[tuple[ReadAt, int]]:
-        """A function that reads so many bytes from an offset, and how many there are.
+        """Provide a function `(size, offset) -> bytes` for random access, and the number of bytes.
 
-        A compressed file is unpacked into a temporary one, for it can only be read forwards.
+        A compressed file is unpacked into a temporary file, because it can only be read forwards.
         """
         if not self.compressed:
             yield self._read, self.size()
@@ -200,15 +199,15 @@ class LogFile:
             yield (lambda size, offset: os.pread(fd, size, offset)), length
 
     def origin_at(self, offset: int) -> Origin:
-        """What positions up to *offset* have in common."""
+        """Return the part that positions up to *offset* share."""
         return self._origin(self._first(min(HEAD, offset)))
 
     def take_content(self) -> Content:
-        """Its bytes, for somebody else to close."""
+        """Return its content; the caller closes it."""
         return self._content
 
     def close(self) -> None:
-        """Close it; once more does nothing."""
+        """Close it; a second call does nothing."""
         self._content.close()
 
     def _read(self, size: int, offset: int) -> bytes:
@@ -237,9 +236,10 @@ class LogFile:
         return Block(self.path, start, chunk, size, before, origin, first_line=line)
 
     def _line(self, start: int, count: int) -> Callable[[], int | None]:
-        """What tells the number of the line at *start*, from which *count* lines have been read.
+        """Return a function that gives the number of the line at *start*; *count* lines follow it.
 
-        It is asked for seldom. A plain file is read for it, a compressed one would have to be unpacked.
+        The number is rarely needed. A plain file is read to count the lines; a compressed one would
+        have to be unpacked, so its lines are counted as they are read.
         """
         counted, lines = self._counted
         if not self.compressed:
@@ -257,8 +257,8 @@ class LogFile:
         self._counted = counted, lines
         return lines + 1
 
-    def _pass_over(self) -> Block | None:
-        """Find the end of a line that is too long, without keeping it."""
+    def _skip_line(self) -> Block | None:
+        """Skip a line that is too long without holding it in memory."""
         start, before = self.offset, self.tail
         scan = max(self._scanned, start)
         while data := self._read(CHUNK, scan):

@@ -1,8 +1,8 @@
-"""The rotated set of one log, opened as one consistent whole.
+"""Opens the rotated files of one log as one consistent set.
 
-A set is found by name and held by descriptor: rotation renames the files while they are read, and
-a descriptor stays with its file. Files are opened from the newest to the oldest, the way rotation
-moves them: none slips by as long as the newest one keeps its name, however the others move.
+Files are found by name and held by descriptor, because rotation renames them while they are read.
+They are opened from the newest to the oldest, the direction in which rotation moves them: none is
+missed as long as the newest one keeps its name, however the others move.
 """
 
 from __future__ import annotations
@@ -28,30 +28,31 @@ from chora_logging.eventlog.rotated.stored import Find, Lost, StoredFile
 from chora_logging.log_files import COMPRESSED, backup_number, real_path
 from chora_logging.schema import OWN_LOGGER
 
-#: Gives a backup's name from its default name, as `logging.handlers.BaseRotatingHandler.namer`.
+#: Returns the name of a backup for its default name, as `logging.handlers.BaseRotatingHandler.namer`.
 Namer = Callable[[str], str]
 
 _Locate = Callable[[Sequence[LogFile], Position], tuple[int | None, Gap | None]]
 
-#: How often the set is opened anew because the log was rotated or truncated meanwhile. To open it takes a
-#: part of the time that a rotation does, so a second attempt nearly always succeeds.
+#: How often opening the set is retried because the log was rotated or truncated meanwhile. Opening takes
+#: a part of the time of a rotation, so a second attempt nearly always succeeds.
 _OPENING_ATTEMPTS = 1000
 
-#: How long a moment without a rotation is waited for, in seconds. One whose process was killed stays
-#: under way until the next record, and some logs are rotated all the time.
+#: How long to wait for a moment without a rotation, in seconds. A rotation whose process was killed
+#: stays under way until the next record, and some logs are rotated all the time.
 _ROTATION_WAIT_SECONDS = 0.02
 
-#: How many attempts are made all the same: on a busy machine one alone may take all that time.
-_LEAST_ATTEMPTS = 3
+#: The minimum number of attempts, however long they take: on a busy machine one attempt may take all of
+#: the time above.
+_MIN_ATTEMPTS = 3
 
-#: So many numbers in a row without a file end a series of backups: in the middle of a rotation one
-#: has none.
+#: How many numbers in a row without a file end a series of backups: during a rotation one number has
+#: no file.
 _ABSENT_NUMBERS = 2
 
-#: How many numbers without a file end the backups that a namer names: they need not be in one folder.
+#: How many numbers in a row without a file end the backups of a namer, which may be in several folders.
 _ABSENT_NAMED_NUMBERS = 20
 
-#: How logrotate names a backup with `dateext`: NAME-20250928, NAME-20250928-1759049651, with or without .gz.
+#: The suffix of logrotate's `dateext`: NAME-20250928, NAME-20250928-1759049651, with or without .gz.
 _DATED = re.compile(r"-\d{8}(-\d{1,12})?(\.gz)?", re.ASCII)
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -62,16 +63,17 @@ _File = TypeVar("_File", bound=LogFile)
 def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> list[LogFile]:
     """Open every file of the log *path*, oldest first; the caller closes them.
 
-    Promised: no file is missing, twice or out of order, however fast the log is being rotated; of a
-    file and its copy there is one.
+    Promised: no file is missing, repeated or out of order, however fast the log is rotated. Of a file
+    and its copy only one is opened.
 
     Args:
         path: The live file; it need not exist.
-        follow: Read on as the live file grows, instead of up to its size now.
-        namer: What names the backups, if the handler has one; those with the usual names are older.
+        follow: Read on as the live file grows, instead of up to its current size.
+        namer: The namer of the handler that makes the backups, if it has one; backups with the default
+            names are older.
 
     Raises:
-        OSError: the live file cannot be opened. A backup that cannot is left out, and logged.
+        OSError: the live file cannot be opened. A backup that cannot be opened is left out and logged.
     """
     path = real_path(os.path.abspath(path))
     files: list[LogFile] = []
@@ -89,7 +91,7 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
         if is_settled and state is not None and not state.under_way:
             _number(files, state)
         elif (state is not None or not is_settled) and (
-            attempt < _LEAST_ATTEMPTS or time.monotonic() < deadline
+            attempt < _MIN_ATTEMPTS or time.monotonic() < deadline
         ):
             continue
         break
@@ -111,23 +113,22 @@ def open_at(
     """Open the log *path* to read on from *position*.
 
     Args:
-        path, follow, namer: As `open_set`.
-        position: What a cursor says.
-        locate: What finds it in the files.
+        path, follow, namer: As for `open_set`.
+        position: The position of a cursor.
+        locate: Finds the position in the files.
 
     Returns:
-        The files, as `open_set`; and the index of the one to read on with and what is missing before
-        it, as `locate`.
+        The files; the index of the file in which reading resumes and the gap before it, as from `locate`.
 
     Raises:
-        OSError: as `open_set`.
+        OSError: as for `open_set`.
     """
     files: list[LogFile] = []
     for _ in range(_OPENING_ATTEMPTS):
         close_all(files)
         files = open_set(path, follow=follow, namer=namer)
         index, gap = locate(files, position)
-        # Else the log was truncated between the two steps: now its copy is there.
+        # Else the log was truncated between the two steps; on the next attempt its copy is there.
         if gap is None or all(file.is_as_opened() for file in files):
             break
     return files, index, gap
@@ -140,7 +141,7 @@ def close_all(files: Iterable[LogFile]) -> None:
 
 
 def is_live(path: str, file: LogFile) -> bool:
-    """Whether *file* is the one that the name *path* stands for now."""
+    """Return whether *path* is now the path of *file*."""
     try:
         status = os.stat(path)
     except OSError:
@@ -149,14 +150,14 @@ def is_live(path: str, file: LogFile) -> bool:
 
 
 def paths_of(path: str, namer: Namer | None = None) -> list[str]:
-    """The names of the files that make up the log *path*, oldest first."""
-    numbers = _look(real_path(os.path.abspath(path)), namer).numbers
+    """Return the paths of the files of the log *path*, oldest first."""
+    numbers = _list_names(real_path(os.path.abspath(path)), namer).numbers
     there: dict[str, int] = {}
     for name, number in numbers.items():
         # A backup may have been compressed since it was listed.
         names = (name, name + COMPRESSED) if number else (name,)
         there.update((full, number) for full in names if os.path.isfile(full))
-    # Both NAME.1 and NAME.1.gz: a compression that was interrupted. The plain one is whole.
+    # Both NAME.1 and NAME.1.gz exist after an interrupted compression. The plain file is complete.
     doubles = {name + COMPRESSED for name, number in there.items() if there.get(name + COMPRESSED) == number}
     return sorted(there.keys() - doubles, key=lambda name: -there[name])
 
@@ -183,13 +184,12 @@ def _number(files: Sequence[LogFile], state: log_files.Sidecar) -> None:
 
 
 class _Names(NamedTuple):
-    """The names of a set.
+    """The names of a set when they were listed.
 
     Attributes:
-        numbers: Every name, whatever has become of it, and its number in the order of age; 0 is the
-            live file.
-        newer: Up to which number the namer names the backups; the usual names come after that.
-        dated: The numbers of the dated names, without what compression adds.
+        numbers: The number of each name in the order of age; 0 is the live file.
+        newer: The highest number of the names that the namer gives; the default names follow.
+        dated: The numbers of the dated names, without the suffix of compression.
     """
 
     numbers: dict[str, int]
@@ -197,9 +197,9 @@ class _Names(NamedTuple):
     dated: dict[str, int]
 
 
-def _look(path: str, namer: Namer | None) -> _Names:
+def _list_names(path: str, namer: Namer | None) -> _Names:
     folder, log = os.path.split(path)
-    named = _look_for_named(path, namer) if namer is not None else {}
+    named = _list_named(path, namer) if namer is not None else {}
     newer = max(named.values()) + _ABSENT_NUMBERS if named else 0
     found = named.copy()
     dated: set[str] = set()
@@ -222,7 +222,7 @@ def _look(path: str, namer: Namer | None) -> _Names:
     return _Names(found, newer, of_dated)
 
 
-def _look_for_named(path: str, namer: Namer) -> dict[str, int]:
+def _list_named(path: str, namer: Namer) -> dict[str, int]:
     found: dict[str, int] = {}
     missing = 0
     for number in itertools.count(1):
@@ -238,8 +238,8 @@ def _look_for_named(path: str, namer: Namer) -> dict[str, int]:
 def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
     """Open the live file, list the names, then open the backups from the newest to the oldest.
 
-    A rotation moves a file to a name that is opened later. What comes again there is known by its
-    identity; what is newer than the first file can only come once that has lost its name.
+    A rotation moves a file to a name that is opened later. A file found twice is recognised by its
+    identity. A file newer than the first one can be found only after the first one was renamed.
     """
     files: dict[tuple[int, int], LogFile] = {}
 
@@ -251,8 +251,8 @@ def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
 
     try:
         opens(path, 0)
-        names = _look(path, namer)
-        # A name that is given while the folder is listed may be missing in the list.
+        names = _list_names(path, namer)
+        # A name that is created while the folder is listed may be missing from the list.
         numbers = sorted({1, *names.numbers.values()} - {0, *names.dated.values()})
         for number, following in itertools.pairwise([*numbers, sys.maxsize]):
             absent = 0
@@ -271,7 +271,7 @@ def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
 
 
 def _variants(path: str, number: int, names: _Names, namer: Namer | None) -> tuple[str, str]:
-    """What a backup with this number can be called: plain first, for that is compressed and then deleted."""
+    """Return the possible names of a backup: the plain one first, because compression deletes it last."""
     if namer is not None and number <= names.newer:
         plain = namer(f"{path}.{number}")
     else:
@@ -298,13 +298,14 @@ def _open_file(full: str, place: Place, find: Find | None, *, is_live: bool) -> 
 
 
 def without_copies(files: Sequence[_File]) -> list[_File]:
-    """*files*, oldest first, without those whose lines another one has too; these are closed.
+    """Return *files*, oldest first, without copies; the copies are closed.
 
-    Who rotates by `copytruncate` copies the log before it truncates it, and may be stopped in between;
-    a backup may be put back beside its original. A file is a copy if another one begins with all that
-    it holds: lines with a time, or anything else that differs, are then the same lines.
+    A tool that rotates by `copytruncate` copies the log before it truncates it, and may be stopped in
+    between; a backup may be restored beside its original. A file is a copy if another file begins with
+    its whole content: lines with a time or another unique value are then the same lines.
 
-    The longest stays, of equal ones the newest. The live file always stays: it may go on otherwise.
+    The longest file stays, of equal ones the newest. The live file always stays, because its next lines
+    may differ.
     """
     copies = set()
     for index, file in enumerate(files):
@@ -319,9 +320,9 @@ def without_copies(files: Sequence[_File]) -> list[_File]:
 
 
 def begins_with(whole: LogFile, part: LogFile) -> bool:
-    """Whether *part* is not empty and *whole* begins with all that it holds.
+    """Return whether *part* is not empty and *whole* begins with its whole content.
 
-    Of a damaged file a whole line must be left: all files of a log begin alike.
+    A damaged *part* needs at least one complete line, because the files of a log begin alike.
     """
     head = part.head()
     if not head or not whole.head().startswith(head):

@@ -1,4 +1,4 @@
-"""Where reading goes on: a position found again in the files as they are now, or what is missing."""
+"""Finds a position again in the current files of a log, or the gap where it is gone."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from chora_logging.eventlog.rotated.cursor import NO_LOG, Position
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated.stored import Lost
 
-#: How much earlier than its last event the time of a file may be, in milliseconds: file systems
-#: take it from a clock that ticks.
+#: How much earlier than its last event the mtime of a file may be, in milliseconds: file systems take
+#: it from a clock that ticks.
 _CLOCK_TICK_MS = 10
 
 
 def find(files: Sequence[LogFile], position: Position) -> int | None:
-    """The index of the file that *position* is in; None if it is in none of them.
+    """Return the index of the file that *position* is in; None if it is in none of them.
 
-    The generation decides where it is known, and is checked by content: others may have rotated,
-    truncated or restored the file. Of equal files the one with the inode is meant, else the oldest.
+    A known generation decides, and is checked by content, because other tools may have rotated,
+    truncated or restored the file. Of equal files the one with the same inode is chosen, else the oldest.
     """
     for index, file in enumerate(files):
         if _is_generation(file, position) and (not position.offset or file.holds(position)):
@@ -34,9 +34,9 @@ def find(files: Sequence[LogFile], position: Position) -> int | None:
 
 
 def find_lost(files: Sequence[LogFile], lost: Lost) -> tuple[int | None, bool]:
-    """The index of the file that *lost* is now, and whether that is all of it.
+    """Return the index of the file that *lost* is now, and whether it is complete.
 
-    A copy that was made before its last lines were written has all but these.
+    A copy that was made before the last lines were written lacks these lines.
     """
     if lost.end is None:
         alike = (index for index, file in enumerate(files) if file.fingerprint() == lost.fingerprint)
@@ -55,17 +55,17 @@ def find_lost(files: Sequence[LogFile], lost: Lost) -> tuple[int | None, bool]:
 
 
 def after_missing(files: Sequence[LogFile], position: Position) -> tuple[int | None, int | None]:
-    """Where reading goes on when *position* is in none of *files*.
+    """Find where reading resumes if *position* is in none of *files*.
 
     Returns:
-        The index of the first file that is newer than the position, None without one; and how many
-        files of the log were between the position's and that one, None where nobody counted. The
-        live file always counts as newer.
+        The index of the first file newer than the position, or None; and the number of files between
+        the file of the position and that one, None if it is unknown. The live file always counts as
+        newer.
     """
     live = len(files) - 1 if files and not files[-1].place.number else None
     if position.log_id != NO_LOG and all(file.log_id == position.log_id for file in files):
         ahead = [-1 if file.generation is None else file.generation - position.generation for file in files]
-        # The same generation with another content: it was written anew, or others rotate the log too.
+        # The same generation with other content: it was rewritten, or another tool rotates the log too.
         if 0 not in ahead:
             index = next((index for index, steps in enumerate(ahead) if steps > 0), None)
             return (live, None) if index is None else (index, ahead[index] - 1)
@@ -75,10 +75,10 @@ def after_missing(files: Sequence[LogFile], position: Position) -> tuple[int | N
 
 
 def is_newer(file: LogFile, position: Position) -> bool:
-    """Whether *file* is certainly newer than *position*, by time: where nothing else tells.
+    """Return whether *file* is certainly newer than *position*, by time.
 
-    What had been finished before the position's file was written to is older. What ends with an event
-    of that time, or an older one, is a copy that was not finished, or was put back; an empty one may be.
+    A file last written to before the position's file is older. A file that ends with an event of that
+    time or earlier is an unfinished or restored copy; an empty file may be one.
     """
     if not file.head() or file.time() <= position.time:
         return False
@@ -87,24 +87,24 @@ def is_newer(file: LogFile, position: Position) -> bool:
 
 
 def is_older(file: LogFile, position: Position) -> bool:
-    """Whether *file* is certainly older than *position*, by time."""
+    """Return whether *file* is certainly older than *position*, by time."""
     last = _last_time(file)
     return file.time() < position.time or (last is not None and last * 1000 < position.time - _CLOCK_TICK_MS)
 
 
 def locate(files: Sequence[LogFile], position: Position) -> tuple[int | None, Gap | None]:
-    """Go to *position*: the index of the file that reading goes on with, and what is missing before it.
+    """Return the index of the file in which reading resumes, and the gap before it.
 
-    The index is None if there is nothing newer than the position.
+    The index is None if no file is newer than the position.
 
     Args:
-        files: The set, oldest first; the file found stands at the position afterwards.
-        position: What a cursor says.
+        files: The set, oldest first; the file with the position is moved to it with `seek`.
+        position: The position of a cursor.
     """
     index = find(files, position)
     if index is not None:
         files[index].seek(position.offset)
-        if files[index].stands_at(position):
+        if files[index].is_at(position):
             return index, None
         files[index].seek(0)
     index, between = after_missing(files, position)
@@ -116,7 +116,7 @@ def locate(files: Sequence[LogFile], position: Position) -> tuple[int | None, Ga
 def gap_before(
     file: LogFile | None, position: Position, reason: str, files: int | None = None, size: int | None = None
 ) -> Gap:
-    """What is missing between *position* and *file*, with which reading goes on."""
+    """Return the gap between *position* and *file*, in which reading resumes."""
     since = position.time / 1000 if position.time else None
     if file is None:
         return Gap(reason, files, size, since)
@@ -124,7 +124,7 @@ def gap_before(
 
 
 def joined(first: Gap, second: Gap) -> Gap:
-    """Two gaps with nothing in between as one."""
+    """Return two adjacent gaps as one."""
     files = None if first.files is None or second.files is None else first.files + second.files
     size = (first.bytes or 0) + (second.bytes or 0)
     return second._replace(files=files, bytes=size or None, since=first.since)

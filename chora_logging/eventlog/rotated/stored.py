@@ -1,4 +1,4 @@
-"""A file of a log up to where it ended when the set was opened, whatever becomes of it meanwhile."""
+"""Reads a file of a log up to its end when the set was opened, even if it is rotated meanwhile."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from chora_logging.eventlog.rotated.content import Content
 from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
 
-#: How many bytes of files that come next are held open. What is rotated fast is small: it is read
-#: whole at any speed. What is large is opened when its turn comes: a reader that stands still then
-#: keeps the disk from getting back the file that it reads, and these few bytes.
+#: How many bytes of the next files are held open. Files that are rotated fast are small, so they are
+#: all read at any speed. Large files are opened when they are read: a reader that pauses keeps only its
+#: current file and these few bytes on the disk.
 HELD_BYTES = 8 * 1024 * 1024
 
 
 class Lost(NamedTuple):
-    """What is known of a file whose bytes are not where they were. It is found again by this alone.
+    """A description of a file whose bytes have moved; the file is found again by this alone.
 
     Attributes:
-        end: The position at its end; None of a compressed file.
-        read: The position that it has been read to; None if none of it has been read.
+        end: The position at its end; None for a compressed file.
+        read: The position up to which it was read; None if it was not read.
         head: Its first bytes.
-        fingerprint: Of a compressed file: what no other one has.
+        fingerprint: The fingerprint of a compressed file; see `Content.fingerprint`.
         siblings: The identities of all files that were opened with it.
     """
 
@@ -33,21 +33,21 @@ class Lost(NamedTuple):
     siblings: frozenset[tuple[int, int]]
 
 
-#: Gives what was lost as it is now, open, and whether that is all of it; None if it is gone.
+#: Returns the lost file, open, and whether it is complete; None if it is gone.
 Find = Callable[[Lost], tuple[LogFile, bool] | None]
 
 
 class StoredFile(LogFile):
-    """A file as it was at one moment, found again where it has been rotated, copied or compressed since.
+    """A snapshot of a file, found again after it was rotated, copied or compressed.
 
-    Each read is followed by a look whether the end is still what it was: then what was read is too.
-    What it is known by is read once, when it is opened.
+    Each read is followed by a check that the end is unchanged; if it is, the bytes read are valid too.
+    The bytes that identify the file are read once, when it is opened.
 
     Args:
-        path: The name under which it was found.
-        place: Where it was found.
-        content: Its bytes; they are closed by `close`.
-        find: Looks for it when it is not there any more.
+        path: The path at which it was found.
+        place: Its place in the set.
+        content: Its content; `close` closes it.
+        find: Finds the file when it is no longer there.
 
     Attributes:
         siblings: The identities of all files that were opened with it.
@@ -63,31 +63,31 @@ class StoredFile(LogFile):
         self._remember_end(None if content.packed else content.size())
 
     def time(self) -> int:
-        """When it had last been written to when it was opened, in milliseconds since 1970."""
+        """Return the time of the last write before it was opened, in milliseconds since 1970."""
         return self._time
 
     def size(self) -> int:
-        """How many bytes there are to read; for a compressed file it is unpacked to know."""
+        """Return the number of bytes to read; a compressed file is unpacked to count them."""
         return super().size() if self._until is None else self._until
 
     def length(self) -> int:
-        """The same, as a compressed file itself says: below 4 GiB, and not checked."""
+        """Return the number of bytes; for a compressed file the unchecked one in its trailer (mod 4 GiB)."""
         return super().length() if self._until is None else self._until
 
     def is_as_opened(self) -> bool:
-        """Whether it is held, and begins and goes on as when it was opened."""
+        """Return whether it is held open and its beginning and end are unchanged."""
         return self._is_held and not self.missing and super().is_as_opened() and self._is_whole()
 
     def peek(self, size: int, offset: int) -> bytes:
-        """At most *size* bytes from *offset* on, as they are now; none if it is not held."""
+        """Return at most *size* bytes from *offset* on, as they are now; none if it is not held open."""
         return super().peek(size, offset) if self._is_held else b""
 
     def disk_size(self) -> int:
-        """How many bytes it keeps on the disk."""
+        """Return the number of bytes that it occupies on the disk."""
         return self.fingerprint()[0] if self._until is None else self._until
 
     def release(self) -> None:
-        """Close the descriptor until it is needed."""
+        """Close the descriptor until the next read."""
         self._is_held = False
         self._content.close()
 
@@ -121,7 +121,7 @@ class StoredFile(LogFile):
         return len(guard) == length and guard == self._guard
 
     def _next(self, size: int) -> bytes:
-        return self._read(size, self.offset)  # `_read` has looked whether it is still the same file
+        return self._read(size, self.offset)  # `_read` checks that it is still the same file
 
     def _open_again(self) -> bool:
         found = None if self._is_gone else self._find(self._lost())
@@ -147,7 +147,7 @@ class StoredFile(LogFile):
 
 
 def hold_next(files: Sequence[LogFile]) -> None:
-    """Of *files*, in the order of reading, hold the first and a few bytes of those that come next."""
+    """Hold the first of *files*, in the order of reading, and the next ones up to `HELD_BYTES` open."""
     held = 0
     for file in files[1:]:
         if isinstance(file, StoredFile):

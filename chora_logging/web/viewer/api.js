@@ -1,15 +1,15 @@
-/** Requests to the server that the page came from; every address is relative, for any mount point. */
+/** Requests to the server of this page; all addresses are relative, so that any mount point works. */
 
 import { elements, fields, text } from "./json.js";
 
-const HISTORY = 500;
+const PAGE_EVENTS = 500;
 
-/** What the server says when it does not do what was asked. */
+/** An error response of the server. */
 export class Refusal extends Error {
   /**
    * @param {number} status
    * @param {string} detail
-   * @param {number | null} wait seconds after which to ask again, if the server says so
+   * @param {number | null} wait seconds before the next attempt, if the server states them
    */
   constructor(status, detail, wait) {
     super(detail);
@@ -24,7 +24,7 @@ function address(log, rest, parameters) {
 }
 
 /**
- * An answer with status 200.
+ * Fetch an address; any status but 2xx is a Refusal.
  * @param {string} url
  * @param {RequestInit} [options]
  */
@@ -53,7 +53,7 @@ function waitOf(answer) {
 }
 
 /**
- * The names of the logs, and whether the server asks for a token.
+ * The names of the logs, and whether the server has a token.
  * @returns {Promise<{logs: string[], login: boolean}>}
  */
 export async function logs() {
@@ -61,14 +61,14 @@ export async function logs() {
 }
 
 /**
- * A page of stored events, newest first, as they are written; it may be empty and still not be the last.
+ * A page of stored events as JSON texts, newest first; an empty page need not be the last.
  * @param {string} log
  * @param {Record<string, string>} filters
- * @param {string | null} before the position that the last page ended with
+ * @param {string | null} before the `next` of the previous page; null for the first page
  * @param {AbortSignal} signal
  */
 export async function history(log, filters, before, signal) {
-  const parameters = { ...filters, order: "desc", limit: String(HISTORY), after: before ?? "" };
+  const parameters = { ...filters, order: "desc", limit: String(PAGE_EVENTS), after: before ?? "" };
   const answer = await ask(address(log, "events", parameters), { signal });
   const found = fields(await answer.text());
   return {
@@ -84,7 +84,7 @@ function position(raw) {
 }
 
 /**
- * The stream of what comes after a position.
+ * The stream of the events after a position.
  * @param {string} log
  * @param {Record<string, string>} filters
  * @param {string | null} after the position; null for the beginning of the log
@@ -98,8 +98,8 @@ export async function stream(log, filters, after, signal) {
 }
 
 /**
- * The events of one trace over all logs.
- * @param {string} log one of the logs
+ * The events of one trace from all logs.
+ * @param {string} log any of the logs
  * @param {string} traceId
  * @param {AbortSignal} signal
  */

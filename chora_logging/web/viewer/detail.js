@@ -1,23 +1,23 @@
-/** One event whole: as formatted JSON, with its tracebacks as they were printed. */
+/** Shows one event in full: formatted JSON, and its tracebacks as they were printed. */
 
 import { fields, elements, format, text } from "./json.js";
 import { dateOf, timeOfDay, value } from "./log_event.js";
 import { byId, count, element, visible, visibleLines } from "./text.js";
 
-/** What is longer is cut on the screen, not in the copy: the page must not freeze over one event. */
-const LONGEST_STRING = 5_000;
-const MOST_CHARACTERS = 100_000;
+/** Limits of the display, not of the copy, so that a large event does not freeze the page. */
+const LONGEST_STRING_CHARS = 5_000;
+const MOST_CHARS = 100_000;
 const MOST_PIECES = 20_000;
-const TRACEBACKS = ["exception", "stack_info"];
-/** Fields to narrow the list by, and what the button says. */
-const NARROWING = [
+const TRACEBACK_FIELDS = ["exception", "stack_info"];
+/** Fields to filter the list by, and the words on their buttons. */
+const FILTER_FIELDS = [
   ["event", "event"],
   ["task_id", "task"],
   ["run_id", "run"],
   ["trace_id", "trace"],
 ];
 
-/** The pane with the event. Says "filter", "trace" and "close". */
+/** The pane with the event. Dispatches "filter", "trace" and "close". */
 export class Detail extends EventTarget {
   #root = byId("detail");
   #raw = "";
@@ -32,7 +32,7 @@ export class Detail extends EventTarget {
     return !this.#root.hidden;
   }
 
-  /** @param {import("./log_event.js").LogEvent} event @param {string} [log] its log, if it is chosen in a timeline */
+  /** @param {import("./log_event.js").LogEvent} event @param {string} [log] its log, if it was chosen in a timeline */
   show(event, log = "") {
     if (this.isOpen && this.#raw === event.raw) return;
     this.#raw = event.raw;
@@ -61,7 +61,7 @@ export class Detail extends EventTarget {
 
   async copy() {
     const whole = format(this.#raw).map(([, piece]) => piece).join("");
-    byId("copied").textContent = (await copied(whole)) ? "Copied" : "The browser did not let it be copied";
+    byId("copied").textContent = (await copied(whole)) ? "Copied" : "The browser refused to copy";
   }
 
   /** @param {Map<string, string>} found @param {boolean} isInList @returns {Node[]} */
@@ -69,19 +69,19 @@ export class Detail extends EventTarget {
     const traceId = value(found, "trace_id");
     const timeline = traceId && isInList ? [this.#button("Timeline", "Timeline of its trace", "trace", traceId)] : [];
     const name = value(found, "event") || value(found, "event_type");
-    const narrowing = NARROWING.flatMap(([key, words]) => {
+    const narrowing = FILTER_FIELDS.flatMap(([key, words]) => {
       const asked = key === "event" ? name : value(found, key);
       return asked ? [this.#button(words, `Only this ${words}`, "filter", { [key]: asked })] : [];
     });
     return narrowing.length ? [...timeline, new Text("Only this"), ...narrowing] : timeline;
   }
 
-  /** @param {string} words @param {string} name @param {string} says @param {unknown} detail */
-  #button(words, name, says, detail) {
+  /** @param {string} words @param {string} name @param {string} type @param {unknown} detail */
+  #button(words, name, type, detail) {
     const button = element("button", "", words);
     button.type = "button";
     button.ariaLabel = name;
-    button.addEventListener("click", () => this.dispatchEvent(new CustomEvent(says, { detail })));
+    button.addEventListener("click", () => this.dispatchEvent(new CustomEvent(type, { detail })));
     return button;
   }
 }
@@ -94,10 +94,10 @@ function factsOf(event, found, log) {
 
 /** @param {Map<string, string>} found */
 function tracebacks(found) {
-  return TRACEBACKS.filter((key) => value(found, key)).map((key) => {
+  return TRACEBACK_FIELDS.filter((key) => value(found, key)).map((key) => {
     const raw = found.get(key) ?? "";
     const lines = raw[0] === "[" ? elements(raw).map(text).join("\n") : text(raw);
-    const block = element("pre", "traceback", visibleLines(lines, MOST_CHARACTERS));
+    const block = element("pre", "traceback", visibleLines(lines, MOST_CHARS));
     block.tabIndex = 0;
     block.setAttribute("aria-label", key);
     return block;
@@ -107,10 +107,10 @@ function tracebacks(found) {
 /** @param {string} raw @returns {Node[]} its lines */
 function shown(raw) {
   const lines = [line("")];
-  let left = MOST_CHARACTERS;
+  let left = MOST_CHARS;
   const pieces = format(raw);
   for (const [kind, piece] of pieces.slice(0, MOST_PIECES)) {
-    const cut = Math.min(left, LONGEST_STRING);
+    const cut = Math.min(left, LONGEST_STRING_CHARS);
     if (kind === "space") lines.push(line(piece.slice(1)));
     else lines[lines.length - 1].append(element("bdi", kind, visible(piece.slice(0, cut))));
     if (piece.length > cut) {
@@ -119,7 +119,7 @@ function shown(raw) {
     left -= Math.min(piece.length, cut);
     if (left <= 0) break;
   }
-  if (left <= 0 || pieces.length > MOST_PIECES) lines.push(element("em", "cut", "… the rest is in the copy"));
+  if (left <= 0 || pieces.length > MOST_PIECES) lines.push(element("em", "cut", "… truncated; the copy is complete"));
   return lines;
 }
 
@@ -140,7 +140,7 @@ async function copied(whole) {
   }
 }
 
-/** For pages that did not come over HTTPS, which have no `navigator.clipboard`. @param {string} whole */
+/** For pages without HTTPS, which have no `navigator.clipboard`. @param {string} whole */
 function copiedByCommand(whole) {
   const before = document.activeElement;
   const area = element("textarea", "off-screen");

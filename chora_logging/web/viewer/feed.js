@@ -1,19 +1,19 @@
 /**
- * One log as it is and as it grows: the stored events, then the live ones, without a hole between them.
+ * Follows one log: the stored events, then the live ones, without a gap between them.
  *
- * `fetch` reads the stream, not `EventSource`, because that tells neither the status nor `Retry-After`
- * nor that the heartbeats have stopped, and gives up for good after some answers.
+ * It reads the stream with `fetch` because `EventSource` exposes neither the status, nor `Retry-After`,
+ * nor missing heartbeats, and stops reconnecting after some responses.
  */
 
 import { history, Refusal, stream } from "./api.js";
 import { Decoder } from "./sse.js";
 
-/** Silence after which a connection is taken for dead; the server's heartbeat comes every 15 seconds. */
-const SILENCE = 45_000;
-const FIRST_WAIT = 1_000;
-const LONGEST_WAIT = 15_000;
-/** How long events are decoded before the page may paint and answer, in milliseconds. */
-const SLICE = 8;
+/** Silence after which a connection counts as dead; the server sends a heartbeat every 15 seconds. */
+const SILENCE_MS = 45_000;
+const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 15_000;
+/** How long events are decoded before the page can paint and handle input. */
+const DECODE_SLICE_MS = 8;
 
 /**
  * @typedef {object} Listener
@@ -52,12 +52,12 @@ export class Feed {
     this.#wake();
   }
 
-  /** Do not wait any longer before the next attempt. */
+  /** Start the next attempt immediately. */
   retryNow() {
     this.#wake();
   }
 
-  /** Follow until it is stopped or refused; run again, it goes on where it was. */
+  /** Follow until stopped or refused; another run continues at the same position. */
   async run() {
     if (this.#isRunning) return;
     this.#isRunning = true;
@@ -83,8 +83,8 @@ export class Feed {
   }
 
   /**
-   * Connect and read until it ends.
-   * @returns {Promise<unknown>} why it ended
+   * Connect and read until the connection ends.
+   * @returns {Promise<unknown>} the reason of the end
    */
   async #attempt() {
     const ending = new AbortController();
@@ -107,7 +107,7 @@ export class Feed {
   async #load(signal) {
     let page = await history(this.log, this.filters, null, signal);
     const { live } = page;
-    // Of a long log the server looks at a part at a time.
+    // The server searches a long log in parts, so a page may be empty.
     while (!page.events.length && page.next) page = await history(this.log, this.filters, page.next, signal);
     this.#after = live;
     this.#isLoaded = true;
@@ -118,13 +118,13 @@ export class Feed {
   async #read(body, end) {
     const decoder = new Decoder();
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    let watch = setTimeout(end, SILENCE);
+    let watch = setTimeout(end, SILENCE_MS);
     try {
       for (;;) {
         const { done, value } = await reader.read().catch(broken);
         if (done) return new Error("The server ended the stream");
         clearTimeout(watch);
-        watch = setTimeout(end, SILENCE);
+        watch = setTimeout(end, SILENCE_MS);
         this.#failures = 0;
         await this.#deliver(decoder.decode(value));
         this.#retry = decoder.retry;
@@ -145,8 +145,8 @@ export class Feed {
       } else if (message.name === "gap") {
         this.listener.onGap(message.data);
       }
-      if (performance.now() - began > SLICE) {
-        await breath();
+      if (performance.now() - began > DECODE_SLICE_MS) {
+        await yieldToPage();
         began = performance.now();
       }
     }
@@ -155,8 +155,8 @@ export class Feed {
   /** @param {unknown} failure */
   async #pause(failure) {
     const stated = failure instanceof Refusal ? failure.wait : null;
-    const backoff = Math.min((this.#retry ?? FIRST_WAIT) * 2 ** this.#failures, LONGEST_WAIT);
-    // Spread, so that a server that comes back is not met by every page at once.
+    const backoff = Math.min((this.#retry ?? FIRST_RETRY_MS) * 2 ** this.#failures, LONGEST_RETRY_MS);
+    // Random, so that all pages do not reconnect at the same moment when a server comes back.
     const wait = stated === null ? backoff * (0.75 + Math.random() / 2) : stated * 1000;
     this.#failures += 1;
     this.listener.onState({ kind: "waiting", why: reason(failure), until: Date.now() + wait });
@@ -178,13 +178,13 @@ function broken(failure) {
 /** @param {unknown} failure */
 function reason(failure) {
   if (failure instanceof Refusal) return `The server says: ${failure.message}`;
-  if (failure instanceof DOMException) return "The server has fallen silent";
+  if (failure instanceof DOMException) return "The server stopped sending";
   if (failure instanceof TypeError) return "The server does not answer";
   return failure instanceof Error ? failure.message : String(failure);
 }
 
-/** Let the page paint and answer; unlike a timer, not held back in a background tab. */
-function breath() {
+/** Let the page paint and handle input; unlike a timer, this is not throttled in a background tab. */
+function yieldToPage() {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {

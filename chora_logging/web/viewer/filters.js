@@ -1,13 +1,13 @@
-/** What is shown, as the address of the page: a link, a reload and the back button mean the same view. */
+/** The view as the address of the page, so that links, reloads and the back button restore it. */
 
 import { byId, element } from "./text.js";
 
-/** Filters that the server applies, by the names of its parameters. */
-const ON_SERVER = ["level", "event", "task_id", "run_id", "trace_id"];
-const NAMES = ["log", ...ON_SERVER, "text"];
-const TYPING_PAUSE = 150;
+/** The filters that the server applies, by the names of its parameters. */
+const SERVER_FILTERS = ["level", "event", "task_id", "run_id", "trace_id"];
+const FIELD_NAMES = ["log", ...SERVER_FILTERS, "text"];
+const TYPING_PAUSE_MS = 150;
 
-/** Where the page is: its address without the origin. */
+/** The query of an address of the page. */
 export class Place {
   /** @param {URLSearchParams} parameters */
   constructor(parameters) {
@@ -24,8 +24,8 @@ export class Place {
   }
 
   /**
-   * The same place with some of it changed.
-   * @param {Record<string, string>} changes an empty value takes it away
+   * The same place with some parameters changed.
+   * @param {Record<string, string>} changes an empty value removes the parameter
    */
   with(changes) {
     const parameters = new URLSearchParams(this.parameters);
@@ -36,9 +36,9 @@ export class Place {
     return new Place(parameters);
   }
 
-  /** @returns {Record<string, string>} the filters for the server that are set */
+  /** @returns {Record<string, string>} the filters for the server that have a value */
   get filters() {
-    return Object.fromEntries(ON_SERVER.map((name) => [name, this.get(name)]).filter(([, value]) => value));
+    return Object.fromEntries(SERVER_FILTERS.map((name) => [name, this.get(name)]).filter(([, value]) => value));
   }
 
   get address() {
@@ -47,7 +47,7 @@ export class Place {
   }
 }
 
-/** The form with the filters. Says "change" when another place is asked for. */
+/** The form with the filters. Dispatches "change" when the reader changes one. */
 export class Filters extends EventTarget {
   #form = /** @type {HTMLFormElement} */ (byId("filters"));
   #typing = 0;
@@ -58,13 +58,13 @@ export class Filters extends EventTarget {
     this.#form.addEventListener("change", () => this.#apply(false));
     this.#form.elements["text"].addEventListener("input", () => {
       clearTimeout(this.#typing);
-      this.#typing = setTimeout(() => this.#apply(true), TYPING_PAUSE);
+      this.#typing = setTimeout(() => this.#apply(true), TYPING_PAUSE_MS);
     });
     byId("clear").addEventListener("click", () => this.clear());
     byId("filters-toggle").addEventListener("click", () => this.#toggle());
   }
 
-  /** @param {string[]} names the logs there are */
+  /** @param {string[]} names the names of the logs */
   offer(names) {
     this.#form.elements["log"].replaceChildren(...names.map((name) => {
       const option = element("option", "", name);
@@ -73,21 +73,21 @@ export class Filters extends EventTarget {
     }));
   }
 
-  /** Show what a place says. @param {Place} place */
+  /** Show the filters of a place. @param {Place} place */
   fill(place) {
-    for (const name of NAMES) {
+    for (const name of FIELD_NAMES) {
       const field = this.#form.elements[name];
       const value = place.get(name);
-      // What is being typed is newer than the address.
+      // Text being typed is newer than the address.
       if (field !== document.activeElement || field.value.trim() !== value) field.value = value;
     }
-    const set = NAMES.slice(1).filter((name) => place.get(name)).length;
+    const set = FIELD_NAMES.slice(1).filter((name) => place.get(name)).length;
     byId("clear").hidden = set === 0;
     byId("filters-count").textContent = set ? String(set) : "";
   }
 
   clear() {
-    for (const name of NAMES.slice(1)) this.#form.elements[name].value = "";
+    for (const name of FIELD_NAMES.slice(1)) this.#form.elements[name].value = "";
     this.#apply(false);
   }
 
@@ -104,7 +104,7 @@ export class Filters extends EventTarget {
   /** @param {boolean} isTyping */
   #apply(isTyping) {
     clearTimeout(this.#typing);
-    const changes = Object.fromEntries(NAMES.map((name) => [name, this.#form.elements[name].value.trim()]));
+    const changes = Object.fromEntries(FIELD_NAMES.map((name) => [name, this.#form.elements[name].value.trim()]));
     this.dispatchEvent(new CustomEvent("change", { detail: { changes, isTyping } }));
   }
 }

@@ -1,14 +1,14 @@
 /**
- * JSON read without losing anything: numbers keep every digit, keys their order, duplicates stay.
+ * Reads JSON without loss: numbers keep every digit, keys keep their order, duplicates stay.
  *
  * `JSON.parse` turns 9007199254740993 into …992; a viewer of logs must not. Text that is not JSON gives
- * some answer and never an endless loop.
+ * an arbitrary result, but never an endless loop.
  */
 
 const MARKS = /["{}[\]]/g;
 const AFTER_SCALAR = /[\s,\]}]/g;
 const NOT_SPACE = /\S/g;
-const MOST_INDENTED = 50;
+const DEEPEST_INDENT_LEVELS = 50;
 
 /**
  * Where the first match of a global expression begins at or after an index.
@@ -52,7 +52,7 @@ function endOfValue(raw, start) {
 }
 
 /**
- * The members of an object: the key, and the value as it is written.
+ * The members of an object: each key, and its value as JSON text.
  * @param {string} raw
  * @returns {[string, string][]}
  */
@@ -71,7 +71,7 @@ export function members(raw) {
 }
 
 /**
- * The same by key; of several values under one key the last counts, as everywhere.
+ * The members by key; of several values of one key the last counts, as in `JSON.parse`.
  * @param {string} raw
  * @returns {Map<string, string>}
  */
@@ -80,7 +80,7 @@ export function fields(raw) {
 }
 
 /**
- * The elements of an array, as they are written.
+ * The elements of an array, as JSON texts.
  * @param {string} raw
  * @returns {string[]}
  */
@@ -96,7 +96,7 @@ export function elements(raw) {
 }
 
 /**
- * What a value says: the characters of a string, anything else as it is written.
+ * The characters of a string; any other value as JSON text.
  * @param {string} raw
  * @returns {string}
  */
@@ -111,7 +111,7 @@ export function text(raw) {
 }
 
 /**
- * The pieces of a document laid out for reading; joined they are the same JSON, indented.
+ * The pieces of a formatted document; joined they are the same JSON, indented.
  * @param {string} raw
  * @returns {["space" | "mark" | "key" | "string" | "number" | "word", string][]}
  */
@@ -119,7 +119,7 @@ export function format(raw) {
   /** @type {["space" | "mark" | "key" | "string" | "number" | "word", string][]} */
   const pieces = [];
   let depth = 0;
-  const newLine = () => pieces.push(["space", "\n" + "  ".repeat(Math.min(depth, MOST_INDENTED))]);
+  const newLine = () => pieces.push(["space", "\n" + "  ".repeat(Math.min(depth, DEEPEST_INDENT_LEVELS))]);
   let at = search(NOT_SPACE, raw, 0);
   while (at < raw.length) {
     const mark = raw[at];

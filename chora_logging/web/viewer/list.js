@@ -1,4 +1,4 @@
-/** The list of events: only the rows on screen exist, however many events there are. */
+/** A virtual list of events: only the rows on screen exist, however many events there are. */
 
 import { fields, text } from "./json.js";
 import { LogEvent, timeOfDay, value } from "./log_event.js";
@@ -7,17 +7,17 @@ import { count, element, plural, visible } from "./text.js";
 
 /** Fields that have a column of their own. */
 const COLUMNS = new Set(["timestamp", "level", "event", "event_type", "trace_id", "message"]);
-const MOST_FIELDS = 16;
-const LONGEST_MESSAGE = 400;
-const LONGEST_VALUE = 120;
-const BEYOND = 6;
-/** Milliseconds between two drawings of a live list: nobody reads faster, and it is open all day. */
-const PACE = 100;
-/** How much of the list's end the button that says how many wait covers, in pixels. */
-const COVERED = 52;
+const MOST_ROW_FIELDS = 16;
+const LONGEST_MESSAGE_CHARS = 400;
+const LONGEST_VALUE_CHARS = 120;
+const EXTRA_ROWS = 6;
+/** The shortest interval between two draws of a live list: nobody reads faster, and it is open all day. */
+const DRAW_INTERVAL_MS = 100;
+/** The height of the end of the list that the button with the number of waiting events covers. */
+const COVERED_PX = 52;
 const dayNames = new Intl.DateTimeFormat(undefined, { dateStyle: "full" });
 
-/** One row, used again and again for whatever event stands in its place. */
+/** One row, reused for different events. */
 class Row {
   /** @type {import("./store.js").Item | null} */ item = null;
 
@@ -90,13 +90,13 @@ function cell(className) {
 function contentOf(event, found) {
   const parts = [];
   const { message } = event;
-  if (message) parts.push(element("bdi", "message", visible(message, LONGEST_MESSAGE)));
-  // Which logger it was matters least of all.
+  if (message) parts.push(element("bdi", "message", visible(message, LONGEST_MESSAGE_CHARS)));
+  // The logger matters least, so it comes last.
   const others = [...found].filter(([key, written]) => !COLUMNS.has(key) && written !== "null");
   const logger = others.filter(([key]) => key === "logger");
-  for (const [key, written] of [...others.filter(([key]) => key !== "logger"), ...logger].slice(0, MOST_FIELDS)) {
-    const label = element("bdi", "key", visible(key, LONGEST_VALUE) + "=");
-    parts.push(element("span", "field", [label, element("bdi", "value", visible(text(written), LONGEST_VALUE))]));
+  for (const [key, written] of [...others.filter(([key]) => key !== "logger"), ...logger].slice(0, MOST_ROW_FIELDS)) {
+    const label = element("bdi", "key", visible(key, LONGEST_VALUE_CHARS) + "=");
+    parts.push(element("span", "field", [label, element("bdi", "value", visible(text(written), LONGEST_VALUE_CHARS))]));
   }
   return parts.flatMap((part) => [part, new Text(" ")]);
 }
@@ -105,7 +105,7 @@ function contentOf(event, found) {
 export function wordsOf(note) {
   if (note.kind === "day") return dayNames.format(Number(note.raw));
   const found = fields(note.raw);
-  const parts = [`Events are missing here: ${value(found, "reason") || "the log does not hold them any more"}`];
+  const parts = [`Events are missing here: ${value(found, "reason") || "the log no longer has them"}`];
   const files = Number(value(found, "files"));
   const bytes = Number(value(found, "bytes"));
   if (files) parts.push(`at most ${plural(files, "file")}`);
@@ -113,7 +113,7 @@ export function wordsOf(note) {
   return visible(parts.join(" · "));
 }
 
-/** Shows a store; says when a row is chosen, a trace is asked for, and when the reader scrolls. */
+/** Shows a store. Dispatches "select", "open", "trace", "scrollup", "scrollend" and "drawn". */
 export class List extends EventTarget {
   /** @type {Row[]} */ #pool = [];
   #timer = 0;
@@ -123,8 +123,8 @@ export class List extends EventTarget {
   #isSized = true;
   #lastTop = 0;
   #lastHeight = 0;
-  /** Whether a pointer is pressed on it, such as on its scroll bar. */
-  #isHeld = false;
+  /** Whether a pointer is pressed on the list, such as on its scroll bar. */
+  #isPressed = false;
   #lastForgotten = 0;
   #lastLength = 0;
 
@@ -133,7 +133,7 @@ export class List extends EventTarget {
 
   /**
    * @param {HTMLElement} grid the element that scrolls
-   * @param {HTMLElement} space the element that is as high as all rows together
+   * @param {HTMLElement} space the element with the height of all rows together
    * @param {import("./store.js").Store} store
    * @param {(traceId: string) => string} addressOf the address of a trace's timeline
    */
@@ -145,8 +145,8 @@ export class List extends EventTarget {
     this.addressOf = addressOf;
     grid.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     grid.addEventListener("wheel", (wheel) => wheel.deltaY < 0 && this.#scrollsUp(), { passive: true });
-    grid.addEventListener("pointerdown", () => (this.#isHeld = true));
-    addEventListener("pointerup", () => (this.#isHeld = false));
+    grid.addEventListener("pointerdown", () => (this.#isPressed = true));
+    addEventListener("pointerup", () => (this.#isPressed = false));
     grid.addEventListener("touchmove", () => this.#scrollsUp(), { passive: true });
     space.addEventListener("click", (click) => this.#clicked(click));
     new ResizeObserver(() => this.#resized()).observe(grid);
@@ -160,12 +160,12 @@ export class List extends EventTarget {
     this.respond();
   }
 
-  /** Something has come: draw at a calm pace. Says "drawn". */
+  /** Draw soon, at most once per interval, because the store has changed. */
   changed() {
-    this.#timer ||= setTimeout(() => this.respond(), Math.max(0, this.#drawn + PACE - performance.now()));
+    this.#timer ||= setTimeout(() => this.respond(), Math.max(0, this.#drawn + DRAW_INTERVAL_MS - performance.now()));
   }
 
-  /** The reader has done something: draw with the next frame. */
+  /** Draw with the next frame, because the reader has done something. */
   respond() {
     clearTimeout(this.#timer);
     this.#timer = 0;
@@ -184,7 +184,7 @@ export class List extends EventTarget {
     return item instanceof LogEvent && item.id === this.selected ? item : null;
   }
 
-  /** Select the event so many rows further down, without notes. @param {number} step */
+  /** Move the selection down by some rows, past notes. @param {number} step */
   move(step) {
     const { view } = this.store;
     const here = this.selected === null ? this.#edge(step) : this.store.indexOf(this.selected) + step;
@@ -201,7 +201,7 @@ export class List extends EventTarget {
     return view[index];
   }
 
-  /** The row to begin with: the last one that is wholly on screen. @param {number} step */
+  /** The row to begin with: the last one that is fully on screen. @param {number} step */
   #edge(step) {
     if (Math.abs(step) > this.store.view.length) return step < 0 ? 0 : this.store.view.length - 1;
     const bottom = this.grid.scrollTop + this.grid.clientHeight - this.space.offsetTop;
@@ -224,13 +224,13 @@ export class List extends EventTarget {
   /** @param {number} index @param {boolean} [atCentre] */
   #reveal(index, atCentre = false) {
     const top = index * this.#rowHeight;
-    const seen = this.grid.clientHeight - this.space.offsetTop - this.#rowHeight - COVERED;
+    const seen = this.grid.clientHeight - this.space.offsetTop - this.#rowHeight - COVERED_PX;
     if (atCentre) this.grid.scrollTop = top - seen / 2;
     else if (top < this.grid.scrollTop) this.grid.scrollTop = top;
     else if (top > this.grid.scrollTop + seen) this.grid.scrollTop = top - seen;
   }
 
-  /** How many rows a page is. */
+  /** The number of rows on a page. */
   get page() {
     return Math.max(1, Math.floor(this.grid.clientHeight / this.#rowHeight) - 2);
   }
@@ -240,16 +240,16 @@ export class List extends EventTarget {
   }
 
   #scrolled() {
-    // A list that is given another size, and perhaps its old one again, scrolls by itself: it keeps its place.
+    // The browser scrolls a resized list by itself, also if it gets its old size back: keep the position.
     if (this.grid.clientHeight !== this.#lastHeight) {
       this.#resized();
       return;
     }
     const up = this.#lastTop - this.grid.scrollTop;
     this.#remember();
-    const least = this.#isHeld ? 1 : this.grid.clientHeight / 4;
+    const least = this.#isPressed ? 1 : this.grid.clientHeight / 4;
     if (up > least) this.dispatchEvent(new Event("scrollup"));
-    // What did not move is the echo of a drawing: the reader's own scrolling up may still be on its way.
+    // Without movement the event comes from a draw; the reader's own scrolling up may still follow.
     else if (up < 0 && this.isAtEnd) this.dispatchEvent(new Event("scrollend"));
     this.respond();
   }
@@ -259,7 +259,7 @@ export class List extends EventTarget {
     this.#lastHeight = this.grid.clientHeight;
   }
 
-  /** Before it has any effect: rows that arrive with every frame would scroll down again at once. */
+  /** Dispatch before the scroll takes effect; new rows would scroll down again with the next frame. */
   #scrollsUp() {
     if (this.grid.scrollTop > 0) this.dispatchEvent(new Event("scrollup"));
   }
@@ -280,7 +280,7 @@ export class List extends EventTarget {
       this.dispatchEvent(new CustomEvent("trace", { detail: row.item.traceId }));
       return;
     }
-    // Who marks text to copy it does not choose the row.
+    // Selecting text to copy it does not choose the row.
     if (getSelection()?.isCollapsed === false) return;
     this.select(row.item.id);
     this.dispatchEvent(new Event("open"));
@@ -306,12 +306,12 @@ export class List extends EventTarget {
 
   #drawRows() {
     const { view, forgotten } = this.store;
-    const first = Math.max(0, Math.floor((this.grid.scrollTop - this.space.offsetTop) / this.#rowHeight) - BEYOND);
-    const number = Math.min(view.length - first, Math.ceil(this.grid.clientHeight / this.#rowHeight) + 2 * BEYOND);
+    const first = Math.max(0, Math.floor((this.grid.scrollTop - this.space.offsetTop) / this.#rowHeight) - EXTRA_ROWS);
+    const number = Math.min(view.length - first, Math.ceil(this.grid.clientHeight / this.#rowHeight) + 2 * EXTRA_ROWS);
     while (this.#pool.length < number) this.#grow();
     const used = new Set();
     for (let index = first; index < first + number; index += 1) {
-      // A row stays with its event while the list moves on: only new events are written into rows.
+      // A row keeps its event while the list moves on, so that only rows with new events are filled.
       const size = this.#pool.length;
       const row = this.#pool[(((forgotten + index) % size) + size) % size];
       used.add(row);
@@ -338,12 +338,12 @@ export class List extends EventTarget {
     this.space.append(row.root);
   }
 
-  /** Rows are higher or lower than they were: what was in the middle stays there. @param {number} row */
+  /** Keep the middle row in the middle after the height of the rows has changed. @param {number} row */
   #centre(row) {
     this.grid.scrollTop = this.space.offsetTop + row * this.#rowHeight - this.grid.clientHeight / 2;
   }
 
-  /** @returns {boolean} whether rows have another height than before */
+  /** @returns {boolean} whether the height of the rows has changed */
   #measure() {
     const before = this.#rowHeight;
     const probe = element("div", "row");

@@ -1,73 +1,73 @@
-/** One event of a log: its JSON as it was sent, and what the page needs of it. */
+/** One event of a log: its JSON as it was sent, and the values that the page shows. */
 
 import { fields, members, text } from "./json.js";
 
-// What fields mean is said in eventlog/meaning.py; a test compares the answers.
+// Interprets the fields as eventlog/meaning.py does; a test compares the results.
 
 /** @type {[number, string][]} */
 const LEVELS = [[50, "CRITICAL"], [40, "ERROR"], [30, "WARNING"], [20, "INFO"], [-Infinity, "DEBUG"]];
 const OTHER_NAMES = new Map([["WARN", "WARNING"], ["FATAL", "CRITICAL"]]);
-const SEVERE = new Set(["ERROR", "CRITICAL"]);
-const FAILED = new Set(["error", "failed", "failure", "fatal"]);
-const NO_ERROR = new Set(["", "false", "0", "[]", "{}"]);
+const ERROR_LEVELS = new Set(["ERROR", "CRITICAL"]);
+const FAILED_STATUSES = new Set(["error", "failed", "failure", "fatal"]);
+const EMPTY_ERRORS = new Set(["", "false", "0", "[]", "{}"]);
 const WHOLE = /^-?\d+$/;
 const TIME = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?(Z|[+-]\d\d:?\d\d)?)?$/i;
 /** The years 2 to 9998, in milliseconds since 1970. */
-const EARLIEST = -62104060800_000;
-const LATEST = 253370764800_000;
-const LONGEST_DURATION = 1e15;
+const EARLIEST_MS = -62104060800_000;
+const LATEST_MS = 253370764800_000;
+const LONGEST_DURATION_MS = 1e15;
 
-/** What an event is in its log. */
+/** An event of a log. */
 export class LogEvent {
   /**
    * @param {string} raw one JSON object
-   * @param {number} id its place in the list: a later event has a greater one
+   * @param {number} id its rank in the list: a later event has a greater one
    */
   constructor(raw, id = 0) {
     const found = fields(raw);
     this.raw = raw;
     this.id = id;
     const level = levelOf(found.get("level") ?? "null");
-    const saysFailed =
-      FAILED.has(value(found, "status").toLowerCase()) ||
-      (value(found, "event_type") !== "" && !NO_ERROR.has(value(found, "error_message")));
-    this.level = level || (saysFailed ? "ERROR" : "");
-    this.isError = SEVERE.has(level) || saysFailed;
+    const hasFailed =
+      FAILED_STATUSES.has(value(found, "status").toLowerCase()) ||
+      (value(found, "event_type") !== "" && !EMPTY_ERRORS.has(value(found, "error_message")));
+    this.level = level || (hasFailed ? "ERROR" : "");
+    this.isError = ERROR_LEVELS.has(level) || hasFailed;
     this.traceId = value(found, "trace_id");
     this.time = timeOf(found.get("timestamp") ?? "null");
   }
 
-  /** What happened, by name; empty for a plain log message. */
+  /** Its name; empty for a plain log message. */
   get name() {
     const found = fields(this.raw);
     return value(found, "event") || value(found, "event_type");
   }
 
-  /** What it says beside its name; empty if that only says the name again. */
+  /** Its message; empty if that only repeats its name. */
   get message() {
     const message = value(fields(this.raw), "message");
     return this.name && message === `Event: ${this.name}` ? "" : message;
   }
 
-  /** How long it took, in milliseconds; null if it does not say so. */
+  /** Its duration in milliseconds; null if it has none. */
   get duration() {
     const milliseconds = numberOf(fields(this.raw).get("duration_ms") ?? "null");
-    return milliseconds >= 0 && milliseconds < LONGEST_DURATION ? milliseconds : null;
+    return milliseconds >= 0 && milliseconds < LONGEST_DURATION_MS ? milliseconds : null;
   }
 
   /**
-   * Whether a text is in it, in any case.
+   * Whether it contains a text, ignoring case.
    * @param {RegExp} expression
    */
   holds(expression) {
     if (expression.test(this.raw)) return true;
-    // Characters that are written as escapes are found as themselves too.
+    // Characters written as escapes match too.
     return this.raw.includes("\\") && members(this.raw).some(([, written]) => expression.test(text(written)));
   }
 }
 
 /**
- * What a field says as text; empty if it is absent or null.
+ * The value of a field as text; empty if it is absent or null.
  * @param {Map<string, string>} found
  * @param {string} key
  */
@@ -91,15 +91,15 @@ function levelOf(raw) {
  * @param {string} raw
  */
 function timeOf(raw) {
-  // Seconds are rounded to microseconds, as there may be no closer number to those that were meant.
+  // Seconds are rounded to microseconds, because a double may not hold the intended value exactly.
   const time = raw[0] === '"' ? parseTime(text(raw)) : Math.round(numberOf(raw) * 1e6) / 1000;
-  return time >= EARLIEST && time < LATEST ? time : NaN;
+  return time >= EARLIEST_MS && time < LATEST_MS ? time : NaN;
 }
 
 /** @param {string} iso */
 function parseTime(iso) {
   const [, day = "", clock = "00:00", fraction = "", zone = ""] = TIME.exec(iso) ?? [];
-  // To browsers 31 September is 1 October.
+  // Browsers read 31 September as 1 October.
   if (new Date(`${day}T00:00Z`).getUTCDate() !== Number(day.slice(8))) return NaN;
   return Date.parse(`${day}T${clock}${zone.toUpperCase()}`) + 1000 * Number(`0.${fraction.slice(0, 6)}`);
 }
@@ -115,7 +115,7 @@ function digits(part, width) {
 }
 
 /**
- * The time of day where the reader is, to the millisecond.
+ * The local time of day, to the millisecond.
  * @param {number} time
  */
 export function timeOfDay(time) {
@@ -125,7 +125,7 @@ export function timeOfDay(time) {
 }
 
 /**
- * The day where the reader is: 2025-10-17; as text, later days come later.
+ * The local day, such as 2025-10-17; as text, days sort by time.
  * @param {number} time
  */
 export function dateOf(time) {
@@ -149,9 +149,9 @@ export function span(milliseconds) {
 }
 
 /**
- * A time after a beginning, all of one whole in one form: +12.3 ms, +1.234 s.
+ * A time after the start of a trace: +12.3 ms, +1.234 s.
  * @param {number} milliseconds
- * @param {number} whole
+ * @param {number} whole the length of the trace in milliseconds, which decides the unit
  */
 export function offset(milliseconds, whole) {
   return whole < 10_000 ? `+${milliseconds.toFixed(1)} ms` : `+${(milliseconds / 1000).toFixed(3)} s`;

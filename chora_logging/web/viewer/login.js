@@ -1,9 +1,9 @@
-/** The form that asks for the token when the server wants one. */
+/** The form that asks for the token if the server has one. */
 
 import { logIn } from "./api.js";
 import { byId } from "./text.js";
 
-/** Says "login" when the server has taken the token. */
+/** Dispatches "login" when the server has accepted the token. */
 export class Login extends EventTarget {
   #root = byId("login");
   #form = /** @type {HTMLFormElement} */ (byId("login-form"));

@@ -1,4 +1,4 @@
-/** The page: its parts, and what they say to each other. */
+/** The page: creates its parts and connects them. */
 
 import { history as storedEvents, logOut, logs } from "./api.js";
 import { Chart } from "./chart.js";
@@ -14,7 +14,7 @@ import { MOST_EVENTS, Note, Store } from "./store.js";
 import { byId, count, plural } from "./text.js";
 import { Timeline } from "./timeline.js";
 
-const AGAIN = 2_000;
+const RETRY_MS = 2_000;
 const narrow = matchMedia("(max-width: 700px)");
 
 const status = new Status();
@@ -44,13 +44,13 @@ async function begin() {
       return;
     } catch (failure) {
       if (failure.status === 401) return needLogin();
-      status.show({ kind: "waiting", why: failure.message, until: Date.now() + AGAIN });
-      await new Promise((resolve) => setTimeout(resolve, AGAIN));
+      status.show({ kind: "waiting", why: failure.message, until: Date.now() + RETRY_MS });
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 }
 
-/** @param {Record<string, string>} changes @param {boolean} [isReplacing] without a step for the back button */
+/** @param {Record<string, string>} changes @param {boolean} [isReplacing] without a new entry in the history */
 function go(changes, isReplacing = false) {
   const next = place.with(changes);
   if (next.address !== place.address) {
@@ -70,7 +70,7 @@ function arrive(next, isFirst = false) {
   else if (before.get("text") !== place.get("text")) search();
   const traceId = place.get("timeline");
   byId("events").hidden = Boolean(traceId);
-  // What filters and pauses the list has no meaning for a timeline.
+  // The controls that filter and pause the list do not apply to a timeline.
   byId("page").classList.toggle("is-timeline", Boolean(traceId));
   if (traceId && traceId !== timeline.traceId) timeline.show(place.get("log"), traceId);
   if (!traceId && timeline.traceId) {
@@ -147,7 +147,7 @@ function needLogin() {
 async function endSession() {
   try {
     await logOut();
-    // Loaded again, the page holds nothing of the logs, and asks for the token.
+    // After a reload the page has no events and asks for the token.
     location.reload();
   } catch {
     byId("logout").textContent = "Not logged out: try again";
@@ -170,7 +170,7 @@ async function loadOlder() {
   }
 }
 
-/** Whether it was by scrolling up: then scrolling down again ends it. */
+/** Whether scrolling up paused the list; if so, scrolling down to the end resumes it. */
 let isByScrolling = false;
 
 function pause(byScrolling = false) {
@@ -190,7 +190,7 @@ function toggle() {
   else pause();
 }
 
-function say() {
+function update() {
   const isSearching = place.get("text") !== "";
   const shown = store.matching;
   byId("count").textContent = isSearching
@@ -208,9 +208,9 @@ function say() {
   byId("oldest").textContent =
     store.isWhole && !store.isFull
       ? "The log begins here"
-      : `Older events are in the log; the newest ${count(MOST_EVENTS)} are kept here`;
+      : `Older events are in the log; this page has the newest ${count(MOST_EVENTS)}`;
   const { state } = byId("status").dataset;
-  // Whoever is not connected does not know what the log holds.
+  // Without a connection the page cannot know that the log is empty.
   byId("empty").hidden = shown > 0 || !["live", "refused"].includes(state);
   byId("empty-why").textContent = whyEmpty(isSearching, state === "refused");
   byId("empty-clear").hidden = !isSearching && !Object.keys(place.filters).length;
@@ -220,10 +220,10 @@ function say() {
 function whyEmpty(isSearching, isRefused) {
   if (isRefused) return byId("status-words").textContent;
   if (isSearching && store.held) {
-    return `None of the ${plural(store.held, "loaded event")} holds this text. New ones that do appear here.`;
+    return `None of the ${plural(store.held, "loaded event")} contains this text. New matches appear here.`;
   }
-  if (Object.keys(place.filters).length) return "No event matches. New ones that do appear here.";
-  return "This log holds no events yet. New ones appear here.";
+  if (Object.keys(place.filters).length) return "No event matches. New matches appear here.";
+  return "This log has no events yet. New events appear here.";
 }
 
 function openDetail() {
@@ -287,23 +287,23 @@ listen({
   Escape: escape,
 });
 
-filters.addEventListener("change", (said) => go(said.detail.changes, said.detail.isTyping));
-list.addEventListener("drawn", say);
+filters.addEventListener("change", (event) => go(event.detail.changes, event.detail.isTyping));
+list.addEventListener("drawn", update);
 list.addEventListener("select", () => {
   pause();
   if (detail.isOpen) openDetail();
 });
 list.addEventListener("open", openDetail);
-list.addEventListener("trace", (said) => openTimeline(said.detail));
+list.addEventListener("trace", (event) => openTimeline(event.detail));
 list.addEventListener("scrollup", () => !store.isPaused && pause(true));
 list.addEventListener("scrollend", () => store.isPaused && isByScrolling && resume());
-timeline.addEventListener("open", (said) => showDetail(said.detail.event, said.detail.log));
+timeline.addEventListener("open", (event) => showDetail(event.detail.event, event.detail.log));
 timeline.addEventListener("login", needLogin);
-detail.addEventListener("filter", (said) => go({ ...said.detail, timeline: "" }));
-detail.addEventListener("trace", (said) => openTimeline(said.detail));
-detail.addEventListener("close", (said) => {
+detail.addEventListener("filter", (event) => go({ ...event.detail, timeline: "" }));
+detail.addEventListener("trace", (event) => openTimeline(event.detail));
+detail.addEventListener("close", (event) => {
   byId("view").inert = false;
-  if (!said.detail.hadFocus) return;
+  if (!event.detail.hadFocus) return;
   if (timeline.traceId) timeline.focus();
   else list.grid.focus();
 });

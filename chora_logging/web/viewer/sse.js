@@ -1,4 +1,4 @@
-/** Server-sent events by the WHATWG specification, from the bytes of a response. */
+/** Decodes server-sent events (WHATWG HTML specification) from the text of a response. */
 
 const LINE_END = /\r\n|\n|\r/g;
 
@@ -6,10 +6,10 @@ const LINE_END = /\r\n|\n|\r/g;
  * @typedef {object} Message
  * @property {string} name the event's name; "message" if it has none
  * @property {string} data
- * @property {string | null} id the last id of the stream at this message
+ * @property {string | null} id the last id in the stream up to this message
  */
 
-/** Turns text, cut anywhere, into messages. */
+/** Decodes text, split at any point, into messages. */
 export class Decoder {
   /** @type {string | null} */ #id = null;
   #name = "";
@@ -18,11 +18,11 @@ export class Decoder {
   #searched = 0;
   #isFirst = true;
 
-  /** @type {number | null} milliseconds to wait before the next connection, if the server said so */
+  /** @type {number | null} milliseconds to wait before the next connection, if the server sent them */
   retry = null;
 
   /**
-   * The messages that are complete with one more piece of text.
+   * The messages that one more piece of text completes.
    * @param {string} piece
    * @returns {Message[]}
    */
@@ -37,7 +37,7 @@ export class Decoder {
     let start = 0;
     LINE_END.lastIndex = this.#searched;
     for (let end = LINE_END.exec(text); end; end = LINE_END.exec(text)) {
-      // A return at the very end may be half of a line end.
+      // A carriage return at the very end may be half of a line end.
       if (end[0] === "\r" && LINE_END.lastIndex === text.length) break;
       this.#take(text.slice(start, end.index), messages);
       start = LINE_END.lastIndex;

@@ -1,8 +1,8 @@
-/** Whether events arrive, said plainly. */
+/** The state of the connection. */
 
 import { byId } from "./text.js";
 
-/** Shows the state of the connection; says "retry" when the reader does not want to wait. */
+/** Shows the state of the connection. Dispatches "retry" when the reader does not want to wait. */
 export class Status extends EventTarget {
   #root = byId("status");
   #words = byId("status-words");
@@ -22,7 +22,7 @@ export class Status extends EventTarget {
     this.#root.dataset.state = state.kind;
     this.#retry.hidden = state.kind !== "waiting";
     this.#countdown.textContent = "";
-    this.#say(WORDS[state.kind] + ("why" in state ? `: ${state.why}` : ""));
+    this.#announce(WORDS[state.kind] + ("why" in state ? `: ${state.why}` : ""));
     if (state.kind !== "waiting") return;
     this.#until = state.until;
     this.#timer = setInterval(() => this.#tick(), 250);
@@ -30,8 +30,8 @@ export class Status extends EventTarget {
   }
 
   /** @param {string} words */
-  #say(words) {
-    // Said again only if it is another thing: it is read aloud.
+  #announce(words) {
+    // Set only if the words change, because screen readers announce them.
     if (this.#words.textContent !== words) this.#words.textContent = words;
     this.#root.title = words;
   }

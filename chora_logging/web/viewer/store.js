@@ -1,14 +1,14 @@
-/** The events that the page holds: those that are shown and those that wait, in bounded memory. */
+/** The events of the page, shown or waiting while it is paused, in bounded memory. */
 
 import { dateOf, LogEvent } from "./log_event.js";
 
-/** At most so many events, and so many characters of them, are held on each side. */
+/** The most events, and the most characters of their JSON, that are shown; as many may wait. */
 export const MOST_EVENTS = 10_000;
-const MOST_CHARACTERS = 32_000_000;
-/** Trimming costs time: it is done for several events at once. */
-const SLACK = 1.1;
+const MOST_CHARS = 32_000_000;
+/** How far a limit is exceeded before trimming, so that it removes several events at a time. */
+const TRIM_FACTOR = 1.1;
 
-/** What stands in the list between events: a day begins, events are missing. */
+/** A row between events: a new day, or missing events. */
 export class Note {
   /** @param {"day" | "gap"} kind @param {string} raw @param {number} id */
   constructor(kind, raw, id) {
@@ -20,7 +20,7 @@ export class Note {
 
 /** @typedef {LogEvent | Note} Item */
 
-/** A sequence of items that forgets the oldest. */
+/** A sequence of items that drops the oldest. */
 class Window {
   /** @type {Item[]} */ items = [];
   characters = 0;
@@ -34,14 +34,14 @@ class Window {
   }
 
   get isOver() {
-    return this.items.length > MOST_EVENTS * SLACK || this.characters > MOST_CHARACTERS * SLACK;
+    return this.items.length > MOST_EVENTS * TRIM_FACTOR || this.characters > MOST_CHARS * TRIM_FACTOR;
   }
 
-  /** Forget the oldest items that are too many. */
+  /** Drop the oldest items beyond the limits. */
   trim() {
     let gone = 0;
     let left = this.characters;
-    while (this.items.length - gone > MOST_EVENTS || (left > MOST_CHARACTERS && gone < this.items.length - 1)) {
+    while (this.items.length - gone > MOST_EVENTS || (left > MOST_CHARS && gone < this.items.length - 1)) {
       left -= this.items[gone].raw.length;
       gone += 1;
     }
@@ -50,7 +50,7 @@ class Window {
   }
 }
 
-/** Keeps what is shown still while it is paused, and keeps what comes meanwhile. */
+/** Holds the shown events, and buffers new ones while the list is paused. */
 export class Store {
   #shown = new Window();
   #waiting = new Window();
@@ -61,24 +61,24 @@ export class Store {
   #lastGap = "";
   #hasForgotten = false;
 
-  /** @type {Item[]} what is shown, the text filter applied */
+  /** @type {Item[]} the shown items that match the text filter */
   view = [];
-  /** How often the oldest item of the view was forgotten: views before and after can be compared. */
+  /** The number of items removed from the start of the view, less those added there. */
   forgotten = 0;
   isPaused = false;
-  /** Events since the filters were set, whether still held or not. */
+  /** Events since the filters were set, dropped ones included. */
   received = 0;
   errors = 0;
-  /** Whether the oldest event that was loaded is still held. */
+  /** Whether the oldest loaded event is still in the store. */
   isWhole = true;
   waiting = 0;
 
-  /** How many events are held to be shown. */
+  /** The number of events in the list, without the text filter. */
   get held() {
     return countEvents(this.#shown.items);
   }
 
-  /** How many of them the text filter lets through. */
+  /** The number of them that match the text filter. */
   get matching() {
     return countEvents(this.view);
   }
@@ -97,7 +97,7 @@ export class Store {
     return event;
   }
 
-  /** @param {string} raw what the server says about it; said again after a reconnection it is the same one */
+  /** @param {string} raw the gap as JSON; the server may repeat it after a reconnection */
   addGap(raw) {
     if (raw === this.#lastGap) return;
     this.#lastGap = raw;
@@ -105,7 +105,7 @@ export class Store {
   }
 
   /**
-   * Put older events before all others.
+   * Insert older events before all others.
    * @param {string[]} raws newest first
    * @returns {LogEvent[]} in the order of the list
    */
@@ -129,7 +129,7 @@ export class Store {
   }
 
   /**
-   * The day that the list begins with began earlier, if the events that come before it are of that day too.
+   * Remove the note of the first day if the events inserted before it are of the same day.
    * @param {string} day
    */
   #dropDayNote(day) {
@@ -149,21 +149,21 @@ export class Store {
     const waited = this.#waiting;
     this.#waiting = new Window();
     this.waiting = 0;
-    // So many waited that some were forgotten: then nothing that is older is kept either.
+    // If some waiting events were dropped, drop all older ones too, so that the list has no hole.
     if (this.#hasForgotten) this.#forgetAll();
     this.#hasForgotten = false;
     this.#place(waited.items);
   }
 
-  /** @param {string} text what events must hold to be in the view; empty for all */
+  /** @param {string} text the text that events in the view must contain; empty for all */
   filter(text) {
-    // In JSON a quote is written with a backslash; `holds` looks for both forms.
+    // JSON escapes a quote with a backslash; `holds` matches both forms.
     this.#text = text ? new RegExp(text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), "iu") : null;
     this.view = this.#shown.items.filter((item) => this.#fits(item));
     this.forgotten = 0;
   }
 
-  /** The place in the view of an item, or of the next one after it. @param {number} id */
+  /** The index in the view of an item, or of the next one after it. @param {number} id */
   indexOf(id) {
     let low = 0;
     let high = this.view.length;
@@ -214,7 +214,7 @@ export class Store {
   #dayBefore(event, id) {
     if (Number.isNaN(event.time)) return [];
     const day = dateOf(event.time);
-    // Writers overlap around midnight: only a later day begins.
+    // Events of several writers mix around midnight: only a later day gets a note.
     if (day <= this.#day) return [];
     this.#day = day;
     return [new Note("day", String(event.time), id ?? event.id - 0.5)];

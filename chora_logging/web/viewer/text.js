@@ -1,18 +1,18 @@
-/** Text of logs on the page: only ever text, with nothing in it that acts or hides. */
+/** Puts text of logs on the page as text only, with control and invisible characters escaped. */
 
-// Controls, bidirectional controls, line separators, invisible and tag characters, halves of pairs.
-// The joiners U+200C and U+200D stay: Persian and emoji are written with them.
-const UNSEEN = new RegExp(
+// Controls, bidirectional controls, line separators, invisible and tag characters, lone surrogates.
+// The joiners U+200C and U+200D stay: Persian and emoji need them.
+const INVISIBLE = new RegExp(
   "[\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180e" +
     "\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff0-\\ufffb" +
     "\\u{e0000}-\\u{e0fff}]|\\p{Cs}",
   "gu",
 );
-const SHORT = new Map([["\n", "\\n"], ["\r", "\\r"], ["\t", "\\t"], ["\b", "\\b"], ["\f", "\\f"]]);
+const SHORT_ESCAPES = new Map([["\n", "\\n"], ["\r", "\\r"], ["\t", "\\t"], ["\b", "\\b"], ["\f", "\\f"]]);
 
 /** @param {string} character */
 function escape(character) {
-  const short = SHORT.get(character);
+  const short = SHORT_ESCAPES.get(character);
   if (short) return short;
   let escaped = "";
   for (let unit = 0; unit < character.length; unit += 1) {
@@ -22,24 +22,24 @@ function escape(character) {
 }
 
 /**
- * The same text with every character that acts or hides written as JSON writes it, on one line.
+ * The text on one line, with control and invisible characters as JSON escapes.
  * @param {string} text
- * @param {number} [most] the length from which on it is cut
+ * @param {number} [most] the length after which it is truncated
  */
 export function visible(text, most = Infinity) {
   const shown = text.length > most ? text.slice(0, most) : text;
-  const escaped = shown.replace(UNSEEN, escape);
+  const escaped = shown.replace(INVISIBLE, escape);
   return shown === text ? escaped : escaped + "…";
 }
 
 /**
- * The same for text of several lines: line ends and tabs stay.
+ * Like `visible`, for text of several lines: line ends and tabs stay.
  * @param {string} text
  * @param {number} [most]
  */
 export function visibleLines(text, most = Infinity) {
   const shown = text.length > most ? text.slice(0, most) : text;
-  const escaped = shown.replace(/\r\n/g, "\n").replace(UNSEEN, (c) => (c === "\n" || c === "\t" ? c : escape(c)));
+  const escaped = shown.replace(/\r\n/g, "\n").replace(INVISIBLE, (c) => (c === "\n" || c === "\t" ? c : escape(c)));
   return shown === text ? escaped : escaped + "…";
 }
 

@@ -1,32 +1,32 @@
-/** One trace over all logs as a waterfall: when each event began, how long it took, what failed. */
+/** A trace across all logs as a waterfall: start, duration and result of each event. */
 
 import { trace } from "./api.js";
 import { LogEvent, offset, span, timeOfDay } from "./log_event.js";
 import { byId, element, plural, visible } from "./text.js";
 
-const TICKS = 5;
-const STEPS = [1, 2, 5, 10];
-/** Seconds between the lines of a long trace: what clocks show. */
-const CLOCK = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
-/** Times are written to the microsecond: below so many milliseconds there is nothing to mark. */
-const SHORTEST = 0.01;
+const MOST_TICKS = 5;
+const TICK_STEPS = [1, 2, 5, 10];
+/** The steps between the ticks of a long trace, in units of clocks. */
+const CLOCK_STEPS_SECONDS = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
+/** The shortest trace with ticks: times have microseconds, so a shorter one has nothing to mark. */
+const SHORTEST_AXIS_MS = 0.01;
 
 /**
  * @typedef {object} Entry
  * @property {LogEvent} event
  * @property {string} log
  * @property {number} start milliseconds since 1970
- * @property {number | null} duration milliseconds; an event is written when what it tells of is over
+ * @property {number | null} duration milliseconds; an event is written at the end of its operation
  */
 
-/** The view of one trace. Says "open" with the chosen event. */
+/** The view of one trace. Dispatches "open" with the chosen event, and "login" if the token is needed. */
 export class Timeline extends EventTarget {
   #root = byId("timeline");
   /** @type {HTMLElement} */ #rows = byId("timeline-rows");
   /** @type {Entry[]} */ #entries = [];
   #asking = new AbortController();
   #refreshing = 0;
-  /** The trace that is shown; empty if none is. */
+  /** The id of the shown trace; empty if none is shown. */
   traceId = "";
   log = "";
 
@@ -47,7 +47,7 @@ export class Timeline extends EventTarget {
       this.#entries = [];
       this.#rows.replaceChildren();
       byId("timeline-axis").replaceChildren();
-      this.#say("Loading");
+      this.#announce("Loading");
       byId("timeline-title").focus();
     }
     this.#load();
@@ -59,7 +59,7 @@ export class Timeline extends EventTarget {
     this.#root.hidden = true;
   }
 
-  /** Show soon what has been written since. */
+  /** Reload the trace shortly. */
   refreshSoon() {
     this.#refreshing ||= setTimeout(() => {
       this.#refreshing = 0;
@@ -79,7 +79,7 @@ export class Timeline extends EventTarget {
     } catch (failure) {
       if (signal.aborted) return;
       if (failure.status === 401) this.dispatchEvent(new Event("login"));
-      this.#say(`The trace cannot be shown: ${failure.message}`);
+      this.#announce(`The trace cannot be shown: ${failure.message}`);
     }
   }
 
@@ -88,17 +88,17 @@ export class Timeline extends EventTarget {
     const start = Math.min(...this.#entries.map((entry) => entry.start));
     const end = Math.max(...this.#entries.map((entry) => entry.start + (entry.duration ?? 0)));
     const whole = Math.max(end - start, 0.001);
-    const ticks = whole < SHORTEST ? [] : axis(whole);
+    const ticks = whole < SHORTEST_AXIS_MS ? [] : axis(whole);
     byId("timeline-axis").replaceChildren(...ticks);
     this.#rows.style.setProperty("--tick", ticks.length ? `${(100 * stepOf(whole)) / whole}%` : "100%");
     const focused = this.#rows.contains(document.activeElement) ? this.#focusedIndex() : -1;
     this.#rows.replaceChildren(...this.#entries.map((entry, index) => rowOf(entry, index, start, whole)));
     this.#step(Math.max(0, focused), focused >= 0);
-    this.#say(summary(this.#entries, end - start, isCut));
+    this.#announce(summary(this.#entries, end - start, isCut));
   }
 
   /** @param {string} words */
-  #say(words) {
+  #announce(words) {
     byId("timeline-summary").textContent = words;
   }
 
@@ -111,7 +111,7 @@ export class Timeline extends EventTarget {
     this.#open(index);
   }
 
-  /** Go so many rows further down. @param {number} step */
+  /** Move the focus down by some rows. @param {number} step */
   move(step) {
     const isInside = this.#rows.contains(document.activeElement);
     const target = isInside || Math.abs(step) > 1 ? this.#focusedIndex() + step : this.#focusedIndex();
@@ -127,7 +127,7 @@ export class Timeline extends EventTarget {
     return [...this.#rows.children].findIndex((row) => row.tabIndex === 0);
   }
 
-  /** Of all rows one is in the tab order. @param {number} index @param {boolean} isFocused */
+  /** Make one row the only one in the tab order. @param {number} index @param {boolean} isFocused */
   #step(index, isFocused) {
     for (const row of this.#rows.querySelectorAll('[tabindex="0"]')) row.tabIndex = -1;
     const row = this.#rows.children[index];
@@ -181,18 +181,18 @@ function rowOf(entry, index, start, whole) {
   return row;
 }
 
-/** The distance of the lines on the axis. @param {number} whole milliseconds */
+/** The step between the ticks on the axis. @param {number} whole milliseconds */
 function stepOf(whole) {
-  const clock = CLOCK.find((seconds) => seconds * 1000 * TICKS >= whole);
-  if (clock && whole > CLOCK[0] * 1000 * STEPS[1]) return clock * 1000;
-  const power = 10 ** Math.floor(Math.log10(whole / TICKS));
-  return power * (STEPS.find((step) => whole / (step * power) <= TICKS) ?? 10);
+  const clock = CLOCK_STEPS_SECONDS.find((seconds) => seconds * 1000 * MOST_TICKS >= whole);
+  if (clock && whole > CLOCK_STEPS_SECONDS[0] * 1000 * TICK_STEPS[1]) return clock * 1000;
+  const power = 10 ** Math.floor(Math.log10(whole / MOST_TICKS));
+  return power * (TICK_STEPS.find((step) => whole / (step * power) <= MOST_TICKS) ?? 10);
 }
 
 /** @param {number} whole milliseconds */
 function axis(whole) {
   const ticks = [];
-  // The last one has no room for its words.
+  // A tick near the end would have no space for its label.
   for (let at = 0; at <= whole * 0.85; at += stepOf(whole)) {
     const tick = element("span", "tick", at ? span(Number(at.toPrecision(6))).replace(/ 0 (s|min)$/, "") : "0");
     tick.style.left = `${(100 * at) / whole}%`;
@@ -204,10 +204,10 @@ function axis(whole) {
 
 /** @param {Entry[]} entries @param {number} whole @param {boolean} isCut */
 function summary(entries, whole, isCut) {
-  if (!entries.length) return "No log holds an event of this trace";
+  if (!entries.length) return "No log has an event of this trace";
   const errors = entries.filter((entry) => entry.event.isError).length;
   const logs = new Set(entries.map((entry) => entry.log)).size;
   const parts = [plural(entries.length, "event"), plural(logs, "log"), span(whole), plural(errors, "error")];
-  if (isCut) parts.push("there are more: these are the first");
+  if (isCut) parts.push("only the first are shown");
   return parts.join(" · ");
 }

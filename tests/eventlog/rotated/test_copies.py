@@ -1,4 +1,4 @@
-"""A log and its copy in one set, as between the two steps of copytruncate or after an interrupted one."""
+"""A log and its copy in one set, as during a copytruncate or after an interrupted one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.eventlog.writing import Writer, line, numbers, write
 
 @pytest.fixture(autouse=True)
 def nobody_is_late(monkeypatch):
-    """What these tests write is written: no late writer is waited for."""
+    """Make readers not wait for late writers, because these tests have none."""
     monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
     monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
 
@@ -53,7 +53,7 @@ class TestBetweenCopyAndTruncate:
 
     @pytest.mark.parametrize("part", [0.01, 0.4, 0.99])
     def test_unfinished_copies(self, writer, part):
-        """Copies that were not finished, several, plain and compressed, are read once with their original."""
+        """Several unfinished copies, plain and compressed, are read once with their original."""
         writer.write(30, size=100)
         for _ in range(2):
             writer.copy()
@@ -66,7 +66,7 @@ class TestBetweenCopyAndTruncate:
         assert numbers(EventLog(writer.log).read()) == list(range(31))
 
     def test_followed(self, writer):
-        """A follower that looks at every step of copytruncate gives each line once."""
+        """A follower that polls at every step of copytruncate gives each line once."""
         writer.write(2)
         with Follower(writer.log) as follower:
             found = drain(follower)
@@ -95,7 +95,7 @@ class TestBetweenCopyAndTruncate:
             assert found + drain(follower) == [0, 1, 2, 3, 4]
 
     def test_while_a_pass_goes_on(self, writer):
-        """A pass that is under way finishes in the copy what was truncated, forwards and backwards."""
+        """A pass over a file that is truncated meanwhile finishes in the copy, forwards and backwards."""
         writer.write(3000, size=300)
         log = EventLog(writer.log)
         forwards, backwards = log.read(), log.read(newest_first=True)
@@ -109,7 +109,7 @@ class TestBetweenCopyAndTruncate:
         assert (last + numbers(backwards))[::-1] == list(range(3000))
 
     def test_not_all_is_in_the_copy(self, writer, caplog):
-        """What a pass had seen and copytruncate lost is told with its number of bytes."""
+        """Bytes that a pass had seen and copytruncate lost are reported with their number."""
         writer.write(3000, size=300)
         (cursor,) = [event.cursor for event in EventLog(writer.log).read(limit=1)]
         writer.copy()
@@ -131,7 +131,7 @@ class TestTruncatedAtTheWorstMoment:
 
     @pytest.fixture
     def truncated(self, writer, monkeypatch):
-        """Makes the next set that is opened a truncated one, with or without a copy."""
+        """Truncates the next set that is opened, with or without a copy."""
         writer.write(30)
 
         def prepare(module, copied):
@@ -152,7 +152,7 @@ class TestTruncatedAtTheWorstMoment:
         return prepare
 
     def test_with_a_cursor(self, writer, truncated):
-        """A reader with a cursor goes on in the copy, and is told what that does not have."""
+        """A reader with a cursor continues in the copy, and gets a gap for the missing rest."""
         (*_, newest) = EventLog(writer.log).read(limit=5)
         truncated(file_set, copied=True)
         *events, gap = EventLog(writer.log).read(after=newest.cursor)
@@ -162,7 +162,7 @@ class TestTruncatedAtTheWorstMoment:
         assert gap.bytes > 0
 
     def test_without_a_copy(self, writer, truncated):
-        """Without a copy a reader with a cursor is told of the gap, and gets what is there."""
+        """Without a copy a reader with a cursor gets a gap and the remaining events."""
         (*_, newest) = EventLog(writer.log).read(limit=5)
         truncated(file_set, copied=False)
         gap, *events = EventLog(writer.log).read(after=newest.cursor)
@@ -172,7 +172,7 @@ class TestTruncatedAtTheWorstMoment:
 
     @pytest.mark.parametrize("copied", [True, False])
     def test_from_the_beginning(self, writer, truncated, copied, caplog):
-        """A pass reads the copy from its beginning, and says how much is not there any more."""
+        """A pass reads the copy from its beginning, and logs the number of missing bytes."""
         truncated(reading, copied)
 
         assert numbers(EventLog(writer.log).read()) == list(range(30)) * copied
@@ -181,7 +181,7 @@ class TestTruncatedAtTheWorstMoment:
 
 class TestEqualFiles:
     def test_put_back(self, tmp_path):
-        """A backup that was put back beside its original, under any name of the set, is read once."""
+        """A backup that was restored beside its original, under any name of the set, is read once."""
         log = str(tmp_path / "app.log")
         write(log + ".1", *range(5))
         write(log, 5)
@@ -200,7 +200,7 @@ class TestEqualFiles:
         assert numbers(EventLog(log).read()) == [1]
 
     def test_what_is_left_of_a_damaged_one(self, tmp_path):
-        """A compressed file that is cut in its first line is no copy of all that begin so: it is told."""
+        """A compressed file that is truncated in its first line is not taken for a copy, but reported."""
         log = str(tmp_path / "app.log")
         with open(log + ".2.gz", "wb") as file:
             file.write(gzip.compress(line(0)[:5])[:-8])

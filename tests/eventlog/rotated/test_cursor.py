@@ -1,4 +1,4 @@
-"""Positions that outlive renames, copies, compression and restarts."""
+"""Cursors stay valid across renames, copies, compression and restarts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cursor_after(log, number):
 class TestForm:
     @given(positions)
     def test_round_trip(self, position):
-        """A cursor says what was put in, in at most 64 characters that an URL takes as they are."""
+        """A cursor decodes to the encoded position, and has at most 64 URL-safe characters."""
         cursor = encode(position)
 
         assert decode(cursor) == position
@@ -51,7 +51,7 @@ class TestForm:
 
     @given(positions, st.data())
     def test_changed(self, position, data):
-        """A cursor that was cut off or has another character is refused."""
+        """A truncated or changed cursor is refused."""
         cursor = encode(position)
         cut = data.draw(st.integers(0, len(cursor) - 1))
 
@@ -62,7 +62,7 @@ class TestForm:
         "cursor", ["", "x", "12", "end", "é" * 59, "A" * 59, "A" * 1000, "=" * 4, None, 5]
     )
     def test_malformed(self, tmp_path, cursor):
-        """What is no cursor is a ValueError that says so."""
+        """A string that is not a cursor is a ValueError that says so."""
         with pytest.raises(ValueError, match="cursor must be one that an event came with") as caught:
             decode(cursor)
 
@@ -77,7 +77,7 @@ class TestForm:
 
 class TestResuming:
     def test_every_event(self, writer):
-        """Reading goes on after any event of any file, whatever their lengths."""
+        """Reading resumes after any event of any file, whatever their lengths."""
         for size in (0, 10, 300, 2000):
             writer.write(4, size)
             writer.rotate()
@@ -90,7 +90,7 @@ class TestResuming:
     @pytest.mark.parametrize("sidecar_kept", [True, False])
     @pytest.mark.parametrize("change", ["rotate", "rename", "copytruncate", "gzip", "copy", "logrotate date"])
     def test_what_a_cursor_outlives(self, tmp_path, writer, change, sidecar_kept):
-        """A cursor stays good over rotation, compression and copying, with and without sidecar."""
+        """A cursor stays valid across rotation, compression and copying, with and without sidecar."""
         writer.write(6, 200)
         cursor, log = cursor_after(writer.log, 3), writer.log
         if change in ("rotate", "rename", "copytruncate"):
@@ -121,7 +121,7 @@ class TestResuming:
 
 class TestGaps:
     def test_deleted_by_retention(self, writer):
-        """A cursor whose file retention deleted gives a gap with the number of files, then what is left."""
+        """A cursor into a file that retention deleted gives a gap with the number of files, then the rest."""
         writer.write(4)
         cursor = cursor_after(writer.log, 1)
         for _ in range(8):
@@ -135,7 +135,7 @@ class TestGaps:
         assert numbers(events) == list(range(8, writer.count))
 
     def test_truncated(self, writer):
-        """A cursor into a file that was written anew, larger, gives a gap and the new events."""
+        """A cursor into a file that was rewritten, larger, gives a gap and the new events."""
         writer.write(2)
         writer.rotate()
         writer.write(2)

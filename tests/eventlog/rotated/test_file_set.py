@@ -1,4 +1,4 @@
-"""Which files make up a log, and in which order."""
+"""The files of a log and their order."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class TestNamer:
             assert numbers(log.read(after=event.cursor)) == list(range(event["n"] + 1, 13))
 
     def test_followed(self, handler):
-        """A follower goes on over rotations with a namer, several between two looks."""
+        """A follower continues across rotations with a namer, several between two polls."""
         found = []
         with Follower(handler.baseFilename, namer=handler.namer) as follower:
             for number in range(9):
@@ -98,7 +98,7 @@ class TestNamer:
         assert found == list(range(10))
 
     def test_what_was_named_before_is_older(self, handler):
-        """Backups with the usual names, from before there was a namer, come first."""
+        """Backups with the default names, from before there was a namer, come first."""
         write(handler.baseFilename + ".2", 0)
         write(handler.baseFilename + ".1", 1)
         self.emit(handler, 2)
@@ -163,7 +163,7 @@ class TestNames:
         assert numbers(EventLog(log).read()) == [0, 1, 2, 3, 4]
 
     def test_compressed_whatever_it_is_called(self, tmp_path):
-        """A compressed file is known by its content."""
+        """A compressed file is recognised by its content."""
         write(tmp_path / "app.log", 1)
         (tmp_path / "app.log.1").write_bytes(gzip.compress(line(0)))
 
@@ -199,7 +199,7 @@ class TestNames:
         assert len(found_in(tmp_path / "app.log")) == 2
 
     def test_no_look_at_a_backups_name(self, tmp_path, monkeypatch):
-        """A backup whose name cannot be looked at any more once it is open is read."""
+        """A backup whose path can no longer be queried once it is open is read."""
         write(tmp_path / "app.log.1", 0)
         write(tmp_path / "app.log", 1)
         real = os.stat
@@ -214,7 +214,7 @@ class TestNames:
         assert numbers(EventLog(tmp_path / "app.log").read()) == [0, 1]
 
     def test_out_of_descriptors(self, tmp_path, monkeypatch):
-        """A backup that cannot be opened for want of descriptors is not left out: reading fails."""
+        """A backup that cannot be opened for lack of descriptors is not left out: reading fails."""
         write(tmp_path / "app.log.1", 0)
         write(tmp_path / "app.log", 1)
         real = os.open
@@ -232,12 +232,12 @@ class TestNames:
 
 
 class TestRotatedWhileOpened:
-    """A log that is rotated all the time: not one look at its names is like the one before."""
+    """A log that is rotated all the time: no two listings of its names are the same."""
 
     KEEP = 30
 
     def steps(self, log, numbers):
-        """One rename after the other, as rotation does it; each new file has one event."""
+        """Rename one file after the other, as a rotation does; each new file has one event."""
         while True:
             for number in range(self.KEEP, 0, -1):
                 for ending in ("", ".gz"):
@@ -252,7 +252,7 @@ class TestRotatedWhileOpened:
     @given(st.lists(st.booleans(), max_size=5), st.integers(0, 50), st.integers(9, 50))
     @settings(deadline=None)
     def test_none_is_missed(self, compressed, first, each):
-        """Every file that was there when the live one was opened is read, once, in order."""
+        """Every file that existed when the live one was opened is read once, in order."""
         with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
             log = os.path.join(folder, "app.log")
             count = len(compressed) + 1
@@ -263,10 +263,10 @@ class TestRotatedWhileOpened:
             write(log, count)
             steps = self.steps(log, itertools.count(count + 1))
             calls = itertools.count(first)
-            for name in ("open_content", "_look", "is_live"):
+            for name in ("open_content", "_list_names", "is_live"):
                 real = getattr(file_set, name)
 
-                def after_a_step(*args, real=real, often=name == "_look"):
+                def after_a_step(*args, real=real, often=name == "_list_names"):
                     if often or next(calls) % each == 0:
                         next(steps)
                     return real(*args)
@@ -279,7 +279,7 @@ class TestRotatedWhileOpened:
             assert len(found) >= count - 1  # the live one has no name between two steps
 
     def test_a_fifo_beside_it(self, tmp_path):
-        """What is no file is not opened, whatever its name."""
+        """An entry that is not a regular file is not opened, whatever its name."""
         write(tmp_path / "app.log.1", 0)
         write(tmp_path / "app.log", 1)
         os.mkfifo(tmp_path / "app.log.2")

@@ -1,8 +1,8 @@
 """The cases in which readers of rotated files lose or double lines, for a reader that keeps only a cursor.
 
-The reader is started anew between every two steps. The cases, and what readers that know a file by its
-path, inode or first bytes lose in them, are those that were measured before this package was designed;
-each comes with files that differ from their first line on, and with the same long banner atop of each.
+The reader is restarted between any two steps. The cases, and the losses of readers that recognise a file
+by its path, inode or first bytes, were measured before this package was designed. Each case runs with
+files that differ from their first line on, and with files that all begin with the same long banner.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pytest
 from chora_logging.eventlog import EventLog, Gap
 
 BANNER = b"#" * 1499 + b"\n"
-BEGINNING = 1_759_000_000  # when event 0 was written; one comes each second
+BEGINNING = 1_759_000_000  # the time of event 0; there is one event a second
 
-#: What each case is expected to lose, and how many gaps are told.
+#: The expected loss of each case, and the number of gaps.
 CASES = {
     "rename": (0, 0),
     "rename three times": (0, 0),
@@ -35,7 +35,7 @@ CASES = {
 
 
 class Files:
-    """A log as others than our handler write and rotate it."""
+    """A log that is written and rotated by other tools than our handler."""
 
     def __init__(self, log, banner):
         self.log, self.banner, self.count = str(log), banner, 0
@@ -73,7 +73,7 @@ class Files:
 
 
 def steps_of(case, files):
-    """The steps of *case*; the reader looks after each."""
+    """Run the steps of *case*; the reader polls after each."""
     write = files.write
     if case == "rename":
         return [lambda: write(30), lambda: write(5), files.rename, lambda: write(30)]
@@ -107,7 +107,7 @@ def restore(log):
 
 
 def rotate_and_reuse_inode(files):
-    """Two rotations with one backup: the file that has been read goes, and the log gets its inode."""
+    """Two rotations with one backup: the file that was read is deleted, and the log gets its inode."""
     files.rename()
     files.write(30)
     reuse = files.delete_and_keep_inode(files.log + ".1")
@@ -119,7 +119,7 @@ def rotate_and_reuse_inode(files):
 @pytest.mark.parametrize("banner", [b"", BANNER], ids=["distinct first lines", "the same banner"])
 @pytest.mark.parametrize("case", CASES)
 def test_with_a_cursor_only(tmp_path, case, banner):
-    """Nothing that is there is lost, nothing comes twice, and what cannot be known to be whole is told."""
+    """No remaining event is lost or repeated, and a possible loss is reported as a gap."""
     files = Files(tmp_path / "app.log", banner)
     found, gaps, cursor = [], 0, None
     for step in steps_of(case, files):

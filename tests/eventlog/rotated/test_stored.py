@@ -1,4 +1,4 @@
-"""A pass over a log while its files are renamed, compressed and deleted, and what it keeps from the disk."""
+"""A pass over a log whose files are renamed, compressed and deleted, and the disk space that it holds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fill(writer, files=4, count=100):
 class TestPinning:
     @pytest.mark.parametrize("newest_first", [False, True])
     def test_one_deleted_file(self, writer, large_files, newest_first):
-        """A pass that stands still keeps one deleted file from the disk, whatever is rotated away."""
+        """A paused pass keeps only one deleted file on the disk, whatever is rotated."""
         fill(writer)
         reading = EventLog(writer.log).read(newest_first=newest_first)
         next(reading)
@@ -49,7 +49,7 @@ class TestPinning:
         assert open_files(writer.log) == 0
 
     def test_small_files_are_read_whole(self, writer):
-        """Small files are held: a pass over them is whole although all were deleted meanwhile."""
+        """Small files are held open: a pass over them is complete although all were deleted meanwhile."""
         fill(writer)
         reading = EventLog(writer.log).read()
         found = [next(reading)["n"]]
@@ -64,7 +64,7 @@ class TestWhatBecomesOfTheFiles:
     @pytest.mark.parametrize("newest_first", [False, True])
     @pytest.mark.parametrize("sidecar", [True, False])
     def test_renamed_and_compressed(self, writer, large_files, sidecar, newest_first):
-        """Files that were rotated and compressed until their turn came are found again."""
+        """Files that were rotated and compressed before they were read are found again."""
         fill(writer, files=2)
         if not sidecar:
             writer.forget()
@@ -80,7 +80,7 @@ class TestWhatBecomesOfTheFiles:
         assert found == sorted(found, reverse=newest_first)
 
     def test_deleted_with_a_cursor(self, writer, large_files):
-        """What was deleted before its turn came is a gap with files, bytes, times and what is next."""
+        """Files deleted before they were read are a gap with files, bytes, times and the next file."""
         fill(writer)
         log = EventLog(writer.log)
         first = next(log.read())
@@ -100,7 +100,7 @@ class TestWhatBecomesOfTheFiles:
         assert numbers(events) == [*range(1, 100), *range(300, 500)]
 
     def test_deleted_without_a_cursor(self, writer, large_files, caplog):
-        """A pass that was not asked for gaps says in the log how much it could not read, and ends."""
+        """A pass without a cursor logs how much it could not read, and ends."""
         fill(writer)
         reading = EventLog(writer.log).read()
         found = [next(reading)["n"]]
@@ -111,7 +111,7 @@ class TestWhatBecomesOfTheFiles:
         assert "files were deleted or overwritten while they were read (" in caplog.text
 
     def test_newest_first(self, writer, large_files, caplog):
-        """So does one that reads newest first."""
+        """So does a pass that reads newest first."""
         fill(writer)
         reading = EventLog(writer.log).read(newest_first=True)
         found = [next(reading)["n"]]
@@ -122,7 +122,7 @@ class TestWhatBecomesOfTheFiles:
         assert "files were deleted or overwritten" in caplog.text
 
     def test_truncated_without_a_copy(self, writer):
-        """A pass over a log that is truncated under its hands ends with a gap of so many bytes."""
+        """A pass over a log that is truncated meanwhile ends with a gap of the missing bytes."""
         writer.write(3000, size=300)
         log = EventLog(writer.log)
         reading = log.read(after=next(log.read()).cursor)

@@ -1,9 +1,9 @@
-"""What comes after a file that has been read, where the names in the set do not say it.
+"""Determines which file follows a file that was read, also if that is no longer in the set.
 
-As long as a file is in the set, the next one in it comes next. One that has vanished from it was
-compressed or put back from a copy, then it is known by its content; or it was deleted, and what is
-unknown has come since. Whoever keeps its descriptor can say so for certain, but never whether others
-came and were deleted in between: a `Gap` says that where it can be.
+The next file in the set follows a file that is still in it. A file that has disappeared from the set
+was compressed or restored from a copy, and is recognised by its content; or it was deleted, and the
+files not seen before are newer. A reader that holds its descriptor knows which, but not whether other
+files were created and deleted in between: a `Gap` reports where that is possible.
 """
 
 from __future__ import annotations
@@ -23,58 +23,58 @@ from chora_logging.eventlog.rotated.file_set import begins_with
 
 Files = Sequence[LogFile]
 
-#: How many are remembered.
+#: How many seen files are remembered.
 _REMEMBERED_FILES = 200
 
 
 class Succession:
-    """The order of the files of one log, as far as one reader has seen it."""
+    """The order of the files of one log, as seen by one reader."""
 
     def __init__(self) -> None:
-        self._known = KnownFiles()  # what has been read or is older than that
-        self._sizes: dict[int | None, int] = {}  # by generation, when they were last seen
+        self._seen = SeenFiles()  # the files that were read and older ones
+        self._sizes: dict[int | None, int] = {}  # by generation, at the last `hold`
 
     def hold(self, files: Files, index: int) -> None:
-        """Of *files* the one at *index* is read now, and those before it not any more."""
+        """Record that the file at *index* is read now; the files before it count as seen."""
         self._sizes = {file.generation: file.size() for file in files if not file.compressed}
         for older in files[:index]:
-            self._known.add(older)
+            self._seen.add(older)
 
     def finish(self, file: LogFile) -> None:
-        """All that *file* holds has been read."""
-        self._known.add(file)
+        """Record that *file* has been read to its end."""
+        self._seen.add(file)
 
     def locate(self, files: Files, position: Position) -> tuple[int | None, Gap | None]:
-        """As `locating.locate`, in what has not been read beyond the position."""
+        """Like `locating.locate`, among the files that have not been read beyond the position."""
         unread = self._unread(files, position.offset)
         found, gap = locating.locate([files[i] for i in unread], position)
         return None if found is None else unread[found], gap
 
     def copy_of(self, file: LogFile, files: Files) -> int | None:
-        """The index of a copy of what has gone from *file*, which was truncated."""
+        """Return the index of a copy of the former content of *file*, which was truncated, or None."""
         if file.offset:
             unread = self._unread(files, file.offset)
             found = locating.find([files[i] for i in unread], file.position())
             index = None if found is None else unread[found]
-        else:  # only its beginning is known: of files that begin so the newest one is meant
+        else:  # only its first bytes are known: choose the newest file that begins with them
             head = file.head_as_read()
             alike = [i for i, other in enumerate(files) if head and other.head().startswith(head)]
-            index = next((i for i in reversed(alike) if files[i] not in self._known), None)
+            index = next((i for i in reversed(alike) if files[i] not in self._seen), None)
         is_copy = index is not None and files[index].place.identity != file.place.identity
         return index if is_copy else None
 
     def next_of(self, file: LogFile, files: Files) -> tuple[int | None, Gap | None]:
-        """The index of what comes after *file*, which is open, and what is missing in between.
+        """Return the index of the file after *file*, which is open, and the gap in between.
 
-        The index is None as long as nothing does. It is that of *file* itself under another name if
-        that has got another identity; it stands then where *file* does.
+        The index is None if there is no next file yet. If *file* itself now has another identity, its
+        index is returned, and the file at that index is moved to the offset of *file*.
         """
-        # While its descriptor is held, no other file can get the inode of this one.
+        # While its descriptor is open, no other file can get its inode.
         for index, other in enumerate(files):
             if other.place.identity == file.place.identity:
                 return index + 1 if index + 1 < len(files) else None, None
         found = self._same(file, files)
-        if found is not None:  # it was compressed, or put back from a copy
+        if found is not None:  # it was compressed, or restored from a copy
             files[found].seek(file.offset)
             return found, None
         return self._after_deletion(file, files)
@@ -85,87 +85,87 @@ class Succession:
         return next((i for i in alike if not file.offset or files[i].holds(position)), None)
 
     def _unread(self, files: Files, offset: int) -> list[int]:
-        """The indexes of those that have not been read beyond *offset*: up to there many may be alike."""
-        return [index for index, file in enumerate(files) if self._known.length_of(file) <= offset]
+        """Return the indexes of the files not read beyond *offset*; up to there many may be alike."""
+        return [index for index, file in enumerate(files) if self._seen.length_of(file) <= offset]
 
     def _after_deletion(self, file: LogFile, files: Files) -> tuple[int | None, Gap | None]:
-        """What comes after *file*, which has been deleted."""
-        known = [i for i, other in enumerate(files) if self._is_known(other) or begins_with(file, other)]
-        unknown = [i for i in range(len(files)) if i not in known]
-        newest = max(known, default=-1)
-        index = next((i for i in unknown if i > newest and _may_follow(files[i], file)), None)
+        """Return what `next_of` returns for *file*, which was deleted."""
+        seen = [i for i, other in enumerate(files) if self._is_seen(other) or begins_with(file, other)]
+        unseen = [i for i in range(len(files)) if i not in seen]
+        newest = max(seen, default=-1)
+        index = next((i for i in unseen if i > newest and _may_follow(files[i], file)), None)
         if index is None:
             return None, None
         between = _between(file, files, index)
         if between is not None:
-            # If none is by this count, somebody else may still have rotated since the last look.
+            # Even if the count is 0, another tool may have rotated since the last poll.
             reason = "files were deleted before they were read"
             size = sum(self._sizes.get((file.generation or 0) + step, 0) for step in range(1, between + 1))
             gap = locating.gap_before(files[index], file.position(), reason, between or None, size or None)
             return index, gap
-        if len(unknown) == 1 and not _steps(file, files[index]):
+        if len(unseen) == 1 and not _steps(file, files[index]):
             return index, None
-        reason = "the file was deleted, and perhaps others before they were read"
+        reason = "the file was deleted, and other files may have been before they were read"
         return index, locating.gap_before(files[index], file.position(), reason)
 
-    def _is_known(self, file: LogFile) -> bool:
-        length = self._known.length_of(file)
+    def _is_seen(self, file: LogFile) -> bool:
+        length = self._seen.length_of(file)
         if not length or file.place.number or file.length() == length:
             return length > 0
-        # An old backup was put in the place of the log, and goes on: what is known of it is passed over.
+        # An old backup was put in the place of the log and grows: skip the part that was seen.
         start = max(0, length - CHUNK)
         file.seek(start + file.peek(length - start, start).rfind(b"\n") + 1)
         return False
 
 
 def _may_follow(other: LogFile, file: LogFile) -> bool:
-    """Whether *other*, which is not known, has come since *file*, and is no old backup that was put back."""
+    """Return whether *other*, not seen before, may be newer than *file* and is no restored backup."""
     if not other.head():
         return False
     return not other.place.number or _steps(file, other) > 0 or not locating.is_older(other, file.position())
 
 
 def _between(file: LogFile, files: Files, index: int) -> int | None:
-    """How many files were between *file* and the one at *index*, if only our handler rotates the log."""
+    """Return the number of files between *file* and the one at *index*, if only our handler rotates."""
     steps = _steps(file, files[index])
     by_others = any(other.log_id != file.log_id or other.generation == file.generation for other in files)
     return steps - 1 if steps > 0 and not by_others else None
 
 
 def _steps(file: LogFile, other: LogFile) -> int:
-    """How many rotations of ours *other* is newer than *file*; 0 where nobody counted."""
+    """Return by how many rotations of our handler *other* is newer than *file*; 0 if that is unknown."""
     if file.generation is None or other.generation is None or file.log_id != other.log_id:
         return 0
     return other.generation - file.generation
 
 
-class KnownFiles:
-    """The newest of them: by inode nothing is known, for that is given to new files again."""
+class SeenFiles:
+    """Recognises the newest files seen by content, because inodes are reused for new files."""
 
     def __init__(self) -> None:
-        self._files: collections.deque[_Known] = collections.deque(maxlen=_REMEMBERED_FILES)
+        self._files: collections.deque[_SeenFile] = collections.deque(maxlen=_REMEMBERED_FILES)
 
     def add(self, file: LogFile) -> None:
-        """Remember *file*; an empty one has nothing by which to know it."""
+        """Remember *file*; an empty file has no content by which to recognise it."""
         if not file.head() or file in self:
             return
         length = file.length()
         guard = b"" if file.compressed else file.peek(GUARD, max(0, length - GUARD))
-        self._files.append(_Known(file.head(), length, guard, file.fingerprint()[1]))
+        self._files.append(_SeenFile(file.head(), length, guard, file.fingerprint()[1]))
 
     def __contains__(self, file: LogFile) -> bool:
         return self.length_of(file) > 0
 
     def length_of(self, file: LogFile) -> int:
-        """How many bytes of *file* are known; 0 if it is not."""
-        return max((known.length for known in self._files if known.is_file(file)), default=0)
+        """Return how many bytes of *file* were seen; 0 if it was not seen."""
+        return max((seen.length for seen in self._files if seen.is_file(file)), default=0)
 
 
-class _Known(NamedTuple):
+class _SeenFile(NamedTuple):
     head: bytes
     length: int
-    guard: bytes  # what a plain one ended with
-    trailer: bytes  # what a compressed one ends with: checksum and length; nothing of a plain one
+    guard: bytes  # the last bytes of a plain file
+    trailer: bytes  # the checksum and length at the end of a compressed file; empty for a plain one
 
     def is_file(self, file: LogFile) -> bool:
         if not file.head().startswith(self.head):
@@ -178,7 +178,7 @@ class _Known(NamedTuple):
 
 
 def _trailer(file: LogFile, length: int) -> bytes:
-    """What *file* would end with if it were compressed; nothing if it has not this length."""
+    """Return the gzip trailer that *file* would have if it were compressed; empty for another length."""
     if file.length() != length:
         return b""
     checksum = offset = 0
