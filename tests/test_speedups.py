@@ -383,7 +383,7 @@ class TestWriting:
         assert len(refused) == 1
         assert [event.get("a") for event in events_of(tmp_path / "app.log")] == [1, 1, 2, None]
 
-    def test_a_held_turn(self, tmp_path, open_handler):
+    def test_a_held_mutex(self, tmp_path, open_handler):
         """A record waits while another thread holds the handler's lock."""
         handler = open_handler()
         thread = threading.Thread(target=handler.handle, args=(record_of(a=1),))

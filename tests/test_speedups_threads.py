@@ -12,7 +12,7 @@ from tests.accounting import lines_of
 THREADS, EVENTS = 4, 1_000
 
 
-def test_threads_keep_their_turn(tmp_path):
+def test_threads_do_not_switch(tmp_path):
     """Most lines cost no thread switch, which takes longer than the line."""
     handler = EventFileHandler(tmp_path / "app.log", maxBytes=0)
     handler.setFormatter(EventFormatter())

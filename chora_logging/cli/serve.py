@@ -26,7 +26,7 @@ from chora_logging.web.site import default_logs
 SHUTDOWN_SECONDS = 5
 
 #: How long a client may be unreachable before its connection is closed, in seconds.
-AWAY = 30
+CLIENT_TIMEOUT_SECONDS = 30
 
 #: How many connections may wait to be accepted.
 WAITING_CONNECTIONS = 2048
@@ -154,7 +154,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(AttributeError, OSError):
             # Accepted sockets inherit it. Without it, a client that vanished is noticed after 15 minutes.
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, AWAY * 1000)
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, CLIENT_TIMEOUT_SECONDS * 1000)
         listening.bind(address)
         listening.listen(WAITING_CONNECTIONS)
     except OSError as error:

@@ -78,7 +78,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
     try:
         return decode(line)
     except REFUSED:
-        objects, _ = read_odd(line)
+        objects, _ = read_malformed(line)
         return objects[0].fields if objects else None
 
 
@@ -104,7 +104,7 @@ class _MalformedLines:
     def events(self, line: bytes, start: int) -> list[Event]:
         """Return the events on *line*, which begins at *start* in the block; report the rest as skipped."""
         block = self._block
-        objects, reason = read_odd(line)
+        objects, reason = read_malformed(line)
         if reason:
             number = self._number_at(start)
             self._skipped(Skipped(block.path, block.start + start, reason, line[:SHOWN_LINE_BYTES], number))
@@ -134,7 +134,7 @@ class Object(NamedTuple):
     end: int
 
 
-def read_odd(line: bytes) -> tuple[list[Object], str]:
+def read_malformed(line: bytes) -> tuple[list[Object], str]:
     """Return the objects on a malformed *line*, and the reason why it is malformed, or "".
 
     NaN and lone surrogates, which older writers wrote and JSON forbids, are accepted. Several objects

@@ -24,7 +24,8 @@ from tests.needs import need
 #: `serve`, with less patience for clients that are away.
 IMPATIENT = [
     "-c",
-    "import sys; from chora_logging.cli import main, serve; serve.AWAY = 2; sys.exit(main(sys.argv[1:]))",
+    "import sys; from chora_logging.cli import main, serve; serve.CLIENT_TIMEOUT_SECONDS = 2; "
+    "sys.exit(main(sys.argv[1:]))",
 ]
 
 
@@ -71,7 +72,7 @@ class TestVanished:
     def test_without_a_word(self, tmp_path, log):
         """A client whose machine has lost its power is dropped after half a minute, here two seconds."""
         need("socket filters")
-        assert serve.AWAY == 30
+        assert serve.CLIENT_TIMEOUT_SECONDS == 30
         with Server([*IMPATIENT, *SERVE[2:]], log, tmp_path) as server:
             client = Client(server.port).read_until(b'{"n": 1,')
             client.vanish()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from chora_logging.cli import amounts
-from chora_logging.eventlog.lines import REFUSED, SHOWN_LINE_BYTES, decode, read_odd
+from chora_logging.eventlog.lines import REFUSED, SHOWN_LINE_BYTES, decode, read_malformed
 from chora_logging.eventlog.meaning import time_of
 from chora_logging.eventlog.rotated.file import LogFile
 
@@ -139,7 +139,7 @@ class Examiner:
         try:
             events = [(decode(line), line)]
         except REFUSED:
-            objects, reason = read_odd(line)
+            objects, reason = read_malformed(line)
             events = [(event.fields, event.strict) for event in objects]
             if reason:
                 self._report(found, kind_of(line), reason, line)
