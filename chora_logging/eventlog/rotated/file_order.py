@@ -27,7 +27,7 @@ Files = Sequence[LogFile]
 _REMEMBERED_FILES = 200
 
 
-class Succession:
+class FileOrder:
     """The order of the files of one log, as seen by one reader."""
 
     def __init__(self) -> None:
