@@ -104,7 +104,7 @@ def test_dict_config(tmp_path):
     off, events = switched_off(tmp_path, program)
 
     assert off == ALL
-    assert sorted(event["message"].split()[0] for event in events) == ["Not", "first", "hello"]
+    assert sorted(event["message"].split()[0] for event in events) == ["Switched", "first", "hello"]
 
 
 @pytest.mark.parametrize(
