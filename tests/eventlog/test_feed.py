@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import gc
 import multiprocessing
@@ -366,8 +367,11 @@ class TestEnds:
         """Closing the last subscriber ends the thread and closes the file, immediately if nobody reads it."""
         one, other = (EventLog(log).follow_sync() for _ in range(2))
         next(one), next(other)
-        threading.Timer(0.05, lambda: write(log, 1)).start()
-        next(one), next(other)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            waiting = [pool.submit(next, reader) for reader in (one, other)]
+            until(lambda: members(log) == 2)
+            write(log, 1)
+        assert [numbers([future.result()]) for future in waiting] == [[1], [1]]
         one.close()
         between = len(threads_of(log))
         other.close()
