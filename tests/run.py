@@ -5,8 +5,9 @@ those on PATH) gets an environment in `.venvs/`, kept until setup.cfg changes. P
 are installed as Debian packages if that is permitted (root, apt-get). Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
-    core        all tests except `LONG` and `ALONE`, on every Python; on the main one (the
-                running one if it is supported) the write side also without its compiled part
+    core        all tests except `LONG` and `ALONE`, on the main Python (the running one if it is
+                supported), the oldest and the newest; on those between without `READING`, unless
+                with --whole; on the main one, also the write side without its compiled part
     long        the tests in `LONG`, on the main Python; they and the core run two at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
     alone       the tests in `ALONE`, on the main Python, with nothing else running
@@ -306,13 +307,24 @@ def without(*paths: str) -> list[str]:
     return [f"--ignore={path}" for path in paths]
 
 
-def cores(versions: Iterable[str]) -> list[Step]:
-    """The core tests, on each Python."""
-    return [pytest_step("core", version, without(*LONG, *ALONE)) for version in versions]
+def cores(versions: Sequence[str], full: Iterable[str]) -> list[Step]:
+    """The core tests, on each of *versions*; without `READING` on those that are not in *full*."""
+    core = without(*LONG, *ALONE)
+    return [
+        pytest_step("core", version, core)
+        if version in full
+        else pytest_step("core without reading", version, [*core, *without(*READING)])
+        for version in versions
+    ]
+
+
+def ends(versions: Sequence[str]) -> Sequence[str]:
+    """The oldest and the newest of *versions*, which are in order."""
+    return [versions[0], versions[-1]] if versions else []
 
 
 def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
-    """The checks, the core tests on every Python, the script, the rest on the main one (or on all)."""
+    """The checks, the core tests of each Python, the script, the rest on the main one (or on all)."""
     python = python_of(main)
     done = in_parallel(
         [
@@ -326,7 +338,7 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     done += in_parallel(
         [
             *(pytest_step("long", version, LONG) for version in versions),
-            *cores([main, *others]),
+            *cores([main, *others], [main, *others] if whole else [main, *ends(others)]),
             pytest_step(
                 "core in Python alone",
                 main,
@@ -351,7 +363,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--python", action="append", choices=SUPPORTED, default=[], metavar="3.12")
-    parser.add_argument("--core", action="store_true", help="run only the core tests, on every Python")
+    parser.add_argument("--core", action="store_true", help="run only the core tests of each Python")
     parser.add_argument(
         "--whole", action="store_true", help="run every test on every Python, and as a user in a bare root"
     )
@@ -384,7 +396,7 @@ def main(arguments: Sequence[str]) -> int:
         if for_pytest:
             done += [pytest_step("tests", version, for_pytest, live=True).run() for version in versions]
         elif options.core:
-            done += in_parallel(cores(versions))
+            done += in_parallel(cores(versions, ends(versions)))
         else:
             done += everything(chosen, others, whole=options.whole)
     return close(done, time.monotonic() - began)
