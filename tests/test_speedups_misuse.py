@@ -12,11 +12,32 @@ import pytest
 
 from chora_logging import EventFileHandler, EventFormatter, TraceIdFilter
 from chora_logging.formatting.fields import STANDARD_ORDER
-from chora_logging.speedups import _speedups
+from tests.needs import need
 from tests.records import record_of
 
+try:
+    from chora_logging.speedups import _speedups
+except ImportError:
+    _speedups = None
+
 ATTRIBUTES = dict.fromkeys((*STANDARD_ORDER, "a"))
+#: The first and the last of the special sources in `speedups.h`.
+LOWEST_SOURCE, STAMP = -3, -1
 PARTS = ((b',"a":', len(STANDARD_ORDER), False),)
+
+
+@pytest.fixture(autouse=True)
+def built():
+    """The compiled part; where it could not be built, each test says what it needs."""
+    if _speedups is None:
+        need("a C compiler")
+        need("Python's headers")
+    assert _speedups is not None, "the compiled part was not built, although it could have been"
+
+
+def test_the_special_sources():
+    """The numbers above are those of the compiled part."""
+    assert (_speedups.CONSTANT, _speedups.STAMP) == (LOWEST_SOURCE, STAMP)
 
 
 def encode(value):
@@ -76,8 +97,8 @@ def test_standard_attributes_that_are_no_texts():
         ((("text", 0, False),), TypeError),
         (((b"", 0),), TypeError),
         (((b"", len(ATTRIBUTES), False),), ValueError),
-        (((b"", _speedups.CONSTANT - 1, False),), ValueError),
-        (((b"", _speedups.STAMP, True),), ValueError),
+        (((b"", LOWEST_SOURCE - 1, False),), ValueError),
+        (((b"", STAMP, True),), ValueError),
         ((*PARTS, None), TypeError),
     ],
 )
