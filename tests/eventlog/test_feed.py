@@ -18,9 +18,18 @@ import pytest
 
 from chora_logging.eventlog import EventLog, following
 from chora_logging.eventlog import feed as feeds
-from tests.eventlog.writing import Writer, line, numbers, open_files, threads_of, write
-
-DEADLINE = 20
+from tests.eventlog.writing import (
+    DEADLINE,
+    Writer,
+    line,
+    members,
+    numbers,
+    open_files,
+    threads_of,
+    until,
+    when_followed,
+    write,
+)
 
 
 @pytest.fixture
@@ -32,14 +41,6 @@ def log(tmp_path):
     yield path
     gc.collect()
     until(lambda: not threads_of(path) and not open_files(path))
-
-
-def until(condition):
-    """Return when *condition* holds."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 async def soon(condition):
@@ -91,11 +92,6 @@ async def collecting(log, count):
 async def fed(log, count):
     """Wait until *count* subscribers take from the feed of *log*, and only the feed has a file open."""
     await soon(lambda: members(log) == count and open_files(log) == 1)
-
-
-def members(log):
-    """Return the number of subscribers of the feed of *log*."""
-    return sum(len(feed.members) for feed in feeds._feeds.values() if feed.path == log)
 
 
 class TestSharing:
@@ -209,16 +205,14 @@ class TestSharing:
         with (
             contextlib.closing(EventLog(log).follow_sync(after="end")) as one,
             contextlib.closing(EventLog(log).follow_sync(after="end")) as other,
+            when_followed(log, lambda: write(log, 1), count=2),
         ):
-            thread = threading.Thread(target=lambda: (until(lambda: members(log) == 2), write(log, 1)))
-            thread.start()
             results = []
             waiting = threading.Thread(target=lambda: results.append(next(other)))
             waiting.start()
             event = next(one)
             event.clear()
             waiting.join()
-            thread.join()
 
         assert numbers(results) == [1]
         assert event.cursor == results[0].cursor
@@ -367,11 +361,12 @@ class TestEnds:
         """Closing the last subscriber ends the thread and closes the file, immediately if nobody reads it."""
         one, other = (EventLog(log).follow_sync() for _ in range(2))
         next(one), next(other)
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            waiting = [pool.submit(next, reader) for reader in (one, other)]
-            until(lambda: members(log) == 2)
-            write(log, 1)
-        assert [numbers([future.result()]) for future in waiting] == [[1], [1]]
+        with (
+            concurrent.futures.ThreadPoolExecutor(2) as pool,
+            when_followed(log, lambda: write(log, 1), count=2),
+        ):
+            found = list(pool.map(next, (one, other)))
+        assert numbers(found) == [1, 1]
         one.close()
         between = len(threads_of(log))
         other.close()
@@ -408,8 +403,8 @@ class TestEnds:
 
         assert run(main()) == 1
         sync = EventLog(log).follow_sync(after="end")
-        threading.Timer(0.05, lambda: write(log, 2)).start()
-        next(sync)
+        with when_followed(log, lambda: write(log, 2)):
+            next(sync)
         assert members(log) == 1
         del sync
 
@@ -532,10 +527,8 @@ class TestForks:
         results = context.Queue()
         write(log, 1)
         inherited = EventLog(log).follow_sync(after="end")
-        timer = threading.Timer(0.05, lambda: write(log, 2))
-        timer.start()
-        next(inherited)
-        timer.join()
+        with when_followed(log, lambda: write(log, 2)):
+            next(inherited)
         child = context.Process(target=follow_in_child, args=(log, inherited, results))
         child.start()
         write(log, 3)

@@ -13,9 +13,7 @@ import tracemalloc
 import pytest
 
 from chora_logging.eventlog import EventLog, Gap
-from tests.eventlog.writing import Writer, line, numbers, open_files, write
-
-DEADLINE = 20
+from tests.eventlog.writing import DEADLINE, Writer, line, numbers, open_files, when_followed, write
 
 # Lines of an existing user's log.
 FOREIGN = """\
@@ -165,11 +163,9 @@ class TestFollowing:
         with open(writer.log, "ab") as file:
             file.write(line(100)[:5])
         following = EventLog(writer.log).follow_sync(after="end")
-        timer = threading.Timer(0.05, lambda: append(writer.log, line(100)[5:] + line(101)))
-        timer.start()
-        with contextlib.closing(following):
+        rest = line(100)[5:] + line(101)
+        with contextlib.closing(following), when_followed(writer.log, lambda: append(writer.log, rest)):
             found = [next(following)["n"] for _ in range(2)]
-        timer.join()
 
         assert found == [100, 101]
 

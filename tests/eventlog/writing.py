@@ -9,10 +9,15 @@ import logging
 import os
 import shutil
 import threading
+import time
 
 from chora_logging import log_files
+from chora_logging.eventlog import feed as feeds
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing.handler import EventFileHandler
+
+#: The longest wait for a condition, in seconds.
+DEADLINE = 20
 
 
 def line(number, size=0):
@@ -40,6 +45,30 @@ def open_files(log):
 def threads_of(log):
     """Return the threads of this process that poll *log*."""
     return [thread for thread in threading.enumerate() if thread.name == f"follow {log}"]
+
+
+def members(log):
+    """Return the number of subscribers of the feed of *log*."""
+    return sum(len(feed.members) for feed in feeds._feeds.values() if feed.path == log)
+
+
+def until(condition):
+    """Return when *condition* holds."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def when_followed(log, change, count=1):
+    """Call *change* in a thread during the block, as soon as *count* subscribers wait for news of *log*."""
+    thread = threading.Thread(target=lambda: (until(lambda: members(log) == count), change()))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 class Writer:
