@@ -318,9 +318,9 @@ def cores(versions: Sequence[str], full: Iterable[str]) -> list[Step]:
     ]
 
 
-def ends(versions: Sequence[str]) -> Sequence[str]:
-    """The oldest and the newest of *versions*, which are in order."""
-    return [versions[0], versions[-1]] if versions else []
+def ends(versions: Sequence[str]) -> list[str]:
+    """The oldest and the newest of *versions*."""
+    return [min(versions, key=SUPPORTED.index), max(versions, key=SUPPORTED.index)]
 
 
 def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
@@ -338,7 +338,7 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     done += in_parallel(
         [
             *(pytest_step("long", version, LONG) for version in versions),
-            *cores([main, *others], [main, *others] if whole else [main, *ends(others)]),
+            *cores([main, *others], [*versions, *ends([main, *others])]),
             pytest_step(
                 "core in Python alone",
                 main,
