@@ -52,12 +52,13 @@ class Need(NamedTuple):
     package: str = ""
 
 
-def need(name: str) -> None:
-    """End the test as not tried, with the source of *name*, unless that is here."""
+def need(*names: str) -> None:
+    """End the test as not tried, with the source of the first missing one of *names*; else do nothing."""
     import pytest
 
-    if not NEEDS[name].found():
-        pytest.skip(f"needs {name}: {NEEDS[name].brings}")
+    for name in names:
+        if not NEEDS[name].found():
+            pytest.skip(f"needs {name}: {NEEDS[name].brings}")
 
 
 def find_program(name: str) -> str | None:

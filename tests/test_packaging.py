@@ -140,8 +140,7 @@ def test_pip_installs_the_sdist(sdist, tmp_path):
 
 def test_the_wheel_has_the_compiled_part(wheel, installed, tmp_path):
     """With a compiler the wheel is for this Python, and the installed package uses the compiled part."""
-    need("a C compiler")
-    need("Python's headers")
+    need("a C compiler", "Python's headers")
     with zipfile.ZipFile(wheel) as archive:
         compiled = [name for name in archive.namelist() if name.endswith(".so")]
 

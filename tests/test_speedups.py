@@ -91,8 +91,7 @@ class TestInUse:
         if pure := os.environ.get("CHORA_LOGGING_PURE"):
             assert not speedups.in_use
         elif not speedups.in_use:
-            need("a C compiler")
-            need("Python's headers")
+            need("a C compiler", "Python's headers")
         assert speedups.in_use is not bool(pure)
 
     def test_switched_off(self):

@@ -30,8 +30,7 @@ PARTS = ((b',"a":', len(STANDARD_ORDER), False),)
 def built():
     """The compiled part; where it could not be built, each test says what it needs."""
     if _speedups is None:
-        need("a C compiler")
-        need("Python's headers")
+        need("a C compiler", "Python's headers")
     assert _speedups is not None, "the compiled part was not built, although it could have been"
 
 
