@@ -11,6 +11,7 @@ are installed as Debian packages if that is permitted (root, apt-get). Then:
     long        the tests in `LONG`, on the main Python; they and the core run two at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
     alone       the tests in `ALONE`, on the main Python, with nothing else running
+    soaks       are four times as long with --whole, see `tests/soaks.py`
     sanitizers  with --whole: the tests of the C code under the sanitizers, see `tests/sanitizers.py`
 
 A failed step never hides the next one. Exit status: 0 if everything passed, 1 if anything failed, 7 if
@@ -381,6 +382,8 @@ def main(arguments: Sequence[str]) -> int:
         say(f"no Python {' or '.join(absent or SUPPORTED)} with venv and ensurepip on this machine")
         say("install one, for example: apt-get install python3-venv, or: pyenv install 3.12")
         return 2
+    if options.whole:
+        os.environ["CHORA_WHOLE"] = "1"  # soaks.py
     versions = asked or list(pythons)
     running = ".".join(map(str, sys.version_info[:2]))
     chosen = running if running in versions else versions[-1]
