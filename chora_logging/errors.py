@@ -7,6 +7,7 @@
     ├── RotationBlockedError (OSError)     a rotation is postponed
     │   └── RotationBusyError              … because another process is rotating
     ├── BufferFullError (OSError)          a buffered record is dropped
+    ├── UnsyncedError (OSError)            a record is written, but not on the disk
     └── MissingExtraError (ImportError)    an optional dependency is not installed
 
 Each also derives from a builtin exception, so `except ValueError` keeps working. Each has its parts as
@@ -15,6 +16,7 @@ attributes and can be pickled, so it can come back from a worker process.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -121,3 +123,17 @@ class BufferFullError(_PathError):
         path: The log.
         reason: How many bytes are waiting, and the error of the last write if there was one.
     """
+
+
+class UnsyncedError(_PathError):
+    """Lines were written, but `fsync` failed: they may not survive a power cut.
+
+    Attributes:
+        path: The log.
+        reason: The error of `fsync`.
+        lines: The lines.
+    """
+
+    def __init__(self, path: str, reason: str, lines: Sequence[bytes] = ()) -> None:
+        super().__init__(path, reason)
+        self.lines = lines

@@ -403,7 +403,16 @@ class TestMemory:
         """After thousands of records, written and refused, the reference counts are as before."""
         handler = open_handler()
         given = object()
-        held = [handler, handler.formatter, handler.lock, handler._mutex, given, "event text", b"bytes", 3.5]
+        held = [
+            handler,
+            handler.formatter,
+            handler.lock,
+            handler._log.mutex,
+            given,
+            "event text",
+            b"bytes",
+            3.5,
+        ]
         held += [TraceIdFilter, logging.LogRecord, os.write]
 
         def work():

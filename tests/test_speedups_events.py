@@ -269,9 +269,9 @@ def test_an_ordinary_event_takes_the_fast_path(tmp_path, trace_id):
     """A flat event is written by the compiled code, with or without a trace id to fill in."""
     with EventEmitter(tmp_path / "events.jsonl") as emitter:
         emitter.emit(Plain(status="success"))
-        writer = emitter._handler._writer
+        writer = emitter._formatter.writer
         with surrounded(trace_id, None, {}):
-            heard = writer and writer.write_event(emitter._handler, Plain(status="success"))
+            heard = writer and writer.write_event(emitter._log, Plain(status="success"))
 
     assert (heard is not None) is speedups.in_use
 

@@ -1,13 +1,13 @@
 /* Appends one line to the live file in the ordinary case.
 
-   Does: `AppendingHandler._append_fast` of writing/appending.py, in four system calls. Lock the file, check
-   that its path still names it, write, unlock.
-   Leaves to Python: a lock that is held, a file that was moved or replaced, a rotation, a partial line at
-   the end, a full disk, streams that are not regular files.
+   Does: `LiveFile.append_fast` of writing/live_file.py, in five system calls. Check that the descriptor
+   is still that of the file, lock it, check that its path still names it, write, unlock.
+   Leaves to Python: the first line, a lock that is held, a descriptor that other code has closed, a file that
+   was moved or replaced, a rotation, a partial line at the end, a full disk, streams that are not regular
+   files.
 
-   GIL: held while the calls take a microsecond or two. A thread that releases it while others want it gets
-   it back after 5 ms, or after a thread switch that costs more than the whole record. After a slow call it
-   is released for a while. It is always released where a call may block without end: on a network, or in a
+   GIL: released around the calls if the process has another Python thread, which must not stand still while
+   a disk does. With one thread it is held, except where a call may block without end: on a network, or in a
    FUSE program, which may be this process.
    References: the path's bytes are held, because other threads may close the file while the GIL is released.
    Signals: no Python code runs here, so no signal handler and no garbage collector does. `flock` does not
@@ -20,7 +20,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/sysmacros.h>
@@ -35,23 +34,9 @@ typedef struct {
     unsigned long long inode, device;
     long long links, end;
     int locality;                         /* 0 while unknown, then one of the constants below */
-    double slow_until;                    /* on the monotonic clock */
 } Appender;
 
 enum { LOCAL_FS = 1, OTHER_FS };
-
-/* After an append that took longer than SLOW_SECONDS the disk counts as slow, for SLOW_FACTOR times as long
-   as the append took. SLOW_SECONDS is Python's switch interval, for which threads wait anyway. */
-#define SLOW_SECONDS 0.005
-#define SLOW_FACTOR 10
-
-static double
-monotonic(void)
-{
-    struct timespec now;
-
-    return clock_gettime(CLOCK_MONOTONIC, &now) == 0 ? (double)now.tv_sec + (double)now.tv_nsec * 1e-9 : 0.0;
-}
 
 /* Whether the file system is one of this machine's memory or disks. */
 static int
@@ -123,16 +108,26 @@ may_append(const Appender *self, const FileState *seen, Py_ssize_t length, long 
 
 /* Write all the bytes or none. */
 static int
-write_whole(int fd, const char *bytes, Py_ssize_t length, long long size)
+write_whole(int fd, const char *bytes, Py_ssize_t length)
 {
     Py_ssize_t written = write(fd, bytes, (size_t)length);
     struct stat after;
+    off_t end;
 
-    /* The disk is full: Python retries, and gets the error. */
-    if (written > 0 && written < length && fstat(fd, &after) == 0 && after.st_size == size + written
-        && ftruncate(fd, size) != 0)
-        return 0;                         /* a partial line, as after a crash: repair_end */
+    /* The disk is full: Python retries, and gets the error. Nobody else has written if these bytes are last. */
+    if (written > 0 && written < length && (end = lseek(fd, 0, SEEK_CUR)) >= written && fstat(fd, &after) == 0
+        && after.st_size == end && ftruncate(fd, end - written) != 0)
+        return 0;                         /* a partial line, as after a crash */
     return written == length;
+}
+
+/* Whether this is the only Python thread of the process. */
+static int
+is_alone(void)
+{
+    PyThreadState *first = PyInterpreterState_ThreadHead(PyThreadState_Get()->interp);
+
+    return PyThreadState_Next(first) == NULL;
 }
 
 int
@@ -141,25 +136,21 @@ append_bytes(PyObject *appender, const char *bytes, Py_ssize_t length, long long
     Appender *self = (Appender *)appender;
     PyObject *name = self->name;
     PyThreadState *given;
-    double began, ended;
     FileState seen;
     int fd = self->fd, done = 0;
 
-    if (name == NULL || !PyBytes_CheckExact(name))
+    if (name == NULL || !PyBytes_CheckExact(name) || self->end <= 0)
         return 0;
     Py_INCREF(name);
-    began = is_local(self) ? monotonic() : 0.0;
-    given = began > self->slow_until ? NULL : PyEval_SaveThread();
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    given = is_alone() && is_local(self) ? NULL : PyEval_SaveThread();
+    /* The position of a description that only appends is the end of its last line. */
+    if (lseek(fd, 0, SEEK_CUR) == self->end && flock(fd, LOCK_EX | LOCK_NB) == 0) {
         done = read_state(PyBytes_AS_STRING(name), &seen) && may_append(self, &seen, length, limit)
-               && write_whole(fd, bytes, length, seen.size);
+               && write_whole(fd, bytes, length);
         flock(fd, LOCK_UN);
     }
-    ended = began > 0.0 ? monotonic() : 0.0;
     if (given != NULL)
         PyEval_RestoreThread(given);
-    if (ended - began > SLOW_SECONDS)
-        self->slow_until = ended + SLOW_FACTOR * (ended - began);
     if (done)
         self->end = seen.size + length;
     Py_DECREF(name);

@@ -34,8 +34,8 @@
 #define NAMES(X) \
     X(GET_MESSAGE, "getMessage") X(FORMATTER, "formatter") X(BYTE_FORMATTER, "_byte_formatter") \
     X(TERMINATOR, "terminator") X(LOCK, "lock") X(ACQUIRE, "acquire") X(RELEASE, "release") \
-    X(MUTEX, "_mutex") X(BUSY, "busy") X(DEFERRED, "deferred") X(STREAM, "stream") \
-    X(OWN_STREAM, "_own_stream") X(FAST_FILE, "_fast_file") X(LOST, "_lost") X(MAX_BYTES, "maxBytes") \
+    X(LOG, "_log") X(MUTEX, "mutex") X(BUSY, "busy") X(DEFERRED, "deferred") X(STREAM, "_stream") \
+    X(FAST_FILE, "_fast_file") X(LOST, "_lost") X(MAX_BYTES, "max_bytes") \
     X(FILTERS, "filters") X(FILTER, "filter") X(EMIT, "emit") \
     X(LOG_RECORD, "LogRecord") X(RECORD_FACTORY, "_logRecordFactory") X(DUMP, "model_dump_json") \
     X(SERIALIZER, "__pydantic_serializer__") X(TO_JSON, "to_json") \

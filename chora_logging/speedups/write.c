@@ -1,7 +1,8 @@
-/* Writes a record, or a typed event, through its handler.
+/* Writes a record through its handler, or a typed event, to a shared log.
 
-   Does: `AppendingHandler.handle` of writing/appending.py and `EventEmitter._emit` of
-   telemetry/event_emitter.py: add a trace id, make the line, take the mutex, append.
+   Does: `EventFileHandler.handle` of writing/handler.py, `EventEmitter._emit` of
+   telemetry/event_emitter.py and `SharedLog.append` of writing/shared_log.py: add a trace id, make the line,
+   take the mutex, append.
    Leaves to Python: a filter other than TraceIdFilter, a replaced method or system call, another stream, a
    record under way or deferred, lost records to report, an event whose JSON has a nested object, and
    everything that line.c and append.c leave to it. Nothing is written then; the trace id stays.
@@ -139,7 +140,7 @@ is_idle(const State *state, PyObject *mutex)
     return idle;
 }
 
-/* An integer among a handler's attributes; -1 if there is none, LLONG_MAX if it is too large. */
+/* An integer among an object's attributes; -1 if there is none, LLONG_MAX if it is too large. */
 static long long
 number_of(const State *state, PyObject *own, int name)
 {
@@ -153,18 +154,15 @@ number_of(const State *state, PyObject *own, int name)
     return overflow > 0 ? LLONG_MAX : value;
 }
 
-/* Append the line if the handler is in its usual state; the mutex is held. */
+/* Append the line if the log with these attributes is in its usual state; the mutex is held. */
 static int
 append_locked(const State *state, PyObject *own, PyObject *mutex, const char *bytes, Py_ssize_t length)
 {
     long long limit = number_of(state, own, MAX_BYTES);
-    PyObject *stream, *file;
+    PyObject *file;
     int done;
 
-    if (limit < 0 || number_of(state, own, LOST) != 0 || !is_idle(state, mutex))
-        return 0;
-    stream = borrow(state, own, STREAM);
-    if (stream == NULL || stream != borrow(state, own, OWN_STREAM))
+    if (limit < 0 || !is_idle(state, mutex))
         return 0;
     if ((file = get(state, own, FAST_FILE)) == NULL)
         return 0;
@@ -174,7 +172,7 @@ append_locked(const State *state, PyObject *own, PyObject *mutex, const char *by
     return done;
 }
 
-/* Take the mutex, append, release the mutex. */
+/* Take the mutex of the log with these attributes, append, release the mutex. */
 static int
 lock_and_append(const State *state, PyObject *own, const char *bytes, Py_ssize_t length)
 {
@@ -198,19 +196,39 @@ lock_and_append(const State *state, PyObject *own, const char *bytes, Py_ssize_t
 
 /* ---------------------------------------------------------------------------------------- a record --- */
 
+/* The attributes of a handler's log, a new reference; NULL if the handler writes to another stream, or has
+   lost records to report. */
+static PyObject *
+attributes_of_log(const State *state, PyObject *own)
+{
+    PyObject *log, *attributes;
+
+    if (borrow(state, own, STREAM) != Py_None || number_of(state, own, LOST) != 0)
+        return NULL;
+    if ((log = get(state, own, LOG)) == NULL)
+        return NULL;
+    attributes = PyObject_GenericGetDict(log, NULL);
+    Py_DECREF(log);
+    return attributes;
+}
+
 /* Make the line of a record with these attributes and append it. */
 static int
 write_record(PyObject *self, const State *state, PyObject *own, PyObject *attributes, int traces)
 {
     Buffer b;
+    PyObject *log;
     int done = traces ? trace_record(state, attributes) : 1;
 
     if (done <= 0)
         return done;
+    if ((log = attributes_of_log(state, own)) == NULL)
+        return 0;
     done = make_line(self, &b, attributes);
     if (done > 0)
-        done = lock_and_append(state, own, b.start, b.at - b.start);
+        done = lock_and_append(state, log, b.start, b.at - b.start);
     buffer_close(&b);
+    Py_DECREF(log);
     return done;
 }
 
@@ -296,7 +314,7 @@ put_event(const State *state, Buffer *b, PyObject *event)
     return done;
 }
 
-/* Append the event's line to the file of a handler with these attributes. */
+/* Append the event's line to the log with these attributes. */
 static int
 write_event(const State *state, PyObject *own, PyObject *event)
 {
@@ -356,16 +374,15 @@ writer_write_event(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     const State *state = PyType_GetModuleState(Py_TYPE(self));
     PyObject *own;
-    int done = 0, traces;
+    int done = 0;
 
     if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "write_event(handler, event)");
+        PyErr_SetString(PyExc_TypeError, "write_event(log, event)");
         return NULL;
     }
     if (system_calls_unpatched(state) && is_usual_event(state, args[1])
         && (own = PyObject_GenericGetDict(args[0], NULL)) != NULL) {
-        if (is_usual_handler(state, args[0], own, &traces) > 0 && !traces)
-            done = write_event(state, own, args[1]);
+        done = write_event(state, own, args[1]);
         Py_DECREF(own);
     }
     if (done > 0) {

@@ -7,6 +7,7 @@ like any other record; handlers on the same file skip it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -27,6 +28,7 @@ from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER, WRITTEN_TO_ATTRIB
 from chora_logging.telemetry.event_schemas import TelemetryEvent
 from chora_logging.writing import locking
 from chora_logging.writing.handler import EventFileHandler
+from chora_logging.writing.shared_log import SharedLog
 
 #: The longest that `clear` waits for another process to finish writing, in seconds.
 CLEAR_WAIT_SECONDS = 1.0
@@ -65,15 +67,17 @@ class EventEmitter:
         path = settings.check_path("events_file", events_file)
         size = settings.parse_size("max_bytes", max_bytes)
         count = settings.parse_count("backup_count", backup_count)
-        self._handler = _EventsFile(path, maxBytes=size, backupCount=count, delay=True)
-        self._handler.setFormatter(EventFormatter())
+        self._formatter = EventFormatter()
+        self._log = _EventsLog(os.path.abspath(path), max_bytes=size, backup_count=count)
+        with contextlib.suppress(OSError):  # `emit` raises it
+            os.makedirs(os.path.dirname(self._log.path), exist_ok=True)
         # Callers may drop an emitter without closing it: the open file must not outlive it.
-        weakref.finalize(self, self._handler.close)
+        weakref.finalize(self, self._log.close)
 
     @property
     def events_file(self) -> Path:
         """The absolute path of the file."""
-        return Path(self._handler.baseFilename)
+        return Path(self._log.path)
 
     def emit(self, event: TelemetryEvent) -> None:
         """Write *event*.
@@ -99,7 +103,7 @@ class EventEmitter:
         Raises:
             OSError: the file exists and cannot be read.
         """
-        return list(EventLog(self._handler.baseFilename).read(trace_id=trace_id))
+        return list(EventLog(self._log.path).read(trace_id=trace_id))
 
     def clear(self) -> None:
         """Delete the file and its backups with all events; the next `emit` creates a new file.
@@ -107,7 +111,7 @@ class EventEmitter:
         Raises:
             OSError: a file could not be deleted.
         """
-        path = log_files.real_path(self._handler.baseFilename)
+        path = log_files.real_path(self._log.path)
         if not paths_of(path):
             return
         fd = _open_locked(path)
@@ -119,7 +123,7 @@ class EventEmitter:
 
     def close(self) -> None:
         """Close the file; a later `emit` reopens it."""
-        self._handler.close()
+        self._log.close()
 
     def __enter__(self) -> EventEmitter:
         return self
@@ -128,38 +132,34 @@ class EventEmitter:
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._handler.baseFilename!r})"
+        return f"{type(self).__name__}({self._log.path!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        handler = self._handler
-        return {
-            "events_file": handler.baseFilename,
-            "max_bytes": handler.maxBytes,
-            "backup_count": handler.backupCount,
-        }
+        log = self._log
+        return {"events_file": log.path, "max_bytes": log.max_bytes, "backup_count": log.backup_count}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         EventEmitter.__init__(self, **state)
 
     def _emit(self, event: TelemetryEvent) -> None:
         """Write *event* and pass it on; the record's caller is the caller of this method's caller."""
-        handler = self._handler
-        writer = handler._writer
-        heard = None if writer is None else writer.write_event(handler, event)
+        log = self._log
+        writer = self._formatter.writer
+        heard = None if writer is None else writer.write_event(log, event)
         if heard is not None:
-            if heard and _is_heard(handler.baseFilename):
+            if heard and _is_heard(log.path):
                 self._pass_on(_as_record(event, sys._getframe(2)))
             return
         if not isinstance(event, TelemetryEvent):
             raise TypeError(f"event must be a TelemetryEvent, got {type(event).__name__}")
         record = _as_record(event, sys._getframe(2))
         try:
-            handler.write(record)
+            log.append(self._formatter.encode(record) + b"\n", _not_written)
         finally:
             self._pass_on(record)
 
     def _pass_on(self, record: logging.LogRecord) -> None:
-        record = _written(record, self._handler.baseFilename)
+        record = _written(record, self._log.path)
         logger: logging.Logger | None = logging.getLogger(TELEMETRY_LOGGER)
         if logger is None or not logger.isEnabledFor(record.levelno):
             return
@@ -188,35 +188,18 @@ def _written(record: logging.LogRecord, path: str) -> logging.LogRecord:
     return written
 
 
-class _EventsFile(EventFileHandler):
-    """The handler of the emitter's file; it passes the error of a record to the caller of `write`."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._awaited: dict[int, BaseException | None] = {}
-        super().__init__(*args, **kwargs)
-
-    def write(self, record: logging.LogRecord) -> None:
-        """Write *record* as a line, and raise the error if that failed."""
-        self._awaited[id(record)] = None
-        try:
-            self.handle(record)
-        finally:
-            error = self._awaited.pop(id(record))
-        if error is not None:
-            raise error
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Keep the error for `write`; report that of a deferred record as `EventFileHandler` does."""
-        if id(record) in self._awaited:
-            self._awaited[id(record)] = sys.exc_info()[1]
-        else:
-            super().handleError(record)
+class _EventsLog(SharedLog):
+    """The log of an emitter. It has only typed events, so its notices go to the logger `chora_logging`."""
 
     def notice(self, event: str, message: str, **fields: Any) -> None:
-        """Log a notice to the logger `chora_logging`, since this file has only typed events."""
-        if event == "records_lost":  # `emit` raised each error
-            return
         logging.getLogger(OWN_LOGGER).warning(message, extra={"event": event, **fields})
+
+
+def _not_written(error: Exception) -> None:
+    """Report an event that a signal handler emitted in the middle of another; its `emit` has returned."""
+    logging.getLogger(OWN_LOGGER).error(
+        "an event that interrupted another could not be written: %s", error, extra={"event": "event_lost"}
+    )
 
 
 def get_emitter() -> EventEmitter:

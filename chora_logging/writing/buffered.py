@@ -8,27 +8,20 @@ that logs finds no half-done state, and a thread that logs waits for no other.
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import logging
 import os
 import time
 import weakref
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from chora_logging.errors import BufferFullError, ConfigurationError
+from chora_logging.errors import BufferFullError, ConfigurationError, UnsyncedError
 from chora_logging.settings import parse_choice, parse_level, parse_size, parse_timeout
-from chora_logging.writing import live_file, locking
 from chora_logging.writing.flushing import Flusher
 from chora_logging.writing.handler import EventFileHandler
-from chora_logging.writing.live_file import LiveFile
 
 #: How long to wait before a failed write is retried, in seconds.
 WRITE_RETRY_SECONDS = 1.0
-#: The longest single `write`, in bytes.
-LARGEST_WRITE_BYTES = 1 << 20
 #: How often the thread polls for the mutex, in seconds.
 _LOCK_POLL_SECONDS = 0.001
 
@@ -97,7 +90,7 @@ class BufferedEventFileHandler(EventFileHandler):
     def _begin(self) -> None:
         """Start with an empty buffer and no thread."""
         self._lines: list[bytes] = []
-        self._size = self._written = 0
+        self._size = 0
         # From this size on a call does more than add its line; 0 while the flusher sleeps.
         self._alarm_size = 0
         self._since = 0.0  # every buffered line came after this time
@@ -115,7 +108,7 @@ class BufferedEventFileHandler(EventFileHandler):
             if formatter is not None and formatter is self.formatter and self.terminator == "\n":
                 line = formatter.encode(record) + b"\n"
             else:
-                line = self._encode(self.format(record) + self.terminator).removeprefix(self._bom)
+                line = self._encode(self.format(record) + self.terminator)
             if self._size >= self.max_buffer:
                 self._wait_for_space()
             try:
@@ -140,11 +133,11 @@ class BufferedEventFileHandler(EventFileHandler):
         if urgent or size >= self._alarm_size:
             self._schedule_write(urgent)
 
-    def _defer(self, line: bytes, record: logging.LogRecord) -> None:
+    def _write_notice(self, line: bytes, failed: Callable[[Exception], None]) -> None:
         if self._own_rollover:
-            return super()._defer(line, record)
-        notice = _NoticeLine(line.removeprefix(self._bom))
-        notice.lost = record.__dict__.get("lost", 0)
+            return super()._write_notice(line, failed)
+        notice = _NoticeLine(line)
+        notice.failed = failed
         return self._buffer_line(notice, urgent=False)
 
     def flush(self) -> None:
@@ -154,8 +147,7 @@ class BufferedEventFileHandler(EventFileHandler):
 
     def doRollover(self) -> None:
         """Write all buffered lines, then rotate as `EventFileHandler.doRollover` does."""
-        if not self._rolling:
-            self._write_buffered()
+        self._write_buffered()
         super().doRollover()
 
     def close(self) -> None:
@@ -171,10 +163,10 @@ class BufferedEventFileHandler(EventFileHandler):
     def _schedule_write(self, urgent: bool) -> None:
         """Have the buffer written: now if it is *urgent* or large, else by the flusher."""
         urgent = urgent or self._size >= self.flush_size
-        if self._is_closed or (urgent and self.when_full == "block" and self._may_write()):
+        if self._log.is_closed or (urgent and self.when_full == "block" and self._may_write()):
             self._write_buffered()
             urgent = False
-        if self._is_closed:
+        if self._log.is_closed:
             self._report_unwritten()
             return
         if not self._lines:
@@ -208,9 +200,9 @@ class BufferedEventFileHandler(EventFileHandler):
 
     def _write_buffered(self) -> None:
         """Write the lines that are buffered now; keep those that cannot be written."""
-        mutex = self._mutex
-        with mutex.lock:
-            if mutex.busy and mutex.is_interrupted():
+        log = self._log
+        with log.mutex.lock:
+            if log.mutex.busy and log.mutex.is_interrupted():
                 return  # this thread is writing, further up its stack
             try:
                 self._write_lines()
@@ -222,104 +214,38 @@ class BufferedEventFileHandler(EventFileHandler):
                 self._write_error = None
 
     def _write_lines(self) -> None:
-        mutex = self._mutex
-        try:
-            mutex.busy = True
-            self._since, self._is_urgent = time.monotonic(), False
-            if self._is_closed and self.mode == "w":
-                self._forget(len(self._lines))
-            end = self._written + len(self._lines)
-            while self._written < end or (self._is_closed and self._lines):
-                self._write_some()
-        finally:
-            mutex.busy = False
-            if mutex.deferred:
-                mutex.catch_up()
-            if self._is_closed:
-                self._close_file()
-
-    def _write_some(self) -> None:
-        if self.stream is not self._own_stream and self.stream is not None:
-            lines = self._lines[:]
-            self.stream.write(b"".join(lines).decode(self._codec))  # the caller has replaced it
+        self._since, self._is_urgent = time.monotonic(), False
+        lines = self._lines
+        if self._stream is not None:
+            batch = lines[:]
+            self._stream.write(b"".join(batch).decode(self._codec))  # the caller has replaced it
+            self._forget(len(batch))
+        elif self._log.is_closed and self.mode == "w":
             self._forget(len(lines))
-            return
-        file = self._file or self._open_live()
-        if file.is_rotatable:
-            self._append(self._lines[0], None)
-        else:
-            self._put(file, self._lines[0], 0, locked=False)
+        while lines:
+            try:
+                self._log.append_many(lines, self._taken)
+            except UnsyncedError as error:
+                self._report(list(error.lines), error)
+                continue
+            if self._lost:
+                self._report_lost()
+            if not self._log.is_closed:
+                break
 
-    def _put(self, file: LiveFile, line: bytes, size: int, locked: bool) -> None:
-        """Write *line* and as many of the lines after it as fit into the file."""
-        if self._own_rollover:
-            return super()._put(file, line, size, locked)
-        lines, data = self._next_lines(size) if file.is_rotatable else ([line], line)
-        if self._bom and not size:
-            lines[0], data = self._bom + lines[0], self._bom + data
-        before, self._writing = self._written, lines
-        try:
-            super()._put(file, data, size, locked)
-        except OSError as error:
-            if self._written - before != len(lines):
-                raise
-            self._report(lines, error)  # written, but `fsync` failed
-
-    def _next_lines(self, size: int) -> tuple[list[bytes], bytes]:
-        """Return the lines that fit into a file of *size* bytes, at least one, and their bytes."""
-        lines = self._lines[:]
-        limit = LARGEST_WRITE_BYTES
-        if size < self.maxBytes and self.backupCount > 0:  # else a due rotation has failed
-            limit = min(limit, self.maxBytes - (size or len(self._bom)))
-        data = b"".join(lines)
-        if len(data) < limit:
-            return lines, data
-        ends = list(itertools.accumulate(map(len, lines)))
-        lines = lines[: max(1, bisect.bisect_left(ends, limit))]
-        return lines, b"".join(lines)
-
-    def _append_whole(self, fd: int, data: bytes, size: int | None) -> None:
-        """Write *data*, the bytes of `_writing`, and take these lines off the list."""
-        if self._own_rollover:
-            return super()._append_whole(fd, data, size)
-        lines = self._writing
-        forget = partial(self._lines.__delitem__, slice(len(lines)))
-        # C code makes both calls, so no signal handler runs between them: it might raise, and have
-        # lines written twice or never.
-        written: int
-        written, _ = map(partial.__call__, (partial(os.write, fd, data), forget))  # type: ignore[arg-type]  # an int, a None
-        self._count(len(lines), len(data))
-        if written != len(data):
-            self._finish(fd, lines, written, size)
-        return None
-
-    def _finish(self, fd: int, lines: list[bytes], written: int, size: int | None) -> None:
-        """Put back those of *lines* beyond *written* bytes: a full disk gets whole lines, no part of one."""
-        starts = list(itertools.accumulate(map(len, lines), initial=0))
-        whole = bisect.bisect_right(starts, written) - 1
-        rest = lines[whole:]
-        if self._bom:
-            rest[0] = rest[0].removeprefix(self._bom)
-        self._lines[:0] = rest
-        self._count(-len(rest), -sum(map(len, rest)))
-        before = None if size is None else size + starts[whole]
-        live_file.finish_or_undo(fd, lines[whole], written - starts[whole], before)
-        self._forget(1)
+    def _taken(self, count: int, size: int) -> None:
+        self._size -= size
+        if not self._lines:
+            self._size = 0
 
     def _forget(self, count: int) -> None:
         lines = self._lines[:count]
         del self._lines[:count]
-        self._count(count, sum(map(len, lines)))
-
-    def _count(self, lines: int, length: int) -> None:
-        self._written += lines
-        self._size -= length
-        if not self._lines:
-            self._size = 0
+        self._taken(count, sum(map(len, lines)))
 
     def _report_unwritten(self) -> None:
         """Drop and report the lines that still cannot be written."""
-        mutex = self._mutex
+        mutex = self._log.mutex
         with mutex.lock:
             if self._write_error is None or mutex.busy:
                 return
@@ -333,14 +259,14 @@ class BufferedEventFileHandler(EventFileHandler):
         except Exception:
             for line in lines:
                 if isinstance(line, _NoticeLine):
-                    self._lost += line.lost
+                    line.failed(error)
                 else:
                     text = line.decode(self._codec, "replace").removesuffix(self.terminator)
                     self._fail(logging.makeLogRecord({"msg": text}), error)
 
     def _watch(self, wait: Callable[[float], object]) -> bool:
         """Write the buffer when it is due, until it is empty; return False once the handler is closed."""
-        while not self._is_closed:
+        while not self._log.is_closed:
             pause = self._retry_at - time.monotonic()
             if self._write_error is None:
                 pause = 0 if self._is_urgent else self._since + self.flush_interval - time.monotonic()
@@ -358,25 +284,21 @@ class BufferedEventFileHandler(EventFileHandler):
     def _write_when_free(self) -> None:
         # Polls: a blocking `acquire` could get the lock while the interpreter shuts down, which stops
         # a daemon thread there. It would never release the lock.
-        while not self._mutex.lock.acquire(blocking=False):
-            if self._is_closed:
+        while not self._log.mutex.lock.acquire(blocking=False):
+            if self._log.is_closed:
                 return
             time.sleep(_LOCK_POLL_SECONDS)
         try:
-            if not self._is_closed:
+            if not self._log.is_closed:
                 self._write_buffered()
         finally:
-            self._mutex.lock.release()
-
-    def _reopen_after_fork(self) -> None:
-        super()._reopen_after_fork()
-        self._begin()
+            self._log.mutex.lock.release()
 
 
 class _NoticeLine(bytes):
-    """The line of one of the handler's own notices, and the number of lost records that it reports."""
+    """The line of one of the handler's own notices, and what to call if it cannot be written."""
 
-    lost = 0
+    failed: Callable[[Exception], None]
 
 
 _handlers: weakref.WeakSet[BufferedEventFileHandler] = weakref.WeakSet()
@@ -392,5 +314,9 @@ def _close_all() -> None:
         handler.close()
 
 
-locking.LogMutex.busy_code.add(BufferedEventFileHandler._write_lines.__code__)
-os.register_at_fork(before=_write_all)
+def _begin_all_after_fork() -> None:
+    for handler in list(_handlers):
+        handler._begin()
+
+
+os.register_at_fork(before=_write_all, after_in_child=_begin_all_after_fork)

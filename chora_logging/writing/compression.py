@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from chora_logging import log_files
-from chora_logging.writing import live_file, locking
+from chora_logging.writing import locking, opening
 from chora_logging.writing.rotation import open_journal
 
 NameOf = Callable[[str], str]
@@ -104,8 +104,8 @@ def _compress(source: BinaryIO, target: BinaryIO) -> None:
     with gzip.GzipFile("", "wb", fileobj=target, mtime=status.st_mtime) as packed:
         shutil.copyfileobj(source, packed, 1024 * 1024)
     target.flush()
-    live_file.own(target.fileno(), status)
-    os.fchmod(target.fileno(), live_file.permissions(status))
+    opening.own(target.fileno(), status)
+    os.fchmod(target.fileno(), opening.permissions(status))
     os.fsync(target.fileno())
 
 

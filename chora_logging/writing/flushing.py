@@ -17,8 +17,8 @@ class Flusher:
 
     Args:
         watch: The work, a bound method, called after `wake`. It returns when nothing is left to do:
-            True to sleep until the next `wake`, False to end the thread. Its argument is a function
-            that waits for the given number of seconds or until `wake`.
+            True to sleep until the next `wake`, False to end the thread, which `start` then starts anew.
+            Its argument is a function that waits for the given number of seconds or until `wake`.
         at_worker_exit: Called at the end of this process, if it is a multiprocessing child that has
             started the thread.
     """
@@ -56,8 +56,13 @@ class Flusher:
         while True:
             self._wakeup.acquire()
             watch = self._watch()
-            if watch is None or not watch(wait):
+            if watch is None:
                 return
+            if not watch(wait):
+                self._unstarted.release()
+                if not (self._wakeup.acquire(False) and self._unstarted.acquire(False)):
+                    return
+                self._wakeup.release()  # started again meanwhile
             del watch
 
 

@@ -1,29 +1,28 @@
 """A `RotatingFileHandler` whose log any number of threads and processes may write.
 
-It deviates from the standard library's handler on purpose. Comments here and in
-`chora_logging.writing.appending` refer to these numbers:
+It deviates from the standard library's handler on purpose:
 
-1. A record is one `write` to a descriptor opened with O_APPEND, under a `flock` of the live file;
-   the path is checked for every record, so a file that anyone has rotated, moved, deleted or replaced
-   is noticed before the record goes to the wrong one.
-2. Sizes are counted in bytes. An empty file is never rotated.
-3. A rotation that fails costs no record: the file keeps growing and the rotation is retried.
-4. `mode="w"` truncates once, at construction, and never when the file is reopened.
-5. A closed handler reopens the file for a late record and closes it again.
-6. FIFOs, terminals, `/dev/null` and `/dev/stdout` are written to but never rotated.
-7. A character that the encoding cannot represent is escaped, where the standard library loses the
+1. Lines go through a `SharedLog`: one `write` each, under a lock of the file, to the file that the path
+   names now. Sizes are counted in bytes, and an empty file is never rotated.
+2. `mode="w"` truncates once, at construction, and never when the file is reopened.
+3. A closed handler reopens the file for a late record and closes it again.
+4. A character that the encoding cannot represent is escaped, where the standard library loses the
    record. Only the first error of an outage is printed. Both are in `chora_logging.writing.reporting`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import time
-from typing import TYPE_CHECKING
+import weakref
+from collections.abc import Callable
+from functools import partial
+from io import TextIOWrapper
+from typing import Any
 
-from chora_logging.errors import RotationBusyError
+from chora_logging import speedups
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.schema import WRITTEN_TO_ATTRIBUTE
 from chora_logging.settings import (
     BACKUP_COUNT,
     MAX_BYTES,
@@ -34,19 +33,12 @@ from chora_logging.settings import (
     parse_text_mode,
     parse_timeout,
 )
-from chora_logging.writing.appending import AppendingHandler, make_folder, remember
-from chora_logging.writing.rotation import Rollover, is_due
-
-if TYPE_CHECKING:
-    from chora_logging.writing.compression import BackupCompressor
-    from chora_logging.writing.live_file import LiveFile
-
-#: The first and the longest pause before a failed rotation is retried, in seconds.
-FIRST_ROTATION_RETRY_SECONDS = 1.0
-LONGEST_ROTATION_RETRY_SECONDS = 60.0
+from chora_logging.writing.reporting import ReportingHandler
+from chora_logging.writing.rotation import is_due
+from chora_logging.writing.shared_log import SharedLog
 
 
-class EventFileHandler(AppendingHandler):
+class EventFileHandler(ReportingHandler):
     """Write records to a rotated file that any number of threads and processes share.
 
     Use it like `RotatingFileHandler`: same positional arguments, `namer`, `rotator`, subclassing.
@@ -84,7 +76,7 @@ class EventFileHandler(AppendingHandler):
         ConfigurationError: an argument is invalid.
         OSError: the file cannot be opened. With *delay* the first record reports it instead.
 
-    Thread and process safe. After a fork the child reopens the file.
+    Thread and process safe. A forked child opens the file anew.
     """
 
     def __init__(
@@ -104,134 +96,232 @@ class EventFileHandler(AppendingHandler):
     ) -> None:
         max_bytes = parse_size("maxBytes", maxBytes)
         backup_count = parse_count("backupCount", backupCount)
-        self._prepare(
-            parse_encoding("encoding", encoding),
+        self._prepare_reports(parse_encoding("encoding", encoding))
+        mode = parse_text_mode("mode", mode)
+        self._stream: Any = None
+        self._byte_formatter: EventFormatter | None = None
+        self._writer: speedups.LineWriter | None = None
+        self._own_rollover = type(self).shouldRollover is not EventFileHandler.shouldRollover
+        self._log = _HandlerLog(
+            self,
+            os.path.abspath(os.fspath(filename)),
+            max_bytes=max_bytes,
+            backup_count=backup_count,
+            # As the standard library has it: what is rotated is not overwritten.
+            first_flags=0 if max_bytes else {"w": os.O_TRUNC, "x": os.O_EXCL}.get(mode[0], 0),
             file_mode=parse_mode("file_mode", file_mode),
             lock_timeout=parse_timeout("lock_timeout", lock_timeout),
             fsync=fsync,
+            compress=compress,
+            first_bytes=self._bom,
         )
-        self._compressor = _compressor() if compress else None
-        self._rolling = self._rotation_failure_reported = False
-        self._retry_at, self._retry_pause = 0.0, FIRST_ROTATION_RETRY_SECONDS
-        self._own_rollover = type(self).shouldRollover is not EventFileHandler.shouldRollover
-        mode = parse_text_mode("mode", mode)
-        make_folder(os.path.abspath(os.fspath(filename)), must=not delay)
+        if delay:  # else `_open` does it, and must
+            _make_folder(self._log.path)
         super().__init__(filename, mode, max_bytes, backup_count, encoding, delay, errors)
-        remember(self)
+
+    def createLock(self) -> None:
+        """Share one lock among all handlers of this process on this file."""
+        super().createLock()
+        self.lock = self._log.mutex.lock
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:
+        """Format records with *fmt*; an `EventFormatter` gives its lines as bytes."""
+        super().setFormatter(fmt)
+        own = type(self)
+        straight = own.format is logging.Handler.format and self._codec == "utf-8"
+        if straight and isinstance(fmt, EventFormatter) and type(fmt).format is EventFormatter.format:
+            self._byte_formatter = fmt
+            usual = own.emit is EventFileHandler.emit and own.filter is logging.Handler.filter
+            if usual and not self._own_rollover:
+                self._writer = fmt.writer
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write *record* if the filters pass it; format it without holding the lock.
+
+        An event that its emitter has already written to this file is not written again.
+        """
+        writer = self._writer
+        if writer is not None and writer.write(self, record):
+            return True
+        if (
+            type(record) is not logging.LogRecord
+            and getattr(record, WRITTEN_TO_ATTRIBUTE, None) == self.baseFilename
+        ):
+            return False
+        passed = self.filter(record)
+        if passed:
+            # From Python 3.12 on a filter may return another record to use instead.
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return passed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format *record* and write it as one line; errors go to `handleError`."""
+        try:
+            line = self._line_of(record)
+            log = self._log
+            if self._stream is not None:
+                logging.StreamHandler.emit(self, record)  # the caller has replaced it
+            elif not (log.is_closed and self.mode == "w"):
+                due = partial(self.shouldRollover, record) if self._own_rollover else None
+                log.append(line, partial(self._fail, record), due)
+                if self._lost:
+                    self._report_lost()
+        except Exception as error:
+            self._fail(record, error)
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:
-        """Return whether *record* would take the file to *maxBytes* (deviation 2: in bytes).
+        """Return whether *record* would take the file to *maxBytes* (in bytes).
 
         For an empty file the standard library of this Python decides; `emit` itself never rotates
         an empty file.
         """
-        with self._mutex.lock:
+        log = self._log
+        with log.mutex.lock:
             if self.stream is None:
                 self.stream = self._open()
-            if self.maxBytes <= 0 or self._file is None or not self._file.is_rotatable:
+            if self.maxBytes <= 0 or log.file is None or not log.file.is_rotatable:
                 return False
             size = os.stat(self.baseFilename).st_size
             if not size:
                 return bool(super().shouldRollover(record))
-            line = self._encode(self.format(record) + self.terminator).removeprefix(self._bom)
-            return is_due(size, len(line), self.maxBytes)
+            return is_due(size, len(self._line_of(record)), self.maxBytes)
 
     def doRollover(self) -> None:
         """Rotate now, whatever the size; leave an empty file as it is.
 
         A rotation that fails is reported in the log and retried later.
         """
-        with self._mutex.lock:
-            if self._rolling:  # `emit` calls, with the lock held, perhaps through an override
-                self._roll()
-            elif not self._mutex.busy:
-                self._write(None, None)
+        self._log.rotate()
+
+    def flush(self) -> None:
+        """Flush the stream by which the caller has replaced the log; the log itself has no buffer."""
+        if self._stream is not None:
+            super().flush()
 
     def close(self) -> None:
         """Close the file, and wait for a compression of backups that is under way."""
-        with self._mutex.lock:
-            if self._lost and not self._is_closed:
+        with self._log.mutex.lock:
+            if self._lost and not self._log.is_closed:
                 self._report_lost()
-            self._close_file()
-            self._is_closed = True
-        if self._compressor is not None:
-            self._compressor.join()
+        self._log.close()
         super().close()
 
-    def _is_due(self, size: int, line: bytes | None, record: logging.LogRecord | None) -> bool:
-        if line is None or not size:
-            return size > 0
-        if self._own_rollover and record is not None:
-            due = bool(self.shouldRollover(record))
-        else:
-            length = len(line.removeprefix(self._bom))
-            due = is_due(size, length, self.maxBytes) and self.backupCount > 0
-        return due and time.monotonic() >= self._retry_at
+    # Attributes of the standard library's handler, which belong to the log here.
 
-    def _rotate(self) -> bool:
-        before = self._file
-        self._rolling = True
+    @property
+    def maxBytes(self) -> int:
+        """Rotate before the file reaches this size, in bytes; 0 never rotates."""
+        return self._log.max_bytes
+
+    @maxBytes.setter
+    def maxBytes(self, size: int) -> None:
+        self._log.max_bytes = size
+
+    @property
+    def backupCount(self) -> int:
+        """The number of backups to keep; 0 never rotates."""
+        return self._log.backup_count
+
+    @backupCount.setter
+    def backupCount(self, count: int) -> None:
+        self._log.backup_count = count
+
+    @property
+    def lock_timeout(self) -> float:
+        """How long to wait for the lock while its holder writes nothing, in seconds."""
+        return self._log.lock_timeout
+
+    @property
+    def fsync(self) -> bool:
+        """Whether `fsync` is called after each write."""
+        return self._log.fsync
+
+    @property
+    def stream(self) -> Any:
+        """A text stream on the file, or the one that the caller has put in its place.
+
+        None while the file is closed. It is valid until the file is rotated or closed, and closing it
+        leaves the file open.
+        """
+        if self._stream is not None or self._log.file is None:
+            return self._stream
+        return self._log.file.text(self._codec, self.errors)
+
+    @stream.setter
+    def stream(self, stream: Any) -> None:
+        file = self._log.file
+        self._stream = None if file is not None and file.is_its_text(stream) else stream
+
+    def _open(self) -> TextIOWrapper:
+        """Open the log, also if it was closed, and return a text stream on it."""
+        self._log.open()
+        stream: TextIOWrapper = self.stream
+        return stream
+
+    def _line_of(self, record: logging.LogRecord) -> bytes:
+        formatter = self._byte_formatter
+        if formatter is not None and formatter is self.formatter and self.terminator == "\n":
+            return formatter.encode(record) + b"\n"
+        return self._encode(self.format(record) + self.terminator)
+
+    def _write_notice(self, line: bytes, failed: Callable[[Exception], None]) -> None:
         try:
-            self.doRollover()  # a subclass may override it
-        finally:
-            self._rolling = False
-        return self._file is not before
-
-    def _roll(self) -> None:
-        if self.backupCount > 0:
-            try:
-                self._rollover(self.lock_timeout).run()
-            except Exception as error:  # deviation 3: also what a namer or rotator raises
-                self._rotation_failed(error)
-                return
-            self._rotation_failure_reported, self._retry_pause = False, FIRST_ROTATION_RETRY_SECONDS
-            if self._compressor is not None:
-                self._compressor.start(self._log, self.backupCount, self.rotation_filename)
-        self._close_file()
-
-    def _rotation_failed(self, error: Exception) -> None:
-        self._retry_at = time.monotonic() + self._retry_pause
-        self._retry_pause = min(self._retry_pause * 2, LONGEST_ROTATION_RETRY_SECONDS)
-        if not self._rotation_failure_reported:
-            self._rotation_failure_reported = True
-            self.notice(
-                "rotation_failed",
-                f"{self.baseFilename} could not be rotated and keeps growing; retrying later: {error}",
-                error=f"{type(error).__name__}: {error}",
-            )
-
-    def _complete(self, file: LiveFile, locked: bool) -> bool:
-        if not locked or time.monotonic() < self._retry_at:
-            return False
-        try:
-            completed = self._rollover(0).complete()
-        except RotationBusyError:
-            return False
+            self._log.append(line, failed)
         except Exception as error:
-            self._rotation_failed(error)
-            return False
-        with contextlib.suppress(OSError):  # deleted meanwhile: the next check notices
-            file.links = os.stat(self.baseFilename).st_nlink
-        return completed
-
-    def _rollover(self, timeout: float) -> Rollover:
-        return Rollover(
-            self._log,
-            self.backupCount or 1,
-            name_of=self.rotation_filename,
-            rotate=self.rotate,
-            mode=self._file_mode,
-            timeout=timeout,
-        )
-
-    def _reopen_after_fork(self) -> None:
-        super()._reopen_after_fork()
-        self._rolling = False
-        if self._compressor is not None:
-            self._compressor = _compressor()
+            failed(error)
 
 
-def _compressor() -> BackupCompressor:
-    from chora_logging.writing.compression import BackupCompressor  # gzip is slow to import
+class _HandlerLog(SharedLog):
+    """The log of a handler, which a subclass may open, name, move and rotate otherwise."""
 
-    return BackupCompressor()
+    def __init__(self, handler: EventFileHandler, path: str, **options: Any) -> None:
+        self._handler = weakref.ref(handler)
+        super().__init__(path, **options)
+
+    def reopen(self) -> None:
+        handler = self._handler()
+        if handler is None or type(handler)._open is EventFileHandler._open:
+            super().open()
+        else:
+            handler.stream = handler._open()
+
+    def newline(self) -> bytes:
+        handler = self._handler()
+        return b"\n" if handler is None else handler._encode(handler.terminator)
+
+    def backup_name(self, default: str) -> str:
+        handler = self._handler()
+        return default if handler is None else handler.rotation_filename(default)
+
+    def move_to_backup(self, source: str, target: str) -> None:
+        handler = self._handler()
+        if handler is None:
+            super().move_to_backup(source, target)
+        else:
+            handler.rotate(source, target)
+
+    def run_rotation(self) -> None:
+        handler = self._handler()
+        if handler is None:
+            super().run_rotation()
+        else:
+            handler.doRollover()
+
+    def notice(self, event: str, message: str, **fields: Any) -> None:
+        handler = self._handler()
+        if handler is not None:
+            handler.notice(event, message, **fields)
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        handler = self._handler()
+        if handler is not None:
+            handler._lost = 0  # the parent reports them
+
+
+def _make_folder(path: str) -> None:
+    """Create the folder of *path*, if possible: with *delay* the first record reports an error."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    except OSError:
+        return

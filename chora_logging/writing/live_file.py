@@ -1,53 +1,85 @@
-"""Opens the live file of a log for appending, checks its path, and appends a line whole or not at all."""
+"""The live file of a log: opened for appending, known by its identity, and given whole lines."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import io
+import itertools
 import os
 import stat
 import time
+import weakref
 from collections.abc import Callable
-from io import TextIOWrapper
+from functools import partial
 
 from chora_logging import log_files, speedups
+from chora_logging.writing.locking import EXCLUSIVE, flock, unlock
 
 #: Paths that may lead to a regular file (`app > file`), which is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
-
 
 #: How long to wait for the next log after another program has moved the log away, in milliseconds.
 #: Meanwhile nothing is written to the old one, which that program may be compressing.
 NEXT_FILE_WAIT_MS = 50
 
+#: Called with the number and the size of lines that have been written.
+Taken = Callable[[int, int], None]
+
 _Appender = speedups.Appender if speedups.in_use else object
+
+#: The open live files by descriptor. A number that is given out again was closed by other code.
+_by_descriptor: weakref.WeakValueDictionary[int, LiveFile] = weakref.WeakValueDictionary()
 
 
 class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
     """An open log. Not thread safe: the caller holds the log's mutex.
 
     Args:
-        stream: The file, opened with `opener`.
+        fd: The descriptor, opened by `opening.open_log`.
         path: The path under which it was opened.
         state: The content of its sidecar; None without one.
 
     Attributes:
         inode, device: The identity of the file.
         is_rotatable: Whether it is a regular file, and not one behind `/dev/stdout` or the like.
+        is_shared: Whether a forked child shares it with its parent. Then a lock excludes nobody.
         end: The offset of the end of the last line written through it; -1 before the first.
         links: The expected link count; 0 has the sidecar checked before the next record.
     """
 
-    def __init__(self, stream: TextIOWrapper, path: str, state: log_files.Sidecar | None) -> None:
-        self.stream = stream
-        self.fd = stream.fileno()
+    def __init__(self, fd: int, path: str, state: log_files.Sidecar | None) -> None:
+        self.fd = fd
         self.path = path
         self.name = os.fsencode(path)
-        status = os.fstat(self.fd)
+        status = os.fstat(fd)
         self.inode, self.device = status.st_ino, status.st_dev
         self.end = -1
         self.is_rotatable = stat.S_ISREG(status.st_mode) and not path.startswith(_STREAMS)
+        self.is_shared = False
         self.links = 1 if state is not None and not state.under_way else 0
+        self._text: io.TextIOWrapper | None = None
+        former = _by_descriptor.get(fd)
+        if former is not None:
+            former.fd = -1
+        _by_descriptor[fd] = self
+
+    def is_open(self) -> bool:
+        """Return whether the descriptor is still this file.
+
+        Other code of the process may have closed it, and its number may be another file now. The position
+        of a description that only appends is the end of its last line, and costs least to look at.
+        """
+        try:
+            if self.is_rotatable and self.end > 0 and os.lseek(self.fd, 0, os.SEEK_CUR) == self.end:
+                return True
+            status = os.fstat(self.fd)
+            if status.st_ino != self.inode or status.st_dev != self.device:
+                return False
+            return not self.is_rotatable or bool(fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_APPEND)
+        except OSError:
+            return False
 
     def stat_if_current(self) -> os.stat_result | None:
         """Return the status of the log's path; None if it does not name this file any more."""
@@ -70,58 +102,130 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
                 return
             time.sleep(0.001)
 
-    def repair_end(self, ending: bytes, size: int) -> int:
-        """Have the file, which has *size* bytes now, end with a whole line; return its size after that.
+    def missing_newline(self, newline: bytes, size: int) -> bytes:
+        """Return *newline* if the file, which has *size* bytes, does not end with it, else no bytes.
 
-        Nobody else may write meanwhile. A partial line that is the beginning of a JSON object and
-        stops at the end of a page is removed: the kernel stopped the `write` of a killed process
-        there, and its logging call never returned. Any other partial line gets its ending.
+        What others wrote is never removed. A partial line is that of a killed process, or of one that is
+        in the middle of a large `write`: that one gets whole, and an empty line follows it.
+        """
+        if not size or not newline or size == self.end:
+            return b""
+        try:
+            last = os.pread(self.fd, len(newline), max(size - len(newline), 0))
+        except OSError:  # this process may write the file, but not read it
+            return b""
+        return newline if last and last != newline else b""
+
+    def text(self, encoding: str, errors: str | None) -> io.TextIOWrapper:
+        """Return a text stream on the file, the same one each time; closing it leaves the file open."""
+        if self._text is None:
+            raw = io.FileIO(self.fd, "a", closefd=False)
+            raw.name = self.path
+            self._text = io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors)
+            self._text.mode = "a"  # type: ignore[misc]  # as `open` does
+        return self._text
+
+    def append_fast(self, line: bytes, newline: bytes, limit: int) -> bool:
+        """Append *line* if nothing is unusual: the fast path of nearly all lines. Return whether it was.
+
+        It is not if the descriptor is not this file, the lock is held, the path names another file, the file
+        would reach *limit* bytes, or a partial line lacks its *newline*.
 
         Raises:
-            OSError: the file could not be repaired.
+            OSError: the line was not written.
         """
-        if not size or not ending:
-            return size
+        fd, end = self.fd, self.end
         try:
-            if os.pread(self.fd, len(ending), max(size - len(ending), 0)) == ending:
-                return size
-        except OSError:  # this process may write the file, but not read it
-            return size
-        half = self._half_line(size)
-        if (actual := os.fstat(self.fd).st_size) < size:  # truncated meanwhile, as copytruncate does
-            return actual
-        if size % os.sysconf("SC_PAGE_SIZE") == 0 and half.startswith(b"{") and not _is_json(half):
-            os.ftruncate(self.fd, size - len(half))
-            return size - len(half)
-        append_whole(self.fd, ending, size)
-        return size + len(ending)
+            if end <= 0 or os.lseek(fd, 0, os.SEEK_CUR) != end:
+                return False
+            flock(fd, EXCLUSIVE)
+        except OSError:
+            return False
+        try:
+            status = self.stat_if_current()
+            if status is None or status.st_nlink != self.links:
+                return False
+            size = status.st_size
+            if size + len(line) >= limit or (size != end and self.missing_newline(newline, size)):
+                return False
+            self.append(line, size, undo=True)
+            return True
+        finally:
+            unlock(fd)
 
-    def _half_line(self, size: int) -> bytes:
-        half = b""
-        while b"\n" not in half and len(half) < size:
-            length = min(max(len(half), 4096), size - len(half))
-            part = os.pread(self.fd, length, size - len(half) - length)
-            if not part:  # truncated meanwhile
-                break
-            half = part + half
-        return half.rpartition(b"\n")[2]
+    def append(self, line: bytes, size: int, *, undo: bool) -> None:
+        """Append *line* to the file of *size* bytes, as `append_whole` does."""
+        append_whole(self.fd, line, undo=undo)
+        self.end = size + len(line)
+
+    def append_many(
+        self, lines: list[bytes], start: bytes, size: int, limit: int, taken: Taken, *, undo: bool
+    ) -> list[bytes]:
+        """Append *start* and as many of *lines* as have fewer than *limit* bytes, at least one.
+
+        They leave *lines* when they are in the file, and *taken* is called. A full disk gets whole lines.
+
+        Returns:
+            The lines that were written.
+
+        Raises:
+            OSError: the first of the lines that are left was not written.
+        """
+        batch = _first(lines, limit)
+        data = start + b"".join(batch)
+        forget = partial(lines.__delitem__, slice(len(batch)))
+        # C code makes both calls, so no signal handler runs between them: it might raise, and have lines
+        # written twice or never.
+        written: int
+        written, _ = map(partial.__call__, (partial(os.write, self.fd, data), forget))  # type: ignore[arg-type]  # an int, a None
+        taken(len(batch), len(data) - len(start))
+        if written == len(data):
+            self.end = size + len(data)
+            return batch
+        ends = list(itertools.accumulate(map(len, batch[1:]), initial=len(start) + len(batch[0])))
+        whole = len(list(itertools.takewhile(written.__ge__, ends)))
+        rest = batch[whole:]
+        lines[:0] = rest
+        taken(-len(rest), -sum(map(len, rest)))
+        before = ends[whole - 1] if whole else 0
+        finish_or_undo(self.fd, data[before : ends[whole]], written - before, undo=undo)
+        del lines[0]
+        taken(1, len(rest[0]))
+        return batch[: whole + 1]
+
+    def is_its_text(self, stream: object) -> bool:
+        """Return whether *stream* is the one that `text` returns."""
+        return stream is not None and stream is self._text
 
     def close(self) -> None:
-        """Close the file, which releases its lock."""
-        with contextlib.suppress(OSError):
-            self.stream.close()
+        """Close the file, which releases its lock. A descriptor that is another file now stays open."""
+        if self.is_open():
+            with contextlib.suppress(OSError, ValueError):
+                if self._text is not None:
+                    self._text.close()
+            with contextlib.suppress(OSError):
+                os.close(self.fd)
+        self.fd = -1
 
 
-def append_whole(fd: int, line: bytes, size: int | None) -> None:
+def _first(lines: list[bytes], limit: int) -> list[bytes]:
+    """Return the first of *lines* that together have fewer than *limit* bytes, at least one."""
+    lines = lines[:]
+    if sum(map(len, lines)) < limit:
+        return lines
+    fitting = itertools.takewhile(limit.__gt__, itertools.accumulate(map(len, lines)))
+    return lines[: max(1, len(list(fitting)))]
+
+
+def append_whole(fd: int, line: bytes, *, undo: bool) -> None:
     """Append *line* to *fd* (opened with O_APPEND), whole or not at all.
 
-    This is one `write`. After a short write (a full disk, a limit) the rest is tried again, to get
-    the error; the bytes already written are then truncated.
+    This is one `write`. After a short write (a full disk, a limit) the rest is tried again, to get the error.
 
     Args:
         fd: The descriptor.
         line: The bytes of the line, its end included.
-        size: The size of the file before, if nobody else can write to it meanwhile. With None a
+        undo: Whether this process holds the lock, so that a part of *line* may be removed. Otherwise a
             part may stay, and the next record starts a new line after it.
 
     Raises:
@@ -129,15 +233,18 @@ def append_whole(fd: int, line: bytes, size: int | None) -> None:
     """
     written = os.write(fd, line)
     if written != len(line):
-        finish_or_undo(fd, line, written, size)
+        finish_or_undo(fd, line, written, undo=undo)
 
 
-def finish_or_undo(fd: int, line: bytes, written: int, size: int | None) -> None:
-    """Write the rest of *line*, of which *written* bytes are in the file, or truncate these.
+def finish_or_undo(fd: int, line: bytes, written: int, *, undo: bool) -> None:
+    """Write the rest of *line*, of which *written* bytes are in the file, or remove these.
+
+    They are removed only if they are at the end of the file and nobody has written between them.
 
     Raises:
         OSError: the rest could not be written.
     """
+    start = _position(fd) - written if undo else -1
     try:
         while written < len(line):
             added = os.write(fd, line[written:])
@@ -145,101 +252,15 @@ def finish_or_undo(fd: int, line: bytes, written: int, size: int | None) -> None
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             written += added
     except OSError:
-        if size is not None and os.fstat(fd).st_size == size + written:
-            os.ftruncate(fd, size)
+        if start >= 0 and os.fstat(fd).st_size == start + written == _position(fd):
+            os.ftruncate(fd, start)
+            os.lseek(fd, start, os.SEEK_SET)
         raise
 
 
-def _is_json(line: bytes) -> bool:
-    import json  # after a crash only; logging does not load it
-
+def _position(fd: int) -> int:
+    """The position of *fd*: after an append, the end of the bytes that it has appended."""
     try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
-
-
-def opener(log: str, mode: int | None) -> Callable[[str, int], int]:
-    """Return an `opener` for `open`: for appending only, and readable where reading does no harm.
-
-    A missing log is created with the permissions *mode*, else with its former ones (the sidecar
-    still has them), else with those of the umask.
-    """
-
-    def open_log(path: str, flags: int) -> int:
-        flags |= os.O_APPEND
-        try:
-            readable = stat.S_ISREG(os.stat(path).st_mode)
-        except FileNotFoundError:
-            readable = True
-            if not flags & os.O_EXCL:
-                _create_missing(log, mode)
-        fd = _open_readable(path, flags) if readable else os.open(path, flags, 0o666)
-        status = os.fstat(fd)
-        if readable and permissions(status, mode) != permissions(status):
-            with contextlib.suppress(PermissionError):
-                os.fchmod(fd, permissions(status, mode))
-        return fd
-
-    return open_log
-
-
-def _open_readable(path: str, flags: int) -> int:
-    # To check its end. A FIFO is not opened for reading: that would steal data from its reader.
-    try:
-        return os.open(path, flags & ~os.O_WRONLY | os.O_RDWR, 0o666)
-    except PermissionError:
-        return os.open(path, flags, 0o666)
-
-
-def _create_missing(log: str, mode: int | None) -> None:
-    try:
-        like = os.stat(log_files.sidecar_path(log))
+        return os.lseek(fd, 0, os.SEEK_CUR)
     except OSError:
-        if mode is not None:
-            create(log, mode)
-    else:
-        create(log, permissions(like, mode), like)
-
-
-def create(path: str, mode: int, like: os.stat_result | None = None) -> None:
-    """Create the empty file *path* with exactly *mode*, and the owner of *like*, unless it exists.
-
-    The file gets its name after its mode and owner, so that no other process finds it with wrong
-    ones, whatever the umask. Where unnamed files do not exist (outside of Linux, on some file
-    systems) it gets them right after its name. The owner is set only if this process may set it.
-
-    Raises:
-        OSError: the file could not be created.
-    """
-    try:
-        fd = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode & 0o600)
-    except (OSError, AttributeError):
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
-    try:
-        if like is not None:
-            own(fd, like)
-        with contextlib.suppress(PermissionError):
-            os.fchmod(fd, mode)
-        if not os.fstat(fd).st_nlink:
-            with contextlib.suppress(FileExistsError):
-                # With `src_dir_fd` Python calls linkat, which follows the symbolic link in /proc.
-                os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
-    finally:
-        os.close(fd)
-
-
-def own(fd: int, like: os.stat_result) -> None:
-    """Give *fd* the owner and group of *like*, as far as this process may."""
-    if (like.st_uid, like.st_gid) == (os.geteuid(), os.getegid()):
-        return
-    with contextlib.suppress(PermissionError):
-        os.fchown(fd, -1, like.st_gid)
-    with contextlib.suppress(PermissionError):
-        os.fchown(fd, like.st_uid, -1)
-
-
-def permissions(status: os.stat_result, mode: int | None = None) -> int:
-    """Return the permission bits *mode*, or those of *status* if it is None."""
-    return stat.S_IMODE(status.st_mode) if mode is None else mode
+        return -1

@@ -8,6 +8,7 @@ and excludes nobody, so it must reopen the file before it locks.
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import sys
 import threading
@@ -41,11 +42,12 @@ flock = fcntl.flock
 def try_lock(fd: int) -> bool:
     """Take the exclusive lock of *fd* if it is free; return whether it was taken.
 
-    On a file system without locks it returns False, as for a lock that is held.
+    Raises:
+        OSError: this file system, or a sandbox, has no locks.
     """
     try:
         flock(fd, EXCLUSIVE)
-    except OSError:
+    except (BlockingIOError, InterruptedError):
         return False
     return True
 
@@ -56,6 +58,9 @@ def lock(fd: int, timeout: float) -> bool:
     The wait ends when the file has not changed for *timeout* seconds, because its holder is then stopped
     or stuck, and in any case after `LONGEST_WAIT_TIMEOUTS` times *timeout*. The lock is polled, because
     a blocking `flock` has no timeout and a stopped process (SIGSTOP) keeps its locks.
+
+    Raises:
+        OSError: as `try_lock`.
     """
     if try_lock(fd):
         return True
@@ -79,8 +84,9 @@ def _signature(fd: int) -> tuple[int, int, int]:
 
 
 def unlock(fd: int) -> None:
-    """Release the lock of *fd*; do nothing if it is not held."""
-    flock(fd, UNLOCK)
+    """Release the lock of *fd*; do nothing if it is not held, or cannot be."""
+    with contextlib.suppress(OSError):
+        flock(fd, UNLOCK)
 
 
 class LogMutex:
@@ -126,7 +132,8 @@ class LogMutex:
                 self.busy = False
 
     def reset(self) -> None:
-        """Start anew in a forked child: a record under way is the parent's."""
+        """Start anew in a forked child: a record under way is the parent's, and so is a held lock."""
+        self.lock._at_fork_reinit()  # type: ignore[attr-defined]  # as `logging` does with its locks
         self.busy = False
         self.deferred.clear()
 

@@ -6,6 +6,8 @@ import contextlib
 import logging
 import logging.handlers
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from chora_logging.schema import OWN_LOGGER
@@ -14,7 +16,7 @@ from chora_logging.schema import OWN_LOGGER
 class ReportingHandler(logging.handlers.RotatingFileHandler):
     """A file handler that writes its notices and its losses as lines of its own log.
 
-    A subclass implements `_defer`: it writes a line after the record being written, or now.
+    A subclass implements `_write_notice`.
     """
 
     def _prepare_reports(self, codec: str) -> None:
@@ -23,8 +25,9 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
         self._lost = 0
         self._lost_because: BaseException | None = None
 
-    def _defer(self, line: bytes, record: logging.LogRecord) -> None:
-        raise NotImplementedError  # AppendingHandler implements it
+    def _write_notice(self, line: bytes, failed: Callable[[Exception], None]) -> None:
+        """Write *line* after the record being written, or now; call *failed* with an error."""
+        raise NotImplementedError
 
     def notice(self, event: str, message: str, **fields: Any) -> None:
         """Write a notice about this log into the log itself, after the record being written.
@@ -40,7 +43,7 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
             line = self.format(notice)
         except Exception:  # a formatter that fails here fails on every record, and is reported there
             line = message
-        self._defer(self._encode(line + self.terminator), notice)
+        self._write_notice(self._encode(line + self.terminator), partial(self._fail, notice))
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Report a record that could not be written, as `logging.Handler.handleError` does.
@@ -53,12 +56,14 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
             super().handleError(record)
 
     def _encode(self, text: str) -> bytes:
+        """Return the bytes of *text*, without a byte order mark."""
         try:
-            return text.encode(self._codec, self.errors or "strict")
+            line = text.encode(self._codec, self.errors or "strict")
         except UnicodeEncodeError:
             if self.errors:
                 raise
-            return text.encode(self._codec, "backslashreplace")  # deviation 7
+            line = text.encode(self._codec, "backslashreplace")  # deviation 4
+        return line.removeprefix(self._bom)
 
     def _fail(self, record: logging.LogRecord, error: Exception) -> None:
         if isinstance(record, _Notice):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from chora_logging import log_files
 from chora_logging.errors import RotationBlockedError, RotationBusyError
-from chora_logging.writing import live_file, locking
+from chora_logging.writing import locking, opening
 
 
 def is_due(size: int, line_length: int, max_bytes: int) -> bool:
@@ -120,7 +120,7 @@ class Rollover:
         if self.count == 1 or step == 0:
             self._clear(1)
         self._rotate(self.log, self._name(1))
-        live_file.create(self.log, live_file.permissions(status, self._mode), status)
+        opening.create(self.log, opening.permissions(status, self._mode), status)
         self._end(journal)
 
     def _end(self, journal: Journal | None) -> None:
@@ -194,7 +194,7 @@ def open_journal(
         OSError: it cannot be opened for a reason other than permissions.
     """
     path = log_files.sidecar_path(log)
-    file = _open_sidecar(path, live_file.permissions(like, mode), like)
+    file = _open_sidecar(path, opening.permissions(like, mode), like)
     if file is None:
         yield None
         return
@@ -234,13 +234,13 @@ os.register_at_fork(after_in_child=_close_journals_after_fork)
 def _open_sidecar(path: str, mode: int, like: os.stat_result) -> io.FileIO | None:
     try:
         if not os.path.exists(path):
-            live_file.create(path, mode, like)
+            opening.create(path, mode, like)
         file = io.FileIO(path, "r+", opener=lambda name, flags: os.open(name, flags))
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return None
         raise
-    if live_file.permissions(os.fstat(file.fileno())) != mode:
+    if opening.permissions(os.fstat(file.fileno())) != mode:
         with contextlib.suppress(PermissionError):
             os.fchmod(file.fileno(), mode)
     return file

@@ -12,7 +12,7 @@ import pytest
 
 from chora_logging import log_files
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.writing import appending, locking
+from chora_logging.writing import live_file, locking
 from chora_logging.writing.handler import EventFileHandler
 from tests.accounting import events_of, files_of
 from tests.faults.writer import made, write
@@ -20,8 +20,8 @@ from tests.faults.writer import made, write
 MAX_BYTES = 700
 #: The calls that open, check, write and rotate a log.
 CALLS = (
-    "chmod", "close", "fchmod", "fchown", "ftruncate", "link", "listdir", "lstat", "mkdir", "open", "pread",
-    "pwrite", "readlink", "rename", "replace", "stat", "unlink", "write",
+    "chmod", "close", "fchmod", "fchown", "ftruncate", "link", "listdir", "lseek", "lstat", "mkdir", "open",
+    "pread", "pwrite", "readlink", "rename", "replace", "stat", "unlink", "write",
 )  # fmt: skip
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EMFILE)
 
@@ -94,7 +94,7 @@ def run(folder, monkeypatch, fault, **options):
         with monkeypatch.context() as calls:
             for name in CALLS:
                 calls.setattr(os, name, fault.watch(name, getattr(os, name)))
-            for module in (appending, locking):
+            for module in (live_file, locking):
                 calls.setattr(module, "flock", fault.watch("flock", locking.flock))
             write(logger, "w", 16)
         write(logger, "w", 24, first=16)

@@ -13,7 +13,7 @@ from tests.accounting import assert_exact, assert_small
 #: runs at the next allocation, in the middle of the record, and each `__del__` logs, too.
 PROGRAM = """
 import collections, faulthandler, gc, itertools, os, sys, threading
-from chora_logging.writing.appending import AppendingHandler
+from chora_logging.writing.shared_log import SharedLog
 from tests.faults.writer import logger_on, write
 
 class Ending:
@@ -36,10 +36,10 @@ def littering(call):
         return call(*args, **kwargs)
     return littered
 
-def counted(handler, *args, defer=AppendingHandler._defer):
+def counted(log, *args, defer=SharedLog._defer):
     global interrupted
-    interrupted += handler._mutex.busy
-    defer(handler, *args)
+    interrupted += log.mutex.busy
+    defer(log, *args)
 
 def work(name):
     for number in range(500):
@@ -51,7 +51,7 @@ loggers = [logger_on(sys.argv[1], **options) for _ in range(2)]
 ended, calls, left, interrupted, threads = collections.Counter(), itertools.count(), 900, 0, []
 for name in ("stat", "write", "replace", "rename", "link", "unlink", "pwrite", "open"):
     setattr(os, name, littering(getattr(os, name)))
-AppendingHandler._defer = counted
+SharedLog._defer = counted
 gc.set_threshold(1)
 threads += [threading.Thread(target=work, args=(f"thread {n}",), name=f"thread {n}") for n in range(3)]
 for thread in threads:

@@ -188,8 +188,8 @@ class Histories(RuleBasedStateMachine):
     def settle(self):
         """Wait for the compression of backups, if there is any."""
         for logger in self.writers:
-            if logger.handlers[0]._compressor is not None:
-                logger.handlers[0]._compressor.join()
+            if logger.handlers[0]._log._schedule._compressor is not None:
+                logger.handlers[0]._log._schedule._compressor.join()
 
     def lose_live_file(self, act):
         """Do what takes the events of the live file out of the log."""

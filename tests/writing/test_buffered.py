@@ -519,7 +519,7 @@ class TestSlow:
         logger = open_log(flush_size=50, max_buffer=50)
         thread = threading.Thread(target=lambda: log(logger, *range(100)) or logger.handlers[0].flush())
         thread.start()
-        wait_for(lambda: logger.handlers[0]._mutex.busy)
+        wait_for(lambda: logger.handlers[0]._log.mutex.busy)
         assert thread.is_alive()
         data = fifo()
         thread.join()
@@ -601,7 +601,7 @@ class TestInterruptions:
             raise Limit
 
         with monkeypatch.context() as patch:
-            patch.setattr(buffered.BufferedEventFileHandler, "_count", limit)
+            patch.setattr(buffered.BufferedEventFileHandler, "_taken", limit)
             with pytest.raises(Limit):
                 logger.handlers[0].flush()
         log(logger, 2)

@@ -1,0 +1,134 @@
+"""Opens and creates the files of a log, with the permissions and the owner that they should have."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+
+from chora_logging import log_files
+
+
+def open_log(path: str, log: str, flags: int, mode: int | None) -> int:
+    """Open *path* for appending only, and for reading where that does no harm; return a descriptor.
+
+    It is never one of the standard streams' (0 to 2), whose stray output would be in the log.
+
+    Args:
+        path: The log as it was named.
+        log: The same with symbolic links resolved.
+        flags: Further flags, `O_TRUNC` or `O_EXCL`.
+        mode: The permissions of a new log; None for its former ones (the sidecar still has them), else
+            those of the umask. A log with other permissions than *mode* gets them, if possible.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    flags |= os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    try:
+        readable = stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        readable = True
+        if not flags & os.O_EXCL:
+            _create_missing(log, mode)
+    fd = _open_readable(path, flags) if readable else os.open(path, flags | os.O_WRONLY, 0o666)
+    fd = above_standard_streams(fd)
+    status = os.fstat(fd)
+    if readable and permissions(status, mode) != permissions(status):
+        with contextlib.suppress(PermissionError):
+            os.fchmod(fd, permissions(status, mode))
+    return fd
+
+
+def above_standard_streams(fd: int) -> int:
+    """Return *fd*, or a duplicate that is 3 or higher if it has the number of a closed standard stream."""
+    if fd > 2:
+        return fd
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
+
+
+def open_again(fd: int, path: str) -> int | None:
+    """Open the file *fd*, named *path*, again; return a descriptor with a lock of its own.
+
+    None if this process has no right any more to open it.
+    """
+    for name in (f"/proc/self/fd/{fd}", path):
+        with contextlib.suppress(OSError):
+            again = above_standard_streams(_open_readable(name, os.O_APPEND | os.O_CLOEXEC))
+            if os.path.samestat(os.fstat(fd), os.fstat(again)):
+                return again
+            os.close(again)
+    return None
+
+
+def _open_readable(path: str, flags: int) -> int:
+    # To check its end. A FIFO is not opened for reading: that would steal data from its reader.
+    try:
+        return os.open(path, flags | os.O_RDWR, 0o666)
+    except PermissionError:
+        return os.open(path, flags | os.O_WRONLY, 0o666)
+
+
+def _create_missing(log: str, mode: int | None) -> None:
+    try:
+        like = os.stat(log_files.sidecar_path(log))
+    except OSError:
+        if mode is not None:
+            create(log, mode)
+    else:
+        create(log, permissions(like, mode), like)
+
+
+def create(path: str, mode: int, like: os.stat_result | None = None) -> None:
+    """Create the empty file *path* with exactly *mode*, and the owner of *like*, unless it exists.
+
+    The file gets its name after its mode and owner, so that no other process finds it with wrong
+    ones, whatever the umask. Where unnamed files do not exist (outside of Linux, on some file
+    systems) it gets them right after its name. The owner is set only if this process may set it.
+
+    Raises:
+        OSError: the file could not be created.
+    """
+    try:
+        fd = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode & 0o600)
+    except (OSError, AttributeError):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        if like is not None:
+            own(fd, like)
+        with contextlib.suppress(PermissionError):
+            os.fchmod(fd, mode)
+        if not os.fstat(fd).st_nlink:
+            _link(fd, path, mode)
+    finally:
+        os.close(fd)
+
+
+def _link(fd: int, path: str, mode: int) -> None:
+    """Give the unnamed file *fd* the name *path*, or create *path* where that is impossible."""
+    try:
+        # With `src_dir_fd` Python calls linkat, which follows the symbolic link in /proc.
+        os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
+    except FileExistsError:
+        return
+    except OSError:  # without /proc, or links
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode))
+
+
+def own(fd: int, like: os.stat_result) -> None:
+    """Give *fd* the owner and group of *like*, as far as this process may."""
+    if (like.st_uid, like.st_gid) == (os.geteuid(), os.getegid()):
+        return
+    with contextlib.suppress(PermissionError):
+        os.fchown(fd, -1, like.st_gid)
+    with contextlib.suppress(PermissionError):
+        os.fchown(fd, like.st_uid, -1)
+
+
+def permissions(status: os.stat_result, mode: int | None = None) -> int:
+    """Return the permission bits *mode*, or those of *status* if it is None."""
+    return stat.S_IMODE(status.st_mode) if mode is None else mode

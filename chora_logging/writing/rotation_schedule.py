@@ -1,0 +1,142 @@
+"""The times at which a log is rotated: at its size, and again after a failure; a compression follows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from chora_logging.errors import RotationBusyError
+from chora_logging.writing.rotation import Rollover, is_due
+
+if TYPE_CHECKING:
+    from chora_logging.writing.compression import BackupCompressor
+    from chora_logging.writing.live_file import LiveFile
+
+#: The first and the longest pause before a failed rotation is retried, in seconds.
+FIRST_ROTATION_RETRY_SECONDS = 1.0
+LONGEST_ROTATION_RETRY_SECONDS = 60.0
+
+#: Decides whether to rotate before a line, instead of the rule about sizes.
+Due = Callable[[], bool]
+
+
+class Rotated(Protocol):
+    """A log that is rotated: a `SharedLog`, which describes these."""
+
+    path: str
+    real_path: str
+    max_bytes: int
+    backup_count: int
+    lock_timeout: float
+    file_mode: int | None
+
+    def backup_name(self, default: str) -> str:
+        """Return the path of a backup with the path *default*."""
+
+    def move_to_backup(self, source: str, target: str) -> None:
+        """Move the live file *source* to *target*."""
+
+    def notice_once(self, event: str, message: str, **fields: Any) -> None:
+        """Report *event*, unless it was reported before."""
+
+    def notice_again(self, event: str) -> None:
+        """Report *event* again if it happens again."""
+
+
+class RotationSchedule:
+    """The rotations of a log. Not thread safe: the caller holds the log's mutex and the lock of its file.
+
+    A rotation that fails costs no line: the log keeps growing, `notice` reports it once, and it is retried.
+
+    Args:
+        log: The log, which has the settings, names the backups and reports failures.
+        compress: Compress backups with gzip in a thread.
+    """
+
+    def __init__(self, log: Rotated, *, compress: bool) -> None:
+        self._log = log
+        self._compressor = _compressor() if compress else None
+        self._retry_at, self._retry_pause = 0.0, FIRST_ROTATION_RETRY_SECONDS
+
+    def is_due(self, size: int, length: int | None, due: Due | None) -> bool:
+        """Return whether to rotate a file of *size* bytes now.
+
+        Args:
+            size: Its size, in bytes. An empty file is never rotated.
+            length: The length of the next line; None if the caller demands a rotation.
+            due: Decides instead of the rule about sizes.
+        """
+        if length is None or not size:
+            return size > 0
+        log = self._log
+        wanted = due() if due is not None else is_due(size, length, log.max_bytes) and log.backup_count > 0
+        return bool(wanted) and time.monotonic() >= self._retry_at
+
+    def rotate(self) -> bool:
+        """Rotate; return whether the file is to be opened anew."""
+        log = self._log
+        if log.backup_count > 0:
+            try:
+                self._rollover(log.lock_timeout).run()
+            except Exception as error:  # also those of a namer or a rotator
+                self._failed(error)
+                return False
+            log.notice_again("rotation_failed")
+            self._retry_pause = FIRST_ROTATION_RETRY_SECONDS
+            if self._compressor is not None:
+                self._compressor.start(log.real_path, log.backup_count, log.backup_name)
+        return True
+
+    def complete(self, file: LiveFile) -> bool:
+        """Complete the rotation of a killed writer, if there is one; return whether there was."""
+        if time.monotonic() < self._retry_at:
+            return False
+        try:
+            completed = self._rollover(0).complete()
+        except RotationBusyError:
+            return False
+        except Exception as error:
+            self._failed(error)
+            return False
+        with contextlib.suppress(OSError):  # deleted meanwhile: the next check notices
+            file.links = os.stat(file.path).st_nlink
+        return completed
+
+    def join(self) -> None:
+        """Wait for a compression under way."""
+        if self._compressor is not None:
+            self._compressor.join()
+
+    def after_fork(self) -> None:
+        """Start anew in a forked child: a compression is the parent's."""
+        if self._compressor is not None:
+            self._compressor = _compressor()
+
+    def _failed(self, error: Exception) -> None:
+        self._retry_at = time.monotonic() + self._retry_pause
+        self._retry_pause = min(self._retry_pause * 2, LONGEST_ROTATION_RETRY_SECONDS)
+        self._log.notice_once(
+            "rotation_failed",
+            f"{self._log.path} could not be rotated and keeps growing; retrying later: {error}",
+            error=f"{type(error).__name__}: {error}",
+        )
+
+    def _rollover(self, timeout: float) -> Rollover:
+        log = self._log
+        return Rollover(
+            log.real_path,
+            log.backup_count or 1,
+            name_of=log.backup_name,
+            rotate=log.move_to_backup,
+            mode=log.file_mode,
+            timeout=timeout,
+        )
+
+
+def _compressor() -> BackupCompressor:
+    from chora_logging.writing.compression import BackupCompressor  # gzip is slow to import
+
+    return BackupCompressor()

@@ -1,0 +1,400 @@
+"""A log of whole lines, to which any number of threads and processes append, and which they rotate.
+
+It takes bytes and knows nothing of `logging`. `EventFileHandler` and `EventEmitter` write through it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from chora_logging import log_files
+from chora_logging.errors import UnsyncedError
+from chora_logging.writing import locking, opening
+from chora_logging.writing.live_file import LiveFile, Taken
+from chora_logging.writing.rotation_schedule import Due, RotationSchedule
+
+#: The longest single `write` of several lines, in bytes.
+LARGEST_WRITE_BYTES = 1 << 20
+
+_ENDLESS = sys.maxsize
+
+#: Called with the error of a line that could not be written after all, because it had to wait.
+Failed = Callable[[Exception], None]
+#: Writes to a file of a size whose lock is held or not.
+Put = Callable[[LiveFile, int, bool], None]
+
+
+class SharedLog:
+    """A rotated file of lines.
+
+    A line is one `write` to a descriptor opened with O_APPEND, under a `flock` of the file; then it survives
+    the death of the process. A file that anyone has rotated, moved, deleted or replaced, and a descriptor
+    that other code has closed or uses for another file, is noticed before the line goes to the wrong one.
+    What others wrote into the file is never removed. Files that are not regular (FIFOs, terminals) are
+    written to and never rotated.
+
+    Args:
+        path: The absolute path of the log. Missing folders are created when it is opened. A symbolic link
+            stays, and its target is rotated.
+        max_bytes: Rotate before the file reaches this size, in bytes; 0 never rotates.
+        backup_count: The number of backups to keep; 0 never rotates.
+        first_flags: Further flags for the first opening: `O_TRUNC`, `O_EXCL`.
+        file_mode: Permission bits of the log, its backups and its sidecar; None copies those of the log.
+        lock_timeout: How long to wait for the lock while its holder writes nothing, in seconds.
+        fsync: Call `fsync` after each `write`.
+        compress: Compress backups with gzip in a thread.
+        first_bytes: The beginning of each file, before its first line: a byte order mark.
+
+    Thread and process safe. A line that a signal handler or a `__del__` appends in the middle of another is
+    written after that one. A forked child goes on with a descriptor of its own.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        max_bytes: int,
+        backup_count: int,
+        first_flags: int = 0,
+        file_mode: int | None = None,
+        lock_timeout: float = 1.0,
+        fsync: bool = False,
+        compress: bool = False,
+        first_bytes: bytes = b"",
+    ) -> None:
+        self.path = path
+        self.max_bytes = max_bytes
+        self.backup_count = backup_count
+        self.lock_timeout = self._lock_wait = lock_timeout
+        self.fsync = fsync
+        self.mutex = locking.mutex_of(os.path.realpath(path))
+        self.is_closed = False
+        #: The file that is open, if one is.
+        self.file: LiveFile | None = None
+        self._fast_file: LiveFile | None = None
+        self._first_flags = first_flags
+        self.file_mode = file_mode
+        self._first_bytes = first_bytes
+        self.real_path = path
+        self._is_rotating = False
+        self._reported: set[str] = set()
+        self._schedule = RotationSchedule(self, compress=compress)
+        _logs.add(self)
+
+    def append(self, line: bytes, failed: Failed | None = None, due: Due | None = None) -> None:
+        """Append *line*, which has its newline, whole or not at all.
+
+        Args:
+            line: The bytes.
+            failed: Called with the error instead, if the line had to wait for one that this thread is
+                writing further up its stack.
+            due: Decides about rotating before the line, instead of *max_bytes*.
+
+        Raises:
+            OSError: the line was not written.
+            UnsyncedError: it was written, and `fsync` failed.
+        """
+        mutex = self.mutex
+        with mutex.lock:
+            if mutex.deferred or (mutex.busy and mutex.is_interrupted()):
+                self._defer(line, failed, due)
+                return
+            try:
+                mutex.busy = True  # LogMutex.is_interrupted looks for this frame, too
+                file = self._fast_file if due is None else None
+                if file is None or not file.append_fast(line, self.newline(), self.max_bytes or _ENDLESS):
+                    self._append(line, due)
+            finally:
+                self._finish()
+
+    def append_many(self, lines: list[bytes], taken: Taken) -> None:
+        """Append the lines that are in *lines* now, with as few writes as possible.
+
+        Each line leaves *lines* when it is in the file, and *taken* is called. Meanwhile other threads may
+        add lines at the end of it. Nothing is done if this thread is writing further up its stack.
+
+        Raises:
+            OSError: the lines that are left in *lines* were not written.
+            UnsyncedError: lines have left *lines*, and `fsync` failed for them.
+        """
+        mutex = self.mutex
+        with mutex.lock:
+            if mutex.busy and mutex.is_interrupted():
+                return
+            left = len(lines)
+
+            def count(number: int, size: int) -> None:
+                nonlocal left
+                left -= number
+                taken(number, size)
+
+            try:
+                mutex.busy = True
+                while left > 0 and lines:
+                    self._with_live_file(len(lines[0]), None, partial(self._put_many, lines, count))
+            finally:
+                self._finish()
+
+    def rotate(self) -> None:
+        """Rotate now, whatever the size; an empty file stays as it is.
+
+        A rotation that fails is reported by `notice` and retried later.
+        """
+        mutex = self.mutex
+        with mutex.lock:
+            if self._is_rotating:  # called by `run_rotation`, perhaps of a subclass
+                if self._schedule.rotate():
+                    self._close_file()
+            elif not mutex.busy:
+                try:
+                    mutex.busy = True
+                    self._with_live_file(None, None, lambda *_: None)
+                finally:
+                    self._finish()
+
+    def open(self) -> None:
+        """Open the log, even if it was closed.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        with self.mutex.lock:
+            self._close_file()
+            self.is_closed = False
+            self.real_path = log_files.real_path(self.path)
+            os.makedirs(os.path.dirname(self.real_path), exist_ok=True)
+            fd = opening.open_log(self.path, self.real_path, self._first_flags, self.file_mode)
+            self._first_flags = 0
+            self._use(LiveFile(fd, self.path, log_files.read_sidecar(self.real_path)))
+
+    def close(self) -> None:
+        """Close the file, and wait for a compression under way. A later line opens and closes it again."""
+        with self.mutex.lock:
+            self._close_file()
+            self.is_closed = True
+        self._schedule.join()
+
+    # For subclasses.
+
+    def reopen(self) -> None:
+        """Open the log, for a line."""
+        self.open()
+
+    def newline(self) -> bytes:
+        """Return the end of a line."""
+        return b"\n"
+
+    def backup_name(self, default: str) -> str:
+        """Return the path of a backup with the path *default*."""
+        return default
+
+    def move_to_backup(self, source: str, target: str) -> None:
+        """Move the live file *source* to *target*."""
+        if os.path.exists(source):
+            os.rename(source, target)
+
+    def run_rotation(self) -> None:
+        """Rotate, because a rotation is due."""
+        self.rotate()
+
+    def notice(self, event: str, message: str, **fields: Any) -> None:
+        """Report what the users of the log should know; *event* is its name."""
+
+    def _append(self, line: bytes, due: Due | None) -> None:
+        self._with_live_file(len(line), due, partial(self._put, line))
+
+    def _defer(self, line: bytes, failed: Failed | None, due: Due | None) -> None:
+        """Write *line* after the one that this thread is writing, or now if there is none."""
+        mutex = self.mutex
+        mutex.deferred.append(partial(self._append_deferred, line, failed, due))
+        if not (mutex.busy and mutex.is_interrupted()):
+            mutex.catch_up()
+
+    def _append_deferred(self, line: bytes, failed: Failed | None, due: Due | None) -> None:
+        try:
+            self._append(line, due)
+        except Exception as error:
+            if failed is not None:
+                failed(error)
+        finally:
+            if self.is_closed:
+                self._close_file()
+
+    def _finish(self) -> None:
+        mutex = self.mutex
+        mutex.busy = False
+        if mutex.deferred:
+            mutex.catch_up()
+        if self.is_closed:
+            self._close_file()
+
+    def _with_live_file(self, length: int | None, due: Due | None, put: Put) -> None:
+        """Lock the file that the path names, rotate it if due for *length* bytes, and call *put*."""
+        rotated = 0
+        while True:
+            file = self.file
+            if file is None:
+                file = self._reopen()
+            elif not file.is_open():
+                self._descriptor_lost(file)
+                continue
+            if not file.is_rotatable:
+                put(file, 0, False)
+                return
+            locked = self._lock(file)
+            try:
+                status = file.stat_if_current()
+                if status is None:
+                    file.wait_for_next()
+                if status is None or (
+                    status.st_nlink != file.links and locked and self._schedule.complete(file)
+                ):
+                    self._close_file()
+                    continue
+                is_due = locked and self._schedule.is_due(status.st_size, length, due)
+                if is_due and status.st_ino != rotated:  # once, if the rotator leaves the file in place
+                    rotated = status.st_ino
+                    self._is_rotating = True
+                    try:
+                        self.run_rotation()
+                    finally:
+                        self._is_rotating = False
+                    if self.file is not file:
+                        if length is None:
+                            return
+                        continue
+                put(file, status.st_size, locked)
+                return
+            finally:
+                if locked and self.file is file:
+                    locking.unlock(file.fd)
+
+    def _put(self, line: bytes, file: LiveFile, size: int, locked: bool) -> None:
+        file.append(self._beginning(file, size) + line, size, undo=locked)
+        self._sync(file, [line])
+
+    def _put_many(self, lines: list[bytes], taken: Taken, file: LiveFile, size: int, locked: bool) -> None:
+        """Write as many of *lines* as fit into the file, at least one."""
+        start = self._beginning(file, size)
+        limit = LARGEST_WRITE_BYTES if file.is_rotatable else 0
+        if size < self.max_bytes and self.backup_count > 0:  # else a due rotation has failed
+            limit = min(limit, self.max_bytes - size - len(start))
+        self._sync(file, file.append_many(lines, start, size, limit, taken, undo=locked))
+
+    def _beginning(self, file: LiveFile, size: int) -> bytes:
+        """Return what comes before the next line: a byte order mark, or the newline of a partial line."""
+        if not file.is_rotatable:
+            return self._first_bytes if file.end < 0 else b""
+        return file.missing_newline(self.newline(), size) if size else self._first_bytes
+
+    def _sync(self, file: LiveFile, lines: list[bytes]) -> None:
+        if self.fsync:
+            try:
+                os.fsync(file.fd)
+            except OSError as error:
+                raise UnsyncedError(self.path, str(error), lines) from error
+
+    def _use(self, file: LiveFile) -> None:
+        self.file = file
+        fast = file.is_rotatable and not (self.fsync or self._first_bytes or file.is_shared)
+        self._fast_file = file if fast else None
+
+    def _reopen(self) -> LiveFile:
+        closed = self.is_closed
+        self.reopen()
+        self.is_closed = closed
+        assert self.file is not None
+        return self.file
+
+    def _close_file(self) -> None:
+        file, self.file, self._fast_file = self.file, None, None
+        if file is not None:
+            file.close()
+
+    def _descriptor_lost(self, file: LiveFile) -> None:
+        self._close_file()
+        self.notice_once(
+            "descriptor_lost",
+            f"other code of this process has closed the descriptor of {self.path} or uses its number for "
+            "another file: the log was opened again",
+        )
+
+    def _lock(self, file: LiveFile) -> bool:
+        """Take the lock of *file*; return whether it was taken."""
+        if file.is_shared:
+            return False
+        try:
+            locked = locking.try_lock(file.fd) or (
+                self._lock_wait > 0 and locking.lock(file.fd, self._lock_wait)
+            )
+        except OSError as error:
+            self.notice_once(
+                "lock_unsupported",
+                f"{self.path} cannot be locked ({error}): appending without the lock, never rotating",
+                error=f"{type(error).__name__}: {error}",
+            )
+            return False
+        if locked:
+            if not self._lock_wait:
+                self._lock_wait = self.lock_timeout
+                self.notice_again("lock_timeout")
+        else:
+            # Later lines try the lock without waiting, until one of them gets it.
+            self._lock_wait = 0.0
+            self.notice_once(
+                "lock_timeout",
+                f"{self.path} could not be locked within {self.lock_timeout:g} s "
+                "(is a process stopped?): appending without the lock, not rotating until it is free",
+            )
+        return locked
+
+    def notice_once(self, event: str, message: str, **fields: Any) -> None:
+        """Report *event*, unless it was reported before."""
+        if event not in self._reported:
+            self._reported.add(event)
+            self.notice(event, message, **fields)
+
+    def notice_again(self, event: str) -> None:
+        """Report *event* again if it happens again."""
+        self._reported.discard(event)
+
+    def after_fork(self) -> None:
+        """Go on in a child with a descriptor of its own, while it still has the rights to open one.
+
+        The child shares the parent's open file description, and with it the parent's lock. Lines that the
+        parent's threads were writing are left to the parent.
+        """
+        file, self.file, self._fast_file = self.file, None, None
+        self._is_rotating = False
+        self.mutex.reset()
+        self._schedule.after_fork()
+        if file is None or not file.is_open():
+            return
+        if not file.is_rotatable:
+            self.file = file
+            return
+        fd = opening.open_again(file.fd, file.path)
+        if fd is None:
+            file.is_shared = True
+            self._use(file)
+            return
+        self._use(LiveFile(fd, self.path, log_files.read_sidecar(self.real_path)))
+        file.close()
+
+
+_logs: weakref.WeakSet[SharedLog] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for log in list(_logs):
+        log.after_fork()
+
+
+for _function in (SharedLog.append, SharedLog.append_many, SharedLog.rotate):
+    locking.LogMutex.busy_code.add(_function.__code__)
+os.register_at_fork(after_in_child=_after_fork)
