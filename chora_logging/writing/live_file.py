@@ -24,6 +24,8 @@ _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 #: Meanwhile nothing is written to the old one, which that program may be compressing.
 NEXT_FILE_WAIT_MS = 50
 
+#: How many writes under way of others are waited for before a partial line gets a newline.
+LONGEST_WAIT_WRITES = 100
 #: Called with the number and the size of lines that have been written.
 Taken = Callable[[int, int], None]
 
@@ -105,16 +107,22 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
     def missing_newline(self, newline: bytes, size: int) -> bytes:
         """Return *newline* if the file, which has *size* bytes, does not end with it, else no bytes.
 
-        What others wrote is never removed. A partial line is that of a killed process, or of one that is
-        in the middle of a large `write`: that one gets whole, and an empty line follows it.
+        A partial line is that of a killed process, or of one that does not lock the file and is in the middle
+        of a large `write`. What it wrote is never removed.
         """
-        if not size or not newline or size == self.end:
+        if not newline or size == self.end:
             return b""
         try:
-            last = os.pread(self.fd, len(newline), max(size - len(newline), 0))
+            for _ in range(LONGEST_WAIT_WRITES):
+                last = os.pread(self.fd, len(newline), max(size - len(newline), 0))
+                if not last or last == newline:
+                    return b""
+                os.write(self.fd, b"")  # waits for a write under way: a file system has one at a time
+                if size == (size := os.fstat(self.fd).st_size):
+                    break
         except OSError:  # this process may write the file, but not read it
             return b""
-        return newline if last and last != newline else b""
+        return newline
 
     def text(self, encoding: str, errors: str | None) -> io.TextIOWrapper:
         """Return a text stream on the file, the same one each time; closing it leaves the file open."""
@@ -148,18 +156,19 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             size = status.st_size
             if size + len(line) >= limit or (size != end and self.missing_newline(newline, size)):
                 return False
-            self.append(line, size, undo=True)
+            append_whole(fd, line, undo=True)
+            self.end = size + len(line)
             return True
         finally:
             unlock(fd)
 
-    def append(self, line: bytes, size: int, *, undo: bool) -> None:
-        """Append *line* to the file of *size* bytes, as `append_whole` does."""
+    def append(self, line: bytes, *, undo: bool) -> None:
+        """Append *line* as `append_whole` does."""
         append_whole(self.fd, line, undo=undo)
-        self.end = size + len(line)
+        self.end = _position(self.fd) if self.is_rotatable else len(line)
 
     def append_many(
-        self, lines: list[bytes], start: bytes, size: int, limit: int, taken: Taken, *, undo: bool
+        self, lines: list[bytes], start: bytes, limit: int, taken: Taken, *, undo: bool
     ) -> list[bytes]:
         """Append *start* and as many of *lines* as have fewer than *limit* bytes, at least one.
 
@@ -180,7 +189,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         written, _ = map(partial.__call__, (partial(os.write, self.fd, data), forget))  # type: ignore[arg-type]  # an int, a None
         taken(len(batch), len(data) - len(start))
         if written == len(data):
-            self.end = size + len(data)
+            self.end = _position(self.fd) if self.is_rotatable else len(data)
             return batch
         ends = list(itertools.accumulate(map(len, batch[1:]), initial=len(start) + len(batch[0])))
         whole = len(list(itertools.takewhile(written.__ge__, ends)))

@@ -275,7 +275,7 @@ class SharedLog:
                     locking.unlock(file.fd)
 
     def _put(self, line: bytes, file: LiveFile, size: int, locked: bool) -> None:
-        file.append(self._beginning(file, size) + line, size, undo=locked)
+        file.append(self._beginning(file, size) + line, undo=locked)
         self._sync(file, [line])
 
     def _put_many(self, lines: list[bytes], taken: Taken, file: LiveFile, size: int, locked: bool) -> None:
@@ -284,7 +284,7 @@ class SharedLog:
         limit = LARGEST_WRITE_BYTES if file.is_rotatable else 0
         if size < self.max_bytes and self.backup_count > 0:  # else a due rotation has failed
             limit = min(limit, self.max_bytes - size - len(start))
-        self._sync(file, file.append_many(lines, start, size, limit, taken, undo=locked))
+        self._sync(file, file.append_many(lines, start, limit, taken, undo=locked))
 
     def _beginning(self, file: LiveFile, size: int) -> bytes:
         """Return what comes before the next line: a byte order mark, or the newline of a partial line."""
