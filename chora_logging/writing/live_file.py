@@ -84,11 +84,16 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             return False
 
     def stat_if_current(self) -> os.stat_result | None:
-        """Return the status of the log's path; None if it does not name this file any more."""
+        """Return the status of the log's path; None if it does not name this file any more.
+
+        A process that has dropped the rights to look at the path goes on with the file that is open.
+        """
         try:
             status = os.stat(self.path)
         except FileNotFoundError:
             return None
+        except PermissionError:
+            return os.fstat(self.fd)
         if status.st_ino != self.inode or status.st_dev != self.device:
             return None
         return status

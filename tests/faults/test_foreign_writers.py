@@ -1,4 +1,4 @@
-"""Writers that know nothing of the lock: whole lines in one large `write` each, as a shell's `>>` makes them."""
+"""Writers that know nothing of the lock: whole lines in one large `write` each, as of a shell's `>>`."""
 
 from __future__ import annotations
 

@@ -193,3 +193,45 @@ def test_no_moment_with_other_permissions(log, options, compress):
     assert seen == {0o600}
     assert set(modes_of(log).values()) == {0o600}
     assert len(files_of(log)) > 20
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+def test_a_child_that_drops_its_rights(log, buffered):
+    """root opens the log, forks, and the child logs for the first time as another user: all is written."""
+    logger = logger_on(log, buffered=buffered, file_mode=0o600)
+    write(logger, "root", 3)
+    log.parent.chmod(0o700)
+
+    def work():
+        write(logger, "child", 3)
+        logger.handlers[0].flush()
+        return os.getuid()
+
+    assert as_nobody(work) == NOBODY
+    write(logger, "root", 6, first=3)
+    logger.handlers[0].close()
+    assert_exact(log, {"root": 6, "child": 3})
+
+
+def test_a_child_without_rights(log):
+    """The rights were dropped before the fork: the child can not open the log again, and writes it."""
+    logger = logger_on(log, file_mode=0o600)
+    log.parent.chmod(0o700)
+
+    def work():
+        pid = os.fork()
+        if not pid:
+            write(logger, "child", 3)
+            os._exit(0)
+        write(logger, "parent", 3)
+        return os.waitpid(pid, 0)[1]
+
+    os.seteuid(NOBODY)
+    try:
+        status = work()
+    finally:
+        os.seteuid(0)
+    logger.handlers[0].close()
+
+    assert status == 0
+    assert_exact(log, {"child": 3, "parent": 3})
