@@ -160,6 +160,11 @@ class BufferedEventFileHandler(EventFileHandler):
         self._report_unwritten()
         self._flusher.wake()
 
+    def __del__(self) -> None:
+        # The end of its life is an end, too: `logger.handlers.clear()`, `removeHandler`.
+        if not (self.__dict__.get("_log") is None or self._log.is_closed):
+            self.close()
+
     def _schedule_write(self, urgent: bool) -> None:
         """Have the buffer written: now if it is *urgent* or large, else by the flusher."""
         urgent = urgent or self._size >= self.flush_size
@@ -266,13 +271,17 @@ class BufferedEventFileHandler(EventFileHandler):
 
     def _watch(self, wait: Callable[[float], object]) -> bool:
         """Write the buffer when it is due, until it is empty; return False once the handler is closed."""
+        is_over = False  # known without the clock, which may stand still or jump
         while not self._log.is_closed:
-            pause = self._retry_at - time.monotonic()
+            pause = min(self._retry_at - time.monotonic(), WRITE_RETRY_SECONDS)
             if self._write_error is None:
-                pause = 0 if self._is_urgent else self._since + self.flush_interval - time.monotonic()
-            if pause > 0:
-                wait(pause)
-            elif self._lines:
+                left = self._since + self.flush_interval - time.monotonic()
+                pause = 0 if self._is_urgent else min(left, self.flush_interval)
+            if pause > 0 and not is_over:
+                is_over = not wait(pause)
+                continue
+            is_over = False
+            if self._lines:
                 self._write_when_free()
             else:
                 self._alarm_size = 0

@@ -28,15 +28,18 @@ class Flusher:
     ) -> None:
         self._at_worker_exit = at_worker_exit
         self._watch = weakref.WeakMethod(watch, self.wake)
-        self._wakeup = threading.Lock()
-        self._wakeup.acquire()
+        self._wakeup: threading.Lock | None = None
         self._unstarted = threading.Lock()
 
     def start(self) -> bool:
         """Start the thread if needed, and wake it; return False if the interpreter is shutting down."""
         if self._unstarted.acquire(blocking=False):
+            # Made with the thread: `gevent.monkey.patch_all` replaces the kinds of both.
+            self._wakeup = wakeup = threading.Lock()
+            wakeup.acquire()
+            run = partial(self._run, wakeup)
             try:
-                threading.Thread(target=self._run, name="chora_logging flusher", daemon=True).start()
+                threading.Thread(target=run, name="chora_logging flusher", daemon=True).start()
             except RuntimeError:
                 self._unstarted.release()
                 return False
@@ -47,22 +50,23 @@ class Flusher:
     def wake(self, _: object = None) -> None:
         """Wake the thread if it is asleep."""
         try:
-            self._wakeup.release()
+            if self._wakeup is not None:
+                self._wakeup.release()
         except RuntimeError:  # it has been woken already
             return
 
-    def _run(self) -> None:
-        wait = partial(self._wakeup.acquire, True)
+    def _run(self, wakeup: threading.Lock) -> None:
+        wait = partial(wakeup.acquire, True)
         while True:
-            self._wakeup.acquire()
+            wakeup.acquire()
             watch = self._watch()
             if watch is None:
                 return
             if not watch(wait):
                 self._unstarted.release()
-                if not (self._wakeup.acquire(False) and self._unstarted.acquire(False)):
+                if not (wakeup.acquire(False) and self._unstarted.acquire(False)):
                     return
-                self._wakeup.release()  # started again meanwhile
+                wakeup.release()  # started again meanwhile
             del watch
 
 

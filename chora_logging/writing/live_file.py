@@ -221,6 +221,9 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
                 os.close(self.fd)
         self.fd = -1
 
+    def __del__(self) -> None:
+        self.close()
+
 
 def _first(lines: list[bytes], limit: int) -> list[bytes]:
     """Return the first of *lines* that together have fewer than *limit* bytes, at least one."""

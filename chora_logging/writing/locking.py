@@ -64,17 +64,18 @@ def lock(fd: int, timeout: float) -> bool:
     """
     if try_lock(fd):
         return True
-    start = moved = time.monotonic()
+    waited = moved = 0.0  # the pauses are added up, because a clock may stand still in tests
     seen = _signature(fd)
     pause = FIRST_PAUSE_SECONDS
-    while (now := time.monotonic()) < min(moved + timeout, start + LONGEST_WAIT_TIMEOUTS * timeout):
+    while waited < min(moved + timeout, LONGEST_WAIT_TIMEOUTS * timeout):
         time.sleep(pause)
+        waited += pause
         if try_lock(fd):
             return True
         if pause < LONGEST_PAUSE_SECONDS:
             pause *= 2
         elif seen != (seen := _signature(fd)):
-            moved = now
+            moved = waited
     return False
 
 

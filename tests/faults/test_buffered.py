@@ -426,3 +426,126 @@ def test_stopped_lock_holder(tmp_path):
 
     assert_exact(log, {"first": 1, "other": 501})
     assert isinstance(logger.handlers[0], BufferedEventFileHandler)
+
+
+DROPPED = """
+import gc, logging, pathlib, sys
+from chora_logging import BufferedEventFileHandler, EventFormatter
+
+def make():
+    handler = BufferedEventFileHandler("app.log", flush_interval=3600)
+    handler.setFormatter(EventFormatter())
+    return handler
+
+logger = logging.getLogger("app")
+logger.setLevel("INFO")
+logger.addHandler(make())
+for number in range(3):
+    logger.info("line", extra={"n": number})
+how = sys.argv[1]
+if how == "clear":
+    logger.handlers.clear()
+elif how == "remove":
+    logger.removeHandler(logger.handlers[0])
+else:
+    logger.handlers[0].itself = logger.handlers[0]
+    logger.handlers.clear()
+gc.collect()
+print(pathlib.Path("app.log").read_text().count("line"))
+"""
+
+
+@pytest.mark.parametrize("how", ["clear", "remove", "cycle"])
+def test_dropped_without_close(tmp_path, how):
+    """The end of a handler's life is an end: what it has buffered is written."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", DROPPED, how],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+FROZEN = """
+import fcntl, logging, os, sys, time
+import freezegun
+from chora_logging import BufferedEventFileHandler, EventFormatter
+
+handler = BufferedEventFileHandler("app.log", lock_timeout=0.2)
+handler.setFormatter(EventFormatter())
+logger = logging.getLogger("app")
+logger.setLevel("INFO")
+logger.addHandler(handler)
+
+def written(count):
+    for _ in range(10_000):
+        if open("app.log").read().count('"line"') == count:
+            return
+        time.sleep(0.001)
+    raise SystemExit(f"{count} lines are not written")
+
+with freezegun.freeze_time("2026-01-01"):
+    logger.info("line")
+    written(1)
+    holder = os.open("app.log", os.O_RDWR)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    logger.info("line")
+    written(2)
+    os.close(holder)
+    logger.info("line")
+logger.info("line")
+written(4)
+"""
+
+
+def test_a_clock_that_stands_still(tmp_path):
+    """Lines are written, and a lock that is held is not waited for without end, while the clock is frozen."""
+    done = subprocess.run(
+        [sys.executable, "-c", FROZEN], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+GREEN = """
+import logging, sys, time
+from chora_logging import BufferedEventFileHandler, EventFormatter
+
+handler = BufferedEventFileHandler("app.log")
+handler.setFormatter(EventFormatter())
+logger = logging.getLogger("app")
+logger.setLevel("INFO")
+logger.addHandler(handler)
+if sys.argv[1] == "after the first line":
+    logger.info("line")
+    handler.flush()
+
+import gevent.monkey
+gevent.monkey.patch_all()
+
+def work():
+    for _ in range(50):
+        logger.info("line")
+        gevent.sleep(0.0005)
+
+gevent.joinall([gevent.spawn(work) for _ in range(5)])
+for _ in range(10_000):
+    if open("app.log").read().count("line") >= 250:
+        break
+    time.sleep(0.001)
+else:
+    raise SystemExit("nothing is written")
+"""
+
+
+@pytest.mark.parametrize("when", ["before the first line", "after the first line"])
+def test_patched_by_gevent(tmp_path, when):
+    """`gevent.monkey.patch_all` after the handler was made."""
+    done = subprocess.run(
+        [sys.executable, "-c", GREEN, when], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
