@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
-from chora_logging import config, settings
+from chora_logging import config, options, settings
 from chora_logging.config import get_logging_config, setup_logging
 from chora_logging.eventlog.events import Event, Gap
 from chora_logging.eventlog.log import EventLog
@@ -65,7 +65,7 @@ def log_orchestrator_event(
             as INFO, with that value in the field `level_`.
         fields: The other fields of the line. `exc_info` is an ordinary field here.
     """
-    number = settings.level_number(level)
+    number = options.level_number(level)
     if number is None:
         number, fields = logging.INFO, {"level_": level, **fields}
     logger = logging.getLogger(ORCHESTRATOR_LOGGER)
@@ -123,8 +123,8 @@ def setup_orchestrator_logging(
     """
     return config.attach_orchestrator_log(
         settings.resolve_orch_log_file(orch_id, log_file, "log_file"),
-        max_bytes=settings.parse_size("max_bytes", max_bytes),
-        backup_count=settings.parse_count("backup_count", backup_count),
+        max_bytes=options.parse_size("max_bytes", max_bytes),
+        backup_count=options.parse_count("backup_count", backup_count),
         timestamp_format=timestamp_format,
         static_fields=static_fields,
     )

@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
-from chora_logging import log_files, settings
+from chora_logging import log_files, options, settings
 from chora_logging.context import TraceIdFilter
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated.file_set import paths_of
@@ -63,8 +63,8 @@ class EventEmitter:
         backup_count: int = settings.BACKUP_COUNT,
     ) -> None:
         path = settings.check_path("events_file", events_file)
-        size = settings.parse_size("max_bytes", max_bytes)
-        count = settings.parse_count("backup_count", backup_count)
+        size = options.parse_size("max_bytes", max_bytes)
+        count = options.parse_count("backup_count", backup_count)
         self._handler = _EventsFile(path, maxBytes=size, backupCount=count, delay=True)
         self._handler.setFormatter(EventFormatter())
         # Callers may drop an emitter without closing it: the open file must not outlive it.
