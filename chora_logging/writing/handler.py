@@ -24,16 +24,18 @@ import time
 from typing import TYPE_CHECKING
 
 from chora_logging.errors import RotationBusyError
-from chora_logging.settings import (
-    BACKUP_COUNT,
-    MAX_BYTES,
+from chora_logging.options import (
+    checked_names,
     parse_count,
     parse_encoding,
+    parse_flag,
     parse_mode,
+    parse_path,
     parse_size,
     parse_text_mode,
     parse_timeout,
 )
+from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
 from chora_logging.writing.appending import AppendingHandler, make_folder, remember
 from chora_logging.writing.rotation import Rollover, is_due
 
@@ -71,8 +73,9 @@ class EventFileHandler(AppendingHandler):
         encoding: As in `open`.
         delay: Open the file at the first record instead of now.
         errors: As in `open`; None escapes characters that cannot be encoded.
-        file_mode: Permission bits of the log, its backups and its sidecar. None leaves a new log to
-            the umask; each rotation then copies the bits of the rotated file.
+        file_mode: Permission bits of the log, its backups and its sidecar: 0o640 or `"0640"`, and 640
+            as files without octal numbers have it. None leaves a new log to the umask; each rotation
+            then copies the bits of the rotated file.
         compress: Compress backups with gzip, in a thread of this process, outside of all locks.
         lock_timeout: How long to wait for the lock while the process that holds it writes nothing, in
             seconds. A process that is stopped while it holds the lock delays every other process once
@@ -80,13 +83,16 @@ class EventFileHandler(AppendingHandler):
             is free. While others write, the wait may last up to ten times as long.
         fsync: Call `fsync` after each record, so that it survives a power cut.
 
+    Flags, counts and seconds may be text, as configuration files have them: `"no"`, `"5"`, `"0.5"`.
+
     Raises:
-        ConfigurationError: an argument is invalid.
+        ConfigurationError: an argument is invalid or unknown.
         OSError: the file cannot be opened. With *delay* the first record reports it instead.
 
     Thread and process safe. After a fork the child reopens the file.
     """
 
+    @checked_names()
     def __init__(
         self,
         filename: str | os.PathLike[str],
@@ -108,14 +114,15 @@ class EventFileHandler(AppendingHandler):
             parse_encoding("encoding", encoding),
             file_mode=parse_mode("file_mode", file_mode),
             lock_timeout=parse_timeout("lock_timeout", lock_timeout),
-            fsync=fsync,
+            fsync=parse_flag("fsync", fsync),
         )
-        self._compressor = _compressor() if compress else None
+        self._compressor = _compressor() if parse_flag("compress", compress) else None
         self._rolling = self._rotation_failure_reported = False
         self._retry_at, self._retry_pause = 0.0, FIRST_ROTATION_RETRY_SECONDS
         self._own_rollover = type(self).shouldRollover is not EventFileHandler.shouldRollover
-        mode = parse_text_mode("mode", mode)
-        make_folder(os.path.abspath(os.fspath(filename)), must=not delay)
+        mode, delay = parse_text_mode("mode", mode), parse_flag("delay", delay)
+        filename = parse_path("filename", filename)
+        make_folder(os.path.abspath(filename), must=not delay)
         super().__init__(filename, mode, max_bytes, backup_count, encoding, delay, errors)
         remember(self)
 
