@@ -8,14 +8,15 @@ since a filter on a logger does not see the records of the loggers below it.
 from __future__ import annotations
 
 import logging
-import logging.config
 import os
-import sys
 from typing import Any, Literal
 
 from chora_logging import optimizing, settings
-from chora_logging.errors import ConfigurationError
+from chora_logging.attaching import attach, make_handlers
+from chora_logging.console import ConsoleFormatter as ConsoleFormatter
+from chora_logging.console import may_be_console
 from chora_logging.optimizing import OptimizingHandler as OptimizingHandler
+from chora_logging.options import checked_names, parse_fields, parse_flag
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.settings import StrPath
 from chora_logging.writing.handler import EventFileHandler
@@ -26,38 +27,17 @@ GENERAL = "chora_log_file"
 ORCHESTRATOR = "chora_orchestrator"
 TELEMETRY = "chora_telemetry"
 OPTIMIZER = "chora_optimizer"
+#: The general log's handler on loggers that do not propagate, where only its own level limits it.
+ISOLATED = "chora_log_file_isolated"
 
 Console = bool | Literal["text", "json"]
 Config = dict[str, Any]
-
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
-
-# Our handlers by name, each with the configuration it was made from; if that is unchanged, the handler stays.
-_made: dict[str, tuple[Any, logging.Handler]] = {}
 
 # The orchestrator's handler that the program set up explicitly: `setup_logging` leaves it.
 _chosen: dict[str, logging.Handler] = {}
 
 
-class ConsoleFormatter(logging.Formatter):
-    """Formats records for people: time, logger, level, message, and the trace id if there is one.
-
-    Control characters are escaped, so a record cannot send commands to the terminal. The second and
-    later lines of a record are indented, so they cannot be mistaken for records.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s - %(name)s - %(levelname)s - %(message)s")
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the text of *record*."""
-        text = super().format(record)
-        trace_id = getattr(record, "trace_id", None)
-        if trace_id is not None:
-            text += f" [{trace_id}]"
-        return text.translate(_CONTROL).replace("\n", "\n    ")
-
-
+@checked_names()
 def get_logging_config(
     log_level: str | int | None = None,
     log_file: StrPath | None = None,
@@ -65,8 +45,12 @@ def get_logging_config(
     orch_id: str | None = None,
     orch_log_file: StrPath | None = None,
     events_file: StrPath | None = None,
-    max_bytes: int | str = settings.MAX_BYTES,
-    backup_count: int = settings.BACKUP_COUNT,
+    max_bytes: int | str | None = None,
+    backup_count: int | None = None,
+    orch_max_bytes: int | str | None = None,
+    orch_backup_count: int | None = None,
+    events_max_bytes: int | str | None = None,
+    events_backup_count: int | None = None,
     console: Console = True,
     propagate: bool = False,
     timestamp_format: str | None = None,
@@ -77,7 +61,10 @@ def get_logging_config(
     """Return a dictionary for `logging.config.dictConfig`, of plain values that JSON or YAML can store.
 
     Missing arguments come from the environment: `LOG_LEVEL`, `LOG_FILE`, `ORCH_ID`, `ORCH_LOG_FILE`,
-    `CHORA_EVENTS_FILE`. This function creates nothing. Applying the dictionary creates the folders, and
+    `CHORA_EVENTS_FILE`, and for the rotation of each file `LOG_MAX_BYTES`, `LOG_BACKUP_COUNT`,
+    `ORCH_LOG_MAX_BYTES`, `ORCH_LOG_BACKUP_COUNT`, `CHORA_EVENTS_MAX_BYTES`,
+    `CHORA_EVENTS_BACKUP_COUNT`. Flags, sizes and counts may be text, as files of settings have them:
+    `"no"`, `"10MB"`, `"5"`. This function creates nothing. Applying the dictionary creates the folders, and
     the first record of each file creates the file.
 
     Applying it with `dictConfig` replaces the handlers of the root logger; `setup_logging` keeps them.
@@ -89,7 +76,13 @@ def get_logging_config(
         orch_log_file: The orchestrator's log.
         events_file: The file of the typed events.
         max_bytes: Rotate before a file reaches this size; an int in bytes, or a string such as `"10MB"`.
-        backup_count: The number of backups to keep of each file.
+            0 never rotates, which leaves it to logrotate. It is for every file whose own size, below,
+            is not given.
+        backup_count: The number of backups to keep of each file; 0 never rotates.
+        orch_max_bytes: As *max_bytes*, for the orchestrator's log.
+        orch_backup_count: As *backup_count*, for the orchestrator's log.
+        events_max_bytes: As *max_bytes*, for the file of the typed events.
+        events_backup_count: As *backup_count*, for the file of the typed events.
         console: Whether to write the root logger's records to stderr: True or `"text"` for people,
             `"json"` for machines.
         propagate: Whether events also go to the root logger's handlers.
@@ -112,17 +105,32 @@ def get_logging_config(
         events_file=events_file,
         max_bytes=max_bytes,
         backup_count=backup_count,
+        orch_max_bytes=orch_max_bytes,
+        orch_backup_count=orch_backup_count,
+        events_max_bytes=events_max_bytes,
+        events_backup_count=events_backup_count,
+        console=console,
+        propagate=propagate,
+        static_fields=static_fields,
         buffered=buffered,
+        optimize=optimize,
     )
-    files = {ORCHESTRATOR: found.orch_log_file, TELEMETRY: found.events_file}
+    files = {
+        ORCHESTRATOR: _file(found.orch_log_file, found.orch_max_bytes, found.orch_backup_count),
+        TELEMETRY: _file(found.events_file, found.events_max_bytes, found.events_backup_count),
+    }
     if found.log_file is not None:
-        files[GENERAL] = found.log_file
-    config = _parts(files, found.max_bytes, found.backup_count, timestamp_format, static_fields)
+        files[GENERAL] = _file(found.log_file, found.max_bytes, found.backup_count)
+    config = _parts(files, timestamp_format, found.static_fields)
     if found.buffered:
-        for name in files:
-            config["handlers"][name]["class"] = "chora_logging.BufferedEventFileHandler"
-    if console_handler := _console(console):
-        config["handlers"][CONSOLE] = console_handler
+        for file in files.values():
+            file["class"] = "chora_logging.BufferedEventFileHandler"
+    if found.console is not None:
+        config["handlers"][CONSOLE] = {
+            "class": "logging.StreamHandler",
+            "formatter": "event" if found.console == "json" else "console",
+            "filters": ["trace"],
+        }
         config["formatters"]["console"] = {"()": f"{__name__}.ConsoleFormatter"}
     config["root"] = {
         "level": _level_name(found.log_level),
@@ -131,21 +139,22 @@ def get_logging_config(
     level = _level_name(min(found.log_level, logging.INFO))
     for logger, handler in ((ORCHESTRATOR_LOGGER, ORCHESTRATOR), (TELEMETRY_LOGGER, TELEMETRY)):
         # An event that propagates to a handler on the same file must not be written twice.
-        shared = propagate and files[handler] == found.log_file
+        shared = found.propagate and files[handler]["filename"] == found.log_file
         config["loggers"][logger] = {
             "level": level,
             "handlers": [] if shared else [handler],
-            "propagate": propagate,
+            "propagate": found.propagate,
         }
         if shared:
             del config["handlers"][handler]
-    if optimize:
+    if found.optimize:
         config["handlers"][OPTIMIZER] = {"class": f"{__name__}.OptimizingHandler"}
         for entry in (config["root"], *config["loggers"].values()):
             entry["handlers"].append(OPTIMIZER)
     return config
 
 
+@checked_names(get_logging_config)
 def setup_logging(
     log_level: str | int | None = None,
     log_file: StrPath | None = None,
@@ -156,14 +165,16 @@ def setup_logging(
 ) -> None:
     """Set up logging as `get_logging_config` describes it, and keep the application's handlers.
 
-    The application's handlers on the root logger get their records as before; if one of them writes
-    to stderr or stdout, no second console is added. Loggers that do not propagate to the root logger
-    (uvicorn's and gunicorn's) keep their console and also write to the general log; a server that
-    sets up logging after this call (`uvicorn.run` does) needs `log_config=None` for that. The level
+    The application's handlers on the root logger get their records as before; if one of them may write
+    to a console (rich's, a queue's, any of an unknown class), no second console is added. Loggers that
+    do not propagate to the root logger (uvicorn's and gunicorn's) keep their console, and their records
+    of *log_level* and above are also written to the general log; a server that sets up logging after
+    this call (`uvicorn.run` does) needs `log_config=None` for that. The level
     that the application gave its root logger stays unless *log_level* or `LOG_LEVEL` sets another;
     our handlers have their own.
 
-    Calling it again changes only the settings that differ. No line is doubled or lost, even while
+    Calling it again changes only the settings that differ; our console moves to a `sys.stderr` that was
+    replaced since. No line is doubled or lost, even while
     other threads log. The log of `setup_orchestrator_logging` stays unless *orch_id* or
     *orch_log_file* is passed.
 
@@ -177,6 +188,7 @@ def setup_logging(
     Raises:
         ConfigurationError: a value is invalid; nothing has been changed.
     """
+    captures, optimizes = parse_flag("capture_warnings", capture_warnings), parse_flag("optimize", optimize)
     config = get_logging_config(log_level, log_file, **options)
     root = logging.getLogger()
     if CONSOLE in config["handlers"] and any(map(_is_console, root.handlers)):
@@ -184,25 +196,33 @@ def setup_logging(
         config["root"]["handlers"].remove(CONSOLE)
     if options.get("orch_id") is None and options.get("orch_log_file") is None:
         _leave_orchestrator(config)
+    isolated = _isolated_loggers() if GENERAL in config["handlers"] else []
+    if isolated:
+        level = config["root"]["level"]
+        config["handlers"][ISOLATED] = {**config["handlers"][GENERAL], "level": level}
     if log_level is None and not os.environ.get("LOG_LEVEL"):
         _leave_root_level(config, root)
-    handlers = _make_handlers(config)
-    _apply(root, config["root"], handlers, (CONSOLE, GENERAL))
+    handlers = make_handlers(config)
+    replaced = _apply(root, config["root"], handlers, (CONSOLE, GENERAL))
     for name, entry in config["loggers"].items():
-        _apply(logging.getLogger(name), entry, handlers, (ORCHESTRATOR, TELEMETRY))
-    for logger in _islands():
-        _attach(logger, [handlers[GENERAL]] if GENERAL in handlers else [], (GENERAL,))
-    if capture_warnings:
+        replaced += _apply(logging.getLogger(name), entry, handlers, (ORCHESTRATOR, TELEMETRY))
+    for logger in _loggers():
+        further = [handlers[ISOLATED]] if logger in isolated else []
+        replaced += attach(logger, further, (GENERAL, ISOLATED))
+    for handler in replaced:
+        if handler not in handlers.values():
+            handler.close()
+    if captures:
         logging.captureWarnings(True)
-    if optimize:
+    if optimizes:
         optimizing.optimize()
 
 
 def attach_orchestrator_log(
     path: str,
     *,
-    max_bytes: int | str = settings.MAX_BYTES,
-    backup_count: int = settings.BACKUP_COUNT,
+    max_bytes: int | str | None = None,
+    backup_count: int | None = None,
     timestamp_format: str | None = None,
     static_fields: dict[str, Any] | None = None,
     chosen: bool = True,
@@ -211,10 +231,14 @@ def attach_orchestrator_log(
 
     A later `setup_logging` leaves it if it was *chosen* by the program, and replaces a default.
     """
-    config = _parts({ORCHESTRATOR: path}, max_bytes, backup_count, timestamp_format, static_fields)
+    size = settings.resolve_max_bytes("ORCH_LOG", max_bytes=max_bytes)
+    count = settings.resolve_backup_count("ORCH_LOG", backup_count=backup_count)
+    fields = parse_fields("static_fields", {} if static_fields is None else static_fields)
+    config = _parts({ORCHESTRATOR: _file(path, size, count)}, timestamp_format, fields)
     logger = logging.getLogger(ORCHESTRATOR_LOGGER)
-    handlers = list(_make_handlers(config).values())
-    _attach(logger, handlers, (ORCHESTRATOR,))
+    handlers = list(make_handlers(config).values())
+    for handler in attach(logger, handlers, (ORCHESTRATOR,)):
+        handler.close()
     if chosen and handlers:
         _chosen[ORCHESTRATOR] = handlers[0]
     if logger.getEffectiveLevel() > logging.INFO:
@@ -222,63 +246,31 @@ def attach_orchestrator_log(
     return logger
 
 
-def handlers_reached(logger: logging.Logger) -> list[logging.Handler]:
-    """Return the handlers that get the records of *logger*: its own and those it propagates to."""
-    handlers: list[logging.Handler] = []
-    here: logging.Logger | None = logger
-    while here is not None:
-        handlers += here.handlers
-        here = here.parent if here.propagate else None
-    return handlers
+def _file(path: str, max_bytes: int, backup_count: int) -> Config:
+    return {
+        "class": "chora_logging.EventFileHandler",
+        "filename": path,
+        "maxBytes": max_bytes,
+        "backupCount": backup_count,
+        "delay": True,
+        "formatter": "event",
+        "filters": ["trace"],
+    }
 
 
-def files_reached(logger: logging.Logger) -> list[EventFileHandler]:
-    """Return those of the handlers reached that are an `EventFileHandler`."""
-    return [found for found in handlers_reached(logger) if isinstance(found, EventFileHandler)]
-
-
-def _parts(
-    files: dict[str, str],
-    max_bytes: int | str,
-    backup_count: int,
-    timestamp_format: str | None,
-    static_fields: dict[str, Any] | None,
-) -> Config:
+def _parts(files: dict[str, Config], timestamp_format: str | None, static_fields: dict[str, Any]) -> Config:
     formatter: Config = {"()": "chora_logging.EventFormatter"}
     if timestamp_format is not None:
         formatter["timestamp_format"] = timestamp_format
     if static_fields:
-        formatter["static_fields"] = dict(static_fields)
+        formatter["static_fields"] = static_fields
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"event": formatter},
         "filters": {"trace": {"()": "chora_logging.TraceIdFilter"}},
-        "handlers": {
-            name: {
-                "class": "chora_logging.EventFileHandler",
-                "filename": path,
-                "maxBytes": max_bytes,
-                "backupCount": backup_count,
-                "delay": True,
-                "formatter": "event",
-                "filters": ["trace"],
-            }
-            for name, path in files.items()
-        },
+        "handlers": dict(files),
         "loggers": {},
-    }
-
-
-def _console(console: Console) -> Config | None:
-    if console not in (True, False, "text", "json"):
-        raise ConfigurationError("console", console, 'True, False, "text" or "json"')
-    if console is False:
-        return None
-    return {
-        "class": "logging.StreamHandler",
-        "formatter": "event" if console == "json" else "console",
-        "filters": ["trace"],
     }
 
 
@@ -287,68 +279,16 @@ def _level_name(level: int) -> str | int:
     return name if logging.getLevelName(name) == level else level
 
 
-class _Maker(logging.config.DictConfigurator):
-    """Makes the objects of a configuration; unlike `dictConfig` it closes and removes none."""
-
-    def make(self) -> dict[str, logging.Handler]:
-        for section, configure in (
-            ("formatters", self.configure_formatter),
-            ("filters", self.configure_filter),
-            ("handlers", self.configure_handler),
-        ):
-            entries = self.config[section]
-            for name in sorted(entries):
-                entries[name] = configure(entries[name])
-        handlers: dict[str, logging.Handler] = dict(self.config["handlers"])
-        return handlers
-
-
-def _make_handlers(config: Config) -> dict[str, logging.Handler]:
-    """Return the handlers of *config*; one with an unchanged configuration is reused."""
-    here = os.getcwd()  # a relative path depends on it
-    sources = {
-        name: (here, dict(entry), config["formatters"][entry["formatter"]])
-        for name, entry in config["handlers"].items()
-    }
-    kept = {
-        name: made
-        for name, (source, made) in _made.items()
-        if sources.get(name) == source and not getattr(made, "_closed", False)
-    }
-    missing = {name: entry for name, entry in config["handlers"].items() if name not in kept}
-    handlers = _Maker({**config, "handlers": missing}).make()
-    for name, handler in handlers.items():
-        handler.name = name
-        _made[name] = sources[name], handler
-    return {**kept, **handlers}
-
-
 def _apply(
     logger: logging.Logger,
     entry: Config,
     handlers: dict[str, logging.Handler],
     ours: tuple[str, ...],
-) -> None:
+) -> list[logging.Handler]:
     logger.propagate = entry.get("propagate", logger.propagate)
-    _attach(logger, [handlers[name] for name in entry["handlers"]], ours)
+    replaced = attach(logger, [handlers[name] for name in entry["handlers"]], ours)
     logger.setLevel(entry["level"])
-
-
-def _attach(logger: logging.Logger, new: list[logging.Handler], ours: tuple[str, ...]) -> None:
-    """Replace the handlers of *logger* whose name is in *ours* with *new*, in one step.
-
-    A record that is logged meanwhile sees either the old list or the new one: it is neither lost nor
-    doubled. A handler is left out if another one with the same records already writes to its file.
-    """
-    written = {found.baseFilename for found in files_reached(logger) if found.name not in ours}
-    new = [found for found in new if getattr(found, "baseFilename", None) not in written]
-    # The lock that addHandler takes; `logging` itself replaces it in a forked child.
-    with logging._lock:  # type: ignore[attr-defined]  # not in typeshed
-        old = [found for found in logger.handlers if found.name in ours and found not in new]
-        kept = [found for found in logger.handlers if found not in old]
-        logger.handlers = kept + [found for found in new if found not in kept]
-    for handler in old:
-        handler.close()
+    return replaced
 
 
 def _leave_orchestrator(config: Config) -> None:
@@ -370,19 +310,22 @@ def _leave_root_level(config: Config, root: logging.Logger) -> None:
 
 
 def _is_console(handler: logging.Handler) -> bool:
-    if not isinstance(handler, logging.StreamHandler) or handler.name == CONSOLE:
-        return False
-    return handler.stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    ours = isinstance(handler, OptimizingHandler) or handler.name in (CONSOLE, GENERAL)
+    return not ours and may_be_console(handler)
 
 
-def _islands() -> list[logging.Logger]:
-    """Return the loggers, except ours, that have handlers and do not propagate to the root logger."""
+def _loggers() -> list[logging.Logger]:
+    """Return all loggers except the root logger and ours."""
     ours = (ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER)
+    known = list(logging.getLogger().manager.loggerDict.values())
+    return [found for found in known if isinstance(found, logging.Logger) and found.name not in ours]
+
+
+def _isolated_loggers() -> list[logging.Logger]:
+    """Return the loggers, except ours, that have handlers and do not propagate to the root logger."""
     return [
         logger
-        for logger in list(logging.getLogger().manager.loggerDict.values())
-        if isinstance(logger, logging.Logger)
-        and not logger.propagate
-        and logger.name not in ours
+        for logger in _loggers()
+        if not logger.propagate
         and not all(isinstance(found, logging.NullHandler) for found in logger.handlers)
     ]

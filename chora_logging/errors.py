@@ -2,6 +2,7 @@
 
     ChoraLoggingError
     ├── ConfigurationError (ValueError)    a setting, argument or environment variable is invalid
+    │   └── UnknownOptionError (TypeError)  … because there is none of this name
     ├── TraceIdError (ValueError)          a trace id is invalid
     ├── CursorError (ValueError)           a cursor is malformed
     ├── RotationBlockedError (OSError)     a rotation is postponed
@@ -16,7 +17,7 @@ attributes and can be pickled, so it can come back from a worker process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -41,6 +42,40 @@ class ConfigurationError(ChoraLoggingError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.name} must be {self.allowed}, got {self.value!r}"
+
+
+class UnknownOptionError(ConfigurationError, TypeError):
+    """A function or class has no option of this name.
+
+    It is a `TypeError` as well, as Python's own error for an unexpected keyword argument is; `dictConfig`
+    depends on that.
+
+    Attributes:
+        name: The option, as the user wrote it.
+        value: Its value.
+        owner: The function or class.
+        options: The options that it has.
+    """
+
+    def __init__(self, name: str, value: Any, owner: str, options: tuple[str, ...]) -> None:
+        super().__init__(name, value, f"one of {', '.join(options)}")
+        self.args = (name, value, owner, options)
+        self.owner = owner
+        self.options = options
+
+    def __str__(self) -> str:
+        near = nearest(self.name, self.options)
+        meant = f": did you mean {near!r}? Its" if near else "; its"
+        return f"{self.owner} has no option {self.name!r}{meant} options are {', '.join(self.options)}"
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return that of *names* which *name* is most likely a misspelling of; None if there is none."""
+    import difflib  # imported here because only errors need it
+
+    by_lower = {known.lower(): known for known in names}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.7)
+    return by_lower[found[0]] if found else None
 
 
 class TraceIdError(ChoraLoggingError, ValueError):

@@ -130,6 +130,6 @@ def _prints(handler: logging.Handler, attribute: str) -> bool:
         if type(formatter) is EventFormatter:
             return formatter.prints(attribute)
         return attribute in formatter._required_fields or attribute not in formatter.reserved_attrs
-    if type(formatter) is logging.Formatter or type(formatter).__module__ == "chora_logging.config":
+    if type(formatter) is logging.Formatter or type(formatter).__module__ == "chora_logging.console":
         return attribute in (formatter._fmt or "")
     return True

@@ -10,12 +10,13 @@ import sys
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
-from chora_logging import config, settings
+from chora_logging import attaching, config, settings
 from chora_logging.config import get_logging_config, setup_logging
 from chora_logging.eventlog.events import Event, Gap
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.subscription import in_thread
 from chora_logging.formatting.fields import STANDARD
+from chora_logging.options import checked_names, level_number
 from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER, OWN_LOGGER
 from chora_logging.settings import StrPath
 from chora_logging.writing.handler import EventFileHandler
@@ -65,7 +66,7 @@ def log_orchestrator_event(
             as INFO, with that value in the field `level_`.
         fields: The other fields of the line. `exc_info` is an ordinary field here.
     """
-    number = settings.level_number(level)
+    number = level_number(level)
     if number is None:
         number, fields = logging.INFO, {"level_": level, **fields}
     logger = logging.getLogger(ORCHESTRATOR_LOGGER)
@@ -95,26 +96,28 @@ def log_orchestrator_event(
     logger.handle(record)
 
 
+@checked_names()
 def setup_orchestrator_logging(
     orch_id: str | None = None,
     log_file: StrPath | None = None,
     *,
-    max_bytes: int | str = settings.MAX_BYTES,
-    backup_count: int = settings.BACKUP_COUNT,
+    max_bytes: int | str | None = None,
+    backup_count: int | None = None,
     timestamp_format: str | None = None,
     static_fields: dict[str, Any] | None = None,
 ) -> logging.Logger:
     """Write the orchestrator's events to a rotated log, and return their logger.
 
     Calling it again with the same file changes nothing; another file replaces the first. Without
-    arguments the file comes from `ORCH_LOG_FILE` or `ORCH_ID`. This call creates the folder, the first
-    event creates the file.
+    arguments the file comes from `ORCH_LOG_FILE` or `ORCH_ID`, and its rotation from `ORCH_LOG_MAX_BYTES`
+    and `ORCH_LOG_BACKUP_COUNT`. This call creates the folder, the first event creates the file.
 
     Args:
         orch_id: The orchestrator's id, part of the name of the file.
         log_file: The file; it wins over *orch_id*.
         max_bytes: Rotate before the file reaches this size; an int in bytes, or a string such as `"10MB"`.
-        backup_count: The number of backups to keep.
+            0 never rotates.
+        backup_count: The number of backups to keep; 0 never rotates.
         timestamp_format: As for `EventFormatter`.
         static_fields: Fields of every line.
 
@@ -123,8 +126,8 @@ def setup_orchestrator_logging(
     """
     return config.attach_orchestrator_log(
         settings.resolve_orch_log_file(orch_id, log_file, "log_file"),
-        max_bytes=settings.parse_size("max_bytes", max_bytes),
-        backup_count=settings.parse_count("backup_count", backup_count),
+        max_bytes=max_bytes,
+        backup_count=backup_count,
         timestamp_format=timestamp_format,
         static_fields=static_fields,
     )
@@ -229,7 +232,7 @@ def get_request_logger(
 def _is_written(logger: logging.Logger) -> bool:
     return any(
         isinstance(handler, EventFileHandler | logging.handlers.QueueHandler)
-        for handler in config.handlers_reached(logger)
+        for handler in attaching.handlers_reached(logger)
     )
 
 
@@ -246,7 +249,7 @@ def _set_up_default() -> None:
 def _log_path(log_file: StrPath | None) -> str:
     if log_file is not None:
         return os.path.abspath(settings.check_path("log_file", log_file))
-    for handler in config.files_reached(logging.getLogger(ORCHESTRATOR_LOGGER)):
+    for handler in attaching.files_reached(logging.getLogger(ORCHESTRATOR_LOGGER)):
         return handler.baseFilename
     return os.path.abspath(settings.resolve_orch_log_file())
 

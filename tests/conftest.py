@@ -21,6 +21,12 @@ VARIABLES = (
     "LOG_LEVEL",
     "LOG_FILE",
     "CHORA_EVENTS_FILE",
+    "LOG_MAX_BYTES",
+    "LOG_BACKUP_COUNT",
+    "ORCH_LOG_MAX_BYTES",
+    "ORCH_LOG_BACKUP_COUNT",
+    "CHORA_EVENTS_MAX_BYTES",
+    "CHORA_EVENTS_BACKUP_COUNT",
     "CHORA_TRACE_ID",
     "TRACEPARENT",
 )
@@ -48,8 +54,13 @@ def logging_as_before():
     }
     switches = (logging.raiseExceptions, manager.disable, logging.getLoggerClass())
     factory = logging.getLogRecordFactory()
+    levels = [(known, dict(known)) for known in (logging._levelToName, logging._nameToLevel)]
 
     yield
+
+    for known, names in levels:
+        known.clear()
+        known.update(names)
 
     current = [root, *(item for item in manager.loggerDict.values() if isinstance(item, logging.Logger))]
     for logger in current:

@@ -121,8 +121,9 @@ following.close()
             (f"emitter = {chora('no rotation')}", "emitter.emit", 0),
             ("pass", "emit_event", 1),
             (chora("no rotation", 2), "emit_event", 0),
+            (f"os.environ.update([{chora('no rotation', 3)!r}.split('=')])", "emit_event", 0),
         ],
-        ids=["as it is", "as before", "emit_event as it is", "emit_event as before"],
+        ids=["as it is", "as before", "emit_event as it is", "emit_event as before", "by the variable"],
     )
     def test_rotation_as_before(self, run, tmp_path, prepare, emit, backups):
         """The file is rotated at 10 MiB, unless that is switched off."""
@@ -665,6 +666,28 @@ class TestLogrotate:
         handler.close()
 
         assert old.exists() is kept
+
+    @LOGROTATE("logrotate alone rotates")
+    def test_setup_logging_leaves_it_to_logrotate(self, run, tmp_path):
+        """With the variables, nothing that `setup_logging` and the emitter write is rotated by us."""
+        row = (code(SYSTEMS[5], "logrotate alone rotates", number) for number in range(2, 5))
+        variables = dict(text.split("=") for text in row)
+        assert {*variables} == {f"{name}_MAX_BYTES" for name in ("LOG", "ORCH_LOG", "CHORA_EVENTS")}
+        folder = tmp_path / "var/telemetry"
+        folder.mkdir(parents=True)
+        for number in range(6, 10):
+            (folder / f"events.jsonl.{number}.gz").touch()
+        shown = run(
+            "from chora_logging import setup_logging\nimport logging\n"
+            "setup_logging(log_file='app.jsonl', console=False)\n"
+            "names = (None, 'orchestrator_events', 'chora_events')\n"
+            "print([handler.maxBytes for name in names for handler in logging.getLogger(name).handlers])\n"
+            "for number in range(12):\n    emit_event(event(error_message='x' * 2**20))\n",
+            **variables,
+        )
+
+        assert shown == ["[0, 0, 0]"]
+        assert len([*folder.glob("events.jsonl.*")]) == 4
 
     @LOGROTATE("no logrotate")
     def test_without_logrotate(self, run):

@@ -24,6 +24,7 @@ import chora_logging
 from chora_logging import settings
 from chora_logging.config import get_logging_config, setup_logging
 from chora_logging.eventlog.log import Filters
+from chora_logging.options import parse_size
 from tests.conftest import VARIABLES
 from tests.documents import (
     ALL,
@@ -348,7 +349,11 @@ class TestTables:
         text = README.section("setup_logging and get_logging_config")
         defaults = dict(re.findall(r"`([A-Z_]+)` \(`?([^`)]*)`?\)", text))
         names = {name: {"CHORA_EVENTS_FILE": "EVENTS_FILE"}.get(name, name) for name in VARIABLES}
+        for prefix in ("LOG", "ORCH_LOG", "CHORA_EVENTS"):
+            names |= {f"{prefix}_{name}": name for name in ("MAX_BYTES", "BACKUP_COUNT")}
         expected = {name: getattr(settings, attribute, "none") for name, attribute in names.items()}
+        for name in (name for name in defaults if name.endswith(("_MAX_BYTES", "_BACKUP_COUNT"))):
+            defaults[name] = parse_size(name, defaults[name])
 
         assert defaults == {
             name: expected[name] for name in expected if name not in ("CHORA_TRACE_ID", "TRACEPARENT")

@@ -110,6 +110,19 @@ class TestInUse:
 
         assert done.stdout.split() == ["False", "False", "None"], done.stderr
 
+    @pytest.mark.parametrize(("value", "disabled"), [("0", False), ("No", False), ("yes", True), ("?", True)])
+    def test_the_words_of_the_variable(self, value, disabled):
+        """CHORA_LOGGING_PURE is a flag: "0" and "no" do not disable it; what is no flag does."""
+        program = "from chora_logging import speedups; print('is set' in speedups.why_not)"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "CHORA_LOGGING_PURE": value},
+            capture_output=True,
+            text=True,
+        )
+
+        assert done.stdout.split() == [str(disabled)], done.stderr
+
     @pytest.mark.parametrize(
         ("module", "why_not"),
         [

@@ -19,7 +19,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from chora_logging._version import __version__
-from chora_logging.errors import ChoraLoggingError
+from chora_logging.errors import ChoraLoggingError, nearest
 
 PROGRAM = "chora-logging"
 
@@ -56,6 +56,17 @@ class CommandList(click.Group):
         """Return the names of all commands."""
         return list(COMMANDS)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that *args* begin with; the error for an unknown one names the nearest."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            near = nearest(name, COMMANDS)
+            meant = f" Did you mean {near!r}?" if near else ""
+            ctx.fail(f"No such command {name!r}.{meant} The commands are {', '.join(COMMANDS)}.")
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return the command with this name; None if there is none."""
         if cmd_name not in COMMANDS:
@@ -83,6 +94,28 @@ class CommandList(click.Group):
         """Run the command."""
         with _quiet_ends():
             return super().invoke(ctx)
+
+
+class LogCommand(click.Command):
+    """A command with the option `--log`, whose error for an unexpected argument names the option to use."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse *args*; an argument too many is probably a log or a filter."""
+        ctx.allow_extra_args = True
+        extra = super().parse_args(ctx, args)
+        if extra and not ctx.resilient_parsing:
+            ctx.fail(f"Got unexpected extra argument ({extra[0]}). Did you mean {self._meant(extra[0])}?")
+        return extra
+
+    def _meant(self, argument: str) -> str:
+        options = {option: parameter for parameter in self.params for option in parameter.opts}
+        field, equals, value = argument.partition("=")
+        if equals and (option := f"--{field.replace('_', '-')}") in options:
+            return f"{option} {value}"
+        if equals and "--where" in options:
+            return f"--where {argument}"
+        named = not equals and "=" in (options["--log"].metavar or "")  # of `serve`
+        return f"--log NAME={argument}" if named else f"--log {argument}"
 
 
 @click.group(cls=CommandList, context_settings={"help_option_names": ["-h", "--help"]})

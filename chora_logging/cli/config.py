@@ -29,8 +29,12 @@ _VARIABLES = {
     "log_file": ("LOG_FILE",),
     "orch_log_file": ("ORCH_LOG_FILE", "ORCH_ID"),
     "events_file": ("CHORA_EVENTS_FILE",),
-    "max_bytes": (),
-    "backup_count": (),
+    "max_bytes": ("LOG_MAX_BYTES",),
+    "backup_count": ("LOG_BACKUP_COUNT",),
+    "orch_max_bytes": ("ORCH_LOG_MAX_BYTES",),
+    "orch_backup_count": ("ORCH_LOG_BACKUP_COUNT",),
+    "events_max_bytes": ("CHORA_EVENTS_MAX_BYTES",),
+    "events_backup_count": ("CHORA_EVENTS_BACKUP_COUNT",),
 }
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -52,8 +56,7 @@ class Origin(NamedTuple):
             return self.reason
         if self.variable:
             return f"variable {self.variable}"
-        variables = ", ".join(_VARIABLES[self.setting])
-        return f"default (no {variables})" if variables else "default"
+        return f"default (no {', '.join(_VARIABLES[self.setting])})"
 
 
 @click.command("config")
@@ -68,8 +71,8 @@ class Origin(NamedTuple):
 def command(form: str | None, origins: bool, as_json: bool) -> None:
     """Print the logging configuration that the environment gives, for logging.config.dictConfig.
 
-    It is what setup_logging and get_logging_config make of the environment variables LOG_LEVEL,
-    LOG_FILE, ORCH_ID, ORCH_LOG_FILE and CHORA_EVENTS_FILE. Nothing is set up or written. Arguments in a
+    It is what setup_logging and get_logging_config make of the environment variables that --origins
+    lists, such as LOG_LEVEL and ORCH_LOG_FILE. Nothing is set up or written. Arguments in a
     program take precedence over the environment.
 
     \b

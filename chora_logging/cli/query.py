@@ -16,7 +16,7 @@ import click
 
 from chora_logging.cli import export
 from chora_logging.cli.amounts import many, size
-from chora_logging.cli.commands import PROGRAM, NothingFound
+from chora_logging.cli.commands import PROGRAM, LogCommand, NothingFound
 from chora_logging.cli.filters import filter_options, not_empty
 from chora_logging.cli.logs import Found, Log, Logs, log_option, read
 from chora_logging.cli.progress import goes_to_file, progress, progress_over
@@ -40,7 +40,7 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
     return path
 
 
-@click.command("query")
+@click.command("query", cls=LogCommand)
 @log_option
 @filter_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Print at most N rows.")

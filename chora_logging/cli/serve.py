@@ -16,6 +16,7 @@ from typing import Literal
 import click
 import uvicorn
 
+from chora_logging.cli.commands import LogCommand
 from chora_logging.config import get_logging_config
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.web import Limits, create_app
@@ -35,7 +36,7 @@ WAITING_CONNECTIONS = 2048
 OTHER_CONNECTIONS = 200
 
 
-@click.command("serve")
+@click.command("serve", cls=LogCommand)
 @click.option(
     "--log",
     "named",

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from chora_logging.cli.commands import PROGRAM, NothingFound
+from chora_logging.cli.commands import PROGRAM, LogCommand, NothingFound
 from chora_logging.cli.event_line import WIDE_LINE_COLUMNS, as_gap_line, as_line, local_time
 from chora_logging.cli.filters import filter_options
 from chora_logging.cli.logs import Found, Log, Logs, last, log_option, merged
@@ -34,7 +34,7 @@ Item = tuple[Log, Event | Gap]
 Positions = dict[Log, str | None]
 
 
-@click.command("tail")
+@click.command("tail", cls=LogCommand)
 @click.option("-f", "--follow", is_flag=True, help="Then show each new event as it is written, until Ctrl-C.")
 @click.option(
     "-n",

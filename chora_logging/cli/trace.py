@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from chora_logging.cli.amounts import stamp
-from chora_logging.cli.commands import NothingFound
+from chora_logging.cli.commands import LogCommand, NothingFound
 from chora_logging.cli.logs import Found, Log, Logs, log_option, read
 from chora_logging.cli.progress import progress
 from chora_logging.cli.terminal import JsonLines, open_console, printable
@@ -21,7 +21,7 @@ from chora_logging.eventlog.meaning import trace_of
 NAMED_IDS = 3
 
 
-@click.command("trace")
+@click.command("trace", cls=LogCommand)
 @click.argument("trace_id", metavar="ID")
 @log_option
 @click.option("--json", "as_json", is_flag=True, help="Print the timeline as one JSON object.")

@@ -16,6 +16,7 @@ from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.rotated.file_set import Namer, paths_of
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.subscription import Subscription, batches, items_async, items_sync
+from chora_logging.options import refuse_unknown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -123,12 +124,12 @@ class EventLog:
             filters: See `Filters`.
 
         Raises:
-            ConfigurationError: a filter is invalid.
+            ConfigurationError: a filter is invalid or unknown.
             CursorError: *after* is not a cursor.
             ValueError: *newest_first* and *after* are both given.
             OSError: the log cannot be read, or it does not exist and *must_exist* is set.
         """
-        selection = Selection(**filters)
+        selection = _selection("read", filters, "after", "limit", "newest_first")
         self._check()
         if newest_first:
             if after is not None:
@@ -148,9 +149,10 @@ class EventLog:
             filters: See `Filters`.
 
         Raises:
-            ConfigurationError: a filter is invalid.
+            ConfigurationError: a filter is invalid or unknown.
             OSError: the log cannot be read, or it does not exist and *must_exist* is set.
         """
+        refuse_unknown("EventLog.last", filters, ("n", *Filters.__annotations__))
         return list(self.read(limit=n, newest_first=True, **filters))[::-1]
 
     def follow(
@@ -174,12 +176,12 @@ class EventLog:
             filters: See `Filters`.
 
         Raises:
-            ConfigurationError: a filter is invalid.
+            ConfigurationError: a filter is invalid or unknown.
             CursorError: *after* is not a cursor.
             OSError: the log cannot be read (raised by `anext`), or *must_exist* is set and it does not
                 exist.
         """
-        return items_async(self._subscribe(after, filters))
+        return items_async(self._subscribe("follow", after, filters))
 
     def follow_batches(
         self, after: str | None = None, **filters: Unpack[Filters]
@@ -194,11 +196,11 @@ class EventLog:
             filters: See `Filters`.
 
         Raises:
-            ConfigurationError: a filter is invalid.
+            ConfigurationError: a filter is invalid or unknown.
             CursorError: *after* is not a cursor.
             OSError: as for `follow`.
         """
-        return batches(self._subscribe(after, filters))
+        return batches(self._subscribe("follow_batches", after, filters))
 
     def follow_sync(
         self, after: str | None = None, **filters: Unpack[Filters]
@@ -210,11 +212,11 @@ class EventLog:
             filters: See `Filters`.
 
         Raises:
-            ConfigurationError: a filter is invalid.
+            ConfigurationError: a filter is invalid or unknown.
             CursorError: *after* is not a cursor.
             OSError: as for `follow`, raised by `next` instead of `anext`.
         """
-        return items_sync(self._subscribe(after, filters))
+        return items_sync(self._subscribe("follow_sync", after, filters))
 
     def page(
         self,
@@ -249,16 +251,21 @@ class EventLog:
             self.path, after=after, selection=selection, on_skip=self._on_skip, namer=self._namer
         )
 
-    def _subscribe(self, after: str | None, filters: Filters) -> Subscription:
+    def _subscribe(self, method: str, after: str | None, filters: Filters) -> Subscription:
+        selection = _selection(method, filters, "after")
         if after is not None and after != END:
             cursor.decode(after)
-        selection = Selection(**filters)
         self._check()
         return self.subscribe(selection, after)
 
     def _check(self) -> None:
         if self._must_exist and not paths_of(self.path, self._namer):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
+
+
+def _selection(method: str, filters: Filters, *others: str) -> Selection:
+    refuse_unknown(f"EventLog.{method}", filters, (*others, *Filters.__annotations__))
+    return Selection(**filters)
 
 
 def _limited(items: Generator[_Item, None, None], limit: int) -> Generator[_Item, None, None]:

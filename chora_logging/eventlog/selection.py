@@ -11,6 +11,7 @@ from typing import Any
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.meaning import EVENT, parse_iso, severity, severity_of, time_of
+from chora_logging.options import parse_fields
 from chora_logging.schema import LEVELS
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -73,7 +74,7 @@ class Selection:
             "run_id": run_id,
             "trace_id": trace_id,
             "status": status,
-            **(where or {}),
+            **(parse_fields("where", where) if where is not None else {}),
         }
         fields: list[tuple[tuple[str, ...], str]] = [
             ((name,), str(value)) for name, value in asked.items() if value is not None

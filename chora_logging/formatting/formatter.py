@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -25,8 +25,10 @@ from chora_logging.formatting.fields import (
     strictly_read,
     text_of,
 )
+from chora_logging.formatting.options import check_format, parse_inherited
 from chora_logging.formatting.plans import Plans
 from chora_logging.formatting.values import LineEncoder, default, encode_plain, plain_text, sound
+from chora_logging.options import checked_names, parse_flag, parse_size
 from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER
 
 _HOOKS = (
@@ -100,11 +102,11 @@ class EventFormatter(BaseJsonFormatter):
         json_default: Called with each object that JSON does not support; returns a replacement.
         timestamp_format: `rfc3339` (UTC, microseconds, `Z`), `local` (ISO 8601 without a zone) or
             `epoch` (seconds, a number). `None` is `rfc3339`; with *fmt*, python-json-logger's form.
-        max_bytes: The length limit of a line in bytes, at least 512; in a longer line texts are cut and
-            `"truncated": true` is added.
+        max_bytes: The length limit of a line, at least 512; an int in bytes, or a string such as
+            `"64kB"`. In a longer line texts are cut and `"truncated": true` is added.
 
     Raises:
-        ConfigurationError: An option is invalid.
+        ConfigurationError: An option is invalid or unknown.
 
     Example:
         >>> record = logging.makeLogRecord({"name": "app", "levelname": "INFO", "msg": "hi", "created": 0.5})
@@ -112,6 +114,7 @@ class EventFormatter(BaseJsonFormatter):
         '{"timestamp":"1970-01-01T00:00:00.500000Z","level":"INFO","logger":"app","message":"hi"}'
     """
 
+    @checked_names(BaseJsonFormatter.__init__)
     def __init__(
         self,
         fmt: str | Sequence[str] | None = None,
@@ -121,12 +124,13 @@ class EventFormatter(BaseJsonFormatter):
         *,
         json_default: Callable[[Any], Any] | None = None,
         timestamp_format: str | None = None,
-        max_bytes: int | None = None,
+        max_bytes: int | str | None = None,
         **options: Any,
     ) -> None:
-        if fmt is not None and not isinstance(fmt, (str, Sequence)):
-            raise ConfigurationError("fmt", fmt, "a format or a list of field names")
-        _check_options(options, json_default, timestamp_format, max_bytes)
+        check_format(fmt, style, timestamp_format, json_default)
+        validate, options = parse_flag("validate", validate), parse_inherited(options)
+        if max_bytes is not None:
+            max_bytes = parse_size("max_bytes", max_bytes, _SMALLEST_MAX_BYTES)
         if not fmt and isinstance(fmt, str):
             fmt = None  # an empty value in a configuration file
         try:
@@ -138,7 +142,7 @@ class EventFormatter(BaseJsonFormatter):
         self.defaults = {key: self.defaults[key] for key in self.defaults}
         self.json_default = json_default or default
         self.timestamp_format = timestamp_format
-        self.max_bytes = max_bytes
+        self.max_bytes: int | None = max_bytes
         self._layout = fmt is None
         self._plan(options.get("reserved_attrs"))
 
@@ -368,22 +372,3 @@ def _last_resort(record: logging.LogRecord, error: Exception) -> str:
         pass
     line["format_error"] = plain_text(describe(error))
     return encode_plain(line).decode()
-
-
-def _check_options(
-    options: Mapping[str, Any],
-    json_default: Any,
-    timestamp_format: Any,
-    max_bytes: Any,
-) -> None:
-    """Raise `ConfigurationError` for options that would only fail at the first record."""
-    for name in ("rename_fields", "static_fields", "defaults"):
-        if not isinstance(options.get(name), (Mapping, type(None))):
-            raise ConfigurationError(name, options[name], "a mapping of field names")
-    if json_default is not None and not callable(json_default):
-        raise ConfigurationError("json_default", json_default, "callable")
-    if timestamp_format is not None and timestamp_format not in timestamps.FORMATS:
-        allowed = "one of " + ", ".join(timestamps.FORMATS)
-        raise ConfigurationError("timestamp_format", timestamp_format, allowed)
-    if max_bytes is not None and (type(max_bytes) is not int or max_bytes < _SMALLEST_MAX_BYTES):
-        raise ConfigurationError("max_bytes", max_bytes, f"a whole number from {_SMALLEST_MAX_BYTES} up")

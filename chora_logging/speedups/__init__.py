@@ -2,7 +2,7 @@
 
 It is compiled at installation if there are a C compiler and Python's headers. Without it, and for every
 record that it declines, Python code does the same. `CHORA_LOGGING_PURE=1` in the environment disables
-it. Start reading at `speedups.h`.
+it; `0`, `no` and the like do not. Start reading at `speedups.h`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,24 @@ from __future__ import annotations
 import os
 import sys
 
+from chora_logging.errors import ConfigurationError
+from chora_logging.options import parse_flag
+
 #: Whether the fast path is in use.
 in_use = False
 #: Why it is not in use, and what to do about it; empty if it is in use.
 why_not = ""
 
-if os.environ.get("CHORA_LOGGING_PURE"):
+
+def _is_disabled() -> bool:
+    value = os.environ.get("CHORA_LOGGING_PURE")
+    try:
+        return bool(value) and parse_flag("CHORA_LOGGING_PURE", value)
+    except ConfigurationError:  # an import must not fail for it
+        return True
+
+
+if _is_disabled():
     why_not = "CHORA_LOGGING_PURE is set"
 else:
     try:

@@ -24,6 +24,7 @@ from chora_logging.context import TraceIdFilter
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated.file_set import paths_of
 from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.options import checked_names
 from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER, WRITTEN_TO_ATTRIBUTE
 from chora_logging.telemetry.event_schemas import TelemetryEvent
 from chora_logging.writing import locking
@@ -48,25 +49,29 @@ class EventEmitter:
         events_file: The file; a relative path is resolved now. The folder is created now, the file
             by the first `emit`.
         max_bytes: Rotate before the file reaches this size; an int in bytes, or a string such as `"10MB"`.
-        backup_count: The number of backups to keep.
+            None takes the variable `CHORA_EVENTS_MAX_BYTES`, else 10 MiB. 0 never rotates, which leaves
+            it to logrotate.
+        backup_count: The number of backups to keep. None takes `CHORA_EVENTS_BACKUP_COUNT`, else 5.
+            0 never rotates.
 
     Raises:
-        ConfigurationError: an argument is invalid.
+        ConfigurationError: an argument or variable is invalid.
 
     Thread safe, fork safe, and picklable: an emitter sent to a worker process writes to the same file
     from there.
     """
 
+    @checked_names()
     def __init__(
         self,
         events_file: str | os.PathLike[str] = settings.EVENTS_FILE,
         *,
-        max_bytes: int | str = settings.MAX_BYTES,
-        backup_count: int = settings.BACKUP_COUNT,
+        max_bytes: int | str | None = None,
+        backup_count: int | None = None,
     ) -> None:
         path = settings.check_path("events_file", events_file)
-        size = settings.parse_size("max_bytes", max_bytes)
-        count = settings.parse_count("backup_count", backup_count)
+        size = settings.resolve_max_bytes("CHORA_EVENTS", max_bytes=max_bytes)
+        count = settings.resolve_backup_count("CHORA_EVENTS", backup_count=backup_count)
         self._formatter = EventFormatter()
         self._log = _EventsLog(os.path.abspath(path), max_bytes=size, backup_count=count)
         with contextlib.suppress(OSError):  # `emit` raises it
@@ -207,10 +212,11 @@ def get_emitter() -> EventEmitter:
 
     The first call creates it. Its file is that of the handler which `setup_logging` or a `dictConfig`
     gave the logger `chora_events`, else `CHORA_EVENTS_FILE`, else `var/telemetry/events.jsonl` below
-    the working directory.
+    the working directory. The handler also decides when to rotate, else `CHORA_EVENTS_MAX_BYTES` and
+    `CHORA_EVENTS_BACKUP_COUNT`.
 
     Raises:
-        ConfigurationError: `CHORA_EVENTS_FILE` is not the path of a file.
+        ConfigurationError: one of these variables is invalid.
     """
     emitter = _shared.get("emitter")
     if emitter is None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chora_logging.errors import BufferFullError, ConfigurationError, UnsyncedError
-from chora_logging.settings import parse_choice, parse_level, parse_size, parse_timeout
+from chora_logging.options import checked_names, parse_choice, parse_level, parse_size, parse_timeout
 from chora_logging.writing.flushing import Flusher
 from chora_logging.writing.handler import EventFileHandler
 
@@ -58,13 +58,14 @@ class BufferedEventFileHandler(EventFileHandler):
         options: The keyword arguments of `EventFileHandler`. *fsync* applies to each `write`.
 
     Raises:
-        ConfigurationError: an argument is invalid.
+        ConfigurationError: an argument is invalid or unknown.
         OSError: as for `EventFileHandler`.
 
     Thread and process safe; a forked child starts with an empty buffer. For a subclass that overrides
     `shouldRollover` it is called for each record, and nothing is buffered.
     """
 
+    @checked_names(EventFileHandler.__init__)
     def __init__(
         self,
         filename: str | os.PathLike[str],

@@ -22,17 +22,19 @@ from typing import Any
 
 from chora_logging import speedups
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.schema import WRITTEN_TO_ATTRIBUTE
-from chora_logging.settings import (
-    BACKUP_COUNT,
-    MAX_BYTES,
+from chora_logging.options import (
+    checked_names,
     parse_count,
     parse_encoding,
+    parse_flag,
     parse_mode,
+    parse_path,
     parse_size,
     parse_text_mode,
     parse_timeout,
 )
+from chora_logging.schema import WRITTEN_TO_ATTRIBUTE
+from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
 from chora_logging.writing.reporting import ReportingHandler
 from chora_logging.writing.rotation import is_due
 from chora_logging.writing.shared_log import SharedLog
@@ -63,8 +65,9 @@ class EventFileHandler(ReportingHandler):
         encoding: As in `open`.
         delay: Open the file at the first record instead of now.
         errors: As in `open`; None escapes characters that cannot be encoded.
-        file_mode: Permission bits of the log, its backups and its sidecar. None leaves a new log to
-            the umask; each rotation then copies the bits of the rotated file.
+        file_mode: Permission bits of the log, its backups and its sidecar: 0o640 or `"0640"`, and 640
+            as files without octal numbers have it. None leaves a new log to the umask; each rotation
+            then copies the bits of the rotated file.
         compress: Compress backups with gzip, in a thread of this process, outside of all locks.
         lock_timeout: How long to wait for the lock while the process that holds it writes nothing, in
             seconds. A process that is stopped while it holds the lock delays every other process once
@@ -72,13 +75,16 @@ class EventFileHandler(ReportingHandler):
             is free. While others write, the wait may last up to ten times as long.
         fsync: Call `fsync` after each record, so that it survives a power cut.
 
+    Flags, counts and seconds may be text, as configuration files have them: `"no"`, `"5"`, `"0.5"`.
+
     Raises:
-        ConfigurationError: an argument is invalid.
+        ConfigurationError: an argument is invalid or unknown.
         OSError: the file cannot be opened. With *delay* the first record reports it instead.
 
     Thread and process safe. A forked child opens the file anew.
     """
 
+    @checked_names()
     def __init__(
         self,
         filename: str | os.PathLike[str],
@@ -97,22 +103,23 @@ class EventFileHandler(ReportingHandler):
         max_bytes = parse_size("maxBytes", maxBytes)
         backup_count = parse_count("backupCount", backupCount)
         self._prepare_reports(parse_encoding("encoding", encoding))
-        mode = parse_text_mode("mode", mode)
+        mode, delay = parse_text_mode("mode", mode), parse_flag("delay", delay)
+        filename = parse_path("filename", filename)
         self._stream: Any = None
         self._byte_formatter: EventFormatter | None = None
         self._writer: speedups.LineWriter | None = None
         self._own_rollover = type(self).shouldRollover is not EventFileHandler.shouldRollover
         self._log = _HandlerLog(
             self,
-            os.path.abspath(os.fspath(filename)),
+            os.path.abspath(filename),
             max_bytes=max_bytes,
             backup_count=backup_count,
             # As the standard library has it: what is rotated is not overwritten.
             first_flags=0 if max_bytes else {"w": os.O_TRUNC, "x": os.O_EXCL}.get(mode[0], 0),
             file_mode=parse_mode("file_mode", file_mode),
             lock_timeout=parse_timeout("lock_timeout", lock_timeout),
-            fsync=fsync,
-            compress=compress,
+            fsync=parse_flag("fsync", fsync),
+            compress=parse_flag("compress", compress),
             first_bytes=self._bom,
         )
         if delay:  # else `_open` does it, and must

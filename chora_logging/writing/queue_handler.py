@@ -16,6 +16,7 @@ from typing import Any
 from chora_logging.context import SETTLED_MARK, TraceIdFilter
 from chora_logging.formatting.fields import describe, exception_of, rendered_message, text_of
 from chora_logging.formatting.values import default, plain, plain_key, plain_text
+from chora_logging.options import checked_names
 from chora_logging.schema import EVENT_MARK, FIELDS_ATTRIBUTE, WRITTEN_TO_ATTRIBUTE
 
 _AS_THEY_ARE = (str, int, float, bool, type(None))
@@ -71,6 +72,7 @@ class EventQueueHandler(logging.handlers.QueueHandler):
         json_default: Called with each object that JSON cannot represent; returns its replacement.
     """
 
+    @checked_names()
     def __init__(self, queue: Any, *, json_default: Callable[[Any], Any] | None = None) -> None:
         super().__init__(queue)
         self.json_default = json_default or default

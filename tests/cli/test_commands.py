@@ -11,6 +11,8 @@ import pytest
 from tests.cli.calling import HOSTILE, assert_tame, write_events
 from tests.cli.running import COMMAND, DEADLINE, Terminal, environment
 
+EXTRA = "Got unexpected extra argument"
+
 EVENT = {"timestamp": "2026-03-01T12:00:00Z", "event": "tick", "trace_id": "t"}
 
 #: The texts that can come from a command line: no NUL, and a byte beyond UTF-8 for the surrogate.
@@ -66,10 +68,18 @@ class TestErrors:
                 "chora-logging completion: Missing argument '{bash|zsh|fish}'. Choose from: bash,",
             ),
             (["stats", "--sinse", "1h"], "chora-logging stats: No such option"),
-            (["nope"], "chora-logging: No such command 'nope'."),
+            (["nope"], "chora-logging: No such command 'nope'. The commands are demo, tail, query, "),
+            (["tial"], "chora-logging: No such command 'tial'. Did you mean 'tail'? The commands are demo, "),
+            (["tail", "a.log"], f"chora-logging tail: {EXTRA} (a.log). Did you mean --log a.log?\n"),
+            (["trace", "t", "a.log"], f"chora-logging trace: {EXTRA} (a.log). Did you mean --log a.log?\n"),
+            (["check", "a", "b"], f"chora-logging check: {EXTRA} (a). Did you mean --log a?\n"),
+            (["stats", "run_id=7"], f"chora-logging stats: {EXTRA} (run_id=7). Did you mean --run-id 7?\n"),
+            (["query", "user=7"], f"chora-logging query: {EXTRA} (user=7). Did you mean --where user=7?\n"),
+            (["serve", "a.log"], f"chora-logging serve: {EXTRA} (a.log). Did you mean --log NAME=a.log?\n"),
+            (["serve", "a=a.log"], f"chora-logging serve: {EXTRA} (a=a.log). Did you mean --log a=a.log?\n"),
             (["config", "\x1b[31mred"], "chora-logging config: Got unexpected extra argument (\\x1b[31mred)"),
         ],
-        ids=["value", "argument", "choice", "option", "command", "extra"],
+        ids=lambda value: ascii(" ".join(value)) if isinstance(value, list) else "",
     )
     def test_wrong_use(self, call, arguments, said):
         """The error is one line on stderr that begins with the command, and the status is 2."""

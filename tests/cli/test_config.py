@@ -81,18 +81,22 @@ class TestOrigins:
         """Without any variable every value is a default, and the variables that could set it are named."""
         monkeypatch.setattr(speedups, "in_use", True)
         monkeypatch.setattr(speedups, "why_not", "")
-        status, output, _ = call("config", "--origins")
+        status, output, _ = call("config", "--origins", width=100)
 
         assert status == 0
         assert [line.rstrip() for line in output.splitlines()] == [
-            "setting        value                       from",
-            "log_level      INFO                        default (no LOG_LEVEL)",
-            "log_file       none                        default (no LOG_FILE)",
-            "orch_log_file  .devlogs/orch-o-glm.log     default (no ORCH_LOG_FILE, ORCH_ID)",
-            "events_file    var/telemetry/events.jsonl  default (no CHORA_EVENTS_FILE)",
-            "max_bytes      10485760 (10 MB)            default",
-            "backup_count   5                           default",
-            "compiled_part  in use                      built with the package",
+            "setting              value                       from",
+            "log_level            INFO                        default (no LOG_LEVEL)",
+            "log_file             none                        default (no LOG_FILE)",
+            "orch_log_file        .devlogs/orch-o-glm.log     default (no ORCH_LOG_FILE, ORCH_ID)",
+            "events_file          var/telemetry/events.jsonl  default (no CHORA_EVENTS_FILE)",
+            "max_bytes            10485760 (10 MB)            default (no LOG_MAX_BYTES)",
+            "backup_count         5                           default (no LOG_BACKUP_COUNT)",
+            "orch_max_bytes       10485760 (10 MB)            default (no ORCH_LOG_MAX_BYTES)",
+            "orch_backup_count    5                           default (no ORCH_LOG_BACKUP_COUNT)",
+            "events_max_bytes     10485760 (10 MB)            default (no CHORA_EVENTS_MAX_BYTES)",
+            "events_backup_count  5                           default (no CHORA_EVENTS_BACKUP_COUNT)",
+            "compiled_part        in use                      built with the package",
         ]
 
     @pytest.mark.parametrize(
@@ -103,6 +107,9 @@ class TestOrigins:
             ("ORCH_ID", "x", "orch_log_file", ".devlogs/orch-x.log"),
             ("ORCH_LOG_FILE", "o.log", "orch_log_file", "o.log"),
             ("CHORA_EVENTS_FILE", "e.jsonl", "events_file", "e.jsonl"),
+            ("LOG_MAX_BYTES", "1MB", "max_bytes", 1048576),
+            ("ORCH_LOG_MAX_BYTES", "0", "orch_max_bytes", 0),
+            ("CHORA_EVENTS_BACKUP_COUNT", "9", "events_backup_count", 9),
         ],
     )
     def test_each_variable(self, call, monkeypatch, variable, value, setting, expected):
@@ -121,6 +128,7 @@ class TestOrigins:
         assert_tame(output, width)
         assert [line.strip() for line in output.splitlines() if line[0] != " "] == [
             *("log_level", "log_file", "orch_log_file", "events_file", "max_bytes", "backup_count"),
+            *("orch_max_bytes", "orch_backup_count", "events_max_bytes", "events_backup_count"),
             "compiled_part",
         ]
 
@@ -157,9 +165,9 @@ class TestOrigins:
         lines = call("config", "--format", form)[1].splitlines()
 
         assert lines[0] == "# log_level = ERROR: variable LOG_LEVEL"
-        assert lines[5] == "# backup_count = 5: default"
-        assert lines[6].startswith("# compiled_part = ")
-        assert not lines[7].startswith("#")
+        assert lines[5] == "# backup_count = 5: default (no LOG_BACKUP_COUNT)"
+        assert lines[10].startswith("# compiled_part = ")
+        assert not lines[11].startswith("#")
 
     def test_on_a_terminal(self, folder):
         """A terminal gets both: the table of origins, and the configuration."""

@@ -277,21 +277,35 @@ class TestHooks:
             assert set(line_of(record, Redacting()).values()) == {"***"}
 
 
+SIZE = 'a number of bytes, 512 or more, or a string like "10MB"'
+MAPPING = 'a mapping of field names, such as {"user_id": 7}'
+FLAG = "true or false (or yes/no, on/off, 1/0)"
+
+
 class TestBadOptions:
     """Invalid options are refused at construction, by name."""
 
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"timestamp_format": "iso"}, "timestamp_format must be one of rfc3339, local, epoch, got 'iso'"),
-            ({"max_bytes": 10}, "max_bytes must be a whole number from 512 up, got 10"),
-            ({"max_bytes": "10MB"}, "max_bytes must be a whole number from 512 up, got '10MB'"),
+            (
+                {"timestamp_format": "iso"},
+                'timestamp_format must be "rfc3339" or "local" or "epoch", got \'iso\'',
+            ),
+            ({"max_bytes": 10}, f"max_bytes must be {SIZE}, got 10"),
+            ({"max_bytes": "10 cows"}, f"max_bytes must be {SIZE}, got '10 cows'"),
             ({"json_default": "str"}, "json_default must be callable, got 'str'"),
-            ({"rename_fields": ["a"]}, "rename_fields must be a mapping of field names, got ['a']"),
-            ({"static_fields": "a"}, "static_fields must be a mapping of field names, got 'a'"),
-            ({"defaults": 1}, "defaults must be a mapping of field names, got 1"),
+            ({"rename_fields": ["a"]}, f"rename_fields must be {MAPPING}, got ['a']"),
+            ({"rename_fields": {"a": 1}}, "rename_fields must be a mapping of names to names, got {'a': 1}"),
+            ({"static_fields": "a"}, f"static_fields must be {MAPPING}, got 'a'"),
+            ({"defaults": 1}, f"defaults must be {MAPPING}, got 1"),
+            ({"reserved_attrs": "args"}, "reserved_attrs must be a list of names, got 'args'"),
+            ({"reserved_attrs": 1}, "reserved_attrs must be a list of names, got 1"),
+            ({"prefix": 1}, "prefix must be text, got 1"),
+            ({"exc_info_as_array": "sure"}, f"exc_info_as_array must be {FLAG}, got 'sure'"),
             ({"fmt": "no fields"}, None),
-            ({"fmt": "%(message)s", "style": "?"}, None),
+            ({"fmt": b"%(message)s"}, None),
+            ({"style": "?"}, 'style must be "%" or "{" or "$" or ",", got \'?\''),
             ({"fmt": 5}, None),
         ],
     )
@@ -305,9 +319,23 @@ class TestBadOptions:
         assert caught.value.name in options
 
     def test_unknown_option(self):
-        """A misspelt option is a TypeError, as everywhere in Python."""
-        with pytest.raises(TypeError):
-            EventFormatter(reserved="x")
+        """A misspelt option is a TypeError, as everywhere in Python, and names the nearest."""
+        with pytest.raises(TypeError) as caught:
+            EventFormatter(timestamp_fromat="local")
+
+        assert str(caught.value).startswith(
+            "EventFormatter has no option 'timestamp_fromat': did you mean 'timestamp_format'? "
+            "Its options are fmt, datefmt, style, "
+        )
+
+    @pytest.mark.parametrize("word", ["no", "false", "Off", 0])
+    def test_flags_as_configuration_files_write_them(self, word):
+        """A text such as "no" switches an option off."""
+        formatter = EventFormatter(exc_info_as_array=word, stack_info_as_array=word, max_bytes="64kB")
+        record = logging.makeLogRecord({"msg": "m", "exc_text": "a\nb", "stack_info": "a\nb"})
+        line = json.loads(formatter.format(record))
+
+        assert (line["exception"], line["stack_info"], formatter.max_bytes) == ("a\nb", "a\nb", 65536)
 
 
 class TestConfiguration:
@@ -337,6 +365,7 @@ class TestConfiguration:
         [
             ({"class": "chora_logging.EventFormatter"}, "level"),
             ({"class": "chora_logging.EventFormatter", "format": "%(levelname)s"}, "levelname"),
+            ({"()": "chora_logging.EventFormatter", "format": "%(levelname)s"}, "levelname"),
             ({"()": "chora_logging.EventFormatter", "static_fields": {"s": 1}}, "level"),
             ({"()": "chora_logging.EventFormatter", "fmt": ["levelname"]}, "levelname"),
             ({"()": "chora_logging.EventFormatter", "json_default": "ext://builtins.str"}, "level"),

@@ -81,8 +81,15 @@ class TestOpening:
             {"maxBytes": None},
             {"maxBytes": "10 XB"},
             {"backupCount": -1},
-            {"backupCount": "5"},
+            {"backupCount": "five"},
+            {"compress": "zip"},
+            {"delay": "later"},
+            {"fsync": None},
+            {"filename": ""},
+            {"filename": None},
+            {"filename": "a\0b"},
             {"file_mode": "rw-r--r--"},
+            {"file_mode": 0o440},
             {"file_mode": 0o17777},
             {"lock_timeout": -1},
             {"lock_timeout": float("nan")},
@@ -95,7 +102,7 @@ class TestOpening:
     def test_refused(self, tmp_path, options):
         """A bad argument is one clear error at construction, with its name and value; nothing is made."""
         with pytest.raises(ConfigurationError) as caught:
-            EventFileHandler(tmp_path / "x" / "app.log", **options)
+            EventFileHandler(**{"filename": tmp_path / "x" / "app.log", **options})
 
         ((name, value),) = options.items()
         assert str(caught.value).startswith(f"{name} must be ")

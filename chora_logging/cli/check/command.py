@@ -8,12 +8,13 @@ import click
 
 from chora_logging.cli.check.screen import show
 from chora_logging.cli.check.verdict import judge
+from chora_logging.cli.commands import LogCommand
 from chora_logging.cli.logs import Logs, log_option
 from chora_logging.cli.progress import progress
 from chora_logging.cli.terminal import open_console
 
 
-@click.command("check")
+@click.command("check", cls=LogCommand)
 @log_option
 @click.option(
     "--limit",

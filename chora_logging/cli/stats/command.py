@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from chora_logging.cli.commands import NothingFound
+from chora_logging.cli.commands import LogCommand, NothingFound
 from chora_logging.cli.filters import filter_options
 from chora_logging.cli.logs import Logs, log_option
 from chora_logging.cli.progress import progress
@@ -16,7 +16,7 @@ from chora_logging.cli.stats.survey import take_survey
 from chora_logging.cli.terminal import UNLIMITED, open_console
 
 
-@click.command("stats")
+@click.command("stats", cls=LogCommand)
 @log_option
 @filter_options
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
