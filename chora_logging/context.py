@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 
 from chora_logging import speedups
 from chora_logging.errors import TraceIdError
-from chora_logging.schema import EVENT_MARK, TRACE_ID_MAX
+from chora_logging.schema import EVENT_MARK, SETTLED_ATTRIBUTE, TRACE_ID_MAX
 
 #: The environment variable that carries a trace id to a child process.
 TRACE_ID_VARIABLE = "CHORA_TRACE_ID"
@@ -31,10 +31,6 @@ current: ContextVar[str | None] = ContextVar("chora_trace_id", default=None)
 # Control characters, the two line separators of Unicode, and unpaired surrogates.
 _forbidden = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
 _traceparent = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
-
-#: Class attribute of records whose trace id is final, even if it is `None`: they have crossed a queue, and
-#: the current id of the thread that handles them is not theirs.
-SETTLED_MARK = "__chora_settled__"
 
 
 def check_trace_id(trace_id: str) -> str:
@@ -265,10 +261,12 @@ class TraceIdFilter(logging.Filter):
     Attach it to a *handler*: a filter on a logger does not see the records of the loggers below it.
     The first source that has an id gives it: the record itself (`extra={"trace_id": …}`, that key of
     a dict message, or a `TelemetryEvent`'s own), `trace_context`, an active OpenTelemetry span,
-    `CHORA_TRACE_ID`, `TRACEPARENT`. If none has one, `trace_id` is `None`.
+    `CHORA_TRACE_ID`, `TRACEPARENT`. If none has one, `trace_id` is `None`, and stays so: a second filter
+    does not look again.
 
-    Never drops a record and never raises. The id is that of the thread or task that calls the handler;
-    for a handler behind a queue use `EventQueueHandler`, which sets the id before the queue.
+    Never drops a record and never raises. The id is that of the thread or task that calls the handler
+    with the filter. If records are kept back before they are written, attach it to the handler that
+    keeps them, such as a `MemoryHandler`; `EventQueueHandler` has it built in.
     """
 
     def __init__(self) -> None:
@@ -277,16 +275,13 @@ class TraceIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Put the ids on *record* and let it pass."""
         attributes = record.__dict__
-        if attributes.get("trace_id") is not None:
+        if attributes.get("trace_id") is not None or SETTLED_ATTRIBUTE in attributes:
             return True
         if type(record.msg) is not str:
             trace_id = explicit_trace_id(record.msg)
             if trace_id is not None:
                 attributes["trace_id"] = trace_id
                 return True
-        if type(record) is not logging.LogRecord and getattr(type(record), SETTLED_MARK, False):
-            attributes["trace_id"] = None
-            return True
         trace_id = context_trace_id()
         if trace_id is None:
             trace_id, span_id = surrounding_ids()
@@ -294,6 +289,8 @@ class TraceIdFilter(logging.Filter):
             if span_id and "span_id" not in attributes and not hasattr(type(record.msg), EVENT_MARK):
                 attributes["span_id"] = span_id
         attributes["trace_id"] = trace_id
+        if trace_id is None:
+            attributes[SETTLED_ATTRIBUTE] = None
         return True
 
 

@@ -7,6 +7,7 @@ import concurrent.futures
 import contextvars
 import logging
 import logging.handlers
+import pickle
 import queue
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.queue_handler import EventQueueHandler
 from tests.accounting import events_of
+from tests.records import Event, record_of
 
 
 @pytest.fixture(params=["direct", "queue"])
@@ -154,3 +156,61 @@ def test_the_root_logger_and_libraries(tmp_path):
         "child": "t",
         "library": "t",
     }
+
+
+def filtered(record):
+    """Return *record* after a `TraceIdFilter`."""
+    TraceIdFilter().filter(record)
+    return record
+
+
+class TestKeptBack:
+    """Records that are written later than they are logged, inside another trace."""
+
+    @pytest.mark.parametrize("message", ["m", {"a": 1}, Event(None)], ids=["text", "dict", "event"])
+    def test_behind_a_memory_handler(self, tmp_path, message):
+        """An id that was sought and not found is not sought again; one that was found stays."""
+        file = EventFileHandler(tmp_path / "app.jsonl")
+        file.setFormatter(EventFormatter())
+        file.addFilter(TraceIdFilter())
+        memory = logging.handlers.MemoryHandler(100, target=file, flushLevel=logging.CRITICAL)
+        memory.addFilter(TraceIdFilter())
+        for _ in range(3):  # the slow path and the fast path
+            memory.handle(record_of(message))
+        with trace_context("one"):
+            memory.handle(record_of(message))
+        with trace_context("two"):
+            memory.flush()
+        file.close()
+
+        *outside, inside = events_of(tmp_path / "app.jsonl")
+        assert [event.get("trace_id") for event in outside] == [None, None, None]
+        assert inside["trace_id"] == "one"
+        assert not any("settled" in key for event in outside for key in event)
+
+    def test_behind_the_queue_of_the_standard_library(self, monkeypatch):
+        """A record that a queue pickles and another process writes keeps the answer "none"."""
+        received = queue.Queue()
+        handler = logging.handlers.QueueHandler(received)
+        handler.addFilter(TraceIdFilter())
+        handler.handle(record_of())
+        monkeypatch.setenv("CHORA_TRACE_ID", "the listener's")
+        record = filtered(pickle.loads(pickle.dumps(received.get())))
+
+        assert record.trace_id is None
+
+    def test_a_second_filter_outside_of_the_trace(self):
+        """An id that was found is not replaced, and a caller's None is resolved at the first filter only."""
+        with trace_context("one"):
+            found = filtered(record_of(trace_id=None))
+        none = filtered(record_of(trace_id=None))
+        with trace_context("two"):
+            assert filtered(found).trace_id == "one"
+            assert filtered(none).trace_id is None
+
+    @pytest.mark.parametrize("fmt", [None, "%(message)s"])
+    def test_the_answer_is_not_a_field(self, fmt):
+        """The mark of the answer "none" is in no line, whatever the options."""
+        for reserved in (None, ["args"]):
+            formatter = EventFormatter(fmt, reserved_attrs=reserved)
+            assert "settled" not in "".join(formatter.format(filtered(record_of(a=1))) for _ in range(3))

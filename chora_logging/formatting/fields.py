@@ -19,7 +19,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 from pythonjsonlogger.defaults import unknown_default
 
 from chora_logging.formatting.values import free_name, plain, plain_key, plain_text
-from chora_logging.schema import DEFAULT_EVENT, FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER
+from chora_logging.schema import DEFAULT_EVENT, FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER, SETTLED_ATTRIBUTE
 
 _blank = tuple(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
 
@@ -31,6 +31,8 @@ STANDARD = frozenset(_blank) | {"message", "asctime"}
 
 #: The standard attributes that python-json-logger does not reserve: those of later Pythons.
 UNKNOWN_STANDARD = STANDARD - {*RESERVED_ATTRS, "taskName"}
+
+_NEVER_FIELDS = UNKNOWN_STANDARD | {FIELDS_ATTRIBUTE, SETTLED_ATTRIBUTE}
 
 #: The caller's fields with a fixed position, between the logger and the message.
 PLACED = ("event", "task_id", "run_id", "trace_id")
@@ -217,7 +219,7 @@ def extra_fields(attributes: Mapping[Any, Any], reserved: Container[str]) -> Ite
     `taskName` counts as absent when it is None. Record attributes of future Pythons are not fields.
     """
     for name, value in attributes.items():
-        if name in reserved or name in UNKNOWN_STANDARD or name == FIELDS_ATTRIBUTE:
+        if name in reserved or name in _NEVER_FIELDS:
             continue
         if name == "taskName" and value is None:
             continue

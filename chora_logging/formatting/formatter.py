@@ -27,7 +27,7 @@ from chora_logging.formatting.fields import (
 )
 from chora_logging.formatting.plans import Plans
 from chora_logging.formatting.values import LineEncoder, default, encode_plain, plain_text, sound
-from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER
+from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER, SETTLED_ATTRIBUTE
 
 _HOOKS = (
     "add_fields",
@@ -245,7 +245,8 @@ class EventFormatter(BaseJsonFormatter):
     def _bare_event(self, record: logging.LogRecord, event: Any) -> bytes | None:
         """Return an event's own JSON, or `None` if the record has more fields or needs the slow path."""
         attributes = record.__dict__
-        extras = len(attributes) - len(STANDARD_ORDER) - ("trace_id" in attributes)
+        extras = len(attributes) - len(STANDARD_ORDER)
+        extras -= ("trace_id" in attributes) + (SETTLED_ATTRIBUTE in attributes)
         if extras or record.exc_info or record.exc_text or record.stack_info or self.static_fields:
             return None
         if event.trace_id is None and attributes.get("trace_id") is not None:

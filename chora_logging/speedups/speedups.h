@@ -46,7 +46,7 @@
     X(LEVEL_NAMES, "_levelToName") X(TIME, "time") X(CLOCK, CLOCK_NAME) X(START_TIME, "_startTime") \
     X(NAME, "name") X(MSG, "msg") X(ARGS, "args") X(LEVELNAME, "levelname") X(LEVELNO, "levelno") \
     X(CREATED, "created") X(MSECS, "msecs") X(RELATIVE_CREATED, "relativeCreated") \
-    X(TRACE_ID, "trace_id") X(SPAN_ID, "span_id")
+    X(TRACE_ID, "trace_id") X(SPAN_ID, "span_id") X(SETTLED, "_chora_settled")
 
 #define AS_CONSTANT(name, text) name,
 enum { NAMES(AS_CONSTANT) NAME_COUNT };

@@ -91,7 +91,7 @@ trace_record(const State *state, PyObject *attributes)
     if (message == NULL || !PyUnicode_CheckExact(message))
         return 0;                         /* a dict or an event may have its own id */
     trace_id = borrow(state, attributes, TRACE_ID);
-    if (trace_id != NULL && trace_id != Py_None)
+    if ((trace_id != NULL && trace_id != Py_None) || !lacks(state, attributes, SETTLED))
         return 1;
     if ((ids = current_ids(state)) == NULL)
         return -1;
@@ -100,6 +100,8 @@ trace_record(const State *state, PyObject *attributes)
         done = PyDict_SetItem(attributes, state->names[SPAN_ID], span_id);
     if (done == 0)
         done = PyDict_SetItem(attributes, state->names[TRACE_ID], PyTuple_GET_ITEM(ids, 0));
+    if (done == 0 && PyTuple_GET_ITEM(ids, 0) == Py_None)
+        done = PyDict_SetItem(attributes, state->names[SETTLED], Py_None);
     Py_DECREF(ids);
     return done < 0 ? -1 : 1;
 }

@@ -13,10 +13,10 @@ import logging.handlers
 from collections.abc import Callable
 from typing import Any
 
-from chora_logging.context import SETTLED_MARK, TraceIdFilter
+from chora_logging.context import TraceIdFilter
 from chora_logging.formatting.fields import describe, exception_of, rendered_message, text_of
 from chora_logging.formatting.values import default, plain, plain_key, plain_text
-from chora_logging.schema import EVENT_MARK, FIELDS_ATTRIBUTE, WRITTEN_TO_ATTRIBUTE
+from chora_logging.schema import EVENT_MARK, FIELDS_ATTRIBUTE, SETTLED_ATTRIBUTE, WRITTEN_TO_ATTRIBUTE
 
 _AS_THEY_ARE = (str, int, float, bool, type(None))
 _trace_ids = TraceIdFilter()
@@ -27,9 +27,6 @@ class FrozenRecord(logging.LogRecord):
     """A record that no longer depends on where it was logged, and can be pickled."""
 
     __slots__ = (WRITTEN_TO_ATTRIBUTE,)
-
-
-setattr(FrozenRecord, SETTLED_MARK, True)
 
 
 class FrozenEvent:
@@ -140,5 +137,5 @@ def _unfrozen(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
         value = record.__dict__.get(name)
         if type(value) in _AS_THEY_ARE:
             frozen.__dict__[name] = value
-    frozen.__dict__["trace_id"] = None
+    frozen.__dict__["trace_id"] = frozen.__dict__[SETTLED_ATTRIBUTE] = None
     return frozen
