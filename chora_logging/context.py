@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 
 from chora_logging import speedups
 from chora_logging.errors import TraceIdError
-from chora_logging.schema import EVENT_MARK, SETTLED_ATTRIBUTE, TRACE_ID_MAX
+from chora_logging.schema import EVENT_MARK, OWN_LOGGER, SETTLED_ATTRIBUTE, TRACE_ID_MAX
 
 #: The environment variable that carries a trace id to a child process.
 TRACE_ID_VARIABLE = "CHORA_TRACE_ID"
@@ -30,6 +30,7 @@ current: ContextVar[str | None] = ContextVar("chora_trace_id", default=None)
 
 # Control characters, the two line separators of Unicode, and unpaired surrogates.
 _forbidden = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
+_NO_TRACE = "0" * 32
 _traceparent = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
 
 
@@ -229,10 +230,15 @@ SIGNS = (sys.modules, "opentelemetry.trace", _environ, _trace_key, _environ, _pa
 def environment_trace_id() -> str | None:
     """Return the trace id of `CHORA_TRACE_ID`, else of `TRACEPARENT`, else `None`.
 
-    An invalid value is ignored, since the caller that logs is not responsible for it.
+    An invalid value is ignored, since the caller that logs is not responsible for it. The logger
+    `chora_logging` says so once.
     """
     trace_id, parent = _environ.get(_trace_key), _environ.get(_parent_key)
     return _usable_id(trace_id, parent) if trace_id or parent else None
+
+
+# What the log already says about the environment.
+_said: set[str] = set()
 
 
 @functools.lru_cache(maxsize=64)  # the environment is read each time; parsing its values is cached
@@ -240,15 +246,32 @@ def _usable_id(trace_id: Any, parent: Any) -> str | None:
     if trace_id:
         try:
             return check_trace_id(os.fsdecode(trace_id))
-        except TraceIdError:
-            pass
-    return parse_traceparent(os.fsdecode(parent)) if parent else None
+        except TraceIdError as error:
+            _ignore(TRACE_ID_VARIABLE + str(error).removeprefix("trace_id"))
+    if not parent:
+        return None
+    value = os.fsdecode(parent)
+    parsed = parse_traceparent(value)
+    if parsed is None and _NO_TRACE not in value:
+        _ignore(f"TRACEPARENT must be a W3C traceparent, got {value[:80]!r}")
+    return parsed
+
+
+def _ignore(problem: str) -> None:
+    """Log *problem* once."""
+    if problem in _said:
+        return
+    _said.add(problem)  # before the call: the filter sees this record, too
+    try:
+        logging.getLogger(OWN_LOGGER).warning("%s; it is ignored", problem, extra={"event": "trace_id_ignored"})
+    except Exception:
+        pass  # a logger class or record factory of the program raised
 
 
 def parse_traceparent(value: str) -> str | None:
     """Return the trace id of a W3C `traceparent`, or `None` if that is invalid."""
     match = _traceparent(value)
-    if match is None or match[1] == "ff" or match[2] == "0" * 32:
+    if match is None or match[1] == "ff" or match[2] == _NO_TRACE:
         return None
     if match[1] == "00" and len(value) != 55:
         return None

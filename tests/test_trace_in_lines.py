@@ -15,8 +15,10 @@ import threading
 
 import pytest
 
+from chora_logging import context
 from chora_logging.context import TraceIdFilter, child_env, get_trace_id, set_trace_id, trace_context
 from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.schema import OWN_LOGGER
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.queue_handler import EventQueueHandler
 from tests.accounting import events_of
@@ -214,3 +216,79 @@ class TestKeptBack:
         for reserved in (None, ["args"]):
             formatter = EventFormatter(fmt, reserved_attrs=reserved)
             assert "settled" not in "".join(formatter.format(filtered(record_of(a=1))) for _ in range(3))
+
+
+class TestInvalidVariables:
+    """Values in the environment that cannot be used."""
+
+    @pytest.fixture
+    def own_log(self, tmp_path, monkeypatch):
+        """A root handler that filters as programs do; gives the messages of the package's own logger."""
+        monkeypatch.setattr(context, "_said", set())
+        context._usable_id.cache_clear()
+        handler = EventFileHandler(tmp_path / "app.jsonl")
+        handler.setFormatter(EventFormatter())
+        handler.addFilter(TraceIdFilter())
+        logging.getLogger().addHandler(handler)
+        yield lambda: [e["message"] for e in events_of(tmp_path / "app.jsonl") if e["logger"] == OWN_LOGGER]
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+    @pytest.mark.parametrize(
+        ("name", "value", "message"),
+        [
+            (
+                "CHORA_TRACE_ID",
+                "x" * 201,
+                "CHORA_TRACE_ID must have at most 200 characters, got '" + "x" * 76 + "...; it is ignored",
+            ),
+            (
+                "CHORA_TRACE_ID",
+                "a\nb",
+                "CHORA_TRACE_ID must have no control characters, got 'a\\nb'; it is ignored",
+            ),
+            ("TRACEPARENT", "abc", "TRACEPARENT must be a W3C traceparent, got 'abc'; it is ignored"),
+        ],
+        ids=["long", "newline", "traceparent"],
+    )
+    def test_said_once(self, own_log, monkeypatch, name, value, message):
+        """The log says once which variable is ignored and why; the records are written without an id."""
+        monkeypatch.setenv(name, value)
+        for _ in range(3):
+            logging.getLogger("app").warning("m")
+            assert get_trace_id() is None
+            context._usable_id.cache_clear()
+
+        assert own_log() == [message]
+
+    def test_each_value(self, own_log, monkeypatch):
+        """Another value is said too; one that other sources win over is not looked at."""
+        for value in ("a\n", "b\n", "a\n"):
+            monkeypatch.setenv("CHORA_TRACE_ID", value)
+            with trace_context("t"):
+                logging.getLogger("app").warning("m")
+        assert own_log() == []
+        for value in ("a\n", "b\n", "a\n"):
+            monkeypatch.setenv("CHORA_TRACE_ID", value)
+            logging.getLogger("app").warning("m")
+
+        assert len(own_log()) == 2
+
+    def test_no_trace_is_not_invalid(self, own_log, monkeypatch):
+        """A traceparent with the id of no trace, all zeros, and an empty variable are said by nobody."""
+        monkeypatch.setenv("CHORA_TRACE_ID", "")
+        monkeypatch.setenv("TRACEPARENT", "00-" + "0" * 32 + "-" + "0" * 16 + "-00")
+        logging.getLogger("app").warning("m")
+
+        assert own_log() == []
+
+    def test_a_logger_that_raises(self, own_log, monkeypatch):
+        """A logger class that raises costs the message and not the record that was logged."""
+
+        def raises(*args, **kwargs):
+            raise ValueError("no")
+
+        monkeypatch.setattr(logging.getLogger(OWN_LOGGER), "warning", raises)
+        monkeypatch.setenv("CHORA_TRACE_ID", "a\n")
+
+        assert get_trace_id() is None
