@@ -263,7 +263,9 @@ def _ignore(problem: str) -> None:
         return
     _said.add(problem)  # before the call: the filter sees this record, too
     try:
-        logging.getLogger(OWN_LOGGER).warning("%s; it is ignored", problem, extra={"event": "trace_id_ignored"})
+        logging.getLogger(OWN_LOGGER).warning(
+            "%s; it is ignored", problem, extra={"event": "trace_id_ignored"}
+        )
     except Exception:
         pass  # a logger class or record factory of the program raised
 
@@ -320,8 +322,10 @@ class TraceIdFilter(logging.Filter):
 def explicit_trace_id(message: object) -> object:
     """Return the trace id that a dict message or a telemetry event has itself, or `None`."""
     try:
-        if isinstance(message, dict):
-            return message.get("trace_id")
+        if issubclass(type(message), dict):
+            return dict.get(cast("dict[Any, object]", message), "trace_id")
+        if isinstance(message, dict):  # a proxy or a mock of a dict
+            return dict(message.items()).get("trace_id")
         if getattr(type(message), EVENT_MARK, False):
             return getattr(message, "trace_id", None)
     except Exception:

@@ -87,7 +87,7 @@ class Arrangement:
                 line[name] = caller.pop(name)
             elif field == "event" and record.name == ORCHESTRATOR_LOGGER:
                 line[name] = DEFAULT_EVENT
-        if not isinstance(record.msg, dict):
+        if not issubclass(type(record.msg), dict):
             line[names["message"]] = record.message
         elif names["message"] in caller:
             line[names["message"]] = caller.pop(names["message"])
@@ -229,9 +229,22 @@ def extra_fields(attributes: Mapping[Any, Any], reserved: Container[str]) -> Ite
         yield from further.items()
 
 
+def message_fields(message: Any) -> dict[Any, Any] | None:
+    """Return a copy of the fields of a dict message or of a proxy of one, `None` for another message.
+
+    A proxy, such as werkzeug's LocalProxy, claims to be a dict but `dict.items` does not take it.
+    """
+    if issubclass(type(message), dict):
+        return dict(dict.items(message))
+    try:
+        return dict(message.items()) if isinstance(message, dict) else None
+    except Exception:  # a mock, or an object that raises
+        return None
+
+
 def text_of(value: Any) -> str:
     """Return *value* as text; never raises an `Exception`."""
-    if isinstance(value, str):
+    if issubclass(type(value), str):
         return str.__str__(value)
     return plain_text(unknown_default(value))
 

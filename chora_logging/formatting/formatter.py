@@ -21,6 +21,7 @@ from chora_logging.formatting.fields import (
     Arrangement,
     describe,
     exception_of,
+    message_fields,
     rendered_message,
     strictly_read,
     text_of,
@@ -276,8 +277,11 @@ class EventFormatter(BaseJsonFormatter):
         """Return a copy of *record* with the attributes that formatters add, and its message's fields."""
         copied = _copy(record)
         message: dict[Any, Any]
-        if isinstance(record.msg, dict):
-            copied.message, message = "", dict(dict.items(record.msg))
+        given = message_fields(record.msg)
+        if given is not None:
+            copied.message, message = "", given
+            if not issubclass(type(record.msg), dict):
+                copied.msg = given
         elif getattr(type(record.msg), EVENT_MARK, False):
             copied.message, message = "", {}
             if not self._layout:

@@ -48,12 +48,12 @@ def default(value: Any) -> Any:
         return {None: "null", True: "true", False: "false"}[value]
     # Subclasses of numbers, such as numpy.float64, are numbers.
     for kind, as_base in _BASES.items():
-        if isinstance(value, kind):
+        if issubclass(type(value), kind):  # `isinstance` holds for proxies, which have no such base
             return as_base(value)
     if _known.use_datetime_any(value):
         return _known.datetime_any(value)
     if _known.use_exception_default(value):
-        return f"{type(value).__name__}: {_known.unknown_default(value)}"
+        return f"{value.__class__.__name__}: {_known.unknown_default(value)}"
     if _known.use_traceback_default(value):
         return _known.traceback_default(value)
     if _known.use_enum_default(value):

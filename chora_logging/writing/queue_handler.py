@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chora_logging.context import TraceIdFilter
-from chora_logging.formatting.fields import describe, exception_of, rendered_message, text_of
+from chora_logging.formatting.fields import describe, exception_of, message_fields, rendered_message, text_of
 from chora_logging.formatting.values import default, plain, plain_key, plain_text
 from chora_logging.schema import EVENT_MARK, FIELDS_ATTRIBUTE, SETTLED_ATTRIBUTE, WRITTEN_TO_ATTRIBUTE
 
@@ -105,8 +105,9 @@ class EventQueueHandler(logging.handlers.QueueHandler):
     def _message(self, record: logging.LogRecord, settled: logging.LogRecord) -> tuple[Any, Any]:
         """Return a plain message, and further fields with the problems of making it."""
         message: Any = record.msg
-        if isinstance(message, dict):
-            return plain(message, self.json_default), {}
+        fields = message_fields(message)
+        if fields is not None:
+            return plain(fields, self.json_default), {}
         if not getattr(type(message), EVENT_MARK, False):
             text, problems = rendered_message(record)
             return plain_text(text), problems
