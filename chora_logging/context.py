@@ -7,6 +7,7 @@ each time, so a change takes effect immediately.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -262,12 +263,9 @@ def _ignore(problem: str) -> None:
     if problem in _said:
         return
     _said.add(problem)  # before the call: the filter sees this record, too
-    try:
-        logging.getLogger(OWN_LOGGER).warning(
-            "%s; it is ignored", problem, extra={"event": "trace_id_ignored"}
-        )
-    except Exception:
-        pass  # a logger class or record factory of the program raised
+    fields = {"event": "trace_id_ignored"}
+    with contextlib.suppress(Exception):  # a logger class or record factory of the program may raise
+        logging.getLogger(OWN_LOGGER).warning("%s; it is ignored", problem, extra=fields)
 
 
 def parse_traceparent(value: str) -> str | None:

@@ -330,6 +330,19 @@ is_silent(const State *state, PyObject *own, int filters_too)
            || (filters != NULL && PyList_CheckExact(filters) && PyList_GET_SIZE(filters) == 0);
 }
 
+/* Whether a logger handles records by this method of `logging` itself. A tool that wraps it, maybe before this
+   module was imported, or a test that replaces it wants every record. */
+static int
+has_own_method(const State *state, PyObject *logger, PyObject *own, int name)
+{
+    PyObject *method = PyType_Type.tp_getattro((PyObject *)Py_TYPE(logger), state->names[name]);
+    int has = method != NULL && PyFunction_Check(method)
+              && PyFunction_GET_GLOBALS(method) == state->logging && lacks(state, own, name);
+
+    Py_XDECREF(method);
+    return has;
+}
+
 /* Whether the logger of events or one above it has a handler, or anything unusual. */
 static int
 may_be_handled(const State *state)
@@ -339,7 +352,9 @@ may_be_handled(const State *state)
 
     for (int first = 1; logger != Py_None && !heard; first = 0) {
         PyObject *own = logger == NULL ? NULL : PyObject_GenericGetDict(logger, NULL), *propagate;
-        if (own == NULL || !is_silent(state, own, first))
+        if (own == NULL || !is_silent(state, own, first)
+            || (first && !(has_own_method(state, logger, own, HANDLE)
+                           && has_own_method(state, logger, own, CALL_HANDLERS))))
             heard = 1;
         else if ((propagate = borrow(state, own, PROPAGATE)) == Py_False)
             Py_SETREF(logger, Py_NewRef(Py_None));
