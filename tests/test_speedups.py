@@ -5,6 +5,7 @@ If it is not compiled, or `CHORA_LOGGING_PURE` is set, the same tests apply to t
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import logging
@@ -196,16 +197,44 @@ class TestLines:
                 "rate": 1.0,
             }
 
-    def test_of_a_dict(self):
-        """A dict is encoded once: C leaves it to Python without trying."""
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda it: it,
+            lambda it: {"a": it},
+            lambda it: [{"a": it}],
+            lambda it: ({"a": [it]},),
+            lambda it: {5: it, "5": 1},
+            lambda it: [[it], deep(200, list)],
+            lambda it: dataclasses.make_dataclass("Data", ["a"])(it),
+        ],
+        ids=["bare", "dict", "list", "tuple", "repeated key", "too deep", "dataclass"],
+    )
+    @pytest.mark.parametrize("max_bytes", [None, 512])
+    def test_of_objects(self, tmp_path, make, max_bytes):
+        """The caller's code is called once for a record, wherever the object is, compiled or not."""
         asked = []
-        formatter = EventFormatter(json_default=lambda value: asked.append(value) or "x")
-        for _ in range(3):
-            asked.clear()
-            line = json.loads(formatter.format(record_of(value={"a": formatter})))
 
-        assert line["value"] == {"a": "x"}
-        assert asked == [formatter]
+        class Object:
+            def __str__(self):
+                asked.append("str")
+                return "text"
+
+        value = Object()
+
+        def hook(it):
+            asked.append("hook")
+            return {"k": "v"}
+
+        handler = EventFileHandler(tmp_path / "app.log")
+        handler.setFormatter(EventFormatter(json_default=hook, max_bytes=max_bytes))
+        for _ in range(4):
+            asked.clear()
+            handler.handle(record_of("%s", value, value=make(value)))
+        handler.close()
+
+        assert asked == ["str", "hook"]
+        assert '"text"' in (tmp_path / "app.log").read_text()
 
     def test_of_a_record_that_changes_meanwhile(self, monkeypatch):
         """An object that empties the record and clears the plans does no harm."""

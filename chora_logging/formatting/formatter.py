@@ -175,6 +175,8 @@ class EventFormatter(BaseJsonFormatter):
             STANDARD_ORDER,
             ORCHESTRATOR_LOGGER,
             self._quick,
+            self._lines.value,
+            self._lines.finish_value,
             self._clock,
             self._clock is timestamps.rfc3339,
             self.max_bytes or 0,
@@ -239,9 +241,9 @@ class EventFormatter(BaseJsonFormatter):
         if plan.trace_id is not None and attributes["trace_id"] is None:
             setattr(line, plan.trace_id, UNSET)
         text = self._quick(line)
-        if self.max_bytes is not None and len(text) > self.max_bytes:
-            return None
-        return text if sound(text) else None
+        if (self.max_bytes is not None and len(text) > self.max_bytes) or not sound(text):
+            return self._lines.finish(text)
+        return text
 
     def _bare_event(self, record: logging.LogRecord, event: Any) -> bytes | None:
         """Return an event's own JSON, or `None` if the record has more fields or needs the slow path."""

@@ -21,6 +21,8 @@ class LineWriter:
         standard: tuple[str, ...],
         special: str,
         encode: Callable[[Any], bytes],
+        encode_refused: Callable[[Any], bytes],
+        finish: Callable[[bytes], bytes],
         clock: Callable[[float], Any],
         rfc3339: bool,
         max_bytes: int,

@@ -91,7 +91,7 @@ trace_record(const State *state, PyObject *attributes)
     if (message == NULL || !PyUnicode_CheckExact(message))
         return 0;                         /* a dict or an event may have its own id */
     trace_id = borrow(state, attributes, TRACE_ID);
-    if ((trace_id != NULL && trace_id != Py_None) || !lacks(state, attributes, SETTLED))
+    if (trace_id != NULL && (trace_id != Py_None || !lacks(state, attributes, SETTLED)))
         return 1;
     if ((ids = current_ids(state)) == NULL)
         return -1;
