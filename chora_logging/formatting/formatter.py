@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, cast
 
 from msgspec import UNSET
-from pythonjsonlogger.core import BaseJsonFormatter
 
 from chora_logging import speedups
 from chora_logging.errors import ConfigurationError
@@ -26,22 +25,13 @@ from chora_logging.formatting.fields import (
     strictly_read,
     text_of,
 )
+from chora_logging.formatting.options import HOOKS, PlannedFormatter, check
 from chora_logging.formatting.plans import Plans
 from chora_logging.formatting.values import LineEncoder, default, encode_plain, plain_text, sound
 from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER, SETTLED_ATTRIBUTE
 
-_HOOKS = (
-    "add_fields",
-    "process_log_record",
-    "jsonify_log_record",
-    "serialize_log_record",
-    "formatTime",
-    "formatException",
-    "formatStack",
-)
 # Attributes that are never fields, whatever reserved_attrs is: the event layout has its own form of them.
 _NEVER_EXTRA = {"exc_info", "exc_text", "stack_info", "message", "asctime"}
-_SMALLEST_MAX_BYTES = 512
 _NO_STACK_LEFT = (
     f'{{"timestamp":"{timestamps.EPOCH}","level":"ERROR","format_error":"RecursionError"}}'.encode()
 )
@@ -49,7 +39,7 @@ _NO_STACK_LEFT = (
 _get_message = logging.LogRecord.getMessage
 
 
-class EventFormatter(BaseJsonFormatter):
+class EventFormatter(PlannedFormatter):
     """Write each record as one line of strict JSON.
 
     Without *fmt* a line is `timestamp`, `level`, `logger`, `event`, `task_id`, `run_id`, `trace_id`,
@@ -78,6 +68,9 @@ class EventFormatter(BaseJsonFormatter):
     objects whose `str` raises       `"__could_not_encode__"`
     anything else                    its `str`; generators and other iterators are not consumed
     ===============================  =========================================================
+
+    An option that is changed or a method that is replaced later holds from the next record on. A copy or
+    a pickle is a formatter of its own.
 
     Not promised: integers beyond 2⁵³ are written in full, and JavaScript rounds them. Without *fmt*,
     fields whose names begin with an underscore are written; with it they are dropped, as
@@ -113,6 +106,8 @@ class EventFormatter(BaseJsonFormatter):
         '{"timestamp":"1970-01-01T00:00:00.500000Z","level":"INFO","logger":"app","message":"hi"}'
     """
 
+    _encoding: tuple[Any, ...]  # what the compiled writer is made from
+
     def __init__(
         self,
         fmt: str | Sequence[str] | None = None,
@@ -127,7 +122,9 @@ class EventFormatter(BaseJsonFormatter):
     ) -> None:
         if fmt is not None and not isinstance(fmt, (str, Sequence)):
             raise ConfigurationError("fmt", fmt, "a format or a list of field names")
-        _check_options(options, json_default, timestamp_format, max_bytes)
+        own = {"json_default": json_default, "timestamp_format": timestamp_format, "max_bytes": max_bytes}
+        for name, value in {**options, **own}.items():
+            check(name, value)
         if not fmt and isinstance(fmt, str):
             fmt = None  # an empty value in a configuration file
         try:
@@ -136,20 +133,21 @@ class EventFormatter(BaseJsonFormatter):
             raise ConfigurationError(
                 "fmt", fmt, f"a list of field names or a format in style {style!r} ({error})"
             ) from error
-        self.defaults = {key: self.defaults[key] for key in self.defaults}
         self.json_default = json_default or default
         self.timestamp_format = timestamp_format
         self.max_bytes = max_bytes
         self._layout = fmt is None
-        self._plan(options.get("reserved_attrs"))
+        self._own_reserved = options.get("reserved_attrs") is not None
+        self._plan()
 
-    def _plan(self, reserved: Sequence[str] | None) -> None:
+    def _plan(self) -> None:
         """Compute once the parts that every record needs."""
-        own = {name for name in _HOOKS if getattr(type(self), name) is not getattr(EventFormatter, name)}
+        changed = {name for name in HOOKS if name in self.__dict__}
+        own = changed | {n for n in HOOKS if getattr(type(self), n) is not getattr(EventFormatter, n)}
         self._own_time = "formatTime" in own or self.datefmt is not None
         skipped: Container[str] = self._skip_fields
         if self._layout:
-            skipped = STANDARD if reserved is None else self.reserved_attrs | _NEVER_EXTRA
+            skipped = self.reserved_attrs | _NEVER_EXTRA if self._own_reserved else STANDARD
         self._arrangement = Arrangement(self, skipped, self._layout)
         kept = [self._arrangement.names[name] for name in LAYOUT]
         self._lines = LineEncoder(self.json_default, self.max_bytes, kept)
@@ -163,6 +161,9 @@ class EventFormatter(BaseJsonFormatter):
         self._known = self._plans.known
         by_hand = self._own_time if self._layout else "asctime" in self._required_fields
         self._straight_on = not (own or self.prefix or by_hand)
+        self.__dict__.pop("encode", None)
+        if "format" in changed:  # handlers call `encode`
+            self.encode = lambda record: self.format(record).encode(errors="backslashreplace")  # type: ignore[method-assign]
 
     def prints(self, attribute: str) -> bool:
         """Return whether lines have the standard record *attribute*."""
@@ -171,6 +172,14 @@ class EventFormatter(BaseJsonFormatter):
         return attribute not in self._arrangement.reserved
 
     def _compiled_writer(self) -> speedups.LineWriter:
+        """Return a writer without plans: the former one, which handlers have, if it encodes alike."""
+        former, encoding = self.__dict__.get("writer"), (self.json_default, self.max_bytes, self._clock)
+        if former is not None:
+            self._plans.writer = None  # a thread that makes one of the former plans must not teach it
+            former.forget()
+            if self._encoding == encoding:
+                return cast("speedups.LineWriter", former)
+        self._encoding = encoding
         return speedups.LineWriter(
             STANDARD_ORDER,
             ORCHESTRATOR_LOGGER,
@@ -185,7 +194,7 @@ class EventFormatter(BaseJsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as one line, without a newline."""
         try:
-            return self.encode(record).decode()
+            return type(self).encode(self, record).decode()  # not one that `_plan` has set
         except RecursionError:  # the stack is too full for this call
             return _NO_STACK_LEFT.decode()
 
@@ -375,22 +384,3 @@ def _last_resort(record: logging.LogRecord, error: Exception) -> str:
         pass
     line["format_error"] = plain_text(describe(error))
     return encode_plain(line).decode()
-
-
-def _check_options(
-    options: Mapping[str, Any],
-    json_default: Any,
-    timestamp_format: Any,
-    max_bytes: Any,
-) -> None:
-    """Raise `ConfigurationError` for options that would only fail at the first record."""
-    for name in ("rename_fields", "static_fields", "defaults"):
-        if not isinstance(options.get(name), (Mapping, type(None))):
-            raise ConfigurationError(name, options[name], "a mapping of field names")
-    if json_default is not None and not callable(json_default):
-        raise ConfigurationError("json_default", json_default, "callable")
-    if timestamp_format is not None and timestamp_format not in timestamps.FORMATS:
-        allowed = "one of " + ", ".join(timestamps.FORMATS)
-        raise ConfigurationError("timestamp_format", timestamp_format, allowed)
-    if max_bytes is not None and (type(max_bytes) is not int or max_bytes < _SMALLEST_MAX_BYTES):
-        raise ConfigurationError("max_bytes", max_bytes, f"a whole number from {_SMALLEST_MAX_BYTES} up")

@@ -36,7 +36,7 @@
     X(TERMINATOR, "terminator") X(LOCK, "lock") X(ACQUIRE, "acquire") X(RELEASE, "release") \
     X(MUTEX, "_mutex") X(BUSY, "busy") X(DEFERRED, "deferred") X(STREAM, "stream") \
     X(OWN_STREAM, "_own_stream") X(FAST_FILE, "_fast_file") X(LOST, "_lost") X(MAX_BYTES, "maxBytes") \
-    X(FILTERS, "filters") X(FILTER, "filter") X(EMIT, "emit") \
+    X(FILTERS, "filters") X(FILTER, "filter") X(EMIT, "emit") X(FORMAT, "format") \
     X(LOG_RECORD, "LogRecord") X(RECORD_FACTORY, "_logRecordFactory") X(DUMP, "model_dump_json") \
     X(SERIALIZER, "__pydantic_serializer__") X(TO_JSON, "to_json") \
     X(HANDLE, "handle") X(CALL_HANDLERS, "callHandlers") X(HANDLERS, "handlers") X(PROPAGATE, "propagate") X(PARENT, "parent") \

@@ -35,7 +35,7 @@ is_usual_handler(const State *state, PyObject *handler, PyObject *own, int *trac
     PyObject *formatter, *filters, *terminator;
     int usual;
 
-    if (!lacks(state, own, FILTER) || !lacks(state, own, EMIT))
+    if (!lacks(state, own, FILTER) || !lacks(state, own, EMIT) || !lacks(state, own, FORMAT))
         return 0;
     formatter = borrow(state, own, FORMATTER);
     if (formatter == NULL || formatter != borrow(state, own, BYTE_FORMATTER))
