@@ -298,7 +298,9 @@ class TraceIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Put the ids on *record* and let it pass."""
         attributes = record.__dict__
-        if attributes.get("trace_id") is not None or SETTLED_ATTRIBUTE in attributes:
+        if "trace_id" in attributes and (
+            attributes["trace_id"] is not None or SETTLED_ATTRIBUTE in attributes
+        ):
             return True
         if type(record.msg) is not str:
             trace_id = explicit_trace_id(record.msg)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from types import FrameType
+from types import FrameType, FunctionType, MethodType
 from typing import Any
 
 
@@ -33,7 +33,11 @@ def is_patched(logger: logging.Logger) -> bool:
 
     Tools such as Sentry wrap a method of `logging.Logger` to see every record, with or without handlers.
     """
-    return not all(
-        getattr(getattr(method, "__func__", None), "__globals__", None) is vars(logging)
-        for method in (logger.handle, logger.callHandlers)
+    handle: Any = logger.handle
+    call: Any = logger.callHandlers
+    # Attributes are read of the real types only: wrapt's objects give those of what they wrap.
+    return not (
+        type(handle) is type(call) is MethodType
+        and type(handle.__func__) is type(call.__func__) is FunctionType
+        and handle.__func__.__globals__ is call.__func__.__globals__ is vars(logging)
     )

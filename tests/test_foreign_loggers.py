@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 
@@ -157,11 +158,35 @@ class TestWhatRaises:
             emitter.emit(Proxy(event()))
 
 
+class Wrapped:
+    """Wraps a function as wrapt, and so New Relic and Datadog, do: its attributes are those of the function."""
+
+    def __init__(self, original, wrapper):
+        self.__wrapped__ = original
+        self._wrapper = wrapper
+
+    def __get__(self, logger, owner=None):
+        return Wrapped(self.__wrapped__.__get__(logger, owner), functools.partial(self._wrapper, logger))
+
+    def __getattr__(self, name):
+        return getattr(self.__wrapped__, name)
+
+    def __call__(self, *args):
+        return self._wrapper(*args)
+
+
 class TestWhatWatches:
     """Tools that patch `logging`, as Sentry does, see every event once."""
 
+    @pytest.fixture(params=["function", "object"])
+    def as_wrapper(self, request):
+        """Make what a tool puts in the place of a method."""
+        if request.param == "function":
+            return lambda original, wrapper: functools.wraps(original)(wrapper)
+        return Wrapped
+
     @pytest.fixture(params=["callHandlers", "handle"])
-    def seen(self, request, monkeypatch):
+    def seen(self, request, monkeypatch, as_wrapper):
         """The events that a tool sees which has wrapped a method of `logging.Logger`."""
         found = []
         original = getattr(logging.Logger, request.param)
@@ -172,7 +197,7 @@ class TestWhatWatches:
                 found.append(message.event_type if logger.name == TELEMETRY_LOGGER else record.event)
             return original(logger, record)
 
-        monkeypatch.setattr(logging.Logger, request.param, watched)
+        monkeypatch.setattr(logging.Logger, request.param, as_wrapper(original, watched))
         return found
 
     @pytest.mark.parametrize("handled", [True, False])

@@ -186,6 +186,7 @@ class EventFormatter(PlannedFormatter):
             self._quick,
             self._lines.value,
             self._lines.finish_value,
+            self._lines.finish,
             self._clock,
             self._clock is timestamps.rfc3339,
             self.max_bytes or 0,
@@ -244,15 +245,16 @@ class EventFormatter(PlannedFormatter):
         if record.args:
             if type(record.args) is not tuple or not plan.message:
                 return None
-            setattr(line, plan.message, message % record.args)
+            text = message % record.args
+            setattr(line, plan.message, text if type(text) is str else text_of(text))
         for name, value in plan.constants:
             setattr(line, name, value)
         if plan.trace_id is not None and attributes["trace_id"] is None:
             setattr(line, plan.trace_id, UNSET)
-        text = self._quick(line)
-        if (self.max_bytes is not None and len(text) > self.max_bytes) or not sound(text):
-            return self._lines.finish(text)
-        return text
+        encoded = self._quick(line)
+        if (self.max_bytes is not None and len(encoded) > self.max_bytes) or not sound(encoded):
+            return self._lines.finish(encoded)
+        return encoded
 
     def _bare_event(self, record: logging.LogRecord, event: Any) -> bytes | None:
         """Return an event's own JSON, or `None` if the record has more fields or needs the slow path."""

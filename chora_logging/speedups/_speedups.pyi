@@ -23,6 +23,7 @@ class LineWriter:
         encode: Callable[[Any], bytes],
         encode_refused: Callable[[Any], bytes],
         finish: Callable[[bytes], bytes],
+        shorten: Callable[[bytes], bytes],
         clock: Callable[[float], Any],
         rfc3339: bool,
         max_bytes: int,

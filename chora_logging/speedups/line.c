@@ -3,7 +3,7 @@
    Does: `EventFormatter._straight` of formatting/formatter.py, for a record whose message is a string.
    formatting/plans.py registers each plan: the attributes whose values the line has, in their order, and the
    bytes between them.
-   Leaves to Python: messages that are not strings, exceptions and stacks, lines that are too long.
+   Leaves to Python: messages that are not strings, exceptions and stacks.
    The encoder is called for a value that is not a string, None, a bool or a 64-bit integer, the clock for the
    first record of a second. The code of a caller's object is called once: no value is refused afterwards.
 
@@ -50,6 +50,7 @@ typedef struct {
     PyObject *encode;         /* the encoder */
     PyObject *encode_refused; /* LineEncoder.value of formatting/values.py */
     PyObject *finish;         /* LineEncoder.finish_value, for JSON that may repeat a key or be too deep */
+    PyObject *shorten;        /* LineEncoder.finish, for a line that is too long */
     PyObject *clock;
     int rfc3339;          /* whether the clock returns strings of 27 characters */
     Py_ssize_t max_bytes;
@@ -331,9 +332,11 @@ put_message(const LineWriter *self, Buffer *b, PyObject *message, PyObject *args
 
     if (PyTuple_GET_SIZE(args) == 0)
         return put_string(self, b, message);
-    if ((text = PyUnicode_Format(message, args)) == NULL)
+    if ((text = PyUnicode_Format(message, args)) != NULL && !PyUnicode_CheckExact(text))
+        Py_SETREF(text, PyUnicode_FromObject(text));   /* an argument's __str__ returned it */
+    if (text == NULL)
         return -1;
-    done = PyUnicode_CheckExact(text) ? put_string(self, b, text) : 0;
+    done = put_string(self, b, text);
     Py_DECREF(text);
     return done;
 }
@@ -531,6 +534,26 @@ put_parts(LineWriter *self, Buffer *b, const Plan *plan, PyObject *const *values
     return message_is_written || PyTuple_GET_SIZE(args) == 0;
 }
 
+/* Replace a line that is too long. */
+static int
+shorten(const LineWriter *self, Buffer *b)
+{
+    PyObject *line = PyBytes_FromStringAndSize(b->start, b->at - 1 - b->start);
+    int done = 0;
+
+    if (line != NULL)
+        Py_SETREF(line, PyObject_CallOneArg(self->shorten, line));
+    if (line == NULL)
+        return -1;
+    if (PyBytes_CheckExact(line)) {
+        b->at = b->start;
+        done = put_bytes(b, PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line)) < 0 || put_bytes(b, "\n", 1) < 0
+                   ? -1 : 1;
+    }
+    Py_DECREF(line);
+    return done;
+}
+
 int
 make_line(PyObject *writer, Buffer *b, PyObject *attributes)
 {
@@ -562,7 +585,7 @@ make_line(PyObject *writer, Buffer *b, PyObject *attributes)
     if (done > 0) {
         b->start[0] = '{';                /* replaces the first part's comma */
         if (self->max_bytes && b->at - 1 - b->start > self->max_bytes)
-            done = 0;
+            done = shorten(self, b);
     }
     return done;
 }
@@ -610,15 +633,16 @@ set_places(LineWriter *self, PyObject *standard)
 static int
 writer_init(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"standard", "special", "encode", "encode_refused", "finish", "clock", "rfc3339",
-                            "max_bytes", NULL};
+    static char *names[] = {"standard", "special", "encode", "encode_refused", "finish", "shorten", "clock",
+                            "rfc3339", "max_bytes", NULL};
     LineWriter *self = (LineWriter *)object;
-    PyObject *standard, *special, *encode, *encode_refused, *finish, *clock;
+    PyObject *standard, *special, *encode, *encode_refused, *finish, *shorten, *clock;
     int rfc3339;
     Py_ssize_t max_bytes;
 
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!UOOOOpn", names, &PyTuple_Type, &standard, &special,
-                                     &encode, &encode_refused, &finish, &clock, &rfc3339, &max_bytes))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!UOOOOOpn", names, &PyTuple_Type, &standard, &special,
+                                     &encode, &encode_refused, &finish, &shorten, &clock, &rfc3339,
+                                     &max_bytes))
         return -1;
     if (self->standard != NULL) {
         PyErr_SetString(PyExc_TypeError, "a LineWriter is initialised once");
@@ -631,6 +655,7 @@ writer_init(PyObject *object, PyObject *args, PyObject *keywords)
     self->encode = Py_NewRef(encode);
     self->encode_refused = Py_NewRef(encode_refused);
     self->finish = Py_NewRef(finish);
+    self->shorten = Py_NewRef(shorten);
     self->clock = Py_NewRef(clock);
     self->rfc3339 = rfc3339;
     self->max_bytes = max_bytes;
@@ -645,6 +670,7 @@ writer_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(((LineWriter *)self)->encode);
     Py_VISIT(((LineWriter *)self)->encode_refused);
     Py_VISIT(((LineWriter *)self)->finish);
+    Py_VISIT(((LineWriter *)self)->shorten);
     Py_VISIT(((LineWriter *)self)->clock);
     return 0;
 }
@@ -656,6 +682,7 @@ writer_clear(PyObject *self)
     Py_CLEAR(((LineWriter *)self)->encode);
     Py_CLEAR(((LineWriter *)self)->encode_refused);
     Py_CLEAR(((LineWriter *)self)->finish);
+    Py_CLEAR(((LineWriter *)self)->shorten);
     return 0;
 }
 

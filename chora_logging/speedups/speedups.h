@@ -39,7 +39,8 @@
     X(FILTERS, "filters") X(FILTER, "filter") X(EMIT, "emit") X(FORMAT, "format") \
     X(LOG_RECORD, "LogRecord") X(RECORD_FACTORY, "_logRecordFactory") X(DUMP, "model_dump_json") \
     X(SERIALIZER, "__pydantic_serializer__") X(TO_JSON, "to_json") \
-    X(HANDLE, "handle") X(CALL_HANDLERS, "callHandlers") X(HANDLERS, "handlers") X(PROPAGATE, "propagate") X(PARENT, "parent") \
+    X(HANDLE, "handle") X(CALL_HANDLERS, "callHandlers") X(HANDLERS, "handlers") \
+    X(PROPAGATE, "propagate") X(PARENT, "parent") \
     X(LOG_THREADS, "logThreads") X(LOG_PROCESSES, "logProcesses") \
     X(LOG_MULTIPROCESSING, "logMultiprocessing") X(LOG_ASYNCIO_TASKS, "logAsyncioTasks") \
     X(INIT, "__init__") X(DICT, "__dict__") X(GET_LEVEL_NAME, "getLevelName") \
