@@ -154,6 +154,10 @@ def set_trace_id(trace_id: str | None) -> Token[str | None]:
 
     `token.var.reset(token)` restores the former id. Prefer `trace_context`, which always restores it.
 
+    A thread's id ends with the function that it runs. `threading.excepthook` still has it up to Python
+    3.13; from 3.14 on it is called outside the thread's context, without the values of any context
+    variable. To log an unhandled exception with the id, catch it in that function.
+
     Args:
         trace_id: The id, or `None`.
 
@@ -319,11 +323,11 @@ class TraceIdFilter(logging.Filter):
         return True
 
 
-def explicit_trace_id(message: object) -> object:
+def explicit_trace_id(message: Any) -> object:
     """Return the trace id that a dict message or a telemetry event has itself, or `None`."""
     try:
         if issubclass(type(message), dict):
-            return dict.get(cast("dict[Any, object]", message), "trace_id")
+            return dict.get(message, "trace_id")
         if isinstance(message, dict):  # a proxy or a mock of a dict
             return dict(message.items()).get("trace_id")
         if getattr(type(message), EVENT_MARK, False):

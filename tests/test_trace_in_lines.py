@@ -101,8 +101,16 @@ def test_tasks(app):
     assert traces() == {f"{kind} {number}": f"t-{number}" for number in range(20) for kind in kinds}
 
 
-def test_unhandled_exception_in_a_thread(app, monkeypatch):
-    """A record of `threading.excepthook` has the trace that was set in the failed thread."""
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (lambda work: work(), "t" if sys.version_info < (3, 14) else None),
+        (lambda work: contextvars.Context().run(work), None),  # as every thread does from 3.14 on
+    ],
+    ids=["thread", "context"],
+)
+def test_unhandled_exception_in_a_thread(app, monkeypatch, run, expected):
+    """A record of `threading.excepthook` has the trace of the failed thread unless its context has ended."""
     logger, traces = app
     monkeypatch.setattr(
         threading, "excepthook", lambda it: logger.error("failed", exc_info=(it.exc_type, it.exc_value, None))
@@ -112,7 +120,25 @@ def test_unhandled_exception_in_a_thread(app, monkeypatch):
         set_trace_id("t")
         raise ValueError("no")
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=run, args=(work,))
+    thread.start()
+    thread.join()
+
+    assert traces() == {"failed": expected}
+
+
+def test_exception_that_is_caught_in_a_thread(app):
+    """The function that a thread runs logs its exception with its own trace, on every Python."""
+    logger, traces = app
+
+    def work():
+        set_trace_id("t")
+        try:
+            raise ValueError("no")
+        except ValueError:
+            logger.exception("failed")
+
+    thread = threading.Thread(target=contextvars.Context().run, args=(work,))
     thread.start()
     thread.join()
 
