@@ -290,7 +290,7 @@ class EventFormatter(PlannedFormatter):
         """Return a copy of *record* with the attributes that formatters add, and its message's fields."""
         copied = _copy(record)
         message: dict[Any, Any]
-        given = message_fields(record.msg)
+        given = message_fields(record.msg) if type(record.msg) is not str else None
         if given is not None:
             copied.message, message = "", given
             if not issubclass(type(record.msg), dict):

@@ -222,12 +222,16 @@ class LineEncoder:
 
     def encode(self, fields: dict[Any, Any]) -> bytes:
         """Return *fields* as one line, without a newline."""
-        if countOf(map(type, fields), str) != len(fields):
-            return self._limited(self.carefully(fields))
-        try:
-            return self.finish(self.quick(fields))
-        except Exception:
-            return self._limited(self.carefully(fields))
+        line = b""
+        if countOf(map(type, fields), str) == len(fields):
+            try:
+                line = self.quick(fields)
+                if not sound(line):
+                    line = self.carefully(_unrepeated(line))
+            except Exception:
+                line = b""
+        line = line or self.carefully(fields)
+        return line if self.max_bytes is None else self._limited(line)
 
     def finish(self, line: bytes) -> bytes:
         """Return the encoded *line*, made sound and not too long without encoding its values again."""

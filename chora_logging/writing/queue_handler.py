@@ -105,7 +105,7 @@ class EventQueueHandler(logging.handlers.QueueHandler):
     def _message(self, record: logging.LogRecord, settled: logging.LogRecord) -> tuple[Any, Any]:
         """Return a plain message, and further fields with the problems of making it."""
         message: Any = record.msg
-        fields = message_fields(message)
+        fields = message_fields(message) if type(message) is not str else None
         if fields is not None:
             return plain(fields, self.json_default), {}
         if not getattr(type(message), EVENT_MARK, False):
