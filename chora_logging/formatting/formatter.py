@@ -25,7 +25,7 @@ from chora_logging.formatting.fields import (
     strictly_read,
     text_of,
 )
-from chora_logging.formatting.options import HOOKS, PlannedFormatter, check
+from chora_logging.formatting.planned import HOOKS, PlannedFormatter, check
 from chora_logging.formatting.plans import Plans
 from chora_logging.formatting.values import LineEncoder, default, encode_plain, plain_text, sound
 from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER, SETTLED_ATTRIBUTE

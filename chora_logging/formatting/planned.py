@@ -1,4 +1,4 @@
-"""The options of a formatter: their rules, and how it follows a later change of one."""
+"""A formatter that follows later changes of its options, and the rules of those options."""
 
 from __future__ import annotations
 
