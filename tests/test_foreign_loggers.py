@@ -159,7 +159,7 @@ class TestWhatRaises:
 
 
 class Wrapped:
-    """Wraps a function as wrapt, and so New Relic and Datadog, do: its attributes are those of the function."""
+    """Wraps as wrapt, and so New Relic and Datadog, do: its attributes are those of the function in it."""
 
     def __init__(self, original, wrapper):
         self.__wrapped__ = original

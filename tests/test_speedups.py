@@ -276,7 +276,9 @@ class TestLines:
             handler.handle(record_of("%s", Safe(text)))
         handler.close()
 
-        assert [event["message"] for event in events_of(tmp_path / "app.log")] == ["<b>"] * 3 + [r"\ud800"] * 3
+        assert [event["message"] for event in events_of(tmp_path / "app.log")] == ["<b>"] * 3 + [
+            r"\ud800"
+        ] * 3
 
     def test_of_a_record_that_changes_meanwhile(self, monkeypatch):
         """An object that empties the record and clears the plans does no harm."""
