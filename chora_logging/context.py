@@ -7,6 +7,7 @@ each time, so a change takes effect immediately.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -19,7 +20,7 @@ from typing import Any, TypeVar, cast
 
 from chora_logging import speedups
 from chora_logging.errors import TraceIdError
-from chora_logging.schema import EVENT_MARK, TRACE_ID_MAX
+from chora_logging.schema import EVENT_MARK, OWN_LOGGER, SETTLED_ATTRIBUTE, TRACE_ID_MAX
 
 #: The environment variable that carries a trace id to a child process.
 TRACE_ID_VARIABLE = "CHORA_TRACE_ID"
@@ -30,11 +31,8 @@ current: ContextVar[str | None] = ContextVar("chora_trace_id", default=None)
 
 # Control characters, the two line separators of Unicode, and unpaired surrogates.
 _forbidden = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
+_NO_TRACE = "0" * 32
 _traceparent = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
-
-#: Class attribute of records whose trace id is final, even if it is `None`: they have crossed a queue, and
-#: the current id of the thread that handles them is not theirs.
-SETTLED_MARK = "__chora_settled__"
 
 
 def check_trace_id(trace_id: str) -> str:
@@ -156,6 +154,10 @@ def set_trace_id(trace_id: str | None) -> Token[str | None]:
 
     `token.var.reset(token)` restores the former id. Prefer `trace_context`, which always restores it.
 
+    A thread's id ends with the function that it runs. `threading.excepthook` still has it up to Python
+    3.13; from 3.14 on it is called outside the thread's context, without the values of any context
+    variable. To log an unhandled exception with the id, catch it in that function.
+
     Args:
         trace_id: The id, or `None`.
 
@@ -233,10 +235,15 @@ SIGNS = (sys.modules, "opentelemetry.trace", _environ, _trace_key, _environ, _pa
 def environment_trace_id() -> str | None:
     """Return the trace id of `CHORA_TRACE_ID`, else of `TRACEPARENT`, else `None`.
 
-    An invalid value is ignored, since the caller that logs is not responsible for it.
+    An invalid value is ignored, since the caller that logs is not responsible for it. The logger
+    `chora_logging` says so once.
     """
     trace_id, parent = _environ.get(_trace_key), _environ.get(_parent_key)
     return _usable_id(trace_id, parent) if trace_id or parent else None
+
+
+# What the log already says about the environment.
+_said: set[str] = set()
 
 
 @functools.lru_cache(maxsize=64)  # the environment is read each time; parsing its values is cached
@@ -244,15 +251,31 @@ def _usable_id(trace_id: Any, parent: Any) -> str | None:
     if trace_id:
         try:
             return check_trace_id(os.fsdecode(trace_id))
-        except TraceIdError:
-            pass
-    return parse_traceparent(os.fsdecode(parent)) if parent else None
+        except TraceIdError as error:
+            _ignore(TRACE_ID_VARIABLE + str(error).removeprefix("trace_id"))
+    if not parent:
+        return None
+    value = os.fsdecode(parent)
+    parsed = parse_traceparent(value)
+    if parsed is None and _NO_TRACE not in value:
+        _ignore(f"TRACEPARENT must be a W3C traceparent, got {value[:80]!r}")
+    return parsed
+
+
+def _ignore(problem: str) -> None:
+    """Log *problem* once."""
+    if problem in _said:
+        return
+    _said.add(problem)  # before the call: the filter sees this record, too
+    fields = {"event": "trace_id_ignored"}
+    with contextlib.suppress(Exception):  # a logger class or record factory of the program may raise
+        logging.getLogger(OWN_LOGGER).warning("%s; it is ignored", problem, extra=fields)
 
 
 def parse_traceparent(value: str) -> str | None:
     """Return the trace id of a W3C `traceparent`, or `None` if that is invalid."""
     match = _traceparent(value)
-    if match is None or match[1] == "ff" or match[2] == "0" * 32:
+    if match is None or match[1] == "ff" or match[2] == _NO_TRACE:
         return None
     if match[1] == "00" and len(value) != 55:
         return None
@@ -265,10 +288,12 @@ class TraceIdFilter(logging.Filter):
     Attach it to a *handler*: a filter on a logger does not see the records of the loggers below it.
     The first source that has an id gives it: the record itself (`extra={"trace_id": …}`, that key of
     a dict message, or a `TelemetryEvent`'s own), `trace_context`, an active OpenTelemetry span,
-    `CHORA_TRACE_ID`, `TRACEPARENT`. If none has one, `trace_id` is `None`.
+    `CHORA_TRACE_ID`, `TRACEPARENT`. If none has one, `trace_id` is `None`, and stays so: a second filter
+    does not look again.
 
-    Never drops a record and never raises. The id is that of the thread or task that calls the handler;
-    for a handler behind a queue use `EventQueueHandler`, which sets the id before the queue.
+    Never drops a record and never raises. The id is that of the thread or task that calls the handler
+    with the filter. If records are kept back before they are written, attach it to the handler that
+    keeps them, such as a `MemoryHandler`; `EventQueueHandler` has it built in.
     """
 
     def __init__(self) -> None:
@@ -277,16 +302,15 @@ class TraceIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Put the ids on *record* and let it pass."""
         attributes = record.__dict__
-        if attributes.get("trace_id") is not None:
+        if "trace_id" in attributes and (
+            attributes["trace_id"] is not None or SETTLED_ATTRIBUTE in attributes
+        ):
             return True
         if type(record.msg) is not str:
             trace_id = explicit_trace_id(record.msg)
             if trace_id is not None:
                 attributes["trace_id"] = trace_id
                 return True
-        if type(record) is not logging.LogRecord and getattr(type(record), SETTLED_MARK, False):
-            attributes["trace_id"] = None
-            return True
         trace_id = context_trace_id()
         if trace_id is None:
             trace_id, span_id = surrounding_ids()
@@ -294,14 +318,18 @@ class TraceIdFilter(logging.Filter):
             if span_id and "span_id" not in attributes and not hasattr(type(record.msg), EVENT_MARK):
                 attributes["span_id"] = span_id
         attributes["trace_id"] = trace_id
+        if trace_id is None:
+            attributes[SETTLED_ATTRIBUTE] = None
         return True
 
 
-def explicit_trace_id(message: object) -> object:
+def explicit_trace_id(message: Any) -> object:
     """Return the trace id that a dict message or a telemetry event has itself, or `None`."""
     try:
-        if isinstance(message, dict):
-            return message.get("trace_id")
+        if issubclass(type(message), dict):
+            return dict.get(message, "trace_id")
+        if isinstance(message, dict):  # a proxy or a mock of a dict
+            return dict(message.items()).get("trace_id")
         if getattr(type(message), EVENT_MARK, False):
             return getattr(message, "trace_id", None)
     except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import logging
 import logging.handlers
 import os
@@ -15,6 +16,7 @@ from chora_logging.config import get_logging_config, setup_logging
 from chora_logging.eventlog.events import Event, Gap
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.subscription import in_thread
+from chora_logging.foreign_loggers import plain_record, report
 from chora_logging.formatting.fields import STANDARD
 from chora_logging.options import checked_names, level_number
 from chora_logging.schema import FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER, OWN_LOGGER
@@ -55,7 +57,8 @@ def log_orchestrator_event(
 
     Promised: any field name is allowed, including those that `logging` refuses in `extra` (`name`,
     `args`, `filename`, …). Nothing is raised, whatever the fields hold and whether or not the event
-    can be written.
+    can be written. What a logger class, filter or handler of the program raises is printed, as
+    `logging` prints the errors of handlers.
 
     Args:
         event: The name of the event.
@@ -79,9 +82,12 @@ def log_orchestrator_event(
     text, args = (message, ()) if message is not None else ("Event: %s", (event,))
     if args and type(event) is str:  # the `str` of another type may raise
         text, args = f"Event: {event}", ()
-    record = logger.makeRecord(
-        logger.name, number, code.co_filename, caller.f_lineno, text, args, None, code.co_name
-    )
+    try:
+        record = logger.makeRecord(
+            logger.name, number, code.co_filename, caller.f_lineno, text, args, None, code.co_name
+        )
+    except Exception:
+        record = plain_record(logger.name, number, text, args, caller)
     attributes = record.__dict__
     attributes["event"] = event
     if task_id is not None:
@@ -93,7 +99,10 @@ def log_orchestrator_event(
     else:  # `logging` refuses these in `extra`
         attributes.update((name, fields[name]) for name in fields if name not in STANDARD)
         attributes[FIELDS_ATTRIBUTE] = {name: fields[name] for name in fields if name in STANDARD}
-    logger.handle(record)
+    try:
+        logger.handle(record)
+    except Exception:
+        report(record)
 
 
 @checked_names()
@@ -243,7 +252,8 @@ def _set_up_default() -> None:
         text = f"orchestrator events are not written to a file: {error}"
         if text not in _reported:
             _reported.add(text)
-            logging.getLogger(OWN_LOGGER).error(text)
+            with contextlib.suppress(Exception):  # a logger class of the program may raise
+                logging.getLogger(OWN_LOGGER).error(text)
 
 
 def _log_path(log_file: StrPath | None) -> str:

@@ -24,6 +24,10 @@ LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 #: Record attribute with the caller's fields that `logging` refuses in `extra` (`name`, `args`, `message`, …).
 FIELDS_ATTRIBUTE = "_chora_fields"
 
+#: Record attribute, with the value None, of records for which an id was sought and not found: it is final,
+#: whatever the current id is where the record is written later. Formatters leave it out.
+SETTLED_ATTRIBUTE = "_chora_settled"
+
 #: Record attribute with the path of a file that already has the record as a line; handlers on that file skip
 #: the record. The attribute is a slot, so formatters do not see it.
 WRITTEN_TO_ATTRIBUTE = "written_to"

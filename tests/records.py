@@ -107,3 +107,35 @@ class Raises:
 
     def __getattr__(self, name):
         raise ValueError("no")
+
+
+class Proxy:
+    """Stands for an object, as werkzeug's LocalProxy and Django's SimpleLazyObject do."""
+
+    def __init__(self, wrapped):
+        object.__setattr__(self, "_wrapped", wrapped)
+
+    @property
+    def __class__(self):
+        return self._wrapped.__class__
+
+    def __getattr__(self, name):
+        return getattr(self._wrapped, name)
+
+    def __setattr__(self, name, value):
+        setattr(self._wrapped, name, value)
+
+    def __iter__(self):
+        return iter(self._wrapped)
+
+    def __len__(self):
+        return len(self._wrapped)
+
+    def __getitem__(self, key):
+        return self._wrapped[key]
+
+    def __str__(self):
+        return str(self._wrapped)
+
+    def __repr__(self):
+        return repr(self._wrapped)

@@ -20,6 +20,7 @@ PACKAGE = ROOT / "chora_logging"
 LAYERS = {
     "_version": 0,
     "errors": 0,
+    "foreign_loggers": 0,
     "log_files": 0,
     "schema": 0,
     "console": 1,

@@ -5,6 +5,7 @@ If it is not compiled, or `CHORA_LOGGING_PURE` is set, the same tests apply to t
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import logging
@@ -209,16 +210,88 @@ class TestLines:
                 "rate": 1.0,
             }
 
-    def test_of_a_dict(self):
-        """A dict is encoded once: C leaves it to Python without trying."""
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda it: it,
+            lambda it: {"a": it},
+            lambda it: [{"a": it}],
+            lambda it: ({"a": [it]},),
+            lambda it: {5: it, "5": 1},
+            lambda it: [[it], deep(200, list)],
+            lambda it: dataclasses.make_dataclass("Data", ["a"])(it),
+        ],
+        ids=["bare", "dict", "list", "tuple", "repeated key", "too deep", "dataclass"],
+    )
+    @pytest.mark.parametrize("max_bytes", [None, 512])
+    def test_of_objects(self, tmp_path, make, max_bytes):
+        """The caller's code is called once for a record, wherever the object is, compiled or not."""
         asked = []
-        formatter = EventFormatter(json_default=lambda value: asked.append(value) or "x")
-        for _ in range(3):
-            asked.clear()
-            line = json.loads(formatter.format(record_of(value={"a": formatter})))
 
-        assert line["value"] == {"a": "x"}
-        assert asked == [formatter]
+        class Object:
+            def __str__(self):
+                asked.append("str")
+                return "text"
+
+        value = Object()
+
+        def hook(it):
+            asked.append("hook")
+            return {"k": "v"}
+
+        handler = EventFileHandler(tmp_path / "app.log")
+        handler.setFormatter(EventFormatter(json_default=hook, max_bytes=max_bytes))
+        for _ in range(4):
+            asked.clear()
+            handler.handle(record_of("%s", value, value=make(value)))
+        handler.close()
+
+        assert asked == ["str", "hook"]
+        assert '"text"' in (tmp_path / "app.log").read_text()
+
+    def test_of_objects_in_a_line_that_is_too_long(self, tmp_path):
+        """The line is shortened as it is, and not made again."""
+        asked = []
+
+        class Object:
+            def __str__(self):
+                asked.append("str")
+                return "text" * 200
+
+        def hook(it):
+            asked.append("hook")
+            return ["v" * 200, "w" * 600]
+
+        value = Object()
+        handler = EventFileHandler(tmp_path / "app.log")
+        handler.setFormatter(EventFormatter(json_default=hook, max_bytes=512))
+        for _ in range(4):
+            asked.clear()
+            handler.handle(record_of("%s", value, value=[value, 5]))
+        handler.close()
+
+        assert asked == ["str", "hook"]
+        lines = lines_of(tmp_path / "app.log")
+        assert [len(line) <= 512 for line in lines] == [True] * 4
+        assert json.loads(lines[3])["truncated"] is True
+        assert {line.partition(b'"level"')[2] for line in lines} == {lines[0].partition(b'"level"')[2]}
+
+    def test_of_an_argument_that_is_another_kind_of_text(self, tmp_path):
+        """A message is text and no value for the hook, also if an argument's `__str__` returns a subclass."""
+
+        class Safe(str):  # as Django's SafeString
+            def __str__(self):
+                return self
+
+        handler = EventFileHandler(tmp_path / "app.log")
+        handler.setFormatter(EventFormatter(json_default=lambda it: "hooked"))
+        for text in ["<b>"] * 3 + ["\ud800"] * 3:
+            handler.handle(record_of("%s", Safe(text)))
+        handler.close()
+
+        assert [event["message"] for event in events_of(tmp_path / "app.log")] == ["<b>"] * 3 + [
+            r"\ud800"
+        ] * 3
 
     def test_of_a_record_that_changes_meanwhile(self, monkeypatch):
         """An object that empties the record and clears the plans does no harm."""

@@ -47,6 +47,7 @@ def encode(value):
 def writer(**changes):
     """A writer as a formatter makes it, with some arguments changed."""
     usual = {"standard": STANDARD_ORDER, "special": "special", "encode": encode, "clock": str}
+    usual |= {"encode_refused": encode, "finish": bytes, "shorten": bytes}
     return _speedups.LineWriter(**{**usual, "rfc3339": False, "max_bytes": 0, **changes})
 
 
@@ -71,15 +72,15 @@ def test_a_writer_whose_initialisation_failed():
     """It learns no plan, and can be initialised again."""
     blank = _speedups.LineWriter.__new__(_speedups.LineWriter)
     with pytest.raises(ValueError, match="no name"):
-        blank.__init__((), "special", encode, str, False, 0)
+        blank.__init__((), "special", encode, encode, bytes, bytes, str, False, 0)
     with pytest.raises(TypeError, match="__init__"):
         blank.learn(ATTRIBUTES, False, PARTS)
 
-    blank.__init__(STANDARD_ORDER, "special", encode, str, False, 0)
+    blank.__init__(STANDARD_ORDER, "special", encode, encode, bytes, bytes, str, False, 0)
     blank.learn(ATTRIBUTES, False, PARTS)
     assert blank.line(record_of(a=1).__dict__) == b'{"a":1}'
     with pytest.raises(TypeError, match="once"):
-        blank.__init__(STANDARD_ORDER, "special", encode, str, False, 0)
+        blank.__init__(STANDARD_ORDER, "special", encode, encode, bytes, bytes, str, False, 0)
 
 
 def test_standard_attributes_that_are_no_texts():

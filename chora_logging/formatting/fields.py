@@ -19,7 +19,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
 from pythonjsonlogger.defaults import unknown_default
 
 from chora_logging.formatting.values import free_name, plain, plain_key, plain_text
-from chora_logging.schema import DEFAULT_EVENT, FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER
+from chora_logging.schema import DEFAULT_EVENT, FIELDS_ATTRIBUTE, ORCHESTRATOR_LOGGER, SETTLED_ATTRIBUTE
 
 _blank = tuple(logging.LogRecord("", 0, "", 0, "", (), None).__dict__)
 
@@ -31,6 +31,8 @@ STANDARD = frozenset(_blank) | {"message", "asctime"}
 
 #: The standard attributes that python-json-logger does not reserve: those of later Pythons.
 UNKNOWN_STANDARD = STANDARD - {*RESERVED_ATTRS, "taskName"}
+
+_NEVER_FIELDS = UNKNOWN_STANDARD | {FIELDS_ATTRIBUTE, SETTLED_ATTRIBUTE}
 
 #: The caller's fields with a fixed position, between the logger and the message.
 PLACED = ("event", "task_id", "run_id", "trace_id")
@@ -85,7 +87,7 @@ class Arrangement:
                 line[name] = caller.pop(name)
             elif field == "event" and record.name == ORCHESTRATOR_LOGGER:
                 line[name] = DEFAULT_EVENT
-        if not isinstance(record.msg, dict):
+        if not issubclass(type(record.msg), dict):
             line[names["message"]] = record.message
         elif names["message"] in caller:
             line[names["message"]] = caller.pop(names["message"])
@@ -217,7 +219,7 @@ def extra_fields(attributes: Mapping[Any, Any], reserved: Container[str]) -> Ite
     `taskName` counts as absent when it is None. Record attributes of future Pythons are not fields.
     """
     for name, value in attributes.items():
-        if name in reserved or name in UNKNOWN_STANDARD or name == FIELDS_ATTRIBUTE:
+        if name in reserved or name in _NEVER_FIELDS:
             continue
         if name == "taskName" and value is None:
             continue
@@ -227,9 +229,22 @@ def extra_fields(attributes: Mapping[Any, Any], reserved: Container[str]) -> Ite
         yield from further.items()
 
 
+def message_fields(message: Any) -> dict[Any, Any] | None:
+    """Return a copy of the fields of a dict message or of a proxy of one, `None` for another message.
+
+    A proxy, such as werkzeug's LocalProxy, claims to be a dict but `dict.items` does not take it.
+    """
+    if issubclass(type(message), dict):
+        return dict(dict.items(message))
+    try:
+        return dict(message.items()) if isinstance(message, dict) else None
+    except Exception:  # a mock, or an object that raises
+        return None
+
+
 def text_of(value: Any) -> str:
     """Return *value* as text; never raises an `Exception`."""
-    if isinstance(value, str):
+    if issubclass(type(value), str):
         return str.__str__(value)
     return plain_text(unknown_default(value))
 

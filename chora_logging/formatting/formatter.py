@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Container, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, cast
 
 from msgspec import UNSET
 from pythonjsonlogger.core import BaseJsonFormatter
@@ -21,28 +21,20 @@ from chora_logging.formatting.fields import (
     Arrangement,
     describe,
     exception_of,
+    message_fields,
     rendered_message,
     strictly_read,
     text_of,
 )
 from chora_logging.formatting.options import check_format, parse_inherited
+from chora_logging.formatting.planned import HOOKS, SMALLEST_MAX_BYTES, PlannedFormatter
 from chora_logging.formatting.plans import Plans
 from chora_logging.formatting.values import LineEncoder, default, encode_plain, plain_text, sound
 from chora_logging.options import checked_names, parse_flag, parse_size
-from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER
+from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER, SETTLED_ATTRIBUTE
 
-_HOOKS = (
-    "add_fields",
-    "process_log_record",
-    "jsonify_log_record",
-    "serialize_log_record",
-    "formatTime",
-    "formatException",
-    "formatStack",
-)
 # Attributes that are never fields, whatever reserved_attrs is: the event layout has its own form of them.
 _NEVER_EXTRA = {"exc_info", "exc_text", "stack_info", "message", "asctime"}
-_SMALLEST_MAX_BYTES = 512
 _NO_STACK_LEFT = (
     f'{{"timestamp":"{timestamps.EPOCH}","level":"ERROR","format_error":"RecursionError"}}'.encode()
 )
@@ -50,7 +42,7 @@ _NO_STACK_LEFT = (
 _get_message = logging.LogRecord.getMessage
 
 
-class EventFormatter(BaseJsonFormatter):
+class EventFormatter(PlannedFormatter):
     """Write each record as one line of strict JSON.
 
     Without *fmt* a line is `timestamp`, `level`, `logger`, `event`, `task_id`, `run_id`, `trace_id`,
@@ -79,6 +71,9 @@ class EventFormatter(BaseJsonFormatter):
     objects whose `str` raises       `"__could_not_encode__"`
     anything else                    its `str`; generators and other iterators are not consumed
     ===============================  =========================================================
+
+    An option that is changed or a method that is replaced later holds from the next record on. A copy or
+    a pickle is a formatter of its own.
 
     Not promised: integers beyond 2⁵³ are written in full, and JavaScript rounds them. Without *fmt*,
     fields whose names begin with an underscore are written; with it they are dropped, as
@@ -114,6 +109,8 @@ class EventFormatter(BaseJsonFormatter):
         '{"timestamp":"1970-01-01T00:00:00.500000Z","level":"INFO","logger":"app","message":"hi"}'
     """
 
+    _encoding: tuple[Any, ...]  # what the compiled writer is made from
+
     @checked_names(BaseJsonFormatter.__init__)
     def __init__(
         self,
@@ -130,7 +127,7 @@ class EventFormatter(BaseJsonFormatter):
         check_format(fmt, style, timestamp_format, json_default)
         validate, options = parse_flag("validate", validate), parse_inherited(options)
         if max_bytes is not None:
-            max_bytes = parse_size("max_bytes", max_bytes, _SMALLEST_MAX_BYTES)
+            max_bytes = parse_size("max_bytes", max_bytes, SMALLEST_MAX_BYTES)
         if not fmt and isinstance(fmt, str):
             fmt = None  # an empty value in a configuration file
         try:
@@ -139,20 +136,21 @@ class EventFormatter(BaseJsonFormatter):
             raise ConfigurationError(
                 "fmt", fmt, f"a list of field names or a format in style {style!r} ({error})"
             ) from error
-        self.defaults = {key: self.defaults[key] for key in self.defaults}
         self.json_default = json_default or default
         self.timestamp_format = timestamp_format
         self.max_bytes: int | None = max_bytes
         self._layout = fmt is None
-        self._plan(options.get("reserved_attrs"))
+        self._own_reserved = options.get("reserved_attrs") is not None
+        self._plan()
 
-    def _plan(self, reserved: Sequence[str] | None) -> None:
+    def _plan(self) -> None:
         """Compute once the parts that every record needs."""
-        own = {name for name in _HOOKS if getattr(type(self), name) is not getattr(EventFormatter, name)}
+        changed = {name for name in HOOKS if name in self.__dict__}
+        own = changed | {n for n in HOOKS if getattr(type(self), n) is not getattr(EventFormatter, n)}
         self._own_time = "formatTime" in own or self.datefmt is not None
         skipped: Container[str] = self._skip_fields
         if self._layout:
-            skipped = STANDARD if reserved is None else self.reserved_attrs | _NEVER_EXTRA
+            skipped = self.reserved_attrs | _NEVER_EXTRA if self._own_reserved else STANDARD
         self._arrangement = Arrangement(self, skipped, self._layout)
         kept = [self._arrangement.names[name] for name in LAYOUT]
         self._lines = LineEncoder(self.json_default, self.max_bytes, kept)
@@ -166,6 +164,9 @@ class EventFormatter(BaseJsonFormatter):
         self._known = self._plans.known
         by_hand = self._own_time if self._layout else "asctime" in self._required_fields
         self._straight_on = not (own or self.prefix or by_hand)
+        self.__dict__.pop("encode", None)
+        if "format" in changed:  # handlers call `encode`
+            self.encode = lambda record: self.format(record).encode(errors="backslashreplace")  # type: ignore[method-assign]
 
     def prints(self, attribute: str) -> bool:
         """Return whether lines have the standard record *attribute*."""
@@ -174,10 +175,21 @@ class EventFormatter(BaseJsonFormatter):
         return attribute not in self._arrangement.reserved
 
     def _compiled_writer(self) -> speedups.LineWriter:
+        """Return a writer without plans: the former one, which handlers have, if it encodes alike."""
+        former, encoding = self.__dict__.get("writer"), (self.json_default, self.max_bytes, self._clock)
+        if former is not None:
+            self._plans.writer = None  # a thread that makes one of the former plans must not teach it
+            former.forget()
+            if self._encoding == encoding:
+                return cast("speedups.LineWriter", former)
+        self._encoding = encoding
         return speedups.LineWriter(
             STANDARD_ORDER,
             ORCHESTRATOR_LOGGER,
             self._quick,
+            self._lines.value,
+            self._lines.finish_value,
+            self._lines.finish,
             self._clock,
             self._clock is timestamps.rfc3339,
             self.max_bytes or 0,
@@ -186,7 +198,7 @@ class EventFormatter(BaseJsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as one line, without a newline."""
         try:
-            return self.encode(record).decode()
+            return type(self).encode(self, record).decode()  # not one that `_plan` has set
         except RecursionError:  # the stack is too full for this call
             return _NO_STACK_LEFT.decode()
 
@@ -236,20 +248,22 @@ class EventFormatter(BaseJsonFormatter):
         if record.args:
             if type(record.args) is not tuple or not plan.message:
                 return None
-            setattr(line, plan.message, message % record.args)
+            text = message % record.args
+            setattr(line, plan.message, text if type(text) is str else text_of(text))
         for name, value in plan.constants:
             setattr(line, name, value)
         if plan.trace_id is not None and attributes["trace_id"] is None:
             setattr(line, plan.trace_id, UNSET)
-        text = self._quick(line)
-        if self.max_bytes is not None and len(text) > self.max_bytes:
-            return None
-        return text if sound(text) else None
+        encoded = self._quick(line)
+        if (self.max_bytes is not None and len(encoded) > self.max_bytes) or not sound(encoded):
+            return self._lines.finish(encoded)
+        return encoded
 
     def _bare_event(self, record: logging.LogRecord, event: Any) -> bytes | None:
         """Return an event's own JSON, or `None` if the record has more fields or needs the slow path."""
         attributes = record.__dict__
-        extras = len(attributes) - len(STANDARD_ORDER) - ("trace_id" in attributes)
+        extras = len(attributes) - len(STANDARD_ORDER)
+        extras -= ("trace_id" in attributes) + (SETTLED_ATTRIBUTE in attributes)
         if extras or record.exc_info or record.exc_text or record.stack_info or self.static_fields:
             return None
         if event.trace_id is None and attributes.get("trace_id") is not None:
@@ -279,8 +293,11 @@ class EventFormatter(BaseJsonFormatter):
         """Return a copy of *record* with the attributes that formatters add, and its message's fields."""
         copied = _copy(record)
         message: dict[Any, Any]
-        if isinstance(record.msg, dict):
-            copied.message, message = "", dict(dict.items(record.msg))
+        given = message_fields(record.msg) if type(record.msg) is not str else None
+        if given is not None:
+            copied.message, message = "", given
+            if not issubclass(type(record.msg), dict):
+                copied.msg = given
         elif getattr(type(record.msg), EVENT_MARK, False):
             copied.message, message = "", {}
             if not self._layout:

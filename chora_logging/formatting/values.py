@@ -48,12 +48,12 @@ def default(value: Any) -> Any:
         return {None: "null", True: "true", False: "false"}[value]
     # Subclasses of numbers, such as numpy.float64, are numbers.
     for kind, as_base in _BASES.items():
-        if isinstance(value, kind):
+        if issubclass(type(value), kind):  # `isinstance` holds for proxies, which have no such base
             return as_base(value)
     if _known.use_datetime_any(value):
         return _known.datetime_any(value)
     if _known.use_exception_default(value):
-        return f"{type(value).__name__}: {_known.unknown_default(value)}"
+        return f"{value.__class__.__name__}: {_known.unknown_default(value)}"
     if _known.use_traceback_default(value):
         return _known.traceback_default(value)
     if _known.use_enum_default(value):
@@ -200,6 +200,9 @@ class _Walk:
 class LineEncoder:
     """Encodes fields as a line: on a fast path for ordinary values, else on a slow path.
 
+    The hook is called once for an object, unless the encoder refuses something of the line: a hook that
+    raises, an object that contains itself, an unpaired surrogate.
+
     Args:
         hook: Called with each object of a type that JSON does not support.
         max_bytes: The length limit of a line in bytes, without its newline; `None` for no limit.
@@ -219,12 +222,32 @@ class LineEncoder:
 
     def encode(self, fields: dict[Any, Any]) -> bytes:
         """Return *fields* as one line, without a newline."""
-        try:
-            line = self.quick(fields)
-            if not sound(line) or countOf(map(type, fields), str) != len(fields):
-                line = self.carefully(fields)
-        except Exception:
-            line = self.carefully(fields)
+        line = b""
+        if countOf(map(type, fields), str) == len(fields):
+            try:
+                line = self.quick(fields)
+                if not sound(line):
+                    line = self.carefully(_unrepeated(line))
+            except Exception:
+                line = b""
+        line = line or self.carefully(fields)
+        return line if self.max_bytes is None else self._limited(line)
+
+    def finish(self, line: bytes) -> bytes:
+        """Return the encoded *line*, made sound and not too long without encoding its values again."""
+        return self._limited(line if sound(line) else self.carefully(_unrepeated(line)))
+
+    def value(self, value: Any) -> bytes:
+        """Return a value that the encoder refused as JSON; for the compiled writer."""
+        return encode_plain(plain(value, self.hook))
+
+    def finish_value(self, encoded: bytes) -> bytes:
+        """Return an *encoded* value made sound, as `finish` does; for the compiled writer."""
+        if sound(b"[" + encoded + b"]"):
+            return encoded
+        return encode_plain(plain(_unrepeated(encoded)))
+
+    def _limited(self, line: bytes) -> bytes:
         if self.max_bytes is not None and len(line) > self.max_bytes:
             return shorten(_decode(line), self.max_bytes, self.kept)
         return line
@@ -251,6 +274,18 @@ def sound(line: bytes) -> bool:
     if line.count(b"{") + line.count(b"[") > NESTED_LEVELS and _is_deep(line):
         return False
     return line.find(b"{", 1) < 0 or len(_encode_plain(_decode(line))) == len(line)
+
+
+def _unrepeated(line: bytes) -> Any:
+    """Return the decoded *line*, with underscores appended to repeated keys."""
+
+    def renamed(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        for key, value in pairs:
+            fields[free_name(key, fields)] = value
+        return fields
+
+    return json.loads(line, object_pairs_hook=renamed)
 
 
 def _is_deep(line: bytes) -> bool:

@@ -3,9 +3,9 @@
    Does: `EventFormatter._straight` of formatting/formatter.py, for a record whose message is a string.
    formatting/plans.py registers each plan: the attributes whose values the line has, in their order, and the
    bytes between them.
-   Leaves to Python: messages that are not strings, exceptions and stacks, dicts, lines that are too long.
+   Leaves to Python: messages that are not strings, exceptions and stacks.
    The encoder is called for a value that is not a string, None, a bool or a 64-bit integer, the clock for the
-   first record of a second.
+   first record of a second. The code of a caller's object is called once: no value is refused afterwards.
 
    GIL: held.
    References: the encoder, the clock and an argument's `__str__` may run any code. It may change the record,
@@ -47,7 +47,11 @@ typedef struct {
     PyObject_HEAD
     PyObject *standard;   /* the names of the attributes of every record, in their order */
     PyObject *special;    /* the name of the logger whose records have their own layout */
-    PyObject *encode, *clock;
+    PyObject *encode;         /* the encoder */
+    PyObject *encode_refused; /* LineEncoder.value of formatting/values.py */
+    PyObject *finish;         /* LineEncoder.finish_value, for JSON that may repeat a key or be too deep */
+    PyObject *shorten;        /* LineEncoder.finish, for a line that is too long */
+    PyObject *clock;
     int rfc3339;          /* whether the clock returns strings of 27 characters */
     Py_ssize_t max_bytes;
     int where[LOOKED_AT];
@@ -174,12 +178,42 @@ put_integer(Buffer *b, long long value)
     return put_bytes(b, at, digits + sizeof(digits) - at);
 }
 
-/* Whether JSON has no object in it, and too few arrays to exceed NESTED_LEVELS of formatting/values.py. */
+#define NESTED_LEVELS 100     /* as in formatting/values.py */
+#define SIMPLE_LEVELS 32
+
+/* Whether a value has JSON without a repeated key, nested not too deep: in dicts only strings are keys. No code
+   of the caller runs for it. */
+static int
+is_simple(PyObject *value, int levels)
+{
+    PyObject *key, *item;
+    Py_ssize_t at = 0;
+
+    if (PyUnicode_CheckExact(value) || value == Py_None || PyBool_Check(value) || PyLong_CheckExact(value)
+        || PyFloat_CheckExact(value))
+        return 1;
+    if (!levels)
+        return 0;
+    if (PyDict_CheckExact(value)) {
+        while (PyDict_Next(value, &at, &key, &item))
+            if (!PyUnicode_CheckExact(key) || !is_simple(item, levels - 1))
+                return 0;
+        return 1;
+    }
+    if (!PyList_CheckExact(value) && !PyTuple_CheckExact(value))
+        return 0;
+    for (; at < PySequence_Fast_GET_SIZE(value); at++)
+        if (!is_simple(PySequence_Fast_GET_ITEM(value, at), levels - 1))
+            return 0;
+    return 1;
+}
+
+/* Whether JSON has no object in it, and too few arrays to be too deep. */
 static int
 is_shallow(const char *at, Py_ssize_t length)
 {
     const char *stop = at + length;
-    int left = 100;
+    int left = NESTED_LEVELS;
 
     if (memchr(at, '{', (size_t)length) != NULL)
         return 0;
@@ -188,15 +222,46 @@ is_shallow(const char *at, Py_ssize_t length)
     return at == NULL;
 }
 
+/* Add any value by calling the encoder. */
+static int
+put_encoded(const LineWriter *self, Buffer *b, PyObject *value)
+{
+    int simple = is_simple(value, SIMPLE_LEVELS), done = 0;
+    PyObject *bytes = PyObject_CallOneArg(self->encode, value);
+
+    if (bytes == NULL) {
+        if (is_fatal() || (bytes = PyObject_CallOneArg(self->encode_refused, value)) == NULL)
+            return -1;
+    }
+    else if (!simple && PyBytes_CheckExact(bytes)
+             && !is_shallow(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes)))
+        Py_SETREF(bytes, PyObject_CallOneArg(self->finish, bytes));
+    if (bytes == NULL)
+        return -1;
+    if (PyBytes_CheckExact(bytes))
+        done = put_bytes(b, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes)) < 0 ? -1 : 1;
+    Py_DECREF(bytes);
+    return done;
+}
+
+/* Add a string; one with unpaired surrogates is left to the encoder. */
+static int
+put_string(const LineWriter *self, Buffer *b, PyObject *text)
+{
+    if (put_text(b, text) == 0)
+        return 1;
+    if (!PyErr_ExceptionMatches(PyExc_UnicodeError))
+        return -1;
+    PyErr_Clear();
+    return put_encoded(self, b, text);
+}
+
 /* Add any value. */
 static int
 put_value(const LineWriter *self, Buffer *b, PyObject *value)
 {
-    PyObject *bytes;
-    int done;
-
     if (PyUnicode_CheckExact(value))
-        return put_text(b, value) < 0 ? -1 : 1;
+        return put_string(self, b, value);
     if (value == Py_None)
         return put_bytes(b, "null", 4) < 0 ? -1 : 1;
     if (value == Py_True)
@@ -209,14 +274,7 @@ put_value(const LineWriter *self, Buffer *b, PyObject *value)
         if (!overflow)
             return put_integer(b, number) < 0 ? -1 : 1;
     }
-    if ((bytes = PyObject_CallOneArg(self->encode, value)) == NULL)
-        return -1;
-    /* An object in it is declined for the same reasons as a dict: see collect. */
-    done = PyBytes_CheckExact(bytes) && is_shallow(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
-    if (done && put_bytes(b, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes)) < 0)
-        done = -1;
-    Py_DECREF(bytes);
-    return done;
+    return put_encoded(self, b, value);
 }
 
 /* Write a number with leading zeros. */
@@ -267,16 +325,18 @@ put_stamp(LineWriter *self, Buffer *b, PyObject *created)
 
 /* Add the message, formatted with its arguments if there are any. */
 static int
-put_message(Buffer *b, PyObject *message, PyObject *args)
+put_message(const LineWriter *self, Buffer *b, PyObject *message, PyObject *args)
 {
     PyObject *text;
     int done;
 
     if (PyTuple_GET_SIZE(args) == 0)
-        return put_text(b, message) < 0 ? -1 : 1;
-    if ((text = PyUnicode_Format(message, args)) == NULL)
+        return put_string(self, b, message);
+    if ((text = PyUnicode_Format(message, args)) != NULL && !PyUnicode_CheckExact(text))
+        Py_SETREF(text, PyUnicode_FromObject(text));   /* an argument's __str__ returned it */
+    if (text == NULL)
         return -1;
-    done = !PyUnicode_CheckExact(text) ? 0 : put_text(b, text) < 0 ? -1 : 1;
+    done = put_string(self, b, text);
     Py_DECREF(text);
     return done;
 }
@@ -348,10 +408,7 @@ set_part(Part *part, PyObject *given, Py_ssize_t names)
     return 0;
 }
 
-/* Collect the names and values of a record's attributes; 0 if it is not an ordinary record.
-
-   A dict may repeat a key (`{5: 1, "5": 2}`) or nest without end, so Python has to check its line. Finding
-   this out after making the line takes longer than leaving it to Python from the start. */
+/* Collect the names and values of a record's attributes; 0 if it is not an ordinary record. */
 static Py_ssize_t
 collect(const LineWriter *self, PyObject *attributes, PyObject **names, PyObject **values, Py_uhash_t *hash)
 {
@@ -362,11 +419,8 @@ collect(const LineWriter *self, PyObject *attributes, PyObject **names, PyObject
     while (PyDict_Next(attributes, &position, &name, &value)) {
         if (count == MAX_ATTRIBUTES || !PyUnicode_CheckExact(name))
             return 0;
-        if (count >= standard) {
-            if (PyDict_Check(value))
-                return 0;
+        if (count >= standard)
             *hash = mixed(*hash, name);
-        }
         else if (!same_text(name, PyTuple_GET_ITEM(self->standard, count)))
             return 0;
         names[count] = name;
@@ -471,13 +525,33 @@ put_parts(LineWriter *self, Buffer *b, const Plan *plan, PyObject *const *values
         else if (part->source == STAMP)
             done = put_stamp(self, b, values[self->where[AT_CREATED]]);
         else if (part->source == MESSAGE) {
-            done = put_message(b, values[self->where[AT_MSG]], args);
+            done = put_message(self, b, values[self->where[AT_MSG]], args);
             message_is_written = 1;
         }
         if (done <= 0)
             return done;
     }
     return message_is_written || PyTuple_GET_SIZE(args) == 0;
+}
+
+/* Replace a line that is too long. */
+static int
+shorten(const LineWriter *self, Buffer *b)
+{
+    PyObject *line = PyBytes_FromStringAndSize(b->start, b->at - 1 - b->start);
+    int done = 0;
+
+    if (line != NULL)
+        Py_SETREF(line, PyObject_CallOneArg(self->shorten, line));
+    if (line == NULL)
+        return -1;
+    if (PyBytes_CheckExact(line)) {
+        b->at = b->start;
+        done = put_bytes(b, PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line)) < 0 || put_bytes(b, "\n", 1) < 0
+                   ? -1 : 1;
+    }
+    Py_DECREF(line);
+    return done;
 }
 
 int
@@ -491,7 +565,7 @@ make_line(PyObject *writer, Buffer *b, PyObject *attributes)
     int done;
 
     buffer_open(b);
-    if (!PyDict_CheckExact(attributes) || !self->count || !self->encode || !self->clock)
+    if (!PyDict_CheckExact(attributes) || !self->count || !self->clock)
         return 0;
     count = collect(self, attributes, names, values, &hash);
     if (count == 0 || !is_plain(self, values))
@@ -511,7 +585,7 @@ make_line(PyObject *writer, Buffer *b, PyObject *attributes)
     if (done > 0) {
         b->start[0] = '{';                /* replaces the first part's comma */
         if (self->max_bytes && b->at - 1 - b->start > self->max_bytes)
-            done = 0;
+            done = shorten(self, b);
     }
     return done;
 }
@@ -559,14 +633,16 @@ set_places(LineWriter *self, PyObject *standard)
 static int
 writer_init(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"standard", "special", "encode", "clock", "rfc3339", "max_bytes", NULL};
+    static char *names[] = {"standard", "special", "encode", "encode_refused", "finish", "shorten", "clock",
+                            "rfc3339", "max_bytes", NULL};
     LineWriter *self = (LineWriter *)object;
-    PyObject *standard, *special, *encode, *clock;
+    PyObject *standard, *special, *encode, *encode_refused, *finish, *shorten, *clock;
     int rfc3339;
     Py_ssize_t max_bytes;
 
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!UOOpn", names, &PyTuple_Type, &standard, &special,
-                                     &encode, &clock, &rfc3339, &max_bytes))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!UOOOOOpn", names, &PyTuple_Type, &standard, &special,
+                                     &encode, &encode_refused, &finish, &shorten, &clock, &rfc3339,
+                                     &max_bytes))
         return -1;
     if (self->standard != NULL) {
         PyErr_SetString(PyExc_TypeError, "a LineWriter is initialised once");
@@ -577,6 +653,9 @@ writer_init(PyObject *object, PyObject *args, PyObject *keywords)
     self->standard = Py_NewRef(standard);
     self->special = Py_NewRef(special);
     self->encode = Py_NewRef(encode);
+    self->encode_refused = Py_NewRef(encode_refused);
+    self->finish = Py_NewRef(finish);
+    self->shorten = Py_NewRef(shorten);
     self->clock = Py_NewRef(clock);
     self->rfc3339 = rfc3339;
     self->max_bytes = max_bytes;
@@ -589,6 +668,9 @@ writer_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(((LineWriter *)self)->encode);
+    Py_VISIT(((LineWriter *)self)->encode_refused);
+    Py_VISIT(((LineWriter *)self)->finish);
+    Py_VISIT(((LineWriter *)self)->shorten);
     Py_VISIT(((LineWriter *)self)->clock);
     return 0;
 }
@@ -596,8 +678,11 @@ writer_traverse(PyObject *self, visitproc visit, void *arg)
 static int
 writer_clear(PyObject *self)
 {
+    Py_CLEAR(((LineWriter *)self)->clock);   /* first: without it no line is made */
     Py_CLEAR(((LineWriter *)self)->encode);
-    Py_CLEAR(((LineWriter *)self)->clock);
+    Py_CLEAR(((LineWriter *)self)->encode_refused);
+    Py_CLEAR(((LineWriter *)self)->finish);
+    Py_CLEAR(((LineWriter *)self)->shorten);
     return 0;
 }
 

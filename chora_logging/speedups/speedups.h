@@ -36,17 +36,18 @@
     X(TERMINATOR, "terminator") X(LOCK, "lock") X(ACQUIRE, "acquire") X(RELEASE, "release") \
     X(LOG, "_log") X(MUTEX, "mutex") X(BUSY, "busy") X(DEFERRED, "deferred") X(STREAM, "_stream") \
     X(FAST_FILE, "_fast_file") X(LOST, "_lost") X(MAX_BYTES, "max_bytes") \
-    X(FILTERS, "filters") X(FILTER, "filter") X(EMIT, "emit") \
+    X(FILTERS, "filters") X(FILTER, "filter") X(EMIT, "emit") X(FORMAT, "format") \
     X(LOG_RECORD, "LogRecord") X(RECORD_FACTORY, "_logRecordFactory") X(DUMP, "model_dump_json") \
     X(SERIALIZER, "__pydantic_serializer__") X(TO_JSON, "to_json") \
-    X(HANDLERS, "handlers") X(PROPAGATE, "propagate") X(PARENT, "parent") \
+    X(HANDLE, "handle") X(CALL_HANDLERS, "callHandlers") X(HANDLERS, "handlers") \
+    X(PROPAGATE, "propagate") X(PARENT, "parent") \
     X(LOG_THREADS, "logThreads") X(LOG_PROCESSES, "logProcesses") \
     X(LOG_MULTIPROCESSING, "logMultiprocessing") X(LOG_ASYNCIO_TASKS, "logAsyncioTasks") \
     X(INIT, "__init__") X(DICT, "__dict__") X(GET_LEVEL_NAME, "getLevelName") \
     X(LEVEL_NAMES, "_levelToName") X(TIME, "time") X(CLOCK, CLOCK_NAME) X(START_TIME, "_startTime") \
     X(NAME, "name") X(MSG, "msg") X(ARGS, "args") X(LEVELNAME, "levelname") X(LEVELNO, "levelno") \
     X(CREATED, "created") X(MSECS, "msecs") X(RELATIVE_CREATED, "relativeCreated") \
-    X(TRACE_ID, "trace_id") X(SPAN_ID, "span_id")
+    X(TRACE_ID, "trace_id") X(SPAN_ID, "span_id") X(SETTLED, "_chora_settled")
 
 #define AS_CONSTANT(name, text) name,
 enum { NAMES(AS_CONSTANT) NAME_COUNT };

@@ -36,7 +36,7 @@ is_usual_handler(const State *state, PyObject *handler, PyObject *own, int *trac
     PyObject *formatter, *filters, *terminator;
     int usual;
 
-    if (!lacks(state, own, FILTER) || !lacks(state, own, EMIT))
+    if (!lacks(state, own, FILTER) || !lacks(state, own, EMIT) || !lacks(state, own, FORMAT))
         return 0;
     formatter = borrow(state, own, FORMATTER);
     if (formatter == NULL || formatter != borrow(state, own, BYTE_FORMATTER))
@@ -92,7 +92,7 @@ trace_record(const State *state, PyObject *attributes)
     if (message == NULL || !PyUnicode_CheckExact(message))
         return 0;                         /* a dict or an event may have its own id */
     trace_id = borrow(state, attributes, TRACE_ID);
-    if (trace_id != NULL && trace_id != Py_None)
+    if (trace_id != NULL && (trace_id != Py_None || !lacks(state, attributes, SETTLED)))
         return 1;
     if ((ids = current_ids(state)) == NULL)
         return -1;
@@ -101,6 +101,8 @@ trace_record(const State *state, PyObject *attributes)
         done = PyDict_SetItem(attributes, state->names[SPAN_ID], span_id);
     if (done == 0)
         done = PyDict_SetItem(attributes, state->names[TRACE_ID], PyTuple_GET_ITEM(ids, 0));
+    if (done == 0 && PyTuple_GET_ITEM(ids, 0) == Py_None)
+        done = PyDict_SetItem(attributes, state->names[SETTLED], Py_None);
     Py_DECREF(ids);
     return done < 0 ? -1 : 1;
 }
@@ -346,6 +348,19 @@ is_silent(const State *state, PyObject *own, int filters_too)
            || (filters != NULL && PyList_CheckExact(filters) && PyList_GET_SIZE(filters) == 0);
 }
 
+/* Whether a logger handles records by this method of `logging` itself. A tool that wraps it, maybe before this
+   module was imported, or a test that replaces it wants every record. */
+static int
+has_own_method(const State *state, PyObject *logger, PyObject *own, int name)
+{
+    PyObject *method = PyType_Type.tp_getattro((PyObject *)Py_TYPE(logger), state->names[name]);
+    int has = method != NULL && PyFunction_Check(method)
+              && PyFunction_GET_GLOBALS(method) == state->logging && lacks(state, own, name);
+
+    Py_XDECREF(method);
+    return has;
+}
+
 /* Whether the logger of events or one above it has a handler, or anything unusual. */
 static int
 may_be_handled(const State *state)
@@ -355,7 +370,9 @@ may_be_handled(const State *state)
 
     for (int first = 1; logger != Py_None && !heard; first = 0) {
         PyObject *own = logger == NULL ? NULL : PyObject_GenericGetDict(logger, NULL), *propagate;
-        if (own == NULL || !is_silent(state, own, first))
+        if (own == NULL || !is_silent(state, own, first)
+            || (first && !(has_own_method(state, logger, own, HANDLE)
+                           && has_own_method(state, logger, own, CALL_HANDLERS))))
             heard = 1;
         else if ((propagate = borrow(state, own, PROPAGATE)) == Py_False)
             Py_SETREF(logger, Py_NewRef(Py_None));

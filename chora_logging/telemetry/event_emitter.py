@@ -17,12 +17,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeGuard
 
-from pydantic import ValidationError
-
 from chora_logging import log_files, settings
 from chora_logging.context import TraceIdFilter
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated.file_set import paths_of
+from chora_logging.foreign_loggers import is_patched, plain_record, report
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.options import checked_names
 from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER, WRITTEN_TO_ATTRIBUTE
@@ -91,7 +90,8 @@ class EventEmitter:
         span, `CHORA_TRACE_ID` or `TRACEPARENT`.
 
         The event is then passed on to the handlers of the logger `chora_events` and its parents, as
-        INFO, or as ERROR when its status is `"error"`.
+        INFO, or as ERROR when its status is `"error"`, by `Logger.handle`. What they raise is printed,
+        as `logging` prints the errors of handlers.
 
         Raises:
             OSError: the event could not be written: no permission, no space, …
@@ -155,7 +155,7 @@ class EventEmitter:
             if heard and _is_heard(log.path):
                 self._pass_on(_as_record(event, sys._getframe(2)))
             return
-        if not isinstance(event, TelemetryEvent):
+        if not issubclass(type(event), TelemetryEvent):  # a proxy of an event would be written as text
             raise TypeError(f"event must be a TelemetryEvent, got {type(event).__name__}")
         record = _as_record(event, sys._getframe(2))
         try:
@@ -165,18 +165,13 @@ class EventEmitter:
 
     def _pass_on(self, record: logging.LogRecord) -> None:
         record = _written(record, self._log.path)
-        logger: logging.Logger | None = logging.getLogger(TELEMETRY_LOGGER)
-        if logger is None or not logger.isEnabledFor(record.levelno):
-            return
-        verdict: object = logger.filter(record)  # since Python 3.12 it may be another record
-        if not verdict:
-            return
-        record = verdict if isinstance(verdict, logging.LogRecord) else record
-        while logger is not None:
-            for handler in logger.handlers:
-                if record.levelno >= handler.level:
-                    handler.handle(record)
-            logger = logger.parent if logger.propagate else None
+        try:
+            logger = logging.getLogger(TELEMETRY_LOGGER)
+            # Without handlers `handle` would print errors by the handler of last resort.
+            if logger.isEnabledFor(record.levelno) and (logger.hasHandlers() or is_patched(logger)):
+                logger.handle(record)
+        except Exception:  # only errors of the write are raised
+            report(record)
 
 
 class _WrittenRecord(logging.LogRecord):
@@ -249,7 +244,7 @@ def _make_emitter() -> EventEmitter:
 def _is_heard(path: str) -> bool:
     """Whether a filter or handler in the logging tree may take an event that is a line of the file *path*."""
     logger = logging.Logger.manager.loggerDict.get(TELEMETRY_LOGGER)
-    if type(logger) is not logging.Logger or logger.filters:
+    if type(logger) is not logging.Logger or logger.filters or is_patched(logger):
         return True
     above: logging.Logger | None = logger
     while above is not None:
@@ -267,9 +262,12 @@ def _passes_over_written(handler: logging.Handler) -> TypeGuard[EventFileHandler
 def _as_record(event: TelemetryEvent, caller: FrameType) -> logging.LogRecord:
     code = caller.f_code
     level = logging.ERROR if event.status == "error" else logging.INFO
-    record = logging.getLogger(TELEMETRY_LOGGER).makeRecord(
-        TELEMETRY_LOGGER, level, code.co_filename, caller.f_lineno, event, (), None, code.co_name
-    )
+    try:
+        record = logging.getLogger(TELEMETRY_LOGGER).makeRecord(
+            TELEMETRY_LOGGER, level, code.co_filename, caller.f_lineno, event, (), None, code.co_name
+        )
+    except Exception:
+        record = plain_record(TELEMETRY_LOGGER, level, event, (), caller)
     _trace.filter(record)
     if event.trace_id is None and (trace_id := record.__dict__.get("trace_id")) is not None:
         record.msg = _with_trace(event, str(trace_id))
@@ -279,7 +277,7 @@ def _as_record(event: TelemetryEvent, caller: FrameType) -> logging.LogRecord:
 def _with_trace(event: TelemetryEvent, trace_id: str) -> TelemetryEvent:
     try:
         event.trace_id = trace_id
-    except ValidationError:  # a subclass is frozen, or has a rule of its own
+    except Exception:  # a subclass is frozen, or has a rule of its own
         return event.model_copy(update={"trace_id": trace_id})
     return event
 

@@ -13,11 +13,11 @@ import logging.handlers
 from collections.abc import Callable
 from typing import Any
 
-from chora_logging.context import SETTLED_MARK, TraceIdFilter
-from chora_logging.formatting.fields import describe, exception_of, rendered_message, text_of
+from chora_logging.context import TraceIdFilter
+from chora_logging.formatting.fields import describe, exception_of, message_fields, rendered_message, text_of
 from chora_logging.formatting.values import default, plain, plain_key, plain_text
 from chora_logging.options import checked_names
-from chora_logging.schema import EVENT_MARK, FIELDS_ATTRIBUTE, WRITTEN_TO_ATTRIBUTE
+from chora_logging.schema import EVENT_MARK, FIELDS_ATTRIBUTE, SETTLED_ATTRIBUTE, WRITTEN_TO_ATTRIBUTE
 
 _AS_THEY_ARE = (str, int, float, bool, type(None))
 _trace_ids = TraceIdFilter()
@@ -28,9 +28,6 @@ class FrozenRecord(logging.LogRecord):
     """A record that no longer depends on where it was logged, and can be pickled."""
 
     __slots__ = (WRITTEN_TO_ATTRIBUTE,)
-
-
-setattr(FrozenRecord, SETTLED_MARK, True)
 
 
 class FrozenEvent:
@@ -110,8 +107,9 @@ class EventQueueHandler(logging.handlers.QueueHandler):
     def _message(self, record: logging.LogRecord, settled: logging.LogRecord) -> tuple[Any, Any]:
         """Return a plain message, and further fields with the problems of making it."""
         message: Any = record.msg
-        if isinstance(message, dict):
-            return plain(message, self.json_default), {}
+        fields = message_fields(message) if type(message) is not str else None
+        if fields is not None:
+            return plain(fields, self.json_default), {}
         if not getattr(type(message), EVENT_MARK, False):
             text, problems = rendered_message(record)
             return plain_text(text), problems
@@ -142,5 +140,5 @@ def _unfrozen(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
         value = record.__dict__.get(name)
         if type(value) in _AS_THEY_ARE:
             frozen.__dict__[name] = value
-    frozen.__dict__["trace_id"] = None
+    frozen.__dict__["trace_id"] = frozen.__dict__[SETTLED_ATTRIBUTE] = None
     return frozen
