@@ -106,7 +106,8 @@ class BufferedEventFileHandler(EventFileHandler):
             return super().emit(record)
         try:
             formatter = self._byte_formatter
-            if formatter is not None and formatter is self.formatter and self.terminator == "\n":
+            usual = formatter is self.formatter and self.terminator == "\n" and "format" not in self.__dict__
+            if usual and formatter is not None:
                 line = formatter.encode(record) + b"\n"
             else:
                 line = self._encode(self.format(record) + self.terminator)

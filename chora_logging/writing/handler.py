@@ -267,7 +267,8 @@ class EventFileHandler(ReportingHandler):
 
     def _line_of(self, record: logging.LogRecord) -> bytes:
         formatter = self._byte_formatter
-        if formatter is not None and formatter is self.formatter and self.terminator == "\n":
+        usual = formatter is self.formatter and self.terminator == "\n" and "format" not in self.__dict__
+        if usual and formatter is not None:
             return formatter.encode(record) + b"\n"
         return self._encode(self.format(record) + self.terminator)
 

@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 from pythonjsonlogger.json import JsonFormatter
 
-from chora_logging import ConfigurationError, EventFileHandler, EventFormatter
+from chora_logging import BufferedEventFileHandler, ConfigurationError, EventFileHandler, EventFormatter
 from tests.accounting import events_of
 from tests.records import failure, line_of, record_of
 
@@ -217,6 +217,24 @@ class TestChanges:
             "patched",
             "watched",
             *["after"] * 3,
+        ]
+
+    @pytest.mark.parametrize("kind", [EventFileHandler, BufferedEventFileHandler])
+    def test_a_patched_handler(self, tmp_path, kind):
+        """`mock.patch.object` on a handler's `format` makes its lines, and only while it lasts."""
+        handler = kind(tmp_path / "app.jsonl")
+        handler.setFormatter(EventFormatter())
+        for _ in range(3):
+            handler.handle(record_of("before"))
+        with mock.patch.object(handler, "format", return_value='{"message":"patched"}'):
+            handler.handle(record_of("during"))
+        handler.handle(record_of("after"))
+        handler.close()
+
+        assert [event["message"] for event in events_of(tmp_path / "app.jsonl")] == [
+            *["before"] * 3,
+            "patched",
+            "after",
         ]
 
     def test_changes_keep_the_fast_path(self, tmp_path):
