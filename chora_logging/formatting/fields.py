@@ -267,7 +267,7 @@ def rendered_message(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
         kept = arguments if isinstance(arguments, dict) else _listed(arguments)
         return text_of(record.msg), {"args": kept, "format_error": describe(error)}
     arguments = record.args
-    if arguments and not isinstance(arguments, tuple) and "%(" not in text_of(record.msg):
+    if arguments and not isinstance(arguments, tuple) and "%" not in text_of(record.msg).replace("%%", ""):
         return message, {"args": arguments}
     return message, {}
 

@@ -141,7 +141,10 @@ class TestMessage:
             "logger": "app",
             "message": "m 1",
         }
-        assert line_of(record_of("m", {"a": 1}))["args"] == {"a": 1}
+        for message in ("m", "m 100%%"):
+            assert line_of(record_of(message, {"a": 1}))["args"] == {"a": 1}
+        whole = line_of(record_of("m %s", {"a": 1}))
+        assert (whole["message"], "args" in whole) == ("m {'a': 1}", False)
 
     def test_stack_that_is_no_text(self):
         """An object in place of the stack is written as text."""
