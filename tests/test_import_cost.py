@@ -39,6 +39,7 @@ OWN = {
     "chora_logging.writing.shared_log",
     "chora_logging.formatting",
     "chora_logging.formatting.options",
+    "chora_logging.formatting.planned",
     "chora_logging.formatting.plans",
     "chora_logging.writing.reporting",
     "chora_logging.writing.rotation",

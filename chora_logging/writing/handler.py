@@ -73,7 +73,8 @@ class EventFileHandler(ReportingHandler):
             seconds. A process that is stopped while it holds the lock delays every other process once
             by this time; records are then appended without the lock, and nothing is rotated until it
             is free. While others write, the wait may last up to ten times as long.
-        fsync: Call `fsync` after each record, so that it survives a power cut.
+        fsync: Call `fsync` after each record, so that it survives a power cut. No folder is synced: that
+            the name of a new file survives rests on the journal of the file system.
 
     Flags, counts and seconds may be text, as configuration files have them: `"no"`, `"5"`, `"0.5"`.
 

@@ -151,10 +151,13 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         try:
             if end <= 0 or os.lseek(fd, 0, os.SEEK_CUR) != end:
                 return False
-            flock(fd, EXCLUSIVE)
         except OSError:
             return False
         try:
+            try:
+                flock(fd, EXCLUSIVE)
+            except OSError:
+                return False
             status = self.stat_if_current()
             if status is None or status.st_nlink != self.links:
                 return False

@@ -246,8 +246,8 @@ class SharedLog:
             if not file.is_rotatable:
                 put(file, 0, False)
                 return
-            locked = self._lock(file)
             try:
+                locked = self._lock(file)
                 status = file.stat_if_current()
                 if status is None:
                     file.wait_for_next()
@@ -270,8 +270,8 @@ class SharedLog:
                         continue
                 put(file, status.st_size, locked)
                 return
-            finally:
-                if locked and self.file is file:
+            finally:  # also if a signal handler has raised right after the lock was taken
+                if self.file is file and not file.is_shared:
                     locking.unlock(file.fd)
 
     def _put(self, line: bytes, file: LiveFile, size: int, locked: bool) -> None:
