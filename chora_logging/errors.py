@@ -5,7 +5,8 @@
     ├── TraceIdError (ValueError)          a trace id is invalid
     ├── CursorError (ValueError)           a cursor is malformed
     ├── RotationBlockedError (OSError)     a rotation is postponed
-    │   └── RotationBusyError              … because another process is rotating
+    │   ├── RotationBusyError              … because another process is rotating
+    │   └── ForeignBackupsError            … because another tool rotates the log
     ├── BufferFullError (OSError)          a buffered record is dropped
     └── MissingExtraError (ImportError)    an optional dependency is not installed
 
@@ -112,6 +113,10 @@ class RotationBlockedError(_PathError):
 
 class RotationBusyError(RotationBlockedError):
     """Another process is rotating this log."""
+
+
+class ForeignBackupsError(RotationBlockedError):
+    """Another tool rotates this log: files that this package did not make have the names of backups."""
 
 
 class BufferFullError(_PathError):

@@ -9,20 +9,23 @@ step (8), 8 unused. The sequence grows by two with each rotation and is odd whil
 Half of it, rounded down, is the *generation* *g* of the live file; `NAME.i` has generation *g - i*.
 Cursors are exact with the sidecar; deleting it loses no event. Step and inode are the rotation's
 journal: a writer that finds the sequence odd and the lock free completes the rotation. Readers only
-read the sidecar; writers change it under its own `flock`.
+read these 64 bytes; writers change the sidecar under its own `flock`, and keep in the rest of it which
+backups they made (`chora_logging.writing.journal`).
 """
 
 from __future__ import annotations
 
-import io
+import errno
 import os
+import stat
 import struct
 import zlib
 from typing import NamedTuple
 
 COMPRESSED = ".gz"
 
-_MAGIC = b"chora.1\n"
+#: How a sidecar begins.
+SIDECAR_MAGIC = b"chora.1\n"
 _IDENTITY = struct.Struct("<8s16s")
 _LAYOUT = struct.Struct("<8s16sI4xQQQ8x")
 
@@ -46,6 +49,58 @@ def backup_number(filename: str, log: str) -> int | None:
     if not (number.isascii() and number.isdigit()) or number.startswith("0"):
         return None
     return int(number)
+
+
+def open_regular(path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> tuple[int, os.stat_result] | None:
+    """Open the file *path*, never through a symbolic link and without waiting; the caller closes it.
+
+    Anybody who may write to the folder of a log can put a link, a FIFO or a device where a file of the
+    log belongs.
+
+    Args:
+        path: The file.
+        flags: As for `os.open`.
+        mode: Permission bits of a file that *flags* creates.
+
+    Returns:
+        A descriptor above those of standard input, output and error, and the status of the file; None
+        if *path* is something else than a regular file.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):  # opening a device may do something
+            return None
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    except OSError as error:  # changed since the look
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            return None
+        raise
+    try:
+        fd = _above_stdio(fd)
+        status = os.fstat(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    if stat.S_ISREG(status.st_mode):
+        return fd, status
+    os.close(fd)
+    return None
+
+
+def _above_stdio(fd: int) -> int:
+    if fd > 2:
+        return fd
+    import fcntl  # not on Windows
+
+    above = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return above
 
 
 def real_path(path: str) -> str:
@@ -89,8 +144,8 @@ def new_sidecar() -> Sidecar:
 
 def pack_sidecar(state: Sidecar) -> bytes:
     """Return the bytes of the sidecar *state*."""
-    crc = zlib.crc32(_IDENTITY.pack(_MAGIC, state.log_id))
-    return _LAYOUT.pack(_MAGIC, state.log_id, crc, state.sequence, state.inode, state.step)
+    crc = zlib.crc32(_IDENTITY.pack(SIDECAR_MAGIC, state.log_id))
+    return _LAYOUT.pack(SIDECAR_MAGIC, state.log_id, crc, state.sequence, state.inode, state.step)
 
 
 def parse_sidecar(data: bytes) -> Sidecar | None:
@@ -98,7 +153,7 @@ def parse_sidecar(data: bytes) -> Sidecar | None:
     if len(data) < SIDECAR_BYTES:
         return None
     magic, log_id, crc, sequence, inode, step = _LAYOUT.unpack_from(data)
-    if magic != _MAGIC or crc != zlib.crc32(data[: _IDENTITY.size]):
+    if magic != SIDECAR_MAGIC or crc != zlib.crc32(data[: _IDENTITY.size]):
         return None
     return Sidecar(log_id, sequence, inode, step)
 
@@ -106,7 +161,12 @@ def parse_sidecar(data: bytes) -> Sidecar | None:
 def read_sidecar(log: str) -> Sidecar | None:
     """Return the current sidecar of *log*, or None if it is missing, unreadable or invalid."""
     try:
-        with io.FileIO(sidecar_path(log)) as file:  # not `open`: it is gone at interpreter shutdown
-            return parse_sidecar(file.read(SIDECAR_BYTES))
+        opened = open_regular(sidecar_path(log))
+        if opened is None:
+            return None
+        try:
+            return parse_sidecar(os.pread(opened[0], SIDECAR_BYTES, 0))
+        finally:
+            os.close(opened[0])
     except OSError:
         return None

@@ -1,0 +1,200 @@
+"""The sidecar as its writers use it: locked, the journal of a rotation, and a list of our backups.
+
+After the 64 bytes that readers read (`chora_logging.log_files`) stands which backups this package has
+made, little-endian: CRC-32 (4), how many backups the rotation under way keeps (4), count (4), 4 unused,
+then for each backup its inode (8) and the CRC-32 of its first line (4). The checksum covers the sequence:
+where a version of this package has rotated that does not write this part, it is invalid.
+
+Whoever may write to the log's folder can put anything in the sidecar's place. What is not a sidecar is
+left as it is, and the log is rotated without one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import struct
+import weakref
+import zlib
+from collections.abc import Callable, Iterator
+
+from chora_logging import log_files
+from chora_logging.errors import RotationBusyError
+from chora_logging.log_files import SIDECAR_BYTES, Sidecar
+from chora_logging.writing import live_file, locking
+from chora_logging.writing.backups import Owned
+
+_LIST = struct.Struct("<III4x")
+_ENTRY = struct.Struct("<QI")
+
+#: The largest sidecar, in bytes: that of a log with 300,000 backups.
+_MAX_BYTES = 4 * 1024 * 1024
+
+#: Called with what is wrong with a sidecar.
+Report = Callable[[str], None]
+
+
+class Journal:
+    """An open, locked sidecar.
+
+    Attributes:
+        state: What it says about the log and the rotation.
+        owned: The backups that this package has made; None if it does not say.
+        keep: How many backups the rotation under way keeps; 0 if it does not say.
+    """
+
+    def __init__(self, fd: int, data: bytes) -> None:
+        self._fd = fd
+        state = log_files.parse_sidecar(data)
+        self.state = state or log_files.new_sidecar()
+        self.keep, self.owned = _parse_owned(data, self.state)
+        if state is None:
+            self.write(self.state)
+
+    def write(self, state: Sidecar, owned: Owned | None = None, keep: int = 0) -> None:
+        """Write *state*, and *owned* and *keep* if given, in one step.
+
+        Without *owned* only the step may differ from the last state.
+        """
+        if owned is None:
+            os.pwrite(self._fd, log_files.pack_sidecar(state), 0)
+        else:
+            data = log_files.pack_sidecar(state) + _pack_owned(state, owned, keep)
+            if os.pwrite(self._fd, data, 0) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.ftruncate(self._fd, len(data))
+            self.owned, self.keep = owned, keep
+        self.state = state
+
+
+def read_owned(log: str) -> Owned | None:
+    """Return which backups of *log* the sidecar lists; None if it does not say, or cannot be read."""
+    try:
+        opened = log_files.open_regular(log_files.sidecar_path(log))
+        if opened is None:
+            return None
+        try:
+            data = os.pread(opened[0], _MAX_BYTES, 0)
+        finally:
+            os.close(opened[0])
+    except OSError:
+        return None
+    state = log_files.parse_sidecar(data)
+    return None if state is None else _parse_owned(data, state)[1]
+
+
+@contextlib.contextmanager
+def open_journal(
+    log: str, like: os.stat_result, mode: int | None, timeout: float, report: Report | None = None
+) -> Iterator[Journal | None]:
+    """Open the sidecar of *log*, created if it is missing, and lock it while the block runs.
+
+    It gets the permissions *mode* (None: those of *like*) and the owner of *like*, so that everyone
+    who may write the log may rotate it. Yields None if this process may not write the sidecar, or
+    something else has its name: nobody can complete the rotation if it is interrupted, and readers
+    identify files by their content.
+
+    Raises:
+        RotationBusyError: another process holds its lock for longer than *timeout* seconds.
+        OSError: it cannot be opened for a reason other than permissions.
+    """
+    path = log_files.sidecar_path(log)
+    file = _open_sidecar(path, live_file.permissions(like, mode), like, report)
+    if file is None:
+        yield None
+        return
+    reference = weakref.ref(file)
+    _open_journals.add(reference)
+    try:
+        fd = file.fileno()
+        if not locking.lock(fd, timeout):
+            raise RotationBusyError(path, "another process is rotating this log")
+        yield Journal(fd, os.pread(fd, _MAX_BYTES, 0))
+    finally:
+        with contextlib.suppress(OSError):
+            locking.unlock(file.fileno())  # closing is not enough: a forked child may share it
+        _open_journals.discard(reference)
+        file.close()
+
+
+#: The open sidecars. A forked child closes them, otherwise the parent's lock would outlive the parent.
+#: Weak references: a sidecar that a signal handler's exception left open is closed with its last one.
+_open_journals: set[weakref.ref[io.FileIO]] = set()
+
+
+def _close_journals_after_fork() -> None:
+    while _open_journals:
+        file = _open_journals.pop()()
+        if file is not None:
+            file.close()
+
+
+os.register_at_fork(after_in_child=_close_journals_after_fork)
+
+
+def _open_sidecar(path: str, mode: int, like: os.stat_result, report: Report | None) -> io.FileIO | None:
+    try:
+        if not os.path.lexists(path):
+            live_file.create(path, mode, like)
+        file = io.FileIO(path, "r+", opener=_open_regular)
+    except OSError as error:
+        if error.errno == _NOT_REGULAR:
+            return _unusable(path, "it is not a regular file", report)
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return None
+        raise
+    status = os.fstat(file.fileno())
+    if status.st_nlink > 1:
+        file.close()
+        return _unusable(path, "the file has another name, too", report)
+    if not _may_be_ours(file.fileno(), status.st_size):
+        file.close()
+        return _unusable(path, "the content is somebody else's", report)
+    if live_file.permissions(status) != mode:
+        with contextlib.suppress(PermissionError):
+            os.fchmod(file.fileno(), mode)
+    return file
+
+
+_NOT_REGULAR = errno.ENOTSUP
+
+
+def _open_regular(path: str, flags: int) -> int:
+    opened = log_files.open_regular(path, flags)
+    if opened is None:
+        raise OSError(_NOT_REGULAR, os.strerror(_NOT_REGULAR), path)
+    return opened[0]
+
+
+def _unusable(path: str, reason: str, report: Report | None) -> None:
+    if report is not None:
+        report(f"{path} is not the sidecar of the log, because {reason}: the log is rotated without it")
+
+
+def _may_be_ours(fd: int, size: int) -> bool:
+    """Return whether a file of *size* bytes is a sidecar, perhaps a damaged one, or a new file."""
+    if size > _MAX_BYTES:
+        return False
+    beginning = os.pread(fd, SIDECAR_BYTES, 0)
+    return beginning.startswith(log_files.SIDECAR_MAGIC) or (size <= SIDECAR_BYTES and not any(beginning))
+
+
+def _pack_owned(state: Sidecar, owned: Owned, keep: int) -> bytes:
+    entries = b"".join(_ENTRY.pack(inode, first_line) for inode, first_line in owned.items())
+    return _LIST.pack(_checksum(state, keep, entries), keep, len(owned)) + entries
+
+
+def _parse_owned(data: bytes, state: Sidecar) -> tuple[int, Owned | None]:
+    if len(data) < SIDECAR_BYTES + _LIST.size:
+        return 0, None
+    checksum, keep, count = _LIST.unpack_from(data, SIDECAR_BYTES)
+    entries = data[SIDECAR_BYTES + _LIST.size :][: count * _ENTRY.size]
+    if checksum != _checksum(state, keep, entries) or len(entries) != count * _ENTRY.size:
+        return 0, None
+    return keep, dict(_ENTRY.iter_unpack(entries))
+
+
+def _checksum(state: Sidecar, keep: int, entries: bytes) -> int:
+    return zlib.crc32(b"%s %d %d " % (state.log_id, state.sequence, keep) + entries)
