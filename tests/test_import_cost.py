@@ -23,6 +23,8 @@ OWN = {
     "chora_logging",
     "chora_logging._version",
     "chora_logging.writing.appending",
+    "chora_logging.writing.backups",
+    "chora_logging.writing.journal",
     "chora_logging.context",
     "chora_logging.settings",
     "chora_logging.formatting.fields",

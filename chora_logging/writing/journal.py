@@ -141,17 +141,16 @@ def _open_sidecar(path: str, mode: int, like: os.stat_result, report: Report | N
         file = io.FileIO(path, "r+", opener=_open_regular)
     except OSError as error:
         if error.errno == _NOT_REGULAR:
-            return _unusable(path, "it is not a regular file", report)
+            _report_unusable(path, "it is not a regular file", report)
+            return None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return None
         raise
     status = os.fstat(file.fileno())
-    if status.st_nlink > 1:
+    if status.st_nlink > 1 or not _may_be_ours(file.fileno(), status.st_size):
         file.close()
-        return _unusable(path, "the file has another name, too", report)
-    if not _may_be_ours(file.fileno(), status.st_size):
-        file.close()
-        return _unusable(path, "the content is somebody else's", report)
+        _report_unusable(path, "it is somebody else's file", report)
+        return None
     if live_file.permissions(status) != mode:
         with contextlib.suppress(PermissionError):
             os.fchmod(file.fileno(), mode)
@@ -168,7 +167,7 @@ def _open_regular(path: str, flags: int) -> int:
     return opened[0]
 
 
-def _unusable(path: str, reason: str, report: Report | None) -> None:
+def _report_unusable(path: str, reason: str, report: Report | None) -> None:
     if report is not None:
         report(f"{path} is not the sidecar of the log, because {reason}: the log is rotated without it")
 

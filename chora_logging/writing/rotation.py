@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 
 from chora_logging.errors import ForeignBackupsError, RotationBlockedError
@@ -111,10 +110,11 @@ class Rollover:
             if journal.state.under_way:
                 self._resume(journal, status)
                 return True
-            self._unmark(status.st_ino)
-            if journal.owned is None:
-                found = find_backups(self.log, self._name_of, self.count)
-                journal.write(journal.state, _owned(journal, found))
+            owned = journal.owned
+            if owned is None:
+                owned = _owned(journal, find_backups(self.log, self._name_of, self.count))
+                journal.write(journal.state, owned)
+            self._unmark(status.st_ino, owned)
         return False
 
     def _check(self, found: Found, owned: Owned) -> None:
@@ -127,7 +127,7 @@ class Rollover:
         state = journal.state
         state = state._replace(sequence=state.sequence + 1, inode=status.st_ino, step=step)
         journal.write(state, owned, self.count)
-        self._unmark(status.st_ino)
+        self._unmark(status.st_ino, owned)
         with contextlib.suppress(OSError):
             os.link(self.log, self._mark())
 
@@ -204,7 +204,7 @@ class Rollover:
                 if _is_unchanged(self.log, status):
                     self._undo(journal, owned, status, moved)
                     if journal is not None and state is not None:
-                        self._unmark(status.st_ino)
+                        self._unmark(status.st_ino, owned)
                         journal.write(state, owned, keep)
             raise
 
@@ -237,19 +237,19 @@ class Rollover:
             self._end(journal, journal.state.sequence + 1, kept)
 
     def _end(self, journal: Journal, sequence: int, owned: Owned) -> None:
-        self._unmark(journal.state.inode)
+        self._unmark(journal.state.inode, owned)
         journal.write(journal.state._replace(sequence=sequence, inode=0, step=0), owned)
 
     def _mark(self) -> str:
         folder, name = os.path.split(self.log)
         return os.path.join(folder, f".{name}.rotating")
 
-    def _unmark(self, inode: int) -> None:
-        """Delete the second name of the live file, which has *inode*, and no other file of that name."""
+    def _unmark(self, inode: int, owned: Owned) -> None:
+        """Delete the second name of the live file, which has *inode* or had been rotated, and no other file."""
         with contextlib.suppress(OSError):
-            status = os.lstat(self._mark())
-            if stat.S_ISREG(status.st_mode) and (status.st_nlink > 1 or status.st_ino == inode):
-                os.unlink(self._mark())
+            for marked in identify(self._mark()):
+                if marked == inode or marked in owned:
+                    os.unlink(self._mark())
 
     def _name(self, number: int) -> str:
         return self._name_of(f"{self.log}.{number}")
