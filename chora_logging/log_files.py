@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import struct
 import zlib
@@ -33,10 +34,29 @@ _LAYOUT = struct.Struct("<8s16sI4xQQQ8x")
 SIDECAR_BYTES = _LAYOUT.size
 
 
+#: What stands after the name of a log in the dated names that other tools give to its backups: a date,
+#: with or without a time (logrotate's `dateext`, `TimedRotatingFileHandler`), or a Unix time.
+_DATE = re.compile(r"[.-](\d{8,}|\d{4}-\d\d-\d\d)([-_T.]?\d[\d_:-]*)?", re.ASCII)
+
+#: Numbers with more digits are dates or times.
+_NUMBER_DIGITS = 7
+
+
+def is_dated(filename: str, log: str) -> bool:
+    """Return whether *filename*, without the suffix of a compression, is a dated name of a backup of *log*.
+
+    >>> is_dated("app.log-20260102", "app.log"), is_dated("app.log.2026-01-02_10", "app.log")
+    (True, True)
+    >>> is_dated("app.log.1", "app.log"), is_dated("app.log-2026", "app.log")
+    (False, False)
+    """
+    return filename.startswith(log) and _DATE.fullmatch(filename, len(log)) is not None
+
+
 def backup_number(filename: str, log: str) -> int | None:
     """Return the number of the backup *filename* of the log *log* (both without folder).
 
-    None if *filename* is not the name of a backup of *log*.
+    None if *filename* is not the name of a backup of *log*, or a dated one.
 
     >>> backup_number("app.log.10", "app.log"), backup_number("app.log.2.gz", "app.log")
     (10, 2)
@@ -46,7 +66,7 @@ def backup_number(filename: str, log: str) -> int | None:
     if not filename.startswith(log + "."):
         return None
     number = filename[len(log) + 1 :].removesuffix(COMPRESSED)
-    if not (number.isascii() and number.isdigit()) or number.startswith("0"):
+    if not (number.isascii() and number.isdigit()) or number.startswith("0") or len(number) > _NUMBER_DIGITS:
         return None
     return int(number)
 

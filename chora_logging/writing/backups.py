@@ -8,7 +8,6 @@ line, which stay the same under any name and whatever a late writer appends.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -25,11 +24,8 @@ Owned = Mapping[int, int]
 #: How much of a first line is compared, in bytes.
 _FIRST_LINE_BYTES = 256
 
-#: The names that other tools give to rotated logs, after the name of the log: numbers with a suffix that
-#: ours do not have, and dates with or without a time (logrotate's `dateext`, `TimedRotatingFileHandler`).
-_OF_OTHERS = re.compile(
-    r"(\.[1-9]\d*|[.-]\d{4}-?\d\d-?\d\d([-_T.]?\d[\d_:-]*)?)(\.(gz|bz2|xz|zst|lz4|Z))?", re.ASCII
-)
+#: The suffixes of compressed files.
+_PACKED = (COMPRESSED, ".bz2", ".xz", ".zst", ".lz4", ".Z")
 
 #: The beginning of a file that `compression` has packed: gzip (RFC 1952) with an extra field of ours.
 PACKED_HEADER = b"\x1f\x8b\x08\x04"
@@ -79,12 +75,20 @@ class Found(NamedTuple):
         They are those of a `RotatingFileHandler`, plain and numbered from 1 without a hole, or of a log
         whose sidecar was deleted, which we may have packed. Where there is any other, another tool
         rotates. Then only those up to *generation* are ours: so often has a version of this package
-        rotated that did not record its backups.
+        rotated that did not record its backups. Of a plain and a compressed file of one number the
+        compressed one is ours only if we have packed it: it may have other events.
         """
         is_plain = all(not backup.suffix or backup.packed_by_us for backup in self.backups)
         is_series = is_plain and self._is_series(True) and self._is_series(False)
-        ours = (backup for backup in self.backups if is_series or 0 < backup.number <= generation)
-        return {backup.inode: backup.first_line for backup in ours}
+        plain = {backup.path for backup in self.backups if not backup.suffix}
+        return {
+            backup.inode: backup.first_line
+            for backup in self.backups
+            if is_series or 0 < backup.number <= generation
+            if not backup.suffix
+            or backup.packed_by_us
+            or backup.path.removesuffix(backup.suffix) not in plain
+        }
 
     def _is_series(self, is_default: bool) -> bool:
         numbers = {backup.number for backup in self.backups if backup.is_default is is_default}
@@ -164,10 +168,13 @@ def _names(log: str, name_of: NameOf, count: int) -> Iterator[_Name]:
             yield _Name(path, number, False, path[len(plain) :])
     for filename in os.listdir(folder):
         path = os.path.join(folder, filename)
-        if not filename.startswith(name) or path in seen or not _OF_OTHERS.fullmatch(filename, len(name)):
+        if not filename.startswith(name) or path in seen:
             continue
-        suffix = COMPRESSED if filename.endswith(COMPRESSED) else ""
-        yield _Name(path, log_files.backup_number(filename, name) or 0, has_namer, suffix)
+        suffix = next((suffix for suffix in _PACKED if filename.endswith(suffix)), "")
+        plain = filename.removesuffix(suffix)
+        given = log_files.backup_number(plain, name)
+        if given is not None or log_files.is_dated(plain, name):
+            yield _Name(path, given if given and suffix in ("", COMPRESSED) else 0, has_namer, suffix)
 
 
 def _beginning(path: str) -> tuple[int, bool]:

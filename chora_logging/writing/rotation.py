@@ -245,7 +245,7 @@ class Rollover:
         return os.path.join(folder, f".{name}.rotating")
 
     def _unmark(self, inode: int, owned: Owned) -> None:
-        """Delete the second name of the live file, which has *inode* or had been rotated, and no other file."""
+        """Delete the second name of the live file, which has *inode* or was rotated, and no other file."""
         with contextlib.suppress(OSError):
             for marked in identify(self._mark()):
                 if marked == inode or marked in owned:

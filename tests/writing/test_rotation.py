@@ -86,15 +86,16 @@ def notices(log, event="rotation_failed"):
     return [found for found in map(json.loads, lines_of(log)) if found["event"] == event]
 
 
-FOREIGN = """
-    app.jsonl.1 app.jsonl.2.gz app.jsonl.4 app.jsonl.4.gz app.jsonl.4.xz app.jsonl.1767225600
-    app.jsonl-20260101 app.jsonl-20260101.gz app.jsonl-20260101-1767225600.zst app.jsonl-2026010112
-    app.jsonl.2026-01-01 app.jsonl.2026-01-01_12-30-05.bz2 app.jsonl.20260101
-""".split()
-NO_BACKUPS = """
-    app.jsonl.bak app.jsonl.01 app.jsonl2 app.jsonl.1.tmp app.jsonl-old app.jsonl-2026
-    app.jsonl.txt.1 other.jsonl.1 app.jsonl.1.gz.new
-""".split()
+FOREIGN = [
+    *("app.jsonl.1", "app.jsonl.2.gz", "app.jsonl.4", "app.jsonl.4.gz", "app.jsonl.4.xz"),
+    *("app.jsonl-20260101", "app.jsonl-20260101.gz", "app.jsonl-20260101-1767225600.zst"),
+    *("app.jsonl.20260101", "app.jsonl-2026010112", "app.jsonl.1767225600"),
+    *("app.jsonl.2026-01-01", "app.jsonl.2026-01-01_12-30-05.bz2"),
+]
+NO_BACKUPS = [
+    *("app.jsonl.bak", "app.jsonl.01", "app.jsonl2", "app.jsonl.1.tmp", "app.jsonl.1.gz.new"),
+    *("app.jsonl-old", "app.jsonl-2026", "app.jsonl.txt.1", "other.jsonl.1"),
+]
 OTHERS = [["1", "3"], ["2"], ["1", "2.gz"], ["1", "1.gz"], ["1700000000"]]
 
 
