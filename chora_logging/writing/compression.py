@@ -1,5 +1,6 @@
-"""Compresses backups with gzip, in a thread of the writer's process, outside of the writers' locks.
+"""Compresses backups with gzip, in a thread of the writer's process.
 
+The writers' lock is held only while a compressed file takes the place of its backup.
 The compressed file of `NAME.3` is written under another name first, and becomes `NAME.3.gz` when it
 is whole. A process that is killed in between leaves the backup as it was, or both files. The next
 compression continues from there, and readers give the events of one of them.
@@ -8,10 +9,12 @@ compression continues from there, and readers give the events of one of them.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import struct
 import threading
 import zlib
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from chora_logging import log_files
@@ -26,9 +29,9 @@ from chora_logging.writing.backups import (
     find_backups,
     identify,
 )
-from chora_logging.writing.journal import open_journal, read_owned
+from chora_logging.writing.journal import Report, locked, open_journal, read_owned
 
-#: How long to wait for a rotation to end before a compressed file is put in place, in seconds.
+#: How long to wait for other writers and a rotation before a compressed file is put in place, in seconds.
 ROTATION_WAIT_SECONDS = 10.0
 
 #: How much is read at a time, in bytes.
@@ -45,20 +48,27 @@ class BackupCompressor:
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
         self._wanted = self._running = False
+        self._obstacle = ""
 
-    def start(self, log: str, count: int, name_of: NameOf) -> None:
-        """Compress every plain backup of *log* with a number up to *count*, in the background."""
+    def start(self, log: str, count: int, name_of: NameOf, report: Report | None = None) -> None:
+        """Compress every plain backup of *log* with a number up to *count*, in the background.
+
+        *report* is called with what has kept the last compression from beginning, if anything has.
+        """
+        obstacle, self._obstacle = self._obstacle, ""
+        if obstacle and report is not None:
+            report(obstacle)
         self._wanted = True
-        if self._running:
+        if self._running and self._thread is not None and self._thread.is_alive():
             return
         self._running = True
-        self._thread = threading.Thread(
-            target=self._run, args=(log, count, name_of), name="chora-logging-gzip", daemon=True
-        )
         try:
+            self._thread = threading.Thread(
+                target=self._run, args=(log, count, name_of), name="chora-logging-gzip", daemon=True
+            )
             self._thread.start()
         except (RuntimeError, MemoryError):  # perhaps at the end of the interpreter: another one compresses
-            self._thread, self._running = None, False
+            self._thread = None
 
     def join(self) -> None:
         """Wait until everything is compressed."""
@@ -71,11 +81,22 @@ class BackupCompressor:
             while self._wanted:
                 while self._wanted:
                     self._wanted = False
-                    with contextlib.suppress(Exception):  # they stay plain: the next rotation retries
-                        compress_backups(log, count, name_of)
+                    self._try(log, count, name_of)
                 self._running = False  # earlier requests are in `_wanted`, later ones start a thread
         finally:
             self._running = False
+
+    def _try(self, log: str, count: int, name_of: NameOf) -> None:
+        try:
+            compress_backups(log, count, name_of)
+        except NotOursError as error:
+            self._obstacle = str(error)
+        except Exception:  # they stay plain: the next rotation retries
+            return
+
+
+class NotOursError(OSError):
+    """Something else has the name of the file into which backups are compressed."""
 
 
 def compress_backups(log: str, count: int, name_of: NameOf) -> None:
@@ -90,16 +111,12 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
         source_fd = _open(backup.path)
         if source_fd is None:
             continue  # moved meanwhile
-        with open(source_fd, "rb") as source:
-            target_fd = _open(unfinished, os.O_RDWR | os.O_APPEND | os.O_CREAT)
-            if target_fd is None:
+        with open(source_fd, "rb") as source, open(_open_unfinished(unfinished), "ab") as target:
+            if not (locking.try_lock(target.fileno()) and _is_ours(target.fileno(), unfinished)):
+                return  # another process compresses
+            _compress(source, target)
+            if not _put_in_place(log, os.fstat(source_fd), unfinished, count, name_of):
                 return
-            with open(target_fd, "ab") as target:
-                if not (locking.try_lock(target_fd) and _is_ours(target_fd, unfinished)):
-                    return
-                _compress(source, target)
-                if not _put_in_place(log, os.fstat(source_fd), unfinished, count, name_of):
-                    return
 
 
 def _plain_backup(log: str, count: int, name_of: NameOf) -> Backup | None:
@@ -120,28 +137,37 @@ def _is_free(path: str, owned: Owned) -> bool:
     return files.items() <= owned.items() if files else not os.path.lexists(path)
 
 
-def _open(path: str, flags: int = os.O_RDONLY) -> int | None:
-    """Open *path*; return None if it is gone, or not a file with this one name."""
+def _open(path: str) -> int | None:
+    """Open *path*; return None if it is gone, or not a regular file."""
     try:
-        opened = log_files.open_regular(path, flags)  # it gets the backup's permissions when it is whole
+        opened = log_files.open_regular(path)
     except FileNotFoundError:
         return None
+    return None if opened is None else opened[0]
+
+
+def _open_unfinished(path: str) -> int:
+    opened = log_files.open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)  # the mode is set at the end
     if opened is None:
-        return None
+        raise NotOursError(f"backups are not compressed, because {path} is not a regular file")
     return opened[0]
 
 
 def _is_ours(fd: int, path: str) -> bool:
-    """Return whether *fd* is the file to write to: *path* and no other name, new or begun by us.
+    """Return whether *fd* still has the name *path*: another process may just have given it its final name.
 
-    Another process may just have given it its final name.
+    Raises:
+        NotOursError: somebody else has made it.
     """
     status = os.fstat(fd)
     try:
-        is_named = os.path.samestat(status, os.lstat(path)) and status.st_nlink == 1
+        if not os.path.samestat(status, os.lstat(path)):
+            return False
     except FileNotFoundError:
         return False
-    return is_named and (not status.st_size or os.pread(fd, 3, 0) == PACKED_HEADER[:3])
+    if status.st_nlink > 1 or (status.st_size and os.pread(fd, 3, 0) != PACKED_HEADER[:3]):
+        raise NotOursError(f"backups are not compressed, because {path} is somebody else's file")
+    return True
 
 
 def _compress(source: BinaryIO, target: BinaryIO) -> None:
@@ -167,8 +193,8 @@ def _put_in_place(log: str, source: os.stat_result, unfinished: str, count: int,
 
     Until the plain file is deleted, both are known as ours. Returns whether to look for more backups.
     """
-    with open_journal(log, source, None, ROTATION_WAIT_SECONDS) as journal:
-        owned = None if journal is None else journal.owned
+    with _not_rotating(log) as is_current, open_journal(log, source, None, 0) as journal:
+        owned = None if journal is None or not is_current else journal.owned
         for number in range(1, count + 1):
             path = name_of(f"{log}.{number}")
             with contextlib.suppress(FileNotFoundError):
@@ -187,3 +213,22 @@ def _put_in_place(log: str, source: os.stat_result, unfinished: str, count: int,
                 return True
         os.unlink(unfinished)
         return owned is not None
+
+
+@contextlib.contextmanager
+def _not_rotating(log: str) -> Iterator[bool]:
+    """Hold the lock of the live file, as a rotation does; yield whether it is still the live file.
+
+    The lock of the sidecar is not enough: whoever deletes that ends the exclusion.
+
+    Raises:
+        RotationBusyError: it was held too long.
+        OSError: the live file cannot be opened.
+    """
+    opened = log_files.open_regular(log)
+    if opened is None:
+        yield False
+        return
+    file = io.FileIO(opened[0])
+    with locked(file, ROTATION_WAIT_SECONDS):
+        yield os.path.samestat(os.lstat(log), opened[1])

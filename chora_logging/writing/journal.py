@@ -1,9 +1,10 @@
 """The sidecar as its writers use it: locked, the journal of a rotation, and a list of our backups.
 
 After the 64 bytes that readers read (`chora_logging.log_files`) stands which backups this package has
-made, little-endian: CRC-32 (4), how many backups the rotation under way keeps (4), count (4), 4 unused,
-then for each backup its inode (8) and the CRC-32 of its first line (4). The checksum covers the sequence:
-where a version of this package has rotated that does not write this part, it is invalid.
+made, little-endian: CRC-32 (4), how many backups the rotation under way keeps (4), count (4), the inode of
+the sidecar (8), then for each backup its inode (8) and the CRC-32 of its first line (4). The checksum covers
+the sequence: where a version of this package has rotated that does not write this part, it is invalid. So
+it is in a copy of the folder, whose inodes are others.
 
 Whoever may write to the log's folder can put anything in the sidecar's place. What is not a sidecar is
 left as it is, and the log is rotated without one.
@@ -26,8 +27,9 @@ from chora_logging.log_files import SIDECAR_BYTES, Sidecar
 from chora_logging.writing import live_file, locking
 from chora_logging.writing.backups import Owned
 
-_LIST = struct.Struct("<III4x")
+_LIST = struct.Struct("<IIIQ")
 _ENTRY = struct.Struct("<QI")
+_BEGIN = SIDECAR_BYTES + _LIST.size
 
 #: The largest sidecar, in bytes: that of a log with 300,000 backups.
 _MAX_BYTES = 4 * 1024 * 1024
@@ -43,13 +45,17 @@ class Journal:
         state: What it says about the log and the rotation.
         owned: The backups that this package has made; None if it does not say.
         keep: How many backups the rotation under way keeps; 0 if it does not say.
+        is_copy: Whether it is a copy of the sidecar of another folder.
     """
 
-    def __init__(self, fd: int, data: bytes) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._inode = os.fstat(fd).st_ino
+        data = os.pread(fd, _MAX_BYTES, 0)
         state = log_files.parse_sidecar(data)
         self.state = state or log_files.new_sidecar()
-        self.keep, self.owned = _parse_owned(data, self.state)
+        self.keep, self.owned = _parse_owned(data, self.state, self._inode)
+        self.is_copy = len(data) >= _BEGIN and _LIST.unpack_from(data, SIDECAR_BYTES)[3] != self._inode
         if state is None:
             self.write(self.state)
 
@@ -61,7 +67,7 @@ class Journal:
         if owned is None:
             os.pwrite(self._fd, log_files.pack_sidecar(state), 0)
         else:
-            data = log_files.pack_sidecar(state) + _pack_owned(state, owned, keep)
+            data = log_files.pack_sidecar(state) + _pack_owned(state, owned, keep, self._inode)
             if os.pwrite(self._fd, data, 0) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.ftruncate(self._fd, len(data))
@@ -82,7 +88,7 @@ def read_owned(log: str) -> Owned | None:
     except OSError:
         return None
     state = log_files.parse_sidecar(data)
-    return None if state is None else _parse_owned(data, state)[1]
+    return None if state is None else _parse_owned(data, state, opened[1].st_ino)[1]
 
 
 @contextlib.contextmanager
@@ -105,33 +111,43 @@ def open_journal(
     if file is None:
         yield None
         return
+    with locked(file, timeout):
+        yield Journal(file.fileno())
+
+
+@contextlib.contextmanager
+def locked(file: io.FileIO, timeout: float) -> Iterator[None]:
+    """Lock *file* while the block runs, and close it; a child that is forked meanwhile closes it, too.
+
+    Raises:
+        RotationBusyError: another process holds its lock for longer than *timeout* seconds.
+    """
     reference = weakref.ref(file)
-    _open_journals.add(reference)
+    _open_files.add(reference)
     try:
-        fd = file.fileno()
-        if not locking.lock(fd, timeout):
-            raise RotationBusyError(path, "another process is rotating this log")
-        yield Journal(fd, os.pread(fd, _MAX_BYTES, 0))
+        if not locking.lock(file.fileno(), timeout):
+            raise RotationBusyError(file.name, "another process is rotating this log")
+        yield
     finally:
         with contextlib.suppress(OSError):
             locking.unlock(file.fileno())  # closing is not enough: a forked child may share it
-        _open_journals.discard(reference)
+        _open_files.discard(reference)
         file.close()
 
 
-#: The open sidecars. A forked child closes them, otherwise the parent's lock would outlive the parent.
-#: Weak references: a sidecar that a signal handler's exception left open is closed with its last one.
-_open_journals: set[weakref.ref[io.FileIO]] = set()
+#: The locked files. A forked child closes them, otherwise the parent's lock would outlive the parent.
+#: Weak references: a file that a signal handler's exception left open is closed with its last one.
+_open_files: set[weakref.ref[io.FileIO]] = set()
 
 
-def _close_journals_after_fork() -> None:
-    while _open_journals:
-        file = _open_journals.pop()()
+def _close_files_after_fork() -> None:
+    while _open_files:
+        file = _open_files.pop()()
         if file is not None:
             file.close()
 
 
-os.register_at_fork(after_in_child=_close_journals_after_fork)
+os.register_at_fork(after_in_child=_close_files_after_fork)
 
 
 def _open_sidecar(path: str, mode: int, like: os.stat_result, report: Report | None) -> io.FileIO | None:
@@ -180,17 +196,17 @@ def _may_be_ours(fd: int, size: int) -> bool:
     return beginning.startswith(log_files.SIDECAR_MAGIC) or (size <= SIDECAR_BYTES and not any(beginning))
 
 
-def _pack_owned(state: Sidecar, owned: Owned, keep: int) -> bytes:
-    entries = b"".join(_ENTRY.pack(inode, first_line) for inode, first_line in owned.items())
-    return _LIST.pack(_checksum(state, keep, entries), keep, len(owned)) + entries
+def _pack_owned(state: Sidecar, owned: Owned, keep: int, inode: int) -> bytes:
+    entries = b"".join(_ENTRY.pack(backup, first_line) for backup, first_line in owned.items())
+    return _LIST.pack(_checksum(state, keep, entries), keep, len(owned), inode) + entries
 
 
-def _parse_owned(data: bytes, state: Sidecar) -> tuple[int, Owned | None]:
-    if len(data) < SIDECAR_BYTES + _LIST.size:
+def _parse_owned(data: bytes, state: Sidecar, inode: int) -> tuple[int, Owned | None]:
+    if len(data) < _BEGIN:
         return 0, None
-    checksum, keep, count = _LIST.unpack_from(data, SIDECAR_BYTES)
-    entries = data[SIDECAR_BYTES + _LIST.size :][: count * _ENTRY.size]
-    if checksum != _checksum(state, keep, entries) or len(entries) != count * _ENTRY.size:
+    checksum, keep, count, of = _LIST.unpack_from(data, SIDECAR_BYTES)
+    entries = data[_BEGIN:][: count * _ENTRY.size]
+    if of != inode or checksum != _checksum(state, keep, entries) or len(entries) != count * _ENTRY.size:
         return 0, None
     return keep, dict(_ENTRY.iter_unpack(entries))
 

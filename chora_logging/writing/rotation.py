@@ -256,7 +256,7 @@ class Rollover:
 
 
 def _owned(journal: Journal | None, found: Found) -> Owned:
-    if journal is None:
+    if journal is None or journal.is_copy:
         return found.adopted(0)
     if journal.owned is None:
         return found.adopted(journal.state.generation + journal.state.under_way)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import logging
 import os
+import shutil
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
 
 from chora_logging import log_files
 from chora_logging.errors import ForeignBackupsError, RotationBlockedError
+from chora_logging.eventlog import EventLog
+from chora_logging.eventlog.following import Follower
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.writing import journal
+from chora_logging.writing import compression, journal, locking
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.rotation import Rollover
 from tests.accounting import lines_of, snapshot
+from tests.eventlog.writing import until
 
 
 @pytest.fixture
@@ -416,10 +424,10 @@ def test_new_or_damaged_sidecar(log, content):
     assert log_files.read_sidecar(str(log)).generation == 2
 
 
-@pytest.mark.parametrize("trap", [fifo, folder, link_to_a_file, link_to_nothing, device])
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_trap_for_a_backup(log, trap, number):
-    """What is no file in the place of a backup stops rotation, and stays."""
+    """What we did not make in the place of a backup stops rotation, and stays."""
     path = log.with_name(f"app.jsonl.{number}")
     trap(path)
     before = described(path)
@@ -449,3 +457,112 @@ def test_stdio_is_closed(log, tmp_path):
         os._exit(0 if used and min(used) > 2 else 1)
 
     assert os.waitpid(pid, 0)[1] == 0
+
+
+class TestCompression:
+    """What may happen to a compression."""
+
+    @pytest.mark.parametrize("error", [MemoryError, RuntimeError, SystemExit, KeyboardInterrupt])
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_goes_on_after_an_exception(self, log, writer, monkeypatch, error):
+        """Whatever is raised in the thread, or when it is made, the next rotation compresses."""
+        writer.open(compress=True, backupCount=9)
+
+        def fail(*args, **options):
+            raise error
+
+        for place, name in ((compression, "compress_backups"), (threading.Thread, "start")):
+            with monkeypatch.context() as patch:
+                patch.setattr(place, name, fail)
+                with contextlib.suppress(error):
+                    writer.write(3)
+        writer.write(2)
+        writer.close()
+
+        assert numbers(log) == list(range(writer.number))
+        assert sum(path.suffix == ".gz" for path in log.parent.glob("app.jsonl.*")) == writer.number - 1
+
+    def test_sidecar_is_deleted_meanwhile(self, log, writer, monkeypatch):
+        """Between its two last steps a deleted sidecar lets no rotation in: no backup is lost."""
+        writer.write(3)
+        unlink = os.unlink
+        rotation = threading.Thread(target=writer.write, args=(1,))
+
+        def interrupted(path):
+            if str(path).endswith(".1") or str(path).endswith(".2"):
+                monkeypatch.undo()
+                unlink(log_files.sidecar_path(str(log)))
+                rotation.start()
+                until(lambda: writer.waits)
+            unlink(path)
+
+        lock = locking.lock
+        writer.waits = False
+
+        def waiting(fd, timeout):
+            writer.waits = writer.waits or threading.current_thread() is rotation
+            return lock(fd, timeout)
+
+        monkeypatch.setattr(os, "unlink", interrupted)
+        locking.lock = waiting
+        try:
+            compression.compress_backups(str(log), 9, str)
+            rotation.join()
+        finally:
+            locking.lock = lock
+
+        assert numbers(log) == list(range(4))
+
+    @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
+    def test_obstacle_is_reported(self, log, writer, trap):
+        """Why backups are not compressed is reported at the next rotation."""
+        trap(log.with_name(".app.jsonl.gz.new"))
+        writer.write(3)
+        compressor, reports = compression.BackupCompressor(), []
+        for _ in range(2):
+            compressor.start(str(log), 9, str, reports.append)
+            compressor.join()
+
+        assert len(reports) == 1
+        assert str(log.with_name(".app.jsonl.gz.new")) in reports[0]
+
+
+def test_copied_folder(log, writer):
+    """In a copy of the folder, whose inodes are others, the backups are taken over as on the first day."""
+    writer.write(4)
+    writer.close()
+    copy = log.parent.with_name("copy") / log.name
+    shutil.copytree(log.parent, copy.parent)
+    Writer(copy).write(1)
+
+    assert sorted(snapshot(copy.parent)) == ["app.jsonl", "app.jsonl.1", "app.jsonl.2", "app.jsonl.3"]
+    assert not notices(copy)
+
+
+HIDDEN = [".app.jsonl.lock", ".app.jsonl.gz.new", ".app.jsonl.rotating"]
+NO_FILES = [fifo, folder, link_to_a_file, link_to_nothing, device]
+
+
+@pytest.mark.parametrize(
+    ("name", "trap"),
+    [*((name, trap) for name in HIDDEN for trap in TRAPS), *(("app.jsonl.2", trap) for trap in NO_FILES)],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_readers_pass_traps(log, writer, name, trap):
+    """Readers neither follow nor wait for what has the name of a log's file, and give every event."""
+    writer.write(2)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(log.with_name(name))
+    trap(log.with_name(name))
+    before = described(log.with_name(name))
+    given = []
+    with Follower(str(log)) as follower:
+        until(lambda: given.extend(follower.poll() or []) or len(given) == 2)
+    checked = subprocess.run(
+        [sys.executable, "-m", "chora_logging", "check", "--log", str(log)], capture_output=True, timeout=60
+    )
+
+    assert [event["n"] for event in given] == [0, 1]
+    assert [event["n"] for event in EventLog(log).read()] == [0, 1]
+    assert checked.returncode == 0, checked.stdout
+    assert described(log.with_name(name)) == before
