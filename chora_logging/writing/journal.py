@@ -106,8 +106,7 @@ def open_journal(
         RotationBusyError: another process holds its lock for longer than *timeout* seconds.
         OSError: it cannot be opened for a reason other than permissions.
     """
-    path = log_files.sidecar_path(log)
-    file = _open_sidecar(path, live_file.permissions(like, mode), like, report)
+    file = _open_sidecar(log, live_file.permissions(like, mode), like, report)
     if file is None:
         yield None
         return
@@ -150,7 +149,8 @@ def _close_files_after_fork() -> None:
 os.register_at_fork(after_in_child=_close_files_after_fork)
 
 
-def _open_sidecar(path: str, mode: int, like: os.stat_result, report: Report | None) -> io.FileIO | None:
+def _open_sidecar(log: str, mode: int, like: os.stat_result, report: Report | None) -> io.FileIO | None:
+    path = log_files.sidecar_path(log)
     try:
         if not os.path.lexists(path):
             live_file.create(path, mode, like)
@@ -159,17 +159,22 @@ def _open_sidecar(path: str, mode: int, like: os.stat_result, report: Report | N
         if error.errno == _NOT_REGULAR:
             _report_unusable(path, "it is not a regular file", report)
             return None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        # Whoever can write it would take the backups that are not in its list for those of another tool.
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and log_files.read_sidecar(log) is None:
             return None
         raise
-    status = os.fstat(file.fileno())
-    if status.st_nlink > 1 or not _may_be_ours(file.fileno(), status.st_size):
+    try:
+        status = os.fstat(file.fileno())
+        if status.st_nlink > 1 or not _may_be_ours(file.fileno(), status.st_size):
+            file.close()
+            _report_unusable(path, "it is somebody else's file", report)
+            return None
+        if live_file.permissions(status) != mode:
+            with contextlib.suppress(PermissionError):
+                os.fchmod(file.fileno(), mode)
+    except BaseException:
         file.close()
-        _report_unusable(path, "it is somebody else's file", report)
-        return None
-    if live_file.permissions(status) != mode:
-        with contextlib.suppress(PermissionError):
-            os.fchmod(file.fileno(), mode)
+        raise
     return file
 
 

@@ -429,13 +429,14 @@ def test_new_or_damaged_sidecar(log, content):
 def test_trap_for_a_backup(log, trap, number):
     """What we did not make in the place of a backup stops rotation, and stays."""
     path = log.with_name(f"app.jsonl.{number}")
+    writer = Writer(log)
+    writer.write(1)
     trap(path)
     before = described(path)
-    writer = Writer(log)
     writer.write(5)
 
     assert described(path) == before
-    assert len(log.read_bytes().splitlines()) == 6
+    assert len(log.read_bytes().splitlines()) == 7
     with pytest.raises(RotationBlockedError):
         rollover(log).run()
 
