@@ -6,7 +6,8 @@
     ├── TraceIdError (ValueError)          a trace id is invalid
     ├── CursorError (ValueError)           a cursor is malformed
     ├── RotationBlockedError (OSError)     a rotation is postponed
-    │   └── RotationBusyError              … because another process is rotating
+    │   ├── RotationBusyError              … because another process is rotating
+    │   └── ForeignBackupsError            … because another tool rotates the log
     ├── BufferFullError (OSError)          a buffered record is dropped
     ├── UnsyncedError (OSError)            a record is written, but not on the disk
     └── MissingExtraError (ImportError)    an optional dependency is not installed
@@ -149,6 +150,10 @@ class RotationBlockedError(_PathError):
 
 class RotationBusyError(RotationBlockedError):
     """Another process is rotating this log."""
+
+
+class ForeignBackupsError(RotationBlockedError):
+    """Another tool rotates this log: files that this package did not make have the names of backups."""
 
 
 class BufferFullError(_PathError):

@@ -9,20 +9,24 @@ step (8), 8 unused. The sequence grows by two with each rotation and is odd whil
 Half of it, rounded down, is the *generation* *g* of the live file; `NAME.i` has generation *g - i*.
 Cursors are exact with the sidecar; deleting it loses no event. Step and inode are the rotation's
 journal: a writer that finds the sequence odd and the lock free completes the rotation. Readers only
-read the sidecar; writers change it under its own `flock`.
+read these 64 bytes; writers change the sidecar under its own `flock`, and keep in the rest of it which
+backups they made (`chora_logging.writing.journal`).
 """
 
 from __future__ import annotations
 
-import io
+import errno
 import os
+import re
+import stat
 import struct
 import zlib
 from typing import NamedTuple
 
 COMPRESSED = ".gz"
 
-_MAGIC = b"chora.1\n"
+#: How a sidecar begins.
+SIDECAR_MAGIC = b"chora.1\n"
 _IDENTITY = struct.Struct("<8s16s")
 _LAYOUT = struct.Struct("<8s16sI4xQQQ8x")
 
@@ -30,10 +34,29 @@ _LAYOUT = struct.Struct("<8s16sI4xQQQ8x")
 SIDECAR_BYTES = _LAYOUT.size
 
 
+#: What stands after the name of a log in the dated names that other tools give to its backups: a date,
+#: with or without a time (logrotate's `dateext`, `TimedRotatingFileHandler`), or a Unix time.
+_DATE = re.compile(r"[.-](\d{8,}|\d{4}-\d\d-\d\d)([-_T.]?\d[\d_:-]*)?", re.ASCII)
+
+#: Numbers with more digits are dates or times.
+_NUMBER_DIGITS = 7
+
+
+def is_dated(filename: str, log: str) -> bool:
+    """Return whether *filename*, without the suffix of a compression, is a dated name of a backup of *log*.
+
+    >>> is_dated("app.log-20260102", "app.log"), is_dated("app.log.2026-01-02_10", "app.log")
+    (True, True)
+    >>> is_dated("app.log.1", "app.log"), is_dated("app.log-2026", "app.log")
+    (False, False)
+    """
+    return filename.startswith(log) and _DATE.fullmatch(filename, len(log)) is not None
+
+
 def backup_number(filename: str, log: str) -> int | None:
     """Return the number of the backup *filename* of the log *log* (both without folder).
 
-    None if *filename* is not the name of a backup of *log*.
+    None if *filename* is not the name of a backup of *log*, or a dated one.
 
     >>> backup_number("app.log.10", "app.log"), backup_number("app.log.2.gz", "app.log")
     (10, 2)
@@ -43,9 +66,63 @@ def backup_number(filename: str, log: str) -> int | None:
     if not filename.startswith(log + "."):
         return None
     number = filename[len(log) + 1 :].removesuffix(COMPRESSED)
-    if not (number.isascii() and number.isdigit()) or number.startswith("0"):
+    if not (number.isascii() and number.isdigit()) or number.startswith("0") or len(number) > _NUMBER_DIGITS:
         return None
     return int(number)
+
+
+def open_regular(path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> tuple[int, os.stat_result] | None:
+    """Open the file *path*, never through a symbolic link and without waiting; the caller closes it.
+
+    Anybody who may write to the folder of a log can put a link, a FIFO or a device where a file of the
+    log belongs.
+
+    Args:
+        path: The file.
+        flags: As for `os.open`.
+        mode: Permission bits of a file that *flags* creates.
+
+    Returns:
+        A descriptor above those of standard input, output and error, and the status of the file; None
+        if *path* is something else than a regular file.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):  # opening a device may do something
+            return None
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    except OSError as error:  # changed since the look
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            return None
+        raise
+    fd = above_standard_streams(fd)
+    try:
+        status = os.fstat(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    if stat.S_ISREG(status.st_mode):
+        return fd, status
+    os.close(fd)
+    return None
+
+
+def above_standard_streams(fd: int) -> int:
+    """Return *fd*, or a duplicate that is 3 or higher if it has the number of a closed standard stream."""
+    if fd > 2:
+        return fd
+    import fcntl  # not on Windows
+
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
 
 
 def real_path(path: str) -> str:
@@ -89,8 +166,8 @@ def new_sidecar() -> Sidecar:
 
 def pack_sidecar(state: Sidecar) -> bytes:
     """Return the bytes of the sidecar *state*."""
-    crc = zlib.crc32(_IDENTITY.pack(_MAGIC, state.log_id))
-    return _LAYOUT.pack(_MAGIC, state.log_id, crc, state.sequence, state.inode, state.step)
+    crc = zlib.crc32(_IDENTITY.pack(SIDECAR_MAGIC, state.log_id))
+    return _LAYOUT.pack(SIDECAR_MAGIC, state.log_id, crc, state.sequence, state.inode, state.step)
 
 
 def parse_sidecar(data: bytes) -> Sidecar | None:
@@ -98,7 +175,7 @@ def parse_sidecar(data: bytes) -> Sidecar | None:
     if len(data) < SIDECAR_BYTES:
         return None
     magic, log_id, crc, sequence, inode, step = _LAYOUT.unpack_from(data)
-    if magic != _MAGIC or crc != zlib.crc32(data[: _IDENTITY.size]):
+    if magic != SIDECAR_MAGIC or crc != zlib.crc32(data[: _IDENTITY.size]):
         return None
     return Sidecar(log_id, sequence, inode, step)
 
@@ -106,7 +183,12 @@ def parse_sidecar(data: bytes) -> Sidecar | None:
 def read_sidecar(log: str) -> Sidecar | None:
     """Return the current sidecar of *log*, or None if it is missing, unreadable or invalid."""
     try:
-        with io.FileIO(sidecar_path(log)) as file:  # not `open`: it is gone at interpreter shutdown
-            return parse_sidecar(file.read(SIDECAR_BYTES))
+        opened = open_regular(sidecar_path(log))
+        if opened is None:
+            return None
+        try:
+            return parse_sidecar(os.pread(opened[0], SIDECAR_BYTES, 0))
+        finally:
+            os.close(opened[0])
     except OSError:
         return None

@@ -22,6 +22,9 @@ HEAVY = ("pydantic", "asyncio", "starlette", "opentelemetry", "click", "rich", "
 OWN = {
     "chora_logging",
     "chora_logging._version",
+    "chora_logging.writing.appending",
+    "chora_logging.writing.backups",
+    "chora_logging.writing.journal",
     "chora_logging.context",
     "chora_logging.options",
     "chora_logging.settings",

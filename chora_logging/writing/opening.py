@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import stat
 
@@ -33,22 +32,12 @@ def open_log(path: str, log: str, flags: int, mode: int | None) -> int:
         if not flags & os.O_EXCL:
             _create_missing(log, mode)
     fd = _open_readable(path, flags) if readable else os.open(path, flags | os.O_WRONLY, 0o666)
-    fd = above_standard_streams(fd)
+    fd = log_files.above_standard_streams(fd)
     status = os.fstat(fd)
     if readable and permissions(status, mode) != permissions(status):
         with contextlib.suppress(PermissionError):
             os.fchmod(fd, permissions(status, mode))
     return fd
-
-
-def above_standard_streams(fd: int) -> int:
-    """Return *fd*, or a duplicate that is 3 or higher if it has the number of a closed standard stream."""
-    if fd > 2:
-        return fd
-    try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-    finally:
-        os.close(fd)
 
 
 def open_again(fd: int, path: str) -> int | None:
@@ -58,7 +47,7 @@ def open_again(fd: int, path: str) -> int | None:
     """
     for name in (f"/proc/self/fd/{fd}", path):
         with contextlib.suppress(OSError):
-            again = above_standard_streams(_open_readable(name, os.O_APPEND | os.O_CLOEXEC))
+            again = log_files.above_standard_streams(_open_readable(name, os.O_APPEND | os.O_CLOEXEC))
             if os.path.samestat(os.fstat(fd), os.fstat(again)):
                 return again
             os.close(again)

@@ -2,24 +2,30 @@
 
 The caller holds the lock of the live file, so nobody writes to it meanwhile. Each step is recorded
 in the sidecar before it is taken. If the process is killed, the next writer completes the rotation
-from the recorded step. During a rotation the live file has a second name, `.NAME.rotating`. Every
-writer checks the link count of the live file (then 2), so the next record notices an unfinished
-rotation.
+from the recorded step; if a step fails, those before it are undone. The oldest backup is deleted last.
+During a rotation the live file has a second name, `.NAME.rotating`. Every writer checks the link count
+of the live file (then 2), so the next record notices an unfinished rotation.
+
+Only files that this package made are renamed and deleted. If any other file has the name of a backup,
+another tool rotates the log, and it is not rotated here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import io
 import os
-import stat
-import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-from chora_logging import log_files
-from chora_logging.errors import RotationBlockedError, RotationBusyError
-from chora_logging.writing import locking, opening
+from chora_logging.errors import ForeignBackupsError, RotationBlockedError
+from chora_logging.writing import opening
+from chora_logging.writing.backups import Backup, Found, Owned, find_backups, identify
+from chora_logging.writing.journal import Journal, Report, open_journal
+
+#: How many files of another tool a message names.
+_SHOWN_NAMES = 3
+
+#: The renames done: the number of the backup, 0 for the live file, its former path, its new one.
+_Moves = list[tuple[int, str, str]]
 
 
 def is_due(size: int, line_length: int, max_bytes: int) -> bool:
@@ -41,6 +47,7 @@ class Rollover:
         rotate: Moves the live file to the first backup's name (`RotatingFileHandler.rotate`).
         mode: Permission bits of new files; None copies those of the rotated file.
         timeout: How long to wait for another rotation, in seconds.
+        report: Called with a sentence if the log has to be rotated without a sidecar.
     """
 
     def __init__(
@@ -52,6 +59,7 @@ class Rollover:
         rotate: Callable[[str, str], None],
         mode: int | None,
         timeout: float,
+        report: Report | None = None,
     ) -> None:
         self.log = log
         self.count = count
@@ -59,222 +67,218 @@ class Rollover:
         self._rotate = rotate
         self._mode = mode
         self._timeout = timeout
+        self._report = report
 
     def run(self) -> None:
         """Rotate once, or complete an interrupted rotation if there is one.
 
         Raises:
-            OSError: a rename failed; a later call completes the rotation.
-            RotationBlockedError: something that is not a backup has the name of one.
+            ForeignBackupsError: another tool rotates this log; nothing was changed.
+            RotationBlockedError: something that is not a file has the name of a backup.
             RotationBusyError: another process has been rotating for longer than the timeout.
+            Exception: a step failed, also in a namer or rotator; the steps before it were undone, or a
+                later call completes the rotation.
         """
         status = os.stat(self.log)
-        with open_journal(self.log, status, self._mode, self._timeout) as journal:
-            if journal is None or not journal.state.under_way:
-                self._begin(journal, status)
-                self._move(journal, self.count - 1, status)
-            else:
+        with open_journal(self.log, status, self._mode, self._timeout, self._report) as journal:
+            if journal is not None and journal.state.under_way:
                 self._resume(journal, status)
-        self._delete_surplus()
+                return
+            found = find_backups(self.log, self._name_of, self.count)
+            owned = _owned(journal, found)
+            self._check(found, owned)
+            ours = found.by_number(owned)
+            step = max(ours, default=0)
+            with self._undone_on_failure(journal, owned, status) as moved:
+                if journal is not None:
+                    self._begin(journal, step, owned, status)
+                owned = self._move(journal, ours, step, owned, status, moved)
+            self._finish(journal, self.count, owned)
 
     def complete(self) -> bool:
         """Complete the rotation of a killed process; return whether there was one.
 
-        The sidecar is created if the log has none yet.
+        The sidecar is created if the log has none yet, and lists the backups that are there.
 
         Raises:
-            OSError, RotationBlockedError, RotationBusyError: as `run`.
+            Exception: as `run`.
         """
         status = os.stat(self.log)
-        with open_journal(self.log, status, self._mode, timeout=0) as journal:
+        with open_journal(self.log, status, self._mode, 0, self._report) as journal:
             if journal is None:
                 return False
-            if not journal.state.under_way:
-                _unmark(self.log)
-                return False
-            self._resume(journal, status)
-        return True
+            if journal.state.under_way:
+                self._resume(journal, status)
+                return True
+            owned = journal.owned
+            if owned is None:
+                owned = _owned(journal, find_backups(self.log, self._name_of, self.count))
+                journal.write(journal.state, owned)
+            self._unmark(status.st_ino, owned)
+        return False
 
-    def _begin(self, journal: Journal | None, status: os.stat_result) -> None:
-        if journal is None:
-            return
+    def _check(self, found: Found, owned: Owned) -> None:
+        if found.blocked:
+            raise RotationBlockedError(found.blocked[0], "it has the name of a backup but is not a file")
+        if foreign := found.foreign(owned):
+            raise ForeignBackupsError(self.log, _foreign_reason(foreign))
+
+    def _begin(self, journal: Journal, step: int, owned: Owned, status: os.stat_result) -> None:
         state = journal.state
-        journal.write(
-            state._replace(sequence=state.sequence + 1, inode=status.st_ino, step=max(self.count - 1, 0))
-        )
-        _mark(self.log)
+        state = state._replace(sequence=state.sequence + 1, inode=status.st_ino, step=step)
+        journal.write(state, owned, self.count)
+        self._unmark(status.st_ino, owned)
+        with contextlib.suppress(OSError):
+            os.link(self.log, self._mark())
 
     def _resume(self, journal: Journal, status: os.stat_result) -> None:
-        if journal.state.inode == status.st_ino and status.st_size:
-            self._move(journal, journal.state.step, status)
-        else:
-            self._end(journal)
+        found = find_backups(self.log, self._name_of, self.count)
+        owned, state = _owned(journal, found), journal.state
+        is_in_place = state.inode == status.st_ino and status.st_size > 0
+        if state.step == 0 and is_in_place:
+            self._remove_product(owned, status)
+            found = find_backups(self.log, self._name_of, self.count)
+        elif state.step == 0:
+            owned = {**owned, **identify(self._name(1))}
+        try:
+            self._check(found, owned)
+        except ForeignBackupsError:  # the other tool may have moved what is still to be moved
+            self._end(journal, state.sequence + (-1 if is_in_place else 1), found.present(owned))
+            raise
+        if is_in_place:
+            ours = found.by_number(owned)
+            step = state.step
+            while journal.owned is None and step in ours and step + 1 in ours:
+                step += 1  # the journal of an older version, which deleted the oldest backup first
+            with self._undone_on_failure(journal, owned, status) as moved:
+                owned = self._move(journal, ours, step, owned, status, moved)
+        self._finish(journal, journal.keep, owned)
 
-    def _move(self, journal: Journal | None, step: int, status: os.stat_result) -> None:
-        for number in self._present(step):
+    def _move(
+        self,
+        journal: Journal | None,
+        ours: dict[int, list[Backup]],
+        step: int,
+        owned: Owned,
+        status: os.stat_result,
+        moved: _Moves,
+    ) -> Owned:
+        """Move the backups with numbers up to *step* and the live file; return which backups are ours."""
+        for number in sorted((number for number in ours if number <= step), reverse=True):
             if journal is not None:
                 journal.write(journal.state._replace(step=number))
-            self._shift(number)
+            self._shift(number, ours[number], moved)
+        owned = {**owned, **identify(self.log)}
         if journal is not None:
-            journal.write(journal.state._replace(step=0))
-        if self.count == 1 or step == 0:
-            self._clear(1)
+            journal.write(journal.state._replace(step=0), owned, journal.keep)
+        moved.append((0, self.log, self._name(1)))
         self._rotate(self.log, self._name(1))
         opening.create(self.log, opening.permissions(status, self._mode), status)
-        self._end(journal)
+        return {**owned, **identify(self._name(1))}
 
-    def _end(self, journal: Journal | None) -> None:
-        _unmark(self.log)
-        if journal is not None:
-            state = journal.state
-            journal.write(state._replace(sequence=state.sequence + 1, inode=0, step=0))
+    def _shift(self, number: int, backups: list[Backup], moved: _Moves) -> None:
+        is_plain = any(not backup.suffix for backup in backups)
+        for backup in backups:
+            if backup.suffix and is_plain:  # an interrupted compression
+                os.unlink(backup.path)
+                continue
+            target = self._name(number + 1) + backup.suffix
+            if target == backup.path:  # a namer that ignores the number
+                continue
+            if os.path.lexists(target):
+                raise RotationBlockedError(target, "it is in the way of a backup")
+            os.rename(backup.path, target)
+            moved.append((number, backup.path, target))
 
-    def _present(self, highest: int) -> Iterable[int]:
-        """Return the numbers up to *highest* that may have a backup, highest first."""
-        if self._name(1) != f"{self.log}.1":
-            return range(highest, 0, -1)
-        folder, name = os.path.split(self.log)
-        numbers = {log_files.backup_number(filename, name) or 0 for filename in os.listdir(folder)}
-        return sorted((number for number in numbers if 0 < number <= highest), reverse=True)
+    @contextlib.contextmanager
+    def _undone_on_failure(
+        self, journal: Journal | None, owned: Owned, status: os.stat_result
+    ) -> Iterator[_Moves]:
+        """Undo the moves that the block has noted if it fails, unless the live file has been moved."""
+        state, keep = (None, 0) if journal is None else (journal.state, journal.keep)
+        moved: _Moves = []
+        try:
+            yield moved
+        except BaseException:
+            with contextlib.suppress(OSError):  # what cannot be undone is completed by a later call
+                if _is_unchanged(self.log, status):
+                    self._undo(journal, owned, status, moved)
+                    if journal is not None and state is not None:
+                        self._unmark(status.st_ino, owned)
+                        journal.write(state, owned, keep)
+            raise
 
-    def _shift(self, number: int) -> None:
-        pairs = zip(self._variants(number), self._variants(number + 1), strict=True)
-        moves = [(source, target) for source, target in pairs if _is_backup(source)]
-        if len(moves) == 2:  # an interrupted compression: readers could see two numbers for one backup
-            os.unlink(moves.pop()[0])
-        if moves and number + 1 >= self.count:
-            self._clear(number + 1)
-        for source, target in moves:
-            os.replace(source, target)
+    def _undo(self, journal: Journal | None, owned: Owned, status: os.stat_result, moved: _Moves) -> None:
+        for number, source, target in reversed(moved):
+            if not number:
+                self._remove_product(owned, status)
+                continue
+            if journal is not None:
+                journal.write(journal.state._replace(step=number))
+            os.rename(target, source)
 
-    def _clear(self, number: int) -> None:
-        for path in self._variants(number):
-            if _is_backup(path):
+    def _remove_product(self, owned: Owned, status: os.stat_result) -> None:
+        """Delete what a rotator that failed, or was killed, has made of a live file that is still whole."""
+        path = self._name(1)
+        for inode in identify(path):
+            if inode not in owned or inode == status.st_ino:
                 os.unlink(path)
 
-    def _delete_surplus(self) -> None:
+    def _finish(self, journal: Journal | None, keep: int, owned: Owned) -> None:
+        """Delete the surplus backups and end the rotation; *keep* is 0 if their number is unknown."""
+        found = find_backups(self.log, self._name_of, self.count)
+        kept = found.present(owned)
+        for backup in found.backups:
+            if 0 < keep < backup.number and backup.is_in(owned):
+                with contextlib.suppress(OSError):  # the next rotation tries again
+                    os.unlink(backup.path)
+                    kept.pop(backup.inode, None)
+        if journal is not None:
+            self._end(journal, journal.state.sequence + 1, kept)
+
+    def _end(self, journal: Journal, sequence: int, owned: Owned) -> None:
+        self._unmark(journal.state.inode, owned)
+        journal.write(journal.state._replace(sequence=sequence, inode=0, step=0), owned)
+
+    def _mark(self) -> str:
         folder, name = os.path.split(self.log)
-        for filename in _surplus(os.listdir(folder), name, self.count):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(folder, filename))
+        return os.path.join(folder, f".{name}.rotating")
+
+    def _unmark(self, inode: int, owned: Owned) -> None:
+        """Delete the second name of the live file, which has *inode* or was rotated, and no other file."""
+        with contextlib.suppress(OSError):
+            for marked in identify(self._mark()):
+                if marked == inode or marked in owned:
+                    os.unlink(self._mark())
 
     def _name(self, number: int) -> str:
         return self._name_of(f"{self.log}.{number}")
 
-    def _variants(self, number: int) -> tuple[str, str]:
-        name = self._name(number)
-        return name, name + log_files.COMPRESSED
+
+def _owned(journal: Journal | None, found: Found) -> Owned:
+    if journal is None or journal.is_copy:
+        return found.adopted(0)
+    if journal.owned is None:
+        return found.adopted(journal.state.generation + journal.state.under_way)
+    return journal.owned
 
 
-class Journal:
-    """An open, locked sidecar."""
-
-    def __init__(self, fd: int, state: log_files.Sidecar) -> None:
-        self._fd = fd
-        self.state = state
-
-    def write(self, state: log_files.Sidecar) -> None:
-        """Write *state* to the sidecar."""
-        os.pwrite(self._fd, log_files.pack_sidecar(state), 0)
-        self.state = state
-
-
-@contextlib.contextmanager
-def open_journal(
-    log: str, like: os.stat_result, mode: int | None, timeout: float
-) -> Iterator[Journal | None]:
-    """Open the sidecar of *log*, created if it is missing, and lock it while the block runs.
-
-    It gets the permissions *mode* (None: those of *like*) and the owner of *like*, so that everyone
-    who may write the log may rotate it. Yields None if this process may not write the sidecar: nobody
-    can complete the rotation if it is interrupted, and readers identify files by their content.
-
-    Raises:
-        RotationBusyError: another process holds its lock for longer than *timeout* seconds.
-        OSError: it cannot be opened for a reason other than permissions.
-    """
-    path = log_files.sidecar_path(log)
-    file = _open_sidecar(path, opening.permissions(like, mode), like)
-    if file is None:
-        yield None
-        return
-    reference = weakref.ref(file)
-    _open_journals.add(reference)
+def _is_unchanged(log: str, status: os.stat_result) -> bool:
+    """Return whether *log* is still the file with *status*, and has not lost any bytes."""
     try:
-        fd = file.fileno()
-        if not locking.lock(fd, timeout):
-            raise RotationBusyError(path, "another process is rotating this log")
-        state = log_files.parse_sidecar(os.pread(fd, log_files.SIDECAR_BYTES, 0))
-        journal = Journal(fd, state or log_files.new_sidecar())
-        if state is None:
-            journal.write(journal.state)
-        yield journal
-    finally:
-        with contextlib.suppress(OSError):
-            locking.unlock(file.fileno())  # closing is not enough: a forked child may share it
-        _open_journals.discard(reference)
-        file.close()
-
-
-#: The open sidecars. A forked child closes them, otherwise the parent's lock would outlive the parent.
-#: Weak references: a sidecar that a signal handler's exception left open is closed with its last one.
-_open_journals: set[weakref.ref[io.FileIO]] = set()
-
-
-def _close_journals_after_fork() -> None:
-    while _open_journals:
-        file = _open_journals.pop()()
-        if file is not None:
-            file.close()
-
-
-os.register_at_fork(after_in_child=_close_journals_after_fork)
-
-
-def _open_sidecar(path: str, mode: int, like: os.stat_result) -> io.FileIO | None:
-    try:
-        if not os.path.exists(path):
-            opening.create(path, mode, like)
-        file = io.FileIO(path, "r+", opener=lambda name, flags: os.open(name, flags))
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return None
-        raise
-    if opening.permissions(os.fstat(file.fileno())) != mode:
-        with contextlib.suppress(PermissionError):
-            os.fchmod(file.fileno(), mode)
-    return file
-
-
-def _surplus(filenames: Iterable[str], log: str, backup_count: int) -> list[str]:
-    """Return those of *filenames* that are backups of *log* with a number beyond *backup_count*.
-
-    They come from an earlier, larger setting. The standard library leaves them forever.
-    """
-    return [name for name in filenames if (log_files.backup_number(name, log) or 0) > backup_count]
-
-
-def _is_backup(path: str) -> bool:
-    try:
-        status = os.lstat(path)
+        now = os.stat(log)
     except FileNotFoundError:
         return False
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-        raise RotationBlockedError(path, "it has the name of a backup but is not a file")
-    return True
+    return os.path.samestat(now, status) and now.st_size >= status.st_size
 
 
-def _mark_of(log: str) -> str:
-    folder, name = os.path.split(log)
-    return os.path.join(folder, f".{name}.rotating")
-
-
-def _mark(log: str) -> None:
-    _unmark(log)
-    with contextlib.suppress(OSError):
-        os.link(log, _mark_of(log))
-
-
-def _unmark(log: str) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(_mark_of(log))
+def _foreign_reason(paths: list[str]) -> str:
+    names = [os.path.basename(path) for path in sorted(paths)]
+    shown = ", ".join(names[:_SHOWN_NAMES])
+    if len(names) > _SHOWN_NAMES:
+        shown += f" and {len(names) - _SHOWN_NAMES} more"
+    return (
+        f"another tool rotates this log, because this package did not make {shown}. Leave the rotation to "
+        "it by maxBytes=0 or backupCount=0 (in the environment CHORA_EVENTS_MAX_BYTES=0, "
+        "ORCH_LOG_MAX_BYTES=0 or LOG_MAX_BYTES=0), or stop it and move its files away"
+    )

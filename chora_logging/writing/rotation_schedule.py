@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chora_logging.errors import RotationBusyError
@@ -87,7 +88,8 @@ class RotationSchedule:
             log.notice_again("rotation_failed")
             self._retry_pause = FIRST_ROTATION_RETRY_SECONDS
             if self._compressor is not None:
-                self._compressor.start(log.real_path, log.backup_count, log.backup_name)
+                report = partial(log.notice_once, "compression_blocked")
+                self._compressor.start(log.real_path, log.backup_count, log.backup_name, report)
         return True
 
     def complete(self, file: LiveFile) -> bool:
@@ -133,6 +135,7 @@ class RotationSchedule:
             rotate=log.move_to_backup,
             mode=log.file_mode,
             timeout=timeout,
+            report=partial(log.notice_once, "sidecar_unusable"),
         )
 
 

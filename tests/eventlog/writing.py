@@ -14,7 +14,9 @@ import time
 from chora_logging import log_files
 from chora_logging.eventlog import feed as feeds
 from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing.backups import find_backups
 from chora_logging.writing.handler import EventFileHandler
+from chora_logging.writing.journal import open_journal
 
 #: The longest wait for a condition, in seconds.
 DEADLINE = 20
@@ -89,7 +91,15 @@ class Writer:
     def rotate(self):
         """Rotate by our handler."""
         if os.path.exists(self.log) and os.path.getsize(self.log):
+            self.take_over()
             self.handler.doRollover()
+
+    def take_over(self):
+        """List the backups of other tools as ours: earlier versions rotated beside them."""
+        with open_journal(self.log, os.stat(self.log), None, 1) as journal:
+            found = find_backups(self.log, self.handler.rotation_filename, self.keep).backups
+            listed = {backup.inode: backup.first_line for backup in found}
+            journal.write(journal.state, listed, journal.keep)
 
     def rename(self):
         """Rotate as logrotate's `create` does."""

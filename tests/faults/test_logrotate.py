@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 
+import pytest
+
+from chora_logging.eventlog import EventLog
+from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
+from chora_logging.writing.handler import EventFileHandler
 from tests.accounting import lines_of
 from tests.faults.test_many_writers import start_writer
 from tests.needs import find_program, need
@@ -65,3 +72,165 @@ def test_copytruncate(tmp_path):
     assert all(
         line.startswith(b'{"timestamp"') and line.endswith(b"}") for line in log.read_bytes().splitlines()
     )
+
+
+TELEMETRY = """
+{log} {{
+    daily
+    rotate {count}
+    compress
+    {later}
+    notifempty
+    {mode}
+    {names}
+}}
+"""
+#: More than the default maxBytes of the handlers and the emitter.
+BIG_DAY_BYTES = 10 * 1024 * 1024 + 1
+
+
+class Days:
+    """Days of a log that logrotate rotates beside our handler, which has limits of its own."""
+
+    def __init__(self, folder, *, count=30, later="delaycompress", mode="create 0644", names=""):
+        need("logrotate")
+        self.log = folder / "log" / "events.jsonl"
+        self.log.parent.mkdir(mode=0o755)
+        self.state = folder / "state"
+        self.configuration = folder / "logrotate.conf"
+        self.configuration.write_text(
+            TELEMETRY.format(log=self.log, count=count, later=later, mode=mode, names=names)
+        )
+        self.configuration.chmod(0o644)
+        self.number = 0
+        self.days = [[]]
+
+    def write(self, write, count, size=0):
+        """Have *write* write so many events, with so many bytes of padding."""
+        for _ in range(count):
+            write({"n": self.number, "pad": "x" * size})
+            self.days[-1].append(self.number)
+            self.number += 1
+
+    def end(self):
+        """Rotate with logrotate, as at midnight."""
+        command = [find_program("logrotate"), "--force", "-s", self.state, self.configuration]
+        subprocess.run(command, check=True, capture_output=True)
+        self.days.append([])
+
+    def kept(self, count):
+        """The numbers of the events of today and the last *count* days."""
+        return [number for day in self.days[-count - 1 :] for number in day]
+
+    def found(self):
+        """The numbers of the events that a reader finds, and those of the notices, by name."""
+        events = list(EventLog(self.log).read())
+        notices = [event["event"] for event in events if event.get("logger") == "chora_logging"]
+        return [event["n"] for event in events if "n" in event], notices
+
+
+@pytest.fixture
+def handler_on():
+    """Make handlers that are closed at the end; the function writes a record with fields."""
+    made = []
+
+    def make(log, **options):
+        handler = EventFileHandler(log, **options)
+        handler.setFormatter(EventFormatter())
+        made.append(handler)
+        return lambda fields: handler.handle(logging.makeLogRecord({"msg": "event", **fields}))
+
+    yield make
+    for handler in made:
+        handler.close()
+
+
+def test_forty_days(tmp_path, handler_on):
+    """With the telemetry document's stanza and our limits on, each event is kept until logrotate deletes it.
+
+    Some days are over the limit. Our handler yields, and says so once, until logrotate deletes that day.
+    """
+    days = Days(tmp_path)
+    write = handler_on(days.log, maxBytes=50_000)
+    for day in range(40):
+        if day % 9 == 3:
+            days.write(write, 60, size=1000)
+        days.write(write, 5)
+        days.end()
+        numbers, notices = days.found()
+        assert numbers == days.kept(30)
+    days.write(write, 5)
+
+    assert days.found()[0] == days.kept(30)
+    assert notices == ["rotation_failed"] * (len(days.days) - 1 - 3 <= 30)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"later": ""},
+        {"names": "dateext\ndateformat -%Y%m%d-{day}"},
+        {"names": "dateext\ndateformat .%Y-%m-%d_{day}", "later": ""},
+        {"mode": "copytruncate"},
+        {"mode": "copytruncate", "later": ""},
+        {"mode": "nocreate"},
+    ],
+    ids=str,
+)
+def test_other_stanzas(tmp_path, handler_on, options):
+    """So with other ways and names."""
+    days = Days(tmp_path, **options)
+    stanza = days.configuration.read_text()
+    write = handler_on(days.log, maxBytes=50_000, backupCount=100)
+    for day in range(9):
+        days.configuration.write_text(stanza.replace("{day}", str(day + 1)))
+        if day in (4, 6):
+            days.write(write, 60, size=1000)
+        days.write(write, 3)
+        days.end()
+
+        assert days.found()[0] == days.kept(30)
+
+
+@pytest.mark.parametrize("names", ["", "dateext\ndateformat -%Y%m%d-%s"])
+def test_ours_rotated_first(tmp_path, handler_on, names):
+    """If ours has rotated before logrotate did, every event is read once; in their order if one has dates.
+
+    With numbers, logrotate leaves our plain backups where they are and gives its packed ones the same.
+    """
+    days = Days(tmp_path, names=names)
+    write = handler_on(days.log, maxBytes=50_000, backupCount=100)
+    days.write(write, 120, size=1000)
+    for _ in range(1 if names else 9):  # dates are by the second
+        days.write(write, 60, size=1000)
+        days.end()
+
+    found, _ = days.found()
+    assert (found if names else sorted(found)) == days.kept(30)
+
+
+def test_defaults(tmp_path):
+    """An emitter with its defaults beside logrotate loses nothing, also of a day over 10 MB."""
+    days = Days(tmp_path)
+    with EventEmitter(days.log) as emitter:
+
+        def write(fields):
+            emitter.emit(
+                ContentGeneratedEvent(
+                    content_config_id=str(fields["n"]),
+                    generator_type=fields["pad"],
+                    status="success",
+                    duration_ms=1,
+                )
+            )
+
+        for day in range(5):
+            if day == 2:
+                days.write(write, BIG_DAY_BYTES // 100_000 + 1, size=100_000)
+            days.write(write, 5)
+            days.end()
+        days.write(write, 5)
+
+    found = [int(event["content_config_id"]) for event in EventLog(days.log).read()]
+    assert found == days.kept(30)
+    assert len(list(days.log.parent.glob("*.gz"))) == 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import logging
@@ -17,6 +16,8 @@ import pytest
 
 from chora_logging import log_files
 from chora_logging.errors import ConfigurationError
+from chora_logging.writing import compression
+from chora_logging.writing.backups import find_backups
 from chora_logging.writing.handler import EventFileHandler
 from tests.accounting import bytes_of, events_of, files_of, lines_of, snapshot
 
@@ -262,11 +263,12 @@ class TestRotation:
 
     def test_compressed_backups_count(self, tmp_path, open_log):
         """A compressed backup keeps its place in the order, and is deleted when it is the oldest."""
-        for number in (1, 2):
-            (tmp_path / f"app.log.{number}.gz").write_bytes(gzip.compress(b"old %d\n" % number))
+        packing = open_log(maxBytes=10, backupCount=3, compress=True)
+        for text in ("old 2", "old 1", "first"):
+            packing.info(text)
+        packing.handlers[0].close()
         logger = open_log(maxBytes=10, backupCount=3)
 
-        logger.info("first")
         logger.info("second")
         assert sorted(snapshot(tmp_path)) == ["app.log", "app.log.1", "app.log.2.gz", "app.log.3.gz"]
         logger.info("third")
@@ -276,11 +278,11 @@ class TestRotation:
 
     def test_holes(self, tmp_path, open_log):
         """A deleted backup leaves a hole that moves up with the others, as in the standard library."""
-        for number in (1, 3):
-            (tmp_path / f"app.log.{number}").write_text(f"old {number}\n")
         logger = open_log(maxBytes=10, backupCount=5)
-        logger.info("first")
-        logger.info("second")
+        for number in range(4):
+            logger.info("line %d", number)
+        (tmp_path / "app.log.2").unlink()
+        logger.info("line 4")
 
         assert sorted(snapshot(tmp_path)) == ["app.log", "app.log.1", "app.log.2", "app.log.4"]
 
@@ -399,9 +401,12 @@ class TestBlockedRotation:
     def test_resumes(self, tmp_path, open_log, monkeypatch):
         """When the folder is gone, the rotation continues from where it stopped."""
         (tmp_path / "app.log.2").write_text("oldest\n")
-        (tmp_path / "app.log.1").mkdir()
+        (tmp_path / "app.log.1").touch()
         logger = open_log(maxBytes=50, backupCount=3)
-        for number in range(10):
+        logger.info("line 0")
+        (tmp_path / "app.log.1").unlink()
+        (tmp_path / "app.log.1").mkdir()
+        for number in range(1, 10):
             logger.info("line %d", number)
         (tmp_path / "app.log.1").rmdir()
         clock = time.monotonic() + 100
@@ -668,6 +673,11 @@ class TestNotAFile:
         assert os.listdir(tmp_path) == ["out"]
 
 
+def interrupted(*args):
+    """A call that a signal interrupts."""
+    raise KeyboardInterrupt
+
+
 class TestCompression:
     """Backups compressed with gzip in the background."""
 
@@ -685,14 +695,21 @@ class TestCompression:
         assert lines_of(tmp_path / "app.log") == [b"line %d" % number for number in range(300)]
         assert not (tmp_path / ".app.log.gz.new").exists()
 
-    def test_leftovers(self, tmp_path, open_log):
+    def test_leftovers(self, tmp_path, open_log, monkeypatch):
         """Backups that a killed process left plain, half compressed or in both forms are compressed."""
-        (tmp_path / "app.log.1").write_text("both\n")
-        (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(b"both\n"))
-        (tmp_path / "app.log.2").write_text("plain\n")
-        (tmp_path / ".app.log.gz.new").write_bytes(b"half")
+        logger = open_log(maxBytes=10, backupCount=9)
+        for text in ("plain", "both", "first"):
+            logger.info(text)
+        found = find_backups(str(tmp_path / "app.log"), str, 9).backups
+        found.sort(key=lambda backup: backup.number)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(compression, "_plain_backup", lambda *_: found[0])
+            patch.setattr(compression.os, "unlink", interrupted)
+            compression.compress_backups(str(tmp_path / "app.log"), 9, str)
+        (tmp_path / ".app.log.gz.new").write_bytes((tmp_path / "app.log.1.gz").read_bytes()[:20])
+        assert sorted(snapshot(tmp_path)) == ["app.log", "app.log.1", "app.log.1.gz", "app.log.2"]
+
         logger = open_log(maxBytes=10, backupCount=9, compress=True)
-        logger.info("first")
         logger.info("second")
         logger.handlers[0].close()
 
@@ -745,7 +762,7 @@ class TestReentrance:
 
         assert lines_of(tmp_path / "app.log") == [b"one", b"two"]
 
-    @pytest.mark.parametrize("call", ["write", "stat", "replace", "rename", "link", "pwrite"])
+    @pytest.mark.parametrize("call", ["write", "stat", "lstat", "rename", "link", "pwrite"])
     def test_in_the_middle_of_a_record(self, tmp_path, open_log, monkeypatch, call):
         """A record logged in the middle of a write or rotation, as by __del__, is written after it; through
         another handler on the same file too.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import os
-import stat
 import time
 import zlib
 from typing import Protocol
+
+from chora_logging.log_files import open_regular
 
 #: The size of a read, in bytes.
 CHUNK = 256 * 1024
@@ -54,14 +55,15 @@ class Content(Protocol):
 def open_content(path: str) -> tuple[Content, os.stat_result] | None:
     """Open the file *path*; return its content and status, or None if it is not a regular file.
 
+    A symbolic link is not one: whoever may write to the folder could have any file read.
+
     Raises:
         OSError: it cannot be opened.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a FIFO would block
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(fd)
+    opened = open_regular(path)
+    if opened is None:
         return None
+    fd, status = opened
     # No JSON begins with these bytes. The name is no evidence: a rotator may compress without a suffix.
     packed = os.pread(fd, len(_MAGIC), 0) == _MAGIC
     return (PackedContent(fd) if packed else PlainContent(fd)), status

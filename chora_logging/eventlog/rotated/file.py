@@ -177,6 +177,11 @@ class LogFile:
         """Return at most *size* bytes from *offset* on, as they are now."""
         return self._content.read(size, offset)
 
+    def has_line(self) -> bool:
+        """Return whether a whole line can be read in its first `CHUNK` bytes, or there is no end in them."""
+        data = self.peek(CHUNK, 0)
+        return b"\n" in data or len(data) == CHUNK
+
     def is_as_opened(self) -> bool:
         """Return whether its first bytes are unchanged since it was opened; True for a compressed file."""
         return self.compressed or self._content.read(len(self._head), 0) == self._head

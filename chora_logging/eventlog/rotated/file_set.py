@@ -8,10 +8,10 @@ missed as long as the newest one keeps its name, however the others move.
 from __future__ import annotations
 
 import errno
+import heapq
 import itertools
 import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +25,7 @@ from chora_logging.eventlog.rotated.content import CHUNK, open_content
 from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
 from chora_logging.eventlog.rotated.stored import Find, Lost, StoredFile
-from chora_logging.log_files import COMPRESSED, backup_number, real_path
+from chora_logging.log_files import COMPRESSED, backup_number, is_dated, real_path
 from chora_logging.schema import OWN_LOGGER
 
 #: Returns the name of a backup for its default name, as `logging.handlers.BaseRotatingHandler.namer`.
@@ -51,9 +51,6 @@ _ABSENT_NUMBERS = 2
 
 #: How many numbers in a row without a file end the backups of a namer, which may be in several folders.
 _ABSENT_NAMED_NUMBERS = 20
-
-#: The suffix of logrotate's `dateext`: NAME-20250928, NAME-20250928-1759049651, with or without .gz.
-_DATED = re.compile(r"-\d{8}(-\d{1,12})?(\.gz)?", re.ASCII)
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -157,9 +154,7 @@ def paths_of(path: str, namer: Namer | None = None) -> list[str]:
         # A backup may have been compressed since it was listed.
         names = (name, name + COMPRESSED) if number else (name,)
         there.update((full, number) for full in names if os.path.isfile(full))
-    # Both NAME.1 and NAME.1.gz exist after an interrupted compression. The plain file is complete.
-    doubles = {name + COMPRESSED for name, number in there.items() if there.get(name + COMPRESSED) == number}
-    return sorted(there.keys() - doubles, key=lambda name: -there[name])
+    return sorted(there, key=lambda name: -there[name])
 
 
 def _find_again(path: str, namer: Namer | None, lost: Lost) -> tuple[LogFile, bool] | None:
@@ -213,13 +208,17 @@ def _list_names(path: str, namer: Namer | None) -> _Names:
             found[full] = 0
         elif (number := backup_number(name, log)) is not None and full not in found:
             found[full] = newer + number
-        elif name.startswith(log) and _DATED.fullmatch(name, len(log)):
+        elif is_dated(name.removesuffix(COMPRESSED), log):
             dated.add(full)
     oldest = max(found.values(), default=0)
-    newest_first = sorted({full.removesuffix(COMPRESSED) for full in dated}, reverse=True)
+    newest_first = sorted({full.removesuffix(COMPRESSED) for full in dated}, key=_by_digits, reverse=True)
     of_dated = {plain: number for number, plain in enumerate(newest_first, oldest + 1)}
     found.update((full, of_dated[full.removesuffix(COMPRESSED)]) for full in dated)
     return _Names(found, newer, of_dated)
+
+
+def _by_digits(name: str) -> str:
+    return "".join(filter(str.isdigit, os.path.basename(name)))
 
 
 def _list_named(path: str, namer: Namer) -> dict[str, int]:
@@ -242,12 +241,23 @@ def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
     identity. A file newer than the first one can be found only after the first one was renamed.
     """
     files: dict[tuple[int, int], LogFile] = {}
+    dated: dict[tuple[int, int], LogFile] = {}
+    names_of_dates: set[int] = set()
 
-    def opens(full: str, number: int, *, is_ours: bool = True) -> bool:
-        file = _open_file(full, Place(number, 0, 0, is_ours), find, is_live=full == path)
-        if file is not None and files.setdefault(file.place.identity, file) is not file:
-            file.close()
-        return file is not None
+    def opens(plain: str, number: int, *, is_ours: bool = True) -> bool:
+        found = []
+        # The plain one first, because compression deletes it last. The live file has only one name.
+        for full in (plain, plain + COMPRESSED) if number else (plain,):
+            file = _open_file(full, Place(number, 0, 0, is_ours), find, is_live=full == path)
+            if file is not None:
+                found.append(file)
+        for file in _newest_first(found):
+            identity = file.place.identity
+            if identity in files or identity in dated:
+                file.close()
+            else:
+                (dated if number in names_of_dates else files)[identity] = file
+        return bool(found)
 
     try:
         opens(path, 0)
@@ -257,26 +267,44 @@ def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
         for number, following in itertools.pairwise([*numbers, sys.maxsize]):
             absent = 0
             while number < following and absent < _ABSENT_NUMBERS:
-                variants = _variants(path, number, names, namer)
                 is_ours = number <= names.newer or not names.newer
-                found = any(opens(full, number, is_ours=is_ours) for full in variants)
+                found = opens(_plain_name(path, number, names, namer), number, is_ours=is_ours)
                 absent = 0 if found else absent + 1
                 number += 1
+        names_of_dates.update(names.dated.values())
         for plain, number in names.dated.items():
-            any(opens(full, number, is_ours=False) for full in (plain, plain + COMPRESSED))
+            opens(plain, number, is_ours=False)
     except OSError:
-        close_all(files.values())
+        close_all([*files.values(), *dated.values()])
         raise
-    return list(reversed(files.values()))
+    # Our handler and another tool may have rotated in turns.
+    newest_first = heapq.merge(files.values(), dated.values(), key=_by_time, reverse=True)
+    return list(reversed(list(newest_first)))
 
 
-def _variants(path: str, number: int, names: _Names, namer: Namer | None) -> tuple[str, str]:
-    """Return the possible names of a backup: the plain one first, because compression deletes it last."""
+def _plain_name(path: str, number: int, names: _Names, namer: Namer | None) -> str:
     if namer is not None and number <= names.newer:
-        plain = namer(f"{path}.{number}")
-    else:
-        plain = f"{path}.{number - names.newer}"
-    return plain, plain + COMPRESSED
+        return namer(f"{path}.{number}")
+    return f"{path}.{number - names.newer}"
+
+
+def _by_time(file: LogFile) -> tuple[bool, int]:
+    return not file.place.number, file.time()
+
+
+def _newest_first(pair: list[LogFile]) -> list[LogFile]:
+    """Return the plain and the compressed file of one name, newest first.
+
+    Both are there while one is compressed, or if two tools rotate the log: then they have different
+    events. A compressed one without a whole line is still being written, and left out.
+    """
+    if len(pair) < 2:
+        return pair
+    plain, packed = pair
+    if packed.compressed and not packed.has_line():
+        packed.close()
+        return [plain]
+    return sorted(pair, key=lambda file: (file.time(), file is plain), reverse=True)
 
 
 def _open_file(full: str, place: Place, find: Find | None, *, is_live: bool) -> LogFile | None:

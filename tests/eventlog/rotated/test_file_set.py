@@ -20,6 +20,7 @@ from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.rotated import file_set
 from chora_logging.eventlog.rotated.file_set import paths_of
 from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing.compression import compress_backups
 from chora_logging.writing.handler import EventFileHandler
 from tests.eventlog.writing import line, numbers, open_files, write
 
@@ -116,7 +117,7 @@ class TestBusyMachine:
         """
         handler = EventFileHandler(tmp_path / "app.log", maxBytes=0, backupCount=3)
         handler.setFormatter(EventFormatter())
-        backup, packed = tmp_path / "app.log.1", tmp_path / "app.log.1.gz"
+        backup = tmp_path / "app.log.1"
         real_open, real_open_set = file_set._open, following.open_set
         is_first = True
 
@@ -129,8 +130,8 @@ class TestBusyMachine:
             nonlocal is_first
             files = real_open(*arguments)
             if is_first and backup.exists():
-                packed.write_bytes(gzip.compress(backup.read_bytes()))
-                backup.unlink()
+                compress_backups(handler.baseFilename, 3, str)
+                assert not backup.exists()
             is_first = False
             return files
 
@@ -161,6 +162,48 @@ class TestNames:
             write(tmp_path / name, 99)
 
         assert numbers(EventLog(log).read()) == [0, 1, 2, 3, 4]
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ["app.log.20250930", "app.log.20251001"],
+            ["app.log.1759049651", "app.log.1759049652.gz"],
+            ["app.log-2025093023", "app.log-2025100100.gz"],
+            ["app.log.2025-09-30", "app.log.2025-10-01"],
+            ["app.log.2025-09-30_23-59-59.gz", "app.log.2025-10-01_00-00-00"],
+        ],
+        ids=lambda names: names[0],
+    )
+    def test_dates(self, tmp_path, names):
+        """Whatever a tool has for a date, its files are read, the earliest first."""
+        for number, name in enumerate([*names, "app.log"]):
+            data = line(number)
+            (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+        assert numbers(EventLog(tmp_path / "app.log").read()) == [0, 1, 2]
+
+    @pytest.mark.parametrize("older", ["", ".gz"])
+    @pytest.mark.parametrize("name", ["app.log.1", "app.log-20250928"])
+    def test_two_tools_gave_one_name(self, tmp_path, name, older):
+        """Both the plain and the compressed file of a name are read if they have different events."""
+        plain, packed = tmp_path / name, tmp_path / f"{name}.gz"
+        plain.write_bytes(line(1 if older else 0))
+        packed.write_bytes(gzip.compress(line(0 if older else 1), mtime=0))
+        os.utime(packed if older else plain, (1e9, 1e9))
+        write(tmp_path / "app.log", 2)
+
+        assert numbers(EventLog(tmp_path / "app.log").read()) == [0, 1, 2]
+        assert numbers(EventLog(tmp_path / "app.log").last(3)) == [0, 1, 2]
+
+    @pytest.mark.parametrize("length", [0, 1, 15, 25])
+    def test_begun_to_be_compressed(self, tmp_path, length):
+        """While a tool compresses a backup, its events are read once, and nothing is damaged."""
+        write(tmp_path / "app.log.1", 0, 1)
+        packed = gzip.compress((tmp_path / "app.log.1").read_bytes())
+        (tmp_path / "app.log.1.gz").write_bytes(packed[:length])
+        write(tmp_path / "app.log", 2)
+
+        assert numbers(EventLog(tmp_path / "app.log").read()) == [0, 1, 2]
 
     def test_compressed_whatever_it_is_called(self, tmp_path):
         """A compressed file is recognised by its content."""

@@ -1,0 +1,193 @@
+"""Finds the files that have the names of a log's backups, and tells our own from those of other tools.
+
+A name is no evidence: logrotate gives `NAME.1` and `NAME.2.gz` as well. An inode is not enough either,
+because the next file gets the inode of a deleted one. A backup is known by its inode and its first
+line, which stay the same under any name and whatever a late writer appends.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from chora_logging import log_files
+from chora_logging.log_files import COMPRESSED
+
+NameOf = Callable[[str], str]
+
+#: Which backups we made: the checksum of the first line by inode; 0 for a line that could not be read.
+Owned = Mapping[int, int]
+
+#: How much of a first line is compared, in bytes.
+_FIRST_LINE_BYTES = 256
+
+#: The suffixes of compressed files.
+_PACKED = (COMPRESSED, ".bz2", ".xz", ".zst", ".lz4", ".Z")
+
+#: The beginning of a file that `compression` has packed: gzip (RFC 1952) with an extra field of ours.
+PACKED_HEADER = b"\x1f\x8b\x08\x04"
+PACKED_EXTRA = b"\x04\x00" + b"ch\x00\x00"
+
+
+class Backup(NamedTuple):
+    """A regular file with the name of a backup.
+
+    Attributes:
+        path: Its path.
+        number: Its number; 0 without one.
+        is_default: Whether it has a default name although the handler has a namer.
+        suffix: `.gz` if its name has it in addition to the one that our handler gives.
+        inode, first_line: What identifies it under any name.
+        packed_by_us: Whether its header says that this package compressed it.
+    """
+
+    path: str
+    number: int
+    is_default: bool
+    suffix: str
+    inode: int
+    first_line: int
+    packed_by_us: bool
+
+    def is_in(self, owned: Owned) -> bool:
+        """Return whether it is one of *owned*; a line that could not be read is not compared."""
+        first_line = owned.get(self.inode)
+        return first_line is not None and (first_line == self.first_line or not first_line * self.first_line)
+
+
+class Found(NamedTuple):
+    """What has the name of a backup.
+
+    Attributes:
+        backups: The regular files.
+        blocked: The paths that are in the way of a backup and are no regular files.
+    """
+
+    backups: list[Backup]
+    blocked: list[str]
+
+    def adopted(self, generation: int) -> Owned:
+        """Return the backups to take over for a log whose sidecar does not say which are ours.
+
+        They are those of a `RotatingFileHandler`, plain and numbered from 1 without a hole, or of a log
+        whose sidecar was deleted, which we may have packed. Where there is any other, another tool
+        rotates. Then only those up to *generation* are ours: so often has a version of this package
+        rotated that did not record its backups. Of a plain and a compressed file of one number the
+        compressed one is ours only if we have packed it: it may have other events.
+        """
+        is_plain = all(not backup.suffix or backup.packed_by_us for backup in self.backups)
+        is_series = is_plain and self._is_series(True) and self._is_series(False)
+        plain = {backup.path for backup in self.backups if not backup.suffix}
+        return {
+            backup.inode: backup.first_line
+            for backup in self.backups
+            if is_series or 0 < backup.number <= generation
+            if not backup.suffix
+            or backup.packed_by_us
+            or backup.path.removesuffix(backup.suffix) not in plain
+        }
+
+    def _is_series(self, is_default: bool) -> bool:
+        numbers = {backup.number for backup in self.backups if backup.is_default is is_default}
+        return numbers == set(range(1, len(numbers) + 1))
+
+    def present(self, owned: Owned) -> dict[int, int]:
+        """Return those of *owned* that are still there."""
+        return {backup.inode: backup.first_line for backup in self.backups if backup.is_in(owned)}
+
+    def foreign(self, owned: Owned) -> list[str]:
+        """Return the paths of the files that are none of *owned*."""
+        return [backup.path for backup in self.backups if not backup.is_in(owned)]
+
+    def by_number(self, owned: Owned) -> dict[int, list[Backup]]:
+        """Return those of *owned* that have a name that our handler gives, by their number."""
+        ours: dict[int, list[Backup]] = {}
+        for backup in self.backups:
+            if backup.number and not backup.is_default and backup.is_in(owned):
+                ours.setdefault(backup.number, []).append(backup)
+        return ours
+
+
+def find_backups(log: str, name_of: NameOf, count: int) -> Found:
+    """Find everything that has the name of a backup of *log*, ours or of others.
+
+    Args:
+        log: The live file.
+        name_of: Returns a backup's name for its default name.
+        count: Up to which number names that are not the default ones are looked for, at least.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    found, blocked = [], []
+    for name in _names(log, name_of, count):
+        try:
+            status = os.lstat(name.path)
+        except FileNotFoundError:
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found.append(Backup(*name, status.st_ino, *_beginning(name.path)))
+        elif 0 < name.number <= count + 1 and not name.is_default:
+            blocked.append(name.path)
+    return Found(found, blocked)
+
+
+def identify(path: str) -> Owned:
+    """Return what makes the file *path* known as a backup; empty if there is no such regular file."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return {}
+    return {status.st_ino: _beginning(path)[0]} if stat.S_ISREG(status.st_mode) else {}
+
+
+class _Name(NamedTuple):
+    path: str
+    number: int
+    is_default: bool
+    suffix: str
+
+
+def _names(log: str, name_of: NameOf, count: int) -> Iterator[_Name]:
+    """Yield the paths that may be backups, each once."""
+    folder, name = os.path.split(log)
+    seen = {log}
+    has_namer = name_of(f"{log}.1") != f"{log}.1"
+    number = 0
+    while has_namer:
+        number += 1
+        plain = name_of(f"{log}.{number}")
+        paths = [path for path in (plain, plain + COMPRESSED) if os.path.lexists(path) and path not in seen]
+        if not paths and number > count:
+            break
+        seen.update(paths)
+        for path in paths:
+            yield _Name(path, number, False, path[len(plain) :])
+    for filename in os.listdir(folder):
+        path = os.path.join(folder, filename)
+        if not filename.startswith(name) or path in seen:
+            continue
+        suffix = next((suffix for suffix in _PACKED if filename.endswith(suffix)), "")
+        plain = filename.removesuffix(suffix)
+        given = log_files.backup_number(plain, name)
+        if given is not None or log_files.is_dated(plain, name):
+            yield _Name(path, given if given and suffix in ("", COMPRESSED) else 0, has_namer, suffix)
+
+
+def _beginning(path: str) -> tuple[int, bool]:
+    """Return the checksum of the first line, 0 if it cannot be read, and whether we packed the file."""
+    try:
+        opened = log_files.open_regular(path)
+        if opened is None:
+            return 0, False
+        try:
+            data = os.pread(opened[0], _FIRST_LINE_BYTES, 0)
+        finally:
+            os.close(opened[0])
+    except OSError:  # this process may rename it, but not read it
+        return 0, False
+    is_packed = data.startswith(PACKED_HEADER) and data.startswith(PACKED_EXTRA, len(PACKED_HEADER) + 6)
+    return zlib.crc32(data.partition(b"\n")[0]) if data else 0, is_packed
