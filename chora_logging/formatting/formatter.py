@@ -68,8 +68,10 @@ class EventFormatter(PlannedFormatter):
     dataclasses, structs             objects
     an object that contains itself   `"<circular reference>"`
     deeper than 100 levels           `"<nested too deep>"`
-    objects whose `str` raises       `"__could_not_encode__"`
+    dates, times, durations          text, ISO 8601
+    exceptions; classes              `"Type: text"`; their name
     anything else                    its `str`; generators and other iterators are not consumed
+    … whose `str` raises             its `repr`, or `"__could_not_encode__"` if that raises too
     ===============================  =========================================================
 
     An option that is changed or a method that is replaced later holds from the next record on. A copy or

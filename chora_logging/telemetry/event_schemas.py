@@ -64,7 +64,8 @@ class TelemetryEvent(_Head):
 
     Attributes:
         timestamp: The time of the event, RFC 3339 in UTC with microseconds; the default is now. A
-            datetime is converted (without a zone it is local time); a string is kept unchanged.
+            datetime is converted (without a zone it is local time); a string must be a date
+            and time, and is kept unchanged.
         trace_id: The trace of the event; `EventEmitter.emit` sets it when it is None.
         event_type: The kind of event.
         status: The outcome.

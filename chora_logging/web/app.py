@@ -58,7 +58,7 @@ def create_app(
             None allows any name with a token, and only those of the loopback without one.
         origins: The origins of other sites whose pages may read with the token (CORS), such as
             `https://example.org`.
-        limits: The limits of each request.
+        limits: The limits of this application, in each server process.
 
     Raises:
         ConfigurationError: an argument or variable is invalid.

@@ -31,7 +31,7 @@ class Site:
 
     Args:
         logs: The logs; None takes those of `default_logs`.
-        limits: The limits of each request.
+        limits: The limits of the application, in each server process.
 
     Raises:
         ConfigurationError: a name, a path or a variable is invalid.

@@ -51,18 +51,18 @@ class BufferedEventFileHandler(EventFileHandler):
         flush_size: Write when the buffer has this size; bytes, or a string such as `"64kB"`.
         flush_level: Write immediately from this level on.
         max_buffer: The largest size of the buffer, when the disk is slow or writes fail.
-        when_full: What a call does then. `"block"` waits for a slow disk, and drops the record if
-            the write fails; size and level have the logging thread itself write. `"drop"` never
-            waits: the handler's own thread writes everything, records of *flush_level* too. Use it
-            in asyncio and other programs that must not block.
+        when_full: What a call does then. `"block"` waits for a slow disk, and drops the record if the
+            write fails; a call that reaches *flush_size* or *flush_level* writes the buffer itself.
+            `"drop"` never waits: the handler's own thread writes everything, records of *flush_level*
+            too. Use it in asyncio and other programs that must not block.
         options: The keyword arguments of `EventFileHandler`. *fsync* applies to each `write`.
 
     Raises:
         ConfigurationError: an argument is invalid or unknown.
         OSError: as for `EventFileHandler`.
 
-    Thread and process safe; a forked child starts with an empty buffer. For a subclass that overrides
-    `shouldRollover` it is called for each record, and nothing is buffered.
+    Thread and process safe; a forked child starts with an empty buffer. A subclass
+    that overrides `shouldRollover` buffers nothing: it is called for each record.
     """
 
     @checked_names(EventFileHandler.__init__)
