@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import configparser
 import dataclasses
+import datetime
 import inspect
 import itertools
 import json
@@ -458,6 +459,8 @@ SAMPLES = {
     "dataclasses, structs": (Order(), {"number": 7}),
     "an object that contains itself": (CIRCLE, ["<circular reference>"]),
     "deeper than 100 levels": (DEEP, "<nested too deep>"),
-    "objects whose `str` raises": (Silent(), "__could_not_encode__"),
+    "dates, times, durations": (datetime.timedelta(days=1, seconds=5), "P1DT5S"),
+    "exceptions; classes": ([ValueError("x"), int], ["ValueError: x", "int"]),
     "anything else": (pathlib.PurePosixPath("/a"), "/a"),
+    "… whose `str` raises": (Silent(), "__could_not_encode__"),
 }
