@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import copy
 import errno
+import fcntl
 import gzip
 import json
 import logging
@@ -567,6 +568,17 @@ class TestReadAndClear:
         emitter.emit(content(99))
 
         assert [event["duration_ms"] for event in emitter.read_events()] == [99]
+
+    def test_clear_while_another_process_holds_the_lock(self, tmp_path, monkeypatch):
+        """Nothing is deleted, and the error says why."""
+        monkeypatch.setattr(event_emitter, "CLEAR_WAIT_SECONDS", 0.01)
+        with EventEmitter(tmp_path / "events.jsonl") as emitter:
+            emitter.emit(content(1))
+            with open(emitter.events_file, "rb") as holder:
+                fcntl.flock(holder, fcntl.LOCK_EX)
+                with pytest.raises(TimeoutError, match="is locked by another process: nothing was deleted"):
+                    emitter.clear()
+            assert [event["duration_ms"] for event in emitter.read_events()] == [1]
 
     def test_clear_while_others_emit(self, tmp_path):
         """Clearing while threads write neither fails nor stops them."""

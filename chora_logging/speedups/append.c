@@ -125,9 +125,10 @@ write_whole(int fd, const char *bytes, Py_ssize_t length)
 static int
 is_alone(void)
 {
-    PyThreadState *first = PyInterpreterState_ThreadHead(PyThreadState_Get()->interp);
+    PyThreadState *own = PyThreadState_Get();
 
-    return PyThreadState_Next(first) == NULL;
+    return PyInterpreterState_ThreadHead(PyThreadState_GetInterpreter(own)) == own
+           && PyThreadState_Next(own) == NULL;
 }
 
 int

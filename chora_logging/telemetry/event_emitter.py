@@ -115,6 +115,7 @@ class EventEmitter:
 
         Raises:
             OSError: a file could not be deleted.
+            TimeoutError: another process holds the lock of the file; nothing is deleted.
         """
         path = log_files.real_path(self._log.path)
         if not paths_of(path):
@@ -285,16 +286,24 @@ def _with_trace(event: TelemetryEvent, trace_id: str) -> TelemetryEvent:
 def _open_locked(path: str) -> int:
     """Open and lock the live file as writers do, so that nobody writes or rotates until it is closed.
 
-    After `CLEAR_WAIT_SECONDS` the file is returned without the lock.
+    On a file system without locks, where nobody rotates, it is returned without one.
+
+    Raises:
+        TimeoutError: another process holds the lock for longer than `CLEAR_WAIT_SECONDS`.
     """
     deadline = time.monotonic() + CLEAR_WAIT_SECONDS
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        locked = locking.lock(fd, max(0.0, deadline - time.monotonic()))
+        try:
+            locked = locking.lock(fd, max(0.0, deadline - time.monotonic()))
+        except OSError:
+            return fd
         # If the file was rotated during the wait for the lock, the path is another file now.
-        if not locked or _is_at(fd, path) or time.monotonic() > deadline:
+        if locked and _is_at(fd, path):
             return fd
         os.close(fd)
+        if not locked:
+            raise TimeoutError(f"{path} is locked by another process: nothing was deleted")
 
 
 def _is_at(fd: int, path: str) -> bool:

@@ -138,7 +138,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             self._text.mode = "a"  # type: ignore[misc]  # as `open` does
         return self._text
 
-    def append_fast(self, line: bytes, newline: bytes, limit: int) -> bool:
+    def append_fast(self, line: bytes, newline: Callable[[], bytes], limit: int) -> bool:
         """Append *line* if nothing is unusual: the fast path of nearly all lines. Return whether it was.
 
         It is not if the descriptor is not this file, the lock is held, the path names another file, the file
@@ -162,7 +162,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             if status is None or status.st_nlink != self.links:
                 return False
             size = status.st_size
-            if size + len(line) >= limit or (size != end and self.missing_newline(newline, size)):
+            if size + len(line) >= limit or (size != end and self.missing_newline(newline(), size)):
                 return False
             append_whole(fd, line, undo=True)
             self.end = size + len(line)

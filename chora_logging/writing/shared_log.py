@@ -107,7 +107,7 @@ class SharedLog:
             try:
                 mutex.busy = True  # LogMutex.is_interrupted looks for this frame, too
                 file = self._fast_file if due is None else None
-                if file is None or not file.append_fast(line, self.newline(), self.max_bytes or _ENDLESS):
+                if file is None or not file.append_fast(line, self.newline, self.max_bytes or _ENDLESS):
                     self._append(line, due)
             finally:
                 self._finish()

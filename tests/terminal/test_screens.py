@@ -265,15 +265,9 @@ class TestConfig:
 
         assert_readable(rows, 80)
         assert [row.split()[0] for row in rows if not row.startswith(" ")] == [
-            *(
-                "setting",
-                "log_level",
-                "log_file",
-                "orch_log_file",
-                "events_file",
-                "max_bytes",
-                "backup_count",
-            ),
+            *("setting", "log_level", "log_file", "orch_log_file", "events_file"),
+            *("max_bytes", "backup_count", "orch_max_bytes", "orch_backup_count"),
+            *("events_max_bytes", "events_backup_count"),
             "compiled_part",
         ]
 

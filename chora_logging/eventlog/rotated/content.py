@@ -62,6 +62,7 @@ def open_content(path: str) -> tuple[Content, os.stat_result] | None:
     """
     opened = open_regular(path)
     if opened is None:
+        os.stat(path)  # a link that leads in a circle is an error, and not the same as no log
         return None
     fd, status = opened
     # No JSON begins with these bytes. The name is no evidence: a rotator may compress without a suffix.
