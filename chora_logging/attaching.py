@@ -19,7 +19,7 @@ _made: dict[str, tuple[Any, logging.Handler]] = {}
 
 
 class _Maker(logging.config.DictConfigurator):
-    """Makes the objects of a configuration; unlike `dictdict[str, Any]` it closes and removes none."""
+    """Makes the objects of a configuration; unlike `dictConfig` it closes and removes none."""
 
     def make(self) -> dict[str, logging.Handler]:
         for section, configure in (

@@ -68,7 +68,8 @@ class EventFileHandler(ReportingHandler):
         file_mode: Permission bits of the log, its backups and its sidecar: 0o640 or `"0640"`, and 640
             as files without octal numbers have it. None leaves a new log to the umask; each rotation
             then copies the bits of the rotated file.
-        compress: Compress backups with gzip, in a thread of this process, outside of all locks.
+        compress: Compress backups with gzip, in a thread of this process. Writers wait only while a
+            compressed file takes the place of its backup.
         lock_timeout: How long to wait for the lock while the process that holds it writes nothing, in
             seconds. A process that is stopped while it holds the lock delays every other process once
             by this time; records are then appended without the lock, and nothing is rotated until it

@@ -341,10 +341,7 @@ def folder(path):
 
 
 def link_to_a_file(path):
-    target = path.parent.parent / "somebody's"
-    target.write_bytes(b"secret\n")
-    target.chmod(0o640)
-    os.symlink(target, path)
+    os.symlink(somebodys_file(path), path)
 
 
 def link_to_nothing(path):
@@ -352,10 +349,15 @@ def link_to_nothing(path):
 
 
 def hard_link(path):
+    os.link(somebodys_file(path), path)
+
+
+def somebodys_file(path):
+    """Make a file of somebody else outside of the log's folder."""
     target = path.parent.parent / "somebody's"
     target.write_bytes(b"secret\n")
     target.chmod(0o640)
-    os.link(target, path)
+    return target
 
 
 def device(path):
