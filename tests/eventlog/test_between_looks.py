@@ -5,9 +5,12 @@ Each case runs once for each call that opens, lists or reads files, with the cha
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import gzip
 import itertools
 import os
+import shutil
 from unittest import mock
 
 import pytest
@@ -24,19 +27,27 @@ LOOKS = ("listdir", "stat", "open", "fstat", "pread")
 
 
 @contextlib.contextmanager
-def before_look(number, change):
-    """Make *change* before the call with this number; yields a list that is empty until then."""
+def before_look(number, change, distance=1):
+    """Make *change* before the call with this number; yields a list of what was made.
+
+    A sequence of changes is made one by one, *distance* calls apart.
+    """
+    changes = collections.deque([change] if callable(change) else change)
     made = []
     looks = itertools.count()
 
     def looking(real):
         def look(*args, **kwargs):
-            if not made and next(looks) == number:
-                made.append(change)
-                change()
+            if changes and not changing and next(looks) == number + len(made) * distance:
+                changing.append(True)
+                made.append(changes.popleft())
+                made[-1]()
+                changing.clear()
             return real(*args, **kwargs)
 
         return look
+
+    changing = []  # the change itself makes such calls
 
     with contextlib.ExitStack() as stack:
         for name in LOOKS:
@@ -162,6 +173,61 @@ def test_nothing_is_lost(logs, reader, change, index):
         assert open_files(writer.log) <= 1  # the writer's
         if not made:
             break
+
+
+def logrotate(writer):
+    """The steps of a logrotate with `copytruncate` and `compress`: each can be seen half done."""
+    backup = writer.backup(1)
+    packed = backup + ".gz"
+
+    def copy():
+        shutil.copyfile(writer.log, backup)
+
+    def truncate_and_write():
+        os.truncate(writer.log, 0)
+        writer.write(2)
+
+    def pack():
+        with open(backup, "rb") as source, open(packed, "wb") as target:
+            target.write(gzip.compress(source.read()))
+
+    def finish():
+        os.utime(packed, ns=(os.stat(backup).st_mtime_ns,) * 2)
+        os.unlink(backup)
+
+    def create(path):
+        return lambda: open(path, "xb").close()
+
+    return [create(backup), copy, truncate_and_write, create(packed), pack, finish]
+
+
+@pytest.mark.parametrize("distance", [1, 6])
+@pytest.mark.parametrize(("reader", "index"), [(read, 4), (page, 4), (follow, 4), (follow, 7)])
+def test_a_rotation_seen_in_its_middle(tmp_path, reader, index, distance):
+    """Whatever step of a rotation is made between two calls, each event is given once, without a gap."""
+    folders = (str(number) for number in itertools.count())
+    for step in range(6):
+        for look in itertools.count():
+            folder = tmp_path / next(folders)
+            folder.mkdir()
+            with contextlib.closing(Writer(folder / "app.log", keep=4)) as writer:
+                for _ in range(2):
+                    writer.write(3)
+                    writer.rename()
+                writer.write(4)
+                event = next(itertools.islice(EventLog(writer.log).read(), index, None))
+                writer.shift()
+                steps = logrotate(writer)
+                for early in steps[:step]:
+                    early()
+                with before_look(look, steps[step:], distance) as made:
+                    items = reader(writer.log, event.cursor)
+
+            assert not [item for item in items if isinstance(item, Gap)]
+            assert numbers(items) == list(range(index + 1, index + 1 + len(items)))
+            assert len(items) >= 9 - index
+            if not made:
+                break
 
 
 @pytest.mark.parametrize("change", KEEPING)

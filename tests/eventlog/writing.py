@@ -110,7 +110,7 @@ class Writer:
 
     def rename(self):
         """Rotate as logrotate's `create` does."""
-        if self._shift():
+        if self.shift():
             os.replace(self.log, self.backup(1))
 
     def copytruncate(self):
@@ -120,7 +120,7 @@ class Writer:
 
     def copy(self):
         """The first half of it; return whether there is something to truncate."""
-        if not self._shift():
+        if not self.shift():
             return False
         shutil.copyfile(self.log, self.backup(1))
         return True
@@ -136,6 +136,19 @@ class Writer:
             os.replace(path + ".new", path + ".gz")
             os.unlink(path)
 
+    def shift(self):
+        """The first step of it: make room for a new backup; return whether there is a log."""
+        if not os.path.exists(self.log):
+            return False
+        for number in range(self.keep, 0, -1):
+            for ending in ("", ".gz"):
+                with contextlib.suppress(FileNotFoundError):
+                    if number == self.keep:
+                        os.unlink(f"{self.log}.{number}{ending}")
+                    else:
+                        os.replace(f"{self.log}.{number}{ending}", f"{self.log}.{number + 1}{ending}")
+        return True
+
     def backup(self, number):
         """The name of a backup; the newest is number 1."""
         return f"{self.log}.{number}"
@@ -148,18 +161,6 @@ class Writer:
     def close(self):
         """Close the handler."""
         self.handler.close()
-
-    def _shift(self):
-        if not os.path.exists(self.log):
-            return False
-        for number in range(self.keep, 0, -1):
-            for ending in ("", ".gz"):
-                with contextlib.suppress(FileNotFoundError):
-                    if number == self.keep:
-                        os.unlink(f"{self.log}.{number}{ending}")
-                    else:
-                        os.replace(f"{self.log}.{number}{ending}", f"{self.log}.{number + 1}{ending}")
-        return True
 
 
 class DatedWriter(Writer):
@@ -174,6 +175,6 @@ class DatedWriter(Writer):
     def backup(self, number):
         return f"{self.log}-20260101-{1000 + self.rotations - number}"
 
-    def _shift(self):
+    def shift(self):
         self.rotations += os.path.exists(self.log)
         return os.path.exists(self.log)

@@ -253,7 +253,9 @@ def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
                 found.append(file)
         for file in _newest_first(found):
             identity = file.place.identity
-            if identity in files or identity in dated:
+            # Whoever creates a backup under its name fills it now: what comes is a copy, or is compressed.
+            is_created = number and not file.compressed and not file.head_as_read()
+            if is_created or identity in files or identity in dated:
                 file.close()
             else:
                 (dated if number in names_of_dates else files)[identity] = file
