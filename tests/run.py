@@ -5,10 +5,11 @@ those on PATH) gets an environment in `.venvs/`, kept until setup.cfg changes. P
 are installed as Debian packages if that is permitted (root, apt-get). Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
-    core        all tests except `LONG` and `ALONE`, on the main Python (the running one if it is
+    core        all tests except `LONG`, `SCREENS` and `ALONE`, on the main Python (the running one if it is
                 supported), the oldest and the newest; on those between without `READING`, unless
                 with --whole; on the main one, also the write side without its compiled part
-    long        the tests in `LONG`, on the main Python; they and the core run two at a time
+    long        the tests in `LONG`, on the main Python
+    screens     the tests in `SCREENS`, on the main Python; these, the long and the core run two at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
     alone       the tests in `ALONE`, on the main Python, with nothing else running
     soaks       are four times as long with --whole, see `tests/soaks.py`
@@ -69,8 +70,10 @@ LONG = (
     "tests/test_leftovers.py",
     "tests/test_pictures.py",
 )
-#: Alone on the machine: these measure time, use the whole machine, or count its processes.
-ALONE = ("tests/faults", "tests/browser", "tests/terminal")
+#: In a browser or a terminal: these do not depend on the Python.
+SCREENS = ("tests/browser", "tests/terminal")
+#: Alone on the machine: these kill processes at a moment, use the whole machine, or count its processes.
+ALONE = ("tests/faults",)
 #: The tests that do not use the compiled part.
 READING = ("tests/cli", "tests/eventlog", "tests/web")
 #: Set when the whole run is interrupted.
@@ -310,7 +313,7 @@ def without(*paths: str) -> list[str]:
 
 def cores(versions: Sequence[str], full: Iterable[str]) -> list[Step]:
     """The core tests, on each of *versions*; without `READING` on those that are not in *full*."""
-    core = without(*LONG, *ALONE)
+    core = without(*LONG, *SCREENS, *ALONE)
     return [
         pytest_step("core", version, core)
         if version in full
@@ -334,7 +337,7 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
             Step("mypy --strict", [python, "-m", "mypy"]),
         ]
     )
-    core = without(*LONG, *ALONE)
+    core = without(*LONG, *SCREENS, *ALONE)
     versions = [main, *others] if whole else [main]
     done += in_parallel(
         [
@@ -346,6 +349,7 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
                 [*core, *without(*READING)],
                 variables={"CHORA_LOGGING_PURE": "1"},
             ),
+            *(pytest_step("screens", version, SCREENS) for version in versions),
         ]
     )
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
