@@ -48,6 +48,11 @@ class Event(dict[str, Any]):
         self._line = line
         return line
 
+    def at(self, cursor: str) -> Event:
+        """Return it with another cursor."""
+        self._place = cursor
+        return self
+
     def copy(self) -> Event:
         """Return a shallow copy with the same cursor."""
         return Event(self, self._place, self._line)

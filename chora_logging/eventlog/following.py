@@ -16,6 +16,7 @@ from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.file import LogFile, Replaced
 from chora_logging.eventlog.rotated.file_order import FileOrder
 from chora_logging.eventlog.rotated.file_set import Namer, close_all, is_live, open_at, open_set
+from chora_logging.eventlog.rotated.late_lines import WATCHED_FILES, LateLines
 from chora_logging.eventlog.selection import Selection
 from chora_logging.log_files import real_path
 
@@ -50,8 +51,9 @@ class Follower:
     """Reads the events of a log from a position on; each poll returns the next ones.
 
     The follower holds the current file open. After a rotation it reads that file to its end, then the
-    files that came after it, in order. It waits for a missing or deleted log, and starts over with one
-    that was truncated or re-created. A `Gap` reports where events may be missing.
+    files that came after it, in order. Lines that somebody adds to a rotated file later are returned when
+    nothing else is new, with the cursor of the newest event. It waits for a missing or deleted log, and
+    starts over with one that was truncated or re-created. A `Gap` reports where events may be missing.
 
     Args:
         path: The live file; it need not exist yet.
@@ -86,6 +88,7 @@ class Follower:
         self._file: LogFile | None = None
         self._gap: Gap | None = None
         self._order = FileOrder()
+        self._late = LateLines()
         self._closed = False
         self._is_copy = False  # nobody writes to a copy
         self._still_since: float | None = None  # since when the rotated file has not grown
@@ -106,14 +109,18 @@ class Follower:
         with self._lock:
             state = self._stat()
             block = None if self._closed else self._next_block()
+            late = None if block is not None or self._closed else self._late.next_block()
             gap, self._gap = self._gap, None
-            self._idle = state if block is None and self._still_since is None else None
+            is_idle = block is None and late is None and self._still_since is None
+            self._idle = state if is_idle else None
             self._last_state = state
-            if block is None and gap is None:
-                return None
             items: list[Event | Gap] = [] if gap is None else [gap]
             if block is not None:
                 items += self._events(block)
+            elif late is not None:
+                items += self._late_events(*late)
+            elif gap is None:
+                return None
             return items
 
     def has_news(self) -> bool:
@@ -147,7 +154,7 @@ class Follower:
         if mine is None or theirs is None:
             return mine is theirs and (self._position, self._reported) == (other._position, other._reported)
         same = mine.place.identity == theirs.place.identity
-        return same and (mine.offset, mine.tail) == (theirs.offset, theirs.tail)
+        return same and (mine.offset, mine.tail, mine.older) == (theirs.offset, theirs.tail, theirs.older)
 
     def read_to(self, other: Follower) -> list[Event | Gap]:
         """Return the events up to the position of *other*, if that is a little ahead in the same file."""
@@ -169,6 +176,7 @@ class Follower:
             if self._file is not None:
                 self._file.close()
             self._file = None
+            self._late.close()
 
     def __enter__(self) -> Follower:
         return self
@@ -183,6 +191,26 @@ class Follower:
     def _events(self, block: Block) -> list[Event | Gap]:
         self.bytes_read += block.size
         return list(events_in(block, self._selection, self._skip))
+
+    def _late_events(self, file: LogFile, block: Block) -> list[Event | Gap]:
+        """Return the events of *block*, which was added to *file* after a newer one had been read.
+
+        Their cursors are those of the newest event, so that nothing is repeated after them.
+        """
+        items = self._events(block)
+        if self._file is not None:
+            self._file.older = max(self._file.older or 0, file.time())
+        newest = self._newest_position()
+        if newest is None or (newest.inode, newest.offset) == (file.place.inode & 0xFFFFFFFF, block.start):
+            self._last_checkpoint = Checkpoint(file.position())
+            return items
+        place = cursor.encode(newest)
+        return [item if isinstance(item, Gap) else item.at(place) for item in items]
+
+    def _newest_position(self) -> cursor.Position | None:
+        if self._file is not None and self._file.offset:
+            return self._file.position()
+        return self._position or self._last_checkpoint.position
 
     def _stat(self) -> tuple[int, ...]:
         try:
@@ -235,11 +263,21 @@ class Follower:
             return False
         self._last_checkpoint = Checkpoint(self._position, self._reported)
         self._position, self._reported = None, False
+        self._watch(files, index)
         self._hold(files, index)
         return True
 
     def _open(self) -> list[LogFile]:
         return open_set(self.path, follow=True, namer=self._namer)
+
+    def _watch(self, files: list[LogFile], index: int) -> None:
+        """Watch the files before the one at *index*, unless those read by this follower are watched."""
+        if self._late:
+            return
+        older = [file for file in files[:index] if not file.compressed][-WATCHED_FILES:]
+        for file in older:
+            file.seek(end_of_lines(file))
+            self._late.watch(file)
 
     def _hold(self, files: list[LogFile], index: int) -> None:
         """Continue in the file at *index*; close the others and the previous one."""
@@ -247,7 +285,7 @@ class Follower:
             self._file.close()
         self._order.hold(files, index)
         self._file, self._still_since, self._is_copy = files.pop(index), None, False
-        close_all(files)
+        close_all(file for file in files if file not in self._late)
 
     def _recover(self, file: LogFile) -> None:
         """Handle a truncated or rewritten *file*: continue in its copy if there is one, else start over."""
@@ -284,6 +322,9 @@ class Follower:
         if not files[index].offset and (rest := file.rest()) is not None:
             self._skip(rest)
         self._order.finish(file)
+        if not (file.compressed or self._is_copy):
+            self._late.watch(file)
+            self._file = None
         self._hold(files, index)
         return True
 
@@ -310,6 +351,7 @@ class Follower:
             close_all(files)
             return
         files[index].seek(end)
+        self._watch(files, index)
         self._hold(files, index)
 
 

@@ -42,6 +42,22 @@ def drain(follower):
     return found
 
 
+def polled(log, cursor):
+    """Return the items of a follower that resumes at *cursor*."""
+    items = []
+    with Follower(log, after=cursor) as follower:
+        while (found := follower.poll_items()) is not None:
+            items += found
+    return items
+
+
+def settle(log, since):
+    """Return when the clock of the file system has passed *since*."""
+    while os.stat(log).st_mtime <= since + 0.001:
+        time.sleep(0.001)
+        os.utime(log)
+
+
 class TestRotations:
     @pytest.mark.parametrize("rotations", [2, 5, 6, 12])
     @pytest.mark.parametrize("restarted", [False, True])
@@ -109,6 +125,71 @@ class TestOtherWriters:
 
             monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
             assert drain(follower) == [3]
+
+    @pytest.mark.parametrize("begin", ["from the beginning", "at the end", "with a cursor"])
+    @pytest.mark.parametrize("rotations", [1, 4])
+    def test_added_to_a_file_that_was_read(self, writer, nobody_is_late, begin, rotations):
+        """What somebody adds to a rotated file that was left is given once, and not again to who resumes."""
+        writer.write(2)
+        with open(writer.log, "ab", buffering=0) as late:
+            after = {"from the beginning": None, "at the end": "end"}.get(begin)
+            if begin == "with a cursor":
+                after = next(EventLog(writer.log).read()).cursor
+            with Follower(writer.log, after=after) as follower:
+                found = drain(follower)
+                for number in range(rotations):
+                    writer.rotate()
+                    writer.write(1)
+                    found += drain(follower)
+                    written = time.time()
+                    settle(writer.log, written)
+                    late.write(line(100 + number))
+                    items = follower.poll_items()
+                    found += numbers(items)
+                    assert drain(follower) == []
+                (newest,) = items
+                writer.write(1)
+                found += drain(follower)
+            resumed = list(EventLog(writer.log).read(after=newest.cursor))
+
+        expected = [0, 1] if begin == "from the beginning" else [1] if begin == "with a cursor" else []
+        for number in range(rotations):
+            expected += [2 + number, 100 + number]
+        assert found == [*expected, 2 + rotations]
+        assert numbers(resumed) == [2 + rotations]
+
+    def test_added_while_nobody_followed(self, writer, nobody_is_late):
+        """What was added to a file that was read before is a gap for who resumes, once."""
+        writer.write(2)
+        with open(writer.log, "ab", buffering=0) as late:
+            writer.rotate()
+            writer.write(2)
+            *_, newest = EventLog(writer.log).read()
+            settle(writer.log, time.time())
+            late.write(line(100))
+        writer.write(1)
+        for resume in (
+            lambda cursor: list(EventLog(writer.log).read(after=cursor)),
+            lambda cursor: polled(writer.log, cursor),
+        ):
+            gap, event = resume(newest.cursor)
+            assert isinstance(gap, Gap)
+            assert (gap.files, gap.resumes) == (1, writer.log)
+            assert "rotated file" in gap.reason
+            assert event["n"] == 4
+            assert resume(event.cursor) == []
+
+    def test_a_copied_folder(self, writer, nobody_is_late, tmp_path):
+        """In a copy of the folder, whose files are all new, a cursor still resumes without a gap."""
+        writer.write(2)
+        writer.rotate()
+        writer.write(2)
+        events = list(EventLog(writer.log).read())
+        settle(writer.log, time.time())
+        shutil.copytree(tmp_path, tmp_path.with_name("copied"))
+
+        log = EventLog(tmp_path.with_name("copied") / "app.log")
+        assert numbers(log.read(after=events[2].cursor)) == [3]
 
     def test_ours_are_not_waited_for(self, writer, monkeypatch):
         """After a rotation by our handler no writer is late: the next file is read immediately."""

@@ -45,6 +45,9 @@ class Content(Protocol):
     def age(self) -> float:
         """Return the time since the last write or rename, in seconds."""
 
+    def is_deleted(self) -> bool:
+        """Return whether no name leads to it any more."""
+
     def fingerprint(self) -> tuple[int, bytes]:
         """Return what identifies a compressed file: its size on disk and its trailer."""
 
@@ -98,6 +101,10 @@ class PlainContent:
     def age(self) -> float:
         """Return the time since the last write or rename, in seconds."""
         return time.time() - os.fstat(self._fd).st_ctime
+
+    def is_deleted(self) -> bool:
+        """Return whether no name leads to it any more."""
+        return not os.fstat(self._fd).st_nlink
 
     def fingerprint(self) -> tuple[int, bytes]:
         """Return an empty fingerprint, because the file may change."""
@@ -162,6 +169,10 @@ class PackedContent:
     def age(self) -> float:
         """Return the time since the last write or rename, in seconds."""
         return time.time() - os.fstat(self._raw.fileno()).st_ctime
+
+    def is_deleted(self) -> bool:
+        """Return whether no name leads to it any more."""
+        return not os.fstat(self._raw.fileno()).st_nlink
 
     def fingerprint(self) -> tuple[int, bytes]:
         """Return its size on disk and its trailer: checksum and length."""

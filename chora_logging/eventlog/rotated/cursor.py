@@ -3,7 +3,7 @@
 A cursor describes its position in three ways, so that at least one finds it: the log and the
 generation of the file (exact if our handler rotates); digests of the first bytes of the file and of
 the bytes before the position (valid under any name and in any copy); and inode and time, which only
-decide between equal files.
+decide between equal files. The time of the older files shows whether somebody has added to one since.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from chora_logging.errors import CursorError
 HEAD = 1024
 GUARD = 256
 
-_VERSION = 1
+_VERSION = 2
 _DIGEST_BYTES = 6
-# In bytes: version, log id, generation, offset, head, guard, inode, time. A checksum of two bytes follows.
-_WIDTHS = (1, 8, 5, 6, _DIGEST_BYTES, _DIGEST_BYTES, 4, 6)
+# In bytes: version, log id, generation, offset, head, guard, inode, time, and the time of the older files
+# relative to it. A checksum of two bytes follows. Version 1 has no time of older files.
+_WIDTHS = (1, 8, 5, 6, _DIGEST_BYTES, _DIGEST_BYTES, 4, 6, 4)
 _LENGTH = sum(_WIDTHS) + 2
+_LENGTH_OF_1 = _LENGTH - 4
+_LARGEST_DIFFERENCE = 2**31 - 1
+_NONE = -(2**31)
 
 #: The log id of a log without a sidecar.
 NO_LOG = bytes(8)
@@ -41,6 +45,8 @@ class Position(NamedTuple):
         guard: Digest of the bytes before *offset*, at most `GUARD`.
         inode: The low 32 bits of the file's inode.
         time: The time of the last write to the file, in milliseconds since 1970.
+        older: The time of the last write to an older file that was read, in milliseconds since 1970, at
+            most 24 days from *time*; None if there was none.
     """
 
     log_id: bytes
@@ -50,6 +56,7 @@ class Position(NamedTuple):
     guard: bytes
     inode: int
     time: int
+    older: int | None = None
 
 
 class Origin(NamedTuple):
@@ -60,6 +67,7 @@ class Origin(NamedTuple):
     inode: int
     time: int
     head: bytes
+    older: int | None = None
 
     def position(self, offset: int, before: bytes) -> Position:
         """Return the position at *offset*; *before* is the bytes before it."""
@@ -71,6 +79,7 @@ class Origin(NamedTuple):
             digest(before[-GUARD:]),
             self.inode & 0xFFFFFFFF,
             self.time,
+            self.older,
         )
 
 
@@ -90,6 +99,7 @@ def encode(position: Position) -> str:
         position.guard,
         position.inode.to_bytes(4, "big"),
         max(position.time, 0).to_bytes(6, "big"),
+        _difference(position).to_bytes(4, "big", signed=True),
     )
     data = b"".join(parts)
     return base64.urlsafe_b64encode(data + _checksum(data)).rstrip(b"=").decode("ascii")
@@ -107,13 +117,17 @@ def decode(cursor: str) -> Position:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise CursorError(cursor) from None
-    if len(data) != _LENGTH or data[0] != _VERSION or data[-2:] != _checksum(data[:-2]):
+    is_version_1 = len(data) == _LENGTH_OF_1 and data[0] == 1
+    is_whole = is_version_1 or (len(data) == _LENGTH and data[0] == _VERSION)
+    if not is_whole or data[-2:] != _checksum(data[:-2]):
         raise CursorError(cursor)
     parts = []
     for width in _WIDTHS:
         parts.append(data[:width])
         data = data[width:]
-    _, log_id, generation, offset, head, guard, inode, time = parts
+    _, log_id, generation, offset, head, guard, inode, time, difference = parts
+    moment = int.from_bytes(time, "big")
+    before = _NONE if is_version_1 else int.from_bytes(difference, "big", signed=True)
     return Position(
         log_id,
         int.from_bytes(generation, "big", signed=True),
@@ -121,8 +135,15 @@ def decode(cursor: str) -> Position:
         head,
         guard,
         int.from_bytes(inode, "big"),
-        int.from_bytes(time, "big"),
+        moment,
+        None if before == _NONE else moment - before,
     )
+
+
+def _difference(position: Position) -> int:
+    if position.older is None:
+        return _NONE
+    return max(-_LARGEST_DIFFERENCE, min(position.time - position.older, _LARGEST_DIFFERENCE))
 
 
 def _checksum(data: bytes) -> bytes:

@@ -55,9 +55,12 @@ class LogFile:
 
     Attributes:
         missing: How many of its bytes can no longer be read.
+        older: The time of the last write to an older file of the set, in milliseconds since 1970; None
+            without one.
     """
 
     missing = 0
+    older: int | None = None
 
     def __init__(self, path: str, place: Place, content: Content) -> None:
         self.path = path
@@ -160,6 +163,10 @@ class LogFile:
     def age(self) -> float:
         """Return the time since the last write or rename, in seconds."""
         return self._content.age()
+
+    def is_deleted(self) -> bool:
+        """Return whether no name leads to it any more."""
+        return self._content.is_deleted()
 
     def fingerprint(self) -> tuple[int, bytes]:
         """Return what identifies a compressed file; see `Content.fingerprint`."""
@@ -278,5 +285,5 @@ class LogFile:
 
     def _origin(self, head: bytes) -> Origin:
         if self.generation is None:
-            return Origin(NO_LOG, 0, self.place.inode, self.time(), head)
-        return Origin(self.log_id, self.generation, self.place.inode, self.time(), head)
+            return Origin(NO_LOG, 0, self.place.inode, self.time(), head, self.older)
+        return Origin(self.log_id, self.generation, self.place.inode, self.time(), head, self.older)

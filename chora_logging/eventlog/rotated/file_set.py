@@ -7,6 +7,7 @@ missed as long as the newest one keeps its name, however the others move.
 
 from __future__ import annotations
 
+import collections
 import errno
 import heapq
 import itertools
@@ -93,7 +94,10 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
             continue
         break
     siblings = frozenset(file.place.identity for file in files)
+    older: int | None = None
     for file in files:
+        file.older = older
+        older = max(older or 0, file.time())
         if isinstance(file, StoredFile):
             file.siblings = siblings
     return files
@@ -128,6 +132,8 @@ def open_at(
         # Else the log was truncated between the two steps; on the next attempt its copy is there.
         if gap is None or all(file.is_as_opened() for file in files):
             break
+    if gap is None and index is not None:
+        gap = locating.gap_of_late_lines(files, index, position)
     return files, index, gap
 
 
@@ -332,7 +338,8 @@ def without_copies(files: Sequence[_File]) -> list[_File]:
 
     A tool that rotates by `copytruncate` copies the log before it truncates it, and may be stopped in
     between; a backup may be restored beside its original. A file is a copy if another file begins with
-    its whole content: lines with a time or another unique value are then the same lines.
+    its whole content, and it has a line that is unlike its others: lines with a time or another unique
+    value are then the same lines. Equal lines are several events.
 
     The longest file stays, of equal ones the newest. The live file always stays, because its next lines
     may differ.
@@ -340,13 +347,25 @@ def without_copies(files: Sequence[_File]) -> list[_File]:
     copies = set()
     for index, file in enumerate(files):
         for newer in files[index + 1 :]:
-            if begins_with(newer, file):
+            if _is_copy(file, newer):
                 copies.add(index)
-            elif newer.place.number and begins_with(file, newer):
+            elif newer.place.number and _is_copy(newer, file):
                 copies.add(files.index(newer))
     for index in copies:
         files[index].close()
     return [file for index, file in enumerate(files) if index not in copies]
+
+
+def _is_copy(file: LogFile, other: LogFile) -> bool:
+    if not other.head().startswith(file.head()):
+        return False
+    is_pair = file.place.number == other.place.number  # one of them is being compressed
+    return (is_pair or _has_unique_line(file)) and begins_with(other, file)
+
+
+def _has_unique_line(file: LogFile) -> bool:
+    lines = collections.Counter(file.peek(CHUNK, 0).split(b"\n")[:-1])
+    return not lines or 1 in lines.values()
 
 
 def begins_with(whole: LogFile, part: LogFile) -> bool:

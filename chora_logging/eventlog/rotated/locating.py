@@ -113,6 +113,22 @@ def locate(files: Sequence[LogFile], position: Position) -> tuple[int | None, Ga
     return index, gap_before(None if index is None else files[index], position, reason, count)
 
 
+def gap_of_late_lines(files: Sequence[LogFile], index: int, position: Position) -> Gap | None:
+    """Return the gap if a file older than that of *position*, at *index*, was written to since it was read.
+
+    A writer that had the file open may still write to it after the rotation. The time of a file shows
+    this, but not in a copy of the folder, nor for a compressed file, to which tools give various times.
+    """
+    if position.older is None or files[index].place.inode & 0xFFFFFFFF != position.inode:
+        return None
+    late = [file for file in files[:index] if not file.compressed and file.time() > position.older]
+    if not late:
+        return None
+    reason = "lines were added to a rotated file after it had been read"
+    since = position.older / 1000
+    return Gap(reason, len(late), None, since, _first_time(files[index]), files[index].path)
+
+
 def gap_before(
     file: LogFile | None, position: Position, reason: str, files: int | None = None, size: int | None = None
 ) -> Gap:

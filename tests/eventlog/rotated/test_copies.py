@@ -190,6 +190,37 @@ class TestEqualFiles:
 
         assert numbers(EventLog(log).read()) == list(range(6))
 
+    @pytest.mark.parametrize("lines", [["beat"], ["beat", "beat"], ["tick", "tock"]])
+    def test_heartbeats(self, tmp_path, lines):
+        """Equal lines, as of a log without times, are events in each of the files that are equal."""
+        log = str(tmp_path / "app.log")
+        content = b"".join(b'{"event": "%b"}\n' % name.encode() for name in lines) * 2
+        for name in (".3", ".2", ".1", ""):
+            with open(log + name, "wb") as file:
+                file.write(content)
+        with gzip.open(log + ".4.gz", "wb") as file:
+            file.write(content)
+        events = list(EventLog(log).read())
+        with Follower(log) as follower:
+            found = [item for items in iter(follower.poll_items, None) for item in items]
+
+        assert [event["event"] for event in events] == lines * 10
+        assert found == events
+        assert EventLog(log).last(99) == events
+        assert list(EventLog(log).read(after=events[2].cursor)) == events[3:]
+
+    def test_heartbeats_while_they_are_compressed(self, tmp_path):
+        """A backup of equal lines and its compressed form are the same events."""
+        log = str(tmp_path / "app.log")
+        content = b'{"event": "beat"}\n' * 5
+        for name in (".1", ""):
+            with open(log + name, "wb") as file:
+                file.write(content)
+        with gzip.open(log + ".1.gz", "wb") as file:
+            file.write(content)
+
+        assert len(list(EventLog(log).read())) == 10
+
     def test_empty_files(self, tmp_path):
         """Empty files are no copies of anything."""
         log = str(tmp_path / "app.log")

@@ -17,15 +17,17 @@ from chora_logging.eventlog import Event, EventLog, Gap
 from chora_logging.eventlog.rotated.cursor import Position, decode, encode
 from tests.eventlog.writing import Writer, numbers, write
 
+times = st.integers(2**31, 2**48 - 1)
 positions = st.builds(
-    Position,
+    lambda *parts, time, before: Position(*parts, time, None if before is None else time - before),
     st.binary(min_size=8, max_size=8),
     st.integers(-(2**39), 2**39 - 1),
     st.integers(0, 2**48 - 1),
     st.binary(min_size=6, max_size=6),
     st.binary(min_size=6, max_size=6),
     st.integers(0, 2**32 - 1),
-    st.integers(0, 2**48 - 1),
+    time=times,
+    before=st.none() | st.integers(-(2**31) + 1, 2**31 - 1),
 )
 
 
