@@ -285,6 +285,8 @@ def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
     except OSError:
         close_all([*files.values(), *dated.values()])
         raise
+    if not dated:
+        return list(reversed(files.values()))
     # Our handler and another tool may have rotated in turns.
     newest_first = heapq.merge(files.values(), dated.values(), key=_by_time, reverse=True)
     return list(reversed(list(newest_first)))
@@ -296,8 +298,9 @@ def _plain_name(path: str, number: int, names: _Names, namer: Namer | None) -> s
     return f"{path}.{number - names.newer}"
 
 
-def _by_time(file: LogFile) -> tuple[bool, int]:
-    return not file.place.number, file.time()
+def _by_time(file: LogFile) -> tuple[bool, int, float]:
+    # The clock of a file system ticks: several files may have been written to in one tick.
+    return not file.place.number, file.time(), locating.first_time(file) or 0
 
 
 def _newest_first(pair: list[LogFile]) -> list[LogFile]:

@@ -126,7 +126,7 @@ def gap_of_late_lines(files: Sequence[LogFile], index: int, position: Position) 
         return None
     reason = "lines were added to a rotated file after it had been read"
     since = position.older / 1000
-    return Gap(reason, len(late), None, since, _first_time(files[index]), files[index].path)
+    return Gap(reason, len(late), None, since, first_time(files[index]), files[index].path)
 
 
 def gap_before(
@@ -136,7 +136,7 @@ def gap_before(
     since = position.time / 1000 if position.time else None
     if file is None:
         return Gap(reason, files, size, since)
-    return Gap(reason, files, size, since, _first_time(file), file.path)
+    return Gap(reason, files, size, since, first_time(file), file.path)
 
 
 def joined(first: Gap, second: Gap) -> Gap:
@@ -146,7 +146,8 @@ def joined(first: Gap, second: Gap) -> Gap:
     return second._replace(files=files, bytes=size or None, since=first.since)
 
 
-def _first_time(file: LogFile) -> float | None:
+def first_time(file: LogFile) -> float | None:
+    """Return the time of the first event that has one in the first `CHUNK` bytes, in seconds since 1970."""
     return next(_times(file.peek(CHUNK, 0).split(b"\n")[:-1]), None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gzip
+import json
 import itertools
 import logging
 import os
@@ -179,6 +180,16 @@ class TestNames:
         for number, name in enumerate([*names, "app.log"]):
             data = line(number)
             (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+        assert numbers(EventLog(tmp_path / "app.log").read()) == [0, 1, 2]
+
+    @pytest.mark.parametrize("names", [[".1", "-20250928"], ["-20250928", ".1"]])
+    def test_written_at_the_same_time(self, tmp_path, names):
+        """Of a numbered and a dated file with the same time, the one with the later events is newer."""
+        for moment, name in enumerate([*names, ""]):
+            with open(f"{tmp_path / 'app.log'}{name}", "w") as file:
+                file.write(json.dumps({"timestamp": f"2026-01-02T00:00:0{moment}Z", "n": moment}) + "\n")
+            os.utime(file.name, (1e9, 1e9))
 
         assert numbers(EventLog(tmp_path / "app.log").read()) == [0, 1, 2]
 
