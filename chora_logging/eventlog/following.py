@@ -16,7 +16,7 @@ from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.file import LogFile, Replaced
 from chora_logging.eventlog.rotated.file_order import FileOrder
 from chora_logging.eventlog.rotated.file_set import Namer, close_all, is_live, open_at, open_set
-from chora_logging.eventlog.rotated.late_lines import WATCHED_FILES, LateLines
+from chora_logging.eventlog.rotated.late_lines import LateLines
 from chora_logging.eventlog.selection import Selection
 from chora_logging.log_files import real_path
 
@@ -88,7 +88,7 @@ class Follower:
         self._file: LogFile | None = None
         self._gap: Gap | None = None
         self._order = FileOrder()
-        self._late = LateLines()
+        self._late = LateLines(self._open)
         self._closed = False
         self._is_copy = False  # nobody writes to a copy
         self._still_since: float | None = None  # since when the rotated file has not grown
@@ -263,29 +263,20 @@ class Follower:
             return False
         self._last_checkpoint = Checkpoint(self._position, self._reported)
         self._position, self._reported = None, False
-        self._watch(files, index)
         self._hold(files, index)
         return True
 
     def _open(self) -> list[LogFile]:
         return open_set(self.path, follow=True, namer=self._namer)
 
-    def _watch(self, files: list[LogFile], index: int) -> None:
-        """Watch the files before the one at *index*, unless those read by this follower are watched."""
-        if self._late:
-            return
-        older = [file for file in files[:index] if not file.compressed][-WATCHED_FILES:]
-        for file in older:
-            file.seek(end_of_lines(file))
-            self._late.watch(file)
-
     def _hold(self, files: list[LogFile], index: int) -> None:
         """Continue in the file at *index*; close the others and the previous one."""
         if self._file is not None:
             self._file.close()
         self._order.hold(files, index)
+        self._late.hold(files[:index])
         self._file, self._still_since, self._is_copy = files.pop(index), None, False
-        close_all(file for file in files if file not in self._late)
+        close_all(files)
 
     def _recover(self, file: LogFile) -> None:
         """Handle a truncated or rewritten *file*: continue in its copy if there is one, else start over."""
@@ -351,7 +342,6 @@ class Follower:
             close_all(files)
             return
         files[index].seek(end)
-        self._watch(files, index)
         self._hold(files, index)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import gzip
-import json
 import itertools
+import json
 import logging
 import os
 import shutil
