@@ -109,7 +109,7 @@ class Follower:
         with self._lock:
             state = self._stat()
             block = None if self._closed else self._next_block()
-            late = None if block is not None or self._closed else self._late.next_block()
+            late = None if block is not None or self._closed else self._next_late_block()
             gap, self._gap = self._gap, None
             is_idle = block is None and late is None and self._still_since is None
             self._idle = state if is_idle else None
@@ -191,6 +191,10 @@ class Follower:
     def _events(self, block: Block) -> list[Event | Gap]:
         self.bytes_read += block.size
         return list(events_in(block, self._selection, self._skip))
+
+    def _next_late_block(self) -> tuple[LogFile, Block] | None:
+        # As seldom as an unchanged live file is read.
+        return self._late.next_block(look=self._checks % _CHECKS_PER_READ == 0)
 
     def _late_events(self, file: LogFile, block: Block) -> list[Event | Gap]:
         """Return the events of *block*, which was added to *file* after a newer one had been read.
@@ -313,9 +317,7 @@ class Follower:
         if not files[index].offset and (rest := file.rest()) is not None:
             self._skip(rest)
         self._order.finish(file)
-        if not (file.compressed or self._is_copy):
-            self._late.watch(file)
-            self._file = None
+        self._late.leave(file)
         self._hold(files, index)
         return True
 
