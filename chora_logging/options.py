@@ -111,13 +111,18 @@ def _whole(value: object) -> int | None:
     return None
 
 
+_READ_ONLY_DIGITS = (400, 440, 444)
+
+
 def parse_mode(name: str, value: object) -> int | None:
     """Return *value* as permission bits; None stays None.
 
     A string has octal digits, with or without `0` or `0o` before them. An int is the bits themselves,
     such as 0o640, if they let the file's owner read and write. Otherwise its decimal digits are taken
     as octal ones if those do: YAML 1.2 and JSON have no octal numbers, so `640` and `0640` come as the
-    int 640, which is 0o1200 and no permissions that anyone means for a log. No int has both readings.
+    int 640, which is 0o1200 and no permissions that anyone means for a log. No int has both readings. The
+    ints 444, 440 and 400 are refused: whoever writes them means read-only, and their bits are 0o674, 0o670
+    and 0o620.
 
     >>> parse_mode("file_mode", 640) == parse_mode("file_mode", "640") == 0o640
     True
@@ -131,7 +136,7 @@ def parse_mode(name: str, value: object) -> int | None:
     if isinstance(value, str) and (match := _OCTAL.fullmatch(value)):
         mode = int(match[1], 8)
     elif isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o7777:
-        mode = value
+        mode = value if value not in _READ_ONLY_DIGITS else None
         if not _has(value, _OWNER_READS_AND_WRITES) and (match := _OCTAL.fullmatch(str(value))):
             digits = int(match[1], 8)
             mode = digits if _has(digits, _OWNER_READS_AND_WRITES) else value
@@ -230,16 +235,34 @@ def parse_encoding(name: str, value: object) -> str:
     """Return the name of the codec for the encoding *value*; None is the locale's, as in `open`.
 
     Raises:
-        ConfigurationError: this Python has no such encoding.
+        ConfigurationError: this Python has no such encoding, or it does not encode text, as `base64`.
     """
     if value is None or value == "locale":
         import locale  # imported here because it is rarely needed and not loaded by logging
 
         return locale.getpreferredencoding(False)
     try:
-        return codecs.lookup(str(value)).name
+        codec = codecs.lookup(str(value)).name
+        "".encode(codec)
+        return codec
     except LookupError:
-        raise ConfigurationError(name, value, "an encoding that this Python has") from None
+        raise ConfigurationError(name, value, "an encoding of text that this Python has") from None
+
+
+def parse_encoding_errors(name: str, value: object) -> str | None:
+    """Return *value*, the name of an error handler for encoding, as in `open`; None stays None.
+
+    Raises:
+        ConfigurationError: there is none with that name.
+    """
+    if value is None:
+        return None
+    try:
+        codecs.lookup_error(str(value))
+    except LookupError:
+        allowed = 'one that codecs.register_error knows, such as "strict", "replace" or "backslashreplace"'
+        raise ConfigurationError(name, value, allowed) from None
+    return str(value)
 
 
 def refuse_unknown(owner: str, given: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -26,6 +26,7 @@ from chora_logging.options import (
     checked_names,
     parse_count,
     parse_encoding,
+    parse_encoding_errors,
     parse_flag,
     parse_mode,
     parse_path,
@@ -105,6 +106,7 @@ class EventFileHandler(ReportingHandler):
         max_bytes = parse_size("maxBytes", maxBytes)
         backup_count = parse_count("backupCount", backupCount)
         self._prepare_reports(parse_encoding("encoding", encoding))
+        errors = parse_encoding_errors("errors", errors)
         mode, delay = parse_text_mode("mode", mode), parse_flag("delay", delay)
         filename = parse_path("filename", filename)
         self._stream: Any = None

@@ -97,6 +97,8 @@ class TestOpening:
             {"mode": "r"},
             {"mode": "ab"},
             {"encoding": "utf-9"},
+            {"encoding": "base64"},
+            {"errors": "foo"},
         ],
         ids=repr,
     )
