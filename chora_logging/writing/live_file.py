@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from chora_logging import log_files, speedups
 from chora_logging.errors import UnsyncedError
-from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, flock, lock
+from chora_logging.writing import locking
+from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, flock
 
 #: Paths that may lead to a regular file (`app > file`), which is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
@@ -122,7 +123,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         try:
             flock(self.fd, EXCLUSIVE)
         except (BlockingIOError, InterruptedError):
-            is_locked = wait > 0 and lock(self.fd, wait)
+            is_locked = wait > 0 and locking.lock(self.fd, wait)
         except OSError as refused:
             is_locked, error = False, refused
         return Look(self.stat_if_current(), is_locked, error)

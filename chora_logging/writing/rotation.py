@@ -325,7 +325,7 @@ class Rollover(NamedTuple):
             if 0 < keep < backup.number:
                 with contextlib.suppress(OSError):  # the next rotation tries again
                     os.unlink(backup.path)
-                    del kept[backup.inode]
+                    kept.pop(backup.inode, None)
         journal.end(journal.state.sequence + 1, kept)
 
     def _name(self, number: int) -> str:

@@ -203,7 +203,7 @@ class SharedLog:
 
     def _append_fast(self, line: bytes, due: Due | None) -> bool:
         file = self._usual_file
-        if file is None or due is not None:
+        if file is None or due is not None or self._lock_wait < self.lock_timeout:
             return False
         return file.append_fast(line, self.newline, self.max_bytes or _ENDLESS)
 
@@ -282,7 +282,7 @@ class SharedLog:
                 return
             finally:  # also if a signal handler has raised right after the lock was taken
                 if self.file is file and file.is_rotatable and not file.is_shared:
-                    locking.unlock(file.fd)
+                    file.unlock()
 
     def _is_due(self, size: int, length: int | None, due: Due | None) -> bool:
         """Return whether to rotate now; without *length* the caller demands it."""
