@@ -10,12 +10,13 @@ Half of it, rounded down, is the *generation* *g* of the live file; `NAME.i` has
 Cursors are exact with the sidecar; deleting it loses no event. Step and inode are the rotation's
 journal: a writer that finds the sequence odd and the lock free completes the rotation. Readers only
 read these 64 bytes; writers change the sidecar under its own `flock`, and keep in the rest of it which
-backups they made (`chora_logging.writing.journal`).
+backups they made (`chora_logging.writing.rotation`).
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import stat
@@ -27,19 +28,18 @@ COMPRESSED = ".gz"
 
 #: How a sidecar begins.
 SIDECAR_MAGIC = b"chora.1\n"
-_IDENTITY = struct.Struct("<8s16s")
-_LAYOUT = struct.Struct("<8s16sI4xQQQ8x")
+SIDECAR_IDENTITY = struct.Struct("<8s16s")
+SIDECAR_LAYOUT = struct.Struct("<8s16sI4xQQQ8x")
 
 #: The size of a sidecar, in bytes.
-SIDECAR_BYTES = _LAYOUT.size
+SIDECAR_BYTES = SIDECAR_LAYOUT.size
 
 
-#: What stands after the name of a log in the dated names that other tools give to its backups: a date,
-#: with or without a time (logrotate's `dateext`, `TimedRotatingFileHandler`), or a Unix time.
-_DATE = re.compile(r"[.-](\d{8,}|\d{4}-\d\d-\d\d)([-_T.]?\d[\d_:-]*)?", re.ASCII)
-
-#: Numbers with more digits are dates or times.
-_NUMBER_DIGITS = 7
+#: What stands after the name of a log in that of a backup: a number of up to seven digits; from other tools
+#: a date with or without a time (logrotate's `dateext`, `TimedRotatingFileHandler`), or a Unix time.
+BACKUP_ENDING = re.compile(
+    r"\.(?P<number>[1-9]\d{0,6})(?:\.gz)?|[.-](?:\d{8,}|\d{4}-\d\d-\d\d)(?:[-_T.]?\d[\d_:-]*)?", re.ASCII
+)
 
 
 def is_dated(filename: str, log: str) -> bool:
@@ -50,7 +50,8 @@ def is_dated(filename: str, log: str) -> bool:
     >>> is_dated("app.log.1", "app.log"), is_dated("app.log-2026", "app.log")
     (False, False)
     """
-    return filename.startswith(log) and _DATE.fullmatch(filename, len(log)) is not None
+    ending = BACKUP_ENDING.fullmatch(filename, len(log)) if filename.startswith(log) else None
+    return ending is not None and ending["number"] is None
 
 
 def backup_number(filename: str, log: str) -> int | None:
@@ -63,12 +64,8 @@ def backup_number(filename: str, log: str) -> int | None:
     >>> backup_number("app.log", "app.log"), backup_number("app.log.bak", "app.log")
     (None, None)
     """
-    if not filename.startswith(log + "."):
-        return None
-    number = filename[len(log) + 1 :].removesuffix(COMPRESSED)
-    if not (number.isascii() and number.isdigit()) or number.startswith("0") or len(number) > _NUMBER_DIGITS:
-        return None
-    return int(number)
+    ending = BACKUP_ENDING.fullmatch(filename, len(log)) if filename.startswith(log) else None
+    return None if ending is None or ending["number"] is None else int(ending["number"])
 
 
 def open_regular(path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> tuple[int, os.stat_result] | None:
@@ -101,7 +98,8 @@ def open_regular(path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> tupl
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
             return None
         raise
-    fd = above_standard_streams(fd)
+    if fd <= 2:
+        fd = above_standard_streams(fd)
     try:
         status = os.fstat(fd)
     except BaseException:
@@ -114,9 +112,7 @@ def open_regular(path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> tupl
 
 
 def above_standard_streams(fd: int) -> int:
-    """Return *fd*, or a duplicate that is 3 or higher if it has the number of a closed standard stream."""
-    if fd > 2:
-        return fd
+    """Move *fd*, which has the number of a closed standard stream, and return its new number, 3 or higher."""
     import fcntl  # not on Windows
 
     try:
@@ -159,36 +155,44 @@ def sidecar_path(log: str) -> str:
     return os.path.join(folder, f".{name}.lock")
 
 
-def new_sidecar() -> Sidecar:
-    """Return the sidecar of a log that has never been rotated, with a new random id."""
-    return Sidecar(os.urandom(16))
+def open_sidecar(log: str, mode: str = "r") -> io.FileIO | None:
+    """Open the sidecar of *log* with *mode*; return None if something else than a regular file has its name.
 
-
-def pack_sidecar(state: Sidecar) -> bytes:
-    """Return the bytes of the sidecar *state*."""
-    crc = zlib.crc32(_IDENTITY.pack(SIDECAR_MAGIC, state.log_id))
-    return _LAYOUT.pack(SIDECAR_MAGIC, state.log_id, crc, state.sequence, state.inode, state.step)
+    Raises:
+        OSError: it cannot be opened.
+    """
+    path = sidecar_path(log)
+    opened = open_regular(path, os.O_RDWR if mode == "r+" else os.O_RDONLY)
+    if opened is None:
+        return None
+    file = io.FileIO(opened[0], mode)
+    file.name = path
+    return file
 
 
 def parse_sidecar(data: bytes) -> Sidecar | None:
     """Return the sidecar with these bytes, or None if they are too short or fail the checksum."""
     if len(data) < SIDECAR_BYTES:
         return None
-    magic, log_id, crc, sequence, inode, step = _LAYOUT.unpack_from(data)
-    if magic != SIDECAR_MAGIC or crc != zlib.crc32(data[: _IDENTITY.size]):
+    magic, log_id, crc, sequence, inode, step = SIDECAR_LAYOUT.unpack_from(data)
+    if magic != SIDECAR_MAGIC or crc != zlib.crc32(data[: SIDECAR_IDENTITY.size]):
         return None
     return Sidecar(log_id, sequence, inode, step)
+
+
+def is_settled(log: str) -> bool:
+    """Return whether *log* has a sidecar, and no rotation has begun and not ended."""
+    state = read_sidecar(log)
+    return state is not None and not state.under_way
 
 
 def read_sidecar(log: str) -> Sidecar | None:
     """Return the current sidecar of *log*, or None if it is missing, unreadable or invalid."""
     try:
-        opened = open_regular(sidecar_path(log))
-        if opened is None:
+        file = open_sidecar(log)
+        if file is None:
             return None
-        try:
-            return parse_sidecar(os.pread(opened[0], SIDECAR_BYTES, 0))
-        finally:
-            os.close(opened[0])
+        with file:
+            return parse_sidecar(os.pread(file.fileno(), SIDECAR_BYTES, 0))
     except OSError:
         return None

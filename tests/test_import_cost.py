@@ -24,7 +24,7 @@ OWN = {
     "chora_logging._version",
     "chora_logging.writing.appending",
     "chora_logging.writing.backups",
-    "chora_logging.writing.journal",
+    "chora_logging.writing.sidecar",
     "chora_logging.context",
     "chora_logging.options",
     "chora_logging.settings",

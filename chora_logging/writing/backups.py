@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from chora_logging import log_files
-from chora_logging.log_files import COMPRESSED
+from chora_logging.log_files import BACKUP_ENDING, COMPRESSED
 
 NameOf = Callable[[str], str]
 
@@ -59,80 +59,63 @@ class Backup(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What has the name of a backup.
+    """The files of a log.
 
     Attributes:
-        backups: The regular files.
+        live: The live file as it will be known as a backup.
+        backups: The regular files that have the name of a backup.
+        owned: Which backups we made, as far as it is known.
+        ours: Those of them that have a name that our handler gives, by their number.
+        foreign: The paths of the others.
         blocked: The paths that are in the way of a backup and are no regular files.
     """
 
+    live: Owned
     backups: list[Backup]
+    owned: Owned
+    ours: dict[int, list[Backup]]
+    foreign: list[str]
     blocked: list[str]
 
-    def adopted(self, generation: int) -> Owned:
-        """Return the backups to take over for a log whose sidecar does not say which are ours.
-
-        They are those of a `RotatingFileHandler`, plain and numbered from 1 without a hole, or of a log
-        whose sidecar was deleted, which we may have packed. Where there is any other, another tool
-        rotates. Then only those up to *generation* are ours: so often has a version of this package
-        rotated that did not record its backups. Of a plain and a compressed file of one number the
-        compressed one is ours only if we have packed it: it may have other events.
-        """
-        is_plain = all(not backup.suffix or backup.packed_by_us for backup in self.backups)
-        is_series = is_plain and self._is_series(True) and self._is_series(False)
-        plain = {backup.path for backup in self.backups if not backup.suffix}
-        return {
-            backup.inode: backup.first_line
-            for backup in self.backups
-            if is_series or 0 < backup.number <= generation
-            if not backup.suffix
-            or backup.packed_by_us
-            or backup.path.removesuffix(backup.suffix) not in plain
-        }
-
-    def _is_series(self, is_default: bool) -> bool:
-        numbers = {backup.number for backup in self.backups if backup.is_default is is_default}
-        return numbers == set(range(1, len(numbers) + 1))
-
-    def present(self, owned: Owned) -> dict[int, int]:
-        """Return those of *owned* that are still there."""
-        return {backup.inode: backup.first_line for backup in self.backups if backup.is_in(owned)}
-
-    def foreign(self, owned: Owned) -> list[str]:
-        """Return the paths of the files that are none of *owned*."""
-        return [backup.path for backup in self.backups if not backup.is_in(owned)]
-
-    def by_number(self, owned: Owned) -> dict[int, list[Backup]]:
-        """Return those of *owned* that have a name that our handler gives, by their number."""
-        ours: dict[int, list[Backup]] = {}
-        for backup in self.backups:
-            if backup.number and not backup.is_default and backup.is_in(owned):
-                ours.setdefault(backup.number, []).append(backup)
-        return ours
+    def present(self) -> dict[int, int]:
+        """Return those of our backups that are still there."""
+        return {backup.inode: backup.first_line for backup in self.backups if backup.is_in(self.owned)}
 
 
-def find_backups(log: str, name_of: NameOf, count: int) -> Found:
+def find_backups(
+    log: str, name_of: NameOf, count: int, owned: Owned | None = None, generation: int = 0
+) -> Found:
     """Find everything that has the name of a backup of *log*, ours or of others.
 
     Args:
         log: The live file.
         name_of: Returns a backup's name for its default name.
         count: Up to which number names that are not the default ones are looked for, at least.
+        owned: Which backups we made; None if the sidecar does not say.
+        generation: So often has a version of this package rotated that did not record its backups.
 
     Raises:
         OSError: the folder cannot be listed.
     """
-    found, blocked = [], []
+    backups, blocked = [], []
     for name in _names(log, name_of, count):
         try:
             status = os.lstat(name.path)
         except FileNotFoundError:
             continue
         if stat.S_ISREG(status.st_mode):
-            found.append(Backup(*name, status.st_ino, *_beginning(name.path)))
+            backups.append(Backup(*name, status.st_ino, *_beginning(name.path)))
         elif 0 < name.number <= count + 1 and not name.is_default:
             blocked.append(name.path)
-    return Found(found, blocked)
+    owned = _adopted(backups, generation) if owned is None else owned
+    ours: dict[int, list[Backup]] = {}
+    foreign = []
+    for backup in backups:
+        if not backup.is_in(owned):
+            foreign.append(backup.path)
+        elif backup.number and not backup.is_default:
+            ours.setdefault(backup.number, []).append(backup)
+    return Found(identify(log), backups, owned, ours, foreign, blocked)
 
 
 def identify(path: str) -> Owned:
@@ -142,6 +125,30 @@ def identify(path: str) -> Owned:
     except FileNotFoundError:
         return {}
     return {status.st_ino: _beginning(path)[0]} if stat.S_ISREG(status.st_mode) else {}
+
+
+def _adopted(backups: list[Backup], generation: int) -> Owned:
+    """Return the backups to take over for a log whose sidecar does not say which are ours.
+
+    They are those of a `RotatingFileHandler`, plain and numbered from 1 without a hole, or of a log
+    whose sidecar was deleted, which we may have packed. Where there is any other, another tool
+    rotates. Then only those up to *generation* are ours. Of a plain and a compressed file of one number
+    the compressed one is ours only if we have packed it: it may have other events.
+    """
+    is_plain = all(not backup.suffix or backup.packed_by_us for backup in backups)
+    is_series = is_plain and _is_series(backups, True) and _is_series(backups, False)
+    plain = {backup.path for backup in backups if not backup.suffix}
+    return {
+        backup.inode: backup.first_line
+        for backup in backups
+        if is_series or 0 < backup.number <= generation
+        if not backup.suffix or backup.packed_by_us or backup.path.removesuffix(backup.suffix) not in plain
+    }
+
+
+def _is_series(backups: list[Backup], is_default: bool) -> bool:
+    numbers = {backup.number for backup in backups if backup.is_default is is_default}
+    return numbers == set(range(1, len(numbers) + 1))
 
 
 class _Name(NamedTuple):
@@ -172,22 +179,23 @@ def _names(log: str, name_of: NameOf, count: int) -> Iterator[_Name]:
             continue
         suffix = next((suffix for suffix in _PACKED if filename.endswith(suffix)), "")
         plain = filename.removesuffix(suffix)
-        given = log_files.backup_number(plain, name)
-        if given is not None or log_files.is_dated(plain, name):
-            yield _Name(path, given if given and suffix in ("", COMPRESSED) else 0, has_namer, suffix)
+        ending = BACKUP_ENDING.fullmatch(plain, len(name))
+        if ending is not None:
+            given = ending["number"] if suffix in ("", COMPRESSED) else None
+            yield _Name(path, int(given or 0), has_namer, suffix)
 
 
 def _beginning(path: str) -> tuple[int, bool]:
     """Return the checksum of the first line, 0 if it cannot be read, and whether we packed the file."""
     try:
-        opened = log_files.open_regular(path)
-        if opened is None:
-            return 0, False
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if fd <= 2:
+            fd = log_files.above_standard_streams(fd)
         try:
-            data = os.pread(opened[0], _FIRST_LINE_BYTES, 0)
+            data = os.pread(fd, _FIRST_LINE_BYTES, 0)
         finally:
-            os.close(opened[0])
-    except OSError:  # this process may rename it, but not read it
+            os.close(fd)
+    except OSError:  # this process may rename it, but not read it; or it was a regular file until now
         return 0, False
     is_packed = data.startswith(PACKED_HEADER) and data.startswith(PACKED_EXTRA, len(PACKED_HEADER) + 6)
     return zlib.crc32(data.partition(b"\n")[0]) if data else 0, is_packed

@@ -29,7 +29,8 @@ from chora_logging.writing.backups import (
     find_backups,
     identify,
 )
-from chora_logging.writing.journal import Report, locked, open_journal, read_owned
+from chora_logging.writing.rotation import open_journal, parse_owned
+from chora_logging.writing.sidecar import LARGEST_SIDECAR_BYTES, Report, locked
 
 #: How long to wait for other writers and a rotation before a compressed file is put in place, in seconds.
 ROTATION_WAIT_SECONDS = 10.0
@@ -121,15 +122,29 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
 
 def _plain_backup(log: str, count: int, name_of: NameOf) -> Backup | None:
     """Return the oldest plain backup that is ours and whose compressed name is free or ours."""
-    owned = read_owned(log)
+    owned = _read_owned(log)
     if owned is None:
         return None
-    ours = find_backups(log, name_of, count).by_number(owned)
+    ours = find_backups(log, name_of, count, owned).ours
     for number in sorted((number for number in ours if number <= count), reverse=True):
         for backup in ours[number]:
             if not backup.suffix and _is_free(backup.path + COMPRESSED, owned):
                 return backup
     return None
+
+
+def _read_owned(log: str) -> Owned | None:
+    """Return which backups of *log* the sidecar lists; None if it does not say, or cannot be read."""
+    try:
+        file = log_files.open_sidecar(log)
+        if file is None:
+            return None
+        with file:
+            data, inode = os.pread(file.fileno(), LARGEST_SIDECAR_BYTES, 0), os.fstat(file.fileno()).st_ino
+    except OSError:
+        return None
+    state = log_files.parse_sidecar(data)
+    return None if state is None else parse_owned(data, state, inode)[1]
 
 
 def _is_free(path: str, owned: Owned) -> bool:

@@ -37,7 +37,7 @@ from chora_logging.options import (
 from chora_logging.schema import WRITTEN_TO_ATTRIBUTE
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
 from chora_logging.writing.reporting import ReportingHandler
-from chora_logging.writing.rotation import is_due
+from chora_logging.writing.rotation_schedule import Hooks
 from chora_logging.writing.shared_log import SharedLog
 
 
@@ -113,7 +113,8 @@ class EventFileHandler(ReportingHandler):
         self._byte_formatter: EventFormatter | None = None
         self._writer: speedups.LineWriter | None = None
         self._own_rollover = type(self).shouldRollover is not EventFileHandler.shouldRollover
-        self._log = _HandlerLog(
+        log = _HandlerLog if type(self)._open is EventFileHandler._open else _OpenedByHandler
+        self._log = log(
             self,
             os.path.abspath(filename),
             max_bytes=max_bytes,
@@ -195,7 +196,7 @@ class EventFileHandler(ReportingHandler):
             size = os.stat(self.baseFilename).st_size
             if not size:
                 return bool(super().shouldRollover(record))
-            return is_due(size, len(self._line_of(record)), self.maxBytes)
+            return log.is_due(size, len(self._line_of(record)))
 
     def doRollover(self) -> None:
         """Rotate now, whatever the size; leave an empty file as it is.
@@ -283,41 +284,59 @@ class EventFileHandler(ReportingHandler):
             failed(error)
 
 
+#: The methods by which a subclass, or whoever sets them in a handler, may name, move and rotate otherwise.
+_USUAL_ROTATION = {
+    name: getattr(EventFileHandler, name) for name in ("doRollover", "rotation_filename", "rotate")
+}
+
+
+def _rotates_as_usual(handler: EventFileHandler) -> bool:
+    return (
+        handler.namer is None
+        and handler.rotator is None
+        and all(
+            getattr(getattr(handler, name), "__func__", None) is usual
+            for name, usual in _USUAL_ROTATION.items()
+        )
+    )
+
+
 class _HandlerLog(SharedLog):
-    """The log of a handler, which a subclass may open, name, move and rotate otherwise."""
+    """The log of a handler, which may name, move and rotate its files otherwise."""
 
     def __init__(self, handler: EventFileHandler, path: str, **options: Any) -> None:
         self._handler = weakref.ref(handler)
         super().__init__(path, **options)
 
-    def reopen(self) -> None:
-        handler = self._handler()
-        if handler is None or type(handler)._open is EventFileHandler._open:
-            super().open()
-        else:
-            handler.stream = handler._open()
-
     def newline(self) -> bytes:
         handler = self._handler()
         return b"\n" if handler is None else handler._encode(handler.terminator)
 
-    def backup_name(self, default: str) -> str:
+    def hooks(self) -> Hooks:
+        handler = self._handler()
+        if handler is None or _rotates_as_usual(handler):
+            return Hooks()
+        return Hooks(self._run_rotation, self._backup_name, self._move_to_backup)
+
+    # By a weak reference: a thread that compresses must not keep the handler alive.
+
+    def _run_rotation(self) -> None:
+        handler = self._handler()
+        if handler is None:
+            self.rotate()
+        else:
+            handler.doRollover()
+
+    def _backup_name(self, default: str) -> str:
         handler = self._handler()
         return default if handler is None else handler.rotation_filename(default)
 
-    def move_to_backup(self, source: str, target: str) -> None:
+    def _move_to_backup(self, source: str, target: str) -> None:
         handler = self._handler()
-        if handler is None:
-            super().move_to_backup(source, target)
-        else:
+        if handler is not None:
             handler.rotate(source, target)
-
-    def run_rotation(self) -> None:
-        handler = self._handler()
-        if handler is None:
-            super().run_rotation()
-        else:
-            handler.doRollover()
+        elif os.path.exists(source):
+            os.rename(source, target)
 
     def notice(self, event: str, message: str, **fields: Any) -> None:
         handler = self._handler()
@@ -329,6 +348,17 @@ class _HandlerLog(SharedLog):
         handler = self._handler()
         if handler is not None:
             handler._lost = 0  # the parent reports them
+
+
+class _OpenedByHandler(_HandlerLog):
+    """The log of a handler of a class that opens it otherwise."""
+
+    def reopen(self) -> None:
+        handler = self._handler()
+        if handler is None:
+            super().reopen()
+        else:
+            handler.stream = handler._open()
 
 
 def _make_folder(path: str) -> None:

@@ -13,9 +13,12 @@ import time
 import weakref
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from chora_logging import log_files, speedups
-from chora_logging.writing.locking import EXCLUSIVE, flock, unlock
+from chora_logging.errors import UnsyncedError
+from chora_logging.writing import locking
+from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, flock
 
 #: Paths that may lead to a regular file (`app > file`), which is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
@@ -26,13 +29,33 @@ NEXT_FILE_WAIT_MS = 50
 
 #: How many writes under way of others are waited for before a partial line gets a newline.
 LONGEST_WAIT_WRITES = 100
+
+#: The longest single `write` of several lines, in bytes.
+LARGEST_WRITE_BYTES = 1 << 20
+
 #: Called with the number and the size of lines that have been written.
 Taken = Callable[[int, int], None]
+#: Returns the end of a line.
+Newline = Callable[[], bytes]
 
 _Appender = speedups.Appender if speedups.in_use else object
 
 #: The open live files by descriptor. A number that is given out again was closed by other code.
 _by_descriptor: weakref.WeakValueDictionary[int, LiveFile] = weakref.WeakValueDictionary()
+
+
+class Look(NamedTuple):
+    """The state of a live file.
+
+    Attributes:
+        status: The status of the log's path; None if it does not name this file any more.
+        is_locked: Whether the lock was taken.
+        error: Why there is no lock at all.
+    """
+
+    status: os.stat_result | None
+    is_locked: bool
+    error: OSError | None
 
 
 class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
@@ -41,7 +64,9 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
     Args:
         fd: The descriptor, opened by `opening.open_log`.
         path: The path under which it was opened.
-        state: The content of its sidecar; None without one.
+        log: The same with symbolic links resolved.
+        first_bytes: The beginning of the file, before its first line.
+        fsync: Whether to call `fsync` after each `write`.
 
     Attributes:
         inode, device: The identity of the file.
@@ -51,7 +76,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         links: The expected link count; 0 has the sidecar checked before the next record.
     """
 
-    def __init__(self, fd: int, path: str, state: log_files.Sidecar | None) -> None:
+    def __init__(self, fd: int, path: str, log: str, first_bytes: bytes = b"", fsync: bool = False) -> None:
         self.fd = fd
         self.path = path
         self.name = os.fsencode(path)
@@ -60,7 +85,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         self.end = -1
         self.is_rotatable = stat.S_ISREG(status.st_mode) and not path.startswith(_STREAMS)
         self.is_shared = False
-        self.links = 1 if state is not None and not state.under_way else 0
+        self.links = 1 if log_files.is_settled(log) else 0
+        self._first_bytes, self._fsync = first_bytes, fsync
         self._text: io.TextIOWrapper | None = None
         former = _by_descriptor.get(fd)
         if former is not None:
@@ -82,6 +108,30 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             return not self.is_rotatable or bool(fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_APPEND)
         except OSError:
             return False
+
+    def look(self, wait: float) -> Look | None:
+        """Lock the file, and look whether the log's path still names it; None if its descriptor is lost.
+
+        Args:
+            wait: How long to wait for the lock while its holder writes nothing, in seconds.
+        """
+        if not self.is_open():
+            return None
+        if not self.is_rotatable or self.is_shared:
+            return Look(self.stat_if_current() if self.is_rotatable else None, False, None)
+        is_locked, error = True, None
+        try:
+            flock(self.fd, EXCLUSIVE)
+        except (BlockingIOError, InterruptedError):
+            is_locked = wait > 0 and locking.lock(self.fd, wait)
+        except OSError as refused:
+            is_locked, error = False, refused
+        return Look(self.stat_if_current(), is_locked, error)
+
+    def unlock(self) -> None:
+        """Release the lock; do nothing if it is not held."""
+        with contextlib.suppress(OSError):
+            flock(self.fd, UNLOCK)
 
     def stat_if_current(self) -> os.stat_result | None:
         """Return the status of the log's path; None if it does not name this file any more.
@@ -109,25 +159,26 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
                 return
             time.sleep(0.001)
 
-    def missing_newline(self, newline: bytes, size: int) -> bytes:
-        """Return *newline* if the file, which has *size* bytes, does not end with it, else no bytes.
+    def _missing_newline(self, newline: Newline, size: int) -> bytes:
+        """Return the *newline* that the file, which has *size* bytes, does not end with, else no bytes.
 
         A partial line is that of a killed process, or of one that does not lock the file and is in the middle
         of a large `write`. What it wrote is never removed.
         """
-        if not newline or size == self.end:
+        end = b"" if size == self.end else newline()
+        if not end:
             return b""
         try:
             for _ in range(LONGEST_WAIT_WRITES):
-                last = os.pread(self.fd, len(newline), max(size - len(newline), 0))
-                if not last or last == newline:
+                last = os.pread(self.fd, len(end), max(size - len(end), 0))
+                if not last or last == end:
                     return b""
                 os.write(self.fd, b"")  # waits for a write under way: a file system has one at a time
                 if size == (size := os.fstat(self.fd).st_size):
                     break
         except OSError:  # this process may write the file, but not read it
             return b""
-        return newline
+        return end
 
     def text(self, encoding: str, errors: str | None) -> io.TextIOWrapper:
         """Return a text stream on the file, the same one each time; closing it leaves the file open."""
@@ -138,7 +189,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             self._text.mode = "a"  # type: ignore[misc]  # as `open` does
         return self._text
 
-    def append_fast(self, line: bytes, newline: Callable[[], bytes], limit: int) -> bool:
+    def append_fast(self, line: bytes, newline: Newline, limit: int) -> bool:
         """Append *line* if nothing is unusual: the fast path of nearly all lines. Return whether it was.
 
         It is not if the descriptor is not this file, the lock is held, the path names another file, the file
@@ -146,48 +197,59 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
 
         Raises:
             OSError: the line was not written.
+            UnsyncedError: it was written, and `fsync` failed.
         """
-        fd, end = self.fd, self.end
-        try:
-            if end <= 0 or os.lseek(fd, 0, os.SEEK_CUR) != end:
-                return False
-        except OSError:
+        if not self.is_open():
             return False
         try:
             try:
-                flock(fd, EXCLUSIVE)
+                flock(self.fd, EXCLUSIVE)
             except OSError:
                 return False
             status = self.stat_if_current()
             if status is None or status.st_nlink != self.links:
                 return False
             size = status.st_size
-            if size + len(line) >= limit or (size != end and self.missing_newline(newline(), size)):
+            if size + len(line) >= limit or (0 != size != self.end and self._missing_newline(newline, size)):
                 return False
-            append_whole(fd, line, undo=True)
+            append_whole(self.fd, line, undo=True)
             self.end = size + len(line)
+            if self._fsync:
+                self._sync([line])
             return True
         finally:
-            unlock(fd)
+            self.unlock()
 
-    def append(self, line: bytes, *, undo: bool) -> None:
-        """Append *line* as `append_whole` does."""
-        append_whole(self.fd, line, undo=undo)
+    def append(self, line: bytes, newline: Newline, size: int, *, undo: bool) -> None:
+        """Append *line* to the file, which has *size* bytes, after the beginning of the file or a *newline*.
+
+        Raises:
+            OSError: as `append_whole`.
+            UnsyncedError: it was written, and `fsync` failed.
+        """
+        append_whole(self.fd, self._beginning(newline, size) + line, undo=undo)
         self.end = _position(self.fd) if self.is_rotatable else len(line)
+        self._sync([line])
 
     def append_many(
-        self, lines: list[bytes], start: bytes, limit: int, taken: Taken, *, undo: bool
-    ) -> list[bytes]:
-        """Append *start* and as many of *lines* as have fewer than *limit* bytes, at least one.
+        self, lines: list[bytes], newline: Newline, size: int, room: int, taken: Taken, *, undo: bool
+    ) -> None:
+        """Append, as `append` does, as many of *lines* as have fewer than *room* bytes, at least one.
 
         They leave *lines* when they are in the file, and *taken* is called. A full disk gets whole lines.
 
-        Returns:
-            The lines that were written.
-
         Raises:
             OSError: the first of the lines that are left was not written.
+            UnsyncedError: lines were written, and `fsync` failed.
         """
+        start = self._beginning(newline, size)
+        limit = min(room - len(start), LARGEST_WRITE_BYTES) if self.is_rotatable else 0
+        self._sync(self._write_first(lines, start, limit, taken, undo=undo))
+
+    def _write_first(
+        self, lines: list[bytes], start: bytes, limit: int, taken: Taken, *, undo: bool
+    ) -> list[bytes]:
+        """Write *start* and the first of *lines*; return these."""
         batch = _first(lines, limit)
         data = start + b"".join(batch)
         forget = partial(lines.__delitem__, slice(len(batch)))
@@ -209,6 +271,19 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         del lines[0]
         taken(1, len(rest[0]))
         return batch[: whole + 1]
+
+    def _beginning(self, newline: Newline, size: int) -> bytes:
+        """Return what comes before the next line: a byte order mark, or the newline of a partial line."""
+        if not self.is_rotatable:
+            return self._first_bytes if self.end < 0 else b""
+        return self._missing_newline(newline, size) if size else self._first_bytes
+
+    def _sync(self, lines: list[bytes]) -> None:
+        if self._fsync:
+            try:
+                os.fsync(self.fd)
+            except OSError as error:
+                raise UnsyncedError(self.path, str(error), lines) from error
 
     def is_its_text(self, stream: object) -> bool:
         """Return whether *stream* is the one that `text` returns."""

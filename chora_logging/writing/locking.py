@@ -8,7 +8,6 @@ and excludes nobody, so it must reopen the file before it locks.
 from __future__ import annotations
 
 import collections
-import contextlib
 import os
 import sys
 import threading
@@ -82,12 +81,6 @@ def lock(fd: int, timeout: float) -> bool:
 def _signature(fd: int) -> tuple[int, int, int]:
     status = os.fstat(fd)
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def unlock(fd: int) -> None:
-    """Release the lock of *fd*; do nothing if it is not held, or cannot be."""
-    with contextlib.suppress(OSError):
-        flock(fd, UNLOCK)
 
 
 class LogMutex:

@@ -32,7 +32,8 @@ def open_log(path: str, log: str, flags: int, mode: int | None) -> int:
         if not flags & os.O_EXCL:
             _create_missing(log, mode)
     fd = _open_readable(path, flags) if readable else os.open(path, flags | os.O_WRONLY, 0o666)
-    fd = log_files.above_standard_streams(fd)
+    if fd <= 2:
+        fd = log_files.above_standard_streams(fd)
     status = os.fstat(fd)
     if readable and permissions(status, mode) != permissions(status):
         with contextlib.suppress(PermissionError):
@@ -47,7 +48,9 @@ def open_again(fd: int, path: str) -> int | None:
     """
     for name in (f"/proc/self/fd/{fd}", path):
         with contextlib.suppress(OSError):
-            again = log_files.above_standard_streams(_open_readable(name, os.O_APPEND | os.O_CLOEXEC))
+            again = _open_readable(name, os.O_APPEND | os.O_CLOEXEC)
+            if again <= 2:
+                again = log_files.above_standard_streams(again)
             if os.path.samestat(os.fstat(fd), os.fstat(again)):
                 return again
             os.close(again)

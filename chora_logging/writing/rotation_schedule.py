@@ -1,4 +1,4 @@
-"""The times at which a log is rotated: at its size, and again after a failure; a compression follows."""
+"""Rotates a log, retries a rotation that has failed, and has the backups compressed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from chora_logging.errors import RotationBusyError
-from chora_logging.writing.rotation import Rollover, is_due
+from chora_logging.writing.backups import NameOf
+from chora_logging.writing.rotation import Rollover, RotateFile
 
 if TYPE_CHECKING:
     from chora_logging.writing.compression import BackupCompressor
@@ -24,21 +25,31 @@ LONGEST_ROTATION_RETRY_SECONDS = 60.0
 Due = Callable[[], bool]
 
 
+class Hooks(NamedTuple):
+    """The part in a rotation of whoever has the log.
+
+    Attributes:
+        run: Called instead of the rotation, which it is to call; None for nothing.
+        name_of: Returns the path of a backup for its default path.
+        rotate: Moves the live file to the path of the first backup; None renames it.
+    """
+
+    run: Callable[[], None] | None = None
+    name_of: NameOf = str
+    rotate: RotateFile | None = None
+
+
 class Rotated(Protocol):
     """A log that is rotated: a `SharedLog`, which describes these."""
 
     path: str
     real_path: str
-    max_bytes: int
     backup_count: int
     lock_timeout: float
     file_mode: int | None
 
-    def backup_name(self, default: str) -> str:
-        """Return the path of a backup with the path *default*."""
-
-    def move_to_backup(self, source: str, target: str) -> None:
-        """Move the live file *source* to *target*."""
+    def hooks(self) -> Hooks:
+        """Return the part in a rotation of whoever has the log."""
 
     def notice_once(self, event: str, message: str, **fields: Any) -> None:
         """Report *event*, unless it was reported before."""
@@ -55,49 +66,39 @@ class RotationSchedule:
     Args:
         log: The log, which has the settings, names the backups and reports failures.
         compress: Compress backups with gzip in a thread.
+
+    Attributes:
+        retry_at: When a rotation may be tried again, by the monotonic clock.
     """
 
     def __init__(self, log: Rotated, *, compress: bool) -> None:
         self._log = log
         self._compressor = _compressor() if compress else None
-        self._retry_at, self._retry_pause = 0.0, FIRST_ROTATION_RETRY_SECONDS
+        self.retry_at, self._retry_pause = 0.0, FIRST_ROTATION_RETRY_SECONDS
 
-    def is_due(self, size: int, length: int | None, due: Due | None) -> bool:
-        """Return whether to rotate a file of *size* bytes now.
-
-        Args:
-            size: Its size, in bytes. An empty file is never rotated.
-            length: The length of the next line; None if the caller demands a rotation.
-            due: Decides instead of the rule about sizes.
-        """
-        if length is None or not size:
-            return size > 0
-        log = self._log
-        wanted = due() if due is not None else is_due(size, length, log.max_bytes) and log.backup_count > 0
-        return bool(wanted) and time.monotonic() >= self._retry_at
-
-    def rotate(self) -> bool:
+    def rotate(self, hooks: Hooks) -> bool:
         """Rotate; return whether the file is to be opened anew."""
         log = self._log
         if log.backup_count > 0:
             try:
-                self._rollover(log.lock_timeout).run()
+                self._rollover(hooks, log.lock_timeout).run()
             except Exception as error:  # also those of a namer or a rotator
                 self._failed(error)
                 return False
-            log.notice_again("rotation_failed")
-            self._retry_pause = FIRST_ROTATION_RETRY_SECONDS
+            if self._retry_pause > FIRST_ROTATION_RETRY_SECONDS:
+                log.notice_again("rotation_failed")
+                self._retry_pause = FIRST_ROTATION_RETRY_SECONDS
             if self._compressor is not None:
                 report = partial(log.notice_once, "compression_blocked")
-                self._compressor.start(log.real_path, log.backup_count, log.backup_name, report)
+                self._compressor.start(log.real_path, log.backup_count, hooks.name_of, report)
         return True
 
     def complete(self, file: LiveFile) -> bool:
         """Complete the rotation of a killed writer, if there is one; return whether there was."""
-        if time.monotonic() < self._retry_at:
+        if time.monotonic() < self.retry_at:
             return False
         try:
-            completed = self._rollover(0).complete()
+            completed = self._rollover(self._log.hooks(), 0).complete()
         except RotationBusyError:
             return False
         except Exception as error:
@@ -118,7 +119,7 @@ class RotationSchedule:
             self._compressor = _compressor()
 
     def _failed(self, error: Exception) -> None:
-        self._retry_at = time.monotonic() + self._retry_pause
+        self.retry_at = time.monotonic() + self._retry_pause
         self._retry_pause = min(self._retry_pause * 2, LONGEST_ROTATION_RETRY_SECONDS)
         self._log.notice_once(
             "rotation_failed",
@@ -126,13 +127,13 @@ class RotationSchedule:
             error=f"{type(error).__name__}: {error}",
         )
 
-    def _rollover(self, timeout: float) -> Rollover:
+    def _rollover(self, hooks: Hooks, timeout: float) -> Rollover:
         log = self._log
         return Rollover(
             log.real_path,
             log.backup_count or 1,
-            name_of=log.backup_name,
-            rotate=log.move_to_backup,
+            name_of=hooks.name_of,
+            rotate=hooks.rotate,
             mode=log.file_mode,
             timeout=timeout,
             report=partial(log.notice_once, "sidecar_unusable"),

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from chora_logging import log_files
-from chora_logging.errors import UnsyncedError
 from chora_logging.writing import locking, opening
-from chora_logging.writing.live_file import LiveFile, Taken
-from chora_logging.writing.rotation_schedule import Due, RotationSchedule
-
-#: The longest single `write` of several lines, in bytes.
-LARGEST_WRITE_BYTES = 1 << 20
+from chora_logging.writing.live_file import LiveFile, Look, Taken
+from chora_logging.writing.rotation_schedule import Due, Hooks, RotationSchedule
 
 _ENDLESS = sys.maxsize
 
@@ -76,6 +73,8 @@ class SharedLog:
         self.is_closed = False
         #: The file that is open, if one is.
         self.file: LiveFile | None = None
+        #: The same, if a line may take the fast path; and if one may that of the compiled part, too.
+        self._usual_file: LiveFile | None = None
         self._fast_file: LiveFile | None = None
         self._first_flags = first_flags
         self.file_mode = file_mode
@@ -106,8 +105,7 @@ class SharedLog:
                 return
             try:
                 mutex.busy = True  # LogMutex.is_interrupted looks for this frame, too
-                file = self._fast_file if due is None else None
-                if file is None or not file.append_fast(line, self.newline, self.max_bytes or _ENDLESS):
+                if not self._append_fast(line, due):
                     self._append(line, due)
             finally:
                 self._finish()
@@ -147,9 +145,8 @@ class SharedLog:
         """
         mutex = self.mutex
         with mutex.lock:
-            if self._is_rotating:  # called by `run_rotation`, perhaps of a subclass
-                if self._schedule.rotate():
-                    self._close_file()
+            if self._is_rotating:  # called by the hook for a rotation
+                self._rotate(self.hooks()._replace(run=None))
             elif not mutex.busy:
                 try:
                     mutex.busy = True
@@ -170,7 +167,7 @@ class SharedLog:
             os.makedirs(os.path.dirname(self.real_path), exist_ok=True)
             fd = opening.open_log(self.path, self.real_path, self._first_flags, self.file_mode)
             self._first_flags = 0
-            self._use(LiveFile(fd, self.path, log_files.read_sidecar(self.real_path)))
+            self._use(fd)
 
     def close(self) -> None:
         """Close the file, and wait for a compression under way. A later line opens and closes it again."""
@@ -178,6 +175,14 @@ class SharedLog:
             self._close_file()
             self.is_closed = True
         self._schedule.join()
+
+    def is_due(self, size: int, length: int) -> bool:
+        """Return whether to rotate a file of *size* bytes before a line of *length* bytes is added.
+
+        The rule is that of `RotatingFileHandler`, in bytes: a backup stays below *max_bytes*. An empty
+        file is never rotated (gh-116263), so a line longer than the limit gets a file of its own.
+        """
+        return size > 0 and 0 < self.max_bytes <= size + length
 
     # For subclasses.
 
@@ -189,24 +194,26 @@ class SharedLog:
         """Return the end of a line."""
         return b"\n"
 
-    def backup_name(self, default: str) -> str:
-        """Return the path of a backup with the path *default*."""
-        return default
-
-    def move_to_backup(self, source: str, target: str) -> None:
-        """Move the live file *source* to *target*."""
-        if os.path.exists(source):
-            os.rename(source, target)
-
-    def run_rotation(self) -> None:
-        """Rotate, because a rotation is due."""
-        self.rotate()
+    def hooks(self) -> Hooks:
+        """Return the subclass's part in a rotation."""
+        return Hooks()
 
     def notice(self, event: str, message: str, **fields: Any) -> None:
         """Report what the users of the log should know; *event* is its name."""
 
+    def _append_fast(self, line: bytes, due: Due | None) -> bool:
+        file = self._usual_file
+        if file is None or due is not None or self._lock_wait < self.lock_timeout:
+            return False
+        return file.append_fast(line, self.newline, self.max_bytes or _ENDLESS)
+
     def _append(self, line: bytes, due: Due | None) -> None:
-        self._with_live_file(len(line), due, partial(self._put, line))
+        self._with_live_file(
+            len(line),
+            due,
+            lambda file, size, locked: file.append(line, self.newline, size, undo=locked),
+            partial(self._append_fast, line, due),
+        )
 
     def _defer(self, line: bytes, failed: Failed | None, due: Due | None) -> None:
         """Write *line* after the one that this thread is writing, or now if there is none."""
@@ -233,22 +240,29 @@ class SharedLog:
         if self.is_closed:
             self._close_file()
 
-    def _with_live_file(self, length: int | None, due: Due | None, put: Put) -> None:
-        """Lock the file that the path names, rotate it if due for *length* bytes, and call *put*."""
+    def _with_live_file(
+        self, length: int | None, due: Due | None, put: Put, put_fast: Callable[[], bool] | None = None
+    ) -> None:
+        """Lock the file that the path names, rotate it if due for *length* bytes, and call *put*.
+
+        A file that was just opened may take *put_fast* instead.
+        """
         rotated = 0
         while True:
             file = self.file
             if file is None:
                 file = self._reopen()
-            elif not file.is_open():
-                self._descriptor_lost(file)
-                continue
-            if not file.is_rotatable:
-                put(file, 0, False)
-                return
+                if put_fast is not None and put_fast():
+                    return
             try:
-                locked = self._lock(file)
-                status = file.stat_if_current()
+                look = file.look(self._lock_wait)
+                if look is None:
+                    self._descriptor_lost(file)
+                    continue
+                if not file.is_rotatable:
+                    put(file, 0, False)
+                    return
+                locked, status = not file.is_shared and self._is_locked(look), look.status
                 if status is None:
                     file.wait_for_next()
                 if status is None or (
@@ -256,14 +270,10 @@ class SharedLog:
                 ):
                     self._close_file()
                     continue
-                is_due = locked and self._schedule.is_due(status.st_size, length, due)
+                is_due = locked and self._is_due(status.st_size, length, due)
                 if is_due and status.st_ino != rotated:  # once, if the rotator leaves the file in place
                     rotated = status.st_ino
-                    self._is_rotating = True
-                    try:
-                        self.run_rotation()
-                    finally:
-                        self._is_rotating = False
+                    self._rotate(self.hooks())
                     if self.file is not file:
                         if length is None:
                             return
@@ -271,38 +281,39 @@ class SharedLog:
                 put(file, status.st_size, locked)
                 return
             finally:  # also if a signal handler has raised right after the lock was taken
-                if self.file is file and not file.is_shared:
-                    locking.unlock(file.fd)
+                if self.file is file and file.is_rotatable and not file.is_shared:
+                    file.unlock()
 
-    def _put(self, line: bytes, file: LiveFile, size: int, locked: bool) -> None:
-        file.append(self._beginning(file, size) + line, undo=locked)
-        self._sync(file, [line])
+    def _is_due(self, size: int, length: int | None, due: Due | None) -> bool:
+        """Return whether to rotate now; without *length* the caller demands it."""
+        if length is None or not size:
+            return size > 0
+        is_due = due() if due is not None else self.is_due(size, length) and self.backup_count > 0
+        return bool(is_due) and time.monotonic() >= self._schedule.retry_at
+
+    def _rotate(self, hooks: Hooks) -> None:
+        if hooks.run is None:
+            if self._schedule.rotate(hooks):
+                self._close_file()
+            return
+        self._is_rotating = True
+        try:
+            hooks.run()
+        finally:
+            self._is_rotating = False
 
     def _put_many(self, lines: list[bytes], taken: Taken, file: LiveFile, size: int, locked: bool) -> None:
         """Write as many of *lines* as fit into the file, at least one."""
-        start = self._beginning(file, size)
-        limit = LARGEST_WRITE_BYTES if file.is_rotatable else 0
-        if size < self.max_bytes and self.backup_count > 0:  # else a due rotation has failed
-            limit = min(limit, self.max_bytes - size - len(start))
-        self._sync(file, file.append_many(lines, start, limit, taken, undo=locked))
+        # If the file is too large already, a due rotation has failed.
+        is_limited = size < self.max_bytes and self.backup_count > 0
+        room = self.max_bytes - size if is_limited else _ENDLESS
+        file.append_many(lines, self.newline, size, room, taken, undo=locked)
 
-    def _beginning(self, file: LiveFile, size: int) -> bytes:
-        """Return what comes before the next line: a byte order mark, or the newline of a partial line."""
-        if not file.is_rotatable:
-            return self._first_bytes if file.end < 0 else b""
-        return file.missing_newline(self.newline(), size) if size else self._first_bytes
-
-    def _sync(self, file: LiveFile, lines: list[bytes]) -> None:
-        if self.fsync:
-            try:
-                os.fsync(file.fd)
-            except OSError as error:
-                raise UnsyncedError(self.path, str(error), lines) from error
-
-    def _use(self, file: LiveFile) -> None:
-        self.file = file
-        fast = file.is_rotatable and not (self.fsync or self._first_bytes or file.is_shared)
-        self._fast_file = file if fast else None
+    def _use(self, fd: int) -> None:
+        self.file = file = LiveFile(fd, self.path, self.real_path, self._first_bytes, self.fsync)
+        is_usual = file.is_rotatable and not self._first_bytes
+        self._usual_file = file if is_usual else None
+        self._fast_file = file if is_usual and not self.fsync else None
 
     def _reopen(self) -> LiveFile:
         closed = self.is_closed
@@ -312,7 +323,7 @@ class SharedLog:
         return self.file
 
     def _close_file(self) -> None:
-        file, self.file, self._fast_file = self.file, None, None
+        file, self.file, self._usual_file, self._fast_file = self.file, None, None, None
         if file is not None:
             file.close()
 
@@ -324,22 +335,15 @@ class SharedLog:
             "another file: the log was opened again",
         )
 
-    def _lock(self, file: LiveFile) -> bool:
-        """Take the lock of *file*; return whether it was taken."""
-        if file.is_shared:
-            return False
-        try:
-            locked = locking.try_lock(file.fd) or (
-                self._lock_wait > 0 and locking.lock(file.fd, self._lock_wait)
-            )
-        except OSError as error:
+    def _is_locked(self, look: Look) -> bool:
+        """Return whether the lock was taken; report it if it was not."""
+        if look.error is not None:
             self.notice_once(
                 "lock_unsupported",
-                f"{self.path} cannot be locked ({error}): appending without the lock, never rotating",
-                error=f"{type(error).__name__}: {error}",
+                f"{self.path} cannot be locked ({look.error}): appending without the lock, never rotating",
+                error=f"{type(look.error).__name__}: {look.error}",
             )
-            return False
-        if locked:
+        elif look.is_locked:
             if not self._lock_wait:
                 self._lock_wait = self.lock_timeout
                 self.notice_again("lock_timeout")
@@ -351,7 +355,7 @@ class SharedLog:
                 f"{self.path} could not be locked within {self.lock_timeout:g} s "
                 "(is a process stopped?): appending without the lock, not rotating until it is free",
             )
-        return locked
+        return look.is_locked
 
     def notice_once(self, event: str, message: str, **fields: Any) -> None:
         """Report *event*, unless it was reported before."""
@@ -369,21 +373,17 @@ class SharedLog:
         The child shares the parent's open file description, and with it the parent's lock. Lines that the
         parent's threads were writing are left to the parent.
         """
-        file, self.file, self._fast_file = self.file, None, None
+        file, self.file, self._usual_file, self._fast_file = self.file, None, None, None
         self._is_rotating = False
         self.mutex.reset()
         self._schedule.after_fork()
         if file is None or not file.is_open():
             return
-        if not file.is_rotatable:
-            self.file = file
-            return
-        fd = opening.open_again(file.fd, file.path)
+        fd = opening.open_again(file.fd, file.path) if file.is_rotatable else None
         if fd is None:
-            file.is_shared = True
-            self._use(file)
+            self.file, file.is_shared = file, file.is_rotatable
             return
-        self._use(LiveFile(fd, self.path, log_files.read_sidecar(self.real_path)))
+        self._use(fd)
         file.close()
 
 

@@ -319,6 +319,27 @@ class TestRotation:
         assert logger.handlers[0].rotations == 1
         assert [bytes_of(path) for path in files_of(tmp_path / "app.log")] == [b"a\nb\n", b"rotate\nc\n"]
 
+    @pytest.mark.parametrize("where", ["handler", "class"])
+    @pytest.mark.parametrize("name", ["doRollover", "rotation_filename", "rotate", "namer", "rotator"])
+    def test_set_later(self, tmp_path, open_log, monkeypatch, name, where):
+        """What a program sets in a handler or in its class between two rotations is called."""
+        logger, calls = open_log(maxBytes=10, backupCount=3), []
+        logger.info("line 1")
+        logger.info("line 2")
+        owner = logger.handlers[0] if where == "handler" else EventFileHandler
+        usual = getattr(owner, name) or {"namer": str, "rotator": os.rename}[name]
+
+        def own(*args):
+            calls.append(args)
+            return usual(*args)
+
+        is_function = where == "class" and name in ("namer", "rotator")
+        monkeypatch.setattr(owner, name, staticmethod(own) if is_function else own)
+        logger.info("line 3")
+
+        assert calls
+        assert lines_of(tmp_path / "app.log") == [b"line 1", b"line 2", b"line 3"]
+
     def test_own_rollover(self, tmp_path, open_log):
         """A subclass that renames and opens by itself, as old recipes do, loses nothing."""
 

@@ -20,9 +20,9 @@ from chora_logging.errors import ForeignBackupsError, RotationBlockedError
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.following import Follower
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.writing import compression, journal, locking
+from chora_logging.writing import compression, locking
 from chora_logging.writing.handler import EventFileHandler
-from chora_logging.writing.rotation import Rollover
+from chora_logging.writing.rotation import Rollover, open_journal, pack_sidecar
 from tests.accounting import lines_of, snapshot
 from tests.eventlog.writing import until
 
@@ -169,7 +169,7 @@ class TestForeignFiles:
         backup = log.with_name("app.jsonl.1")
         other = log.with_name("other")
         other.write_bytes(b"somebody's\n")
-        with journal.open_journal(str(log), log.stat(), None, 1) as opened:
+        with open_journal(str(log), log.stat(), None, 1) as opened:
             (line,) = opened.owned.values()
             opened.write(state, {other.stat().st_ino: line})
         os.replace(other, backup)
@@ -236,7 +236,7 @@ class TestFirstDay:
             log.with_name(f"app.jsonl.{number}.gz").write_bytes(gzip.compress(b'{"n": 1, "event": ""}\n'))
         sidecar = log.parent / ".app.jsonl.lock"
         state = log_files.parse_sidecar(sidecar.read_bytes())
-        sidecar.write_bytes(log_files.pack_sidecar(state._replace(sequence=2 * generation)))
+        sidecar.write_bytes(pack_sidecar(state._replace(sequence=2 * generation)))
         writer.write(1)
 
         assert log.with_name("app.jsonl.2.gz").exists() is (generation == 3)
@@ -250,7 +250,7 @@ class TestFirstDay:
         os.rename(log.with_name("app.jsonl.1"), log.with_name("app.jsonl.2"))
         os.rename(log, log.with_name("app.jsonl.1"))
         log.touch()
-        sidecar.write_bytes(log_files.pack_sidecar(state._replace(sequence=4)) + data[64:])
+        sidecar.write_bytes(pack_sidecar(state._replace(sequence=4)) + data[64:])
         writer.write(2)
 
         assert numbers(log) == [0, 1, 2, 3]

@@ -1,0 +1,130 @@
+"""Opens and locks the sidecar of a log for its writers.
+
+Whoever may write to the log's folder can put anything in the sidecar's place. What is not a sidecar is
+left as it is, and the log is rotated without one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import stat
+import weakref
+from collections.abc import Callable, Iterator
+
+from chora_logging import log_files
+from chora_logging.errors import RotationBusyError
+from chora_logging.log_files import SIDECAR_BYTES
+from chora_logging.writing import locking, opening
+
+#: The largest sidecar, in bytes: that of a log with 300,000 backups.
+LARGEST_SIDECAR_BYTES = 4 * 1024 * 1024
+
+#: Called with what is wrong with a sidecar.
+Report = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def open_sidecar(
+    log: str, like: os.stat_result, mode: int, timeout: float, report: Report | None
+) -> Iterator[io.FileIO | None]:
+    """Open the sidecar of *log*, created if it is missing, and lock it while the block runs.
+
+    It gets the permissions *mode* and the owner of *like*. Yields None if this process may not write it,
+    or something else has its name, which *report* is called with.
+
+    Raises:
+        RotationBusyError: another process holds its lock for longer than *timeout* seconds.
+        OSError: it cannot be opened for a reason other than permissions.
+    """
+    file = _open(log, mode, like, report)
+    if file is None:
+        yield None
+        return
+    with locked(file, timeout):
+        yield file
+
+
+@contextlib.contextmanager
+def locked(file: io.FileIO, timeout: float) -> Iterator[None]:
+    """Lock *file* while the block runs, and close it; a child that is forked meanwhile closes it, too.
+
+    Raises:
+        RotationBusyError: another process holds its lock for longer than *timeout* seconds.
+    """
+    reference = weakref.ref(file)
+    _open_files.add(reference)
+    try:
+        if not locking.lock(file.fileno(), timeout):
+            raise RotationBusyError(file.name, "another process is rotating this log")
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            locking.flock(file.fileno(), locking.UNLOCK)  # closing is not enough: a forked child may share it
+        _open_files.discard(reference)
+        file.close()
+
+
+#: The locked files. A forked child closes them, otherwise the parent's lock would outlive the parent.
+#: Weak references: a file that a signal handler's exception left open is closed with its last one.
+_open_files: set[weakref.ref[io.FileIO]] = set()
+
+
+def _close_files_after_fork() -> None:
+    while _open_files:
+        file = _open_files.pop()()
+        if file is not None:
+            file.close()
+
+
+os.register_at_fork(after_in_child=_close_files_after_fork)
+
+
+def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> io.FileIO | None:
+    try:
+        file = _open_or_create(log, mode, like)
+    except OSError as error:
+        # Whoever can write it would take the backups that are not in its list for those of another tool.
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and log_files.read_sidecar(log) is None:
+            return None
+        raise
+    if file is None:
+        _report_unusable(log, "it is not a regular file", report)
+        return None
+    try:
+        status = os.fstat(file.fileno())
+        if status.st_nlink > 1 or not _may_be_ours(file.fileno(), status.st_size):
+            file.close()
+            _report_unusable(log, "it is somebody else's file", report)
+            return None
+        if stat.S_IMODE(status.st_mode) != mode:
+            with contextlib.suppress(PermissionError):
+                os.fchmod(file.fileno(), mode)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _open_or_create(log: str, mode: int, like: os.stat_result) -> io.FileIO | None:
+    try:
+        return log_files.open_sidecar(log, "r+")
+    except FileNotFoundError:
+        opening.create(log_files.sidecar_path(log), mode, like)
+        return log_files.open_sidecar(log, "r+")
+
+
+def _report_unusable(log: str, reason: str, report: Report | None) -> None:
+    if report is not None:
+        path = log_files.sidecar_path(log)
+        report(f"{path} is not the sidecar of the log, because {reason}: the log is rotated without it")
+
+
+def _may_be_ours(fd: int, size: int) -> bool:
+    """Return whether a file of *size* bytes is a sidecar, perhaps a damaged one, or a new file."""
+    if size > LARGEST_SIDECAR_BYTES:
+        return False
+    beginning = os.pread(fd, SIDECAR_BYTES, 0)
+    return beginning.startswith(log_files.SIDECAR_MAGIC) or (size <= SIDECAR_BYTES and not any(beginning))
