@@ -24,7 +24,8 @@ from chora_logging.writing.journal import Journal, Report, open_journal
 #: How many files of another tool a message names.
 _SHOWN_NAMES = 3
 
-#: The renames done: the number of the backup, 0 for the live file, its former path, its new one.
+#: The renames, of which the last may not be done: the number of the backup, 0 for the live file, its former
+#: path, its new one.
 _Moves = list[tuple[int, str, str]]
 
 
@@ -187,8 +188,8 @@ class Rollover:
                 continue
             if os.path.lexists(target):
                 raise RotationBlockedError(target, "it is in the way of a backup")
+            moved.append((number, backup.path, target))  # before: a signal handler may raise after it
             os.rename(backup.path, target)
-            moved.append((number, backup.path, target))
 
     @contextlib.contextmanager
     def _undone_on_failure(
@@ -215,7 +216,8 @@ class Rollover:
                 continue
             if journal is not None:
                 journal.write(journal.state._replace(step=number))
-            os.rename(target, source)
+            if not os.path.lexists(source):  # else the move was not made
+                os.rename(target, source)
 
     def _remove_product(self, owned: Owned, status: os.stat_result) -> None:
         """Delete what a rotator that failed, or was killed, has made of a live file that is still whole."""
