@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 from chora_logging import log_files, speedups
-from chora_logging.writing.locking import EXCLUSIVE, flock, unlock
+from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, Written, flock
 
 #: Paths that may lead to a regular file (`app > file`), which is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
@@ -138,7 +138,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             self._text.mode = "a"  # type: ignore[misc]  # as `open` does
         return self._text
 
-    def append_fast(self, line: bytes, newline: Callable[[], bytes], limit: int) -> bool:
+    def append_fast(self, line: bytes, newline: Callable[[], bytes], limit: int, written: Written) -> bool:
         """Append *line* if nothing is unusual: the fast path of nearly all lines. Return whether it was.
 
         It is not if the descriptor is not this file, the lock is held, the path names another file, the file
@@ -164,15 +164,18 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             size = status.st_size
             if size + len(line) >= limit or (size != end and self.missing_newline(newline(), size)):
                 return False
-            append_whole(fd, line, undo=True)
+            append_whole(fd, line, written, undo=True)
             self.end = size + len(line)
             return True
         finally:
-            unlock(fd)
+            try:  # noqa: SIM105  # nothing is called before `flock`: a signal handler could raise there
+                flock(fd, UNLOCK)
+            except OSError:
+                pass
 
-    def append(self, line: bytes, *, undo: bool) -> None:
+    def append(self, line: bytes, written: Written, *, undo: bool) -> None:
         """Append *line* as `append_whole` does."""
-        append_whole(self.fd, line, undo=undo)
+        append_whole(self.fd, line, written, undo=undo)
         self.end = _position(self.fd) if self.is_rotatable else len(line)
 
     def append_many(
@@ -221,11 +224,15 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
                 if self._text is not None:
                     self._text.close()
             with contextlib.suppress(OSError):
-                os.close(self.fd)
+                try:
+                    os.close(self.fd)
+                finally:  # a signal handler may have raised
+                    self.fd = -1
         self.fd = -1
 
     def __del__(self) -> None:
-        self.close()
+        if "_text" in self.__dict__:  # else a signal handler has raised in the constructor
+            self.close()
 
 
 def _first(lines: list[bytes], limit: int) -> list[bytes]:
@@ -237,7 +244,7 @@ def _first(lines: list[bytes], limit: int) -> list[bytes]:
     return lines[: max(1, len(list(fitting)))]
 
 
-def append_whole(fd: int, line: bytes, *, undo: bool) -> None:
+def append_whole(fd: int, line: bytes, written: Written, *, undo: bool) -> None:
     """Append *line* to *fd* (opened with O_APPEND), whole or not at all.
 
     This is one `write`. After a short write (a full disk, a limit) the rest is tried again, to get the error.
@@ -245,15 +252,18 @@ def append_whole(fd: int, line: bytes, *, undo: bool) -> None:
     Args:
         fd: The descriptor.
         line: The bytes of the line, its end included.
+        written: Gets an item.
         undo: Whether this process holds the lock, so that a part of *line* may be removed. Otherwise a
             part may stay, and the next record starts a new line after it.
 
     Raises:
         OSError: the line was not written.
     """
-    written = os.write(fd, line)
-    if written != len(line):
-        finish_or_undo(fd, line, written, undo=undo)
+    # C code makes both calls, so no signal handler runs between them.
+    written.extend(map(os.write, (fd,), (line,)))
+    if written[-1] != len(line):
+        finish_or_undo(fd, line, written.pop(), undo=undo)
+        written += (len(line),)
 
 
 def finish_or_undo(fd: int, line: bytes, written: int, *, undo: bool) -> None:
