@@ -117,20 +117,22 @@ class BufferedEventFileHandler(EventFileHandler):
                 urgent = record.levelno >= self.flush_level
             except TypeError:  # a record made by hand may have no level
                 urgent = True
-            # `_buffer_line`, inlined: a call of it would be measurable here.
             length = len(line)
-            self._lines.append(line)
-            self._size = size = self._size + length
-            if urgent or size >= self._alarm_size:
-                self._schedule_write(urgent)
         except Exception as error:
-            self._fail(record, error)
+            return self._fail(record, error)
+        # `_buffer_line`, inlined: a call of it would be measurable here.
+        lines = self._lines
+        lines += (line,)
+        self._size = size = self._size + length
+        if urgent or size >= self._alarm_size:
+            self._schedule_write(urgent)
         return None
 
     def _buffer_line(self, line: bytes, urgent: bool) -> None:
-        # Between two calls CPython runs one thread and no signal handler, so the sum is exact.
-        length = len(line)
-        self._lines.append(line)
+        # Between two calls CPython runs one thread and no signal handler, so the sum is exact, and what a
+        # signal handler raises comes before the line is buffered or after it. `append` would be a call.
+        length, lines = len(line), self._lines
+        lines += (line,)
         self._size = size = self._size + length
         if urgent or size >= self._alarm_size:
             self._schedule_write(urgent)
@@ -199,6 +201,8 @@ class BufferedEventFileHandler(EventFileHandler):
         """
         if self.when_full == "block" and self._may_write():
             self._write_buffered()
+        if not self._lines:  # a signal handler may have raised before the sum was corrected
+            self._size = 0
         if self._size >= self.max_buffer:
             reason = f"{self._size} bytes are waiting to be written"
             if self._write_error is not None:

@@ -40,7 +40,7 @@ class Flusher:
             run = partial(self._run, wakeup)
             try:
                 threading.Thread(target=run, name="chora_logging flusher", daemon=True).start()
-            except RuntimeError:
+            except (RuntimeError, MemoryError):
                 self._unstarted.release()
                 return False
             _at_worker_exit(self._at_worker_exit)

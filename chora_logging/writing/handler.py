@@ -21,6 +21,7 @@ from io import TextIOWrapper
 from typing import Any
 
 from chora_logging import speedups
+from chora_logging.errors import UnsyncedError
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.options import (
     checked_names,
@@ -36,6 +37,7 @@ from chora_logging.options import (
 )
 from chora_logging.schema import WRITTEN_TO_ATTRIBUTE
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
+from chora_logging.writing.locking import Written
 from chora_logging.writing.reporting import ReportingHandler
 from chora_logging.writing.rotation_schedule import Hooks
 from chora_logging.writing.shared_log import SharedLog
@@ -167,7 +169,11 @@ class EventFileHandler(ReportingHandler):
         return passed
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Format *record* and write it as one line; errors go to `handleError`."""
+        """Format *record* and write it as one line; errors go to `handleError`.
+
+        What a signal handler raises after the line was written is raised.
+        """
+        written: Written = []
         try:
             line = self._line_of(record)
             log = self._log
@@ -175,11 +181,14 @@ class EventFileHandler(ReportingHandler):
                 logging.StreamHandler.emit(self, record)  # the caller has replaced it
             elif not (log.is_closed and self.mode == "w"):
                 due = partial(self.shouldRollover, record) if self._own_rollover else None
-                log.append(line, partial(self._fail, record), due)
+                log.append(line, partial(self._fail, record), due, written)
                 if self._lost:
                     self._report_lost()
         except Exception as error:
-            self._fail(record, error)
+            if not written or isinstance(error, UnsyncedError):
+                self._fail(record, error)
+            elif not isinstance(error, (RecursionError, MemoryError)):
+                raise
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:
         """Return whether *record* would take the file to *maxBytes* (in bytes).
@@ -278,9 +287,12 @@ class EventFileHandler(ReportingHandler):
         return self._encode(self.format(record) + self.terminator)
 
     def _write_notice(self, line: bytes, failed: Callable[[Exception], None]) -> None:
+        written: Written = []
         try:
-            self._log.append(line, failed)
+            self._log.append(line, failed, written=written)
         except Exception as error:
+            if written and not isinstance(error, UnsyncedError):
+                raise
             failed(error)
 
 

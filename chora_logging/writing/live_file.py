@@ -18,7 +18,7 @@ from typing import NamedTuple
 from chora_logging import log_files, speedups
 from chora_logging.errors import UnsyncedError
 from chora_logging.writing import locking
-from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, flock
+from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, Written, flock
 
 #: Paths that may lead to a regular file (`app > file`), which is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
@@ -128,11 +128,6 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             is_locked, error = False, refused
         return Look(self.stat_if_current(), is_locked, error)
 
-    def unlock(self) -> None:
-        """Release the lock; do nothing if it is not held."""
-        with contextlib.suppress(OSError):
-            flock(self.fd, UNLOCK)
-
     def stat_if_current(self) -> os.stat_result | None:
         """Return the status of the log's path; None if it does not name this file any more.
 
@@ -189,7 +184,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             self._text.mode = "a"  # type: ignore[misc]  # as `open` does
         return self._text
 
-    def append_fast(self, line: bytes, newline: Newline, limit: int) -> bool:
+    def append_fast(self, line: bytes, newline: Newline, limit: int, written: Written) -> bool:
         """Append *line* if nothing is unusual: the fast path of nearly all lines. Return whether it was.
 
         It is not if the descriptor is not this file, the lock is held, the path names another file, the file
@@ -212,22 +207,25 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             size = status.st_size
             if size + len(line) >= limit or (0 != size != self.end and self._missing_newline(newline, size)):
                 return False
-            append_whole(self.fd, line, undo=True)
+            append_whole(self.fd, line, written, undo=True)
             self.end = size + len(line)
             if self._fsync:
                 self._sync([line])
             return True
         finally:
-            self.unlock()
+            try:  # noqa: SIM105  # nothing is called before `flock`: a signal handler could raise there
+                flock(self.fd, UNLOCK)
+            except OSError:
+                pass
 
-    def append(self, line: bytes, newline: Newline, size: int, *, undo: bool) -> None:
+    def append(self, line: bytes, newline: Newline, size: int, written: Written, *, undo: bool) -> None:
         """Append *line* to the file, which has *size* bytes, after the beginning of the file or a *newline*.
 
         Raises:
             OSError: as `append_whole`.
             UnsyncedError: it was written, and `fsync` failed.
         """
-        append_whole(self.fd, self._beginning(newline, size) + line, undo=undo)
+        append_whole(self.fd, self._beginning(newline, size) + line, written, undo=undo)
         self.end = _position(self.fd) if self.is_rotatable else len(line)
         self._sync([line])
 
@@ -296,11 +294,15 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
                 if self._text is not None:
                     self._text.close()
             with contextlib.suppress(OSError):
-                os.close(self.fd)
+                try:
+                    os.close(self.fd)
+                finally:  # a signal handler may have raised
+                    self.fd = -1
         self.fd = -1
 
     def __del__(self) -> None:
-        self.close()
+        if "_text" in self.__dict__:  # else a signal handler has raised in the constructor
+            self.close()
 
 
 def _first(lines: list[bytes], limit: int) -> list[bytes]:
@@ -312,7 +314,7 @@ def _first(lines: list[bytes], limit: int) -> list[bytes]:
     return lines[: max(1, len(list(fitting)))]
 
 
-def append_whole(fd: int, line: bytes, *, undo: bool) -> None:
+def append_whole(fd: int, line: bytes, written: Written, *, undo: bool) -> None:
     """Append *line* to *fd* (opened with O_APPEND), whole or not at all.
 
     This is one `write`. After a short write (a full disk, a limit) the rest is tried again, to get the error.
@@ -320,15 +322,18 @@ def append_whole(fd: int, line: bytes, *, undo: bool) -> None:
     Args:
         fd: The descriptor.
         line: The bytes of the line, its end included.
+        written: Gets an item.
         undo: Whether this process holds the lock, so that a part of *line* may be removed. Otherwise a
             part may stay, and the next record starts a new line after it.
 
     Raises:
         OSError: the line was not written.
     """
-    written = os.write(fd, line)
-    if written != len(line):
-        finish_or_undo(fd, line, written, undo=undo)
+    # C code makes both calls, so no signal handler runs between them.
+    written.extend(map(os.write, (fd,), (line,)))
+    if written[-1] != len(line):
+        finish_or_undo(fd, line, written.pop(), undo=undo)
+        written += (len(line),)
 
 
 def finish_or_undo(fd: int, line: bytes, written: int, *, undo: bool) -> None:

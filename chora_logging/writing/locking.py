@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import CodeType
 from typing import ClassVar
 
 try:
@@ -83,6 +83,35 @@ def _signature(fd: int) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+#: Gets an item at the moment at which a line is written: an exception that comes later is not its error.
+Written = list[int]
+#: Called with the error of a line that could not be written after all, because it had to wait.
+Failed = Callable[[Exception], None]
+
+
+class Deferred:
+    """A write that waits for the end of the record that its request has interrupted."""
+
+    def __init__(self, write: Callable[[Written], None], failed: Failed | None) -> None:
+        self._write = write
+        self._failed = failed
+        self._done: Written = []
+
+    def run(self) -> None:
+        """Write, or report the error; do nothing if that is done: a signal handler may have raised then."""
+        done = self._done
+        if done:
+            return
+        try:
+            self._write(done)
+        except Exception as error:
+            if done:
+                raise
+            done += (0,)
+            if self._failed is not None:
+                self._failed(error)
+
+
 class LogMutex:
     """The mutex of one log in one process, shared by all handlers on that log.
 
@@ -101,15 +130,15 @@ class LogMutex:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.busy = False
-        self.deferred: collections.deque[Callable[[], None]] = collections.deque()
+        self.deferred: collections.deque[Deferred] = collections.deque()
 
     def is_interrupted(self) -> bool:
-        """Return whether the calling thread is in the middle of a record further up its stack.
+        """Return whether the calling function was called in the middle of a record.
 
         Then a signal handler or a `__del__` that logs has interrupted that record. `busy` alone is not
         enough, and is corrected: an exception from a signal handler can come just before its reset.
         """
-        frame: FrameType | None = sys._getframe()
+        frame = sys._getframe(1).f_back
         while frame is not None and frame.f_code not in self.busy_code:
             frame = frame.f_back
         self.busy = frame is not None
@@ -121,7 +150,10 @@ class LogMutex:
             try:
                 self.busy = True
                 while self.deferred:
-                    self.deferred.popleft()()
+                    first = self.deferred[0]  # it stays: a signal handler may raise
+                    first.run()
+                    if self.deferred and self.deferred[0] is first:  # not in a child forked meanwhile
+                        self.deferred.popleft()
             finally:
                 self.busy = False
 

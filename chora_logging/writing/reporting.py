@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.schema import OWN_LOGGER
 
 
@@ -41,8 +42,8 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
         notice.__dict__.update(fields, event=event)
         try:
             line = self.format(notice)
-        except Exception:  # a formatter that fails here fails on every record, and is reported there
-            line = message
+        except Exception:  # of a formatter that fails on every record, or of a signal handler
+            line = EventFormatter().format(notice)
         self._write_notice(self._encode(line + self.terminator), partial(self._fail, notice))
 
     def handleError(self, record: logging.LogRecord) -> None:

@@ -44,7 +44,8 @@ _SHOWN_NAMES = 3
 #: Moves the live file to the first backup's name.
 RotateFile = Callable[[str, str], None]
 
-#: The renames done: the number of the backup, 0 for the live file, its former path, its new one.
+#: The renames, of which the last may not be done: the number of the backup, 0 for the live file, its former
+#: path, its new one.
 _Moves = list[tuple[int, str, str]]
 
 
@@ -284,8 +285,8 @@ class Rollover(NamedTuple):
                 continue
             if os.path.lexists(target):
                 raise RotationBlockedError(target, "it is in the way of a backup")
+            moved.append((number, backup.path, target))  # before: a signal handler may raise after it
             os.rename(backup.path, target)
-            moved.append((number, backup.path, target))
             yield backup._replace(path=target, number=number + 1)
 
     @contextlib.contextmanager
@@ -309,7 +310,8 @@ class Rollover(NamedTuple):
                 self._remove_product(owned, status)
                 continue
             journal.write(journal.state._replace(step=number))
-            os.rename(target, source)
+            if not os.path.lexists(source):  # else the move was not made
+                os.rename(target, source)
 
     def _remove_product(self, owned: Owned, status: os.stat_result) -> None:
         """Delete what a rotator that failed, or was killed, has made of a live file that is still whole."""

@@ -16,12 +16,9 @@ from typing import Any
 from chora_logging import log_files
 from chora_logging.writing import locking, opening
 from chora_logging.writing.live_file import LiveFile, Look, Taken
+from chora_logging.writing.locking import Deferred, Failed, Written
 from chora_logging.writing.rotation_schedule import Due, Hooks, RotationSchedule
 
-_ENDLESS = sys.maxsize
-
-#: Called with the error of a line that could not be written after all, because it had to wait.
-Failed = Callable[[Exception], None]
 #: Writes to a file of a size whose lock is held or not.
 Put = Callable[[LiveFile, int, bool], None]
 
@@ -85,28 +82,35 @@ class SharedLog:
         self._schedule = RotationSchedule(self, compress=compress)
         _logs.add(self)
 
-    def append(self, line: bytes, failed: Failed | None = None, due: Due | None = None) -> None:
+    def append(
+        self,
+        line: bytes,
+        failed: Failed | None = None,
+        due: Due | None = None,
+        written: Written | None = None,
+    ) -> None:
         """Append *line*, which has its newline, whole or not at all.
 
         Args:
             line: The bytes.
-            failed: Called with the error instead, if the line had to wait for one that this thread is
-                writing further up its stack.
+            failed: Called with the error instead, if the line had to wait for another of this thread.
             due: Decides about rotating before the line, instead of *max_bytes*.
+            written: Gets an item when the line is written, or will be written after another.
 
         Raises:
             OSError: the line was not written.
             UnsyncedError: it was written, and `fsync` failed.
         """
-        mutex = self.mutex
+        mutex, written = self.mutex, [] if written is None else written
         with mutex.lock:
-            if mutex.deferred or (mutex.busy and mutex.is_interrupted()):
-                self._defer(line, failed, due)
-                return
+            interrupted = mutex.busy and mutex.is_interrupted()
+            if interrupted or mutex.deferred:
+                self._defer(line, failed, due, written)
+                return None if interrupted else mutex.catch_up()
             try:
                 mutex.busy = True  # LogMutex.is_interrupted looks for this frame, too
-                if not self._append_fast(line, due):
-                    self._append(line, due)
+                if not self._append_fast(line, due, written):
+                    self._append(line, due, written)
             finally:
                 self._finish()
 
@@ -120,8 +124,7 @@ class SharedLog:
             OSError: the lines that are left in *lines* were not written.
             UnsyncedError: lines have left *lines*, and `fsync` failed for them.
         """
-        mutex = self.mutex
-        with mutex.lock:
+        with (mutex := self.mutex).lock:
             if mutex.busy and mutex.is_interrupted():
                 return
             left = len(lines)
@@ -143,11 +146,10 @@ class SharedLog:
 
         A rotation that fails is reported by `notice` and retried later.
         """
-        mutex = self.mutex
-        with mutex.lock:
+        with (mutex := self.mutex).lock:
             if self._is_rotating:  # called by the hook for a rotation
                 self._rotate(self.hooks()._replace(run=None))
-            elif not mutex.busy:
+            elif not (mutex.busy and mutex.is_interrupted()):
                 try:
                     mutex.busy = True
                     self._with_live_file(None, None, lambda *_: None)
@@ -171,7 +173,9 @@ class SharedLog:
 
     def close(self) -> None:
         """Close the file, and wait for a compression under way. A later line opens and closes it again."""
-        with self.mutex.lock:
+        with (mutex := self.mutex).lock:
+            if not (mutex.busy and mutex.is_interrupted()):
+                mutex.catch_up()
             self._close_file()
             self.is_closed = True
         self._schedule.join()
@@ -201,42 +205,31 @@ class SharedLog:
     def notice(self, event: str, message: str, **fields: Any) -> None:
         """Report what the users of the log should know; *event* is its name."""
 
-    def _append_fast(self, line: bytes, due: Due | None) -> bool:
+    def _append_fast(self, line: bytes, due: Due | None, written: Written) -> bool:
         file = self._usual_file
         if file is None or due is not None or self._lock_wait < self.lock_timeout:
             return False
-        return file.append_fast(line, self.newline, self.max_bytes or _ENDLESS)
+        return file.append_fast(line, self.newline, self.max_bytes or sys.maxsize, written)
 
-    def _append(self, line: bytes, due: Due | None) -> None:
-        self._with_live_file(
-            len(line),
-            due,
-            lambda file, size, locked: file.append(line, self.newline, size, undo=locked),
-            partial(self._append_fast, line, due),
-        )
+    def _append(self, line: bytes, due: Due | None, written: Written) -> None:
+        def put(file: LiveFile, size: int, locked: bool) -> None:
+            file.append(line, self.newline, size, written, undo=locked)
 
-    def _defer(self, line: bytes, failed: Failed | None, due: Due | None) -> None:
-        """Write *line* after the one that this thread is writing, or now if there is none."""
-        mutex = self.mutex
-        mutex.deferred.append(partial(self._append_deferred, line, failed, due))
-        if not (mutex.busy and mutex.is_interrupted()):
-            mutex.catch_up()
-
-    def _append_deferred(self, line: bytes, failed: Failed | None, due: Due | None) -> None:
         try:
-            self._append(line, due)
-        except Exception as error:
-            if failed is not None:
-                failed(error)
+            self._with_live_file(len(line), due, put, partial(self._append_fast, line, due, written))
         finally:
             if self.is_closed:
                 self._close_file()
 
+    def _defer(self, line: bytes, failed: Failed | None, due: Due | None, written: Written) -> None:
+        """Have *line* written after the one that this thread is writing."""
+        late, deferred = Deferred(partial(self._append, line, due), failed), self.mutex.deferred
+        deferred += (late,)  # no call, so no signal handler runs before the next step
+        written += (0,)
+
     def _finish(self) -> None:
-        mutex = self.mutex
-        mutex.busy = False
-        if mutex.deferred:
-            mutex.catch_up()
+        self.mutex.busy = False
+        self.mutex.catch_up()
         if self.is_closed:
             self._close_file()
 
@@ -281,8 +274,11 @@ class SharedLog:
                 put(file, status.st_size, locked)
                 return
             finally:  # also if a signal handler has raised right after the lock was taken
-                if self.file is file and file.is_rotatable and not file.is_shared:
-                    file.unlock()
+                if file.fd >= 0 and file.is_rotatable and not file.is_shared:
+                    try:  # noqa: SIM105  # as in `LiveFile.append_fast`
+                        locking.flock(file.fd, locking.UNLOCK)
+                    except OSError:
+                        pass
 
     def _is_due(self, size: int, length: int | None, due: Due | None) -> bool:
         """Return whether to rotate now; without *length* the caller demands it."""
@@ -306,7 +302,7 @@ class SharedLog:
         """Write as many of *lines* as fit into the file, at least one."""
         # If the file is too large already, a due rotation has failed.
         is_limited = size < self.max_bytes and self.backup_count > 0
-        room = self.max_bytes - size if is_limited else _ENDLESS
+        room = self.max_bytes - size if is_limited else sys.maxsize
         file.append_many(lines, self.newline, size, room, taken, undo=locked)
 
     def _use(self, fd: int) -> None:
@@ -395,6 +391,6 @@ def _after_fork() -> None:
         log.after_fork()
 
 
-for _function in (SharedLog.append, SharedLog.append_many, SharedLog.rotate):
-    locking.LogMutex.busy_code.add(_function.__code__)
+_busy = SharedLog.append, SharedLog.append_many, SharedLog.rotate
+locking.LogMutex.busy_code.update(function.__code__ for function in _busy)
 os.register_at_fork(after_in_child=_after_fork)

@@ -54,15 +54,17 @@ def locked(file: io.FileIO, timeout: float) -> Iterator[None]:
     Raises:
         RotationBusyError: another process holds its lock for longer than *timeout* seconds.
     """
-    reference = weakref.ref(file)
+    reference, fd = weakref.ref(file), file.fileno()
     _open_files.add(reference)
     try:
-        if not locking.lock(file.fileno(), timeout):
+        if not locking.lock(fd, timeout):
             raise RotationBusyError(file.name, "another process is rotating this log")
         yield
     finally:
-        with contextlib.suppress(OSError):
-            locking.flock(file.fileno(), locking.UNLOCK)  # closing is not enough: a forked child may share it
+        try:  # noqa: SIM105  # as in `LiveFile.append_fast`
+            locking.flock(fd, locking.UNLOCK)  # closing is not enough: a forked child may share it
+        except OSError:
+            pass
         _open_files.discard(reference)
         file.close()
 

@@ -30,20 +30,21 @@ def follow(log, path, asynchronous):
     if asynchronous:
         asyncio.run(_follow(log, path, record))
     for item in EventLog(log).follow_sync(after=last_cursor(path)):
-        os.write(record, entry(item))
+        note(record, item)
 
 
 async def _follow(log, path, record):
     async for items in EventLog(log).follow_batches(after=last_cursor(path)):
         for item in items:
-            os.write(record, entry(item))
+            note(record, item)
 
 
-def entry(item):
-    """The line of a record for an event, with its cursor, or for a gap."""
+def note(record, item):
+    """Add the line for an event of a writer, with its cursor, or for a gap."""
     if isinstance(item, Gap):
-        return b"gap\n"
-    return f"{item['writer']} {item['seq']} {item.cursor}\n".encode()
+        os.write(record, b"gap\n")
+    elif "writer" in item:
+        os.write(record, f"{item['writer']} {item['seq']} {item.cursor}\n".encode())
 
 
 def entries(path):
