@@ -93,7 +93,8 @@ def test_live_and_resumed(tmp_path, mode, options):
 
     With renaming these are all lines, and no gap is reported (`nocreate`, because our writers create the
     new log; where both do, logrotate may move one aside as a `.backup`). `copytruncate` itself loses the
-    lines written between its copy and its truncation: these may arrive or not.
+    lines written between its copy and its truncation, and `compress` without `delaycompress` those written
+    to the moved file while it is compressed: these may arrive or not.
     """
     dated = "dateext" in options
     rotations = DATED_ROTATIONS if dated else ROTATIONS
@@ -138,7 +139,11 @@ def test_live_and_resumed(tmp_path, mode, options):
                 record is followed,
             )
     if mode != "copytruncate":
-        assert stored == followed.seen
-        assert stored == resumed.seen
-        assert all(numbers == list(range(len(numbers))) for numbers in stored.values())
-        assert followed.gaps == resumed.gaps == 0
+        # What is written between the check of the path and the `write` is in the file that logrotate has
+        # just moved: if it compresses that at once, gzip may have passed the end ("file size changed").
+        is_whole = "compress" not in options or "delaycompress" in options
+        for record in (followed, resumed):
+            assert record.gaps == 0
+            assert stored == record.seen or not is_whole
+            assert stored.keys() == record.seen.keys()
+        assert all(numbers == list(range(len(numbers))) for numbers in followed.seen.values())
