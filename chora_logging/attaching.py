@@ -65,8 +65,8 @@ def attach(
     either the old list or the new one: it is neither lost nor doubled. A handler is left out if another
     one with the same records already writes to its file.
     """
-    written = {found.baseFilename for found in files_reached(logger) if found.name not in ours}
-    new = [found for found in new if getattr(found, "baseFilename", None) not in written]
+    written = {_file_of(found) for found in files_reached(logger) if found.name not in ours}
+    new = [found for found in new if _file_of(found) is None or _file_of(found) not in written]
     # The lock that addHandler takes; `logging` itself replaces it in a forked child.
     with logging._lock:  # type: ignore[attr-defined]  # not in typeshed
         old = [found for found in logger.handlers if found.name in ours and found not in new]
@@ -88,3 +88,7 @@ def handlers_reached(logger: logging.Logger) -> list[logging.Handler]:
 def files_reached(logger: logging.Logger) -> list[EventFileHandler]:
     """Return those of the handlers reached that are an `EventFileHandler`."""
     return [found for found in handlers_reached(logger) if isinstance(found, EventFileHandler)]
+
+
+def _file_of(handler: logging.Handler) -> str | None:
+    return os.path.realpath(handler.baseFilename) if isinstance(handler, logging.FileHandler) else None

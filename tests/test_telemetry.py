@@ -398,6 +398,34 @@ class TestErrors:
         with pytest.raises(OSError, match="No space left"):
             EventEmitter("/dev/full").emit(content())
 
+    def test_the_same_file_by_another_path(self, tmp_path):
+        """A handler that reaches the file through a linked folder does not write the event again."""
+        (tmp_path / "real").mkdir()
+        (tmp_path / "link").symlink_to("real")
+        handler = EventFileHandler(tmp_path / "real" / "events.jsonl")
+        handler.setFormatter(EventFormatter())
+        logging.getLogger("chora_events").addHandler(handler)
+        logging.getLogger("chora_events").setLevel(logging.INFO)
+        emitter = EventEmitter(tmp_path / "link" / "events.jsonl")
+        emitter.emit(content())
+        handler.close()
+
+        assert len(lines_of(emitter)) == 1
+
+    def test_a_handler_gives_the_shared_emitter_its_settings(self, tmp_path):
+        """The shared emitter makes files with the permissions and the compression of its handler."""
+        log = tmp_path / "events.jsonl"
+        handler = EventFileHandler(
+            log, delay=True, file_mode=0o600, compress=True, maxBytes=300, backupCount=2
+        )
+        logging.getLogger("chora_events").addHandler(handler)
+        for _ in range(3):
+            emit_event(content())
+        get_emitter().close()
+
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+        assert {path.name for path in tmp_path.iterdir() if path.suffix == ".gz"}
+
     def test_a_failing_handler_of_others_does_not_reach_the_caller(self, emitter, capsys):
         """The error of an application's handler is reported by logging."""
         broken = logging.StreamHandler()

@@ -72,7 +72,10 @@ class EventEmitter:
         size = settings.resolve_max_bytes("CHORA_EVENTS", max_bytes=max_bytes)
         count = settings.resolve_backup_count("CHORA_EVENTS", backup_count=backup_count)
         self._formatter = EventFormatter()
-        self._log = _EventsLog(os.path.abspath(path), max_bytes=size, backup_count=count)
+        self._use(_EventsLog(os.path.abspath(path), max_bytes=size, backup_count=count))
+
+    def _use(self, log: _EventsLog) -> None:
+        self._log = log
         with contextlib.suppress(OSError):  # `emit` raises it
             os.makedirs(os.path.dirname(self._log.path), exist_ok=True)
         # Callers may drop an emitter without closing it: the open file must not outlive it.
@@ -153,7 +156,7 @@ class EventEmitter:
         writer = self._formatter.writer
         heard = None if writer is None else writer.write_event(log, event)
         if heard is not None:
-            if heard and _is_heard(log.path):
+            if heard and _is_heard(log):
                 self._pass_on(_as_record(event, sys._getframe(2)))
             return
         if not issubclass(type(event), TelemetryEvent):  # a proxy of an event would be written as text
@@ -165,7 +168,7 @@ class EventEmitter:
             self._pass_on(record)
 
     def _pass_on(self, record: logging.LogRecord) -> None:
-        record = _written(record, self._log.path)
+        record = _written(record, self._log.identity)
         try:
             logger = logging.getLogger(TELEMETRY_LOGGER)
             # Without handlers `handle` would print errors by the handler of last resort.
@@ -182,7 +185,7 @@ class _WrittenRecord(logging.LogRecord):
 
 
 def _written(record: logging.LogRecord, path: str) -> logging.LogRecord:
-    """Return *record*, marked as a line of the file *path*; both share their attributes."""
+    """Return *record*, marked as a line of the file *path*, without links; both share their attributes."""
     written = _WrittenRecord.__new__(_WrittenRecord)
     written.__dict__ = record.__dict__
     setattr(written, WRITTEN_TO_ATTRIBUTE, path)
@@ -236,21 +239,38 @@ _shared: dict[str, EventEmitter] = {}
 def _make_emitter() -> EventEmitter:
     for handler in logging.getLogger(TELEMETRY_LOGGER).handlers:
         if isinstance(handler, EventFileHandler):
-            return EventEmitter(
-                handler.baseFilename, max_bytes=handler.maxBytes, backup_count=handler.backupCount
-            )
+            return _beside(handler)
     return EventEmitter(settings.resolve_events_file())
 
 
-def _is_heard(path: str) -> bool:
-    """Whether a filter or handler in the logging tree may take an event that is a line of the file *path*."""
+def _beside(handler: EventFileHandler) -> EventEmitter:
+    """Return an emitter with the file and the settings of *handler*."""
+    log = handler._log
+    size, count = handler.maxBytes, handler.backupCount
+    emitter = EventEmitter(log.path, max_bytes=size, backup_count=count)
+    emitter._use(
+        _EventsLog(
+            log.path,
+            max_bytes=size,
+            backup_count=count,
+            file_mode=log.file_mode,
+            lock_timeout=log.lock_timeout,
+            fsync=log.fsync,
+            compress=log.compress,
+        )
+    )
+    return emitter
+
+
+def _is_heard(log: SharedLog) -> bool:
+    """Whether a filter or handler in the logging tree may take an event that is a line of *log*."""
     logger = logging.Logger.manager.loggerDict.get(TELEMETRY_LOGGER)
     if type(logger) is not logging.Logger or logger.filters or is_patched(logger):
         return True
     above: logging.Logger | None = logger
     while above is not None:
         for handler in above.handlers:
-            if not (_passes_over_written(handler) and handler.baseFilename == path):
+            if not (_passes_over_written(handler) and handler._log.identity == log.identity):
                 return True
         above = above.parent if above.propagate else None
     return False

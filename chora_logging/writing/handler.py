@@ -12,6 +12,7 @@ It deviates from the standard library's handler on purpose:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import weakref
@@ -115,14 +116,15 @@ class EventFileHandler(ReportingHandler):
         self._byte_formatter: EventFormatter | None = None
         self._writer: speedups.LineWriter | None = None
         self._own_rollover = type(self).shouldRollover is not EventFileHandler.shouldRollover
+        # As the standard library has it: what is rotated is not overwritten.
+        begins = "a" if max_bytes else mode[0]
         log = _HandlerLog if type(self)._open is EventFileHandler._open else _OpenedByHandler
         self._log = log(
             self,
             os.path.abspath(filename),
             max_bytes=max_bytes,
             backup_count=backup_count,
-            # As the standard library has it: what is rotated is not overwritten.
-            first_flags=0 if max_bytes else {"w": os.O_TRUNC, "x": os.O_EXCL}.get(mode[0], 0),
+            first_flags={"w": 0 if delay else os.O_TRUNC, "x": os.O_EXCL}.get(begins, 0),
             file_mode=parse_mode("file_mode", file_mode),
             lock_timeout=parse_timeout("lock_timeout", lock_timeout),
             fsync=parse_flag("fsync", fsync),
@@ -131,6 +133,8 @@ class EventFileHandler(ReportingHandler):
         )
         if delay:  # else `_open` does it, and must
             _make_folder(self._log.path)
+            if begins == "w":  # now, because forked children may be the first to write
+                _empty(self._log.path)
         super().__init__(filename, mode, max_bytes, backup_count, encoding, delay, errors)
 
     def createLock(self) -> None:
@@ -159,7 +163,7 @@ class EventFileHandler(ReportingHandler):
             return True
         if (
             type(record) is not logging.LogRecord
-            and getattr(record, WRITTEN_TO_ATTRIBUTE, None) == self.baseFilename
+            and getattr(record, WRITTEN_TO_ATTRIBUTE, None) == self._log.identity
         ):
             return False
         passed = self.filter(record)
@@ -371,6 +375,11 @@ class _OpenedByHandler(_HandlerLog):
             super().reopen()
         else:
             handler.stream = handler._open()
+
+
+def _empty(path: str) -> None:
+    with contextlib.suppress(OSError):  # it does not exist, or is no file
+        os.truncate(path, 0)
 
 
 def _make_folder(path: str) -> None:

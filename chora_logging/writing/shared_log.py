@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from chora_logging import log_files
 from chora_logging.writing import locking, opening
@@ -33,8 +33,7 @@ class SharedLog:
     written to and never rotated.
 
     Args:
-        path: The absolute path of the log. Missing folders are created when it is opened. A symbolic link
-            stays, and its target is rotated.
+        path: The absolute path of the log. Missing folders are created. A link stays; its target is rotated.
         max_bytes: Rotate before the file reaches this size, in bytes; 0 never rotates.
         backup_count: The number of backups to keep; 0 never rotates.
         first_flags: Further flags for the first opening: `O_TRUNC`, `O_EXCL`.
@@ -64,9 +63,12 @@ class SharedLog:
         self.path = path
         self.max_bytes = max_bytes
         self.backup_count = backup_count
-        self.lock_timeout = self._lock_wait = lock_timeout
+        self.lock_timeout = lock_timeout
+        self._is_lock_late = False  # lines try the lock without waiting, until one of them gets it
         self.fsync = fsync
-        self.mutex = locking.mutex_of(os.path.realpath(path))
+        self.compress = compress
+        self.identity = os.path.realpath(path)  # the same for all logs that are one file
+        self.mutex = locking.mutex_of(self.identity)
         self.is_closed = False
         #: The file that is open, if one is.
         self.file: LiveFile | None = None
@@ -92,7 +94,6 @@ class SharedLog:
         """Append *line*, which has its newline, whole or not at all.
 
         Args:
-            line: The bytes.
             failed: Called with the error instead, if the line had to wait for another of this thread.
             due: Decides about rotating before the line, instead of *max_bytes*.
             written: Gets an item when the line is written, or will be written after another.
@@ -207,7 +208,7 @@ class SharedLog:
 
     def _append_fast(self, line: bytes, due: Due | None, written: Written) -> bool:
         file = self._usual_file
-        if file is None or due is not None or self._lock_wait < self.lock_timeout:
+        if file is None or due is not None:
             return False
         return file.append_fast(line, self.newline, self.max_bytes or sys.maxsize, written)
 
@@ -248,7 +249,7 @@ class SharedLog:
                 if put_fast is not None and put_fast():
                     return
             try:
-                look = file.look(self._lock_wait)
+                look = file.look(0 if self._is_lock_late else self.lock_timeout)
                 if look is None:
                     self._descriptor_lost(file)
                     continue
@@ -306,8 +307,12 @@ class SharedLog:
         file.append_many(lines, self.newline, size, room, taken, undo=locked)
 
     def _use(self, fd: int) -> None:
-        self.file = file = LiveFile(fd, self.path, self.real_path, self._first_bytes, self.fsync)
-        is_usual = file.is_rotatable and not self._first_bytes
+        self.file = LiveFile(fd, self.path, self.real_path, self._first_bytes, self.fsync)
+        self._allow_fast_path()
+
+    def _allow_fast_path(self) -> None:
+        file = self.file
+        is_usual = file is not None and file.is_rotatable and not self._first_bytes and not self._is_lock_late
         self._usual_file = file if is_usual else None
         self._fast_file = file if is_usual and not self.fsync else None
 
@@ -315,8 +320,7 @@ class SharedLog:
         closed = self.is_closed
         self.reopen()
         self.is_closed = closed
-        assert self.file is not None
-        return self.file
+        return cast(LiveFile, self.file)
 
     def _close_file(self) -> None:
         file, self.file, self._usual_file, self._fast_file = self.file, None, None, None
@@ -339,18 +343,17 @@ class SharedLog:
                 f"{self.path} cannot be locked ({look.error}): appending without the lock, never rotating",
                 error=f"{type(look.error).__name__}: {look.error}",
             )
-        elif look.is_locked:
-            if not self._lock_wait:
-                self._lock_wait = self.lock_timeout
+        elif look.is_locked is self._is_lock_late:
+            self._is_lock_late = not look.is_locked
+            self._allow_fast_path()
+            if not look.is_locked:
+                self.notice_once(
+                    "lock_timeout",
+                    f"{self.path} could not be locked within {self.lock_timeout:g} s "
+                    "(is a process stopped?): appending without the lock, not rotating until it is free",
+                )
+            elif self.lock_timeout:
                 self.notice_again("lock_timeout")
-        else:
-            # Later lines try the lock without waiting, until one of them gets it.
-            self._lock_wait = 0.0
-            self.notice_once(
-                "lock_timeout",
-                f"{self.path} could not be locked within {self.lock_timeout:g} s "
-                "(is a process stopped?): appending without the lock, not rotating until it is free",
-            )
         return look.is_locked
 
     def notice_once(self, event: str, message: str, **fields: Any) -> None:
@@ -371,6 +374,7 @@ class SharedLog:
         """
         file, self.file, self._usual_file, self._fast_file = self.file, None, None, None
         self._is_rotating = False
+        self._first_flags = 0
         self.mutex.reset()
         self._schedule.after_fork()
         if file is None or not file.is_open():

@@ -145,3 +145,22 @@ def test_parent_killed_in_the_middle_of_a_rotation(tmp_path):
         os.kill(child, signal.SIGKILL)
         os.close(here)
         os.close(there)
+
+
+@pytest.mark.parametrize("mode", ["w", "x"])
+def test_delayed_and_never_opened_by_the_parent(tmp_path, mode):
+    """Children that are the first to open a log empty no line of each other, whatever the mode."""
+    log = tmp_path / "events.log"
+    if mode == "w":
+        log.write_text("old\n")
+    logger = logger_on(log, mode=mode, maxBytes=0, delay=True)
+    for writer in range(4):
+        pid = os.fork()
+        if not pid:
+            write(logger, writer, 10)
+            os._exit(0)
+        os.waitpid(pid, 0)
+    if mode == "w":
+        write(logger, "parent", 10)
+
+    assert_exact(log, dict.fromkeys([*range(4), *(["parent"] if mode == "w" else [])], 10))

@@ -13,12 +13,12 @@ import pytest
 
 from chora_logging.writing import locking
 from tests.accounting import assert_exact, assert_small, events_of
-from tests.faults.writer import logger_on, write
+from tests.faults.writer import logger_on, wait_for, write
 
 #: Logs from a timer's signal handler while the main thread logs, until both have logged enough.
 INTERRUPTED = """
 import signal, sys
-from tests.faults.writer import logger_on, write
+from tests.faults.writer import logger_on, wait_for, write
 logger = logger_on(sys.argv[1], maxBytes=20_000, backupCount=5000)
 count, inside = 0, False
 def on_timer(*_):
@@ -41,7 +41,7 @@ print(number, count)
 #: Is ended by SIGTERM, whose handler logs and raises SystemExit in the middle of records.
 TERMINATED = """
 import signal, sys
-from tests.faults.writer import logger_on, write
+from tests.faults.writer import logger_on, wait_for, write
 logger = logger_on(sys.argv[1], maxBytes=20_000, backupCount=5000)
 def on_term(*_):
     write(logger, "last", 1)
@@ -86,7 +86,7 @@ def test_leaving_from_a_signal_handler(tmp_path, attempt):
 #: A signal handler raises into the main thread at random moments, as time limits of task queues do.
 RAISING = """
 import os, random, signal, sys
-from tests.faults.writer import logger_on, write
+from tests.faults.writer import logger_on, wait_for, write
 logger = logger_on(sys.argv[1], maxBytes=3_000, backupCount=5000)
 class Limit(BaseException): pass
 def on_alarm(*_): raise Limit
@@ -167,6 +167,52 @@ def test_stopped_lock_holder(stopped_holder):
         count += 1
     events = [event for event in events_of(log) if "writer" in event]
     assert [event["seq"] for event in events if event["writer"] == "other"] == list(range(count))
+
+
+@pytest.fixture
+def holding(tmp_path):
+    """A log whose lock another process holds while the file `held` is there."""
+    log, held = tmp_path / "events.log", tmp_path / "held"
+    write(logger_on(log, maxBytes=0), "first", 1)
+    pid = os.fork()
+    if not pid:
+        fd = os.open(log, os.O_WRONLY)
+        while True:
+            wait_for(held)
+            locking.lock(fd, 10)
+            (tmp_path / "locked").touch()
+            while held.exists():
+                time.sleep(0.001)
+            locking.flock(fd, locking.UNLOCK)
+            (tmp_path / "locked").unlink()
+
+    def hold(*, wanted):
+        held.touch() if wanted else held.unlink()
+        deadline = time.monotonic() + 10
+        while (tmp_path / "locked").exists() != wanted:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    yield log, hold
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize(("timeout", "said"), [(0.05, 3), (0, 1)])
+def test_lock_held_again_and_again(holding, timeout, said):
+    """Each time the lock cannot be had is reported, and once if no line is ever to wait for it."""
+    log, hold = holding
+    logger = logger_on(log, maxBytes=0, lock_timeout=timeout)
+    write(logger, "other", 1)
+    for number in range(1, 7, 2):
+        hold(wanted=True)
+        write(logger, "other", number + 1, first=number)
+        hold(wanted=False)
+        write(logger, "other", number + 2, first=number + 1)
+
+    events = list(events_of(log))
+    assert [event["seq"] for event in events if event.get("writer") == "other"] == list(range(7))
+    assert sum(event.get("event") == "lock_timeout" for event in events) == said
 
 
 def test_killed_parent_with_forked_child(tmp_path):
