@@ -94,7 +94,7 @@ class EventEmitter:
         as `logging` prints the errors of handlers.
 
         Raises:
-            OSError: the event could not be written: no permission, no space, …
+            OSError: the event could not be written: no permission, no space, a line over 32 MiB, …
             TypeError: *event* is not a `TelemetryEvent`.
         """
         self._emit(event)

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from functools import partial
 
 from chora_logging import log_files, speedups
+from chora_logging.errors import LineTooLongError
+from chora_logging.log_files import LONGEST_LINE_BYTES
 from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, Written, flock
 
 #: Paths that may lead to a regular file (`app > file`), which is not ours to rename.
@@ -233,6 +235,13 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
     def __del__(self) -> None:
         if "_text" in self.__dict__:  # else a signal handler has raised in the constructor
             self.close()
+
+
+def check_length(path: str, length: int) -> None:
+    """Raise `LineTooLongError` if a line of *length* bytes is too long for the log *path*."""
+    if length > LONGEST_LINE_BYTES:
+        reason = f"{length} bytes are too long for a line, which has at most {LONGEST_LINE_BYTES}"
+        raise LineTooLongError(path, reason)
 
 
 def _first(lines: list[bytes], limit: int) -> list[bytes]:

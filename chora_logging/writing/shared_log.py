@@ -15,7 +15,7 @@ from typing import Any
 from chora_logging import log_files
 from chora_logging.errors import UnsyncedError
 from chora_logging.writing import locking, opening
-from chora_logging.writing.live_file import LiveFile, Taken
+from chora_logging.writing.live_file import LiveFile, Taken, check_length
 from chora_logging.writing.locking import Deferred, Failed, Written
 from chora_logging.writing.rotation_schedule import Due, RotationSchedule
 
@@ -99,9 +99,10 @@ class SharedLog:
             written: Gets an item when the line is written, or will be written after another.
 
         Raises:
-            OSError: the line was not written.
+            OSError: the line was not written; `LineTooLongError` if no reader would take it.
             UnsyncedError: it was written, and `fsync` failed.
         """
+        check_length(self.path, len(line))
         mutex, written = self.mutex, [] if written is None else written
         with mutex.lock:
             interrupted = mutex.busy and mutex.is_interrupted()
