@@ -298,6 +298,9 @@ def _open_locked(path: str) -> int:
             locked = locking.lock(fd, max(0.0, deadline - time.monotonic()))
         except OSError:
             return fd
+        except BaseException:  # of a signal handler, perhaps with the lock taken
+            os.close(fd)
+            raise
         # If the file was rotated during the wait for the lock, the path is another file now.
         if locked and _is_at(fd, path):
             return fd
