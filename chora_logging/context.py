@@ -65,7 +65,8 @@ class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc")
 
     The id applies to the current task or thread and to every task and `asyncio.to_thread` call that
     starts from it. The end of the block restores the former id. A thread started by hand or by an
-    executor does not inherit the context; pass it the id with
+    executor does not inherit the context, unless Python 3.14 runs with `thread_inherit_context` (the
+    default of its free-threaded builds); pass it the id with
     `executor.submit(trace_context(get_trace_id())(work))`.
 
     Args:

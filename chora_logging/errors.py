@@ -9,6 +9,7 @@
     │   ├── RotationBusyError              … because another process is rotating
     │   └── ForeignBackupsError            … because another tool rotates the log
     ├── BufferFullError (OSError)          a buffered record is dropped
+    ├── LineTooLongError (OSError)         a record is dropped: no reader would take its line
     ├── UnsyncedError (OSError)            a record is written, but not on the disk
     └── MissingExtraError (ImportError)    an optional dependency is not installed
 
@@ -162,6 +163,15 @@ class BufferFullError(_PathError):
     Attributes:
         path: The log.
         reason: How many bytes are waiting, and the error of the last write if there was one.
+    """
+
+
+class LineTooLongError(_PathError):
+    """A record is refused because its line is longer than readers take (32 MiB).
+
+    Attributes:
+        path: The log.
+        reason: The length of the line and the longest one, in bytes.
     """
 
 

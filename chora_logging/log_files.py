@@ -26,6 +26,10 @@ from typing import NamedTuple
 
 COMPRESSED = ".gz"
 
+#: The longest line, its end included, in bytes: writers refuse a longer one, readers skip it. `speedups.h`
+#: repeats it.
+LONGEST_LINE_BYTES = 32 * 1024 * 1024
+
 #: How a sidecar begins.
 SIDECAR_MAGIC = b"chora.1\n"
 SIDECAR_IDENTITY = struct.Struct("<8s16s")

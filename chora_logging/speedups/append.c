@@ -2,9 +2,9 @@
 
    Does: `LiveFile.append_fast` of writing/live_file.py, in five system calls. Check that the descriptor
    is still that of the file, lock it, check that its path still names it, write, unlock.
-   Leaves to Python: the first line, a lock that is held, a descriptor that other code has closed, a file that
-   was moved or replaced, a rotation, a partial line at the end, a full disk, streams that are not regular
-   files.
+   Leaves to Python: the first line, one that is too long, a lock that is held, a descriptor that other code
+   has closed, a file that was moved or replaced, a rotation, a partial line at the end, a full disk, streams
+   that are not regular files.
 
    GIL: released around the calls if the process has another Python thread, which must not stand still while
    a disk does. With one thread it is held, except where a call may block without end: on a network, or in a
@@ -140,7 +140,7 @@ append_bytes(PyObject *appender, const char *bytes, Py_ssize_t length, long long
     FileState seen;
     int fd = self->fd, done = 0;
 
-    if (name == NULL || !PyBytes_CheckExact(name) || self->end <= 0)
+    if (name == NULL || !PyBytes_CheckExact(name) || self->end <= 0 || length > LONGEST_LINE_BYTES)
         return 0;
     Py_INCREF(name);
     given = is_alone() && is_local(self) ? NULL : PyEval_SaveThread();

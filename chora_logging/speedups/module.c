@@ -151,6 +151,7 @@ module_exec(PyObject *module)
     Py_DECREF(writer);                    /* the module has it */
     return PyModule_AddIntMacro(module, STAMP) < 0 || PyModule_AddIntMacro(module, MESSAGE) < 0
                    || PyModule_AddIntMacro(module, CONSTANT) < 0
+                   || PyModule_AddIntMacro(module, LONGEST_LINE_BYTES) < 0
                ? -1
                : 0;
 }

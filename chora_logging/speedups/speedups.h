@@ -120,6 +120,9 @@ is_fatal(void)
 
 /* --- append.c --- */
 
+/* The same as in log_files.py: the longest line that readers take. */
+#define LONGEST_LINE_BYTES (32 * 1024 * 1024)
+
 extern PyType_Spec appender_spec;
 
 /* Append the bytes of a whole line, unless the file would reach the limit; 1 or 0. */

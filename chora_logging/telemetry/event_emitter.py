@@ -97,7 +97,7 @@ class EventEmitter:
         as `logging` prints the errors of handlers.
 
         Raises:
-            OSError: the event could not be written: no permission, no space, …
+            OSError: the event could not be written: no permission, no space, a line over 32 MiB, …
             TypeError: *event* is not a `TelemetryEvent`.
         """
         self._emit(event)
@@ -318,6 +318,9 @@ def _open_locked(path: str) -> int:
             locked = locking.lock(fd, max(0.0, deadline - time.monotonic()))
         except OSError:
             return fd
+        except BaseException:  # of a signal handler, perhaps with the lock taken
+            os.close(fd)
+            raise
         # If the file was rotated during the wait for the lock, the path is another file now.
         if locked and _is_at(fd, path):
             return fd

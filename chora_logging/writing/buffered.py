@@ -16,9 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 from chora_logging.errors import BufferFullError, ConfigurationError, UnsyncedError
+from chora_logging.log_files import LONGEST_LINE_BYTES
 from chora_logging.options import checked_names, parse_choice, parse_level, parse_size, parse_timeout
 from chora_logging.writing.flushing import Flusher
 from chora_logging.writing.handler import EventFileHandler
+from chora_logging.writing.live_file import line_too_long
 
 #: How long to wait before a failed write is retried, in seconds.
 WRITE_RETRY_SECONDS = 1.0
@@ -37,9 +39,10 @@ class BufferedEventFileHandler(EventFileHandler):
     *flush_interval* and of the time that the write itself takes. When `flush` returns, all lines
     before it are written unless the disk refused them; without `"drop"` the same holds when the
     call for a record of *flush_level* or above returns. An exit by return, exception or `sys.exit`
-    loses nothing, in multiprocessing children too, and a fork loses nothing. While writes fail, no
-    line is lost until *max_buffer*; the lines are written in their order when writes succeed again.
-    Dropped records go to `handleError`, and the log reports their number.
+    loses nothing, in multiprocessing children too, and a fork loses nothing. `with Pool()` may end its
+    workers by SIGTERM: call `flush` at the end of their functions, or leave by a SIGTERM handler. While
+    writes fail, no line is lost until *max_buffer*; the lines are written in their order when writes
+    succeed again. Dropped records go to `handleError`, and the log reports their number.
 
     Not promised: that `"drop"` never waits outside of logging calls. `flush`, `close`, a fork and
     the end of the program do wait.
@@ -118,6 +121,8 @@ class BufferedEventFileHandler(EventFileHandler):
             except TypeError:  # a record made by hand may have no level
                 urgent = True
             length = len(line)
+            if length > LONGEST_LINE_BYTES:
+                raise line_too_long(self.baseFilename, length)
         except Exception as error:
             return self._fail(record, error)
         # `_buffer_line`, inlined: a call of it would be measurable here.

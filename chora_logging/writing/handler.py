@@ -56,6 +56,8 @@ class EventFileHandler(ReportingHandler):
     it has its number; when a logging call has returned, its line survives the death of the process.
     A symbolic link to the log stays, and its target is rotated.
 
+    A record whose line is longer than 32 MiB, the longest that readers take, is refused and reported.
+
     Not promised: survival of a power cut (see *fsync*); mutual exclusion on file systems without
     `flock` or shared by several machines: there the file grows and is not rotated.
 
@@ -87,7 +89,10 @@ class EventFileHandler(ReportingHandler):
         ConfigurationError: an argument is invalid or unknown.
         OSError: the file cannot be opened. With *delay* the first record reports it instead.
 
-    Thread and process safe. A forked child opens the file anew.
+    Thread and process safe. A forked child opens the file anew. A `__del__` that logs while the interpreter
+    ends may wait for ever for a daemon thread that was stopped with the lock, as in the standard library.
+    What a signal handler raises in the middle of a record ends that call; if it is an `Exception`, the record
+    may instead be reported as lost, or its formatting as failed (`format_error`).
     """
 
     @checked_names()

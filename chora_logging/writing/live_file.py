@@ -16,7 +16,8 @@ from functools import partial
 from typing import NamedTuple
 
 from chora_logging import log_files, speedups
-from chora_logging.errors import UnsyncedError
+from chora_logging.errors import LineTooLongError, UnsyncedError
+from chora_logging.log_files import LONGEST_LINE_BYTES
 from chora_logging.writing import locking
 from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, Written, flock
 
@@ -303,6 +304,12 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
     def __del__(self) -> None:
         if "_text" in self.__dict__:  # else a signal handler has raised in the constructor
             self.close()
+
+
+def line_too_long(path: str, length: int) -> LineTooLongError:
+    """Return the error of a line of *length* bytes for the log *path*."""
+    reason = f"{length} bytes are too long for a line, which has at most {LONGEST_LINE_BYTES}"
+    return LineTooLongError(path, reason)
 
 
 def _first(lines: list[bytes], limit: int) -> list[bytes]:

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from chora_logging import log_files
 from chora_logging.writing import locking, opening
-from chora_logging.writing.live_file import LiveFile, Look, Taken
+from chora_logging.writing.live_file import LiveFile, Look, Taken, line_too_long
 from chora_logging.writing.locking import Deferred, Failed, Written
 from chora_logging.writing.rotation_schedule import Due, Hooks, RotationSchedule
 
@@ -61,22 +61,18 @@ class SharedLog:
         first_bytes: bytes = b"",
     ) -> None:
         self.path = path
-        self.max_bytes = max_bytes
-        self.backup_count = backup_count
+        self.max_bytes, self.backup_count = max_bytes, backup_count
         self.lock_timeout = lock_timeout
         self._is_lock_late = False  # lines try the lock without waiting, until one of them gets it
-        self.fsync = fsync
-        self.compress = compress
+        self.file_mode, self.fsync, self.compress = file_mode, fsync, compress
         self.identity = os.path.realpath(path)  # the same for all logs that are one file
         self.mutex = locking.mutex_of(self.identity)
         self.is_closed = False
-        #: The file that is open, if one is.
+        #: The open file; the same if a line may take the fast path, and if it may that of the compiled part.
         self.file: LiveFile | None = None
-        #: The same, if a line may take the fast path; and if one may that of the compiled part, too.
         self._usual_file: LiveFile | None = None
         self._fast_file: LiveFile | None = None
         self._first_flags = first_flags
-        self.file_mode = file_mode
         self._first_bytes = first_bytes
         self.real_path = path
         self._is_rotating = False
@@ -99,11 +95,13 @@ class SharedLog:
             written: Gets an item when the line is written, or will be written after another.
 
         Raises:
-            OSError: the line was not written.
+            OSError: the line was not written (`LineTooLongError`: no reader would take it).
             UnsyncedError: it was written, and `fsync` failed.
         """
-        mutex, written = self.mutex, [] if written is None else written
-        with mutex.lock:
+        if len(line) > log_files.LONGEST_LINE_BYTES:
+            raise line_too_long(self.path, len(line))
+        written = [] if written is None else written
+        with (mutex := self.mutex).lock:
             interrupted = mutex.busy and mutex.is_interrupted()
             if interrupted or mutex.deferred:
                 self._defer(line, failed, due, written)
@@ -230,7 +228,8 @@ class SharedLog:
 
     def _finish(self) -> None:
         self.mutex.busy = False
-        self.mutex.catch_up()
+        if self.mutex.deferred:
+            self.mutex.catch_up()
         if self.is_closed:
             self._close_file()
 

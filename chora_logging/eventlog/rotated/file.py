@@ -14,9 +14,7 @@ from chora_logging.eventlog.lines import SHOWN_LINE_BYTES
 from chora_logging.eventlog.rotated.content import CHUNK as CHUNK
 from chora_logging.eventlog.rotated.content import Content
 from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, NO_LOG, Origin, Position, digest
-
-#: The longest line that is read, in bytes; longer ones are skipped.
-LONGEST_LINE_BYTES = 32 * 1024 * 1024
+from chora_logging.log_files import LONGEST_LINE_BYTES as LONGEST_LINE_BYTES
 
 ReadAt = Callable[[int, int], bytes]
 
