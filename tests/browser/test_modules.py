@@ -147,6 +147,7 @@ class TestLogEvent:
         *({"duration_ms": value} for value, _ in meanings.DURATIONS),
         *(fields for fields, _ in meanings.NAMES + meanings.MESSAGES),
         *({"trace_id": value} for value, _ in meanings.TRACES),
+        *(fields for fields, _ in meanings.OTHER_TIMES + meanings.OTHER_DURATIONS + meanings.OTHER_TRACES),
     )
 
     @pytest.mark.parametrize("event", EVENTS, ids=str)

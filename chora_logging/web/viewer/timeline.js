@@ -2,6 +2,7 @@
 
 import { trace } from "./api.js";
 import { LogEvent, offset, span, timeOfDay } from "./log_event.js";
+import { meaningOf } from "./meaning.js";
 import { byId, element, plural, visible } from "./text.js";
 
 const MOST_TICKS = 5;
@@ -151,7 +152,7 @@ export class Timeline extends EventTarget {
 /** @param {{log: string, raw: string}[]} events @returns {Entry[]} */
 function inOrder(events) {
   const entries = events.map(({ log, raw }) => {
-    const event = new LogEvent(raw);
+    const event = new LogEvent(raw, 0, meaningOf(log));
     const { duration } = event;
     const isLong = duration !== null && duration > 0;
     return { event, log, duration, start: isLong ? event.time - duration : event.time };
