@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -185,24 +186,47 @@ def _remaining(
     event: Mapping[str, Any], hidden: frozenset[str], lasted: str | None, meaning: Meaning
 ) -> list[str]:
     """Return the fields without a column: errors and the duration first, tracebacks last."""
-    columns = columns_of(event, meaning)
-    message = meaning.field_of("message", event)
-    first = [*_ERRORS, *([lasted] if lasted else []), *([message] if message_of(event, meaning) else [])]
-    # They have many lines; the last line of a traceback names the exception.
-    last = [*meaning.names("exception"), "stack_info"]
+    columns, last = columns_of(event, meaning), _tracebacks(meaning)
+    first = [*_ERRORS, lasted]
+    if message_of(event, meaning) is not None:
+        first.append(meaning.field_of("message", event))
     fields = [field for field in first if field is not None and field in event]
     fields += [field for field in event if field not in columns and field not in first and field not in last]
     fields += [field for field in last if field in event]
     return [field for field in fields if field not in hidden and event[field] is not None]
 
 
-def columns_of(event: Mapping[str, Any], meaning: Meaning = USUAL) -> frozenset[str]:
-    """Return the fields that the columns for time, level, trace, name, ids and message show."""
-    columns = _COLUMNS.union(
-        field for kind in _MEANINGS if (field := meaning.field_of(kind, event)) is not None
-    )
+def columns_of(
+    event: Mapping[str, Any],
+    meaning: Meaning,
+    kinds: tuple[str, ...] = _MEANINGS,
+    usual: frozenset[str] = _COLUMNS,
+) -> frozenset[str]:
+    """Return the fields of *event* that are shown by what they mean.
+
+    Args:
+        event: The event.
+        meaning: The meaning of its fields.
+        kinds: What is shown: keys of `NAMES`.
+        usual: The fields that are shown in any case.
+    """
+    columns = usual
+    if not _other_names(meaning, kinds, usual).isdisjoint(event):
+        fields = (meaning.field_of(kind, event) for kind in kinds)
+        columns = usual.union(field for field in fields if field is not None)
     # An object has more than the name.
     return columns - {"event"} if isinstance(event.get("event"), dict) else columns
+
+
+@functools.cache
+def _other_names(meaning: Meaning, kinds: tuple[str, ...], usual: frozenset[str]) -> frozenset[str]:
+    return frozenset(name for kind in kinds for name in meaning.names(kind)) - usual
+
+
+@functools.cache
+def _tracebacks(meaning: Meaning) -> dict[str, None]:
+    # They have many lines, so they come last; the last line of a traceback names the exception.
+    return dict.fromkeys((*meaning.names("exception"), "stack_info"))
 
 
 def _time(event: Mapping[str, Any], is_wide: bool, dated: bool, meaning: Meaning) -> str:

@@ -25,9 +25,10 @@ WANTED = ("event", "time", "level", "error", "task", "took", "status", "trace", 
 NARROWEST_COLUMNS, WIDEST_COLUMNS = 8, 120
 
 _STYLES = {"time": "dim", "log": "yellow", "task": "blue", "run": "blue", "trace": "magenta", "took": "cyan"}
-#: The fields that the standard columns show, besides those of `columns_of`.
-_SHOWN = {STATUS, "duration_ms", "error", "error_message", "exc_info", "exception"}
-_SHOWN_MEANINGS = ("duration", "exception")
+#: What the standard columns show, and the fields that they show in any case.
+_MEANINGS = ("time", "level", "event", "trace", "duration", "exception", "message")
+_SHOWN = frozenset(("timestamp", "level", "event", "event_type", "task_id", "run_id", "trace_id", "message"))
+_SHOWN |= {STATUS, "duration_ms", "error", "error_message", "exc_info", "exception"}
 
 Widths = dict[str, int]
 
@@ -54,7 +55,7 @@ class Table:
 
     def measure(self, log: str, event: Mapping[str, Any]) -> None:
         """Widen the columns so that *event* fits."""
-        shown = self._shown(event)
+        shown = event_line.columns_of(event, self._meaning, _MEANINGS, _SHOWN)
         own = {_head_of(field): field for field in event if field not in shown}
         self._fields.update(own)
         for head in itertools.chain(self._heads, own):
@@ -98,10 +99,6 @@ class Table:
             return _CELLS[head](event, self._meaning, self._short)
         value = event.get(self._fields.get(head, head))
         return "" if value is None else text_of(value)
-
-    def _shown(self, event: Mapping[str, Any]) -> set[str | None]:
-        found = (self._meaning.field_of(kind, event) for kind in _SHOWN_MEANINGS)
-        return {*_SHOWN, *(event_line.columns_of(event, self._meaning) - {"logger"}), *found}
 
 
 def fit(natural: Widths, width: int) -> Widths:

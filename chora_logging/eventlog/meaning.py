@@ -31,7 +31,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.eventlog.severities import level_name, severity, standard_number
+from chora_logging.eventlog.severities import SEVERITIES, level_name, severity, standard_number
 from chora_logging.eventlog.times import milliseconds, seconds
 from chora_logging.options import parse_fields
 from chora_logging.schema import LEVELS
@@ -110,7 +110,8 @@ class Meaning:
         self._time, self._level, self._message = first["time"], first["level"], first["message"]
         self._trace, self._duration, self._error = first["trace"], first["duration"], first["error"]
         self._levels = self._names["level"].keys | {"@t"}
-        events = self._names["event"].all
+        self._durations = self._names["duration"].keys
+        self._event, events = first["event"], self._names["event"].all
         self._events = events[: events.index(TYPE) + 1]
 
     def time_of(self, event: Fields) -> float | None:
@@ -140,7 +141,10 @@ class Meaning:
         An event without a level is ERROR if it failed, else INFO if it is typed. A name that is unknown
         is above all levels, so that no filter hides it.
         """
-        level = self._level_of(event)
+        level = event.get(self._level)
+        if isinstance(level, str) and (number := SEVERITIES.get(level)):
+            return number
+        level = None if self._levels.isdisjoint(event) else self._level_of(event)
         if level is None:
             if self._has_failed(event):
                 return _ERROR
@@ -155,12 +159,18 @@ class Meaning:
         failed, failure, fatal, crashed, timeout or timed_out; or if it is a typed event (it has an
         `event_type`) with an `error_message` or `error` that is not null, false, 0 or empty.
         """
-        level = self._level_of(event)
-        number = None if level is None else severity(level)
+        level = event.get(self._level)
+        number = SEVERITIES.get(level) if isinstance(level, str) else None
+        if number is None and not self._levels.isdisjoint(event):
+            level = self._level_of(event)
+            number = None if level is None else severity(level)
         return (number is not None and number >= _ERROR) or self._has_failed(event)
 
     def event_of(self, event: Fields) -> Any:
         """Return the name of *event*: its `event`, else its `event_type`; None if it has neither."""
+        name = event.get(self._event)
+        if isinstance(name, str) and name:
+            return name
         for field in self._events:
             name = event.get(field)
             # In ECS `event` is an object that has the name and others.
@@ -203,6 +213,8 @@ class Meaning:
         duration = milliseconds(event.get(self._duration))
         if duration is not None:
             return duration
+        if self._durations.isdisjoint(event) and not isinstance(event.get("event"), dict):
+            return None
         for name, value in self._names["duration"].found(event):
             duration = milliseconds(value, UNITS.get(name, 1.0))
             if duration is not None:
@@ -229,7 +241,11 @@ class Meaning:
 
         A value inside an object has no field of its own.
         """
-        return next((name for name, _ in self._names[meaning].found(event) if name in event), None)
+        names = self._names[meaning]
+        value = event.get(names.all[0])
+        if value is not None and value != "":
+            return names.all[0]
+        return next((name for name, _ in names.found(event) if name in event), None)
 
     def names(self, meaning: str) -> tuple[str, ...]:
         """Return the names of the fields that have *meaning*, a key of `NAMES`, in their order."""
@@ -269,10 +285,8 @@ class Meaning:
 
     def _has_failed(self, event: Fields) -> bool:
         for name in OUTCOMES:
-            if name in event:
-                value = event[name]
-                if isinstance(value, str) and value.lower() in FAILED:
-                    return True
+            if name in event and isinstance(event[name], str) and event[name].lower() in FAILED:
+                return True
         return bool(event.get(TYPE) and (event.get("error_message") or event.get(self._error)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from chora_logging.cli.stats.timeline import Timeline
 from chora_logging.eventlog.events import Event
-from chora_logging.eventlog.meaning import STATUS, USUAL, Meaning
+from chora_logging.eventlog.meaning import STATUS, TYPE, USUAL, Meaning
 
 #: How many different types, statuses and levels are counted separately: the first ones.
 DISTINCT_VALUES = 200
@@ -139,7 +139,7 @@ class Tally:
         self.levels.add(level, failed)
         if duration is not None:
             self._keep_if_slow(duration, event)
-        if level is None and meaning.severity_of(event) is None:
+        if level is None and not event.get(TYPE):
             self.unreadable["level"] += 1
         if time is None:
             self.unreadable["time"] += 1
