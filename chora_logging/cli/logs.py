@@ -290,9 +290,12 @@ def _found(log: Log, limit: int | None, newest_first: bool, filters: dict[str, A
 
 
 def _timed(stream: Iterable[Found], newest_first: bool) -> Iterator[tuple[float, Found]]:
-    """Pair each event with its time; one without a time gets that of its neighbour in the log."""
+    """Pair each event with its time; one without a time gets that of its neighbour in the log.
+
+    If no event has one, all get the time at which the log was written.
+    """
     # A log of several writers is not exactly in the order of time; a monotonic key preserves its order.
-    further = min if newest_first else max
+    unknown, further = (float("inf"), min) if newest_first else (float("-inf"), max)
     key: float | None = None
     held: list[Found] = []
     for found in stream:
@@ -301,7 +304,7 @@ def _timed(stream: Iterable[Found], newest_first: bool) -> Iterator[tuple[float,
             held.append(found)
             continue
         if key is None:
-            key = found.log.written() if time is None else time
+            key = unknown if time is None else time
         elif time is not None:
             key = further(key, time)
         for before in held:

@@ -52,7 +52,7 @@ Positions = dict[Log, str | None]
 def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_json: bool) -> None:
     """Show the newest events, and each new one as it is written.
 
-    An event is a line: time, level, the beginning of the trace id, name, task, run, and the other fields.
+    An event is a line: time, level, a part of the trace id, name, task, run, and the other fields.
     Events of several logs are in the order of time. With -f new ones follow as they are written: none is
     missed or repeated, however often the logs are rotated. A line reports events that were deleted
     before they could be read.
@@ -224,7 +224,7 @@ def _newest(log: Log, n: int, filters: dict[str, Any]) -> tuple[list[Event], str
     skipped, asked = again
     log.skipped.subtract(skipped)  # lines after the position will be read again
     for meaning, (events, unreadable) in asked.items():
-        log.events.asked[meaning].events -= events
+        log.events.asked[meaning].events -= events - bool(newest)  # the event at the position is not
         log.events.asked[meaning].unreadable -= unreadable
     return newest[::-1], position
 
