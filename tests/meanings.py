@@ -234,4 +234,5 @@ OTHER_TRACES = [
     ({"logging.googleapis.com/trace": "projects/shop/traces/0af7"}, "0af7"),
     ({"trace_id": "0af7", "request_id": "req-1"}, "0af7"),
     ({"trace_id": "", "correlation_id": "c-1"}, "c-1"),
+    ({"traceId": {"high": 1}, "request_id": 7}, "7"),
 ]

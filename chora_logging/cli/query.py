@@ -227,8 +227,13 @@ def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
 
 def _value(event: dict[str, Any], field: str, meaning: Meaning) -> str:
     """Return the value by which *event* is counted, as JSON since it may be a list."""
-    # Here `event` is the event's name or type, as in the filter `--event`.
-    return json.dumps(meaning.event_of(event) if field == "event" else event.get(field))
+    # Our own names stand for what they mean, as in the filters.
+    if field == "event":
+        return json.dumps(meaning.event_of(event))
+    value = event.get(field)
+    if value is None and field in ("level", "trace_id"):
+        value = meaning.level_of(event) if field == "level" else meaning.trace_of(event)
+    return json.dumps(value)
 
 
 def _nothing() -> NothingFound:

@@ -110,9 +110,11 @@ class Meaning:
         self._time, self._level, self._message = first["time"], first["level"], first["message"]
         self._trace, self._duration, self._error = first["trace"], first["duration"], first["error"]
         self._levels = self._names["level"].keys | {"@t"}
+        if self._names["level"].is_in_event:
+            self._levels |= {"event"}
         self._durations = self._names["duration"].keys
         self._event, events = first["event"], self._names["event"].all
-        self._events = events[: events.index(TYPE) + 1]
+        self._events = () if "." in self._event else events[: events.index(TYPE) + 1]
 
     def time_of(self, event: Fields) -> float | None:
         """Return the time of *event*, in seconds since 1970; None if it has none.
@@ -278,9 +280,10 @@ class Meaning:
 
     def _other_trace(self, event: Fields) -> str | None:
         for name, value in self._names["trace"].found(event):
-            text = _text(value).rpartition("/")[2] if name in PATHS else _text(value)
-            if text.strip("0"):  # without a span, OpenTelemetry and Datadog write 0
-                return text
+            if isinstance(value, str | int):
+                text = _text(value).rpartition("/")[2] if name in PATHS else _text(value)
+                if text.strip("0"):  # without a span, OpenTelemetry and Datadog write 0
+                    return text
         return None
 
     def _has_failed(self, event: Fields) -> bool:
@@ -295,19 +298,20 @@ class Names:
 
     Attributes:
         all: The names, in their order.
-        keys: An event without these keys has none of the names; but `event` may be an object with one.
+        keys: An event without these keys has none of the names, but for those in the object `event`.
+        is_in_event: Whether there are such.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.all = names
         objects = {name.partition(".")[0] for name in names if "." in name}
         # `event` is an object in ECS, but text in our own lines.
-        self._has_event = "event" in objects
+        self.is_in_event = "event" in objects
         self.keys = frozenset(names) | objects - {"event"}
 
     def found(self, event: Fields) -> Iterable[tuple[str, Any]]:
         """Return those names that have a value in *event*, with it."""
-        if self.keys.isdisjoint(event) and not (self._has_event and isinstance(event.get("event"), dict)):
+        if self.keys.isdisjoint(event) and not (self.is_in_event and isinstance(event.get("event"), dict)):
             return ()
         return self._values(event)
 

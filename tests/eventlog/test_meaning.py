@@ -193,6 +193,17 @@ class TestOwnNames:
         assert meaning.event_of(event) == "made"
         assert meaning.duration_of(event) == 2000
 
+    def test_paths(self):
+        """A path comes before the names of the table too, also one into the object `event`."""
+        meaning = Meaning({"event": "evt.name", "level": "event.sev", "duration": "event.ms"})
+
+        assert meaning.event_of({"evt": {"name": "made"}, "event": "x"}) == "made"
+        assert meaning.event_of({"event": "x"}) == "x"
+        assert meaning.severity_of({"event": {"sev": "err"}}) == LEVELS["ERROR"]
+        assert meaning.level_of({"event": {"sev": "err"}}) == "ERROR"
+        assert meaning.is_error({"event": {"sev": "err"}})
+        assert meaning.duration_of({"event": {"ms": 5}}) == 5
+
     def test_the_others_stay(self):
         """A line without them is read as usual."""
         assert Meaning(self.FIELDS).level_of({"level": "INFO"}) == "INFO"

@@ -156,8 +156,8 @@ class Examiner:
     def _time(self, found: Examination, line: bytes, moment: float | None) -> None:
         if moment is None:
             return
-        # Without a fraction of a second, or without a time, equal lines may be different events.
-        if not moment.is_integer() and self._window.add(line):
+        # Without microseconds, or without a time, equal lines may be different events.
+        if round(moment * 1e6) % 1000 and self._window.add(line):
             self._report(found, DUPLICATED, "the same as an earlier line", line)
         late = found.reached - moment
         if late > 0:
