@@ -280,7 +280,7 @@ class Meaning:
 
     def _other_trace(self, event: Fields) -> str | None:
         for name, value in self._names["trace"].found(event):
-            if isinstance(value, str | int):
+            if type(value) in (str, int):
                 text = _text(value).rpartition("/")[2] if name in PATHS else _text(value)
                 if text.strip("0"):  # without a span, OpenTelemetry and Datadog write 0
                     return text

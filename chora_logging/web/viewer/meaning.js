@@ -96,7 +96,7 @@ export class Meaning {
     const [first] = this.names.trace;
     for (const [name, raw] of this.found("trace", event)) {
       if (name === first) return text(raw);
-      if (raw[0] === "{" || raw[0] === "[") continue;
+      if (raw[0] !== '"' && !WHOLE.test(raw)) continue;
       const id = TABLE.paths.includes(name) ? text(raw).slice(text(raw).lastIndexOf("/") + 1) : text(raw);
       if (/[^0]/.test(id)) return id;
     }
