@@ -14,7 +14,7 @@ from tests.browser.site import Site
 LINES = (
     {"asctime": "2026-01-02 03:04:05,678", "levelname": "WARNING", "msg": "slow", "traceId": "t-1"},
     {"when": "2026-01-02T03:04:05Z", "sev": "err", "what": "order_refused", "exc_info": "no room"},
-    {"number": 3, "message": "nothing else"},
+    {"number": 3, "message": "nothing else", "request_id": "t-2"},
 )
 
 
@@ -55,7 +55,7 @@ def test_fields_have_their_columns(site, open_page):
     assert rows(reader) == [
         ["WARNING", "", "slow", "t-1"],
         ["ERROR", "order_refused", "exc_info=no room", ""],
-        ["", "", "nothing else number=3", ""],
+        ["", "", "nothing else number=3", "t-2"],
     ]
     expect(reader.page.locator("#errors")).to_have_text("1 error")
     expect(reader.page.locator("#unreadable")).to_be_hidden()
@@ -71,6 +71,13 @@ def test_a_traceback_under_another_name(site, open_page):
     expect(reader.page.locator("#detail-title")).to_have_text("order_refused")
     expect(reader.page.locator("#detail-facts")).to_contain_text("ERROR · 2026-01-02")
     expect(reader.page.locator("#detail-tracebacks pre")).to_have_text("no room")
+
+
+def test_events_without_a_time_are_said_in_a_timeline(site, open_page):
+    """A trace whose events have no time that can be read is not denied."""
+    reader = open_page(site).open("?timeline=t-2")
+
+    expect(reader.page.locator("#timeline-summary")).to_have_text("1 event without a time that can be read")
 
 
 def test_what_a_filter_cannot_judge_is_said(site, open_page):
