@@ -234,9 +234,12 @@ class Meaning:
 
     def error_of(self, event: Fields) -> Any:
         """Return what *event* says about its error; None if that is absent, null, false, 0 or empty."""
-        found = [value for _, value in self._names["error"].found(event) if value]
-        # The message in an object is better than the object.
-        return next((value for value in found if not isinstance(value, dict)), found[0] if found else None)
+        first = None
+        for _, value in self._names["error"].found(event):
+            if value and not isinstance(value, dict):
+                return value
+            first = first or value or None  # the message in an object is better than the object
+        return first
 
     def field_of(self, meaning: str, event: Fields) -> str | None:
         """Return the field of *event* that has *meaning*, a key of `NAMES`; None if it has none.

@@ -144,6 +144,22 @@ class TestOtherNames:
         """A traceback is text or an array of lines."""
         assert USUAL.exception_of(fields) == lines
 
+    @pytest.mark.parametrize(
+        ("fields", "error"),
+        [
+            ({"error": "no room"}, "no room"),
+            ({"error": False, "error_message": "no room"}, "no room"),
+            ({"error": {"message": "no room", "type": "E"}}, "no room"),
+            ({"error": {"type": "E"}, "err": {"message": "no room"}}, "no room"),
+            ({"error": {"type": "E"}}, {"type": "E"}),
+            ({"error": {}, "error_message": ""}, None),
+        ],
+        ids=str,
+    )
+    def test_error(self, fields, error):
+        """What is said about an error is rather its message than the object that has it."""
+        assert USUAL.error_of(fields) == error
+
     def test_span_and_parent(self):
         """The ids of spans are found like those of traces."""
         assert USUAL.span_of({"span": {"id": "a"}}) == USUAL.span_of({"spanId": "a"}) == "a"
