@@ -18,6 +18,16 @@ def many(number: int, noun: str, ending: str = "s") -> str:
     return f"{number:,} {noun}{'' if number == 1 else ending}"
 
 
+def unreadable(number: int, total: int, meaning: str) -> str:
+    """Return how many of *total* events have no time or level, the *meaning*, that can be read.
+
+    >>> unreadable(5, 5, "time"), unreadable(1, 1200, "level")
+    ('5 of 5 events have no time that can be read', '1 of 1,200 events has no level that can be read')
+    """
+    has = "has" if number == 1 else "have"
+    return f"{number:,} of {many(total, 'event')} {has} no {meaning} that can be read"
+
+
 def size(number: float) -> str:
     """Return a number of bytes with its unit, a power of 1024 as in the settings.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -12,8 +14,8 @@ from rich.text import Text
 
 from chora_logging.cli.amounts import duration, many, moment, size
 from chora_logging.cli.terminal import UNLIMITED, printable
-from chora_logging.eventlog import meaning
 from chora_logging.eventlog.events import Gap
+from chora_logging.eventlog.meaning import USUAL, Meaning
 
 #: Below this width the time has no milliseconds, the level is a letter, and names are not aligned.
 WIDE_LINE_COLUMNS = 100
@@ -21,18 +23,18 @@ WIDE_LINE_COLUMNS = 100
 NARROW_LINE_COLUMNS = 60
 #: How many characters of a trace id are shown; they distinguish it from the others on a screen.
 SHORT_ID = 8
+#: An id whose first characters are random; that of words and numbers differs from others at its end.
+_RANDOM_ID = re.compile(rf"[0-9a-f]{{{SHORT_ID}}}", re.ASCII | re.IGNORECASE)
 #: The width of the column of names; most names fit.
 NAME_COLUMNS = 26
 
-#: Fields that have a column of their own, or only repeat what the columns say.
-_COLUMNS = (
-    *(meaning.TIME, meaning.LEVEL, "logger", *meaning.EVENT),
-    *("task_id", "run_id", meaning.TRACE, meaning.MESSAGE),
-)
+#: Meanings that have a column of their own.
+_MEANINGS = ("time", "level", "event", "trace", "message")
+#: Fields that have one too, or only repeat what the columns say.
+_COLUMNS = frozenset(("timestamp", "level", "logger", "event", "event_type"))
+_COLUMNS |= frozenset(("task_id", "run_id", "trace_id", "message"))
 #: Fields that come first, since the end of a line that does not fit is cut off.
-_FIRST = (*meaning.ERROR, meaning.DURATION)
-#: Fields that come last, since they have many lines; the last line of a traceback names the exception.
-_LAST = (*meaning.EXCEPTION, "stack_info")
+_ERRORS = ("error", "error_message")
 
 _SHORT_LEVELS = {"WARNING": "WARN", "CRITICAL": "CRIT"}
 
@@ -40,7 +42,13 @@ _STYLES = {"DEBUG": "dim", "INFO": "green", "WARNING": "yellow", "ERROR": "bold 
 
 
 def as_line(
-    event: Mapping[str, Any], width: int, *, label: str = "", dated: bool = False, hidden: Iterable[str] = ()
+    event: Mapping[str, Any],
+    width: int,
+    *,
+    label: str = "",
+    dated: bool = False,
+    hidden: Iterable[str] = (),
+    meaning: Meaning = USUAL,
 ) -> Text:
     """Return *event* as one line of at most *width* columns, with control characters escaped.
 
@@ -50,19 +58,20 @@ def as_line(
         label: The name of its log, if there are several.
         dated: Whether to show the date too.
         hidden: The fields to leave out.
+        meaning: The meaning of its fields.
     """
     is_wide = width >= WIDE_LINE_COLUMNS
     level = meaning.level_of(event) or ""
     failed = meaning.is_error(event)
     line = Text(no_wrap=True, overflow="ellipsis", end="")
-    line.append(_time(event, is_wide, dated), "dim")
+    line.append(_time(event, is_wide, dated, meaning), "dim")
     shown = _SHORT_LEVELS.get(level, level) if is_wide else level[:1]
     line.append(" " + _padded(printable(shown), 5 if is_wide else 1), _STYLES.get(level, ""))
     if width >= NARROW_LINE_COLUMNS:
-        trace_id = printable(meaning.trace_of(event) or "")
+        trace_id = short_id(printable(meaning.trace_of(event) or ""))
         line.append(f" {label}" if label else "", "yellow")
-        line.append(" " + _padded(trace_id[:SHORT_ID], SHORT_ID), "magenta")
-    title = title_of(event)
+        line.append(" " + _padded(trace_id, SHORT_ID), "magenta")
+    title = title_of(event, meaning)
     if meaning.event_of(event) is None:
         line.append(f" {title}", "red" if failed else "")
     else:
@@ -72,7 +81,7 @@ def as_line(
     for field in ("task_id", "run_id"):
         if event.get(field) is not None:
             line.append(f" {text_of(event[field])}", "blue")
-    _append_rest(line, event, width, frozenset(hidden))
+    _append_rest(line, event, width, frozenset(hidden), meaning)
     line.rstrip()
     if width < UNLIMITED:
         line.truncate(width, overflow="ellipsis")
@@ -98,28 +107,37 @@ def as_gap_line(gap: Gap, width: int, *, label: str = "") -> Text:
     return line
 
 
-def title_of(event: Mapping[str, Any]) -> str:
+def short_id(text: str) -> str:
+    """Return that part of the trace id *text* by which people tell it from others, `SHORT_ID` characters.
+
+    >>> short_id("4bf92f3577b34da6a3ce929d0e0e4736"), short_id("workflow-abc123"), short_id("req-7")
+    ('4bf92f35', '…-abc123', 'req-7')
+    """
+    if len(text) <= SHORT_ID or _RANDOM_ID.match(text):
+        return text[:SHORT_ID]
+    return "…" + text[1 - SHORT_ID :]
+
+
+def title_of(event: Mapping[str, Any], meaning: Meaning = USUAL) -> str:
     """Return the name of *event*, or else its message, escaped for a terminal."""
     name = meaning.event_of(event)
     return text_of(meaning.message_of(event) or "-") if name is None else text_of(name)
 
 
-def message_of(event: Mapping[str, Any]) -> str | None:
+def message_of(event: Mapping[str, Any], meaning: Meaning = USUAL) -> str | None:
     """Return the message of *event*, escaped for a terminal, if it adds something to the title; else None."""
     message = meaning.message_of(event)
     # Without a name, the message is the title.
     return None if message is None or meaning.event_of(event) is None else text_of(message)
 
 
-def error_of(event: Mapping[str, Any]) -> str | None:
+def error_of(event: Mapping[str, Any], meaning: Meaning = USUAL) -> str | None:
     """Return the error of *event* in one line: its error field, or the last line of its traceback."""
-    for field in meaning.ERROR:
-        if event.get(field):
-            return text_of(event[field])
-    return _raised(event)
+    error = meaning.error_of(event)
+    return _raised(event, meaning) if error is None else text_of(error)
 
 
-def local_time(event: Mapping[str, Any]) -> datetime | None:
+def local_time(event: Mapping[str, Any], meaning: Meaning = USUAL) -> datetime | None:
     """Return the local time of *event*, or None if it has no valid one."""
     time = meaning.time_of(event)
     return None if time is None else datetime.fromtimestamp(time)
@@ -143,39 +161,84 @@ def _padded(text: str, width: int) -> str:
     return text + " " * (width - cell_len(text))
 
 
-def _append_rest(line: Text, event: Mapping[str, Any], width: int, hidden: frozenset[str]) -> None:
-    if width < UNLIMITED and (raised := _raised(event)):
+def _append_rest(
+    line: Text, event: Mapping[str, Any], width: int, hidden: frozenset[str], meaning: Meaning
+) -> None:
+    if width < UNLIMITED and (raised := _raised(event, meaning)):
         line.append(f" {raised}", "red")
-    for field in _remaining(event, hidden):
-        if field == meaning.DURATION and (took := meaning.duration_of(event)) is not None:
+    took = meaning.duration_of(event)
+    lasted = None if took is None else meaning.field_of("duration", event)
+    for field in _remaining(event, hidden, lasted, meaning):
+        if took is not None and field == lasted:
             line.append(f" {duration(took)}", "cyan")
             continue
-        is_error = field in meaning.ERROR
+        is_error = field in _ERRORS
         line.append(" " if is_error and width < WIDE_LINE_COLUMNS else f" {printable(field)}=", "dim")
         line.append(text_of(event[field], quoted=True), "red" if is_error else "")
 
 
-def _raised(event: Mapping[str, Any]) -> str | None:
-    for field in meaning.EXCEPTION:
-        if isinstance(text := event.get(field), str) and text.strip():
-            return text_of(text.strip().splitlines()[-1])
-    return None
+def _raised(event: Mapping[str, Any], meaning: Meaning) -> str | None:
+    exception = meaning.exception_of(event)
+    return None if exception is None else text_of(exception.strip().splitlines()[-1])
 
 
-def _remaining(event: Mapping[str, Any], hidden: frozenset[str]) -> list[str]:
-    fields = [field for field in _FIRST if event.get(field) is not None]
-    if message_of(event) is not None:
-        fields.append(meaning.MESSAGE)
-    fields += [field for field in event if field not in (*_COLUMNS, *_FIRST, *_LAST)]
-    fields += [field for field in _LAST if field in event]
+def _remaining(
+    event: Mapping[str, Any], hidden: frozenset[str], lasted: str | None, meaning: Meaning
+) -> list[str]:
+    """Return the fields without a column: errors and the duration first, tracebacks last."""
+    columns, last = columns_of(event, meaning), _tracebacks(meaning)
+    first = [*_ERRORS, lasted]
+    if message_of(event, meaning) is not None:
+        first.append(meaning.field_of("message", event))
+    fields = [field for field in first if field is not None and field in event]
+    fields += [field for field in event if field not in columns and field not in first and field not in last]
+    fields += [field for field in last if field in event]
     return [field for field in fields if field not in hidden and event[field] is not None]
 
 
-def _time(event: Mapping[str, Any], is_wide: bool, dated: bool) -> str:
-    local = local_time(event)
+def columns_of(
+    event: Mapping[str, Any],
+    meaning: Meaning,
+    kinds: tuple[str, ...] = _MEANINGS,
+    usual: frozenset[str] = _COLUMNS,
+) -> frozenset[str]:
+    """Return the fields of *event* that are shown by what they mean.
+
+    Args:
+        event: The event.
+        meaning: The meaning of its fields.
+        kinds: What is shown: keys of `NAMES`.
+        usual: The fields that are shown in any case.
+    """
+    columns = usual
+    if not _other_names(meaning, kinds, usual).isdisjoint(event):
+        fields = (meaning.field_of(kind, event) for kind in kinds)
+        columns = usual.union(field for field in fields if field is not None)
+    # An object has more than the name.
+    return columns - {"event"} if isinstance(event.get("event"), dict) else columns
+
+
+@functools.cache
+def _other_names(meaning: Meaning, kinds: tuple[str, ...], usual: frozenset[str]) -> frozenset[str]:
+    return frozenset(name for kind in kinds for name in meaning.names(kind)) - usual
+
+
+@functools.cache
+def _tracebacks(meaning: Meaning) -> dict[str, None]:
+    # They have many lines, so they come last; the last line of a traceback names the exception.
+    return dict.fromkeys((*meaning.names("exception"), "stack_info"))
+
+
+def _time(event: Mapping[str, Any], is_wide: bool, dated: bool, meaning: Meaning) -> str:
+    local = local_time(event, meaning)
     if local is None:
         columns = 12 if is_wide else 8
-        text = "" if event.get(meaning.TIME) is None else text_of(event[meaning.TIME])
-        return _padded(text[:columns], columns)
+        return _padded(raw_time(event, meaning)[:columns], columns)
     text = local.strftime("%Y-%m-%d %H:%M:%S" if dated else "%H:%M:%S")
     return text + (f".{local.microsecond // 1000:03}" if is_wide else "")
+
+
+def raw_time(event: Mapping[str, Any], meaning: Meaning = USUAL) -> str:
+    """Return what *event* has as its time, escaped for a terminal, whether it can be read or not."""
+    field = meaning.field_of("time", event)
+    return "" if field is None else text_of(event[field])

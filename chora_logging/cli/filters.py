@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog.meaning import NAMES
 from chora_logging.eventlog.selection import Selection, parse_time
 
 #: The filters that compare a field: flags, argument of `Selection`, metavar, help text.
@@ -22,6 +23,20 @@ _FIELDS = (
 )
 
 _WHEN = "a time such as 2025-09-28T08:54:11Z (local without a zone), or how long ago: 15m, 24h, 7d"
+
+
+def fields_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option `--field` to a command, which receives a dict by meaning as the argument `meanings`."""
+    option = click.option(
+        "--field",
+        "meanings",
+        metavar="MEANING=NAME",
+        multiple=True,
+        callback=_meanings,
+        help="The field that has this meaning, such as level=sev, if its name is none of the usual ones; may "
+        f"be given several times. Meanings: {', '.join(NAMES)}.",
+    )
+    return option(function)
 
 
 def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -104,3 +119,14 @@ def _where(ctx: click.Context, param: click.Parameter, values: Sequence[str]) ->
         if where.setdefault(name, value) != value:
             raise click.BadParameter(f"must name each field once, got {name}={where[name]} and {text}")
     return where
+
+
+def _meanings(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    meanings: dict[str, str] = {}
+    for text in values:
+        meaning, _, name = text.partition("=")
+        if meaning not in NAMES or not name:
+            raise click.BadParameter(f"must be MEANING=NAME, one of {', '.join(NAMES)}, got {text!r}")
+        if meanings.setdefault(meaning, name) != name:
+            raise click.BadParameter(f"must name each meaning once, got {meaning} twice")
+    return meanings

@@ -9,22 +9,26 @@ import itertools
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import click
 
 from chora_logging import settings
+from chora_logging.cli import amounts
 from chora_logging.cli.commands import PROGRAM, NothingFound
-from chora_logging.cli.filters import not_empty
+from chora_logging.cli.filters import fields_option, not_empty
 from chora_logging.cli.terminal import printable
 from chora_logging.eventlog.events import Event, Skipped
 from chora_logging.eventlog.log import EventLog
-from chora_logging.eventlog.meaning import time_of
+from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.rotated.file_set import paths_of
 from chora_logging.log_files import real_path
 from chora_logging.schema import OWN_LOGGER
+
+#: How many events without a time are held until one with a time shows where they belong.
+HELD_EVENTS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,22 +38,35 @@ class Log:
     Attributes:
         name: Its name on a screen, unique among the logs of a command.
         path: The live file.
+        fields: The names of fields that mean something, as for `EventLog`.
         skipped: How many lines were skipped because they are not events, by reason.
         events: Reads the log, and counts in *skipped* the lines that it skips.
     """
 
     name: str
     path: str
+    fields: Mapping[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
 
     @functools.cached_property
     def events(self) -> EventLog:
         """The reader of the log."""
-        return EventLog(self.path, on_skip=self._skip)
+        return EventLog(self.path, on_skip=self._skip, fields=self.fields)
+
+    @property
+    def meaning(self) -> Meaning:
+        """Says what the fields of its events mean."""
+        return self.events.meaning
 
     def exists(self) -> bool:
         """Return whether the log has a file, the live one or a backup."""
         return bool(paths_of(self.path))
+
+    def written(self) -> float:
+        """Return the time of the last write to the log, in seconds since 1970; 0 without a file."""
+        with contextlib.suppress(OSError):
+            return max(map(os.path.getmtime, paths_of(self.path)), default=0.0)
+        return 0.0
 
     def _skip(self, skipped: Skipped) -> None:
         self.skipped[skipped.reason] += 1
@@ -94,20 +111,21 @@ class Logs:
 
 
 def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the option `--log` to a command, which receives a `Logs` as the argument `logs`.
+    """Add the options `--log` and `--field` to a command, which receives a `Logs` as the argument `logs`.
 
-    A file that cannot be read is reported on stderr immediately. Skipped lines are reported when the
-    command ends, also with an exception.
+    A file that cannot be read is reported on stderr immediately. Skipped lines, and events whose level or
+    time a filter could not read, are reported when the command ends, also with an exception.
     """
 
     @functools.wraps(function)
-    def with_logs(*args: Any, log_paths: Sequence[str], **kwargs: Any) -> Any:
-        logs = named(log_paths) if log_paths else expected()
+    def with_logs(*args: Any, log_paths: Sequence[str], meanings: dict[str, str], **kwargs: Any) -> Any:
+        logs = named(log_paths, meanings) if log_paths else expected(meanings)
         try:
             with _warnings_reported():
                 return function(*args, logs=logs, **kwargs)
         finally:
             report_skipped(logs.all)
+            report_unreadable(logs.all)
 
     option = click.option(
         "--log",
@@ -119,17 +137,25 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
         help="A log to read, with its backups; may be given several times. Without it, the logs that "
         "programs here write: ORCH_LOG_FILE, CHORA_EVENTS_FILE, LOG_FILE, or their defaults.",
     )
-    return option(with_logs)
+    return option(fields_option(with_logs))
 
 
-def named(paths: Sequence[str]) -> Logs:
-    """Return the logs at *paths*, each once, named by the shortest unambiguous suffix of its path."""
+def named(paths: Sequence[str], fields: Mapping[str, str] | None = None) -> Logs:
+    """Return the logs at *paths*, each once, named by the shortest unambiguous suffix of its path.
+
+    Args:
+        paths: The paths.
+        fields: The names of fields that mean something, as for `EventLog`.
+    """
     found = {real_path(os.path.abspath(path)): path for path in reversed(paths)}
-    return Logs([Log(name, path) for name, path in _names(list(found.values())[::-1])], {})
+    return Logs([Log(name, path, fields or {}) for name, path in _names(list(found.values())[::-1])], {})
 
 
-def expected() -> Logs:
+def expected(fields: Mapping[str, str] | None = None) -> Logs:
     """Return the logs that programs with this environment and working directory write.
+
+    Args:
+        fields: The names of fields that mean something, as for `EventLog`.
 
     Raises:
         ConfigurationError: a variable has an invalid value.
@@ -144,7 +170,7 @@ def expected() -> Logs:
     variables: dict[str, str] = {}
     for name, path, variable in candidates:
         if path is not None:
-            logs.setdefault(real_path(os.path.abspath(path)), Log(name, path))
+            logs.setdefault(real_path(os.path.abspath(path)), Log(name, path, fields or {}))
             variables.setdefault(path, variable)
     return Logs(list(logs.values()), variables)
 
@@ -160,6 +186,15 @@ def report_skipped(logs: Sequence[Log]) -> None:
     why = "; ".join(f"{number:,} {reason}" for reason, number in most) + "; …" * (len(reasons) > 3)
     lines = f"skipped {count:,} line{' that is not an event' if count == 1 else 's that are not events'}"
     click.echo(f"{PROGRAM}: {lines} in {printable(where)}: {why}", err=True)
+
+
+def report_unreadable(logs: Sequence[Log]) -> None:
+    """Report on stderr how many events filters passed over because they cannot be read; nothing if none."""
+    for meaning in ("level", "time"):
+        asked = [found for log in logs if (found := log.events.asked.get(meaning)) is not None]
+        if count := sum(found.unreadable for found in asked):
+            words = amounts.unreadable(count, sum(found.events for found in asked), meaning)
+            click.echo(f"{PROGRAM}: {words} (--field {meaning}=NAME says which field has it)", err=True)
 
 
 class _Warnings(logging.Handler):
@@ -219,7 +254,7 @@ def read(
     """Return the events that *logs* hold now, oldest first, in memory that does not grow with the logs.
 
     Promised: the order within each log is preserved. The events of several logs are merged by time as
-    far as that allows; an event without a time sorts like the one before it.
+    far as that allows; an event without a time stays at its place in its log.
 
     Args:
         logs: The logs to read.
@@ -255,12 +290,29 @@ def _found(log: Log, limit: int | None, newest_first: bool, filters: dict[str, A
 
 
 def _timed(stream: Iterable[Found], newest_first: bool) -> Iterator[tuple[float, Found]]:
+    """Pair each event with its time; one without a time gets that of its neighbour in the log.
+
+    If no event has one, all get the time at which the log was written.
+    """
     # A log of several writers is not exactly in the order of time; a monotonic key preserves its order.
-    key, further = (float("inf"), min) if newest_first else (float("-inf"), max)
+    unknown, further = (float("inf"), min) if newest_first else (float("-inf"), max)
+    key: float | None = None
+    held: list[Found] = []
     for found in stream:
-        time = time_of(found.event)
-        key = key if time is None else further(key, time)
+        time = found.log.meaning.time_of(found.event)
+        if key is None and time is None and len(held) < HELD_EVENTS:
+            held.append(found)
+            continue
+        if key is None:
+            key = unknown if time is None else time
+        elif time is not None:
+            key = further(key, time)
+        for before in held:
+            yield key, before
+        held.clear()
         yield key, found
+    for before in held:
+        yield before.log.written(), before
 
 
 def _first(item: tuple[float, Found]) -> float:

@@ -22,7 +22,7 @@ from chora_logging.cli.logs import Found, Log, Logs, log_option, read
 from chora_logging.cli.progress import goes_to_file, progress, progress_over
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import JsonLines, open_console, open_text, printable
-from chora_logging.eventlog.meaning import EVENT, event_of
+from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.rotated.file_set import paths_of
 
 FORMATS = ("table", "json", "csv")
@@ -130,7 +130,7 @@ def _print_table(logs: Sequence[Log], found: Iterator[Found]) -> None:
     from chora_logging.cli.table import Table
 
     console = open_console()
-    table = Table(console.width, with_log=len(logs) > 1)
+    table = Table(console.width, with_log=len(logs) > 1, meaning=logs[0].meaning)
     with progress(logs):
         rows = Rows(found, table.measure)
     with rows:
@@ -179,7 +179,9 @@ def _print_counts(
     form: str,
 ) -> None:
     with progress(logs):
-        counts = Counter(tuple(_value(event, field) for field in fields) for _, event in find())
+        counts = Counter(
+            tuple(_value(event, field, log.meaning) for field in fields) for log, event in find()
+        )
     if not counts:
         raise _nothing()
     most = [([json.loads(value) for value in values], number) for values, number in counts.most_common(limit)]
@@ -223,10 +225,15 @@ def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
     click.echo(f"{PROGRAM}: {message}", err=True)
 
 
-def _value(event: dict[str, Any], field: str) -> str:
+def _value(event: dict[str, Any], field: str, meaning: Meaning) -> str:
     """Return the value by which *event* is counted, as JSON since it may be a list."""
-    # Here `event` is the event's name or type, as in the filter `--event`.
-    return json.dumps(event_of(event) if field == EVENT[0] else event.get(field))
+    # Our own names stand for what they mean, as in the filters.
+    if field == "event":
+        return json.dumps(meaning.event_of(event))
+    value = event.get(field)
+    if value is None and field in ("level", "trace_id"):
+        value = meaning.level_of(event) if field == "level" else meaning.trace_of(event)
+    return json.dumps(value)
 
 
 def _nothing() -> NothingFound:

@@ -17,6 +17,7 @@ import click
 import uvicorn
 
 from chora_logging.cli.commands import LogCommand
+from chora_logging.cli.filters import fields_option
 from chora_logging.config import get_logging_config
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.web import Limits, create_app
@@ -45,6 +46,7 @@ OTHER_CONNECTIONS = 200
     help="A log and its name in URLs; may be given several times. Without it: orchestrator and telemetry, "
     "where programs with this environment write them.",
 )
+@fields_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
@@ -64,7 +66,14 @@ OTHER_CONNECTIONS = 200
     is_flag=True,
     help="Print one JSON object with the URL and the logs once the server listens; log to stderr as JSON.",
 )
-def command(named: Sequence[str], host: str, port: int, token_file: str | None, as_json: bool) -> None:
+def command(
+    named: Sequence[str],
+    meanings: dict[str, str],
+    host: str,
+    port: int,
+    token_file: str | None,
+    as_json: bool,
+) -> None:
     """Serve the logs over HTTP: a live page for a browser, REST and server-sent events for programs.
 
     Without a token only this machine may read. Access logs go to stderr, and to LOG_FILE if that is set.
@@ -85,7 +94,7 @@ def command(named: Sequence[str], host: str, port: int, token_file: str | None, 
         )
     logs = _logs(named)
     limits = Limits()
-    app = create_app(logs, token=token, limits=limits)
+    app = create_app(logs, token=token, limits=limits, fields=meanings)
     _set_up_logging("json" if as_json else "text")
     if token is not None:
         logging.getLogger("uvicorn.access").addFilter(_WithoutToken(token))

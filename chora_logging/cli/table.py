@@ -15,7 +15,7 @@ from chora_logging.cli.amounts import duration
 from chora_logging.cli.event_line import cut, text_of
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import UNLIMITED, printable
-from chora_logging.eventlog import meaning
+from chora_logging.eventlog.meaning import STATUS, USUAL, Meaning
 
 #: The standard columns, in their order; columns of the other fields follow.
 HEADS = ("time", "level", "log", "event", "task", "run", "trace", "status", "took", "error", "message")
@@ -25,9 +25,10 @@ WANTED = ("event", "time", "level", "error", "task", "took", "status", "trace", 
 NARROWEST_COLUMNS, WIDEST_COLUMNS = 8, 120
 
 _STYLES = {"time": "dim", "log": "yellow", "task": "blue", "run": "blue", "trace": "magenta", "took": "cyan"}
-#: The fields that the standard columns show.
-_SHOWN = {meaning.TIME, meaning.LEVEL, *meaning.EVENT, "task_id", "run_id", meaning.TRACE, meaning.STATUS}
-_SHOWN |= {meaning.DURATION, *meaning.ERROR, *meaning.EXCEPTION, meaning.MESSAGE}
+#: What the standard columns show, and the fields that they show in any case.
+_MEANINGS = ("time", "level", "event", "trace", "duration", "exception", "message")
+_SHOWN = frozenset(("timestamp", "level", "event", "event_type", "task_id", "run_id", "trace_id", "message"))
+_SHOWN |= {STATUS, "duration_ms", "error", "error_message", "exc_info", "exception"}
 
 Widths = dict[str, int]
 
@@ -40,10 +41,12 @@ class Table:
     Args:
         width: The columns of the terminal.
         with_log: Whether each row names its log.
+        meaning: The meaning of the fields.
     """
 
-    def __init__(self, width: int, *, with_log: bool) -> None:
+    def __init__(self, width: int, *, with_log: bool, meaning: Meaning = USUAL) -> None:
         self._width = width
+        self._meaning = meaning
         self._short = width < UNLIMITED
         self._heads = [head for head in HEADS if with_log or head != "log"]
         #: By head, the field of a column that is not a standard one.
@@ -52,7 +55,8 @@ class Table:
 
     def measure(self, log: str, event: Mapping[str, Any]) -> None:
         """Widen the columns so that *event* fits."""
-        own = {_head_of(field): field for field in event if field not in _SHOWN}
+        shown = event_line.columns_of(event, self._meaning, _MEANINGS, _SHOWN)
+        own = {_head_of(field): field for field in event if field not in shown}
         self._fields.update(own)
         for head in itertools.chain(self._heads, own):
             size = cell_len(self._cell(head, log, event))
@@ -61,7 +65,7 @@ class Table:
 
     def lines(self, rows: Rows) -> Iterator[Text]:
         """Yield the lines, one for each event of *rows*; all of them must have been measured."""
-        heads = [*self._heads, *(_head_of(field) for field in rows.fields if field not in _SHOWN)]
+        heads = [*self._heads, *(head for field in rows.fields if (head := _head_of(field)) in self._fields)]
         filled = {
             head: max(self._natural[head], cell_len(printable(head)))
             for head in heads
@@ -70,7 +74,7 @@ class Table:
         widths = fit(filled, self._width)
         yield self._line([(printable(head), "bold") for head in widths], widths)
         for log, event in rows:
-            failed = meaning.is_error(event)
+            failed = self._meaning.is_error(event)
             cells = [(self._cell(head, log, event), _style(head, failed)) for head in widths]
             yield self._line(cells, widths)
         if without := [printable(head) for head in filled if head not in widths]:
@@ -92,7 +96,7 @@ class Table:
         if head == "log":
             return printable(log)
         if head in _CELLS:
-            return _CELLS[head](event, self._short)
+            return _CELLS[head](event, self._meaning, self._short)
         value = event.get(self._fields.get(head, head))
         return "" if value is None else text_of(value)
 
@@ -151,23 +155,23 @@ def _head_of(field: str) -> str:
     return f"{field}=" if field in HEADS else field
 
 
-def _time(event: Mapping[str, Any], short: bool) -> str:
-    local = event_line.local_time(event)
+def _time(event: Mapping[str, Any], meaning: Meaning, short: bool) -> str:
+    local = event_line.local_time(event, meaning)
     if local is None:
-        return _text(meaning.TIME, event)
+        return event_line.raw_time(event, meaning)
     return f"{local:%m-%d %H:%M:%S}" if short else local.isoformat(" ", "milliseconds")
 
 
-def _level(event: Mapping[str, Any], short: bool) -> str:
+def _level(event: Mapping[str, Any], meaning: Meaning, short: bool) -> str:
     return printable(meaning.level_of(event) or "")
 
 
-def _trace(event: Mapping[str, Any], short: bool) -> str:
+def _trace(event: Mapping[str, Any], meaning: Meaning, short: bool) -> str:
     text = printable(meaning.trace_of(event) or "")
-    return text[: event_line.SHORT_ID] if short else text
+    return event_line.short_id(text) if short else text
 
 
-def _took(event: Mapping[str, Any], short: bool) -> str:
+def _took(event: Mapping[str, Any], meaning: Meaning, short: bool) -> str:
     took = meaning.duration_of(event)
     return "" if took is None else duration(took)
 
@@ -176,18 +180,18 @@ def _text(field: str, event: Mapping[str, Any]) -> str:
     return "" if event.get(field) is None else text_of(event[field])
 
 
-#: The text of each standard column, from an event and whether it is to be short.
-_CELLS: dict[str, Callable[[Mapping[str, Any], bool], str]] = {
+#: The text of each standard column, from an event, the meaning of its fields, and whether it is to be short.
+_CELLS: dict[str, Callable[[Mapping[str, Any], Meaning, bool], str]] = {
     "time": _time,
     "level": _level,
-    "event": lambda event, short: event_line.title_of(event),
-    "task": lambda event, short: _text("task_id", event),
-    "run": lambda event, short: _text("run_id", event),
+    "event": lambda event, meaning, short: event_line.title_of(event, meaning),
+    "task": lambda event, meaning, short: _text("task_id", event),
+    "run": lambda event, meaning, short: _text("run_id", event),
     "trace": _trace,
-    "status": lambda event, short: _text(meaning.STATUS, event),
+    "status": lambda event, meaning, short: _text(STATUS, event),
     "took": _took,
-    "error": lambda event, short: event_line.error_of(event) or "",
-    "message": lambda event, short: event_line.message_of(event) or "",
+    "error": lambda event, meaning, short: event_line.error_of(event, meaning) or "",
+    "message": lambda event, meaning, short: event_line.message_of(event, meaning) or "",
 }
 
 

@@ -52,7 +52,7 @@ Positions = dict[Log, str | None]
 def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_json: bool) -> None:
     """Show the newest events, and each new one as it is written.
 
-    An event is a line: time, level, the beginning of the trace id, name, task, run, and the other fields.
+    An event is a line: time, level, a part of the trace id, name, task, run, and the other fields.
     Events of several logs are in the order of time. With -f new ones follow as they are written: none is
     missed or repeated, however often the logs are rotated. A line reports events that were deleted
     before they could be read.
@@ -111,11 +111,13 @@ class _ShowLines:
             self._console.show(as_gap_line(item, width, label=label))
             return
         if self._console.is_terminal:
-            self._announce_day(item)
-        self._console.show(as_line(item, width, label=label, dated=not self._console.is_terminal))
+            self._announce_day(log, item)
+        self._console.show(
+            as_line(item, width, label=label, dated=not self._console.is_terminal, meaning=log.meaning)
+        )
 
-    def _announce_day(self, event: Event) -> None:
-        moment = local_time(event)
+    def _announce_day(self, log: Log, event: Event) -> None:
+        moment = local_time(event, log.meaning)
         if moment is not None and moment.date() != self._day:
             self._day = moment.date()
             self._console.show(Text(f"── {self._day:%A, %Y-%m-%d} ──", "dim"))
@@ -212,12 +214,21 @@ def _newest(log: Log, n: int, filters: dict[str, Any]) -> tuple[list[Event], str
     """Return the newest *n* events of *log*, oldest first, and the position after which to continue."""
     # The end is determined first: if no event matches now, every match will be written after it.
     end = log.events.last(1)
-    again, position = Counter(log.skipped), end[0].cursor if end else None
+    again, position = _counts(log), end[0].cursor if end else None
     log.skipped.clear()
     newest: list[Event] = []
     for event in log.events.read(limit=n, newest_first=True, **filters):
         if not newest:
-            again, position = Counter(log.skipped), event.cursor
+            again, position = _counts(log), event.cursor
         newest.append(event)
-    log.skipped.subtract(again)  # lines after the position will be read again
+    skipped, asked = again
+    log.skipped.subtract(skipped)  # lines after the position will be read again
+    for meaning, (events, unreadable) in asked.items():
+        log.events.asked[meaning].events -= events - bool(newest)  # the event at the position is not
+        log.events.asked[meaning].unreadable -= unreadable
     return newest[::-1], position
+
+
+def _counts(log: Log) -> tuple[Counter[str], dict[str, tuple[int, int]]]:
+    asked = {meaning: (found.events, found.unreadable) for meaning, found in log.events.asked.items()}
+    return Counter(log.skipped), asked

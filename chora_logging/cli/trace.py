@@ -15,7 +15,6 @@ from chora_logging.cli.logs import Found, Log, Logs, log_option, read
 from chora_logging.cli.progress import progress
 from chora_logging.cli.terminal import JsonLines, open_console, printable
 from chora_logging.cli.waterfall import Timeline, as_lines, timeline_of
-from chora_logging.eventlog.meaning import trace_of
 
 #: How many of the ids with the same prefix an error names.
 NAMED_IDS = 3
@@ -63,14 +62,14 @@ def _find(logs: Sequence[Log], trace_id: str) -> list[Found]:
         full = _complete(logs, trace_id)
     with progress(logs):
         # `_complete` has counted the skipped lines; these new logs keep them from being counted again.
-        return list(read([Log(log.name, log.path) for log in logs], trace_id=full))
+        return list(read([Log(log.name, log.path, log.fields) for log in logs], trace_id=full))
 
 
 def _complete(logs: Sequence[Log], prefix: str) -> str:
     """Return the one trace id in *logs* that begins with *prefix*."""
     ids: dict[str, None] = {}
-    for _, event in read(logs):
-        text = trace_of(event)
+    for log, event in read(logs):
+        text = log.meaning.trace_of(event)
         if text is not None and text.startswith(prefix):
             ids[text] = None
             if len(ids) > NAMED_IDS:
@@ -97,7 +96,7 @@ def _print_json(timeline: Timeline) -> None:
         place: dict[str, Any] = {"log": span.found.log.name, "offset_ms": _rounded(timeline.offset(span))}
         events.append(json.dumps(place).encode()[:-1] + b', "event": ' + span.found.event.json + b"}")
     head = {
-        "trace_id": trace_of(timeline.spans[0].found.event),
+        "trace_id": timeline.spans[0].meaning.trace_of(timeline.spans[0].found.event),
         "start": stamp(timeline.start),
         "duration_ms": _rounded(timeline.seconds * 1000),
     }

@@ -15,7 +15,8 @@ from chora_logging.cli.amounts import span as span_of
 from chora_logging.cli.event_line import NARROW_LINE_COLUMNS, cut, error_of, message_of, text_of, title_of
 from chora_logging.cli.logs import Found
 from chora_logging.cli.terminal import printable
-from chora_logging.eventlog.meaning import EARLIEST_SECONDS, duration_of, is_error, time_of, trace_of
+from chora_logging.eventlog.meaning import Meaning
+from chora_logging.eventlog.times import EARLIEST_SECONDS
 
 #: The width of a bar in columns: a narrower one shows nothing, a wider one shows no more.
 SHORTEST_BAR, LONGEST_BAR = 10, 60
@@ -41,6 +42,16 @@ class Span:
     start: float | None
     end: float | None
 
+    @property
+    def meaning(self) -> Meaning:
+        """The meaning of the fields of its event."""
+        return self.found.log.meaning
+
+    @property
+    def failed(self) -> bool:
+        """Whether its event reports a failure."""
+        return self.meaning.is_error(self.found.event)
+
 
 @dataclass(frozen=True)
 class Timeline:
@@ -65,11 +76,12 @@ def timeline_of(found: Iterable[Found]) -> Timeline:
     """Return the timeline of *found*, events in the order of time."""
     spans = []
     for item in found:
-        end = time_of(item.event)
+        meaning = item.log.meaning
+        end = meaning.time_of(item.event)
         if end is None:
             spans.append(Span(item, None, None))
             continue
-        took = duration_of(item.event) or 0.0
+        took = meaning.duration_of(item.event) or 0.0
         spans.append(Span(item, max(EARLIEST_SECONDS, end - took / 1000), end))
     starts = [span.start for span in spans if span.start is not None]
     ends = [span.end for span in spans if span.end is not None]
@@ -92,7 +104,7 @@ def as_lines(timeline: Timeline, width: int) -> Iterator[Text]:
     for span, note in zip(timeline.spans, notes, strict=True):
         row = _row(timeline, span, columns)
         lines.append(row.append(f" {note}", "dim") if note else row)
-        if error := error_of(span.found.event):
+        if error := error_of(span.found.event, span.meaning):
             lines.append(Text(" " * (columns.name_at + 2) + error, "red"))
     for line in lines:
         line.rstrip()
@@ -133,7 +145,8 @@ def _fit(timeline: Timeline, width: int, noted: bool) -> _Columns:
     took = max(len(_took(span)) for span in timeline.spans) if width >= NARROW_LINE_COLUMNS else 0
     left = width - offset - took - 4
     name = min(
-        max(cell_len(title_of(span.found.event)) for span in timeline.spans), max(SHORTEST_BAR, left // 2)
+        max(cell_len(title_of(span.found.event, span.meaning)) for span in timeline.spans),
+        max(SHORTEST_BAR, left // 2),
     )
     left -= name
     return _Columns(offset, took, name, max(SHORTEST_BAR, min(left // 2 if noted else left, LONGEST_BAR)))
@@ -141,14 +154,14 @@ def _fit(timeline: Timeline, width: int, noted: bool) -> _Columns:
 
 def _head(timeline: Timeline, common: Mapping[str, str]) -> Iterator[Text]:
     spans = timeline.spans
-    trace_id = printable(trace_of(spans[0].found.event) or "")
+    trace_id = printable(spans[0].meaning.trace_of(spans[0].found.event) or "")
     yield Text().append("trace ", "dim").append(trace_id, "bold magenta")
     logs = {span.found.log for span in spans}
     facts = [f"{many(len(spans), 'event')} in {many(len(logs), 'log')}", duration(timeline.seconds * 1000)]
     if timeline.start is not None:
         facts.insert(0, moment(timeline.start))
     line = Text(", ".join(facts))
-    if failed := sum(is_error(span.found.event) for span in spans):
+    if failed := sum(span.failed for span in spans):
         line.append(f", {many(failed, 'error')}", "bold red")
     yield line
     if common:
@@ -159,11 +172,13 @@ def _head(timeline: Timeline, common: Mapping[str, str]) -> Iterator[Text]:
 
 
 def _row(timeline: Timeline, span: Span, columns: _Columns) -> Text:
-    failed = is_error(span.found.event)
+    failed = span.failed
     row = Text()
     row.append(f"{_offset(timeline, span):>{columns.offset}}", "dim")
     row.append(f" {_took(span) if columns.took else '':>{columns.took}}", "cyan")
-    row.append(f" {cut(title_of(span.found.event), columns.name)}", "bold red" if failed else "bold")
+    row.append(
+        f" {cut(title_of(span.found.event, span.meaning), columns.name)}", "bold red" if failed else "bold"
+    )
     if span.start is None or span.end is None or timeline.start is None:
         return row.append(" " * (columns.bar + 1))
     whole = timeline.seconds or 1.0
@@ -186,7 +201,7 @@ def _note(span: Span, common: Mapping[str, str]) -> str:
     """Return the text after the bar of an event: the ids that are not shared, and its message."""
     event = span.found.event
     parts = [text_of(event[field]) for field in _IDS if field not in common and event.get(field) is not None]
-    if message := message_of(event):
+    if message := message_of(event, span.meaning):
         parts.append(message)
     return " ".join(parts)
 
@@ -201,5 +216,5 @@ def _offset(timeline: Timeline, span: Span) -> str:
 
 
 def _took(span: Span) -> str:
-    took = duration_of(span.found.event)
+    took = span.meaning.duration_of(span.found.event)
     return "" if took is None else duration(took)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar, overload
 
 from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.following import END
+from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page, read_page, state_of
 from chora_logging.eventlog.reading import read_backwards, read_forwards
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.rotated.file_set import Namer, paths_of
-from chora_logging.eventlog.selection import Selection
+from chora_logging.eventlog.selection import Asked, Selection
 from chora_logging.eventlog.subscription import Subscription, batches, items_async, items_sync
 from chora_logging.options import refuse_unknown
 
@@ -56,6 +57,17 @@ class EventLog:
         namer: The `namer` of the handler that makes the backups, if it has one.
         must_exist: If true, a log without any file is an error. Otherwise such a log is empty, and
             following waits for it.
+        fields: The names of fields that the readers do not know by themselves, by meaning, such as
+            `{"level": "sev", "time": "when"}`; see `meaning`.
+
+    Attributes:
+        path: The absolute path of the live file.
+        meaning: Says what the fields of its events mean.
+        asked: By "level" and "time", how many events the filters by them were asked about, and how many
+            of those they passed over because they have none that can be read; of all calls together.
+
+    Raises:
+        ConfigurationError: *fields* is invalid.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -74,11 +86,14 @@ class EventLog:
         on_skip: Callable[[Skipped], None] | None = None,
         namer: Namer | None = None,
         must_exist: bool = False,
+        fields: Mapping[str, str] | None = None,
     ) -> None:
         self.path = os.path.abspath(path)
         self._on_skip = on_skip
         self._namer = namer
         self._must_exist = must_exist
+        self.meaning = Meaning(fields)
+        self.asked: dict[str, Asked] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"
@@ -129,7 +144,7 @@ class EventLog:
             ValueError: *newest_first* and *after* are both given.
             OSError: the log cannot be read, or it does not exist and *must_exist* is set.
         """
-        selection = _selection("read", filters, "after", "limit", "newest_first")
+        selection = self._selection("read", filters, "after", "limit", "newest_first")
         self._check()
         if newest_first:
             if after is not None:
@@ -252,7 +267,7 @@ class EventLog:
         )
 
     def _subscribe(self, method: str, after: str | None, filters: Filters) -> Subscription:
-        selection = _selection(method, filters, "after")
+        selection = self._selection(method, filters, "after")
         if after is not None and after != END:
             cursor.decode(after)
         self._check()
@@ -262,10 +277,9 @@ class EventLog:
         if self._must_exist and not paths_of(self.path, self._namer):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
 
-
-def _selection(method: str, filters: Filters, *others: str) -> Selection:
-    refuse_unknown(f"EventLog.{method}", filters, (*others, *Filters.__annotations__))
-    return Selection(**filters)
+    def _selection(self, method: str, filters: Filters, *others: str) -> Selection:
+        refuse_unknown(f"EventLog.{method}", filters, (*others, *Filters.__annotations__))
+        return Selection(**filters, meaning=self.meaning, asked=self.asked)
 
 
 def _limited(items: Generator[_Item, None, None], limit: int) -> Generator[_Item, None, None]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
@@ -32,6 +33,8 @@ class Page(NamedTuple):
         gap: The events missing from this page, if any.
         live: The end of the log when the page was read newest first and without *after*: the cursor for
             following what comes after this page. None if the log is empty.
+        unreadable: The number of events that the filters by level and time passed over because their
+            "level" or "time" cannot be read; the filters that passed over none are left out.
     """
 
     events: list[Event]
@@ -39,25 +42,32 @@ class Page(NamedTuple):
     more: bool
     gap: Gap | None = None
     live: str | None = None
+    unreadable: Mapping[str, int] = MappingProxyType({})
 
 
 class _Collected:
     """The page under construction: its events, next cursor and remaining budget."""
 
-    def __init__(self, after: str | None, limit: int, budget: int) -> None:
+    def __init__(self, after: str | None, limit: int, budget: int, selection: Selection) -> None:
         self.events: list[Event] = []
         self.gap: Gap | None = None
         self.next = after
         self.live: str | None = None
         self._limit = limit
         self._left = budget
+        self._selection = selection
+        self._unreadable: Mapping[str, int] | None = None
+        self._when_full: Mapping[str, int] | None = None
 
     def add(self, event: Event) -> bool:
         """Add *event*; return False if the page was already full."""
         if len(self.events) == self._limit:
             self.next = self.events[-1].cursor
+            self._unreadable = self._when_full
             return False
         self.events.append(event)
+        if len(self.events) == self._limit:
+            self._when_full = self._selection.unreadable
         return True
 
     def pass_by(self, length: int, position: str) -> bool:
@@ -72,7 +82,8 @@ class _Collected:
             self.gap = locating.gap_before(None, file.position(), _DELETED, 1, file.missing)
 
     def page(self, more: bool) -> Page:
-        return Page(self.events, self.next, more, self.gap, self.live)
+        unreadable = self._selection.unreadable if self._unreadable is None else self._unreadable
+        return Page(self.events, self.next, more, self.gap, self.live, unreadable)
 
 
 def read_page(
@@ -92,7 +103,7 @@ def read_page(
 
     Args:
         path: The live file; it need not exist.
-        selection: The filter.
+        selection: The filter, of this page alone.
         after: The `next` of the previous page, with the same *newest_first*.
         limit: The maximum number of events.
         budget: About how many bytes are read before the page ends with the events found so far.
@@ -104,7 +115,7 @@ def read_page(
         OSError: the live file exists and cannot be read.
     """
     position = None if after is None else cursor.decode(after)
-    found = _Collected(after, limit, budget)
+    found = _Collected(after, limit, budget, selection)
     first: int | None = 0
     if position is None:
         files = open_set(path, namer=namer)

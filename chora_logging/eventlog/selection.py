@@ -6,11 +6,14 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.eventlog.meaning import EVENT, parse_iso, severity, severity_of, time_of
+from chora_logging.eventlog.meaning import USUAL, Meaning
+from chora_logging.eventlog.severities import severity
+from chora_logging.eventlog.times import parse_iso
 from chora_logging.options import parse_fields
 from chora_logging.schema import LEVELS
 
@@ -31,6 +34,19 @@ _INTEGER = re.compile(r"-?\d+", re.ASCII)
 _NOT_TEXT = frozenset(("true", "false", "none", "null"))
 
 
+@dataclass
+class Asked:
+    """The events that a filter by level or time was asked about.
+
+    Attributes:
+        events: The number of events.
+        unreadable: The number of those without a level or time that can be read, which it passed over.
+    """
+
+    events: int = 0
+    unreadable: int = 0
+
+
 class Selection:
     """A filter: an event matches if it satisfies every argument that is not None.
 
@@ -42,15 +58,18 @@ class Selection:
     Args:
         task_id: The field `task_id`.
         run_id: The field `run_id`.
-        trace_id: The field `trace_id`.
-        event: The field `event` or `event_type`.
-        level: The lowest level, a name or a number. An event without a level, such as a typed event,
-            counts as ERROR if it failed (see `meaning.is_error`), else as INFO.
+        trace_id: The field `trace_id`, or another name of it (see `meaning`).
+        event: The field `event` or `event_type`, or another name of it.
+        level: The lowest level, a name or a number. An event without a level counts as ERROR if it failed
+            (see `Meaning.is_error`), else as INFO if it is typed. An unknown name passes.
         status: The field `status`.
         since: The earliest time: a datetime, an ISO 8601 string (local time if it has no zone), or an
             age such as `"15m"`, `"24h"`, `"7d"`.
         until: The end of the range, exclusive, in the same forms.
         where: Other fields and their values.
+        meaning: Says which fields are the time, the level, the name and the trace.
+        asked: Counts, by "level" and "time", the events of which these filters cannot know whether they
+            match. They pass them over, but unknown is not no.
 
     Raises:
         ConfigurationError: an argument is invalid.
@@ -68,27 +87,41 @@ class Selection:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         where: Mapping[str, object] | None = None,
+        meaning: Meaning = USUAL,
+        asked: dict[str, Asked] | None = None,
     ) -> None:
-        asked = {
+        given = {
             "task_id": task_id,
             "run_id": run_id,
-            "trace_id": trace_id,
             "status": status,
             **(parse_fields("where", where) if where is not None else {}),
         }
-        fields: list[tuple[tuple[str, ...], str]] = [
-            ((name,), str(value)) for name, value in asked.items() if value is not None
-        ]
+        fields = {name: str(value) for name, value in given.items() if value is not None}
+        self._tests: list[Callable[[Event], bool]] = [_equal((name,), text) for name, text in fields.items()]
+        # A value is searched in the whole line, so that it does not matter which field has it.
+        values = [_in_json(text) for text in fields.values() if can_find(text)]
         if event is not None:
-            fields.append((EVENT, str(event)))
-        self._tests: list[Callable[[Event], bool]] = [_equal(names, text) for names, text in fields]
+            text = str(event)
+            self._tests.append(_means(meaning.names("event"), meaning.event_of, text))
+            values += [_in_json(text)] if can_find(text) else []
+        if trace_id is not None:
+            text = str(trace_id)
+            self._tests.append(_means(meaning.names("trace")[:1], meaning.trace_of, text))
+            # The id may be the last part of a path.
+            values += [_in_json(text).lstrip(b'"')] if can_find(text) else []
+        self.asked: dict[str, Asked] = {} if asked is None else asked
         if level is not None:
-            self._tests.append(_at_least(_least(level)))
+            self._tests.append(_at_least(_least(level), meaning, self.asked.setdefault("level", Asked())))
         if since is not None or until is not None:
-            self._tests.append(_between(_limit("since", since), _limit("until", until)))
-        values = [text for _, text in fields if can_find(text)]
+            limits = _limit("since", since), _limit("until", until)
+            self._tests.append(_between(*limits, meaning, self.asked.setdefault("time", Asked())))
         self.narrows = bool(self._tests)
         self.prefilter = Prefilter(values) if values else None
+
+    @property
+    def unreadable(self) -> dict[str, int]:
+        """The number of events that were passed over because their "level" or "time" cannot be read."""
+        return {name: asked.unreadable for name, asked in self.asked.items() if asked.unreadable}
 
     def matches(self, event: Event) -> bool:
         """Return whether *event* matches."""
@@ -146,6 +179,16 @@ def _equal(names: tuple[str, ...], text: str) -> Callable[[Event], bool]:
     return is_equal
 
 
+def _means(names: tuple[str, ...], answer: Callable[[Event], Any], text: str) -> Callable[[Event], bool]:
+    is_equal = _equal(names, text)
+
+    def means(event: Event) -> bool:
+        # First the fields themselves: a value that is not text has several forms.
+        return is_equal(event) or answer(event) == text
+
+    return means
+
+
 def _as_json(text: str) -> object:
     """Return *text* parsed as a JSON constant, list or object, else an object that equals no value."""
     try:
@@ -154,10 +197,16 @@ def _as_json(text: str) -> object:
         return object()
 
 
-def _at_least(least: int) -> Callable[[Event], bool]:
+def _at_least(least: int, meaning: Meaning, asked: Asked) -> Callable[[Event], bool]:
+    severity_of = meaning.severity_of
+
     def is_high_enough(event: Event) -> bool:
+        asked.events += 1
         number = severity_of(event)
-        return number is not None and number >= least
+        if number is None:
+            asked.unreadable += 1
+            return False
+        return number >= least
 
     return is_high_enough
 
@@ -169,10 +218,18 @@ def _least(level: str | int) -> int:
     return number
 
 
-def _between(since: float | None, until: float | None) -> Callable[[Event], bool]:
+def _between(
+    since: float | None, until: float | None, meaning: Meaning, asked: Asked
+) -> Callable[[Event], bool]:
+    time_of = meaning.time_of
+
     def is_between(event: Event) -> bool:
+        asked.events += 1
         time = time_of(event)
-        return time is not None and (since is None or since <= time) and (until is None or time < until)
+        if time is None:
+            asked.unreadable += 1
+            return False
+        return (since is None or since <= time) and (until is None or time < until)
 
     return is_between
 
@@ -181,12 +238,12 @@ class Prefilter:
     """Finds the lines that can contain certain values.
 
     Args:
-        values: Strings for which `can_find` is true; a line must contain all of them.
+        values: What a line must contain: all of them, as JSON has them. A quotation mark is at the ends.
     """
 
-    def __init__(self, values: Iterable[str]) -> None:
+    def __init__(self, values: Iterable[bytes]) -> None:
         # The search starts with the longest, which is found fastest.
-        self._values = sorted({_in_json(value) for value in values}, key=len, reverse=True)
+        self._values = sorted(set(values), key=len, reverse=True)
 
     def lines(self, chunk: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield each complete line of *chunk* that can have the values, and the offset after its newline.
@@ -203,7 +260,7 @@ class Prefilter:
         # Quotation marks are frequent: searching without them is faster.
         longest, *others = self._values
         text = longest.strip(b'"')
-        shift = len(longest) - len(text) and 1
+        shift = int(longest.startswith(b'"'))
         at = chunk.find(text)
         while at >= 0:
             if not chunk.startswith(longest, at - shift):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,6 +25,7 @@ from chora_logging.web.pages import events_page, logs_list, trace_page
 from chora_logging.web.responses import INDEX, Files, HeadersMiddleware, Refusal, json_response, protected
 from chora_logging.web.site import Logs, Site
 from chora_logging.web.stream import event_stream
+from chora_logging.web.table import TABLE, table_module
 
 _ERRORS = {404: ("not_found", "there is no such route"), 405: ("method_not_allowed", "use another method")}
 
@@ -41,6 +42,7 @@ def create_app(
     allowed_hosts: Sequence[str] | None = None,
     origins: Sequence[str] = (),
     limits: Limits | None = None,
+    fields: Mapping[str, str] | None = None,
 ) -> Starlette:
     """Return an application that serves logs: pages, live streams, traces and the viewer.
 
@@ -59,6 +61,7 @@ def create_app(
         origins: The origins of other sites whose pages may read with the token (CORS), such as
             `https://example.org`.
         limits: The limits of this application, in each server process.
+        fields: The names of fields that mean something, for the logs that are paths; see `EventLog`.
 
     Raises:
         ConfigurationError: an argument or variable is invalid.
@@ -68,7 +71,7 @@ def create_app(
     middleware = [Middleware(HeadersMiddleware), Middleware(TraceMiddleware)]
     if origins:
         middleware.append(_cors(origins))
-    site = Site(logs, limits)
+    site = Site(logs, limits, fields)
     app = Starlette(
         routes=[*_login_routes(site, guard), *_routes(site, guard)],
         middleware=middleware,
@@ -79,7 +82,9 @@ def create_app(
     return app
 
 
-def routes(logs: Logs | None = None, *, limits: Limits | None = None) -> list[BaseRoute]:
+def routes(
+    logs: Logs | None = None, *, limits: Limits | None = None, fields: Mapping[str, str] | None = None
+) -> list[BaseRoute]:
     """Return the routes alone, to mount in a Starlette or FastAPI application under any prefix.
 
     `Mount("/logs", routes=routes())` for Starlette; `app.mount("/logs", Starlette(routes=routes()))`
@@ -89,17 +94,18 @@ def routes(logs: Logs | None = None, *, limits: Limits | None = None) -> list[Ba
     Args:
         logs: As for `create_app`.
         limits: As for `create_app`.
+        fields: As for `create_app`.
 
     Raises:
         ConfigurationError: an argument or variable is invalid.
     """
-    return _routes(Site(logs, limits), None)
+    return _routes(Site(logs, limits, fields), None)
 
 
 def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
     anyone, holder = (None, None) if guard is None else (guard.anyone, guard.holder)
     login = guard is not None and guard.sessions is not None
-    viewer = Files("viewer")
+    viewer = Files("viewer", {TABLE: table_module()})
 
     def on_site(handler: Callable[[Site, Request], Awaitable[ASGIApp]], check: Check | None) -> Endpoint:
         return Endpoint(lambda request: handler(site, request), site.metrics, check)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from chora_logging.eventlog import Event, EventLog, Gap
-from chora_logging.eventlog.meaning import time_of
+from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page
 from chora_logging.eventlog.selection import Selection
 from chora_logging.web.parameters import PageQuery, page_query, trace_query
@@ -24,7 +24,7 @@ async def events_page(site: Site, request: Request) -> Response:
     """Answer with a page of one log."""
     name = request.path_params["log"]
     log = site.log(name)
-    query = page_query(request.scope["query_string"], site.limits)
+    query = page_query(request.scope["query_string"], site.limits, log.meaning)
     headers = await _headers(site, request, [log])
     if query.is_repeatable and (same := unchanged(request, headers)):
         return same
@@ -50,23 +50,25 @@ async def trace_page(site: Site, request: Request) -> Response:
     headers = await _headers(site, request, list(site.logs.values()))
     if same := unchanged(request, headers):
         return same
-    selection = Selection(trace_id=trace_id)
     found: list[tuple[float, str, Event]] = []
     more = False
     for name, log in site.logs.items():
+        selection = Selection(trace_id=trace_id, meaning=log.meaning)
         steps = log.page(selection, limit=limit, budget=site.limits.scanned)
         page = await _read(site, request, steps)
         _count(site, name, len(page.events), None)
         more = more or page.more
-        found += _timed(name, page.events)
+        found += _timed(name, page.events, log.meaning)
     found.sort(key=lambda entry: entry[0])
     body = _trace_body(trace_id, found[:limit], more or len(found) > limit)
     return Response(body, headers=headers, media_type=_JSON)
 
 
 def logs_list(site: Site, *, login: bool) -> Response:
-    """Answer with the names of the logs, and whether a token is needed."""
-    return json_response({"logs": list(site.logs), "login": login}, headers={"cache-control": "no-store"})
+    """Answer with the names of the logs, their fields that mean something, and whether a token is needed."""
+    fields = {name: log.meaning.fields for name, log in site.logs.items() if log.meaning.fields}
+    body = {"logs": list(site.logs), "login": login, **({"fields": fields} if fields else {})}
+    return json_response(body, headers={"cache-control": "no-store"})
 
 
 async def _read(site: Site, request: Request, steps: Generator[None, None, Page]) -> Page:
@@ -92,6 +94,8 @@ def _page_body(page: Page, query: PageQuery) -> bytes:
         rest["live"] = page.live
     if page.gap is not None:
         rest["gap"] = gap_fields(page.gap)
+    if page.unreadable:
+        rest["unreadable"] = page.unreadable
     events = b",".join([event.json for event in page.events])
     return b'{"events":[%s],%s' % (events, msgspec.json.encode(rest)[1:])
 
@@ -102,14 +106,14 @@ def _trace_body(trace_id: str, found: Iterable[tuple[float, str, Event]], more: 
     return b'{"events":[%s],%s' % (b",".join(entries), rest[1:])
 
 
-def _timed(name: str, events: Iterable[Event]) -> list[tuple[float, str, Event]]:
-    """Return events with their times; one without a time gets the time of the event before it."""
+def _timed(name: str, events: Sequence[Event], meaning: Meaning) -> list[tuple[float, str, Event]]:
+    """Return events with their times; one without a time stays at its place, before or after the nearest."""
+    times = [meaning.time_of(event) for event in events]
+    near = next((time for time in times if time is not None), float("-inf"))
     timed = []
-    before = float("-inf")
-    for event in events:
-        time = time_of(event)
-        before = before if time is None else time
-        timed.append((before, name, event))
+    for time, event in zip(times, events, strict=True):
+        near = near if time is None else time
+        timed.append((near, name, event))
     return timed
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from chora_logging.errors import ConfigurationError, CursorError
+from chora_logging.eventlog.meaning import USUAL, Meaning
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.selection import Selection
 from chora_logging.web.limits import DEFAULT_LIMITS, LONGEST_QUERY_BYTES, MOST_PARAMETERS, Limits
@@ -33,15 +34,15 @@ class StreamQuery(NamedTuple):
     after: str | None
 
 
-def page_query(query: bytes, limits: Limits = DEFAULT_LIMITS) -> PageQuery:
-    """Parse the query of a page.
+def page_query(query: bytes, limits: Limits = DEFAULT_LIMITS, meaning: Meaning = USUAL) -> PageQuery:
+    """Parse the query of a page of a log whose fields have *meaning*.
 
     Raises:
         Refusal: a parameter is unknown, repeated or invalid.
     """
     parameters = _Parameters(query, (*FILTERS, "where", "after", "limit", "order"))
     return PageQuery(
-        parameters.selection(),
+        parameters.selection(meaning),
         parameters.after(),
         parameters.whole("limit", limits.page, limits.largest_page),
         parameters.choice("order", ("asc", "desc")) == "desc",
@@ -58,15 +59,15 @@ def trace_query(query: bytes, limits: Limits = DEFAULT_LIMITS) -> int:
     return _Parameters(query, ("limit",)).whole("limit", limits.largest_page, limits.largest_page)
 
 
-def stream_query(query: bytes) -> StreamQuery:
-    """Parse the query of a stream.
+def stream_query(query: bytes, meaning: Meaning = USUAL) -> StreamQuery:
+    """Parse the query of a stream of a log whose fields have *meaning*.
 
     Raises:
         Refusal: a parameter is unknown, repeated or invalid.
     """
     parameters = _Parameters(query, (*FILTERS, "where", "after", "from"))
     start = "end" if parameters.choice("from", ("start", "end")) == "end" else None
-    return StreamQuery(parameters.selection(), parameters.after() or start)
+    return StreamQuery(parameters.selection(meaning), parameters.after() or start)
 
 
 class _Parameters:
@@ -90,13 +91,13 @@ class _Parameters:
             elif self._values.setdefault(name, value) != value:
                 raise _refused("invalid_parameter", name, "must be given once")
 
-    def selection(self) -> Selection:
+    def selection(self, meaning: Meaning) -> Selection:
         filters: dict[str, Any] = {name: self._values.get(name) for name in FILTERS}
         level = filters["level"] or ""
         if level.isdecimal() and len(level) < 10:
             filters["level"] = int(level)
         try:
-            return Selection(**filters, where=self.where)
+            return Selection(**filters, where=self.where, meaning=meaning)
         except ConfigurationError as error:
             raise Refusal(422, "invalid_parameter", str(error)) from None
 

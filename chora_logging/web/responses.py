@@ -132,10 +132,15 @@ def protected(message: Message) -> Message:
 
 
 class Files:
-    """The files of one folder of the package, read once, so that a request never names a path."""
+    """The files of one folder of the package, read once, so that a request never names a path.
 
-    def __init__(self, folder: str) -> None:
-        self._files = {
+    Args:
+        folder: The folder.
+        made: By name, the content of further files.
+    """
+
+    def __init__(self, folder: str, made: Mapping[str, bytes]) -> None:
+        self._files = dict(made) | {
             entry.name: entry.read_bytes()
             for entry in importlib.resources.files("chora_logging.web").joinpath(folder).iterdir()
             if entry.is_file() and not entry.name.startswith((".", "_")) and not entry.name.endswith(".py")

@@ -32,13 +32,19 @@ class Site:
     Args:
         logs: The logs; None takes those of `default_logs`.
         limits: The limits of the application, in each server process.
+        fields: The names of fields that mean something, for the logs that are paths; see `EventLog`.
 
     Raises:
-        ConfigurationError: a name, a path or a variable is invalid.
+        ConfigurationError: a name, a path, a variable or *fields* is invalid.
     """
 
-    def __init__(self, logs: Logs | None = None, limits: Limits | None = None) -> None:
-        self.logs = _checked(default_logs() if logs is None else logs)
+    def __init__(
+        self,
+        logs: Logs | None = None,
+        limits: Limits | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        self.logs = _checked(default_logs() if logs is None else logs, fields)
         self.limits = limits or DEFAULT_LIMITS
         self.metrics = Metrics(self.logs)
         self.streams = Streams(self.limits, self.metrics)
@@ -103,7 +109,7 @@ def default_logs() -> dict[str, StrPath]:
     }
 
 
-def _checked(logs: Logs) -> dict[str, EventLog]:
+def _checked(logs: Logs, fields: Mapping[str, str] | None) -> dict[str, EventLog]:
     if not isinstance(logs, Mapping) or not logs:
         raise ConfigurationError("logs", logs, "a mapping of names to paths with at least one log")
     found = {}
@@ -114,7 +120,7 @@ def _checked(logs: Logs) -> dict[str, EventLog]:
         if isinstance(path, EventLog):
             found[name] = path
         else:
-            found[name] = EventLog(settings.check_path(f"logs[{name!r}]", path))
+            found[name] = EventLog(settings.check_path(f"logs[{name!r}]", path), fields=fields)
     return found
 
 

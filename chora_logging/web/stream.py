@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from chora_logging.errors import CursorError
 from chora_logging.eventlog import Event, Gap
-from chora_logging.eventlog.meaning import time_of
+from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.subscription import Subscription, in_thread
 from chora_logging.schema import OWN_LOGGER
@@ -52,7 +52,7 @@ async def event_stream(site: Site, request: Request) -> EventStream:
     """
     name = request.path_params["log"]
     log = site.log(name)
-    query = stream_query(request.scope["query_string"])
+    query = stream_query(request.scope["query_string"], log.meaning)
     after, gap = query.after, None
     last = request.headers.get("last-event-id", "")
     if last:
@@ -61,7 +61,7 @@ async def event_stream(site: Site, request: Request) -> EventStream:
             after = last
         except CursorError:
             gap = Gap("Last-Event-ID is not a cursor of this log; events may be missing or repeated")
-    return EventStream(site, name, log.subscribe(query.selection, after), gap)
+    return EventStream(site, name, log.meaning, log.subscribe(query.selection, after), gap)
 
 
 class EventStream:
@@ -70,14 +70,18 @@ class EventStream:
     Args:
         site: The site of the log.
         name: The name of the log.
+        meaning: The meaning of its fields.
         subscription: The source of the events; it is closed with the stream.
         gap: A gap to send before the first event.
     """
 
-    def __init__(self, site: Site, name: str, subscription: Subscription, gap: Gap | None = None) -> None:
+    def __init__(
+        self, site: Site, name: str, meaning: Meaning, subscription: Subscription, gap: Gap | None = None
+    ) -> None:
         self.scope: MutableMapping[str, Any] = {}
         self._site = site
         self._name = name
+        self._meaning = meaning
         self._subscription = subscription
         self._gap = gap
         self._is_stalled = False
@@ -174,7 +178,7 @@ class EventStream:
         metrics.read.labels(name).inc(events)
         if events < len(items):
             metrics.gaps.labels(name).inc(len(items) - events)
-        happened = time_of(items[-1]) if isinstance(items[-1], Event) else None
+        happened = self._meaning.time_of(items[-1]) if isinstance(items[-1], Event) else None
         # The age of events that were already stored is not lag.
         if happened is not None and self._subscription.fed:
             metrics.lag.labels(name).set(max(0.0, time.time() - happened))

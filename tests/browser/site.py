@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,8 +31,9 @@ uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening]
 class Site:
     """Two logs, and a server that can be killed and started again at the same address."""
 
-    def __init__(self, folder: pathlib.Path, *, token: str | None = None) -> None:
+    def __init__(self, folder: pathlib.Path, *, token: str | None = None, fields: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.fields = fields
         self.token = token
         self.url = ""
         self._server: subprocess.Popen[str] | None = None
@@ -71,6 +72,8 @@ class Site:
         command = [sys.executable, "-m", "chora_logging", "serve", "--port", str(self.port)]
         for name in ("orchestrator", "telemetry"):
             command += ["--log", f"{name}={self.path(name)}"]
+        for field in self.fields:
+            command += ["--field", field]
         if self.token:
             file = self.folder / "token"
             file.write_text(self.token)

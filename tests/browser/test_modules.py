@@ -140,6 +140,23 @@ MESSAGES = [
 ]
 
 
+#: Names that mean something, objects that have such names, and what they may have.
+NAMES = st.sampled_from(
+    sorted(
+        {part for names in meaning.NAMES.values() for name in names for part in (name, name.split(".")[0])}
+    )
+)
+SCALARS = st.sampled_from(
+    [
+        *(None, "", True, 0, 5, 30, 40, 1e308, -1, 1759060800, 1759060800123, 1759060800123456, 10**30),
+        *("error", "Level 35", "loud", "INFO+2", "2025-09-28T12:00:00,123+0000", "2025-09-28 12:00:00"),
+        *("2025-09-31", "12:00", "1.5s", "12 ms", "a/b", "000", "made", "Event: made"),
+    ]
+)
+INNER = st.sampled_from(["id", "level", "action", "duration", "message", "stack", "time"])
+FIELDS = st.dictionaries(NAMES, SCALARS | st.dictionaries(INNER, SCALARS, max_size=2), max_size=5)
+
+
 class TestLogEvent:
     EVENTS = (
         *(case.event for case in meanings.CASES),
@@ -147,20 +164,46 @@ class TestLogEvent:
         *({"duration_ms": value} for value, _ in meanings.DURATIONS),
         *(fields for fields, _ in meanings.NAMES + meanings.MESSAGES),
         *({"trace_id": value} for value, _ in meanings.TRACES),
+        *(fields for fields, _ in meanings.OTHER_TIMES + meanings.OTHER_DURATIONS + meanings.OTHER_TRACES),
     )
 
     @pytest.mark.parametrize("event", EVENTS, ids=str)
     def test_an_event_means_the_same_as_elsewhere(self, call, event):
         """An event has the same level, error, name, message, trace, duration and time as in Python."""
         found = call("log_event", "meaning", strict_json(event).decode())
-        time = meaning.time_of(event)
 
         assert found == {
-            "level": meaning.level_of(event) or "",
-            "isError": meaning.is_error(event),
+            **self.answers(event),
             "name": meaning.event_of(event) or "",
             "message": meaning.message_of(event) or "",
             "traceId": meaning.trace_of(event) or "",
+        }
+
+    @settings(SOME, max_examples=300)
+    @given(FIELDS)
+    def test_any_event_means_the_same(self, call, event):
+        """Whatever the fields hold, the answers are the same; those that are text are compared as text."""
+        found = call("log_event", "meaning", strict_json(event).decode())
+        texts = {
+            "name": meaning.event_of(event),
+            "message": meaning.message_of(event),
+            "traceId": meaning.trace_of(event) if not isinstance(event.get("trace_id"), dict) else {},
+        }
+
+        assert found == {
+            **self.answers(event),
+            **{
+                name: text or "" if isinstance(text, str | None) else found[name]
+                for name, text in texts.items()
+            },
+        }
+
+    def answers(self, event):
+        """The answers of Python that are no texts of the event."""
+        time = meaning.time_of(event)
+        return {
+            "level": meaning.level_of(event) or "",
+            "isError": meaning.is_error(event),
             "duration": meaning.duration_of(event),
             "time": None if time is None else pytest.approx(time * 1000, abs=0.001),
         }

@@ -189,8 +189,12 @@ class TestDamage:
 
     @pytest.mark.parametrize(
         "line",
-        [b'{"event": "tick"}\n', b'{"timestamp": "2026-03-01T12:00:00Z", "event": "tick"}\n'],
-        ids=["no time", "whole seconds"],
+        [
+            b'{"event": "tick"}\n',
+            b'{"timestamp": "2026-03-01T12:00:00Z", "event": "tick"}\n',
+            b'{"level": 30, "time": 1772366400123, "msg": "tick"}\n',
+        ],
+        ids=["no time", "whole seconds", "milliseconds"],
     )
     def test_what_may_be_said_twice(self, tmp_path, call, line):
         """Equal lines without an exact time are not duplicates: they may be different events."""

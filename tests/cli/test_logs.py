@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chora_logging.cli.logs import Found, Log, expected, last, merged, named, read
+from chora_logging.cli.logs import HELD_EVENTS, Found, Log, expected, last, merged, named, read
+from chora_logging.cli.tail import newest
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.events import Event
+from chora_logging.eventlog.selection import Asked
 from tests.cli.calling import write_events
 
 
@@ -220,3 +223,103 @@ class TestMerging:
         assert numbers(last(logs, 3)) == [3, 4, 5]
         assert numbers(last(logs, 0)) == []
         assert [item.log.name for item in last(logs, 2)] == ["a", "a"]
+
+    def test_events_without_a_time_stay_at_their_place(self, tmp_path):
+        """Those before the first time of a log go before it, and those after it behind it."""
+        write_events(tmp_path / "a.log", at(1, n=1), at(5, n=5))
+        write_events(tmp_path / "b.log", {"n": 2}, {"n": 3}, at(4, n=4), {"n": 4.5})
+        logs = named(["a.log", "b.log"]).all
+        ordered = [1, 2, 3, 4, 4.5, 5]
+
+        assert [item.event["n"] for item in read(logs)] == ordered
+        assert [item.event["n"] for item in read(logs, newest_first=True)] == ordered[::-1]
+
+    def test_a_log_without_times_is_shown(self, tmp_path, call):
+        """The newest events of a log whose times cannot be read are as new as its file."""
+        write_events(tmp_path / "old.log", *(at(n, n=n) for n in range(20)))
+        write_events(tmp_path / "new.log", {"n": "a"}, {"n": "b"})
+        logs = named(["old.log", "new.log"]).all
+
+        assert [item.event["n"] for item in last(logs, 4)] == [18, 19, "a", "b"]
+
+    def test_many_events_without_a_time(self, tmp_path):
+        """Only so many are held until a time shows where they belong."""
+        write_events(tmp_path / "a.log", *({"n": n} for n in range(HELD_EVENTS + 1)), at(5, n=5))
+        write_events(tmp_path / "b.log", at(1, n=-1))
+        found = [item.event["n"] for item in read(named(["a.log", "b.log"]).all)]
+
+        assert found == [*range(HELD_EVENTS + 1), -1, 5]
+
+
+class TestUnreadable:
+    def test_what_cannot_be_read_is_said_once(self, tmp_path, call):
+        """Events of which a filter cannot know the level or time are counted, over all logs."""
+        write_events(tmp_path / "a.log", {"n": 1, "when": "2026-01-02T03:04:05Z", "sev": "error"})
+        write_events(tmp_path / "b.log", {"n": 2}, at(1, n=3, level="INFO"))
+        logs = ("--log", "a.log", "--log", "b.log")
+        level = "1 of 3 events has no level that can be read (--field level=NAME says which field has it)"
+        time = "2 of 3 events have no time that can be read (--field time=NAME says which field has it)"
+
+        status, shown, said = call("query", *logs, "--since", "2000-01-01", "--json")
+        assert (status, said) == (0, f"chora-logging: {time}\n")
+        assert [json.loads(line)["n"] for line in shown.splitlines()] == [3]
+
+        status, _, said = call("query", *logs, "--level", "debug", "--field", "level=sev", "--count")
+        assert (status, said) == (0, f"chora-logging: {level}\n")
+        assert call("query", *logs)[2] == ""
+
+    def test_nothing_found(self, tmp_path, call):
+        """It is said too if no event matches, which it may explain."""
+        write_events(tmp_path / "a.log", {"n": 1})
+
+        assert call("tail", "--log", "a.log", "--level", "info") == (
+            1,
+            "",
+            "chora-logging: 1 of 1 event has no level that can be read "
+            "(--field level=NAME says which field has it)\nchora-logging: no event matches\n",
+        )
+
+    def test_where_following_begins(self, tmp_path):
+        """Events that are read again when following begins are not counted twice."""
+        write_events(tmp_path / "a.log", {"n": 1}, {"n": 2, "level": "INFO"}, {"n": 3})
+        (log,) = named(["a.log"]).all
+        _, positions = newest([log], 10, level="INFO")
+        followed = log.events.follow_sync(positions[log], level="INFO")
+        write_events(tmp_path / "a.log", {"n": 4, "level": "INFO"})
+
+        assert next(followed)["n"] == 4
+        followed.close()
+        assert log.events.asked == {"level": Asked(4, 2)}
+
+
+class TestFieldOption:
+    COMMANDS = ("tail", "query", "stats", "check")
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_command_that_reads(self, tmp_path, call, command):
+        """Commands that read take names of fields; the events then have levels and times."""
+        write_events(tmp_path / "a.log", {"sev": "err", "when": "2026-01-02T03:04:05Z", "id": "t-1"})
+        options = ("--log", "a.log", "--field", "level=sev", "--field", "time=when", "--field", "trace=id")
+        shown = call(command, *options, width="")[1]
+
+        assert "2026-01-02" in shown or "01-02" in shown
+        assert "ERROR" in shown or command == "check"
+        assert "t-1" in call("trace", "t-1", *options)[1]
+
+    @pytest.mark.parametrize("given", ["lvl=sev", "level", "level=", "=sev"])
+    def test_refused(self, tmp_path, call, given):
+        """A meaning that there is not is refused with those that there are."""
+        write_events(tmp_path / "a.log", {"n": 1})
+        status, _, said = call("query", "--log", "a.log", "--field", given)
+
+        assert status == 2
+        assert "must be MEANING=NAME, one of time, level, message, event, trace," in said
+
+    def test_given_twice(self, tmp_path, call):
+        """Two names for one meaning are refused."""
+        write_events(tmp_path / "a.log", {"n": 1})
+
+        assert (
+            "each meaning once"
+            in call("query", "--log", "a.log", "--field", "level=a", "--field", "level=b")[2]
+        )

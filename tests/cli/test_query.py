@@ -126,6 +126,15 @@ class TestCounts:
 
         assert found == "event,count\njob_started,2\njob_failed,1\nchora.made,1\nstep,1\n"
 
+    def test_by_what_others_call_differently(self, tmp_path, call):
+        """A level or a trace is counted under its name here, whatever its field is called."""
+        log = write_events(
+            tmp_path / "b.log", {"lvl": "warn", "traceId": "t"}, {"level": "WARNING"}, {"n": 1}
+        )
+        found = call("query", "--log", log, "--by", "level", "--by", "trace_id", "--format", "csv")[1]
+
+        assert found == "level,trace_id,count\nWARNING,t,1\nWARNING,,1\n,,1\n"
+
     def test_by_several_fields(self, log, call):
         """Several fields are counted together; the table fits."""
         assert call("query", "--log", log, "--by", "event", "--by", "task_id", "--level", "info") == (

@@ -327,3 +327,15 @@ def test_json_is_strict(log, call):
     found = json.loads(output, parse_constant=refuse)
     assert found["slowest"][0]["rate"] is None
     assert "half ?" in {group["type"] for group in found["types"]["found"]}
+
+
+def test_what_cannot_be_read_is_said(tmp_path, call):
+    """Events without a level or a time are counted; a typed one needs no level."""
+    log = write_events(
+        tmp_path / "app.log", {"n": 1}, {"event_type": "made"}, {"time": "2026-01-02", "lvl": "info"}
+    )
+    shown = call("stats", "--log", log)[1]
+
+    assert "1 of 3 events has no level that can be read\n" in shown
+    assert "2 of 3 events have no time that can be read\n" in shown
+    assert call.json("stats", "--log", log, "--json")["unreadable"] == {"level": 1, "time": 2}

@@ -212,6 +212,51 @@ class TestSeveralLogs:
         assert [short for _, short in tail._labels(logs).values()] == labels
 
 
+class TestOtherLoggers:
+    """Lines that another program wrote."""
+
+    def test_time_level_and_message(self, tmp_path, call):
+        """They are in their columns, and not repeated behind them."""
+        log = write_events(
+            tmp_path / "app.log",
+            {"asctime": "2026-01-02 03:04:05,678", "levelname": "ERROR", "msg": "boom", "lineno": 7},
+        )
+
+        assert call("tail", "--log", log, width="")[1] == (
+            "2026-01-02 03:04:05.678 ERROR          boom lineno=7\n"
+        )
+
+    def test_no_level(self, tmp_path, call):
+        """An event without a level has nothing in that column."""
+        log = write_events(tmp_path / "app.log", {"time": "2026-01-02 03:04:05", "msg": "hi"})
+
+        assert call("tail", "--log", log, width="")[1] == "2026-01-02 03:04:05.000                hi\n"
+
+    def test_name_duration_and_message(self, tmp_path, call):
+        """With a name the message stands behind it, and the duration has a unit."""
+        log = write_events(
+            tmp_path / "app.log",
+            {"event": {"action": "login", "kind": "x"}, "msg": "hi", "elapsed": "1.5s", "log.level": "info"},
+        )
+
+        assert call("tail", "--log", log, width="")[1].split() == [
+            *("INFO", "login", "1.5", "s", "msg=hi"),
+            *('event={"action":', '"login",', '"kind":', '"x"}'),
+        ]
+
+    def test_ids_of_words(self, tmp_path, call):
+        """Of a trace id that is not random the end is shown, since ids differ there."""
+        log = write_events(
+            tmp_path / "app.log",
+            *({"trace_id": f"workflow-abc{number}", "event": "a"} for number in (123, 124)),
+            {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "event": "a"},
+        )
+        traces = ["…-abc123", "…-abc124", "4bf92f35"]
+
+        assert [line.split()[0] for line in call("tail", "--log", log)[1].splitlines()] == traces
+        assert [line.split()[-1] for line in call("query", "--log", log)[1].splitlines()[1:]] == traces
+
+
 class TestGaps:
     @pytest.mark.parametrize("width", [20, 80, 300])
     def test_a_gap_is_a_line(self, width):

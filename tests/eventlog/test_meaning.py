@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
+from typing import ClassVar
 
 import pytest
 
+from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog import EventLog
+from chora_logging.eventlog.meaning import NAMES, USUAL, Meaning
+from chora_logging.eventlog.selection import Asked
 from chora_logging.schema import LEVELS
 from chora_logging.web import create_app
 from tests.cli.calling import Caller, write_events
-from tests.meanings import CASES, DURATIONS, MESSAGES, NAMES, TIMES, TRACES
+from tests.meanings import (
+    CASES,
+    DURATIONS,
+    MESSAGES,
+    OTHER_DURATIONS,
+    OTHER_TIMES,
+    OTHER_TRACES,
+    TIMES,
+    TRACES,
+)
+from tests.meanings import NAMES as EVENT_NAMES
 from tests.web.serving import ask
 
 SHORT = {"WARNING": "WARN", "CRITICAL": "CRIT"}
@@ -33,23 +48,23 @@ def column(table, head):
 class TestLevel:
     @pytest.mark.parametrize("least", LEVELS)
     def test_filter(self, tmp_path, least):
-        """An event without a level is ERROR if it failed, else INFO; an unknown name is below all levels."""
+        """An unknown name passes; an event without a level is passed over and counted, unless it is typed."""
         events = [{**case.event, "n": n} for n, case in enumerate(CASES)]
         log = EventLog(write_events(tmp_path / "app.log", *events))
-        levels = [LEVELS.get(case.level or "INFO", 0) for case in CASES]
-
         found = [event["n"] for event in log.read(level=least)]
 
-        assert found == [n for n, level in enumerate(levels) if level >= LEVELS[least]]
+        assert found == [n for n, case in enumerate(CASES) if (case.passes or 0) >= LEVELS[least]]
+        assert log.asked == {"level": Asked(len(CASES), sum(case.passes is None for case in CASES))}
 
     def test_line(self, tmp_path, call):
         """A line of `tail` has the level's name, or nothing in its place."""
         log = write_events(tmp_path / "app.log", *(case.event for case in CASES))
         lines = call("tail", "-n", len(CASES), "--log", log, width="")[1].splitlines()
 
-        assert [line[13:19].strip() for line in lines] == [
-            SHORT.get(case.level, case.level or "") for case in CASES
-        ]
+        for line, case in zip(lines, CASES, strict=True):
+            name = SHORT.get(case.level, case.level or "")
+            is_dated = USUAL.time_of(case.event) is not None
+            assert line[24 if is_dated else 13 :].startswith(f"{name:<5} ")
 
     def test_table(self, tmp_path, call):
         """A row of `query` has the level's name, or nothing in its place."""
@@ -87,6 +102,160 @@ class TestError:
         failed = sum(case.is_error for case in CASES)
 
         assert f"{failed} errors" in call("trace", "t", "--log", log)[1]
+
+
+class TestOtherNames:
+    """What other programs call the same; our own names come first."""
+
+    @pytest.mark.parametrize(("fields", "seconds"), OTHER_TIMES, ids=str)
+    def test_time(self, tmp_path, fields, seconds):
+        """A time under another name selects; a small number under such a name is none."""
+        log = EventLog(write_events(tmp_path / "app.log", fields))
+
+        assert USUAL.time_of(fields) == seconds
+        assert len(list(log.read(since="2000-01-01"))) == (seconds is not None)
+        assert log.asked == {"time": Asked(1, seconds is None)}
+
+    @pytest.mark.parametrize(("fields", "milliseconds"), OTHER_DURATIONS, ids=str)
+    def test_duration(self, fields, milliseconds):
+        """A duration is in milliseconds, except where its name says otherwise, or text with a unit."""
+        assert USUAL.duration_of(fields) == pytest.approx(milliseconds)
+
+    @pytest.mark.parametrize(("fields", "trace_id"), OTHER_TRACES, ids=str)
+    def test_trace(self, tmp_path, fields, trace_id):
+        """A trace is found by its id whatever the field is called, and it is not searched in vain."""
+        log = EventLog(write_events(tmp_path / "app.log", fields))
+
+        assert USUAL.trace_of(fields) == trace_id
+        assert list(log.read(trace_id=trace_id)) == [fields]
+
+    @pytest.mark.parametrize(
+        ("fields", "lines"),
+        [
+            ({"exception": "Traceback\nValueError"}, "Traceback\nValueError"),
+            ({"exc_info": ["Traceback\n", "ValueError"]}, "Traceback\nValueError"),
+            ({"exc_info": True, "error": {"stack_trace": "ValueError"}}, "ValueError"),
+            ({"err": {"stack": "Error: no"}}, "Error: no"),
+            ({"exception": " "}, None),
+        ],
+        ids=str,
+    )
+    def test_exception(self, fields, lines):
+        """A traceback is text or an array of lines."""
+        assert USUAL.exception_of(fields) == lines
+
+    @pytest.mark.parametrize(
+        ("fields", "error"),
+        [
+            ({"error": "no room"}, "no room"),
+            ({"error": False, "error_message": "no room"}, "no room"),
+            ({"error": {"message": "no room", "type": "E"}}, "no room"),
+            ({"error": {"type": "E"}, "err": {"message": "no room"}}, "no room"),
+            ({"error": {"type": "E"}}, {"type": "E"}),
+            ({"error": {}, "error_message": ""}, None),
+        ],
+        ids=str,
+    )
+    def test_error(self, fields, error):
+        """What is said about an error is rather its message than the object that has it."""
+        assert USUAL.error_of(fields) == error
+
+    def test_span_and_parent(self):
+        """The ids of spans are found like those of traces."""
+        assert USUAL.span_of({"span": {"id": "a"}}) == USUAL.span_of({"spanId": "a"}) == "a"
+        assert USUAL.parent_of({"parent_span_id": 7}) == "7"
+        assert (USUAL.span_of({}), USUAL.parent_of({})) == (None, None)
+
+    @pytest.mark.parametrize("name", NAMES["event"])
+    def test_event_filter(self, tmp_path, name):
+        """The filter for a name finds it under every one of its fields."""
+        log = EventLog(write_events(tmp_path / "app.log", {name: "made"}, {name: "other"}))
+
+        assert list(log.read(event="made")) == [{name: "made"}]
+
+    def test_added_level(self, monkeypatch):
+        """A level that `logging` was told of has its number."""
+        monkeypatch.setitem(logging._nameToLevel, "AUDIT", 35)
+
+        assert USUAL.severity_of({"level": "audit"}) == 35
+
+
+class TestOwnNames:
+    """Fields that mean something because the caller says so."""
+
+    FIELDS: ClassVar = {
+        "level": "sev",
+        "time": "when",
+        "trace": "ids.trace",
+        "event": "what",
+        "duration": "lasted",
+    }
+    EVENT: ClassVar = {
+        "sev": "err",
+        "when": 1759060800,
+        "ids": {"trace": "t-1"},
+        "what": "made",
+        "lasted": "2s",
+    }
+
+    def test_answers(self):
+        """They answer first, whatever other fields there are."""
+        meaning = Meaning(self.FIELDS)
+        event = {**self.EVENT, "level": "INFO", "timestamp": 5, "event": "x"}
+
+        assert meaning.level_of(event) == "ERROR"
+        assert meaning.time_of(event) == 1759060800
+        assert meaning.trace_of(event) == "t-1"
+        assert meaning.event_of(event) == "made"
+        assert meaning.duration_of(event) == 2000
+
+    def test_paths(self):
+        """A path comes before the names of the table too, also one into the object `event`."""
+        meaning = Meaning({"event": "evt.name", "level": "event.sev", "duration": "event.ms"})
+
+        assert meaning.event_of({"evt": {"name": "made"}, "event": "x"}) == "made"
+        assert meaning.event_of({"event": "x"}) == "x"
+        assert meaning.severity_of({"event": {"sev": "err"}}) == LEVELS["ERROR"]
+        assert meaning.level_of({"event": {"sev": "err"}}) == "ERROR"
+        assert meaning.is_error({"event": {"sev": "err"}})
+        assert meaning.duration_of({"event": {"ms": 5}}) == 5
+
+    def test_the_others_stay(self):
+        """A line without them is read as usual."""
+        assert Meaning(self.FIELDS).level_of({"level": "INFO"}) == "INFO"
+
+    @pytest.mark.parametrize(
+        "filters",
+        [{"level": "error"}, {"since": "2025-01-01"}, {"trace_id": "t-1"}, {"event": "made"}],
+        ids=str,
+    )
+    def test_filters(self, tmp_path, filters):
+        """Filters find by them."""
+        log = EventLog(write_events(tmp_path / "app.log", self.EVENT), fields=self.FIELDS)
+
+        assert list(log.read(**filters)) == log.last(1, **filters) == [self.EVENT]
+        assert next(log.follow_sync(**filters)) == self.EVENT
+
+    @pytest.mark.parametrize("fields", [{"lvl": "sev"}, {"level": ""}, {"level": 5}, ["level"]], ids=str)
+    def test_refused(self, tmp_path, fields):
+        """A meaning that there is not, or a name that is none, is refused with what is allowed."""
+        with pytest.raises(ConfigurationError, match=r"must be (one of time, level, |the name|a mapping)"):
+            EventLog(tmp_path / "app.log", fields=fields)
+
+
+class TestUnreadable:
+    """Unknown is not no: what a filter cannot know is counted."""
+
+    def test_only_what_was_asked(self, tmp_path):
+        """Events without a level count for a filter by level, those without a time for one by time."""
+        log = EventLog(write_events(tmp_path / "app.log", {"a": 1}, {"level": "INFO"}, {"timestamp": 5}))
+        list(log.read())
+        assert log.asked == {}
+
+        list(log.read(level="INFO"))
+        list(log.read(since="1970-01-01"))
+
+        assert log.asked == {"level": Asked(3, 2), "time": Asked(3, 2)}
 
 
 class TestTime:
@@ -136,7 +305,7 @@ def test_duration(tmp_path, call, value, milliseconds):
     assert seconds == pytest.approx(milliseconds or 0, abs=0.001)
 
 
-@pytest.mark.parametrize(("fields", "name"), NAMES, ids=str)
+@pytest.mark.parametrize(("fields", "name"), EVENT_NAMES, ids=str)
 def test_name(tmp_path, call, fields, name):
     """`stats`, `query --by event` and a line give an event the same name."""
     log = write_events(tmp_path / "app.log", {**fields, "logger": "app"})

@@ -123,3 +123,22 @@ class TestWherePagesEnd:
         write(tmp_path / "log", 2, 3)
 
         assert listed(tmp_path / "log", newest_first=newest_first) == sorted(range(4), reverse=newest_first)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7, 100])
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_events_without_a_level_are_counted_once(tmp_path, limit, newest_first):
+    """An event that the filter by level passed over is counted on one page, whatever their size."""
+    path = tmp_path / "log"
+    events = ({"n": n} if n % 3 else {"n": n, "level": "INFO"} for n in range(20))
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    after, more, counted = None, True, 0
+    while more:
+        selection = Selection(level="INFO")
+        page, _ = run(
+            EventLog(path).page(selection, after=after, limit=limit, budget=10**6, newest_first=newest_first)
+        )
+        after, more = page.next, page.more
+        counted += page.unreadable.get("level", 0)
+
+    assert counted == 13

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 from datetime import datetime, timezone
+from typing import ClassVar
 
 import pytest
 
+from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.web import Limits, create_app
 from chora_logging.web import site as sites
@@ -215,6 +218,47 @@ class TestFilters:
         assert numbers(ask(app, f"{EVENTS}?{query}")) == expected
 
 
+class TestUnreadable:
+    def test_what_filters_cannot_judge_is_counted(self, app, log):
+        """A page has the number of events whose level or time its filters could not read, if any."""
+        append(log, {"n": 0}, {"n": 1, "level": "INFO"}, {"n": 2, "time": NOW})
+
+        assert "unreadable" not in ask(app, EVENTS).json()
+        assert ask(app, f"{EVENTS}?level=debug").json()["unreadable"] == {"level": 2}
+        assert ask(app, f"{EVENTS}?since=1h").json()["unreadable"] == {"time": 2}
+        assert "unreadable" not in ask(app, f"{EVENTS}?level=debug&where=n=1").json()
+
+
+class TestFields:
+    EVENT: ClassVar = {"n": 1, "sev": "err", "when": NOW, "ids": {"trace": "t-1"}}
+
+    @pytest.mark.parametrize("query", ["level=error", "since=1h", "trace_id=t-1"])
+    def test_names_of_ones_own(self, log, query):
+        """Filters and traces find by the fields that the application was told."""
+        app = create_app({"shop": log}, fields={"level": "sev", "time": "when", "trace": "ids.trace"})
+        append(log, self.EVENT)
+
+        assert numbers(ask(app, f"/api/v1/shop/events?{query}")) == [1]
+        assert len(ask(app, "/api/v1/shop/traces/t-1").json()["events"]) == 1
+
+    def test_each_log_may_have_its_own(self, log):
+        """An `EventLog` keeps its fields; a client learns those of each log."""
+        logs = {"shop": EventLog(log, fields={"level": "lvl"}), "web": log, "other": EventLog(log)}
+        app = create_app(logs, fields={"level": "sev"})
+        append(log, self.EVENT, {"n": 2, "lvl": "fatal"})
+
+        assert numbers(ask(app, "/api/v1/web/events?level=error")) == [1, 2]
+        assert ask(app, "/api/v1/logs").json()["fields"] == {
+            "shop": {"level": "lvl"},
+            "web": {"level": "sev"},
+        }
+
+    def test_refused(self, log):
+        """A meaning that there is not is refused."""
+        with pytest.raises(ConfigurationError, match="must be one of time, level, message"):
+            create_app({"shop": log}, fields={"lvl": "sev"})
+
+
 class TestWhatAClientHas:
     @pytest.mark.parametrize("asked", ['"x", W/{tag}', "*"])
     def test_an_unchanged_log_is_not_read_again(self, app, log, monkeypatch, asked):
@@ -254,6 +298,14 @@ class TestTraces:
             ("orchestrator", 4),
         ]
         assert (body["trace_id"], body["more"]) == ("t", False)
+
+    def test_an_event_without_a_time_stays_at_its_place(self, app, log, tmp_path):
+        """It goes before the first event with a time of its log, or behind the one before it."""
+        append(log, {"n": 0, "trace_id": "t"}, {"n": 1, "trace_id": "t", "timestamp": 5})
+        append(tmp_path / "events.jsonl", {"n": 2, "trace_id": "t", "timestamp": 1})
+        found = ask(app, "/api/v1/orchestrator/traces/t").json()["events"]
+
+        assert [entry["event"]["n"] for entry in found] == [2, 0, 1]
 
     def test_a_long_trace_is_cut(self, app, log):
         """A trace with more events than the limit gives the first ones, and says that there are more."""

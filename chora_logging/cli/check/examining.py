@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from chora_logging.cli import amounts
 from chora_logging.eventlog.lines import REFUSED, SHOWN_LINE_BYTES, decode, read_malformed
-from chora_logging.eventlog.meaning import time_of
+from chora_logging.eventlog.meaning import USUAL, Meaning
 from chora_logging.eventlog.rotated.file import LogFile
 
 TORN, FOREIGN, DUPLICATED, UNREADABLE = "torn", "foreign", "duplicated", "unreadable"
@@ -99,10 +99,12 @@ class Examiner:
 
     Args:
         on_problem: Called with each problem.
+        meaning: Says which field is the time.
     """
 
-    def __init__(self, on_problem: Callable[[Problem], None]) -> None:
+    def __init__(self, on_problem: Callable[[Problem], None], meaning: Meaning = USUAL) -> None:
         self._on_problem = on_problem
+        self._time_of = meaning.time_of
         self._window = Window()
 
     def examine(self, file: LogFile) -> Examination:
@@ -149,13 +151,13 @@ class Examiner:
                 found.blank += 1
         for event, text in events:
             found.events += 1
-            self._time(found, text, time_of(event))
+            self._time(found, text, self._time_of(event))
 
     def _time(self, found: Examination, line: bytes, moment: float | None) -> None:
         if moment is None:
             return
-        # Without a fraction of a second, or without a time, equal lines may be different events.
-        if not moment.is_integer() and self._window.add(line):
+        # Without microseconds, or without a time, equal lines may be different events.
+        if round(moment * 1e6) % 1000 and self._window.add(line):
             self._report(found, DUPLICATED, "the same as an earlier line", line)
         late = found.reached - moment
         if late > 0:

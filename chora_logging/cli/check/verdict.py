@@ -95,7 +95,7 @@ def judge(log: Log, limit: int, *, is_expected: bool) -> Verdict:
         if len(problems) < limit:
             problems.append(problem)
 
-    examiner = Examiner(keep)
+    examiner = Examiner(keep, log.meaning)
     before = _identities(log.path)
     files = open_set(log.path)
     try:

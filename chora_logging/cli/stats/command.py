@@ -24,9 +24,10 @@ def command(logs: Logs, filters: dict[str, Any], as_json: bool) -> None:
     """Show statistics of the events in the logs: how many, of what type, when, and how long they took.
 
     The logs are read once, in memory that does not grow with them. Durations are those of the field
-    duration_ms; percentiles are right to three digits. An error is an event of level ERROR or above,
-    with the status error, failed, failure or fatal, or a typed one with an error_message. Up to 200
-    types are counted separately.
+    duration_ms or one like it; percentiles are right to three digits. An error is an event of level ERROR
+    or above; one whose status, outcome or result is error, failed, failure, fatal, crashed, timeout or
+    timed_out; or a typed one with an error_message or error. Up to 200 types are counted separately.
+    Events whose level or time cannot be read are counted apart.
 
     Ends with status 1 if no event matches.
 

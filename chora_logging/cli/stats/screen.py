@@ -24,6 +24,9 @@ SHOWN_TYPES, SHOWN_VALUES = 12, 6
 def show(survey: Survey, console: Console, width: int) -> None:
     """Print *survey* in at most *width* columns."""
     console.print(_headline(survey, width))
+    for name, count in sorted(survey.tally.unreadable.items()):
+        words = amounts.unreadable(count, survey.tally.all.events, name)
+        console.print(Text(words, "yellow", no_wrap=True, overflow="ellipsis"))
     console.print()
     console.print(_logs(survey.extents, width))
     _show_timeline(survey, console, width)
@@ -123,9 +126,11 @@ def _show_slowest(survey: Survey, console: Console, width: int) -> None:
     console.print(Text("slowest", "bold"))
     shown = [amounts.duration(duration) for duration, _ in slowest]
     size = max(map(len, shown))
+    meaning = survey.extents[0].log.meaning
     for text, (_, event) in zip(shown, slowest, strict=True):
+        lasted = meaning.field_of("duration", event) or ""
         line = Text(no_wrap=True).append(f"{text:>{size}}  ", "cyan")
-        line.append_text(as_line(event, max(1, width - size - 2), hidden=("duration_ms",)))
+        line.append_text(as_line(event, max(1, width - size - 2), hidden=(lasted,), meaning=meaning))
         console.print(line)
 
 

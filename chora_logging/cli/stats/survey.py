@@ -59,6 +59,7 @@ class Survey:
         return {
             "events": tally.all.events,
             "errors": tally.all.errors,
+            "unreadable": dict(tally.unreadable),
             "first": stamp(tally.timeline.first),
             "last": stamp(tally.timeline.last),
             "duration_ms": _durations(tally.all),
@@ -99,7 +100,7 @@ def take_survey(logs: Iterable[Log], filters: dict[str, Any]) -> Survey:
                 continue
             extent.files += 1
         for event in log.events.read(**filters):
-            extent.add(survey.tally.add(event))
+            extent.add(survey.tally.add(event, log.meaning))
     return survey
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from chora_logging.cli.stats.timeline import Timeline
 from chora_logging.eventlog.events import Event
-from chora_logging.eventlog.meaning import STATUS, duration_of, event_of, is_error, level_of, time_of
+from chora_logging.eventlog.meaning import STATUS, TYPE, USUAL, Meaning
 
 #: How many different types, statuses and levels are counted separately: the first ones.
 DISTINCT_VALUES = 200
@@ -63,7 +64,7 @@ class Group:
     Attributes:
         events: The number of events.
         errors: The number of errors among them.
-        durations: Their `duration_ms`.
+        durations: Their durations.
     """
 
     events: int = 0
@@ -115,6 +116,7 @@ class Tally:
         statuses: By `status`.
         levels: By `level`.
         timeline: By time.
+        unreadable: The number of events whose "level" or "time" cannot be read.
         slowest: The slowest events with their durations in milliseconds, the slowest first.
     """
 
@@ -124,19 +126,24 @@ class Tally:
         self.statuses = Groups()
         self.levels = Groups()
         self.timeline = Timeline()
+        self.unreadable: Counter[str] = Counter()
         self._slowest: list[tuple[float, int, Event]] = []
 
-    def add(self, event: Event) -> float | None:
+    def add(self, event: Event, meaning: Meaning = USUAL) -> float | None:
         """Count *event*, and return its time in seconds since 1970, or None if it has no valid one."""
-        failed, duration = is_error(event), duration_of(event)
+        failed, duration = meaning.is_error(event), meaning.duration_of(event)
+        level, time = meaning.level_of(event), meaning.time_of(event)
         self.all.add(failed, duration)
-        self.types.add(type_of(event), failed, duration)
+        self.types.add(type_of(event, meaning), failed, duration)
         self.statuses.add(event.get(STATUS), failed)
-        self.levels.add(level_of(event), failed)
+        self.levels.add(level, failed)
         if duration is not None:
             self._keep_if_slow(duration, event)
-        time = time_of(event)
-        if time is not None:
+        if level is None and not event.get(TYPE):
+            self.unreadable["level"] += 1
+        if time is None:
+            self.unreadable["time"] += 1
+        else:
             self.timeline.add(time, failed)
         return time
 
@@ -154,9 +161,9 @@ class Tally:
             heapq.heapreplace(self._slowest, item)
 
 
-def type_of(event: dict[str, Any]) -> Any:
+def type_of(event: dict[str, Any], meaning: Meaning = USUAL) -> Any:
     """Return the type of *event*: its name, or else its logger."""
-    name = event_of(event)
+    name = meaning.event_of(event)
     return event.get("logger") if name is None else name
 
 

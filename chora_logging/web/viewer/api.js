@@ -53,8 +53,8 @@ function waitOf(answer) {
 }
 
 /**
- * The names of the logs, and whether the server has a token.
- * @returns {Promise<{logs: string[], login: boolean}>}
+ * The names of the logs, their fields that mean something, and whether the server has a token.
+ * @returns {Promise<{logs: string[], fields?: Record<string, Record<string, string>>, login: boolean}>}
  */
 export async function logs() {
   return (await ask("api/v1/logs")).json();
@@ -75,6 +75,8 @@ export async function history(log, filters, before, signal) {
     events: elements(found.get("events") ?? "[]"),
     next: found.get("more") === "true" ? position(found.get("next")) : null,
     live: position(found.get("live")),
+    // The page does not filter by time.
+    unreadable: Number(fields(found.get("unreadable") ?? "{}").get("level") ?? 0),
   };
 }
 

@@ -1,6 +1,6 @@
 /** Shows one event in full: formatted JSON, and its tracebacks as they were printed. */
 
-import { fields, elements, format, text } from "./json.js";
+import { elements, fields, format, text } from "./json.js";
 import { dateOf, timeOfDay, value } from "./log_event.js";
 import { byId, count, element, visible, visibleLines } from "./text.js";
 
@@ -8,7 +8,8 @@ import { byId, count, element, visible, visibleLines } from "./text.js";
 const LONGEST_STRING_CHARS = 5_000;
 const MOST_CHARS = 100_000;
 const MOST_PIECES = 20_000;
-const TRACEBACK_FIELDS = ["exception", "stack_info"];
+/** A field that has the lines of a stack without an exception. */
+const STACK_FIELD = "stack_info";
 /** Fields to filter the list by, and the words on their buttons. */
 const FILTER_FIELDS = [
   ["event", "event"],
@@ -37,10 +38,10 @@ export class Detail extends EventTarget {
     if (this.isOpen && this.#raw === event.raw) return;
     this.#raw = event.raw;
     const found = fields(event.raw);
-    byId("detail-title").textContent = visible(event.name || value(found, "message") || "Event", 120);
+    byId("detail-title").textContent = visible(event.name || event.message || "Event", 120);
     byId("detail-facts").textContent = factsOf(event, found, log);
-    byId("detail-actions").replaceChildren(...this.#actions(found, log === ""));
-    byId("detail-tracebacks").replaceChildren(...tracebacks(found));
+    byId("detail-actions").replaceChildren(...this.#actions(event, found, log === ""));
+    byId("detail-tracebacks").replaceChildren(...tracebacks(event, found));
     byId("json").replaceChildren(...shown(event.raw));
     byId("copied").textContent = "";
     this.#root.classList.toggle("is-error", event.isError);
@@ -64,13 +65,19 @@ export class Detail extends EventTarget {
     byId("copied").textContent = (await copied(whole)) ? "Copied" : "The browser refused to copy";
   }
 
-  /** @param {Map<string, string>} found @param {boolean} isInList @returns {Node[]} */
-  #actions(found, isInList) {
-    const traceId = value(found, "trace_id");
+  /**
+   * @param {import("./log_event.js").LogEvent} event
+   * @param {Map<string, string>} found
+   * @param {boolean} isInList
+   * @returns {Node[]}
+   */
+  #actions(event, found, isInList) {
+    const { name, traceId } = event;
+    /** @type {Record<string, string>} */
+    const meant = { event: name, trace_id: traceId };
     const timeline = traceId && isInList ? [this.#button("Timeline", "Timeline of its trace", "trace", traceId)] : [];
-    const name = value(found, "event") || value(found, "event_type");
     const narrowing = FILTER_FIELDS.flatMap(([key, words]) => {
-      const asked = key === "event" ? name : value(found, key);
+      const asked = meant[key] ?? value(found, key);
       return asked ? [this.#button(words, `Only this ${words}`, "filter", { [key]: asked })] : [];
     });
     return narrowing.length ? [...timeline, new Text("Only this"), ...narrowing] : timeline;
@@ -88,18 +95,22 @@ export class Detail extends EventTarget {
 
 /** @param {import("./log_event.js").LogEvent} event @param {Map<string, string>} found @param {string} log */
 function factsOf(event, found, log) {
-  const time = Number.isNaN(event.time) ? value(found, "timestamp") : `${dateOf(event.time)} ${timeOfDay(event.time)}`;
+  const written = value(found, event.meaning.fieldOf("time", found) ?? "");
+  const time = Number.isNaN(event.time) ? written : `${dateOf(event.time)} ${timeOfDay(event.time)}`;
   return [log, event.level, time, value(found, "logger")].filter(Boolean).map((fact) => visible(fact, 80)).join(" · ");
 }
 
-/** @param {Map<string, string>} found */
-function tracebacks(found) {
-  return TRACEBACK_FIELDS.filter((key) => value(found, key)).map((key) => {
-    const raw = found.get(key) ?? "";
-    const lines = raw[0] === "[" ? elements(raw).map(text).join("\n") : text(raw);
+/** @param {import("./log_event.js").LogEvent} event @param {Map<string, string>} found */
+function tracebacks(event, found) {
+  const stack = found.get(STACK_FIELD) ?? "";
+  const blocks = [
+    ["exception", event.meaning.exceptionOf(found)],
+    [STACK_FIELD, stack[0] === "[" ? elements(stack).map(text).join("\n") : value(found, STACK_FIELD)],
+  ];
+  return blocks.filter(([, lines]) => lines).map(([name, lines]) => {
     const block = element("pre", "traceback", visibleLines(lines, MOST_CHARS));
     block.tabIndex = 0;
-    block.setAttribute("aria-label", key);
+    block.setAttribute("aria-label", name);
     return block;
   });
 }

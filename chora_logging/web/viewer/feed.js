@@ -17,7 +17,7 @@ const DECODE_SLICE_MS = 8;
 
 /**
  * @typedef {object} Listener
- * @property {(events: string[], next: string | null) => void} onHistory newest first
+ * @property {(events: string[], next: string | null, unreadable: number) => void} onHistory newest first
  * @property {(raw: string) => void} onEvent
  * @property {(raw: string) => void} onGap
  * @property {(state: State) => void} onState
@@ -107,11 +107,15 @@ export class Feed {
   async #load(signal) {
     let page = await history(this.log, this.filters, null, signal);
     const { live } = page;
+    let { unreadable } = page;
     // The server searches a long log in parts, so a page may be empty.
-    while (!page.events.length && page.next) page = await history(this.log, this.filters, page.next, signal);
+    while (!page.events.length && page.next) {
+      page = await history(this.log, this.filters, page.next, signal);
+      unreadable += page.unreadable;
+    }
     this.#after = live;
     this.#isLoaded = true;
-    this.listener.onHistory(page.events, page.next);
+    this.listener.onHistory(page.events, page.next, unreadable);
   }
 
   /** @param {ReadableStream<Uint8Array>} body @param {() => void} end */

@@ -5,8 +5,9 @@ import { LogEvent, timeOfDay, value } from "./log_event.js";
 import { Note } from "./store.js";
 import { count, element, plural, visible } from "./text.js";
 
-/** Fields that have a column of their own. */
-const COLUMNS = new Set(["timestamp", "level", "event", "event_type", "trace_id", "message"]);
+/** Fields that have a column of their own, and the meanings of others that do. */
+const COLUMNS = ["timestamp", "level", "event_type", "trace_id", "message"];
+const MEANINGS = ["time", "level", "event", "trace", "message"];
 const MOST_ROW_FIELDS = 16;
 const LONGEST_MESSAGE_CHARS = 400;
 const LONGEST_VALUE_CHARS = 120;
@@ -49,7 +50,7 @@ class Row {
     this.root.dataset.level = event.level;
     this.root.title = "";
     this.time.textContent = Number.isNaN(event.time)
-      ? visible(value(found, "timestamp"), 12)
+      ? visible(value(found, event.meaning.fieldOf("time", found) ?? ""), 12)
       : timeOfDay(event.time);
     this.level.textContent = visible(event.level, 9);
     this.name.textContent = visible(event.name, 80);
@@ -92,7 +93,11 @@ function contentOf(event, found) {
   const { message } = event;
   if (message) parts.push(element("bdi", "message", visible(message, LONGEST_MESSAGE_CHARS)));
   // The logger matters least, so it comes last.
-  const others = [...found].filter(([key, written]) => !COLUMNS.has(key) && written !== "null");
+  const columns = new Set([...COLUMNS, ...MEANINGS.map((meaning) => event.meaning.fieldOf(meaning, found))]);
+  // An object has more than the name.
+  if (found.get("event")?.[0] === "{") columns.delete("event");
+  else columns.add("event");
+  const others = [...found].filter(([key, written]) => !columns.has(key) && written !== "null");
   const logger = others.filter(([key]) => key === "logger");
   for (const [key, written] of [...others.filter(([key]) => key !== "logger"), ...logger].slice(0, MOST_ROW_FIELDS)) {
     const label = element("bdi", "key", visible(key, LONGEST_VALUE_CHARS) + "=");

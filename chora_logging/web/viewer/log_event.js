@@ -1,58 +1,39 @@
 /** One event of a log: its JSON as it was sent, and the values that the page shows. */
 
 import { fields, members, text } from "./json.js";
-
-// Interprets the fields as eventlog/meaning.py does; a test compares the results.
-
-/** @type {[number, string][]} */
-const LEVELS = [[50, "CRITICAL"], [40, "ERROR"], [30, "WARNING"], [20, "INFO"], [-Infinity, "DEBUG"]];
-const OTHER_NAMES = new Map([["WARN", "WARNING"], ["FATAL", "CRITICAL"]]);
-const ERROR_LEVELS = new Set(["ERROR", "CRITICAL"]);
-const FAILED_STATUSES = new Set(["error", "failed", "failure", "fatal"]);
-const EMPTY_ERRORS = new Set(["", "false", "0", "[]", "{}"]);
-const WHOLE = /^-?\d+$/;
-const TIME = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?(Z|[+-]\d\d:?\d\d)?)?$/i;
-/** The years 2 to 9998, in milliseconds since 1970. */
-const EARLIEST_MS = -62104060800_000;
-const LATEST_MS = 253370764800_000;
-const LONGEST_DURATION_MS = 1e15;
+import { USUAL } from "./meaning.js";
 
 /** An event of a log. */
 export class LogEvent {
   /**
    * @param {string} raw one JSON object
    * @param {number} id its rank in the list: a later event has a greater one
+   * @param {import("./meaning.js").Meaning} meaning the meaning of its fields
    */
-  constructor(raw, id = 0) {
+  constructor(raw, id = 0, meaning = USUAL) {
     const found = fields(raw);
     this.raw = raw;
     this.id = id;
-    const level = levelOf(found.get("level") ?? "null");
-    const hasFailed =
-      FAILED_STATUSES.has(value(found, "status").toLowerCase()) ||
-      (value(found, "event_type") !== "" && !EMPTY_ERRORS.has(value(found, "error_message")));
-    this.level = level || (hasFailed ? "ERROR" : "");
-    this.isError = ERROR_LEVELS.has(level) || hasFailed;
-    this.traceId = value(found, "trace_id");
-    this.time = timeOf(found.get("timestamp") ?? "null");
+    this.meaning = meaning;
+    this.level = meaning.levelOf(found);
+    this.isError = meaning.isError(found);
+    this.traceId = meaning.traceOf(found);
+    this.time = meaning.timeOf(found);
   }
 
   /** Its name; empty for a plain log message. */
   get name() {
-    const found = fields(this.raw);
-    return value(found, "event") || value(found, "event_type");
+    return this.meaning.eventOf(fields(this.raw));
   }
 
   /** Its message; empty if that only repeats its name. */
   get message() {
-    const message = value(fields(this.raw), "message");
-    return this.name && message === `Event: ${this.name}` ? "" : message;
+    return this.meaning.messageOf(fields(this.raw));
   }
 
   /** Its duration in milliseconds; null if it has none. */
   get duration() {
-    const milliseconds = numberOf(fields(this.raw).get("duration_ms") ?? "null");
-    return milliseconds >= 0 && milliseconds < LONGEST_DURATION_MS ? milliseconds : null;
+    return this.meaning.durationOf(fields(this.raw));
   }
 
   /**
@@ -74,39 +55,6 @@ export class LogEvent {
 export function value(found, key) {
   const raw = found.get(key);
   return raw === undefined || raw === "null" ? "" : text(raw);
-}
-
-/**
- * The name of a level; empty if it is neither text nor a whole number.
- * @param {string} raw
- */
-function levelOf(raw) {
-  if (WHOLE.test(raw)) return LEVELS.find(([least]) => Number(raw) >= least)?.[1] ?? "";
-  const name = raw[0] === '"' ? text(raw).toUpperCase() : "";
-  return OTHER_NAMES.get(name) ?? name;
-}
-
-/**
- * A time in milliseconds since 1970, with its microseconds as a fraction; NaN if it is none.
- * @param {string} raw
- */
-function timeOf(raw) {
-  // Seconds are rounded to microseconds, because a double may not hold the intended value exactly.
-  const time = raw[0] === '"' ? parseTime(text(raw)) : Math.round(numberOf(raw) * 1e6) / 1000;
-  return time >= EARLIEST_MS && time < LATEST_MS ? time : NaN;
-}
-
-/** @param {string} iso */
-function parseTime(iso) {
-  const [, day = "", clock = "00:00", fraction = "", zone = ""] = TIME.exec(iso) ?? [];
-  // Browsers read 31 September as 1 October.
-  if (new Date(`${day}T00:00Z`).getUTCDate() !== Number(day.slice(8))) return NaN;
-  return Date.parse(`${day}T${clock}${zone.toUpperCase()}`) + 1000 * Number(`0.${fraction.slice(0, 6)}`);
-}
-
-/** @param {string} raw */
-function numberOf(raw) {
-  return /^[-\d]/.test(raw) ? Number(raw) : NaN;
 }
 
 /** @param {number} part @param {number} width */

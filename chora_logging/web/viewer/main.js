@@ -9,6 +9,7 @@ import { listen } from "./keys.js";
 import { List, wordsOf } from "./list.js";
 import { LogEvent } from "./log_event.js";
 import { Login } from "./login.js";
+import { meaningOf, setFields } from "./meaning.js";
 import { Status } from "./status.js";
 import { MOST_EVENTS, Note, Store } from "./store.js";
 import { byId, count, plural } from "./text.js";
@@ -29,6 +30,8 @@ let store = new Store();
 let feed = null;
 /** @type {string | null} */
 let older = null;
+/** How many events the level filter passed over because they have none. */
+let withoutLevel = 0;
 let place = Place.now;
 
 const list = new List(byId("list"), byId("space"), store, (traceId) => place.with({ timeline: traceId }).address);
@@ -38,6 +41,7 @@ async function begin() {
     try {
       const found = await logs();
       filters.offer(found.logs);
+      setFields(found.fields ?? {});
       byId("logout").hidden = !found.login;
       if (!place.get("log")) go({ log: found.logs[0] }, true);
       else arrive(place, true);
@@ -82,11 +86,13 @@ function arrive(next, isFirst = false) {
 
 function follow() {
   feed?.stop();
-  store = new Store();
+  store = new Store(meaningOf(place.get("log")));
   older = null;
+  withoutLevel = 0;
   detail.close();
   chart.clear();
   byId("gaps").hidden = true;
+  byId("unreadable").hidden = true;
   store.filter(place.get("text"));
   list.show(store);
   document.title = `${place.get("log")} · events`;
@@ -108,9 +114,12 @@ function search() {
   list.show(store);
 }
 
-/** @param {string[]} events @param {string | null} next */
-function onHistory(events, next) {
+/** @param {string[]} events @param {string | null} next @param {number} unreadable events that the filters passed over */
+function onHistory(events, next, unreadable) {
   older = next;
+  withoutLevel += unreadable;
+  byId("unreadable").hidden = !withoutLevel;
+  byId("unreadable").textContent = `${plural(withoutLevel, "event")} without a level that can be read`;
   for (const event of store.prepend(events)) chart.add(event);
   chart.draw();
   list.changed();
@@ -162,7 +171,7 @@ async function loadOlder() {
   try {
     const page = await storedEvents(place.get("log"), place.filters, before, new AbortController().signal);
     if (mine !== store) return;
-    onHistory(page.events, page.next);
+    onHistory(page.events, page.next, page.unreadable);
   } catch (failure) {
     older = before;
     if (failure.status === 401) needLogin();

@@ -1,6 +1,7 @@
 /** The events of the page, shown or waiting while it is paused, in bounded memory. */
 
 import { dateOf, LogEvent } from "./log_event.js";
+import { USUAL } from "./meaning.js";
 
 /** The most events, and the most characters of their JSON, that are shown; as many may wait. */
 export const MOST_EVENTS = 10_000;
@@ -60,6 +61,12 @@ export class Store {
   #day = "";
   #lastGap = "";
   #hasForgotten = false;
+  #meaning;
+
+  /** @param {import("./meaning.js").Meaning} [meaning] the meaning of the fields of its events */
+  constructor(meaning = USUAL) {
+    this.#meaning = meaning;
+  }
 
   /** @type {Item[]} the shown items that match the text filter */
   view = [];
@@ -89,7 +96,7 @@ export class Store {
 
   /** @param {string} raw @returns {LogEvent} */
   add(raw) {
-    const event = new LogEvent(raw, this.#nextId++);
+    const event = new LogEvent(raw, this.#nextId++, this.#meaning);
     this.#count(event);
     this.#place([...this.#dayBefore(event), event]);
     this.#lastGap = "";
@@ -111,7 +118,8 @@ export class Store {
    */
   prepend(raws) {
     const first = (this.#oldestId -= 2 * raws.length);
-    const events = raws.map((raw, index) => new LogEvent(raw, first + 2 * (raws.length - index) - 1)).reverse();
+    const idOf = (/** @type {number} */ index) => first + 2 * (raws.length - index) - 1;
+    const events = raws.map((raw, index) => new LogEvent(raw, idOf(index), this.#meaning)).reverse();
     const last = this.#day;
     this.#day = "";
     const items = events.flatMap((event) => {

@@ -2,6 +2,7 @@
 
 import { trace } from "./api.js";
 import { LogEvent, offset, span, timeOfDay } from "./log_event.js";
+import { meaningOf } from "./meaning.js";
 import { byId, element, plural, visible } from "./text.js";
 
 const MOST_TICKS = 5;
@@ -75,7 +76,7 @@ export class Timeline extends EventTarget {
       const { events, isCut } = await trace(this.log, this.traceId, signal);
       if (signal.aborted) return;
       this.#entries = inOrder(events);
-      this.#draw(isCut);
+      this.#draw(isCut, events.length - this.#entries.length);
     } catch (failure) {
       if (signal.aborted) return;
       if (failure.status === 401) this.dispatchEvent(new Event("login"));
@@ -83,8 +84,8 @@ export class Timeline extends EventTarget {
     }
   }
 
-  /** @param {boolean} isCut */
-  #draw(isCut) {
+  /** @param {boolean} isCut @param {number} timeless the events without a time, which have no place */
+  #draw(isCut, timeless) {
     const start = Math.min(...this.#entries.map((entry) => entry.start));
     const end = Math.max(...this.#entries.map((entry) => entry.start + (entry.duration ?? 0)));
     const whole = Math.max(end - start, 0.001);
@@ -94,7 +95,7 @@ export class Timeline extends EventTarget {
     const focused = this.#rows.contains(document.activeElement) ? this.#focusedIndex() : -1;
     this.#rows.replaceChildren(...this.#entries.map((entry, index) => rowOf(entry, index, start, whole)));
     this.#step(Math.max(0, focused), focused >= 0);
-    this.#announce(summary(this.#entries, end - start, isCut));
+    this.#announce(summary(this.#entries, end - start, isCut, timeless));
   }
 
   /** @param {string} words */
@@ -151,7 +152,7 @@ export class Timeline extends EventTarget {
 /** @param {{log: string, raw: string}[]} events @returns {Entry[]} */
 function inOrder(events) {
   const entries = events.map(({ log, raw }) => {
-    const event = new LogEvent(raw);
+    const event = new LogEvent(raw, 0, meaningOf(log));
     const { duration } = event;
     const isLong = duration !== null && duration > 0;
     return { event, log, duration, start: isLong ? event.time - duration : event.time };
@@ -202,12 +203,13 @@ function axis(whole) {
   return ticks;
 }
 
-/** @param {Entry[]} entries @param {number} whole @param {boolean} isCut */
-function summary(entries, whole, isCut) {
-  if (!entries.length) return "No log has an event of this trace";
+/** @param {Entry[]} entries @param {number} whole @param {boolean} isCut @param {number} timeless */
+function summary(entries, whole, isCut, timeless) {
+  const others = timeless ? [`${plural(timeless, "event")} without a time that can be read`] : [];
+  if (!entries.length) return others[0] ?? "No log has an event of this trace";
   const errors = entries.filter((entry) => entry.event.isError).length;
   const logs = new Set(entries.map((entry) => entry.log)).size;
-  const parts = [plural(entries.length, "event"), plural(logs, "log"), span(whole), plural(errors, "error")];
+  const parts = [plural(entries.length, "event"), plural(logs, "log"), span(whole), plural(errors, "error"), ...others];
   if (isCut) parts.push("only the first are shown");
   return parts.join(" · ");
 }
