@@ -10,7 +10,7 @@ Half of it, rounded down, is the *generation* *g* of the live file; `NAME.i` has
 Cursors are exact with the sidecar; deleting it loses no event. Step and inode are the rotation's
 journal: a writer that finds the sequence odd and the lock free completes the rotation. Readers only
 read these 64 bytes; writers change the sidecar under its own `flock`, and keep in the rest of it which
-backups they made (`chora_logging.writing.rotation`).
+backups they made (`chora_logging.writing.journal`).
 """
 
 from __future__ import annotations

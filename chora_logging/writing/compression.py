@@ -29,7 +29,7 @@ from chora_logging.writing.backups import (
     find_backups,
     identify,
 )
-from chora_logging.writing.rotation import open_journal, parse_owned
+from chora_logging.writing.journal import open_journal, parse_owned
 from chora_logging.writing.sidecar import LARGEST_SIDECAR_BYTES, Report, locked
 
 #: How long to wait for other writers and a rotation before a compressed file is put in place, in seconds.

@@ -22,7 +22,8 @@ from chora_logging.eventlog.following import Follower
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing import compression, locking
 from chora_logging.writing.handler import EventFileHandler
-from chora_logging.writing.rotation import Rollover, open_journal, pack_sidecar
+from chora_logging.writing.journal import open_journal, pack_sidecar
+from chora_logging.writing.rotation import Rollover
 from tests.accounting import lines_of, snapshot
 from tests.eventlog.writing import until
 
