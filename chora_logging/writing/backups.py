@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
@@ -28,8 +29,18 @@ _FIRST_LINE_BYTES = 256
 _PACKED = (COMPRESSED, ".bz2", ".xz", ".zst", ".lz4", ".Z")
 
 #: The beginning of a file that `compression` has packed: gzip (RFC 1952) with an extra field of ours.
-PACKED_HEADER = b"\x1f\x8b\x08\x04"
-PACKED_EXTRA = b"\x04\x00" + b"ch\x00\x00"
+_PACKED_HEADER = b"\x1f\x8b\x08\x04"
+_PACKED_EXTRA = b"\x04\x00" + b"ch\x00\x00"
+
+
+def packed_header(mtime: int = 0) -> bytes:
+    """Return the beginning of the compressed file of a backup that was changed at *mtime*."""
+    return _PACKED_HEADER + struct.pack("<IBB", mtime & 0xFFFFFFFF, 2, 255) + _PACKED_EXTRA
+
+
+def is_packed_by_us(data: bytes) -> bool:
+    """Return whether a file that begins with *data* was compressed by this package, perhaps not whole yet."""
+    return data.startswith(_PACKED_HEADER) and data.startswith(_PACKED_EXTRA, len(_PACKED_HEADER) + 6)
 
 
 class Backup(NamedTuple):
@@ -197,5 +208,4 @@ def _beginning(path: str) -> tuple[int, bool]:
             os.close(fd)
     except OSError:  # this process may rename it, but not read it; or it was a regular file until now
         return 0, False
-    is_packed = data.startswith(PACKED_HEADER) and data.startswith(PACKED_EXTRA, len(PACKED_HEADER) + 6)
-    return zlib.crc32(data.partition(b"\n")[0]) if data else 0, is_packed
+    return zlib.crc32(data.partition(b"\n")[0]) if data else 0, is_packed_by_us(data)

@@ -11,7 +11,6 @@ import errno
 import io
 import os
 import stat
-import weakref
 from collections.abc import Callable, Iterator
 
 from chora_logging import log_files
@@ -54,32 +53,16 @@ def locked(file: io.FileIO, timeout: float) -> Iterator[None]:
     Raises:
         RotationBusyError: another process holds its lock for longer than *timeout* seconds.
     """
-    reference = weakref.ref(file)
-    _open_files.add(reference)
-    try:
-        if not locking.lock(file.fileno(), timeout):
-            raise RotationBusyError(file.name, "another process is rotating this log")
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            locking.flock(file.fileno(), locking.UNLOCK)  # closing is not enough: a forked child may share it
-        _open_files.discard(reference)
-        file.close()
-
-
-#: The locked files. A forked child closes them, otherwise the parent's lock would outlive the parent.
-#: Weak references: a file that a signal handler's exception left open is closed with its last one.
-_open_files: set[weakref.ref[io.FileIO]] = set()
-
-
-def _close_files_after_fork() -> None:
-    while _open_files:
-        file = _open_files.pop()()
-        if file is not None:
-            file.close()
-
-
-os.register_at_fork(after_in_child=_close_files_after_fork)
+    with opening.closed_in_children(file):
+        try:
+            if not locking.lock(file.fileno(), timeout):
+                raise RotationBusyError(file.name, "another process is rotating this log")
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                locking.flock(
+                    file.fileno(), locking.UNLOCK
+                )  # closing is not enough: a forked child may share it
 
 
 def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> io.FileIO | None:

@@ -530,6 +530,18 @@ class TestCompression:
         assert len(reports) == 1
         assert str(log.with_name(".app.jsonl.gz.new")) in reports[0]
 
+    @pytest.mark.parametrize("content", [b"", gzip.compress(b"somebody's"), b"\x1f\x8b\x08\x04"])
+    def test_file_of_somebody_else(self, log, writer, content):
+        """An empty file and a gzip file that we have not made are left alone, too, and reported."""
+        path = log.with_name(".app.jsonl.gz.new")
+        path.write_bytes(content)
+        writer.write(3)
+        with pytest.raises(compression.ObstacleError, match="somebody else's"):
+            compression.compress_backups(str(log), 9, str)
+
+        assert path.read_bytes() == content
+        assert not list(log.parent.glob("app.jsonl.*.gz"))
+
 
 def test_copied_folder(log, writer):
     """In a copy of the folder, whose inodes are others, the backups are taken over as on the first day."""
