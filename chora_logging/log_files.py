@@ -35,6 +35,9 @@ SIDECAR_LAYOUT = struct.Struct("<8s16sI4xQQQ8x")
 SIDECAR_BYTES = SIDECAR_LAYOUT.size
 
 
+#: How many numbers in a row without a file end the backups of a namer, which may be in several folders.
+ABSENT_NAMED_NUMBERS = 20
+
 #: What stands after the name of a log in that of a backup: a number of up to seven digits; from other tools
 #: a date with or without a time (logrotate's `dateext`, `TimedRotatingFileHandler`), or a Unix time.
 BACKUP_ENDING = re.compile(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from chora_logging import log_files
-from chora_logging.log_files import BACKUP_ENDING, COMPRESSED
+from chora_logging.log_files import ABSENT_NAMED_NUMBERS, BACKUP_ENDING, COMPRESSED
 
 NameOf = Callable[[str], str]
 
@@ -101,7 +101,7 @@ def find_backups(
     Args:
         log: The live file.
         name_of: Returns a backup's name for its default name.
-        count: Up to which number names that are not the default ones are looked for, at least.
+        count: How many backups are kept. What is no file does not block a higher number than the next.
         owned: Which backups we made; None if the sidecar does not say.
         generation: So often has a version of this package rotated that did not record its backups.
 
@@ -109,7 +109,7 @@ def find_backups(
         OSError: the folder cannot be listed.
     """
     backups, blocked = [], []
-    for name in _names(log, name_of, count):
+    for name in _names(log, name_of):
         try:
             status = os.lstat(name.path)
         except FileNotFoundError:
@@ -169,18 +169,17 @@ class _Name(NamedTuple):
     suffix: str
 
 
-def _names(log: str, name_of: NameOf, count: int) -> Iterator[_Name]:
+def _names(log: str, name_of: NameOf) -> Iterator[_Name]:
     """Yield the paths that may be backups, each once."""
     folder, name = os.path.split(log)
     seen = {log}
     has_namer = name_of(f"{log}.1") != f"{log}.1"
-    number = 0
-    while has_namer:
+    number = absent = 0
+    while has_namer and absent < ABSENT_NAMED_NUMBERS:
         number += 1
         plain = name_of(f"{log}.{number}")
         paths = [path for path in (plain, plain + COMPRESSED) if os.path.lexists(path) and path not in seen]
-        if not paths and number > count:
-            break
+        absent = 0 if paths else absent + 1
         seen.update(paths)
         for path in paths:
             yield _Name(path, number, False, path[len(plain) :])

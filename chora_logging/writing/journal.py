@@ -28,6 +28,9 @@ from chora_logging.writing.sidecar import LARGEST_SIDECAR_BYTES, Report, open_si
 _LIST = struct.Struct("<IIIQ")
 _ENTRY = struct.Struct("<QI")
 
+#: The largest number of backups that a rotation can be told to keep.
+LARGEST_COUNT = 2**32 - 1
+
 _BEGIN = SIDECAR_BYTES + _LIST.size
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -86,7 +85,7 @@ class Rollover(NamedTuple):
             Exception: as `run`.
         """
         status = os.stat(self.log)
-        with open_journal(self.log, status, self.mode, 0, self.report) as journal:
+        with open_journal(self.log, status, self.mode, 0) as journal:
             if journal is None:
                 return False
             if journal.is_under_way:
@@ -151,7 +150,12 @@ class Rollover(NamedTuple):
         else:
             self.rotate(self.log, first)
             product = identify(first)
-        opening.create(self.log, stat.S_IMODE(status.st_mode) if self.mode is None else self.mode, status)
+        try:
+            opening.create(self.log, opening.permissions(status, self.mode), status)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._put_back(first, status)
+            raise
         for inode, first_line in product.items():
             backups[first] = Backup(first, 1, False, "", inode, first_line, packed_by_us=False)
         return list(backups.values())
@@ -172,6 +176,20 @@ class Rollover(NamedTuple):
             os.rename(backup.path, target)
             moved.append((number, backup.path, target))
             yield backup._replace(path=target, number=number + 1)
+
+    def _put_back(self, first: str, status: os.stat_result) -> None:
+        """Give the file at *first* the log's name again, if it was the log and nothing else has the name."""
+        if not os.path.samestat(os.lstat(first), status):
+            return
+        try:
+            os.link(first, self.log)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without links
+            if not os.path.lexists(self.log):
+                os.rename(first, self.log)
+        else:
+            os.unlink(first)
 
     @contextlib.contextmanager
     def _undone_on_failure(self, journal: Journal, owned: Owned, status: os.stat_result) -> Iterator[_Moves]:

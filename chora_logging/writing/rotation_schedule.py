@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from chora_logging.errors import RotationBusyError
 from chora_logging.writing.backups import NameOf
+from chora_logging.writing.journal import LARGEST_COUNT
 from chora_logging.writing.rotation import Rollover, RotateFile
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class RotationSchedule:
         log = self._log
         return Rollover(
             log.real_path,
-            log.backup_count or 1,
+            min(log.backup_count or 1, LARGEST_COUNT),
             name_of=hooks.name_of,
             rotate=hooks.rotate,
             mode=log.file_mode,

@@ -69,6 +69,9 @@ def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> i
     try:
         file = _open_or_create(log, mode, like)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            _report_unusable(log, "its name would be too long", report)
+            return None
         # Whoever can write it would take the backups that are not in its list for those of another tool.
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and log_files.read_sidecar(log) is None:
             return None

@@ -107,6 +107,43 @@ done(lines=lines())
     assert sum(lost) == len(found["refused"])
 
 
+def test_no_inodes(tmp_path):
+    """A rotation that can make no next file costs no line: the log grows, and is rotated later."""
+    found, _ = run(
+        tmp_path,
+        """
+import time
+logger = logger_on(LOG, maxBytes=2_000, backupCount=50)
+write(logger, range(20))
+before = len(os.listdir(DISK))
+number = 0
+try:
+    while True:
+        open(os.path.join(DISK, f"ballast{number}"), "w").close()
+        number += 1
+except OSError:
+    pass
+write(logger, range(20, 60))
+size, names = os.stat(LOG).st_size, len(os.listdir(DISK)) - number
+for number in range(number):
+    os.unlink(os.path.join(DISK, f"ballast{number}"))
+clock = time.monotonic() + 100
+time.monotonic = lambda: clock
+write(logger, range(60, 100))
+done(size=size, more=names - before, backups=len(os.listdir(DISK)) - before, lines=lines())
+""",
+        size="1m,nr_inodes=30",
+    )
+
+    assert found["refused"] == []
+    assert found["size"] > 4_000
+    assert found["more"] == 0
+    assert found["backups"] > 0
+    assert [event["seq"] for event in found["lines"] if "seq" in event] == list(range(100))
+    reports = [event["event"] for event in found["lines"] if "seq" not in event]
+    assert reports == ["rotation_failed"]
+
+
 @pytest.mark.parametrize("looks", [True, False], ids=["looks for room", "fills the disk"])
 def test_no_room_to_compress(tmp_path, looks):
     """A compression that does not fit on the disk leaves the writers the room that it had taken."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
 import logging
@@ -20,7 +21,7 @@ from chora_logging.errors import ForeignBackupsError, RotationBlockedError
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.following import Follower
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.writing import compression, locking
+from chora_logging.writing import compression, locking, opening
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.journal import open_journal, pack_sidecar
 from chora_logging.writing.rotation import Rollover
@@ -317,6 +318,28 @@ class TestFailure:
 
         assert snapshot(log.parent) == before
 
+    @pytest.mark.parametrize("links", [True, False])
+    def test_no_next_file(self, log, writer, monkeypatch, links):
+        """If the next file cannot be made the log keeps its name, and grows."""
+        writer.write(3)
+        before = snapshot(log.parent)
+
+        def refused(*args, **options):
+            raise OSError(errno.ENOSPC, "no inodes")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(opening, "create", refused)
+            if not links:
+                patch.setattr(os, "link", refused)
+            with pytest.raises(OSError, match="no inodes"):
+                rollover(log).run()
+            assert snapshot(log.parent) == before
+            writer.write(5)
+
+        assert numbers(log) == list(range(8))
+        assert len(log.read_bytes().splitlines()) == 7
+        assert not log_files.read_sidecar(str(log)).under_way
+
     def test_moved_before_it_failed(self, log, writer):
         """A rotator that has moved the log before it fails has rotated it: nothing is undone."""
         writer.write(2)
@@ -553,6 +576,51 @@ def test_copied_folder(log, writer):
 
     assert sorted(snapshot(copy.parent)) == ["app.jsonl", "app.jsonl.1", "app.jsonl.2", "app.jsonl.3"]
     assert not notices(copy)
+
+
+@pytest.mark.parametrize("count", [999_999, 2**32, 10**30])
+def test_keep_all(log, writer, count):
+    """A large backupCount costs nothing, also with a namer, and every backup is kept."""
+    writer.open(backupCount=count, compress=True)
+    named = []
+    writer.handler.namer = lambda name: named.append(name) or f"{name}.old"
+    writer.write(30)
+    writer.close()
+
+    packed = [gzip.decompress(path.read_bytes()) for path in log.parent.glob("app.jsonl.*.old.gz")]
+    lines = b"".join([*packed, log.read_bytes()]).splitlines()
+    assert sorted(json.loads(line)["n"] for line in lines) == list(range(30))
+    assert len(named) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("length", "reported"),
+    [(246, []), (248, ["compression_blocked"]), (250, ["sidecar_unusable"]), (253, ["sidecar_unusable"])],
+)
+def test_long_names(log, length, reported):
+    """A log with so long a name that its sidecar, or another file of a rotation, has none, is rotated."""
+    log = log.with_name("a" * length)
+    writer = Writer(log, compress=True)
+    writer.write(4)
+    writer.handler._log._schedule.join()
+    writer.write(1)
+    writer.close()
+
+    events = [json.loads(line) for line in lines_of(log)]
+    assert [event["n"] for event in events if "n" in event][-2:] == [3, 4]
+    assert len(list(log.parent.glob("a*"))) == 4
+    assert [event["event"] for event in events if event["logger"] == "chora_logging"] == reported
+
+
+@pytest.mark.parametrize("length", [247, 250, 255])
+def test_long_name_without_rotation(log, length):
+    """Nothing is reported if it is not rotated."""
+    log = log.with_name("a" * length)
+    writer = Writer(log, maxBytes=0)
+    writer.write(4)
+    writer.close()
+
+    assert len(log.read_bytes().splitlines()) == 4
 
 
 HIDDEN = [".app.jsonl.lock", ".app.jsonl.gz.new", ".app.jsonl.rotating"]
