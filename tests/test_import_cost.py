@@ -23,6 +23,7 @@ OWN = {
     "chora_logging",
     "chora_logging._version",
     "chora_logging.writing.appending",
+    "chora_logging.writing.adoption",
     "chora_logging.writing.backups",
     "chora_logging.writing.sidecar",
     "chora_logging.context",

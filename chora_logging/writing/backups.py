@@ -69,6 +69,10 @@ class Backup(NamedTuple):
         return first_line is not None and (first_line == self.first_line or not first_line * self.first_line)
 
 
+#: Returns which of some backups we made.
+OwnedOf = Callable[[list[Backup]], Owned]
+
+
 class Found(NamedTuple):
     """The files of a log.
 
@@ -93,17 +97,14 @@ class Found(NamedTuple):
         return {backup.inode: backup.first_line for backup in self.backups if backup.is_in(self.owned)}
 
 
-def find_backups(
-    log: str, name_of: NameOf, count: int, owned: Owned | None = None, generation: int = 0
-) -> Found:
+def find_backups(log: str, name_of: NameOf, count: int, owned_of: OwnedOf) -> Found:
     """Find everything that has the name of a backup of *log*, ours or of others.
 
     Args:
         log: The live file.
         name_of: Returns a backup's name for its default name.
         count: How many backups are kept. What is no file does not block a higher number than the next.
-        owned: Which backups we made; None if the sidecar does not say.
-        generation: So often has a version of this package rotated that did not record its backups.
+        owned_of: Returns which of the backups we made.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -118,7 +119,7 @@ def find_backups(
             backups.append(Backup(*name, status.st_ino, *_beginning(name.path)))
         elif 0 < name.number <= count + 1 and not name.is_default:
             blocked.append(name.path)
-    owned = _adopted(backups, generation) if owned is None else owned
+    owned = owned_of(backups)
     ours: dict[int, list[Backup]] = {}
     foreign = []
     for backup in backups:
@@ -136,30 +137,6 @@ def identify(path: str) -> Owned:
     except FileNotFoundError:
         return {}
     return {status.st_ino: _beginning(path)[0]} if stat.S_ISREG(status.st_mode) else {}
-
-
-def _adopted(backups: list[Backup], generation: int) -> Owned:
-    """Return the backups to take over for a log whose sidecar does not say which are ours.
-
-    They are those of a `RotatingFileHandler`, plain and numbered from 1 without a hole, or of a log
-    whose sidecar was deleted, which we may have packed. Where there is any other, another tool
-    rotates. Then only those up to *generation* are ours. Of a plain and a compressed file of one number
-    the compressed one is ours only if we have packed it: it may have other events.
-    """
-    is_plain = all(not backup.suffix or backup.packed_by_us for backup in backups)
-    is_series = is_plain and _is_series(backups, True) and _is_series(backups, False)
-    plain = {backup.path for backup in backups if not backup.suffix}
-    return {
-        backup.inode: backup.first_line
-        for backup in backups
-        if is_series or 0 < backup.number <= generation
-        if not backup.suffix or backup.packed_by_us or backup.path.removesuffix(backup.suffix) not in plain
-    }
-
-
-def _is_series(backups: list[Backup], is_default: bool) -> bool:
-    numbers = {backup.number for backup in backups if backup.is_default is is_default}
-    return numbers == set(range(1, len(numbers) + 1))
 
 
 class _Name(NamedTuple):

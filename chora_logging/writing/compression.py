@@ -152,7 +152,7 @@ def _plain_backup(log: str, count: int, name_of: NameOf) -> Backup | None:
     owned = _read_owned(log)
     if owned is None:
         return None
-    ours = find_backups(log, name_of, count, owned).ours
+    ours = find_backups(log, name_of, count, lambda _: owned).ours
     for number in sorted((number for number in ours if number <= count), reverse=True):
         for backup in ours[number]:
             if not backup.suffix and _is_free(backup.path + COMPRESSED, owned):
@@ -290,7 +290,7 @@ def _put_in_place(log: str, source: os.stat_result, unfinished: str, count: int,
 
 def _path_of(source: os.stat_result, log: str, owned: Owned, count: int, name_of: NameOf) -> str:
     """Return the path that the plain backup *source* has now; empty if it is not kept any more."""
-    ours = find_backups(log, name_of, count, owned).ours
+    ours = find_backups(log, name_of, count, lambda _: owned).ours
     found = (backup for number in ours if number <= count for backup in ours[number])
     return next((each.path for each in found if each.inode == source.st_ino and not each.suffix), "")
 

@@ -1,7 +1,8 @@
 """The record of a log's rotations: which step of one is under way, and which backups are ours.
 
 It is the sidecar. During a rotation the live file has a second name, `.NAME.rotating`. Every writer checks
-the link count of the live file (then 2), so the next record notices an unfinished rotation.
+the link count of the live file (then 2), so the next record notices an unfinished rotation. The name also
+tells what was under way if the sidecar is lost.
 
 After the 64 bytes that readers read (`chora_logging.log_files`) the sidecar says which backups this package
 has made, little-endian: CRC-32 (4), how many backups the rotation under way keeps (4), count (4), the inode
@@ -72,6 +73,14 @@ class Journal:
         """Whether a rotation has begun and has not ended."""
         return bool(self.state.sequence & 1)
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether the live file has the second name that it has during a rotation."""
+        try:
+            return os.path.samestat(os.lstat(self._mark), os.stat(self._log))
+        except OSError:
+            return False
+
     def write(self, state: Sidecar, owned: Owned | None = None, keep: int = 0) -> None:
         """Write *state*, and *owned* and *keep* if given, in one step.
 
@@ -94,9 +103,8 @@ class Journal:
         state = self.state._replace(sequence=self.state.sequence + 1, inode=inode, step=step)
         self.write(state, owned, keep)
         self.unmark(inode, owned)
-        if self._fd is not None:
-            with contextlib.suppress(OSError):
-                os.link(self._log, self._mark)
+        with contextlib.suppress(OSError):
+            os.link(self._log, self._mark)
 
     def end(self, sequence: int, owned: Owned) -> None:
         """Record that the rotation has ended."""
@@ -105,8 +113,6 @@ class Journal:
 
     def unmark(self, inode: int, owned: Owned) -> None:
         """Delete the second name of the live file, which has *inode* or was rotated, and no other file."""
-        if self._fd is None:
-            return
         with contextlib.suppress(OSError):
             status = os.lstat(self._mark)
             if stat.S_ISREG(status.st_mode) and (status.st_ino == inode or status.st_ino in owned):

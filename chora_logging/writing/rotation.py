@@ -11,12 +11,13 @@ another tool rotates the log, and it is not rotated here.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from chora_logging.errors import ForeignBackupsError, RotationBlockedError
-from chora_logging.writing import opening
+from chora_logging.writing import adoption, opening
 from chora_logging.writing.backups import Backup, Found, NameOf, Owned, find_backups, identify
 from chora_logging.writing.journal import Journal, open_journal
 from chora_logging.writing.sidecar import Report
@@ -42,6 +43,8 @@ class Rollover(NamedTuple):
         mode: Permission bits of new files; None copies those of the rotated file.
         timeout: How long to wait for another rotation, in seconds.
         report: Called with a sentence if the log has to be rotated without a sidecar.
+        max_bytes: The size at which the log is rotated; 0 if there is none.
+        made: The backups after the last rotation of this process, which is to be remembered.
     """
 
     log: str
@@ -51,12 +54,15 @@ class Rollover(NamedTuple):
     mode: int | None
     timeout: float
     report: Report | None = None
+    max_bytes: int = 0
+    made: dict[int, int] | None = None
 
     def run(self) -> None:
         """Rotate once, or complete an interrupted rotation if there is one.
 
         Raises:
-            ForeignBackupsError: another tool rotates this log; nothing was changed.
+            ForeignBackupsError: there are files that, as far as is known, this package did not make;
+                nothing was changed.
             RotationBlockedError: something that is not a file has the name of a backup.
             RotationBusyError: another process has been rotating for longer than the timeout.
             Exception: a step failed, also in a namer or rotator; the steps before it were undone, or a
@@ -65,6 +71,7 @@ class Rollover(NamedTuple):
         status = os.stat(self.log)
         with open_journal(self.log, status, self.mode, self.timeout, self.report) as opened:
             journal = Journal(self.log, None) if opened is None else opened
+            self._recover(journal, status)
             if journal.is_under_way:
                 self._resume(journal, status)
                 return
@@ -88,6 +95,7 @@ class Rollover(NamedTuple):
         with open_journal(self.log, status, self.mode, 0) as journal:
             if journal is None:
                 return False
+            self._recover(journal, status)
             if journal.is_under_way:
                 self._resume(journal, status)
                 return True
@@ -99,8 +107,29 @@ class Rollover(NamedTuple):
         return False
 
     def _find(self, journal: Journal, owned: Owned | None = None) -> Found:
-        owned = journal.owned if owned is None else owned
-        return find_backups(self.log, self.name_of, self.keep, owned, journal.generation)
+        def owned_of(backups: list[Backup]) -> Owned:
+            known = journal.owned if owned is None else owned
+            if known is not None:
+                return adoption.restore(backups, known, identify(self.log))
+            return adoption.adopt(
+                self.log,
+                backups,
+                self.max_bytes,
+                generation=journal.generation,
+                made=self.made,
+                is_interrupted=journal.is_marked,
+            )
+
+        return find_backups(self.log, self.name_of, self.keep, owned_of)
+
+    def _recover(self, journal: Journal, status: os.stat_result) -> None:
+        """Go on with a rotation whose record is lost: the live file is marked, and a number is missing."""
+        if journal.owned is not None or journal.is_under_way or not journal.is_marked:
+            return
+        found = self._find(journal)
+        missing = next(number for number in itertools.count(1) if number not in found.ours)
+        if missing <= max(found.ours, default=0) and not found.foreign:
+            journal.begin(status.st_ino, missing - 1, found.owned, keep=0)
 
     def _check(self, found: Found) -> None:
         if found.blocked:
@@ -230,6 +259,9 @@ class Rollover(NamedTuple):
                     os.unlink(backup.path)
                     kept.pop(backup.inode, None)
         journal.end(journal.state.sequence + 1, kept)
+        if self.made is not None:
+            self.made.clear()
+            self.made.update(kept)
 
     def _name(self, number: int) -> str:
         return self.name_of(f"{self.log}.{number}")
@@ -250,7 +282,8 @@ def _foreign_reason(paths: list[str]) -> str:
     if len(names) > _SHOWN_NAMES:
         shown += f" and {len(names) - _SHOWN_NAMES} more"
     return (
-        f"another tool rotates this log, because this package did not make {shown}. Leave the rotation to "
-        "it by maxBytes=0 or backupCount=0 (in the environment CHORA_EVENTS_MAX_BYTES=0, "
-        "ORCH_LOG_MAX_BYTES=0 or LOG_MAX_BYTES=0), or stop it and move its files away"
+        "another tool rotates this log, or its files were restored, or its sidecar was lost, because as far "
+        f"as is known this package did not make {shown}. Leave the rotation to the other tool by maxBytes=0 "
+        "or backupCount=0 (in the environment CHORA_EVENTS_MAX_BYTES=0, ORCH_LOG_MAX_BYTES=0 or "
+        "LOG_MAX_BYTES=0), or stop it if there is one and move these files away"
     )

@@ -45,6 +45,7 @@ class Rotated(Protocol):
 
     path: str
     real_path: str
+    max_bytes: int
     backup_count: int
     lock_timeout: float
     file_mode: int | None
@@ -76,6 +77,7 @@ class RotationSchedule:
         self._log = log
         self._compressor = _compressor() if compress else None
         self.retry_at, self._retry_pause = 0.0, FIRST_ROTATION_RETRY_SECONDS
+        self._made: dict[int, int] = {}
 
     def rotate(self, hooks: Hooks) -> bool:
         """Rotate; return whether the file is to be opened anew."""
@@ -138,6 +140,8 @@ class RotationSchedule:
             mode=log.file_mode,
             timeout=timeout,
             report=partial(log.notice_once, "sidecar_unusable"),
+            max_bytes=log.max_bytes,
+            made=self._made,
         )
 
 

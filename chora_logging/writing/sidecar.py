@@ -81,7 +81,7 @@ def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> i
         return None
     try:
         status = os.fstat(file.fileno())
-        if status.st_nlink > 1 or not _may_be_ours(file.fileno(), status.st_size):
+        if not _may_be_ours(file.fileno(), status):
             file.close()
             _report_unusable(log, "it is somebody else's file", report)
             return None
@@ -108,9 +108,15 @@ def _report_unusable(log: str, reason: str, report: Report | None) -> None:
         report(f"{path} is not the sidecar of the log, because {reason}: the log is rotated without it")
 
 
-def _may_be_ours(fd: int, size: int) -> bool:
-    """Return whether a file of *size* bytes is a sidecar, perhaps a damaged one, or a new file."""
-    if size > LARGEST_SIDECAR_BYTES:
+def _may_be_ours(fd: int, status: os.stat_result) -> bool:
+    """Return whether a file is a sidecar, perhaps a damaged one, or a new file.
+
+    A valid sidecar may have further names, as in a snapshot of the folder that consists of hard links.
+    """
+    if status.st_size > LARGEST_SIDECAR_BYTES:
         return False
     beginning = os.pread(fd, SIDECAR_BYTES, 0)
-    return beginning.startswith(log_files.SIDECAR_MAGIC) or (size <= SIDECAR_BYTES and not any(beginning))
+    if status.st_nlink > 1:
+        return log_files.parse_sidecar(beginning) is not None
+    is_new = status.st_size <= SIDECAR_BYTES and not any(beginning)
+    return is_new or beginning.startswith(log_files.SIDECAR_MAGIC)

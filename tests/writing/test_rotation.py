@@ -82,7 +82,7 @@ class Writer:
 
 def rollover(log, count=3, rotate=os.rename, **options):
     """Return a rotation of *log*."""
-    options = {"name_of": str, "rotate": rotate, "mode": None, "timeout": 1, **options}
+    options = {"name_of": str, "rotate": rotate, "mode": None, "timeout": 1, "max_bytes": 1, **options}
     return Rollover(str(log), count, **options)
 
 
