@@ -2,11 +2,11 @@
 
 A `RotatingFileHandler` leaves plain files that are numbered from 1 without a hole. So does logrotate without
 `compress`, and what it leaves is not ours to rename and delete. The sizes tell them apart. A file that was
-rotated by size is smaller than the limit (but for a record that is larger by itself), and the next record
-would have reached it. The longest first record of the files stands for that record. The limit is the current
-`maxBytes`, or, if that has been changed, a round number at which all the files end, which then have many
-records and nearly the same size. Days and weeks end anywhere. Files in doubt are not taken over: the log
-grows and says so, which can be mended, while a deleted file can not.
+rotated by size ends where the next record would have reached the limit, or a record after it: records are
+not lost when a rotation fails. The longest first record of the files stands for any record. The limit is the
+current `maxBytes`, or, if that has been changed, a round number at which all the files end, which then have
+many records and nearly the same size. Days and weeks end anywhere. Files in doubt are not taken over: the
+log grows and says so, which can be mended, while a deleted file can not.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def adopt(
     is_plain = all(not backup.suffix or backup.packed_by_us for backup in backups)
     is_series = is_plain and all(_is_series(backups, kind, is_interrupted) for kind in (True, False))
     plain = {backup.path for backup in backups if not backup.suffix}
-    unknown = sorted(plain - {backup.path for backup in backups if backup.is_in(made or {})})
-    is_ours = is_series and (is_interrupted or _end_at_a_limit(unknown, log, max_bytes))
+    known = {backup.path for backup in backups if backup.is_in(made or {})}
+    is_ours = is_series and (is_interrupted or _end_at_a_limit(plain - known, {log, *known}, max_bytes))
     return {
         backup.inode: backup.first_line
         for backup in backups
@@ -95,18 +95,16 @@ class _Extent(NamedTuple):
     record: int
 
 
-def _end_at_a_limit(paths: list[str], log: str, max_bytes: int) -> bool:
-    """Return whether the files *paths* were rotated by size, as described above."""
+def _end_at_a_limit(paths: set[str], others: set[str], max_bytes: int) -> bool:
+    """Return whether the files *paths* were rotated by size; *others* are of the same log."""
+    if not paths:
+        return True
     files = [extent for extent in map(_extent, paths) if extent is not None]
     if len(files) < len(paths):
         return False
-    if not files:
-        return True
-    live = _extent(log)
-    record = max(extent.record for extent in (*files, live) if extent is not None)
+    record = max(extent.record for extent in (*files, *map(_extent, others)) if extent is not None)
     sizes = [extent.size for extent in files]
-    is_below = all(extent.size < max_bytes or extent.size <= extent.record for extent in files)
-    if is_below and min(sizes) + record >= max_bytes:
+    if 0 < max_bytes <= min(sizes) + record and max(sizes) < max_bytes + record:
         return True
     is_alike = len(files) > 1 and min(sizes) >= _MANY * record
     return is_alike and _has_round_number(max(sizes) + 1, min(sizes) + record)

@@ -102,9 +102,10 @@ class Journal:
         """Record that a rotation of the live file *inode* begins."""
         state = self.state._replace(sequence=self.state.sequence + 1, inode=inode, step=step)
         self.write(state, owned, keep)
-        self.unmark(inode, owned)
-        with contextlib.suppress(OSError):
-            os.link(self._log, self._mark)
+        if not self.is_marked:
+            self.unmark(inode, owned)
+            with contextlib.suppress(OSError):
+                os.link(self._log, self._mark)
 
     def end(self, sequence: int, owned: Owned) -> None:
         """Record that the rotation has ended."""

@@ -21,6 +21,9 @@ from chora_logging.writing import locking, opening
 #: The largest sidecar, in bytes: that of a log with 300,000 backups.
 LARGEST_SIDECAR_BYTES = 4 * 1024 * 1024
 
+#: How often a sidecar is created that somebody deletes before it is opened.
+_ATTEMPTS = 10
+
 #: Called with what is wrong with a sidecar.
 Report = Callable[[str], None]
 
@@ -95,11 +98,11 @@ def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> i
 
 
 def _open_or_create(log: str, mode: int, like: os.stat_result) -> io.FileIO | None:
-    try:
-        return log_files.open_sidecar(log, "r+")
-    except FileNotFoundError:
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(FileNotFoundError):
+            return log_files.open_sidecar(log, "r+")
         opening.create(log_files.sidecar_path(log), mode, like)
-        return log_files.open_sidecar(log, "r+")
+    return log_files.open_sidecar(log, "r+")
 
 
 def _report_unusable(log: str, reason: str, report: Report | None) -> None:
