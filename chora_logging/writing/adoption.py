@@ -17,7 +17,7 @@ import os
 from typing import NamedTuple
 
 from chora_logging import log_files
-from chora_logging.writing.backups import Backup, Owned
+from chora_logging.writing.backups import Backup, Owned, identify
 
 #: How many records a file has at least if the limit at which it ended is guessed.
 _MANY = 10
@@ -37,7 +37,7 @@ def adopt(
     *,
     generation: int = 0,
     made: Owned | None = None,
-    is_interrupted: bool = False,
+    marked: int = 0,
 ) -> Owned:
     """Return the backups to take over for a log whose sidecar does not say which are ours.
 
@@ -52,13 +52,14 @@ def adopt(
         generation: So often has a version of this package rotated that did not record its backups: those up
             to this number are ours.
         made: The backups that this process has made.
-        is_interrupted: One of our rotations of the live file was begun and not ended. Then the backups were
-            ours, and one number may be missing.
+        marked: The inode of a file whose rotation we have begun and not ended. If it is still the live file
+            the backups were ours, and one number may be missing.
     """
+    is_interrupted = marked in identify(log)
     is_plain = all(not backup.suffix or backup.packed_by_us for backup in backups)
     is_series = is_plain and all(_is_series(backups, kind, is_interrupted) for kind in (True, False))
     plain = {backup.path for backup in backups if not backup.suffix}
-    known = {backup.path for backup in backups if backup.is_in(made or {})}
+    known = {backup.path for backup in backups if backup.is_in(made or {}) or backup.inode == marked}
     is_ours = is_series and (is_interrupted or _end_at_a_limit(plain - known, {log, *known}, max_bytes))
     return {
         backup.inode: backup.first_line

@@ -74,12 +74,12 @@ class Journal:
         return bool(self.state.sequence & 1)
 
     @property
-    def is_marked(self) -> bool:
-        """Whether the live file has the second name that it has during a rotation."""
+    def marked(self) -> int:
+        """The inode of the file that has the second name of a file under rotation; 0 if there is none."""
         try:
-            return os.path.samestat(os.lstat(self._mark), os.stat(self._log))
+            return os.lstat(self._mark).st_ino
         except OSError:
-            return False
+            return 0
 
     def write(self, state: Sidecar, owned: Owned | None = None, keep: int = 0) -> None:
         """Write *state*, and *owned* and *keep* if given, in one step.
@@ -102,7 +102,7 @@ class Journal:
         """Record that a rotation of the live file *inode* begins."""
         state = self.state._replace(sequence=self.state.sequence + 1, inode=inode, step=step)
         self.write(state, owned, keep)
-        if not self.is_marked:
+        if self.marked != inode:
             self.unmark(inode, owned)
             with contextlib.suppress(OSError):
                 os.link(self._log, self._mark)

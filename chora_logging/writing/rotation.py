@@ -117,14 +117,14 @@ class Rollover(NamedTuple):
                 self.max_bytes,
                 generation=journal.generation,
                 made=self.made,
-                is_interrupted=journal.is_marked,
+                marked=journal.marked,
             )
 
         return find_backups(self.log, self.name_of, self.keep, owned_of)
 
     def _recover(self, journal: Journal, status: os.stat_result) -> None:
         """Go on with a rotation whose record is lost: the live file is marked, and a number is missing."""
-        if journal.owned is not None or journal.is_under_way or not journal.is_marked:
+        if journal.owned is not None or journal.is_under_way or journal.marked != status.st_ino:
             return
         found = self._find(journal)
         missing = next(number for number in itertools.count(1) if number not in found.ours)

@@ -7,6 +7,7 @@ import errno
 import gzip
 import json
 import logging
+import logging.handlers
 import os
 import shutil
 import subprocess
@@ -201,6 +202,65 @@ class TestFirstDay:
 
         assert numbers(log) == [-2, -1, 0, 1]
         assert len(snapshot(log.parent)) == 4
+
+    @pytest.mark.parametrize(
+        ("former", "present", "traceback"),
+        [
+            *((2_000, 2_000, False), (10_000, 10_000, False), (10_000, 10_000, True)),
+            *((10_000, 1_000, False), (10 * 1024, 1_000_000, False)),
+        ],
+    )
+    def test_of_a_rotating_file_handler(self, log, writer, former, present, traceback):
+        """So are those that one has really left, with the same limit or another."""
+        writer.close()
+        handler = logging.handlers.RotatingFileHandler(log, maxBytes=former, backupCount=6)
+        handler.setFormatter(logging.Formatter('{"n": -1, "event": "%(message)s"}'))
+        number = 0
+        while not log.with_name("app.jsonl.6").exists():
+            record = logging.makeLogRecord({"msg": "e" * (number * 7 % 50)})
+            if traceback and number % 5 == 0:
+                record.exc_text = "Traceback (most recent call last):\n  File\nValueError"
+            handler.handle(record)
+            number += 1
+        handler.handle(logging.makeLogRecord({"msg": "last"}))
+        handler.close()
+        before = log.with_name("app.jsonl.1").read_bytes()
+        writer.open(maxBytes=present)
+        writer.write()
+        writer.handler.doRollover()
+
+        assert log.with_name("app.jsonl.2").read_bytes() == before
+        assert sorted(snapshot(log.parent)) == ["app.jsonl", "app.jsonl.1", "app.jsonl.2", "app.jsonl.3"]
+
+    @pytest.mark.parametrize("sizes", [[141] * 6, [30, 80, 20, 90], [200, 200], [1] * 9, [160]])
+    @pytest.mark.parametrize("is_started", [False, True])
+    def test_days(self, log, writer, sizes, is_started):
+        """Files that a tool has rotated by the day are not, even if they are of one size."""
+        writer.close()
+        for number, lines in enumerate(sizes, 1):
+            log.with_name(f"app.jsonl.{number}").write_text(("x" * 60 + "\n") * lines)
+        before = snapshot(log.parent)
+        before.pop("app.jsonl")
+        if is_started:
+            log.write_text("x" * 60 + "\n")
+        writer.open(maxBytes=10_000)
+        writer.write(200)
+
+        after = snapshot(log.parent)
+        assert after.pop("app.jsonl").count(b"rotation_failed") == 1
+        assert after == before
+
+    def test_without_sidecar(self, log, writer):
+        """A process knows which backups it has made, also where there is no sidecar."""
+        log.with_name(".app.jsonl.lock").unlink(missing_ok=True)
+        log.with_name(".app.jsonl.lock").mkdir()
+        writer.open(maxBytes=1_000_000)
+        for _ in range(5):
+            writer.write()
+            writer.handler.doRollover()
+        writer.write()
+
+        assert [number for number in numbers(log) if number is not None] == [2, 3, 4, 5]
 
     @pytest.mark.parametrize(
         "others", [["1", "3"], ["2"], ["1", "2.gz"], ["1", "1.gz"], ["1700000000"]], ids=str
@@ -621,6 +681,42 @@ def test_long_name_without_rotation(log, length):
     writer.close()
 
     assert len(log.read_bytes().splitlines()) == 4
+
+
+def test_snapshot_of_hard_links(log, writer):
+    """A snapshot of the folder that consists of hard links changes nothing."""
+    writer.write(3)
+    subprocess.run(["cp", "-al", log.parent, log.parent.with_name("snapshot")], check=True)
+    writer.write(3)
+    shutil.rmtree(log.parent.with_name("snapshot"))
+    writer.write(3)
+
+    assert numbers(log) == [5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("more", [0, 2, 6])
+def test_rolled_back_folder(log, writer, compress, more):
+    """A folder over which an earlier copy of itself is copied, file by file, is rotated as before."""
+    copy = log.parent.with_name("copy")
+    writer.open(compress=compress, backupCount=20, maxBytes=500)
+    writer.write(20)
+    writer.close()
+    subprocess.run(["cp", "-a", log.parent, copy], check=True)
+    writer.open(compress=compress, backupCount=20, maxBytes=500)
+    writer.write(more)
+    writer.close()
+    subprocess.run(["cp", "-a", f"{copy}/.", log.parent], check=True)
+    writer.open(compress=compress, backupCount=3, maxBytes=500)
+    writer.write(10)
+    writer.close()
+
+    assert not notices(log)
+    assert sorted(path.name.removesuffix(".gz") for path in log.parent.glob("app.jsonl.*")) == [
+        "app.jsonl.1",
+        "app.jsonl.2",
+        "app.jsonl.3",
+    ]
 
 
 HIDDEN = [".app.jsonl.lock", ".app.jsonl.gz.new", ".app.jsonl.rotating"]
