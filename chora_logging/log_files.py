@@ -10,7 +10,7 @@ Half of it, rounded down, is the *generation* *g* of the live file; `NAME.i` has
 Cursors are exact with the sidecar; deleting it loses no event. Step and inode are the rotation's
 journal: a writer that finds the sequence odd and the lock free completes the rotation. Readers only
 read these 64 bytes; writers change the sidecar under its own `flock`, and keep in the rest of it which
-backups they made (`chora_logging.writing.rotation`).
+backups they made (`chora_logging.writing.journal`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ SIDECAR_LAYOUT = struct.Struct("<8s16sI4xQQQ8x")
 #: The size of a sidecar, in bytes.
 SIDECAR_BYTES = SIDECAR_LAYOUT.size
 
+
+#: How many numbers in a row without a file end the backups of a namer, which may be in several folders.
+ABSENT_NAMED_NUMBERS = 20
 
 #: What stands after the name of a log in that of a backup: a number of up to seven digits; from other tools
 #: a date with or without a time (logrotate's `dateext`, `TimedRotatingFileHandler`), or a Unix time.

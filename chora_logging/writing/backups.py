@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from chora_logging import log_files
-from chora_logging.log_files import BACKUP_ENDING, COMPRESSED
+from chora_logging.log_files import ABSENT_NAMED_NUMBERS, BACKUP_ENDING, COMPRESSED
 
 NameOf = Callable[[str], str]
 
@@ -28,8 +29,18 @@ _FIRST_LINE_BYTES = 256
 _PACKED = (COMPRESSED, ".bz2", ".xz", ".zst", ".lz4", ".Z")
 
 #: The beginning of a file that `compression` has packed: gzip (RFC 1952) with an extra field of ours.
-PACKED_HEADER = b"\x1f\x8b\x08\x04"
-PACKED_EXTRA = b"\x04\x00" + b"ch\x00\x00"
+_PACKED_HEADER = b"\x1f\x8b\x08\x04"
+_PACKED_EXTRA = b"\x04\x00" + b"ch\x00\x00"
+
+
+def packed_header(mtime: int = 0) -> bytes:
+    """Return the beginning of the compressed file of a backup that was changed at *mtime*."""
+    return _PACKED_HEADER + struct.pack("<IBB", mtime & 0xFFFFFFFF, 2, 255) + _PACKED_EXTRA
+
+
+def is_packed_by_us(data: bytes) -> bool:
+    """Return whether a file that begins with *data* was compressed by this package, perhaps not whole yet."""
+    return data.startswith(_PACKED_HEADER) and data.startswith(_PACKED_EXTRA, len(_PACKED_HEADER) + 6)
 
 
 class Backup(NamedTuple):
@@ -58,6 +69,10 @@ class Backup(NamedTuple):
         return first_line is not None and (first_line == self.first_line or not first_line * self.first_line)
 
 
+#: Returns which of some backups we made.
+OwnedOf = Callable[[list[Backup]], Owned]
+
+
 class Found(NamedTuple):
     """The files of a log.
 
@@ -82,23 +97,20 @@ class Found(NamedTuple):
         return {backup.inode: backup.first_line for backup in self.backups if backup.is_in(self.owned)}
 
 
-def find_backups(
-    log: str, name_of: NameOf, count: int, owned: Owned | None = None, generation: int = 0
-) -> Found:
+def find_backups(log: str, name_of: NameOf, count: int, owned_of: OwnedOf) -> Found:
     """Find everything that has the name of a backup of *log*, ours or of others.
 
     Args:
         log: The live file.
         name_of: Returns a backup's name for its default name.
-        count: Up to which number names that are not the default ones are looked for, at least.
-        owned: Which backups we made; None if the sidecar does not say.
-        generation: So often has a version of this package rotated that did not record its backups.
+        count: How many backups are kept. What is no file does not block a higher number than the next.
+        owned_of: Returns which of the backups we made.
 
     Raises:
         OSError: the folder cannot be listed.
     """
     backups, blocked = [], []
-    for name in _names(log, name_of, count):
+    for name in _names(log, name_of):
         try:
             status = os.lstat(name.path)
         except FileNotFoundError:
@@ -107,7 +119,7 @@ def find_backups(
             backups.append(Backup(*name, status.st_ino, *_beginning(name.path)))
         elif 0 < name.number <= count + 1 and not name.is_default:
             blocked.append(name.path)
-    owned = _adopted(backups, generation) if owned is None else owned
+    owned = owned_of(backups)
     ours: dict[int, list[Backup]] = {}
     foreign = []
     for backup in backups:
@@ -127,30 +139,6 @@ def identify(path: str) -> Owned:
     return {status.st_ino: _beginning(path)[0]} if stat.S_ISREG(status.st_mode) else {}
 
 
-def _adopted(backups: list[Backup], generation: int) -> Owned:
-    """Return the backups to take over for a log whose sidecar does not say which are ours.
-
-    They are those of a `RotatingFileHandler`, plain and numbered from 1 without a hole, or of a log
-    whose sidecar was deleted, which we may have packed. Where there is any other, another tool
-    rotates. Then only those up to *generation* are ours. Of a plain and a compressed file of one number
-    the compressed one is ours only if we have packed it: it may have other events.
-    """
-    is_plain = all(not backup.suffix or backup.packed_by_us for backup in backups)
-    is_series = is_plain and _is_series(backups, True) and _is_series(backups, False)
-    plain = {backup.path for backup in backups if not backup.suffix}
-    return {
-        backup.inode: backup.first_line
-        for backup in backups
-        if is_series or 0 < backup.number <= generation
-        if not backup.suffix or backup.packed_by_us or backup.path.removesuffix(backup.suffix) not in plain
-    }
-
-
-def _is_series(backups: list[Backup], is_default: bool) -> bool:
-    numbers = {backup.number for backup in backups if backup.is_default is is_default}
-    return numbers == set(range(1, len(numbers) + 1))
-
-
 class _Name(NamedTuple):
     path: str
     number: int
@@ -158,18 +146,17 @@ class _Name(NamedTuple):
     suffix: str
 
 
-def _names(log: str, name_of: NameOf, count: int) -> Iterator[_Name]:
+def _names(log: str, name_of: NameOf) -> Iterator[_Name]:
     """Yield the paths that may be backups, each once."""
     folder, name = os.path.split(log)
     seen = {log}
     has_namer = name_of(f"{log}.1") != f"{log}.1"
-    number = 0
-    while has_namer:
+    number = absent = 0
+    while has_namer and absent < ABSENT_NAMED_NUMBERS:
         number += 1
         plain = name_of(f"{log}.{number}")
         paths = [path for path in (plain, plain + COMPRESSED) if os.path.lexists(path) and path not in seen]
-        if not paths and number > count:
-            break
+        absent = 0 if paths else absent + 1
         seen.update(paths)
         for path in paths:
             yield _Name(path, number, False, path[len(plain) :])
@@ -197,5 +184,4 @@ def _beginning(path: str) -> tuple[int, bool]:
             os.close(fd)
     except OSError:  # this process may rename it, but not read it; or it was a regular file until now
         return 0, False
-    is_packed = data.startswith(PACKED_HEADER) and data.startswith(PACKED_EXTRA, len(PACKED_HEADER) + 6)
-    return zlib.crc32(data.partition(b"\n")[0]) if data else 0, is_packed
+    return zlib.crc32(data.partition(b"\n")[0]) if data else 0, is_packed_by_us(data)

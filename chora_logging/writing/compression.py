@@ -9,34 +9,45 @@ compression continues from there, and readers give the events of one of them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from chora_logging import log_files
 from chora_logging.log_files import COMPRESSED
 from chora_logging.writing import locking, opening
 from chora_logging.writing.backups import (
-    PACKED_EXTRA,
-    PACKED_HEADER,
     Backup,
     NameOf,
     Owned,
     find_backups,
     identify,
+    is_packed_by_us,
+    packed_header,
 )
-from chora_logging.writing.rotation import open_journal, parse_owned
+from chora_logging.writing.journal import open_journal, parse_owned
 from chora_logging.writing.sidecar import LARGEST_SIDECAR_BYTES, Report, locked
 
 #: How long to wait for other writers and a rotation before a compressed file is put in place, in seconds.
 ROTATION_WAIT_SECONDS = 10.0
 
+#: The first and the longest pause after a compression for which the disk had no room, in seconds.
+FIRST_ROOM_RETRY_SECONDS = 60.0
+LONGEST_ROOM_RETRY_SECONDS = 3600.0
+
+#: The errors of a disk, a quota or a limit that has no room.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 #: How much is read at a time, in bytes.
-_CHUNK_BYTES = 1024 * 1024
+_CHUNK_BYTES = 256 * 1024
+
+#: How much of the disk a compression leaves to the writers, in bytes.
+_ROOM_BYTES = 1024 * 1024
 
 
 class BackupCompressor:
@@ -50,6 +61,7 @@ class BackupCompressor:
         self._thread: threading.Thread | None = None
         self._wanted = self._running = False
         self._obstacle = ""
+        self._retry_at, self._retry_pause = 0.0, FIRST_ROOM_RETRY_SECONDS
 
     def start(self, log: str, count: int, name_of: NameOf, report: Report | None = None) -> None:
         """Compress every plain backup of *log* with a number up to *count*, in the background.
@@ -88,22 +100,33 @@ class BackupCompressor:
             self._running = False
 
     def _try(self, log: str, count: int, name_of: NameOf) -> None:
+        if time.monotonic() < self._retry_at:
+            return
         try:
             compress_backups(log, count, name_of)
-        except NotOursError as error:
+            self._retry_pause = FIRST_ROOM_RETRY_SECONDS
+        except ObstacleError as error:
             self._obstacle = str(error)
-        except Exception:  # they stay plain: the next rotation retries
+        except OSError as error:  # they stay plain: the next rotation retries
+            if error.errno in _NO_ROOM:
+                self._retry_at = time.monotonic() + self._retry_pause
+                self._retry_pause = min(2 * self._retry_pause, LONGEST_ROOM_RETRY_SECONDS)
+        except Exception:
             return
 
 
-class NotOursError(OSError):
-    """Something else has the name of the file into which backups are compressed."""
+class ObstacleError(OSError):
+    """There is no file into which backups could be compressed; the message says why."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"backups are not compressed, because {path} {reason}")
 
 
 def compress_backups(log: str, count: int, name_of: NameOf) -> None:
     """Compress the plain backups of *log* that this package made, unless another process is doing so.
 
     Raises:
+        ObstacleError: something else has the name of the unfinished file.
         OSError: a file could not be read or written; its backup is unchanged.
     """
     folder, name = os.path.split(log)
@@ -112,12 +135,16 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
         source_fd = _open(backup.path)
         if source_fd is None:
             continue  # moved meanwhile
-        with open(source_fd, "rb") as source, open(_open_unfinished(unfinished), "ab") as target:
-            if not (locking.try_lock(target.fileno()) and _is_ours(target.fileno(), unfinished)):
+        with (
+            opening.closed_in_children(io.FileIO(source_fd)) as source,
+            opening.closed_in_children(io.FileIO(_open_unfinished(unfinished), "r+")) as target,
+        ):
+            if not (locking.try_lock(target.fileno()) and _is_ours(target, unfinished)):
                 return  # another process compresses
-            _compress(source, target)
-            if not _put_in_place(log, os.fstat(source_fd), unfinished, count, name_of):
-                return
+            with _removed_on_failure(target, unfinished):
+                _compress(source, target)
+                if not _put_in_place(log, os.fstat(source_fd), unfinished, count, name_of):
+                    return
 
 
 def _plain_backup(log: str, count: int, name_of: NameOf) -> Backup | None:
@@ -125,7 +152,7 @@ def _plain_backup(log: str, count: int, name_of: NameOf) -> Backup | None:
     owned = _read_owned(log)
     if owned is None:
         return None
-    ours = find_backups(log, name_of, count, owned).ours
+    ours = find_backups(log, name_of, count, lambda _: owned).ours
     for number in sorted((number for number in ours if number <= count), reverse=True):
         for backup in ours[number]:
             if not backup.suffix and _is_free(backup.path + COMPRESSED, owned):
@@ -162,45 +189,83 @@ def _open(path: str) -> int | None:
 
 
 def _open_unfinished(path: str) -> int:
-    opened = log_files.open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)  # the mode is set at the end
+    """Open the file *path*, created with the header of ours if it is missing; its mode is set at the end."""
+    try:
+        try:
+            opened = log_files.open_regular(path, os.O_RDWR)
+        except FileNotFoundError:
+            opening.create(path, 0o600, content=packed_header())
+            opened = log_files.open_regular(path, os.O_RDWR)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ObstacleError(path, "would have too long a name") from error
+        raise
     if opened is None:
-        raise NotOursError(f"backups are not compressed, because {path} is not a regular file")
+        raise ObstacleError(path, "is not a regular file")
     return opened[0]
 
 
-def _is_ours(fd: int, path: str) -> bool:
-    """Return whether *fd* still has the name *path*: another process may just have given it its final name.
+def _is_ours(file: io.FileIO, path: str) -> bool:
+    """Return whether *file* still has the name *path*: another process may just have put it in place.
 
     Raises:
-        NotOursError: somebody else has made it.
+        ObstacleError: somebody else has made it.
     """
-    status = os.fstat(fd)
+    status = os.fstat(file.fileno())
     try:
         if not os.path.samestat(status, os.lstat(path)):
             return False
     except FileNotFoundError:
         return False
-    if status.st_nlink > 1 or (status.st_size and os.pread(fd, 3, 0) != PACKED_HEADER[:3]):
-        raise NotOursError(f"backups are not compressed, because {path} is somebody else's file")
+    header = os.pread(file.fileno(), len(packed_header()), 0)
+    if status.st_nlink > 1 or not is_packed_by_us(header):
+        raise ObstacleError(path, "is somebody else's file")
     return True
 
 
-def _compress(source: BinaryIO, target: BinaryIO) -> None:
+@contextlib.contextmanager
+def _removed_on_failure(file: io.FileIO, path: str) -> Iterator[None]:
+    """Delete the unfinished *file*, named *path*, if the block fails: it may be what fills the disk."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
+                os.unlink(path)
+                os.ftruncate(file.fileno(), 0)
+        raise
+
+
+def _compress(source: io.FileIO, target: io.FileIO) -> None:
     """Compress as `gzip` does, with an extra field (RFC 1952) that says that this package did it."""
-    target.truncate(0)
     status = os.fstat(source.fileno())
-    target.write(PACKED_HEADER + struct.pack("<IBB", int(status.st_mtime), 2, 255) + PACKED_EXTRA)
+    header = packed_header(int(status.st_mtime))
+    os.pwrite(target.fileno(), header, 0)  # never shorter, else it would not be known as ours
+    os.ftruncate(target.fileno(), len(header))
+    target.seek(len(header))
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     checksum = size = 0
     while data := source.read(_CHUNK_BYTES):
         checksum = zlib.crc32(data, checksum)
         size += len(data)
-        target.write(packer.compress(data))
-    target.write(packer.flush() + struct.pack("<II", checksum, size & 0xFFFFFFFF))
-    target.flush()
+        _write(target, packer.compress(data))
+        _check_room(target, status.st_size)
+    _write(target, packer.flush() + struct.pack("<II", checksum, size & 0xFFFFFFFF))
     opening.own(target.fileno(), status)
     os.fchmod(target.fileno(), opening.permissions(status))
     os.fsync(target.fileno())
+
+
+def _write(file: io.FileIO, data: bytes) -> None:
+    while data:
+        data = data[file.write(data) :]
+
+
+def _check_room(file: io.FileIO, size: int) -> None:
+    """Raise if the disk of *file* has less room left than *size* bytes, or than the writers are to have."""
+    disk = os.fstatvfs(file.fileno())
+    if disk.f_blocks and disk.f_bavail * disk.f_frsize < min(size, _ROOM_BYTES):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _put_in_place(log: str, source: os.stat_result, unfinished: str, count: int, name_of: NameOf) -> bool:
@@ -210,24 +275,24 @@ def _put_in_place(log: str, source: os.stat_result, unfinished: str, count: int,
     """
     with _not_rotating(log) as is_current, open_journal(log, source, None, 0) as journal:
         owned = None if journal is None or not is_current else journal.owned
-        for number in range(1, count + 1):
-            path = name_of(f"{log}.{number}")
-            with contextlib.suppress(FileNotFoundError):
-                if journal is None or owned is None or source.st_ino not in owned:
-                    break
-                if not os.path.samestat(os.lstat(path), source):
-                    continue
-                if not _is_free(path + COMPRESSED, owned):
-                    break
-                owned = {**owned, **identify(unfinished)}
-                journal.write(journal.state, owned, journal.keep)
-                os.replace(unfinished, path + COMPRESSED)
-                os.unlink(path)
-                del owned[source.st_ino]
-                journal.write(journal.state, owned, journal.keep)
-                return True
+        path = "" if owned is None else _path_of(source, log, owned, count, name_of)
+        if journal is not None and owned is not None and path and _is_free(path + COMPRESSED, owned):
+            owned = {**owned, **identify(unfinished)}
+            journal.write(journal.state, owned, journal.keep)
+            os.replace(unfinished, path + COMPRESSED)
+            os.unlink(path)
+            del owned[source.st_ino]
+            journal.write(journal.state, owned, journal.keep)
+            return True
         os.unlink(unfinished)
         return owned is not None
+
+
+def _path_of(source: os.stat_result, log: str, owned: Owned, count: int, name_of: NameOf) -> str:
+    """Return the path that the plain backup *source* has now; empty if it is not kept any more."""
+    ours = find_backups(log, name_of, count, lambda _: owned).ours
+    found = (backup for number in ours if number <= count for backup in ours[number])
+    return next((each.path for each in found if each.inode == source.st_ino and not each.suffix), "")
 
 
 @contextlib.contextmanager

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
+import weakref
+from collections.abc import Iterator
 
 from chora_logging import log_files
 
@@ -75,12 +78,18 @@ def _create_missing(log: str, mode: int | None) -> None:
         create(log, permissions(like, mode), like)
 
 
-def create(path: str, mode: int, like: os.stat_result | None = None) -> None:
-    """Create the empty file *path* with exactly *mode*, and the owner of *like*, unless it exists.
+def create(path: str, mode: int, like: os.stat_result | None = None, content: bytes = b"") -> None:
+    """Create the file *path* with exactly *mode*, the owner of *like*, and *content*, unless it exists.
 
-    The file gets its name after its mode and owner, so that no other process finds it with wrong
-    ones, whatever the umask. Where unnamed files do not exist (outside of Linux, on some file
-    systems) it gets them right after its name. The owner is set only if this process may set it.
+    The file gets its name after all these, so that no other process finds it with wrong ones, whatever
+    the umask. Where unnamed files do not exist (outside of Linux, on some file systems) it gets them
+    right after its name. The owner is set only if this process may set it.
+
+    Args:
+        path: The file, in a folder that exists.
+        mode: Its permission bits.
+        like: The status of a file with its owner; None for that of this process.
+        content: Its beginning, a few bytes.
 
     Raises:
         OSError: the file could not be created.
@@ -88,27 +97,72 @@ def create(path: str, mode: int, like: os.stat_result | None = None) -> None:
     try:
         fd = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode & 0o600)
     except (OSError, AttributeError):
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+        _create_named(path, mode, like, content)
+        return
     try:
-        if like is not None:
-            own(fd, like)
-        with contextlib.suppress(PermissionError):
-            os.fchmod(fd, mode)
-        if not os.fstat(fd).st_nlink:
-            _link(fd, path, mode)
+        _fill(fd, mode, like, content)
+        try:
+            # With `src_dir_fd` Python calls linkat, which follows the symbolic link in /proc.
+            os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
+        except FileExistsError:
+            return
+        except OSError:  # without /proc, or links
+            _create_named(path, mode, like, content)
     finally:
         os.close(fd)
 
 
-def _link(fd: int, path: str, mode: int) -> None:
-    """Give the unnamed file *fd* the name *path*, or create *path* where that is impossible."""
+def _create_named(path: str, mode: int, like: os.stat_result | None, content: bytes) -> None:
     try:
-        # With `src_dir_fd` Python calls linkat, which follows the symbolic link in /proc.
-        os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except FileExistsError:
         return
-    except OSError:  # without /proc, or links
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode))
+    try:
+        _fill(fd, mode, like, content)
+    except OSError:
+        if content:  # else it is a file for everyone to append to, and somebody may have
+            os.unlink(path)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _fill(fd: int, mode: int, like: os.stat_result | None, content: bytes) -> None:
+    if like is not None:
+        own(fd, like)
+    with contextlib.suppress(PermissionError):
+        os.fchmod(fd, mode)
+    if content:
+        os.write(fd, content)
+
+
+@contextlib.contextmanager
+def closed_in_children(file: io.FileIO) -> Iterator[io.FileIO]:
+    """Close *file* at the end of the block, and in a child that is forked meanwhile.
+
+    Otherwise a lock of the parent's would outlive the parent in the child.
+    """
+    reference = weakref.ref(file)
+    _open_files.add(reference)
+    try:
+        yield file
+    finally:
+        _open_files.discard(reference)
+        file.close()
+
+
+#: Weak references: a file that a signal handler's exception left open is closed with its last one.
+_open_files: set[weakref.ref[io.FileIO]] = set()
+
+
+def _close_files_after_fork() -> None:
+    while _open_files:
+        file = _open_files.pop()()
+        if file is not None:
+            file.close()
+
+
+os.register_at_fork(after_in_child=_close_files_after_fork)
 
 
 def own(fd: int, like: os.stat_result) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from chora_logging.errors import RotationBusyError
 from chora_logging.writing.backups import NameOf
+from chora_logging.writing.journal import LARGEST_COUNT
 from chora_logging.writing.rotation import Rollover, RotateFile
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Rotated(Protocol):
 
     path: str
     real_path: str
+    max_bytes: int
     backup_count: int
     lock_timeout: float
     file_mode: int | None
@@ -75,6 +77,7 @@ class RotationSchedule:
         self._log = log
         self._compressor = _compressor() if compress else None
         self.retry_at, self._retry_pause = 0.0, FIRST_ROTATION_RETRY_SECONDS
+        self._made: dict[int, int] = {}
 
     def rotate(self, hooks: Hooks) -> bool:
         """Rotate; return whether the file is to be opened anew."""
@@ -131,12 +134,14 @@ class RotationSchedule:
         log = self._log
         return Rollover(
             log.real_path,
-            log.backup_count or 1,
+            min(log.backup_count or 1, LARGEST_COUNT),
             name_of=hooks.name_of,
             rotate=hooks.rotate,
             mode=log.file_mode,
             timeout=timeout,
             report=partial(log.notice_once, "sidecar_unusable"),
+            max_bytes=log.max_bytes,
+            made=self._made,
         )
 
 

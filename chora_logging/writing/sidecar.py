@@ -11,7 +11,6 @@ import errno
 import io
 import os
 import stat
-import weakref
 from collections.abc import Callable, Iterator
 
 from chora_logging import log_files
@@ -21,6 +20,9 @@ from chora_logging.writing import locking, opening
 
 #: The largest sidecar, in bytes: that of a log with 300,000 backups.
 LARGEST_SIDECAR_BYTES = 4 * 1024 * 1024
+
+#: How often a sidecar is created that somebody deletes before it is opened.
+_ATTEMPTS = 10
 
 #: Called with what is wrong with a sidecar.
 Report = Callable[[str], None]
@@ -54,40 +56,26 @@ def locked(file: io.FileIO, timeout: float) -> Iterator[None]:
     Raises:
         RotationBusyError: another process holds its lock for longer than *timeout* seconds.
     """
-    reference, fd = weakref.ref(file), file.fileno()
-    _open_files.add(reference)
-    try:
-        if not locking.lock(fd, timeout):
-            raise RotationBusyError(file.name, "another process is rotating this log")
-        yield
-    finally:
-        try:  # noqa: SIM105  # as in `LiveFile.append_fast`
-            locking.flock(fd, locking.UNLOCK)  # closing is not enough: a forked child may share it
-        except OSError:
-            pass
-        _open_files.discard(reference)
-        file.close()
-
-
-#: The locked files. A forked child closes them, otherwise the parent's lock would outlive the parent.
-#: Weak references: a file that a signal handler's exception left open is closed with its last one.
-_open_files: set[weakref.ref[io.FileIO]] = set()
-
-
-def _close_files_after_fork() -> None:
-    while _open_files:
-        file = _open_files.pop()()
-        if file is not None:
-            file.close()
-
-
-os.register_at_fork(after_in_child=_close_files_after_fork)
+    fd = file.fileno()
+    with opening.closed_in_children(file):
+        try:
+            if not locking.lock(fd, timeout):
+                raise RotationBusyError(file.name, "another process is rotating this log")
+            yield
+        finally:
+            try:  # noqa: SIM105  # as in `LiveFile.append_fast`
+                locking.flock(fd, locking.UNLOCK)  # closing is not enough: a forked child may share it
+            except OSError:
+                pass
 
 
 def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> io.FileIO | None:
     try:
         file = _open_or_create(log, mode, like)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            _report_unusable(log, "its name would be too long", report)
+            return None
         # Whoever can write it would take the backups that are not in its list for those of another tool.
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and log_files.read_sidecar(log) is None:
             return None
@@ -97,7 +85,7 @@ def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> i
         return None
     try:
         status = os.fstat(file.fileno())
-        if status.st_nlink > 1 or not _may_be_ours(file.fileno(), status.st_size):
+        if not _may_be_ours(file.fileno(), status):
             file.close()
             _report_unusable(log, "it is somebody else's file", report)
             return None
@@ -111,11 +99,11 @@ def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> i
 
 
 def _open_or_create(log: str, mode: int, like: os.stat_result) -> io.FileIO | None:
-    try:
-        return log_files.open_sidecar(log, "r+")
-    except FileNotFoundError:
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(FileNotFoundError):
+            return log_files.open_sidecar(log, "r+")
         opening.create(log_files.sidecar_path(log), mode, like)
-        return log_files.open_sidecar(log, "r+")
+    return log_files.open_sidecar(log, "r+")
 
 
 def _report_unusable(log: str, reason: str, report: Report | None) -> None:
@@ -124,9 +112,15 @@ def _report_unusable(log: str, reason: str, report: Report | None) -> None:
         report(f"{path} is not the sidecar of the log, because {reason}: the log is rotated without it")
 
 
-def _may_be_ours(fd: int, size: int) -> bool:
-    """Return whether a file of *size* bytes is a sidecar, perhaps a damaged one, or a new file."""
-    if size > LARGEST_SIDECAR_BYTES:
+def _may_be_ours(fd: int, status: os.stat_result) -> bool:
+    """Return whether a file is a sidecar, perhaps a damaged one, or a new file.
+
+    A valid sidecar may have further names, as in a snapshot of the folder that consists of hard links.
+    """
+    if status.st_size > LARGEST_SIDECAR_BYTES:
         return False
     beginning = os.pread(fd, SIDECAR_BYTES, 0)
-    return beginning.startswith(log_files.SIDECAR_MAGIC) or (size <= SIDECAR_BYTES and not any(beginning))
+    if status.st_nlink > 1:
+        return log_files.parse_sidecar(beginning) is not None
+    is_new = status.st_size <= SIDECAR_BYTES and not any(beginning)
+    return is_new or beginning.startswith(log_files.SIDECAR_MAGIC)

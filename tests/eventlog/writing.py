@@ -16,7 +16,7 @@ from chora_logging.eventlog import feed as feeds
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing.backups import find_backups
 from chora_logging.writing.handler import EventFileHandler
-from chora_logging.writing.rotation import open_journal
+from chora_logging.writing.journal import open_journal
 
 #: The longest wait for a condition, in seconds.
 DEADLINE = 20

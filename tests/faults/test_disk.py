@@ -107,6 +107,82 @@ done(lines=lines())
     assert sum(lost) == len(found["refused"])
 
 
+def test_no_inodes(tmp_path):
+    """A rotation that can make no next file costs no line: the log grows, and is rotated later."""
+    found, _ = run(
+        tmp_path,
+        """
+import time
+logger = logger_on(LOG, maxBytes=2_000, backupCount=50)
+write(logger, range(20))
+before = len(os.listdir(DISK))
+number = 0
+try:
+    while True:
+        open(os.path.join(DISK, f"ballast{number}"), "w").close()
+        number += 1
+except OSError:
+    pass
+write(logger, range(20, 60))
+size, names = os.stat(LOG).st_size, len(os.listdir(DISK)) - number
+for number in range(number):
+    os.unlink(os.path.join(DISK, f"ballast{number}"))
+clock = time.monotonic() + 100
+time.monotonic = lambda: clock
+write(logger, range(60, 100))
+done(size=size, more=names - before, backups=len(os.listdir(DISK)) - before, lines=lines())
+""",
+        size="1m,nr_inodes=30",
+    )
+
+    assert found["refused"] == []
+    assert found["size"] > 4_000
+    assert found["more"] == 0
+    assert found["backups"] > 0
+    assert [event["seq"] for event in found["lines"] if "seq" in event] == list(range(100))
+    reports = [event["event"] for event in found["lines"] if "seq" not in event]
+    assert reports == ["rotation_failed"]
+
+
+@pytest.mark.parametrize("looks", [True, False], ids=["looks for room", "fills the disk"])
+def test_no_room_to_compress(tmp_path, looks):
+    """A compression that does not fit on the disk leaves the writers the room that it had taken."""
+    found, _ = run(
+        tmp_path,
+        f"""
+import time
+from chora_logging.writing import compression
+tried, calls = [], compression.compress_backups
+compression.compress_backups = lambda *args: tried.append(args) or calls(*args)
+if not {looks}:
+    compression._check_room = lambda *args: None
+logger = logger_on(LOG, maxBytes=1_000_000, backupCount=1, compress=True)
+number = 0
+while not os.path.exists(LOG + ".1"):
+    logger.info("event", extra={{"seq": number, "padding": os.urandom(2500).hex()}})
+    number += 1
+logger.handlers[0]._log._schedule.join()
+names = sorted(os.listdir(DISK))
+for number in range(number, number + 60):
+    logger.info("event", extra={{"seq": number, "padding": os.urandom(2500).hex()}})
+for retries in range(2):
+    os.truncate(LOG, 0)
+    write(logger, [0])
+    logger.handlers[0].doRollover()
+    logger.handlers[0]._log._schedule.join()
+    clock = time.monotonic() + 100
+    time.monotonic = lambda: clock
+done(names=names, tried=len(tried), after=sorted(os.listdir(DISK)))
+""",
+        size="1400k",
+    )
+
+    assert found["names"] == [".app.log.lock", "app.log", "app.log.1"]
+    assert found["refused"] == []
+    assert found["tried"] == 2  # not again at once
+    assert found["after"] == [".app.log.lock", "app.log", "app.log.1.gz"]
+
+
 def test_several_writers_on_a_full_disk(tmp_path):
     """Processes that fill a disk together: each event is whole in the log or was reported by its writer."""
     found, _ = run(

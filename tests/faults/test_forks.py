@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from chora_logging.writing import locking
+from chora_logging.writing import compression, locking
 from tests.accounting import assert_exact, assert_small, files_of
 from tests.faults.writer import logger_on, write
 
@@ -164,3 +164,37 @@ def test_delayed_and_never_opened_by_the_parent(tmp_path, mode):
         write(logger, "parent", 10)
 
     assert_exact(log, dict.fromkeys([*range(4), *(["parent"] if mode == "w" else [])], 10))
+
+
+def test_forked_in_the_middle_of_a_compression(tmp_path, monkeypatch):
+    """The child has neither the backup open nor the unfinished file, whose lock would outlive the parent."""
+    log = tmp_path / "events.log"
+    logger = logger_on(log, maxBytes=1_500, backupCount=100)
+    write(logger, "first", 20, size=100)
+    begun, go_on = threading.Event(), threading.Event()
+    fsync = os.fsync
+
+    def slow(fd):
+        begun.set()
+        assert go_on.wait(60)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    thread = threading.Thread(target=compression.compress_backups, args=(str(log), 100, str))
+    thread.start()
+    assert begun.wait(60)
+    here, there = os.pipe()
+    child = os.fork()
+    if not child:
+        files = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        os.write(there, "\n".join(path for path in files if path.startswith(str(tmp_path))).encode())
+        os._exit(0)
+    os.close(there)
+    os.waitpid(child, 0)
+    go_on.set()
+    thread.join()
+
+    with os.fdopen(here) as answer:
+        assert answer.read() == str(log)
+    assert_exact(log, {"first": 20})
+    assert {path.suffix for path in files_of(log)[:-1]} == {".gz"}

@@ -91,6 +91,27 @@ def test_every_step(tmp_path, steps, open_before):
         assert [name for name in os.listdir(folder) if name.startswith(".")] == [".events.log.lock"]
 
 
+def test_sidecar_is_deleted(tmp_path, steps):
+    """At whichever step it is killed, and the sidecar deleted then: nothing is missing, rotation goes on.
+
+    Without a sidecar a rotation that has ended, and was not one by size, may have been that of another tool.
+    """
+    for fatal in range(1, steps + 1):
+        log = tmp_path / str(fatal) / "events.log"
+        assert run(log, fatal).returncode == -signal.SIGKILL
+        before = numbers_of(log)
+        (log.parent / ".events.log.lock").unlink(missing_ok=True)
+        logger = logger_on(log, maxBytes=1_500, backupCount=1000)
+        write(logger, "next", 40, size=100)
+
+        assert numbers_of(log) == before == list(range(before[0], 40)), f"call {fatal}"
+        failed = [event for event in events_of(log) if event.get("event") == "rotation_failed"]
+        has_ended = fatal > steps - 2
+        assert len(failed) == has_ended, f"call {fatal}"
+        assert (len(files_of(log)) > 8) is not has_ended, f"call {fatal}"
+        assert [name for name in os.listdir(log.parent) if name.startswith(".")] == [".events.log.lock"]
+
+
 def test_generation_counts_rotations(tmp_path, steps):
     """At whichever step a rotation is killed, the generation grows by one for each rotated file."""
     for fatal in range(1, steps + 1, 3):

@@ -209,6 +209,39 @@ def test_ours_rotated_first(tmp_path, handler_on, names):
     assert (found if names else sorted(found)) == days.kept(30)
 
 
+@pytest.mark.parametrize("names", ["", "dateext\ndateformat -%Y%m%d-{day}"])
+def test_first_start_after_logrotate(tmp_path, handler_on, names):
+    """Plain days that logrotate has left before our first start are kept, and it is said once."""
+    days = Days(tmp_path, later="nocompress", names=names)
+    stanza = days.configuration.read_text()
+    days.log.touch()
+    for day in range(12):
+        days.configuration.write_text(stanza.replace("{day}", f"{day:02}"))
+        with days.log.open("a") as file:
+            days.write(lambda fields, file=file: file.write(json.dumps(fields) + "\n"), 1 + day % 3)
+        days.end()
+    write = handler_on(days.log, maxBytes=2_000)
+    days.write(write, 40)
+
+    assert days.found() == (days.kept(30), ["rotation_failed"])
+
+
+def test_deleted_sidecar(tmp_path, handler_on):
+    """So if ours has yielded to it, and its sidecar is deleted."""
+    days = Days(tmp_path, later="nocompress")
+    write = handler_on(days.log, maxBytes=3_000)
+    for _ in range(12):
+        days.write(write, 3)
+        days.end()
+    days.write(write, 30)
+    assert days.found() == (days.kept(30), ["rotation_failed"])
+    (days.log.parent / ".events.jsonl.lock").unlink()
+    write = handler_on(days.log, maxBytes=3_000)
+    days.write(write, 30)
+
+    assert days.found() == (days.kept(30), ["rotation_failed"] * 2)
+
+
 def test_defaults(tmp_path):
     """An emitter with its defaults beside logrotate loses nothing, also of a day over 10 MB."""
     days = Days(tmp_path)

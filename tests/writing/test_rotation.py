@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
 import logging
+import logging.handlers
 import os
 import shutil
 import subprocess
@@ -20,9 +22,10 @@ from chora_logging.errors import ForeignBackupsError, RotationBlockedError
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.following import Follower
 from chora_logging.formatting.formatter import EventFormatter
-from chora_logging.writing import compression, locking
+from chora_logging.writing import compression, locking, opening
 from chora_logging.writing.handler import EventFileHandler
-from chora_logging.writing.rotation import Rollover, open_journal, pack_sidecar
+from chora_logging.writing.journal import open_journal, pack_sidecar
+from chora_logging.writing.rotation import Rollover
 from tests.accounting import lines_of, snapshot
 from tests.eventlog.writing import until
 
@@ -80,7 +83,7 @@ class Writer:
 
 def rollover(log, count=3, rotate=os.rename, **options):
     """Return a rotation of *log*."""
-    options = {"name_of": str, "rotate": rotate, "mode": None, "timeout": 1, **options}
+    options = {"name_of": str, "rotate": rotate, "mode": None, "timeout": 1, "max_bytes": 1, **options}
     return Rollover(str(log), count, **options)
 
 
@@ -201,6 +204,65 @@ class TestFirstDay:
         assert len(snapshot(log.parent)) == 4
 
     @pytest.mark.parametrize(
+        ("former", "present", "traceback"),
+        [
+            *((2_000, 2_000, False), (10_000, 10_000, False), (10_000, 10_000, True)),
+            *((10_000, 1_000, False), (10 * 1024, 1_000_000, False)),
+        ],
+    )
+    def test_of_a_rotating_file_handler(self, log, writer, former, present, traceback):
+        """So are those that one has really left, with the same limit or another."""
+        writer.close()
+        handler = logging.handlers.RotatingFileHandler(log, maxBytes=former, backupCount=6)
+        handler.setFormatter(logging.Formatter('{"n": -1, "event": "%(message)s"}'))
+        number = 0
+        while not log.with_name("app.jsonl.6").exists():
+            record = logging.makeLogRecord({"msg": "e" * (number * 7 % 50)})
+            if traceback and number % 5 == 0:
+                record.exc_text = "Traceback (most recent call last):\n  File\nValueError"
+            handler.handle(record)
+            number += 1
+        handler.handle(logging.makeLogRecord({"msg": "last"}))
+        handler.close()
+        before = log.with_name("app.jsonl.1").read_bytes()
+        writer.open(maxBytes=present)
+        writer.write()
+        writer.handler.doRollover()
+
+        assert log.with_name("app.jsonl.2").read_bytes() == before
+        assert sorted(snapshot(log.parent)) == ["app.jsonl", "app.jsonl.1", "app.jsonl.2", "app.jsonl.3"]
+
+    @pytest.mark.parametrize("sizes", [[141] * 6, [30, 80, 20, 90], [200, 200], [1] * 9, [160]])
+    @pytest.mark.parametrize("is_started", [False, True])
+    def test_days(self, log, writer, sizes, is_started):
+        """Files that a tool has rotated by the day are not, even if they are of one size."""
+        writer.close()
+        for number, lines in enumerate(sizes, 1):
+            log.with_name(f"app.jsonl.{number}").write_text(("x" * 60 + "\n") * lines)
+        before = snapshot(log.parent)
+        before.pop("app.jsonl")
+        if is_started:
+            log.write_text("x" * 60 + "\n")
+        writer.open(maxBytes=10_000)
+        writer.write(200)
+
+        after = snapshot(log.parent)
+        assert after.pop("app.jsonl").count(b"rotation_failed") == 1
+        assert after == before
+
+    def test_without_sidecar(self, log, writer):
+        """A process knows which backups it has made, also where there is no sidecar."""
+        log.with_name(".app.jsonl.lock").unlink(missing_ok=True)
+        log.with_name(".app.jsonl.lock").mkdir()
+        writer.open(maxBytes=1_000_000)
+        for _ in range(5):
+            writer.write()
+            writer.handler.doRollover()
+        writer.write()
+
+        assert [number for number in numbers(log) if number is not None] == [2, 3, 4, 5]
+
+    @pytest.mark.parametrize(
         "others", [["1", "3"], ["2"], ["1", "2.gz"], ["1", "1.gz"], ["1700000000"]], ids=str
     )
     def test_of_another_tool(self, log, writer, others):
@@ -315,6 +377,28 @@ class TestFailure:
                     rollover(log, rotate=failing).run()
 
         assert snapshot(log.parent) == before
+
+    @pytest.mark.parametrize("links", [True, False])
+    def test_no_next_file(self, log, writer, monkeypatch, links):
+        """If the next file cannot be made the log keeps its name, and grows."""
+        writer.write(3)
+        before = snapshot(log.parent)
+
+        def refused(*args, **options):
+            raise OSError(errno.ENOSPC, "no inodes")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(opening, "create", refused)
+            if not links:
+                patch.setattr(os, "link", refused)
+            with pytest.raises(OSError, match="no inodes"):
+                rollover(log).run()
+            assert snapshot(log.parent) == before
+            writer.write(5)
+
+        assert numbers(log) == list(range(8))
+        assert len(log.read_bytes().splitlines()) == 7
+        assert not log_files.read_sidecar(str(log)).under_way
 
     def test_moved_before_it_failed(self, log, writer):
         """A rotator that has moved the log before it fails has rotated it: nothing is undone."""
@@ -529,6 +613,18 @@ class TestCompression:
         assert len(reports) == 1
         assert str(log.with_name(".app.jsonl.gz.new")) in reports[0]
 
+    @pytest.mark.parametrize("content", [b"", gzip.compress(b"somebody's"), b"\x1f\x8b\x08\x04"])
+    def test_file_of_somebody_else(self, log, writer, content):
+        """An empty file and a gzip file that we have not made are left alone, too, and reported."""
+        path = log.with_name(".app.jsonl.gz.new")
+        path.write_bytes(content)
+        writer.write(3)
+        with pytest.raises(compression.ObstacleError, match="somebody else's"):
+            compression.compress_backups(str(log), 9, str)
+
+        assert path.read_bytes() == content
+        assert not list(log.parent.glob("app.jsonl.*.gz"))
+
 
 def test_copied_folder(log, writer):
     """In a copy of the folder, whose inodes are others, the backups are taken over as on the first day."""
@@ -540,6 +636,87 @@ def test_copied_folder(log, writer):
 
     assert sorted(snapshot(copy.parent)) == ["app.jsonl", "app.jsonl.1", "app.jsonl.2", "app.jsonl.3"]
     assert not notices(copy)
+
+
+@pytest.mark.parametrize("count", [999_999, 2**32, 10**30])
+def test_keep_all(log, writer, count):
+    """A large backupCount costs nothing, also with a namer, and every backup is kept."""
+    writer.open(backupCount=count, compress=True)
+    named = []
+    writer.handler.namer = lambda name: named.append(name) or f"{name}.old"
+    writer.write(30)
+    writer.close()
+
+    packed = [gzip.decompress(path.read_bytes()) for path in log.parent.glob("app.jsonl.*.old.gz")]
+    lines = b"".join([*packed, log.read_bytes()]).splitlines()
+    assert sorted(json.loads(line)["n"] for line in lines) == list(range(30))
+    assert len(named) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("length", "reported"),
+    [(246, []), (248, ["compression_blocked"]), (250, ["sidecar_unusable"]), (253, ["sidecar_unusable"])],
+)
+def test_long_names(log, length, reported):
+    """A log with so long a name that its sidecar, or another file of a rotation, has none, is rotated."""
+    log = log.with_name("a" * length)
+    writer = Writer(log, compress=True)
+    writer.write(4)
+    writer.handler._log._schedule.join()
+    writer.write(1)
+    writer.close()
+
+    events = [json.loads(line) for line in lines_of(log)]
+    assert [event["n"] for event in events if "n" in event][-2:] == [3, 4]
+    assert len(list(log.parent.glob("a*"))) == 4
+    assert [event["event"] for event in events if event["logger"] == "chora_logging"] == reported
+
+
+@pytest.mark.parametrize("length", [247, 250, 255])
+def test_long_name_without_rotation(log, length):
+    """Nothing is reported if it is not rotated."""
+    log = log.with_name("a" * length)
+    writer = Writer(log, maxBytes=0)
+    writer.write(4)
+    writer.close()
+
+    assert len(log.read_bytes().splitlines()) == 4
+
+
+def test_snapshot_of_hard_links(log, writer):
+    """A snapshot of the folder that consists of hard links changes nothing."""
+    writer.write(3)
+    subprocess.run(["cp", "-al", log.parent, log.parent.with_name("snapshot")], check=True)
+    writer.write(3)
+    shutil.rmtree(log.parent.with_name("snapshot"))
+    writer.write(3)
+
+    assert numbers(log) == [5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("more", [0, 2, 6])
+def test_rolled_back_folder(log, writer, compress, more):
+    """A folder over which an earlier copy of itself is copied, file by file, is rotated as before."""
+    copy = log.parent.with_name("copy")
+    writer.open(compress=compress, backupCount=20, maxBytes=500)
+    writer.write(20)
+    writer.close()
+    subprocess.run(["cp", "-a", log.parent, copy], check=True)
+    writer.open(compress=compress, backupCount=20, maxBytes=500)
+    writer.write(more)
+    writer.close()
+    subprocess.run(["cp", "-a", f"{copy}/.", log.parent], check=True)
+    writer.open(compress=compress, backupCount=3, maxBytes=500)
+    writer.write(10)
+    writer.close()
+
+    assert not notices(log)
+    assert sorted(path.name.removesuffix(".gz") for path in log.parent.glob("app.jsonl.*")) == [
+        "app.jsonl.1",
+        "app.jsonl.2",
+        "app.jsonl.3",
+    ]
 
 
 HIDDEN = [".app.jsonl.lock", ".app.jsonl.gz.new", ".app.jsonl.rotating"]

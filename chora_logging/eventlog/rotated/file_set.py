@@ -26,7 +26,7 @@ from chora_logging.eventlog.rotated.content import CHUNK, open_content
 from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
 from chora_logging.eventlog.rotated.stored import Find, Lost, StoredFile
-from chora_logging.log_files import COMPRESSED, backup_number, is_dated, real_path
+from chora_logging.log_files import ABSENT_NAMED_NUMBERS, COMPRESSED, backup_number, is_dated, real_path
 from chora_logging.schema import OWN_LOGGER
 
 #: Returns the name of a backup for its default name, as `logging.handlers.BaseRotatingHandler.namer`.
@@ -49,9 +49,6 @@ _MIN_ATTEMPTS = 3
 #: How many numbers in a row without a file end a series of backups: during a rotation one number has
 #: no file.
 _ABSENT_NUMBERS = 2
-
-#: How many numbers in a row without a file end the backups of a namer, which may be in several folders.
-_ABSENT_NAMED_NUMBERS = 20
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -235,7 +232,7 @@ def _list_named(path: str, namer: Namer) -> dict[str, int]:
         there = [full for full in (name, name + COMPRESSED) if full != path and os.path.isfile(full)]
         found.update(dict.fromkeys(there, number))
         missing = 0 if there else missing + 1
-        if missing == _ABSENT_NAMED_NUMBERS:
+        if missing == ABSENT_NAMED_NUMBERS:
             break
     return found
 

@@ -1,0 +1,166 @@
+"""The record of a log's rotations: which step of one is under way, and which backups are ours.
+
+It is the sidecar. During a rotation the live file has a second name, `.NAME.rotating`. Every writer checks
+the link count of the live file (then 2), so the next record notices an unfinished rotation. The name also
+tells what was under way if the sidecar is lost.
+
+After the 64 bytes that readers read (`chora_logging.log_files`) the sidecar says which backups this package
+has made, little-endian: CRC-32 (4), how many backups the rotation under way keeps (4), count (4), the inode
+of the sidecar (8), then for each backup its inode (8) and the CRC-32 of its first line (4). The checksum
+covers the sequence: where a version of this package has rotated that does not write this part, it is
+invalid. So it is in a copy of the folder, whose inodes are others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+
+from chora_logging import log_files
+from chora_logging.log_files import SIDECAR_BYTES, SIDECAR_IDENTITY, SIDECAR_LAYOUT, SIDECAR_MAGIC, Sidecar
+from chora_logging.writing.backups import Owned
+from chora_logging.writing.sidecar import LARGEST_SIDECAR_BYTES, Report, open_sidecar
+
+_LIST = struct.Struct("<IIIQ")
+_ENTRY = struct.Struct("<QI")
+
+#: The largest number of backups that a rotation can be told to keep.
+LARGEST_COUNT = 2**32 - 1
+
+_BEGIN = SIDECAR_BYTES + _LIST.size
+
+
+class Journal:
+    """The record of a log's rotations: its sidecar, open and locked; without one, nothing is recorded.
+
+    Args:
+        log: The live file.
+        fd: The descriptor of the sidecar, if there is one.
+
+    Attributes:
+        state: What it says about the log and the rotation.
+        owned: The backups that this package has made; None if it does not say.
+        keep: How many backups the rotation under way keeps; 0 if it does not say.
+        generation: How many rotations have begun; 0 in the copy of a folder.
+    """
+
+    def __init__(self, log: str, fd: int | None) -> None:
+        folder, name = os.path.split(log)
+        self._log, self._mark = log, os.path.join(folder, f".{name}.rotating")
+        self._fd = fd
+        self.state, self.owned = Sidecar(os.urandom(16)), None
+        self.keep = self.generation = self._inode = 0
+        if fd is None:
+            return
+        self._inode = os.fstat(fd).st_ino
+        data = os.pread(fd, LARGEST_SIDECAR_BYTES, 0)
+        state = log_files.parse_sidecar(data)
+        if state is None:
+            self.write(self.state)
+            return
+        self.state = state
+        self.keep, self.owned = parse_owned(data, state, self._inode)
+        is_copy = len(data) >= _BEGIN and _LIST.unpack_from(data, SIDECAR_BYTES)[3] != self._inode
+        self.generation = 0 if is_copy else (state.sequence + 1) // 2
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a rotation has begun and has not ended."""
+        return bool(self.state.sequence & 1)
+
+    @property
+    def marked(self) -> int:
+        """The inode of the file that has the second name of a file under rotation; 0 if there is none."""
+        try:
+            return os.lstat(self._mark).st_ino
+        except OSError:
+            return 0
+
+    def write(self, state: Sidecar, owned: Owned | None = None, keep: int = 0) -> None:
+        """Write *state*, and *owned* and *keep* if given, in one step.
+
+        Without *owned* only the step may differ from the last state.
+        """
+        if self._fd is None:
+            pass
+        elif owned is None:
+            os.pwrite(self._fd, pack_sidecar(state), 0)
+        else:
+            data = pack_sidecar(state) + _pack_owned(state, owned, keep, self._inode)
+            if os.pwrite(self._fd, data, 0) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.ftruncate(self._fd, len(data))
+            self.owned, self.keep = owned, keep
+        self.state = state
+
+    def begin(self, inode: int, step: int, owned: Owned, keep: int) -> None:
+        """Record that a rotation of the live file *inode* begins."""
+        state = self.state._replace(sequence=self.state.sequence + 1, inode=inode, step=step)
+        self.write(state, owned, keep)
+        if self.marked != inode:
+            self.unmark(inode, owned)
+            with contextlib.suppress(OSError):
+                os.link(self._log, self._mark)
+
+    def end(self, sequence: int, owned: Owned) -> None:
+        """Record that the rotation has ended."""
+        self.unmark(self.state.inode, owned)
+        self.write(self.state._replace(sequence=sequence, inode=0, step=0), owned)
+
+    def unmark(self, inode: int, owned: Owned) -> None:
+        """Delete the second name of the live file, which has *inode* or was rotated, and no other file."""
+        with contextlib.suppress(OSError):
+            status = os.lstat(self._mark)
+            if stat.S_ISREG(status.st_mode) and (status.st_ino == inode or status.st_ino in owned):
+                os.unlink(self._mark)
+
+
+@contextlib.contextmanager
+def open_journal(
+    log: str, like: os.stat_result, mode: int | None, timeout: float, report: Report | None = None
+) -> Iterator[Journal | None]:
+    """Open the journal of *log*, and lock it while the block runs.
+
+    It gets the permissions *mode* (None: those of *like*) and the owner of *like*, so that everyone
+    who may write the log may rotate it. Yields None if this process may not write the sidecar, or
+    something else has its name: nobody can complete the rotation if it is interrupted, and readers
+    identify files by their content.
+
+    Raises:
+        RotationBusyError: another process holds its lock for longer than *timeout* seconds.
+        OSError: it cannot be opened for a reason other than permissions.
+    """
+    mode = stat.S_IMODE(like.st_mode) if mode is None else mode
+    with open_sidecar(log, like, mode, timeout, report) as file:
+        yield None if file is None else Journal(log, file.fileno())
+
+
+def pack_sidecar(state: Sidecar) -> bytes:
+    """Return the bytes of the sidecar *state* that readers read."""
+    crc = zlib.crc32(SIDECAR_IDENTITY.pack(SIDECAR_MAGIC, state.log_id))
+    return SIDECAR_LAYOUT.pack(SIDECAR_MAGIC, state.log_id, crc, state.sequence, state.inode, state.step)
+
+
+def _pack_owned(state: Sidecar, owned: Owned, keep: int, inode: int) -> bytes:
+    entries = b"".join(_ENTRY.pack(backup, first_line) for backup, first_line in owned.items())
+    return _LIST.pack(_checksum(state, keep, entries), keep, len(owned), inode) + entries
+
+
+def parse_owned(data: bytes, state: Sidecar, inode: int) -> tuple[int, Owned | None]:
+    """Return what the sidecar *inode* says: how many backups to keep, and which are ours; else 0 and None."""
+    if len(data) < _BEGIN:
+        return 0, None
+    checksum, keep, count, of = _LIST.unpack_from(data, SIDECAR_BYTES)
+    entries = data[_BEGIN:][: count * _ENTRY.size]
+    if of != inode or checksum != _checksum(state, keep, entries) or len(entries) != count * _ENTRY.size:
+        return 0, None
+    return keep, dict(_ENTRY.iter_unpack(entries))
+
+
+def _checksum(state: Sidecar, keep: int, entries: bytes) -> int:
+    return zlib.crc32(b"%s %d %d " % (state.log_id, state.sequence, keep) + entries)
