@@ -11,9 +11,9 @@ import collections
 import os
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable
+from time import sleep  # that of a later gevent would let other greenlets in, which share the thread's locks
 from types import CodeType, FrameType
 from typing import ClassVar
 
@@ -67,7 +67,7 @@ def lock(fd: int, timeout: float) -> bool:
     seen = _signature(fd)
     pause = FIRST_PAUSE_SECONDS
     while waited < min(moved + timeout, LONGEST_WAIT_TIMEOUTS * timeout):
-        time.sleep(pause)
+        sleep(pause)
         waited += pause
         if try_lock(fd):
             return True
