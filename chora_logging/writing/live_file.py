@@ -12,7 +12,7 @@ import stat
 import weakref
 from collections.abc import Callable
 from functools import partial
-from time import sleep  # not gevent's, see `locking`
+from time import sleep  # not that of a later gevent, see `locking`
 from typing import NamedTuple
 
 from chora_logging import log_files, speedups

@@ -11,9 +11,9 @@ import collections
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
-from time import sleep  # that of a later gevent would let other greenlets in, which share the thread's locks
 from types import CodeType, FrameType
 from typing import ClassVar
 
@@ -36,6 +36,9 @@ LONGEST_WAIT_TIMEOUTS = 10
 EXCLUSIVE = fcntl.LOCK_EX | fcntl.LOCK_NB
 UNLOCK = fcntl.LOCK_UN
 flock = fcntl.flock
+
+#: Not the one of a gevent that is imported later: greenlets that share this thread's locks would run.
+_sleep = time.sleep
 
 
 def try_lock(fd: int) -> bool:
@@ -67,7 +70,7 @@ def lock(fd: int, timeout: float) -> bool:
     seen = _signature(fd)
     pause = FIRST_PAUSE_SECONDS
     while waited < min(moved + timeout, LONGEST_WAIT_TIMEOUTS * timeout):
-        sleep(pause)
+        _sleep(pause)
         waited += pause
         if try_lock(fd):
             return True
