@@ -154,7 +154,7 @@ class RotationBusyError(RotationBlockedError):
 
 
 class ForeignBackupsError(RotationBlockedError):
-    """Another tool rotates this log: files that this package did not make have the names of backups."""
+    """Another tool rotates this log: files that are not ours, as far as is known, have names of backups."""
 
 
 class BufferFullError(_PathError):

@@ -76,10 +76,11 @@ class BackupCompressor:
             return
         self._running = True
         try:
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=self._run, args=(log, count, name_of), name="chora-logging-gzip", daemon=True
             )
-            self._thread.start()
+            thread.start()
+            self._thread = thread  # `join` may run in another thread meanwhile
         except (RuntimeError, MemoryError):  # perhaps at the end of the interpreter: another one compresses
             self._thread = None
 

@@ -9,10 +9,10 @@ import io
 import itertools
 import os
 import stat
-import time
 import weakref
 from collections.abc import Callable
 from functools import partial
+from time import sleep  # not that of a later gevent, see `locking`
 from typing import NamedTuple
 
 from chora_logging import log_files, speedups
@@ -153,7 +153,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         for _ in range(NEXT_FILE_WAIT_MS):
             if os.path.lexists(self.path):
                 return
-            time.sleep(0.001)
+            sleep(0.001)
 
     def _missing_newline(self, newline: Newline, size: int) -> bytes:
         """Return the *newline* that the file, which has *size* bytes, does not end with, else no bytes.

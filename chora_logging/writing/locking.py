@@ -37,6 +37,9 @@ EXCLUSIVE = fcntl.LOCK_EX | fcntl.LOCK_NB
 UNLOCK = fcntl.LOCK_UN
 flock = fcntl.flock
 
+#: Not the one of a gevent that is imported later: greenlets that share this thread's locks would run.
+_sleep = time.sleep
+
 
 def try_lock(fd: int) -> bool:
     """Take the exclusive lock of *fd* if it is free; return whether it was taken.
@@ -67,7 +70,7 @@ def lock(fd: int, timeout: float) -> bool:
     seen = _signature(fd)
     pause = FIRST_PAUSE_SECONDS
     while waited < min(moved + timeout, LONGEST_WAIT_TIMEOUTS * timeout):
-        time.sleep(pause)
+        _sleep(pause)
         waited += pause
         if try_lock(fd):
             return True

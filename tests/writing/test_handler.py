@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import logging
@@ -252,7 +253,7 @@ class TestRotation:
     def test_surplus(self, tmp_path, open_log):
         """After backupCount was lowered the next rotation deletes surplus backups; other files stay."""
         for number in range(1, 9):
-            (tmp_path / f"app.log.{number}").write_text("old\n")
+            (tmp_path / f"app.log.{number}").write_text("old line\n")
         others = ["app.log.bak", "app.log.01", "app.log.7x", "app.log2", "app.log.8.tmp"]
         for name in others:
             (tmp_path / name).touch()
@@ -426,8 +427,9 @@ class TestBlockedRotation:
 
     def test_resumes(self, tmp_path, open_log, monkeypatch):
         """When the folder is gone, the rotation continues from where it stopped."""
-        (tmp_path / "app.log.2").write_text("oldest\n")
-        (tmp_path / "app.log.1").touch()
+        oldest = "oldest".ljust(40, "-")
+        for number in (1, 2):
+            (tmp_path / f"app.log.{number}").write_text(f"{oldest}\n")
         logger = open_log(maxBytes=50, backupCount=3)
         logger.info("line 0")
         (tmp_path / "app.log.1").unlink()
@@ -443,7 +445,7 @@ class TestBlockedRotation:
         kept = [
             line for line in lines_of(tmp_path / "app.log") if line.startswith((b"old", b"line", b"after"))
         ]
-        assert kept == [b"oldest", *(b"line %d" % number for number in range(10)), b"after"]
+        assert kept == [oldest.encode(), *(b"line %d" % number for number in range(10)), b"after"]
         assert bytes_of(tmp_path / "app.log") == b"after\n"
 
     @pytest.mark.parametrize("attribute", ["namer", "rotator"])
@@ -492,7 +494,7 @@ class TestChangedUnderIt:
             if not made:
                 made.append(os.open(log, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
-        monkeypatch.setattr("time.sleep", rotator_goes_on)
+        monkeypatch.setattr("chora_logging.writing.live_file.sleep", rotator_goes_on)
         logger.info("after")
 
         assert os.fstat(made[0]).st_ino == log.stat().st_ino
@@ -726,7 +728,7 @@ class TestCompression:
         logger = open_log(maxBytes=10, backupCount=9)
         for text in ("plain", "both", "first"):
             logger.info(text)
-        found = find_backups(str(tmp_path / "app.log"), str, 9).backups
+        found = find_backups(str(tmp_path / "app.log"), str, 9, lambda _: {}).backups
         found.sort(key=lambda backup: backup.number)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(compression, "_plain_backup", lambda *_: found[0])
@@ -747,6 +749,21 @@ class TestCompression:
 
 class TestReentrance:
     """Logging from places that interrupt a record."""
+
+    def test_patched_sleep(self, tmp_path, open_log, monkeypatch):
+        """A `time.sleep` that runs other greenlets of this thread, as gevent's, runs none during a record."""
+        logger = open_log(lock_timeout=0.01)
+        logger.info("one")
+        slept = []
+        monkeypatch.setattr(time, "sleep", slept.append)
+        with open(tmp_path / "app.log") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            logger.info("two")
+        os.unlink(tmp_path / "app.log")
+        logger.info("three")
+
+        assert not slept
+        assert (tmp_path / "app.log").read_text() == "three\n"
 
     def test_from_the_formatter(self, tmp_path, open_log):
         """A formatter that logs to the same handler gets both lines written."""

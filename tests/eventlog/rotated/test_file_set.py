@@ -101,8 +101,11 @@ class TestNamer:
 
     def test_what_was_named_before_is_older(self, handler):
         """Backups with the default names, from before there was a namer, come first."""
-        write(handler.baseFilename + ".2", 0)
-        write(handler.baseFilename + ".1", 1)
+        hooks, handler.namer, handler.rotator = (handler.namer, handler.rotator), None, None
+        for number in range(2):
+            self.emit(handler, number)
+            handler.doRollover()
+        handler.namer, handler.rotator = hooks
         self.emit(handler, 2)
         handler.doRollover()
         self.emit(handler, 3)
