@@ -8,9 +8,14 @@ magic (8), random log id (16), CRC-32 of these (4), 4 unused, sequence (8), inod
 step (8), 8 unused. The sequence grows by two with each rotation and is odd while one is under way.
 Half of it, rounded down, is the *generation* *g* of the live file; `NAME.i` has generation *g - i*.
 Cursors are exact with the sidecar; deleting it loses no event. Step and inode are the rotation's
-journal: a writer that finds the sequence odd and the lock free completes the rotation. Readers only
-read these 64 bytes; writers change the sidecar under its own `flock`, and keep in the rest of it which
-backups they made (`chora_logging.writing.journal`).
+journal: a writer that finds the sequence odd and the lock free completes the rotation. Writers change
+the sidecar under its own `flock`; readers only read it.
+
+The rest of the sidecar says which backups this package has made, little-endian: CRC-32 (4), how many
+backups the rotation under way keeps (4), count (4), the inode of the sidecar (8), then for each backup its
+inode (8) and the CRC-32 of its first line (4). The checksum covers the sequence: where a version of this
+package has rotated that does not write this part, it is invalid. So it is in a copy of the folder, whose
+inodes are others.
 """
 
 from __future__ import annotations
@@ -35,9 +40,18 @@ SIDECAR_MAGIC = b"chora.1\n"
 SIDECAR_IDENTITY = struct.Struct("<8s16s")
 SIDECAR_LAYOUT = struct.Struct("<8s16sI4xQQQ8x")
 
-#: The size of a sidecar, in bytes.
+#: The size of the part of a sidecar that each has, in bytes.
 SIDECAR_BYTES = SIDECAR_LAYOUT.size
 
+#: The list of the backups in a sidecar: how it begins, and an entry.
+BACKUP_LIST = struct.Struct("<IIIQ")
+BACKUP_ENTRY = struct.Struct("<QI")
+
+#: How much of the first line of a backup its checksum covers, in bytes.
+FIRST_LINE_BYTES = 256
+
+#: The largest sidecar, in bytes: that of a log with 300,000 backups.
+LARGEST_SIDECAR_BYTES = 4 * 1024 * 1024
 
 #: How many numbers in a row without a file end the backups of a namer, which may be in several folders.
 ABSENT_NAMED_NUMBERS = 20
@@ -203,3 +217,47 @@ def read_sidecar(log: str) -> Sidecar | None:
             return parse_sidecar(os.pread(file.fileno(), SIDECAR_BYTES, 0))
     except OSError:
         return None
+
+
+def read_backups(log: str) -> dict[int, int] | None:
+    """Return which backups of *log* the sidecar lists; None if it does not say, or cannot be read."""
+    try:
+        file = open_sidecar(log)
+        if file is None:
+            return None
+        with file:
+            data, inode = os.pread(file.fileno(), LARGEST_SIDECAR_BYTES, 0), os.fstat(file.fileno()).st_ino
+    except OSError:
+        return None
+    state = parse_sidecar(data)
+    return None if state is None else parse_backups(data, state, inode)[1]
+
+
+def parse_backups(data: bytes, state: Sidecar, inode: int) -> tuple[int, dict[int, int] | None]:
+    """Return what the sidecar with the bytes *data* and the inode *inode* says of the backups.
+
+    Returns:
+        How many the rotation under way keeps, 0 if it does not say; and the CRC-32 of the first line of
+        each backup of this package by its inode (0 for a line that could not be read), None if it does not
+        say.
+    """
+    begin = SIDECAR_BYTES + BACKUP_LIST.size
+    if len(data) < begin:
+        return 0, None
+    checksum, keep, count, of = BACKUP_LIST.unpack_from(data, SIDECAR_BYTES)
+    entries = data[begin:][: count * BACKUP_ENTRY.size]
+    is_whole = len(entries) == count * BACKUP_ENTRY.size and checksum == list_checksum(state, keep, entries)
+    if of != inode or not is_whole:
+        return 0, None
+    return keep, dict(BACKUP_ENTRY.iter_unpack(entries))
+
+
+def is_copied(data: bytes, inode: int) -> bool:
+    """Return whether *data* of the sidecar with this *inode* were written to another one: of another folder."""
+    begin = SIDECAR_BYTES + BACKUP_LIST.size
+    return len(data) >= begin and BACKUP_LIST.unpack_from(data, SIDECAR_BYTES)[3] != inode
+
+
+def list_checksum(state: Sidecar, keep: int, entries: bytes) -> int:
+    """Return the checksum of the list of the backups with these *entries*."""
+    return zlib.crc32(b"%s %d %d " % (state.log_id, state.sequence, keep) + entries)

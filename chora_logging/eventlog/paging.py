@@ -81,6 +81,19 @@ class _Collected:
         if file.missing and self.gap is None:
             self.gap = locating.gap_before(None, file.position(), _DELETED, 1, file.missing)
 
+    def may_pass(self, file: LogFile, following: LogFile | None) -> bool:
+        """Return whether the page goes on from *file* to *following*, the newer of them, or back.
+
+        Where files between them are missing, the page ends, and the next one begins with the gap.
+        """
+        hole = None if following is None else locating.gap_of_hole(file, following)
+        if hole is None:
+            return True
+        if self.events or self.gap is not None:
+            return False
+        self.gap = hole
+        return True
+
     def page(self, more: bool) -> Page:
         unreadable = self._selection.unreadable if self._unreadable is None else self._unreadable
         return Page(self.events, self.next, more, self.gap, self.live, unreadable)
@@ -143,7 +156,7 @@ def state_of(path: str, namer: Namer | None = None) -> tuple[tuple[int, ...], ..
 
 def _forwards(unread: list[LogFile], selection: Selection, found: _Collected) -> Generator[None, None, Page]:
     hold_next(unread)
-    for file in unread:
+    for file, following in itertools.zip_longest(unread, unread[1:]):
         while block := file.read_block():
             for event in events_in(block, selection, _ignore):
                 if not found.add(event):
@@ -151,8 +164,11 @@ def _forwards(unread: list[LogFile], selection: Selection, found: _Collected) ->
             if not found.pass_by(max(block.size, block.overlong), cursor.encode(file.position())):
                 return found.page(more=True)
             yield
+        is_last = not found.may_pass(file, following)
         file.close()
         found.miss(file)
+        if is_last:
+            return found.page(more=True)
     return found.page(more=False)
 
 
@@ -170,7 +186,9 @@ def _backwards(
         files, offset = files[: first + 1], position.offset
     unread = files[::-1]
     hold_next(unread)
-    for file in unread:
+    for file, newer in zip(unread, [None, *unread], strict=False):
+        if not found.may_pass(file, newer):
+            return found.page(more=True)
         with file.at_random() as (read_at, size):
             for block in blocks_backwards(file, read_at, _end(file, read_at, size, offset)):
                 if block.size and found.live is None:

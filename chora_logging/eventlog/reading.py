@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 
@@ -76,15 +77,18 @@ def read_backwards(
     try:
         unread = files[::-1]
         hold_next(unread)
-        for file in unread:
+        for file, newer in zip(unread, [None, *unread], strict=False):
             yield from events_backwards([file], selection, tally)
             if file.place.number and (file.damage or not file.compressed):
                 file.seek(end_of_lines(file))
                 if (rest := file.rest()) is not None:
                     tally(rest)
+            hole = None if newer is None else locating.gap_of_hole(file, newer)
             file.close()
             if file.missing:
                 tally.warn(locating.gap_before(None, file.position(), _DELETED))
+            if hole is not None:
+                tally.warn(hole)
     finally:
         close_all(files)
 
@@ -94,7 +98,7 @@ def _parts(
 ) -> Iterator[Iterator[Event] | Gap]:
     lost: list[LogFile] = []
     before: cursor.Position | None = None
-    for file in files:
+    for file, following in itertools.zip_longest(files, files[1:]):
         while block := file.read_block():
             if lost:
                 yield _gap(lost, before, file)
@@ -107,6 +111,9 @@ def _parts(
             lost.append(file)
         if not lost:
             before = file.position()
+            hole = None if following is None else locating.gap_of_hole(file, following)
+            if hole is not None:
+                yield hole
     if lost:
         yield _gap(lost, before, None)
 

@@ -15,15 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from chora_logging import log_files
-from chora_logging.log_files import ABSENT_NAMED_NUMBERS, BACKUP_ENDING, COMPRESSED
+from chora_logging.log_files import ABSENT_NAMED_NUMBERS, BACKUP_ENDING, COMPRESSED, FIRST_LINE_BYTES
 
 NameOf = Callable[[str], str]
 
 #: Which backups we made: the checksum of the first line by inode; 0 for a line that could not be read.
 Owned = Mapping[int, int]
-
-#: How much of a first line is compared, in bytes.
-_FIRST_LINE_BYTES = 256
 
 #: The suffixes of compressed files.
 _PACKED = (COMPRESSED, ".bz2", ".xz", ".zst", ".lz4", ".Z")
@@ -179,7 +176,7 @@ def _beginning(path: str) -> tuple[int, bool]:
         if fd <= 2:
             fd = log_files.above_standard_streams(fd)
         try:
-            data = os.pread(fd, _FIRST_LINE_BYTES, 0)
+            data = os.pread(fd, FIRST_LINE_BYTES, 0)
         finally:
             os.close(fd)
     except OSError:  # this process may rename it, but not read it; or it was a regular file until now

@@ -30,8 +30,8 @@ from chora_logging.writing.backups import (
     is_packed_by_us,
     packed_header,
 )
-from chora_logging.writing.journal import open_journal, parse_owned
-from chora_logging.writing.sidecar import LARGEST_SIDECAR_BYTES, Report, locked
+from chora_logging.writing.journal import open_journal
+from chora_logging.writing.sidecar import Report, locked
 
 #: How long to wait for other writers and a rotation before a compressed file is put in place, in seconds.
 ROTATION_WAIT_SECONDS = 10.0
@@ -150,7 +150,7 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
 
 def _plain_backup(log: str, count: int, name_of: NameOf) -> Backup | None:
     """Return the oldest plain backup that is ours and whose compressed name is free or ours."""
-    owned = _read_owned(log)
+    owned = log_files.read_backups(log)
     if owned is None:
         return None
     ours = find_backups(log, name_of, count, lambda _: owned).ours
@@ -159,20 +159,6 @@ def _plain_backup(log: str, count: int, name_of: NameOf) -> Backup | None:
             if not backup.suffix and _is_free(backup.path + COMPRESSED, owned):
                 return backup
     return None
-
-
-def _read_owned(log: str) -> Owned | None:
-    """Return which backups of *log* the sidecar lists; None if it does not say, or cannot be read."""
-    try:
-        file = log_files.open_sidecar(log)
-        if file is None:
-            return None
-        with file:
-            data, inode = os.pread(file.fileno(), LARGEST_SIDECAR_BYTES, 0), os.fstat(file.fileno()).st_ino
-    except OSError:
-        return None
-    state = log_files.parse_sidecar(data)
-    return None if state is None else parse_owned(data, state, inode)[1]
 
 
 def _is_free(path: str, owned: Owned) -> bool:

@@ -4,11 +4,7 @@ It is the sidecar. During a rotation the live file has a second name, `.NAME.rot
 the link count of the live file (then 2), so the next record notices an unfinished rotation. The name also
 tells what was under way if the sidecar is lost.
 
-After the 64 bytes that readers read (`chora_logging.log_files`) the sidecar says which backups this package
-has made, little-endian: CRC-32 (4), how many backups the rotation under way keeps (4), count (4), the inode
-of the sidecar (8), then for each backup its inode (8) and the CRC-32 of its first line (4). The checksum
-covers the sequence: where a version of this package has rotated that does not write this part, it is
-invalid. So it is in a copy of the folder, whose inodes are others.
+What the sidecar has where, and how readers parse it, is in `chora_logging.log_files`.
 """
 
 from __future__ import annotations
@@ -17,22 +13,24 @@ import contextlib
 import errno
 import os
 import stat
-import struct
 import zlib
 from collections.abc import Iterator
 
 from chora_logging import log_files
-from chora_logging.log_files import SIDECAR_BYTES, SIDECAR_IDENTITY, SIDECAR_LAYOUT, SIDECAR_MAGIC, Sidecar
+from chora_logging.log_files import (
+    BACKUP_ENTRY,
+    BACKUP_LIST,
+    LARGEST_SIDECAR_BYTES,
+    SIDECAR_IDENTITY,
+    SIDECAR_LAYOUT,
+    SIDECAR_MAGIC,
+    Sidecar,
+)
 from chora_logging.writing.backups import Owned
-from chora_logging.writing.sidecar import LARGEST_SIDECAR_BYTES, Report, open_sidecar
-
-_LIST = struct.Struct("<IIIQ")
-_ENTRY = struct.Struct("<QI")
+from chora_logging.writing.sidecar import Report, open_sidecar
 
 #: The largest number of backups that a rotation can be told to keep.
 LARGEST_COUNT = 2**32 - 1
-
-_BEGIN = SIDECAR_BYTES + _LIST.size
 
 
 class Journal:
@@ -64,8 +62,8 @@ class Journal:
             self.write(self.state)
             return
         self.state = state
-        self.keep, self.owned = parse_owned(data, state, self._inode)
-        is_copy = len(data) >= _BEGIN and _LIST.unpack_from(data, SIDECAR_BYTES)[3] != self._inode
+        self.keep, self.owned = log_files.parse_backups(data, state, self._inode)
+        is_copy = log_files.is_copied(data, self._inode)
         self.generation = 0 if is_copy else (state.sequence + 1) // 2
 
     @property
@@ -147,20 +145,5 @@ def pack_sidecar(state: Sidecar) -> bytes:
 
 
 def _pack_owned(state: Sidecar, owned: Owned, keep: int, inode: int) -> bytes:
-    entries = b"".join(_ENTRY.pack(backup, first_line) for backup, first_line in owned.items())
-    return _LIST.pack(_checksum(state, keep, entries), keep, len(owned), inode) + entries
-
-
-def parse_owned(data: bytes, state: Sidecar, inode: int) -> tuple[int, Owned | None]:
-    """Return what the sidecar *inode* says: how many backups to keep, and which are ours; else 0 and None."""
-    if len(data) < _BEGIN:
-        return 0, None
-    checksum, keep, count, of = _LIST.unpack_from(data, SIDECAR_BYTES)
-    entries = data[_BEGIN:][: count * _ENTRY.size]
-    if of != inode or checksum != _checksum(state, keep, entries) or len(entries) != count * _ENTRY.size:
-        return 0, None
-    return keep, dict(_ENTRY.iter_unpack(entries))
-
-
-def _checksum(state: Sidecar, keep: int, entries: bytes) -> int:
-    return zlib.crc32(b"%s %d %d " % (state.log_id, state.sequence, keep) + entries)
+    entries = b"".join(BACKUP_ENTRY.pack(backup, first_line) for backup, first_line in owned.items())
+    return BACKUP_LIST.pack(log_files.list_checksum(state, keep, entries), keep, len(owned), inode) + entries

@@ -15,11 +15,8 @@ from collections.abc import Callable, Iterator
 
 from chora_logging import log_files
 from chora_logging.errors import RotationBusyError
-from chora_logging.log_files import SIDECAR_BYTES
+from chora_logging.log_files import LARGEST_SIDECAR_BYTES, SIDECAR_BYTES
 from chora_logging.writing import locking, opening
-
-#: The largest sidecar, in bytes: that of a log with 300,000 backups.
-LARGEST_SIDECAR_BYTES = 4 * 1024 * 1024
 
 #: How often a sidecar is created that somebody deletes before it is opened.
 _ATTEMPTS = 10

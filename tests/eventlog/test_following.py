@@ -279,7 +279,7 @@ class TestTornLines:
         assert [told.line for told in skipped] == [b'{"n": 1']
 
     def test_a_damaged_backup(self, log):
-        """A damaged compressed backup gives its readable events, and the rest is reported with its offset."""
+        """A damaged compressed backup gives its readable events, then a gap; its offset is reported."""
         packed = gzip.compress(b"".join(line(number, 50) for number in range(2000)))
         with open(log + ".1.gz", "wb") as file:
             file.write(packed[: len(packed) // 2])
@@ -287,8 +287,11 @@ class TestTornLines:
         once, followed = [], []
         found = numbers(EventLog(log, on_skip=once.append).read())
         with Follower(log, on_skip=followed.append) as follower:
-            assert drain(follower) == found
+            *events, gap, last = drain(follower)
 
+        assert [*events, last] == found
+        assert isinstance(gap, Gap)
+        assert (gap.files, gap.resumes) == (1, log)
         assert 0 < len(found) < 2000
         assert found == [*range(len(found) - 1), 2000]
         assert [told.reason.partition(":")[0] for told in once] == [

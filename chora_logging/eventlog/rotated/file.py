@@ -53,11 +53,13 @@ class LogFile:
 
     Attributes:
         missing: How many of its bytes can no longer be read.
+        missing_before: How many files between the one before it in the set and this one are missing.
         older: The time of the last write to an older file of the set, in milliseconds since 1970; None
             without one.
     """
 
     missing = 0
+    missing_before = 0
     older: int | None = None
 
     def __init__(self, path: str, place: Place, content: Content) -> None:

@@ -17,9 +17,9 @@ from typing import NamedTuple
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.rotated import locating
 from chora_logging.eventlog.rotated.content import CHUNK
+from chora_logging.eventlog.rotated.copies import begins_with
 from chora_logging.eventlog.rotated.cursor import GUARD, Position
 from chora_logging.eventlog.rotated.file import LogFile
-from chora_logging.eventlog.rotated.file_set import begins_with
 
 Files = Sequence[LogFile]
 
@@ -72,7 +72,9 @@ class FileOrder:
         # While its descriptor is open, no other file can get its inode.
         for index, other in enumerate(files):
             if other.place.identity == file.place.identity:
-                return index + 1 if index + 1 < len(files) else None, None
+                if index + 1 == len(files):
+                    return None, None
+                return index + 1, locating.gap_of_hole(file, files[index + 1])
         found = self._same(file, files)
         if found is not None:  # it was compressed, or restored from a copy
             files[found].seek(file.offset)

@@ -7,7 +7,6 @@ missed as long as the newest one keeps its name, however the others move.
 
 from __future__ import annotations
 
-import collections
 import errno
 import heapq
 import itertools
@@ -17,12 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from chora_logging import log_files
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.rotated import locating
-from chora_logging.eventlog.rotated.content import CHUNK, open_content
+from chora_logging.eventlog.rotated.content import open_content
+from chora_logging.eventlog.rotated.copies import Listed, is_listed, without_copies
 from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
 from chora_logging.eventlog.rotated.stored import Find, Lost, StoredFile
@@ -52,8 +52,6 @@ _ABSENT_NUMBERS = 2
 
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
-_File = TypeVar("_File", bound=LogFile)
-
 
 def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> list[LogFile]:
     """Open every file of the log *path*, oldest first; the caller closes them.
@@ -76,20 +74,23 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
     deadline = time.monotonic() + _ROTATION_WAIT_SECONDS
     for attempt in range(1, _OPENING_ATTEMPTS + 1):
         close_all(files)
-        state = log_files.read_sidecar(path)
+        state, listed = log_files.read_sidecar(path), log_files.read_backups(path)
         files = _open(path, namer, find)
         is_still = files and is_live(files[-1].path, files[-1])
-        files = without_copies(files)
+        files = without_copies(files, listed or {})
         if files and not (is_still and files[-1].is_as_opened()):
             continue
         is_settled = all(is_live(file.path, file) for file in files) and log_files.read_sidecar(path) == state
         if is_settled and state is not None and not state.under_way:
-            _number(files, state)
+            _number(files, state, listed, log_files.read_backups(path))
         elif (state is not None or not is_settled) and (
             attempt < _MIN_ATTEMPTS or time.monotonic() < deadline
         ):
             continue
         break
+    for file in filter(_is_created, files):
+        file.close()
+    files = list(itertools.filterfalse(_is_created, files))
     siblings = frozenset(file.place.identity for file in files)
     older: int | None = None
     for file in files:
@@ -174,11 +175,38 @@ def _find_again(path: str, namer: Namer | None, lost: Lost) -> tuple[LogFile, bo
     return None if found is None else (found, is_whole)
 
 
-def _number(files: Sequence[LogFile], state: log_files.Sidecar) -> None:
-    for file in files:
-        if file.place.is_ours:
+def _number(files: Sequence[LogFile], state: log_files.Sidecar, *lists: Listed | None) -> None:
+    """Give *files* their generations, and those after a hole the number of files missing before them.
+
+    *lists* are the backups of this package before and after the files were opened: one may have been
+    compressed meanwhile. A file in none of them is another tool's, whose number says nothing. A number
+    without a file is a hole if a listed file is gone, and no other tool has moved ours to other numbers.
+    """
+    known = [backups for backups in lists if backups is not None]
+    is_known = len(known) == len(lists)
+    listed = {inode: line for backups in known for inode, line in backups.items()}
+    ours = {file.place.inode for file in files if not _is_created(file) and is_listed(file, listed)}
+    is_alone = is_known and all(not file.place.number or file.place.inode in listed for file in files)
+    # An empty file is listed with 0 for its first line, and is no loss.
+    gone = {inode for inode in set.intersection(*map(set, known)) - ours if listed[inode]} if is_alone else ()
+    newer: LogFile | None = None
+    for file in reversed(files):
+        if _is_created(file):
+            continue
+        if file.place.is_ours and not (is_known and file.place.number and file.place.inode not in ours):
             file.log_id = state.log_id[:8]
             file.generation = state.generation - file.place.number
+            if newer is not None and newer.generation is not None:
+                newer.missing_before = min(newer.generation - file.generation - 1, len(gone))
+        newer = file
+
+
+def _is_created(file: LogFile) -> bool:
+    """Return whether *file* is a backup that was empty when it was opened.
+
+    Whoever creates a backup under its name fills it now: what comes is a copy, or is compressed.
+    """
+    return file.place.number > 0 and not (file.compressed or file.head_as_read())
 
 
 class _Names(NamedTuple):
@@ -256,9 +284,7 @@ def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
                 found.append(file)
         for file in _newest_first(found):
             identity = file.place.identity
-            # Whoever creates a backup under its name fills it now: what comes is a copy, or is compressed.
-            is_created = number and not file.compressed and not file.head_as_read()
-            if is_created or identity in files or identity in dated:
+            if identity in files or identity in dated:
                 file.close()
             else:
                 (dated if number in names_of_dates else files)[identity] = file
@@ -282,11 +308,9 @@ def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
     except OSError:
         close_all([*files.values(), *dated.values()])
         raise
-    if not dated:
-        return list(reversed(files.values()))
     # Our handler and another tool may have rotated in turns.
-    newest_first = heapq.merge(files.values(), dated.values(), key=_by_time, reverse=True)
-    return list(reversed(list(newest_first)))
+    merged = heapq.merge(files.values(), dated.values(), key=_by_time, reverse=True)
+    return list(reversed(list(merged if dated else files.values())))
 
 
 def _plain_name(path: str, number: int, names: _Names, namer: Namer | None) -> str:
@@ -331,55 +355,3 @@ def _open_file(full: str, place: Place, find: Find | None, *, is_live: bool) -> 
     content, status = opened
     place = place._replace(device=status.st_dev, inode=status.st_ino)
     return LogFile(full, place, content) if find is None else StoredFile(full, place, content, find)
-
-
-def without_copies(files: Sequence[_File]) -> list[_File]:
-    """Return *files*, oldest first, without copies; the copies are closed.
-
-    A tool that rotates by `copytruncate` copies the log before it truncates it, and may be stopped in
-    between; a backup may be restored beside its original. A file is a copy if another file begins with
-    its whole content, and it has a line that is unlike its others: lines with a time or another unique
-    value are then the same lines. Equal lines are several events.
-
-    The longest file stays, of equal ones the newest. The live file always stays, because its next lines
-    may differ.
-    """
-    copies = set()
-    for index, file in enumerate(files):
-        for newer in files[index + 1 :]:
-            if _is_copy(file, newer):
-                copies.add(index)
-            elif newer.place.number and _is_copy(newer, file):
-                copies.add(files.index(newer))
-    for index in copies:
-        files[index].close()
-    return [file for index, file in enumerate(files) if index not in copies]
-
-
-def _is_copy(file: LogFile, other: LogFile) -> bool:
-    if not other.head().startswith(file.head()):
-        return False
-    is_pair = file.place.number == other.place.number  # one of them is being compressed
-    return (is_pair or _has_unique_line(file)) and begins_with(other, file)
-
-
-def _has_unique_line(file: LogFile) -> bool:
-    lines = collections.Counter(file.peek(CHUNK, 0).split(b"\n")[:-1])
-    return not lines or 1 in lines.values()
-
-
-def begins_with(whole: LogFile, part: LogFile) -> bool:
-    """Return whether *part* is not empty and *whole* begins with its whole content.
-
-    A damaged *part* needs at least one complete line, because the files of a log begin alike.
-    """
-    head = part.head()
-    if not head or not whole.head().startswith(head):
-        return False
-    offset, has_line = 0, False
-    while data := part.peek(CHUNK, offset):
-        if whole.peek(len(data), offset) != data:
-            return False
-        offset += len(data)
-        has_line = has_line or b"\n" in data
-    return has_line or not part.damage

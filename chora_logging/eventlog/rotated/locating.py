@@ -129,6 +129,17 @@ def gap_of_late_lines(files: Sequence[LogFile], index: int, position: Position) 
     return Gap(reason, len(late), None, since, first_time(files[index]), files[index].path)
 
 
+def gap_of_hole(file: LogFile, following: LogFile) -> Gap | None:
+    """Return the gap between *file*, which was read to its end, and the *following* one, if there is one."""
+    count = following.missing_before + bool(file.damage)
+    if not count:
+        return None
+    reasons = [f"a compressed file is damaged: {file.damage}"] if file.damage else []
+    if following.missing_before:
+        reasons.append("backups were deleted, emptied or replaced")
+    return gap_before(following, file.position(), " and ".join(reasons), count)
+
+
 def gap_before(
     file: LogFile | None, position: Position, reason: str, files: int | None = None, size: int | None = None
 ) -> Gap:

@@ -91,6 +91,10 @@ class StoredFile(LogFile):
         self._is_held = False
         self._content.close()
 
+    def close(self) -> None:
+        """Close it; a second call does nothing."""
+        self.release()
+
     def _remember_end(self, until: int | None) -> None:
         self._until = until
         self._guard = b""

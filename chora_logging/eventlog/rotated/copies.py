@@ -1,0 +1,85 @@
+"""Recognises files that are copies of others, by their content and by the list of backups in the sidecar."""
+
+from __future__ import annotations
+
+import collections
+import zlib
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeVar
+
+from chora_logging.eventlog.rotated.content import CHUNK
+from chora_logging.eventlog.rotated.file import LogFile
+from chora_logging.log_files import FIRST_LINE_BYTES
+
+#: The backups that the sidecar lists; see `log_files.read_backups`.
+Listed = Mapping[int, int]
+
+_File = TypeVar("_File", bound=LogFile)
+
+
+def without_copies(files: Sequence[_File], listed: Listed = MappingProxyType({})) -> list[_File]:
+    """Return *files*, oldest first, without copies; the copies are closed.
+
+    A tool that rotates by `copytruncate` copies the log before it truncates it, and may be stopped in
+    between; a backup may be restored beside its original. A file is a copy if another file begins with
+    its whole content, and it has a line that is unlike its others: lines with a time or another unique
+    value are then the same lines. Equal lines are several events.
+
+    The longest file stays, of equal ones that which the sidecar has *listed*, or the newest. The live file
+    always stays, because its next lines may differ.
+    """
+    copies = set()
+    for index, file in enumerate(files):
+        for number, newer in enumerate(files[index + 1 :], index + 1):
+            is_ours = is_listed(file, listed) and not is_listed(newer, listed)
+            if newer.place.number and is_ours and _is_copy(newer, file):
+                copies.add(number)
+            elif _is_copy(file, newer):
+                copies.add(index)
+            elif newer.place.number and _is_copy(newer, file):
+                copies.add(number)
+    for index in copies:
+        files[index].close()
+    return [file for index, file in enumerate(files) if index not in copies]
+
+
+def _is_copy(file: LogFile, other: LogFile) -> bool:
+    if not other.head().startswith(file.head()):
+        return False
+    is_pair = file.place.number == other.place.number  # one of them is being compressed
+    return (is_pair or _has_unique_line(file)) and begins_with(other, file)
+
+
+def _has_unique_line(file: LogFile) -> bool:
+    lines = collections.Counter(file.peek(CHUNK, 0).split(b"\n")[:-1])
+    return not lines or 1 in lines.values()
+
+
+def begins_with(whole: LogFile, part: LogFile) -> bool:
+    """Return whether *part* is not empty and *whole* begins with its whole content.
+
+    A damaged *part* needs at least one complete line, because the files of a log begin alike.
+    """
+    head = part.head()
+    if not head or not whole.head().startswith(head):
+        return False
+    offset, has_line = 0, False
+    while data := part.peek(CHUNK, offset):
+        if whole.peek(len(data), offset) != data:
+            return False
+        offset += len(data)
+        has_line = has_line or b"\n" in data
+    return has_line or not part.damage
+
+
+def is_listed(file: LogFile, listed: Listed) -> bool:
+    """Return whether *file* is one of *listed*, and has not been overwritten with the content of another.
+
+    Of a compressed file only the inode is compared.
+    """
+    first_line = listed.get(file.place.inode)
+    if first_line is None:
+        return False
+    line = file.head()[:FIRST_LINE_BYTES].partition(b"\n")[0]
+    return file.compressed or not first_line or zlib.crc32(line) == first_line

@@ -1,0 +1,141 @@
+"""Backups that somebody deletes, empties, cuts or replaces: what is missing is a gap in its place, once."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+
+import pytest
+
+from chora_logging.eventlog import EventLog, Gap, following
+from chora_logging.eventlog.following import Follower
+from chora_logging.eventlog.selection import Selection
+from chora_logging.writing.compression import compress_backups
+from tests.eventlog.test_paging import run
+from tests.eventlog.writing import Writer, numbers
+
+#: The events of a file; the middle one of seven is damaged.
+COUNT, DAMAGED = 5, 3
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_late(monkeypatch):
+    """Make readers not wait for late writers, because these tests have none."""
+    monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
+    monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
+
+
+def cut(path):
+    """Leave the first half of it."""
+    os.truncate(path, os.path.getsize(path) // 2)
+
+
+def copy_over(path):
+    """Write an older file into it."""
+    number = int(path.removesuffix(".gz").rpartition(".")[2])
+    shutil.copyfile(path.replace(f".{number}", f".{number + 1}"), path)
+
+
+def replace_by_copy(path):
+    """Put a copy of an older file in its place."""
+    number = int(path.removesuffix(".gz").rpartition(".")[2])
+    shutil.copyfile(path.replace(f".{number}", f".{number + 1}"), path + ".new")
+    os.replace(path + ".new", path)
+
+
+DAMAGES = {
+    "deleted": (os.unlink, False),
+    "emptied": (lambda path: os.truncate(path, 0), False),
+    "replaced": (replace_by_copy, False),
+    "overwritten": (copy_over, False),
+    "packed and deleted": (os.unlink, True),
+    "packed and emptied": (lambda path: os.truncate(path, 0), True),
+    "packed and cut": (cut, True),
+    "packed and replaced": (replace_by_copy, True),
+}
+
+
+def read(log, cursor):
+    return list(EventLog(log, on_skip=lambda skipped: None).read(after=cursor))
+
+
+def page(log, cursor):
+    items, more = [], True
+    while more:
+        found, _ = run(EventLog(log).page(Selection(), after=cursor, limit=3, budget=2**20))
+        items += found.events if found.gap is None else [found.gap, *found.events]
+        cursor, more = found.next, found.more
+    return items
+
+
+def follow(log, cursor):
+    with Follower(log, after=cursor) as follower:
+        return list(itertools.chain.from_iterable(iter(follower.poll_items, None)))
+
+
+@pytest.fixture(params=DAMAGES.values(), ids=DAMAGES)
+def damaged(request, tmp_path):
+    """A log of seven files; and a function that damages the middle one."""
+    damage, is_packed = request.param
+    writer = Writer(tmp_path / "app.log", keep=9)
+    for _ in range(6):
+        writer.write(COUNT, size=300)
+        writer.rotate()
+    writer.write(COUNT, size=300)
+    writer.close()
+    if is_packed:
+        compress_backups(writer.log, 9, lambda name: name)
+    yield writer, lambda: damage(f"{writer.log}.{DAMAGED}{'.gz' * is_packed}")
+    writer.close()
+
+
+def assert_told(items, first):
+    """The events from *first* on are there but for those of the damaged file, in whose place is a gap."""
+    begin = COUNT * (6 - DAMAGED)
+    gaps = [index for index, item in enumerate(items) if isinstance(item, Gap)]
+    assert len(gaps) == 1
+    before, after = items[: gaps[0]], items[gaps[0] + 1 :]
+    assert items[gaps[0]].files == 1
+    kept = numbers(before)
+    assert kept == list(range(first, first + len(kept)))
+    assert begin <= first + len(kept) < begin + COUNT
+    assert numbers(after) == list(range(begin + COUNT, 7 * COUNT))
+
+
+@pytest.mark.parametrize("reader", [read, page, follow])
+def test_who_resumes(damaged, reader):
+    """Whoever resumes before it gets one gap, and no second one after the next event."""
+    writer, damage = damaged
+    first, *_ = EventLog(writer.log).read()
+    damage()
+    items = reader(writer.log, first.cursor)
+
+    assert_told(items, 1)
+    assert not [item for item in reader(writer.log, items[-2].cursor) if isinstance(item, Gap)]
+
+
+def test_who_follows(damaged):
+    """A follower that has not come to it gets one gap; one that has read it gets none."""
+    writer, damage = damaged
+    with Follower(writer.log) as begun, Follower(writer.log) as done:
+        items = list(begun.poll_items())
+        list(itertools.chain.from_iterable(iter(done.poll_items, None)))
+        damage()
+        items += itertools.chain.from_iterable(iter(begun.poll_items, None))
+        writer.write(1)
+        (newest,) = done.poll_items()
+
+        assert_told(items, 0)
+        assert newest["n"] == 7 * COUNT
+
+
+def test_newest_first(damaged, caplog):
+    """Reading from the newest end gives the other events, and logs that some are missing."""
+    writer, damage = damaged
+    damage()
+    found = numbers(EventLog(writer.log, on_skip=lambda skipped: None).read(newest_first=True))
+
+    assert found == sorted(found, reverse=True)
+    assert set(range(7 * COUNT)) - set(found) <= set(range(15, 20))
+    assert "backups were deleted" in caplog.text or "damaged" in caplog.text
