@@ -253,7 +253,7 @@ def parse_backups(data: bytes, state: Sidecar, inode: int) -> tuple[int, dict[in
 
 
 def is_copied(data: bytes, inode: int) -> bool:
-    """Return whether *data* of the sidecar with this *inode* were written to another one: of another folder."""
+    """Return whether *data*, of the sidecar with this *inode*, were written to that of another folder."""
     begin = SIDECAR_BYTES + BACKUP_LIST.size
     return len(data) >= begin and BACKUP_LIST.unpack_from(data, SIDECAR_BYTES)[3] != inode
 

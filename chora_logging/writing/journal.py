@@ -51,7 +51,8 @@ class Journal:
         folder, name = os.path.split(log)
         self._log, self._mark = log, os.path.join(folder, f".{name}.rotating")
         self._fd = fd
-        self.state, self.owned = Sidecar(os.urandom(16)), None
+        self.state = Sidecar(os.urandom(16))
+        self.owned: Owned | None = None
         self.keep = self.generation = self._inode = 0
         if fd is None:
             return
