@@ -26,6 +26,7 @@ from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
 from chora_logging.writing.handler import EventFileHandler
 from tests.cli.calling import HOSTILE, assert_tame
+from tests.eventlog.writing import Writer
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
@@ -156,6 +157,37 @@ class TestDamage:
         assert problems_in(call, log, status=0) == [
             ("app.log.2", 0, "copy", "all of its content is in a newer file too")
         ]
+
+    @pytest.mark.parametrize(
+        "harm",
+        [
+            os.unlink,
+            lambda path: os.truncate(path, 0),
+            lambda path: shutil.copyfile(path.replace(".3", ".4"), path),
+            lambda path: (os.unlink(path), shutil.copyfile(path.replace(".3", ".4"), path)),
+        ],
+        ids=["deleted", "emptied", "overwritten", "replaced"],
+    )
+    def test_a_hole_between_backups(self, tmp_path, call, harm):
+        """A backup that is gone from the middle is damage, named with the file after it; status 1."""
+        writer = Writer(tmp_path / "app.log", keep=9)
+        for _ in range(6):
+            writer.write(3)
+            writer.rotate()
+        writer.write(3)
+        writer.close()
+        assert not [found for found in problems_in(call, writer.log, status=0) if found[2] != "out of order"]
+        harm(f"{writer.log}.3")
+
+        told = [found for found in problems_in(call, writer.log) if found[2] == "missing"]
+        reason = "1 backup older than this file deleted, emptied or replaced: restore from a copy"
+        assert told == [("app.log.2", 0, "missing", reason)]
+
+    def test_an_empty_backup(self, log, call):
+        """An empty backup of other tools is reported, and is no damage: logrotate rotates empty logs."""
+        log.with_name("app.log.2").touch()
+
+        assert problems_in(call, log, status=0) == [("app.log.2", 0, "empty", "it has no line")]
 
     def test_a_backup_that_retention_deletes_meanwhile(self, log):
         """Bytes that were deleted before the check reached them are reported, and are not damage."""

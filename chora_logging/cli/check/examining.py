@@ -18,13 +18,13 @@ from chora_logging.eventlog.lines import REFUSED, SHOWN_LINE_BYTES, decode, read
 from chora_logging.eventlog.meaning import USUAL, Meaning
 from chora_logging.eventlog.rotated.file import LogFile
 
-TORN, FOREIGN, DUPLICATED, UNREADABLE = "torn", "foreign", "duplicated", "unreadable"
-LATE, UNFINISHED, COPY, GONE = "out of order", "unfinished", "copy", "gone"
+TORN, FOREIGN, DUPLICATED, UNREADABLE, MISSING = "torn", "foreign", "duplicated", "unreadable", "missing"
+LATE, UNFINISHED, COPY, EMPTY, GONE = "out of order", "unfinished", "copy", "empty", "gone"
 
 #: The kinds that are damage. An event out of order is not: it is whole and is read. Its writer was stopped
 #: before it took the lock, or the clock was set back. A copy of a file is not damage either, since no
-#: reader reads it: `copytruncate` has one for a moment.
-DAMAGE = (TORN, FOREIGN, DUPLICATED, UNREADABLE)
+#: reader reads it: `copytruncate` has one for a moment. Nor is an empty one: logrotate rotates empty logs.
+DAMAGE = (TORN, FOREIGN, DUPLICATED, UNREADABLE, MISSING)
 
 #: By how many seconds an event may be older than an earlier one without being a problem: several writers
 #: take their timestamps before they take the lock. 24 ms were measured; it is more on a busy machine.
@@ -110,6 +110,10 @@ class Examiner:
     def examine(self, file: LogFile) -> Examination:
         """Examine every line of *file*."""
         found = Examination(file.path, file.place.number)
+        if file.missing_before:
+            backups = amounts.many(file.missing_before, "backup")
+            reason = f"{backups} older than this file deleted, emptied or replaced: restore from a copy"
+            self._report(found, MISSING, reason, b"")
         while block := file.read_block():
             if block.overlong:
                 found.lines += 1
@@ -130,8 +134,11 @@ class Examiner:
         """Report why the file *path* is not read with the others."""
         found = Examination(path, number=1)
         try:
-            with open(path, "rb"):
-                self._report(found, COPY, "all of its content is in a newer file too", b"")
+            with open(path, "rb") as file:
+                if file.read(1):
+                    self._report(found, COPY, "all of its content is in a newer file too", b"")
+                else:
+                    self._report(found, EMPTY, "it has no line", b"")
         except OSError as error:
             self._report(found, UNREADABLE, error.strerror or str(error), b"")
         return found
