@@ -25,7 +25,6 @@ OWN = {
     "chora_logging.writing.appending",
     "chora_logging.writing.adoption",
     "chora_logging.writing.backups",
-    "chora_logging.writing.sidecar",
     "chora_logging.context",
     "chora_logging.options",
     "chora_logging.settings",

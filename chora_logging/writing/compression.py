@@ -30,8 +30,7 @@ from chora_logging.writing.backups import (
     is_packed_by_us,
     packed_header,
 )
-from chora_logging.writing.journal import open_journal
-from chora_logging.writing.sidecar import Report, locked
+from chora_logging.writing.journal import Report, locked, open_journal
 
 #: How long to wait for other writers and a rotation before a compressed file is put in place, in seconds.
 ROTATION_WAIT_SECONDS = 10.0

@@ -4,30 +4,41 @@ It is the sidecar. During a rotation the live file has a second name, `.NAME.rot
 the link count of the live file (then 2), so the next record notices an unfinished rotation. The name also
 tells what was under way if the sidecar is lost.
 
-What the sidecar has where, and how readers parse it, is in `chora_logging.log_files`.
+What the sidecar has where, and how readers parse it, is in `chora_logging.log_files`. Whoever may write to
+the log's folder can put anything in its place: what is not a sidecar is left as it is, and the log is
+rotated without one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from chora_logging import log_files
+from chora_logging.errors import RotationBusyError
 from chora_logging.log_files import (
     BACKUP_ENTRY,
     BACKUP_LIST,
     LARGEST_SIDECAR_BYTES,
+    SIDECAR_BYTES,
     SIDECAR_IDENTITY,
     SIDECAR_LAYOUT,
     SIDECAR_MAGIC,
     Sidecar,
 )
+from chora_logging.writing import locking, opening
 from chora_logging.writing.backups import Owned
-from chora_logging.writing.sidecar import Report, open_sidecar
+
+#: How often a sidecar is created that somebody deletes before it is opened.
+_ATTEMPTS = 10
+
+#: Called with what is wrong with a sidecar.
+Report = Callable[[str], None]
 
 #: The largest number of backups that a rotation can be told to keep.
 LARGEST_COUNT = 2**32 - 1
@@ -127,16 +138,40 @@ def open_journal(
 
     It gets the permissions *mode* (None: those of *like*) and the owner of *like*, so that everyone
     who may write the log may rotate it. Yields None if this process may not write the sidecar, or
-    something else has its name: nobody can complete the rotation if it is interrupted, and readers
-    identify files by their content.
+    something else has its name, which *report* is called with: nobody can complete the rotation if it is
+    interrupted, and readers identify files by their content.
 
     Raises:
         RotationBusyError: another process holds its lock for longer than *timeout* seconds.
         OSError: it cannot be opened for a reason other than permissions.
     """
     mode = stat.S_IMODE(like.st_mode) if mode is None else mode
-    with open_sidecar(log, like, mode, timeout, report) as file:
-        yield None if file is None else Journal(log, file.fileno())
+    file = _open(log, mode, like, report)
+    if file is None:
+        yield None
+        return
+    with locked(file, timeout):
+        yield Journal(log, file.fileno())
+
+
+@contextlib.contextmanager
+def locked(file: io.FileIO, timeout: float) -> Iterator[None]:
+    """Lock *file* while the block runs, and close it; a child that is forked meanwhile closes it, too.
+
+    Raises:
+        RotationBusyError: another process holds its lock for longer than *timeout* seconds.
+    """
+    fd = file.fileno()
+    with opening.closed_in_children(file):
+        try:
+            if not locking.lock(fd, timeout):
+                raise RotationBusyError(file.name, "another process is rotating this log")
+            yield
+        finally:
+            try:  # noqa: SIM105  # as in `LiveFile.append_fast`
+                locking.flock(fd, locking.UNLOCK)  # closing is not enough: a forked child may share it
+            except OSError:
+                pass
 
 
 def pack_sidecar(state: Sidecar) -> bytes:
@@ -148,3 +183,60 @@ def pack_sidecar(state: Sidecar) -> bytes:
 def _pack_owned(state: Sidecar, owned: Owned, keep: int, inode: int) -> bytes:
     entries = b"".join(BACKUP_ENTRY.pack(backup, first_line) for backup, first_line in owned.items())
     return BACKUP_LIST.pack(log_files.list_checksum(state, keep, entries), keep, len(owned), inode) + entries
+
+
+def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> io.FileIO | None:
+    try:
+        file = _open_or_create(log, mode, like)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            _report_unusable(log, "its name would be too long", report)
+            return None
+        # Whoever can write it would take the backups that are not in its list for those of another tool.
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and log_files.read_sidecar(log) is None:
+            return None
+        raise
+    if file is None:
+        _report_unusable(log, "it is not a regular file", report)
+        return None
+    try:
+        status = os.fstat(file.fileno())
+        if not _may_be_ours(file.fileno(), status):
+            file.close()
+            _report_unusable(log, "it is somebody else's file", report)
+            return None
+        if stat.S_IMODE(status.st_mode) != mode:
+            with contextlib.suppress(PermissionError):
+                os.fchmod(file.fileno(), mode)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _open_or_create(log: str, mode: int, like: os.stat_result) -> io.FileIO | None:
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(FileNotFoundError):
+            return log_files.open_sidecar(log, "r+")
+        opening.create(log_files.sidecar_path(log), mode, like)
+    return log_files.open_sidecar(log, "r+")
+
+
+def _report_unusable(log: str, reason: str, report: Report | None) -> None:
+    if report is not None:
+        path = log_files.sidecar_path(log)
+        report(f"{path} is not the sidecar of the log, because {reason}: the log is rotated without it")
+
+
+def _may_be_ours(fd: int, status: os.stat_result) -> bool:
+    """Return whether a file is a sidecar, perhaps a damaged one, or a new file.
+
+    A valid sidecar may have further names, as in a snapshot of the folder that consists of hard links.
+    """
+    if status.st_size > LARGEST_SIDECAR_BYTES:
+        return False
+    beginning = os.pread(fd, SIDECAR_BYTES, 0)
+    if status.st_nlink > 1:
+        return log_files.parse_sidecar(beginning) is not None
+    is_new = status.st_size <= SIDECAR_BYTES and not any(beginning)
+    return is_new or beginning.startswith(SIDECAR_MAGIC)

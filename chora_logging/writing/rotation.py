@@ -19,8 +19,7 @@ from typing import NamedTuple
 from chora_logging.errors import ForeignBackupsError, RotationBlockedError
 from chora_logging.writing import adoption, opening
 from chora_logging.writing.backups import Backup, Found, NameOf, Owned, find_backups, identify
-from chora_logging.writing.journal import Journal, open_journal
-from chora_logging.writing.sidecar import Report
+from chora_logging.writing.journal import Journal, Report, open_journal
 
 #: How many files of another tool a message names.
 _SHOWN_NAMES = 3
