@@ -87,11 +87,10 @@ class _Collected:
         Where files between them are missing, the page ends, and the next one begins with the gap.
         """
         hole = None if following is None else locating.gap_of_hole(file, following)
-        if hole is None:
-            return True
-        if self.events or self.gap is not None:
+        if hole is not None and self.events:
             return False
-        self.gap = hole
+        if hole is not None:
+            self.gap = hole if self.gap is None else locating.joined(self.gap, hole)
         return True
 
     def page(self, more: bool) -> Page:
