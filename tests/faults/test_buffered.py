@@ -289,13 +289,15 @@ signal.signal(signal.SIGALRM, on_alarm)
 number, returned, interrupted = 0, [], 0
 while interrupted < 1500:
     try:
-        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 6e-4))
+        # Again later: Python ignores what is raised in a `__del__`.
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 6e-4), 0.5)
         while True:
             number += 1
             write(logger, "limited", number + 1, first=number)
             returned.append(number)
     except Limit:
         interrupted += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
 print(json.dumps([returned, number]))
 """
 
