@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import collections
 import io
+import itertools
 import os
 from typing import NamedTuple
 
@@ -73,14 +74,17 @@ def restore(backups: list[Backup], owned: Owned, live: Owned) -> Owned:
     """Return *owned* with those *backups* that were restored from a copy of the folder.
 
     They have other inodes than the sidecar says. A file that we have packed says so itself. A plain one is
-    known by its first line, unless others, such as the *live* file, begin with the same.
+    known by its first line, unless others, such as the *live* file, begin with the same. A file beyond a
+    number that no file has is somebody's copy.
     """
     times = collections.Counter(owned.values())
     common = {0, *live.values()}
+    numbers = {backup.number for backup in backups}
+    end = next(number for number in itertools.count(1) if number not in numbers)
     found = {
         backup.inode: backup.first_line
         for backup in backups
-        if backup.number
+        if 0 < backup.number < end
         if backup.packed_by_us or (times[backup.first_line] == 1 and backup.first_line not in common)
     }
     return {**owned, **found}

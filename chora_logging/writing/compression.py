@@ -81,7 +81,10 @@ class BackupCompressor:
             thread.start()
             self._thread = thread  # `join` may run in another thread meanwhile
         except (RuntimeError, MemoryError):  # perhaps at the end of the interpreter: another one compresses
-            self._thread = None
+            self._running = False
+        except BaseException:  # of a signal handler
+            self._running = False
+            raise
 
     def join(self) -> None:
         """Wait until everything is compressed."""

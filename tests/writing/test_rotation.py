@@ -719,6 +719,24 @@ def test_rolled_back_folder(log, writer, compress, more):
     ]
 
 
+@pytest.mark.parametrize("compress", [False, True])
+def test_copy_of_a_backup(log, writer, compress):
+    """A copy that an administrator keeps of a backup beside it, under a backup's name, stays as it is."""
+    writer.open(compress=compress, backupCount=3, maxBytes=500)
+    writer.write(20)
+    writer.close()
+    ending = ".gz" if compress else ""
+    kept = log.with_name(f"{log.name}.9{ending}")
+    shutil.copy(log.with_name(f"{log.name}.2{ending}"), kept)
+    before = kept.read_bytes()
+    writer.open(compress=compress, backupCount=3, maxBytes=500)
+    writer.write(10)
+    writer.close()
+
+    assert kept.read_bytes() == before
+    assert [event["event"] for event in notices(log)] == ["rotation_failed"]
+
+
 HIDDEN = [".app.jsonl.lock", ".app.jsonl.gz.new", ".app.jsonl.rotating"]
 NO_FILES = [fifo, folder, link_to_a_file, link_to_nothing, device]
 
