@@ -10,9 +10,8 @@ import pytest
 
 from chora_logging.eventlog import EventLog, Gap, following
 from chora_logging.eventlog.following import Follower
-from chora_logging.eventlog.selection import Selection
 from chora_logging.writing.compression import compress_backups
-from tests.eventlog.test_paging import run
+from tests.eventlog.test_between_looks import READERS
 from tests.eventlog.writing import Writer, numbers
 
 #: The events of a file; the middle one of seven is damaged.
@@ -56,24 +55,6 @@ DAMAGES = {
 }
 
 
-def read(log, cursor):
-    return list(EventLog(log, on_skip=lambda skipped: None).read(after=cursor))
-
-
-def page(log, cursor):
-    items, more = [], True
-    while more:
-        found, _ = run(EventLog(log).page(Selection(), after=cursor, limit=3, budget=2**20))
-        items += found.events if found.gap is None else [found.gap, *found.events]
-        cursor, more = found.next, found.more
-    return items
-
-
-def follow(log, cursor):
-    with Follower(log, after=cursor) as follower:
-        return list(itertools.chain.from_iterable(iter(follower.poll_items, None)))
-
-
 @pytest.fixture(params=DAMAGES.values(), ids=DAMAGES)
 def damaged(request, tmp_path):
     """A log of seven files; and a function that damages the middle one."""
@@ -103,7 +84,7 @@ def assert_told(items, first):
     assert numbers(after) == list(range(begin + COUNT, 7 * COUNT))
 
 
-@pytest.mark.parametrize("reader", [read, page, follow])
+@pytest.mark.parametrize("reader", READERS)
 def test_who_resumes(damaged, reader):
     """Whoever resumes before it gets one gap, and no second one after the next event."""
     writer, damage = damaged

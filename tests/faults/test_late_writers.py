@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from chora_logging.eventlog import EventLog, Gap
+from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.following import Follower
+from tests.faults.test_readers_logrotate import Record
 from tests.faults.writer import logger_on, write
 
 LINES, ROTATIONS = 400, 12
@@ -20,26 +21,6 @@ for number in $(seq 0 {last}); do
     if [ $((number % 5)) = 0 ]; then sleep 0.01; fi
 done >> {log}
 """
-
-
-class Record:
-    """What a reader was given: each writer's numbers in their order, and the gaps."""
-
-    def __init__(self):
-        self.seen = {"shell": [], "ours": []}
-        self.gaps = 0
-        self.cursor = None
-
-    def take(self, items):
-        """Add *items*; no event comes twice or out of order."""
-        for item in items:
-            if isinstance(item, Gap):
-                self.gaps += 1
-                continue
-            numbers = self.seen[item["writer"]]
-            assert not numbers or item["seq"] > numbers[-1]
-            numbers.append(item["seq"])
-            self.cursor = item.cursor
 
 
 @pytest.mark.parametrize("begins", ["from the beginning", "at the end"])
