@@ -219,18 +219,18 @@ def read_sidecar(log: str) -> Sidecar | None:
         return None
 
 
-def read_backups(log: str) -> dict[int, int] | None:
-    """Return which backups of *log* the sidecar lists; None if it does not say, or cannot be read."""
+def read_backups(log: str) -> tuple[Sidecar | None, dict[int, int] | None]:
+    """Return the current sidecar of *log*, as `read_sidecar`, and which backups it lists; None for either."""
     try:
         file = open_sidecar(log)
         if file is None:
-            return None
+            return None, None
         with file:
             data, inode = os.pread(file.fileno(), LARGEST_SIDECAR_BYTES, 0), os.fstat(file.fileno()).st_ino
     except OSError:
-        return None
+        return None, None
     state = parse_sidecar(data)
-    return None if state is None else parse_backups(data, state, inode)[1]
+    return state, None if state is None else parse_backups(data, state, inode)[1]
 
 
 def parse_backups(data: bytes, state: Sidecar, inode: int) -> tuple[int, dict[int, int] | None]:

@@ -152,7 +152,7 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
 
 def _plain_backup(log: str, count: int, name_of: NameOf) -> Backup | None:
     """Return the oldest plain backup that is ours and whose compressed name is free or ours."""
-    owned = log_files.read_backups(log)
+    owned = log_files.read_backups(log)[1]
     if owned is None:
         return None
     ours = find_backups(log, name_of, count, lambda _: owned).ours

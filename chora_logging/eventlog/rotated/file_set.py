@@ -74,15 +74,17 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
     deadline = time.monotonic() + _ROTATION_WAIT_SECONDS
     for attempt in range(1, _OPENING_ATTEMPTS + 1):
         close_all(files)
-        state, listed = log_files.read_sidecar(path), log_files.read_backups(path)
+        state, listed = log_files.read_backups(path)
         files = _open(path, namer, find)
         is_still = files and is_live(files[-1].path, files[-1])
         files = without_copies(files, listed or {})
         if files and not (is_still and files[-1].is_as_opened()):
             continue
-        is_settled = all(is_live(file.path, file) for file in files) and log_files.read_sidecar(path) == state
+        are_in_place = all(is_live(file.path, file) for file in files)
+        now, listed_now = log_files.read_backups(path)
+        is_settled = are_in_place and now == state
         if is_settled and state is not None and not state.under_way:
-            _number(files, state, listed, log_files.read_backups(path))
+            _number(files, state, listed, listed_now)
         elif (state is not None or not is_settled) and (
             attempt < _MIN_ATTEMPTS or time.monotonic() < deadline
         ):
