@@ -30,7 +30,7 @@ from chora_logging.writing.backups import (
     is_packed_by_us,
     packed_header,
 )
-from chora_logging.writing.journal import Report, locked, open_journal
+from chora_logging.writing.journal import Report, open_journal
 
 #: How long to wait for other writers and a rotation before a compressed file is put in place, in seconds.
 ROTATION_WAIT_SECONDS = 10.0
@@ -139,8 +139,8 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
         if source_fd is None:
             continue  # moved meanwhile
         with (
-            opening.closed_in_children(io.FileIO(source_fd)) as source,
-            opening.closed_in_children(io.FileIO(_open_unfinished(unfinished), "r+")) as target,
+            locking.closed_in_children(io.FileIO(source_fd)) as source,
+            locking.closed_in_children(io.FileIO(_open_unfinished(unfinished), "r+")) as target,
         ):
             if not (locking.try_lock(target.fileno()) and _is_ours(target, unfinished)):
                 return  # another process compresses
@@ -155,7 +155,7 @@ def _plain_backup(log: str, count: int, name_of: NameOf) -> Backup | None:
     owned = log_files.read_backups(log)[1]
     if owned is None:
         return None
-    ours = find_backups(log, name_of, count, lambda _: owned).ours
+    ours = find_backups(log, name_of, count, owned).ours
     for number in sorted((number for number in ours if number <= count), reverse=True):
         for backup in ours[number]:
             if not backup.suffix and _is_free(backup.path + COMPRESSED, owned):
@@ -279,7 +279,7 @@ def _put_in_place(log: str, source: os.stat_result, unfinished: str, count: int,
 
 def _path_of(source: os.stat_result, log: str, owned: Owned, count: int, name_of: NameOf) -> str:
     """Return the path that the plain backup *source* has now; empty if it is not kept any more."""
-    ours = find_backups(log, name_of, count, lambda _: owned).ours
+    ours = find_backups(log, name_of, count, owned).ours
     found = (backup for number in ours if number <= count for backup in ours[number])
     return next((each.path for each in found if each.inode == source.st_ino and not each.suffix), "")
 
@@ -299,5 +299,5 @@ def _not_rotating(log: str) -> Iterator[bool]:
         yield False
         return
     file = io.FileIO(opened[0])
-    with locked(file, ROTATION_WAIT_SECONDS):
+    with locking.locked(file, ROTATION_WAIT_SECONDS):
         yield os.path.samestat(os.lstat(log), opened[1])

@@ -20,7 +20,6 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from chora_logging import log_files
-from chora_logging.errors import RotationBusyError
 from chora_logging.log_files import (
     BACKUP_ENTRY,
     BACKUP_LIST,
@@ -77,11 +76,6 @@ class Journal:
         self.keep, self.owned = log_files.parse_backups(data, state, self._inode)
         is_copy = log_files.is_copied(data, self._inode)
         self.generation = 0 if is_copy else (state.sequence + 1) // 2
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether a rotation has begun and has not ended."""
-        return bool(self.state.sequence & 1)
 
     @property
     def marked(self) -> int:
@@ -150,28 +144,8 @@ def open_journal(
     if file is None:
         yield None
         return
-    with locked(file, timeout):
+    with locking.locked(file, timeout):
         yield Journal(log, file.fileno())
-
-
-@contextlib.contextmanager
-def locked(file: io.FileIO, timeout: float) -> Iterator[None]:
-    """Lock *file* while the block runs, and close it; a child that is forked meanwhile closes it, too.
-
-    Raises:
-        RotationBusyError: another process holds its lock for longer than *timeout* seconds.
-    """
-    fd = file.fileno()
-    with opening.closed_in_children(file):
-        try:
-            if not locking.lock(fd, timeout):
-                raise RotationBusyError(file.name, "another process is rotating this log")
-            yield
-        finally:
-            try:  # noqa: SIM105  # as in `LiveFile.append_fast`
-                locking.flock(fd, locking.UNLOCK)  # closing is not enough: a forked child may share it
-            except OSError:
-                pass
 
 
 def pack_sidecar(state: Sidecar) -> bytes:

@@ -72,7 +72,7 @@ class Rollover(NamedTuple):
         with open_journal(self.log, status, self.mode, self.timeout, self.report) as opened:
             journal = Journal(self.log, None) if opened is None else opened
             self._recover(journal, status)
-            if journal.is_under_way:
+            if journal.state.under_way:
                 self._resume(journal, status)
                 return
             found = self._find(journal)
@@ -96,7 +96,7 @@ class Rollover(NamedTuple):
             if journal is None:
                 return False
             self._recover(journal, status)
-            if journal.is_under_way:
+            if journal.state.under_way:
                 self._resume(journal, status)
                 return True
             owned = journal.owned
@@ -107,24 +107,25 @@ class Rollover(NamedTuple):
         return False
 
     def _find(self, journal: Journal, owned: Owned | None = None) -> Found:
-        def owned_of(backups: list[Backup]) -> Owned:
-            known = journal.owned if owned is None else owned
-            if known is not None:
-                return adoption.restore(backups, known, identify(self.log))
-            return adoption.adopt(
-                self.log,
-                backups,
-                self.max_bytes,
-                generation=journal.generation,
-                made=self.made,
-                marked=journal.marked,
-            )
-
-        return find_backups(self.log, self.name_of, self.keep, owned_of)
+        known = journal.owned if owned is None else owned
+        found = find_backups(self.log, self.name_of, self.keep, known or {})
+        if known is not None:
+            if found.foreign:
+                found = found.if_owned(adoption.restore(found.backups, known, found.live))
+            return found
+        adopted = adoption.adopt(
+            self.log,
+            found.backups,
+            self.max_bytes,
+            generation=journal.generation,
+            made=self.made,
+            marked=journal.marked,
+        )
+        return found.if_owned(adopted)
 
     def _recover(self, journal: Journal, status: os.stat_result) -> None:
         """Go on with a rotation whose record is lost: the live file is marked, and a number is missing."""
-        if journal.owned is not None or journal.is_under_way or journal.marked != status.st_ino:
+        if journal.owned is not None or journal.state.under_way or journal.marked != status.st_ino:
             return
         found = self._find(journal)
         missing = next(number for number in itertools.count(1) if number not in found.ours)
@@ -180,7 +181,7 @@ class Rollover(NamedTuple):
             self.rotate(self.log, first)
             product = identify(first)
         try:
-            opening.create(self.log, opening.permissions(status, self.mode), status)
+            opening.create_like(self.log, status, self.mode)
         except BaseException:
             with contextlib.suppress(OSError):
                 self._put_back(first, status)

@@ -728,7 +728,7 @@ class TestCompression:
         logger = open_log(maxBytes=10, backupCount=9)
         for text in ("plain", "both", "first"):
             logger.info(text)
-        found = find_backups(str(tmp_path / "app.log"), str, 9, lambda _: {}).backups
+        found = find_backups(str(tmp_path / "app.log"), str, 9, {}).backups
         found.sort(key=lambda backup: backup.number)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(compression, "_plain_backup", lambda *_: found[0])
