@@ -91,10 +91,14 @@ class RotationSchedule:
             if self._retry_pause > FIRST_ROTATION_RETRY_SECONDS:
                 log.notice_again("rotation_failed")
                 self._retry_pause = FIRST_ROTATION_RETRY_SECONDS
-            if self._compressor is not None:
-                report = partial(log.notice_once, "compression_blocked")
-                self._compressor.start(log.real_path, log.backup_count, hooks.name_of, report)
         return True
+
+    def compress(self, hooks: Hooks) -> None:
+        """Have the backups compressed, if they are to be; this process has closed them."""
+        log = self._log
+        if self._compressor is not None and log.backup_count > 0:
+            report = partial(log.notice_once, "compression_blocked")
+            self._compressor.start(log.real_path, log.backup_count, hooks.name_of, report)
 
     def complete(self, file: LiveFile) -> bool:
         """Complete the rotation of a killed writer, if there is one; return whether there was."""

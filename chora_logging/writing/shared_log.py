@@ -291,6 +291,7 @@ class SharedLog:
         if hooks.run is None:
             if self._schedule.rotate(hooks):
                 self._close_file()
+                self._schedule.compress(hooks)
             return
         self._is_rotating = True
         try:

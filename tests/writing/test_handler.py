@@ -728,6 +728,7 @@ class TestCompression:
         logger = open_log(maxBytes=10, backupCount=9)
         for text in ("plain", "both", "first"):
             logger.info(text)
+        logger.handlers[0].close()
         found = find_backups(str(tmp_path / "app.log"), str, 9, {}).backups
         found.sort(key=lambda backup: backup.number)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
