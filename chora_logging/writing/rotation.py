@@ -173,6 +173,8 @@ class Rollover(NamedTuple):
                 backups[backup.path] = backup
         journal.write(journal.state._replace(step=0), {**found.owned, **found.live}, journal.keep)
         first, product = self._name(1), found.live
+        if os.path.lexists(first) and first not in backups:  # where `App.log` is another name of `app.log`
+            raise RotationBlockedError(first, "it is in the way of a backup")
         moved.append((0, self.log, first))
         if self.rotate is None:
             with contextlib.suppress(FileNotFoundError):  # as `RotatingFileHandler.rotate`

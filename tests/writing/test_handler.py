@@ -684,9 +684,12 @@ class TestNotAFile:
         assert os.listdir(tmp_path) == ["app.log"]
         os.close(reader)
 
-    @pytest.mark.parametrize("device", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+    @pytest.mark.parametrize("device", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
     def test_stdout(self, tmp_path, device):
         """/dev/stdout is written to, whether it is a pipe or a file, and never renamed."""
+        if device == "link":
+            device = str(tmp_path.with_name("app.log"))
+            os.symlink("/dev/stdout", device)
         program = (
             "import logging; from chora_logging.writing.handler import EventFileHandler as H;"
             "l = logging.Logger('x', 1);"
