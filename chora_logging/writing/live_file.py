@@ -138,13 +138,14 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
     def stat_if_current(self) -> os.stat_result | None:
         """Return the status of the log's path; None if it does not name this file any more.
 
-        A process that has dropped the rights to look at the path goes on with the file that is open.
+        A process that cannot look at the path, because it has dropped its rights or a network fails, goes on
+        with the file that is open.
         """
         try:
             status = os.stat(self.path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except PermissionError:
+        except OSError:
             return os.fstat(self.fd)
         if status.st_ino != self.inode or status.st_dev != self.device:
             return None
@@ -300,6 +301,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             with contextlib.suppress(OSError, ValueError):
                 if self._text is not None:
                     self._text.close()
+            with contextlib.suppress(OSError):
+                flock(self.fd, UNLOCK)  # closing is not enough: a forked child may share it
             with contextlib.suppress(OSError):
                 try:
                     os.close(self.fd)

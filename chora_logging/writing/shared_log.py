@@ -333,17 +333,17 @@ class SharedLog(Rotated):
         return True
 
     def _close_file(self) -> None:
-        file, self.file, self._usual_file, self._fast_file = self.file, None, None, None
-        if file is not None:
-            file.close()
+        self._usual_file = self._fast_file = None
+        if self.file is not None:
+            try:
+                self.file.close()
+            finally:  # after it, so that a child that another thread forks meanwhile closes it, too
+                self.file = None
 
     def _descriptor_lost(self, file: LiveFile) -> None:
         self._close_file()
-        self.notice_once(
-            "descriptor_lost",
-            f"other code of this process has closed the descriptor of {self.path} or uses its number for "
-            "another file: the log was opened again",
-        )
+        reason = f"other code of this process has closed the descriptor of {self.path}, or uses its number"
+        self.notice_once("descriptor_lost", f"{reason} for another file: the log was opened again")
 
     def _is_locked(self, look: Look) -> bool:
         """Return whether the lock was taken; report it if it was not."""
