@@ -31,6 +31,8 @@ def open_log(path: str, log: str, flags: int, mode: int | None) -> int:
         readable = True
         if not flags & os.O_EXCL:
             _create_missing(log, mode)
+    except OSError:  # it may be any kind of file, if it can be opened at all
+        readable = False
     fd = _open_readable(path, flags) if readable else os.open(path, flags | os.O_WRONLY, 0o666)
     if fd <= 2:
         fd = log_files.above_standard_streams(fd)
