@@ -50,7 +50,7 @@ class TestExpected:
 
         monkeypatch.setenv("ORCH_LOG_FILE", "orch.log")
 
-        assert expected().all[0].path == "orch.log"
+        assert expected().all[0].address == "orch.log"
 
     def test_a_file_of_two_writers(self, monkeypatch):
         """A file that two variables name is read once."""
