@@ -152,7 +152,7 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
 
 def _plain_backup(log: str, count: int, name_of: NameOf) -> Backup | None:
     """Return the oldest plain backup that is ours and whose compressed name is free or ours."""
-    owned = log_files.read_backups(log)[1]
+    owned = log_files.read_backups(log)[1].owned
     if owned is None:
         return None
     ours = find_backups(log, name_of, count, owned).ours
@@ -266,11 +266,13 @@ def _put_in_place(log: str, source: os.stat_result, unfinished: str, count: int,
         owned = None if journal is None or not is_current else journal.owned
         path = "" if owned is None else _path_of(source, log, owned, count, name_of)
         if journal is not None and owned is not None and path and _is_free(path + COMPRESSED, owned):
-            owned = {**owned, **identify(unfinished)}
+            packed = identify(unfinished)
+            owned = {**owned, **packed}
             journal.write(journal.state, owned, journal.keep)
             os.replace(unfinished, path + COMPRESSED)
             os.unlink(path)
             del owned[source.st_ino]
+            journal.pack(source.st_ino, *packed)
             journal.write(journal.state, owned, journal.keep)
             return True
         os.unlink(unfinished)
