@@ -161,7 +161,7 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
 
 def _plain_backup(log: str, count: int, name_of: NameOf, in_use: set[int]) -> Backup | None:
     """Return our oldest plain backup that is not *in_use* and whose compressed name is free or ours."""
-    owned = log_files.read_backups(log)[1]
+    owned = log_files.read_backups(log)[1].owned
     if owned is None:
         return None
     ours = find_backups(log, name_of, count, owned).ours
@@ -271,9 +271,8 @@ def _compress(source: io.FileIO, target: io.FileIO) -> int:
         _write(target, packer.compress(data))
         _check_room(target, status.st_size)
     _write(target, packer.flush() + struct.pack("<II", checksum, size & 0xFFFFFFFF))
-    with contextlib.suppress(
-        PermissionError
-    ):  # as `gzip`; by its time readers know that it got no line since
+    # As `gzip`: by the time readers know whether the original had got a line since they read it.
+    with contextlib.suppress(PermissionError):
         os.utime(target.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
     opening.own(target.fileno(), status)
     os.fchmod(target.fileno(), opening.permissions(status))
@@ -306,22 +305,18 @@ def _put_in_place(
         owned = None if journal is None or not is_current else journal.owned
         path = "" if owned is None else _path_of(status, log, owned, count, name_of)
         is_whole = not _is_in_use(source) and os.fstat(source.fileno()).st_size == size
-        if (
-            journal is not None
-            and owned is not None
-            and path
-            and is_whole
-            and _is_free(path + COMPRESSED, owned)
-        ):
-            owned = {**owned, **identify(unfinished)}
-            journal.write(journal.state, owned, journal.keep)
-            os.replace(unfinished, path + COMPRESSED)
-            os.unlink(path)
-            del owned[status.st_ino]
-            journal.write(journal.state, owned, journal.keep)
-            return True
-        os.unlink(unfinished)
-        return owned is not None
+        if journal is None or owned is None or not (path and is_whole and _is_free(path + COMPRESSED, owned)):
+            os.unlink(unfinished)
+            return owned is not None
+        packed = identify(unfinished)
+        owned = {**owned, **packed}
+        journal.write(journal.state, owned, journal.keep)
+        os.replace(unfinished, path + COMPRESSED)
+        os.unlink(path)
+        del owned[status.st_ino]
+        journal.pack(status.st_ino, *packed)
+        journal.write(journal.state, owned, journal.keep)
+        return True
 
 
 def _path_of(source: os.stat_result, log: str, owned: Owned, count: int, name_of: NameOf) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from chora_logging.errors import ForeignBackupsError, RotationBlockedError
+from chora_logging.log_files import Rotated
 from chora_logging.writing import adoption, opening
 from chora_logging.writing.backups import Backup, Found, NameOf, Owned, find_backups, identify
 from chora_logging.writing.journal import Journal, Report, open_journal
@@ -171,6 +172,8 @@ class Rollover(NamedTuple):
                 del backups[backup.path]
             for backup in self._shift(number, found.ours[number], moved):
                 backups[backup.path] = backup
+        for inode, first_line in found.live.items():
+            journal.note(Rotated(inode, status.st_size, first_line))
         journal.write(journal.state._replace(step=0), {**found.owned, **found.live}, journal.keep)
         first, product = self._name(1), found.live
         if os.path.lexists(first) and first not in backups:  # where `App.log` is another name of `app.log`
@@ -182,6 +185,8 @@ class Rollover(NamedTuple):
         else:
             self.rotate(self.log, first)
             product = identify(first)
+            if product != found.live:  # what it has made of the lines is unknown
+                journal.note(Rotated(next(iter(product), 0), None if product else 0, 0))
         try:
             opening.create_like(self.log, status, self.mode)
         except BaseException:
