@@ -689,7 +689,7 @@ class TestNotAFile:
     def test_stdout(self, tmp_path, device, fsync):
         """/dev/stdout is written to, whether it is a pipe or a file, and never renamed."""
         if device == "link":
-            device = str(tmp_path.with_name("app.log"))
+            device = str(tmp_path.with_name(f"{tmp_path.name}.log"))
             os.symlink("/dev/stdout", device)
         program = (
             "import logging; from chora_logging.writing.handler import EventFileHandler as H;"
