@@ -25,9 +25,11 @@ def written(folder, count, banner=b""):
 
 def calls_of(function):
     """Return how many calls that look at files it makes, and what it returns."""
-    with mock.patch.object(os, "pread", side_effect=os.pread) as reads:
-        with mock.patch.object(os, "stat", side_effect=os.stat) as looks:
-            found = function()
+    with (
+        mock.patch.object(os, "pread", side_effect=os.pread) as reads,
+        mock.patch.object(os, "stat", side_effect=os.stat) as looks,
+    ):
+        found = function()
     return reads.call_count + looks.call_count, found
 
 
