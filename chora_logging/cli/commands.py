@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -97,15 +97,19 @@ class CommandList(click.Group):
 
 
 class LogCommand(click.Command):
-    """A command with the option `--log`, whose error for an unexpected argument names the option to use."""
+    """A command with the option `--log`, whose error for an argument too many names the option to use."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse *args*; an argument too many is probably a log or a filter."""
         ctx.allow_extra_args = True
         extra = super().parse_args(ctx, args)
         if extra and not ctx.resilient_parsing:
-            ctx.fail(f"Got unexpected extra argument ({extra[0]}). Did you mean {self._meant(extra[0])}?")
+            self.fail_on_extra(ctx, extra[0])
         return extra
+
+    def fail_on_extra(self, ctx: click.Context, argument: str) -> NoReturn:
+        """Raise the usage error for *argument*, which is probably a log or a filter without its option."""
+        ctx.fail(f"Got unexpected extra argument ({argument}). Did you mean {self._meant(argument)}?")
 
     def _meant(self, argument: str) -> str:
         options = {option: parameter for parameter in self.params for option in parameter.opts}

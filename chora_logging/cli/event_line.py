@@ -14,7 +14,7 @@ from rich.text import Text
 
 from chora_logging.cli.amounts import duration, many, moment, size
 from chora_logging.cli.terminal import UNLIMITED, printable
-from chora_logging.eventlog.events import Gap
+from chora_logging.eventlog.events import Gap, RawLine
 from chora_logging.eventlog.meaning import USUAL, Meaning
 
 #: Below this width the time has no milliseconds, the level is a letter, and names are not aligned.
@@ -27,6 +27,9 @@ SHORT_ID = 8
 _RANDOM_ID = re.compile(rf"[0-9a-f]{{{SHORT_ID}}}", re.ASCII | re.IGNORECASE)
 #: The width of the column of names; most names fit.
 NAME_COLUMNS = 26
+
+#: Changes of the colour, which programs that print to a terminal leave in their lines.
+_COLOURS = re.compile(r"\x1b\[[\d;]*m", re.ASCII)
 
 #: Meanings that have a column of their own.
 _MEANINGS = ("time", "level", "event", "trace", "message")
@@ -104,6 +107,16 @@ def as_gap_line(gap: Gap, width: int, *, label: str = "") -> Text:
         f"{text} ({', '.join(details)}) ──" if details else f"{text} ──", "bold yellow", no_wrap=True, end=""
     )
     line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def as_raw_line(raw: RawLine, width: int, *, label: str = "") -> Text:
+    """Return the line *raw*, which is not an event, as it stands: in one dim line that fits, escaped."""
+    text = printable(_COLOURS.sub("", raw.text).expandtabs())
+    line = Text(f"{label} " if label else "", "yellow", no_wrap=True, end="").append(text, "dim")
+    line.rstrip()
+    if width < UNLIMITED:
+        line.truncate(width, overflow="ellipsis")
     return line
 
 

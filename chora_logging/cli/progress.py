@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 
 from chora_logging.cli import amounts
 from chora_logging.cli.logs import Log
-from chora_logging.eventlog.rotated.file_set import paths_of
 
 #: The delay before the bar is shown, and the interval at which it is drawn, in seconds.
 SHOWN_AFTER_SECONDS = 1.0
@@ -25,9 +24,11 @@ def progress(logs: Sequence[Log]) -> contextlib.AbstractContextManager[None]:
     """Show how much of *logs* has been read so far, if that takes long and stderr is a terminal.
 
     Args:
-        logs: The logs, which are read once from one end to the other.
+        logs: The logs, which are read once from one end to the other. For pipes nothing is shown.
     """
-    return progress_over(sum(_size(path) for log in logs for path in paths_of(log.path)))
+    if any(log.is_pipe for log in logs):
+        return contextlib.nullcontext()  # its size is unknown
+    return progress_over(sum(_size(path) for log in logs for path in log.files()))
 
 
 @contextlib.contextmanager

@@ -23,7 +23,6 @@ from chora_logging.cli.progress import goes_to_file, progress, progress_over
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import JsonLines, open_console, open_text, printable
 from chora_logging.eventlog.meaning import Meaning
-from chora_logging.eventlog.rotated.file_set import paths_of
 
 FORMATS = ("table", "json", "csv")
 #: The file name suffixes that `--to` accepts.
@@ -79,6 +78,7 @@ def command(
 
     On a terminal the table has the columns that fit; in a pipe it has all of them. CSV has a column for
     each field of any event; text that a spreadsheet would run as a formula gets an apostrophe before it.
+    Without filters, lines that are not events are in the table as they stand.
     Events that do not fit in memory go to a temporary file; --by holds each combination of values in
     memory.
 
@@ -114,7 +114,9 @@ def command(
     elif path is not None:
         _write(chosen, find(limit=limit, newest_first=newest_first), path)
     else:
-        _print(chosen, find(limit=limit, newest_first=newest_first), form)
+        # A line that is not an event matches no filter, and only a person can read it.
+        raw = form == "table" and not filters
+        _print(chosen, find(limit=limit, newest_first=newest_first, raw=raw), form)
 
 
 def _print(logs: Sequence[Log], found: Iterator[Found], form: str) -> None:
@@ -203,7 +205,7 @@ def _print_counts(
 
 
 def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
-    mine = {os.path.realpath(file) for log in logs for file in paths_of(log.path)}
+    mine = {os.path.realpath(file) for log in logs for file in log.files()}
     if os.path.realpath(path) in mine:
         raise click.BadParameter(f"must not be a log that is read, got {path!r}", param_hint="'--to'")
     with_log = len(logs) > 1

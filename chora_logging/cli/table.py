@@ -15,6 +15,7 @@ from chora_logging.cli.amounts import duration
 from chora_logging.cli.event_line import cut, text_of
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import UNLIMITED, printable
+from chora_logging.eventlog.events import RawLine
 from chora_logging.eventlog.meaning import STATUS, USUAL, Meaning
 
 #: The standard columns, in their order; columns of the other fields follow.
@@ -54,7 +55,7 @@ class Table:
         self._natural: Widths = {}
 
     def measure(self, log: str, event: Mapping[str, Any]) -> None:
-        """Widen the columns so that *event* fits."""
+        """Widen the columns so that *event* fits; a `RawLine` needs none."""
         shown = event_line.columns_of(event, self._meaning, _MEANINGS, _SHOWN)
         own = {_head_of(field): field for field in event if field not in shown}
         self._fields.update(own)
@@ -74,6 +75,10 @@ class Table:
         widths = fit(filled, self._width)
         yield self._line([(printable(head), "bold") for head in widths], widths)
         for log, event in rows:
+            if isinstance(event, RawLine):
+                label = printable(log) if "log" in self._heads else ""
+                yield event_line.as_raw_line(event, self._width, label=label)
+                continue
             failed = self._meaning.is_error(event)
             cells = [(self._cell(head, log, event), _style(head, failed)) for head in widths]
             yield self._line(cells, widths)

@@ -12,7 +12,6 @@ from typing import Any
 from chora_logging.cli.amounts import stamp
 from chora_logging.cli.logs import Log
 from chora_logging.cli.stats.tally import Group, Groups, Tally
-from chora_logging.eventlog.rotated.file_set import paths_of
 
 PERCENTILES = (50, 95, 99)
 #: The maximum number of intervals in the timeline of `--json`.
@@ -93,7 +92,7 @@ def take_survey(logs: Iterable[Log], filters: dict[str, Any]) -> Survey:
     for log in logs:
         extent = Extent(log)
         survey.extents.append(extent)
-        for path in paths_of(log.path):
+        for path in log.files():
             try:
                 extent.size += os.path.getsize(path)
             except FileNotFoundError:  # was rotated just now
