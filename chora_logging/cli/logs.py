@@ -182,8 +182,8 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
             with reports.warnings_reported(), end:
                 return function(*args, logs=logs, **kwargs)
         finally:
-            reports.report_skipped(logs.all)
-            reports.report_unreadable(logs.all)
+            reports.report_skipped({log.name: log.skipped for log in logs.all})
+            reports.report_unreadable([log.events.asked for log in logs.all])
 
     of_path = click.Path(dir_okay=False)
     argument = click.argument("files", metavar="[FILE]...", nargs=-1, type=of_path, callback=_check_files)

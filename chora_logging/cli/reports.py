@@ -5,37 +5,42 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
 from chora_logging.cli import amounts
 from chora_logging.cli.commands import PROGRAM
 from chora_logging.cli.terminal import printable
+from chora_logging.eventlog.selection import Asked
 from chora_logging.schema import OWN_LOGGER
 
-if TYPE_CHECKING:
-    from chora_logging.cli.logs import Log
 
+def report_skipped(skipped: Mapping[str, Counter[str]]) -> None:
+    """Report on stderr how many lines are not events, and why; print nothing if all are.
 
-def report_skipped(logs: Sequence[Log]) -> None:
-    """Report on stderr how many lines of *logs* are not events, and why; print nothing if all are."""
-    reasons: Counter[str] = sum((log.skipped for log in logs), Counter())
+    Args:
+        skipped: By log, the number of lines by reason.
+    """
+    reasons: Counter[str] = sum(skipped.values(), Counter())
     if not reasons:
         return
     count = sum(reasons.values())
-    where = ", ".join(log.name for log in logs if +log.skipped)
+    where = ", ".join(name for name, counts in skipped.items() if +counts)
     most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:3]
     why = "; ".join(f"{number:,} {reason}" for reason, number in most) + "; …" * (len(reasons) > 3)
     lines = f"skipped {count:,} line{' that is not an event' if count == 1 else 's that are not events'}"
     click.echo(f"{PROGRAM}: {lines} in {printable(where)}: {why}", err=True)
 
 
-def report_unreadable(logs: Sequence[Log]) -> None:
-    """Report on stderr how many events filters passed over because they cannot be read; nothing if none."""
+def report_unreadable(asked_of: Sequence[Mapping[str, Asked]]) -> None:
+    """Report on stderr how many events filters passed over because they cannot be read; nothing if none.
+
+    Args:
+        asked_of: What the filters of each log were asked; see `EventLog.asked`.
+    """
     for meaning in ("level", "time"):
-        asked = [found for log in logs if (found := log.events.asked.get(meaning)) is not None]
+        asked = [each[meaning] for each in asked_of if meaning in each]
         if count := sum(found.unreadable for found in asked):
             words = amounts.unreadable(count, sum(found.events for found in asked), meaning)
             click.echo(f"{PROGRAM}: {words} (--field {meaning}=NAME says which field has it)", err=True)
