@@ -10,14 +10,15 @@ from typing import Any
 
 from chora_logging.cli.logs import Found, Log, merged
 from chora_logging.eventlog.events import Event, Gap
-from chora_logging.eventlog.feed import LONGEST_POLL_SECONDS, SHORTEST_POLL_SECONDS
+from chora_logging.eventlog.file_feed import SHORTEST_POLL_SECONDS
 from chora_logging.eventlog.following import Follower
+from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.pipe import Pipe, PipeReader
-
-#: The longest wait for a pipe, in seconds: a Ctrl-C just before the wait begins does not end it.
-LONGEST_WAIT_SECONDS = 0.25
+from chora_logging.eventlog.subscription import LONGEST_POLL_SECONDS, LONGEST_WAIT_SECONDS, Subscribed
 
 Item = tuple[Log, Event | Gap]
+
+_Reader = Follower | PipeReader | Subscribed
 
 #: By log, the cursor after which to continue; None is the beginning of the log.
 Positions = dict[Log, str | None]
@@ -59,7 +60,7 @@ def following(positions: Positions, *, raw: bool = False, **filters: Any) -> Ite
         OSError: a log exists and cannot be read.
     """
     with contextlib.ExitStack() as ends:
-        sources: dict[Log, Follower | PipeReader] = {}
+        sources: dict[Log, _Reader] = {}
         poll = select.poll()
         for log, after in positions.items():
             source = sources[log] = _source(log, after, raw, filters)
@@ -80,22 +81,28 @@ def following(positions: Positions, *, raw: bool = False, **filters: Any) -> Ite
                 poll.poll(pause * 1000)
 
 
-def _longest_pause(sources: dict[Log, Follower | PipeReader]) -> float:
-    has_files = any(isinstance(source, Follower) for source in sources.values())
-    return LONGEST_POLL_SECONDS if has_files else LONGEST_WAIT_SECONDS
+def _longest_pause(sources: dict[Log, _Reader]) -> float:
+    # Only a pipe can be waited for.
+    are_pipes = all(isinstance(source, PipeReader) for source in sources.values())
+    return LONGEST_WAIT_SECONDS if are_pipes else LONGEST_POLL_SECONDS
 
 
-def _source(log: Log, after: str | None, raw: bool, filters: dict[str, Any]) -> Follower | PipeReader:
-    if isinstance(log.events, Pipe):
-        return log.events.reader(raw=raw, **filters)
+def _source(log: Log, after: str | None, raw: bool, filters: dict[str, Any]) -> _Reader:
+    events = log.events
+    if isinstance(events, Pipe):
+        return events.reader(raw=raw, **filters)
+    if not isinstance(events, EventLog):
+        return events.subscribe(log.selection(raw=False, **filters), after)
     selection = log.selection(raw=raw, **filters)
-    return Follower(log.path, after=after, selection=selection, on_skip=log.count_skipped)
+    return Follower(log.address, after=after, selection=selection, on_skip=log.count_skipped)
 
 
-def _next(source: Follower | PipeReader) -> Sequence[Event | Gap] | None:
-    if isinstance(source, Follower) and not source.has_news():
-        return None
-    return source.poll_items()
+def _next(source: _Reader) -> Sequence[Event | Gap] | None:
+    if isinstance(source, PipeReader):
+        return source.poll_items()
+    if isinstance(source, Follower):
+        return source.poll_items() if source.has_news() else None
+    return source.take() if source.fed else source.read()
 
 
 def _newest(log: Log, n: int, filters: dict[str, Any]) -> tuple[list[Event], str | None]:

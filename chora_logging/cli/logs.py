@@ -28,8 +28,8 @@ from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.pipe import STDIN, Pipe, is_pipe
 from chora_logging.eventlog.reading import read_backwards, read_forwards
-from chora_logging.eventlog.rotated.file_set import paths_of
 from chora_logging.eventlog.selection import Selection
+from chora_logging.eventlog.source import Source, is_address, open_source
 from chora_logging.log_files import real_path
 
 #: How many events without a time are held until one with a time shows where they belong.
@@ -42,27 +42,28 @@ class Log:
 
     Attributes:
         name: Its name on a screen, unique among the logs of a command.
-        path: The live file.
+        address: The path of the live file, or the address of another source.
         fields: The names of fields that mean something, as for `EventLog`.
         skipped: How many lines were skipped because they are not events, by reason.
         events: Reads the log, and counts in *skipped* the lines that it skips.
     """
 
     name: str
-    path: str
+    address: str
     fields: Mapping[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
 
     @functools.cached_property
     def is_pipe(self) -> bool:
         """Whether it is stdin or a FIFO, which can be read only once."""
-        return is_pipe(self.path)
+        return is_pipe(self.address)
 
     @functools.cached_property
-    def events(self) -> EventLog | Pipe:
+    def events(self) -> Source | Pipe:
         """The reader of the log."""
-        kind = Pipe if self.is_pipe else EventLog
-        return kind(self.path, on_skip=self.count_skipped, fields=self.fields)
+        if self.is_pipe:
+            return Pipe(self.address, on_skip=self.count_skipped, fields=self.fields)
+        return open_source(self.address, on_skip=self.count_skipped, fields=self.fields)
 
     @property
     def meaning(self) -> Meaning:
@@ -76,7 +77,7 @@ class Log:
         events = self.events
         if isinstance(events, Pipe):
             return events.read(limit=limit, newest_first=newest_first, raw=raw, **filters)
-        if not raw:
+        if not raw or not isinstance(events, EventLog):
             return events.read(limit=limit, newest_first=newest_first, **filters)
         selection = self.selection(raw=True, **filters)
         if newest_first:
@@ -91,12 +92,8 @@ class Log:
         return selection
 
     def files(self) -> list[str]:
-        """Return the paths of its files, oldest first; a pipe has none."""
-        return [] if self.is_pipe else paths_of(self.path)
-
-    def exists(self) -> bool:
-        """Return whether the log is a pipe or has a file, the live one or a backup."""
-        return self.is_pipe or bool(self.files())
+        """Return the paths of the files of the log; none if another source has it."""
+        return self.events.files() if isinstance(self.events, EventLog) else []
 
     def written(self) -> float:
         """Return the time of the last write to the log, in seconds since 1970; 0 without a file."""
@@ -132,7 +129,7 @@ class Logs:
             click.BadParameter: a log that the user named does not exist.
             NothingFound: the user named none, and none of the expected ones exists.
         """
-        found = [log for log in self.all if log.exists()]
+        found = [log for log in self.all if log.events.exists()]
         if self.variables:
             if not found:
                 raise NothingFound(
@@ -141,8 +138,8 @@ class Logs:
             return found
         for log in self.all:
             if log not in found:
-                hint = "FILE" if log.path in self.arguments else "--log"
-                raise click.BadParameter(paths.why_absent(log.path), param_hint=f"'{hint}'")
+                hint = "FILE" if log.address in self.arguments else "--log"
+                raise click.BadParameter(paths.why_absent(log.address), param_hint=f"'{hint}'")
         return found
 
     @contextlib.contextmanager
@@ -205,7 +202,11 @@ def _check_files(ctx: click.Context, param: click.Parameter, files: Sequence[str
     not_empty(ctx, param, files)
     for path in files:
         # The name of a log may have the sign, but more likely it is a filter without its option.
-        if "=" in path and not os.path.lexists(path) and isinstance(ctx.command, LogCommand):
+        if (
+            "=" in path
+            and not (os.path.lexists(path) or is_address(path))
+            and isinstance(ctx.command, LogCommand)
+        ):
             ctx.command.fail_on_extra(ctx, path)
     return files
 
@@ -222,20 +223,21 @@ def _chosen(files: Sequence[str], log_paths: Sequence[str], fields: Mapping[str,
     return dataclasses.replace(named(given, fields), arguments=frozenset(files))
 
 
-def named(given: Sequence[str], fields: Mapping[str, str] | None = None) -> Logs:
-    """Return the logs at the paths *given*, each once, named by the shortest unambiguous suffix.
+def named(addresses: Sequence[str], fields: Mapping[str, str] | None = None) -> Logs:
+    """Return the logs at *addresses*, each once, named by the shortest unambiguous suffix of its address.
 
     Args:
-        given: The paths.
+        addresses: Paths, and addresses of other sources.
         fields: The names of fields that mean something, as for `EventLog`.
     """
-    found = {_identity(path): path for path in reversed(given)}
+    found = {_identity(address): address for address in reversed(addresses)}
     names = paths.names_of(list(found.values())[::-1])
-    return Logs([Log(name, path, fields or {}) for name, path in names], {})
+    return Logs([Log(name, address, fields or {}) for name, address in names], {})
 
 
-def _identity(path: str) -> str:
-    return path if path == STDIN else real_path(os.path.abspath(path))
+def _identity(address: str) -> str:
+    is_path = address != STDIN and not is_address(address)
+    return real_path(os.path.abspath(address)) if is_path else address
 
 
 def expected(fields: Mapping[str, str] | None = None) -> Logs:

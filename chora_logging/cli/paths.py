@@ -12,8 +12,9 @@ import click
 
 from chora_logging.cli.commands import PROGRAM
 from chora_logging.cli.terminal import printable
-from chora_logging.eventlog.pipe import is_pipe
+from chora_logging.eventlog.pipe import STDIN, is_pipe
 from chora_logging.eventlog.rotated.file_set import paths_of
+from chora_logging.eventlog.source import is_address
 from chora_logging.log_files import real_path
 
 #: After how many seconds without input the user is told that the command waits for it.
@@ -34,7 +35,7 @@ def expanded(paths: Iterable[str], hint: str) -> list[str]:
     """
     found: list[str] = []
     for path in paths:
-        if is_pipe(path) or os.path.lexists(path) or not glob.has_magic(path):
+        if not _is_file(path) or os.path.lexists(path) or not glob.has_magic(path):
             found.append(path)
             continue
         matches = sorted(match for match in glob.glob(path, recursive=True) if os.path.isfile(match))
@@ -50,11 +51,11 @@ def without_backups(paths: Sequence[str]) -> list[str]:
     So a shell may expand `app.log*`.
     """
     backups: set[str] = set()
-    by_length = sorted({_real(path) for path in paths if not is_pipe(path)}, key=len)
+    by_length = sorted({_real(path) for path in paths if _is_file(path)}, key=len)
     for number, path in enumerate(by_length):
         if path not in backups and any(other.startswith(path) for other in by_length[number + 1 :]):
             backups.update(_real(name) for name in paths_of(path) if _real(name) != path)
-    return [path for path in paths if is_pipe(path) or _real(path) not in backups]
+    return [path for path in paths if not _is_file(path) or _real(path) not in backups]
 
 
 def stdin_has_input() -> bool:
@@ -93,17 +94,26 @@ def why_absent(path: str) -> str:
     return f"{printable(path)} does not exist, and has no backup"
 
 
-def names_of(paths: Sequence[str]) -> list[tuple[str, str]]:
-    """Pair each path with its name: that of the file without its suffix, and folders until it is unique."""
-    parts = [
-        ["stdin"] if path == "-" else os.path.splitext(os.path.abspath(path))[0].split(os.sep)
-        for path in paths
-    ]
+def names_of(addresses: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair each address with its name: its last part without suffix, and earlier ones until it is unique."""
+    parts = [_parts(address) for address in addresses]
     for depth in range(1, max(map(len, parts)) + 1):
         names = [os.sep.join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
-            return list(zip(names, paths, strict=True))
-    return [(path, path) for path in paths]  # they differ only in their suffixes
+            return list(zip(names, addresses, strict=True))
+    return [(address, address) for address in addresses]  # they differ only in their suffixes
+
+
+def _parts(address: str) -> list[str]:
+    if address == STDIN:
+        return ["stdin"]
+    if is_address(address):
+        return address.split("/")
+    return os.path.splitext(os.path.abspath(address))[0].split(os.sep)
+
+
+def _is_file(path: str) -> bool:
+    return not (is_address(path) or is_pipe(path))
 
 
 def _real(path: str) -> str:

@@ -28,7 +28,7 @@ def progress(logs: Sequence[Log]) -> contextlib.AbstractContextManager[None]:
     """
     if any(log.is_pipe for log in logs):
         return contextlib.nullcontext()  # its size is unknown
-    return progress_over(sum(_size(path) for log in logs for path in log.files()))
+    return progress_over(sum(log.events.size() for log in logs))
 
 
 @contextlib.contextmanager
@@ -93,13 +93,6 @@ def _bytes_read() -> int | None:
             return int(file.readline().split()[1])
     except (OSError, ValueError, IndexError):
         return None
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return 0
 
 
 def _is_watched() -> bool:

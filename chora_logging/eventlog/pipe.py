@@ -14,7 +14,6 @@ from chora_logging.eventlog.events import Block, Event, Skipped
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.meaning import Meaning
-from chora_logging.eventlog.rotated.cursor import NO_LOG, Origin
 from chora_logging.eventlog.selection import Asked, Selection
 from chora_logging.log_files import LONGEST_LINE_BYTES
 
@@ -24,7 +23,15 @@ STDIN = "-"
 #: How much is read at a time, in bytes.
 CHUNK_BYTES = 256 * 1024
 
-_ORIGIN = Origin(NO_LOG, 0, 0, 0, b"")
+
+class _NoPlace:
+    """The origin of events to which nobody can return."""
+
+    def cursor(self, offset: int, before: bytes) -> str:
+        return ""
+
+
+_ORIGIN = _NoPlace()
 
 
 def is_pipe(path: str) -> bool:
@@ -40,8 +47,8 @@ def is_pipe(path: str) -> bool:
 class Pipe:
     """The events of a pipe, which is read once and to its end.
 
-    A last line without its newline is read at the end of the pipe, since nothing can follow it. Cursors of
-    the events mean nothing.
+    A last line without its newline is read at the end of the pipe, since nothing can follow it. The
+    cursor of its events is empty.
 
     Args:
         path: `-` for stdin, or the path of a FIFO, which is opened by the first read.
@@ -50,6 +57,7 @@ class Pipe:
 
     Attributes:
         path: As given.
+        address: The same.
         meaning: Says what the fields of its events mean.
         asked: As of `EventLog`.
 
@@ -66,7 +74,7 @@ class Pipe:
         on_skip: Callable[[Skipped], None] | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> None:
-        self.path = path
+        self.path = self.address = path
         self.meaning = Meaning(fields)
         self.asked: dict[str, Asked] = {}
         self._on_skip = on_skip or _ignore
@@ -111,6 +119,14 @@ class Pipe:
         selection.raw = raw
         fd = 0 if self.path == STDIN else os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         return PipeReader(fd, self.path, selection, self._on_skip)
+
+    def exists(self) -> bool:
+        """Return that there is something to read."""
+        return True
+
+    def size(self) -> int:
+        """Return 0, since nobody knows how much will come."""
+        return 0
 
     def copy_to(self, path: str) -> None:
         """Wait for the end, and write everything to the new file *path*."""
