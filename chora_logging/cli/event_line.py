@@ -113,7 +113,7 @@ def as_gap_line(gap: Gap, width: int, *, label: str = "") -> Text:
 def as_raw_line(raw: RawLine, width: int, *, label: str = "") -> Text:
     """Return the line *raw*, which is not an event, as it stands: in one dim line that fits, escaped."""
     text = printable(_COLOURS.sub("", raw.text).expandtabs())
-    line = Text(f"{label} " if label else "", "yellow", no_wrap=True, end="").append(text, "dim")
+    line = Text(no_wrap=True, end="").append(f"{label} " if label else "", "yellow").append(text, "dim")
     line.rstrip()
     if width < UNLIMITED:
         line.truncate(width, overflow="ellipsis")

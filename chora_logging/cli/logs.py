@@ -22,7 +22,7 @@ from chora_logging.cli import paths, reports
 from chora_logging.cli.commands import LogCommand, NothingFound
 from chora_logging.cli.filters import fields_option, not_empty
 from chora_logging.cli.reader_end import ended_with_reader
-from chora_logging.cli.terminal import printable
+from chora_logging.cli.terminal import color_option, printable
 from chora_logging.eventlog.events import Event, Skipped
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.meaning import Meaning
@@ -195,7 +195,7 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "quoted glob all files that it matches. Without one, a pipe on stdin, or else the logs that programs "
         "here write: ORCH_LOG_FILE, CHORA_EVENTS_FILE, LOG_FILE, or their defaults.",
     )
-    return argument(option(fields_option(with_logs)))
+    return argument(option(fields_option(color_option(with_logs))))
 
 
 def _check_files(ctx: click.Context, param: click.Parameter, files: Sequence[str]) -> Sequence[str]:

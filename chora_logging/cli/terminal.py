@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import io
 import json
 import os
 import sys
-from typing import IO, NoReturn
+from collections.abc import Callable
+from typing import IO, Any, Literal, NoReturn
 
+import click
+from rich.color import ColorSystem
 from rich.console import Console
+from rich.style import Style
 from rich.text import Text
 
 #: The width without a terminal: large enough that no line is wrapped or cut.
@@ -18,6 +23,12 @@ UNLIMITED = 10_000
 #: The narrowest screen on which a table of numbers has all its columns; below the second width it has only
 #: the most important ones.
 WIDE_COLUMNS, NARROW_COLUMNS = 72, 40
+
+#: The values of `--color`; None leaves it to the environment.
+_COLOR = {"auto": None, "always": True, "never": False}
+
+#: The variables that rich would read, and understands differently.
+_OURS = ("COLUMNS", "NO_COLOR", "FORCE_COLOR")
 
 # Controls (C0, DEL, C1), Unicode separators, bidirectional controls (which can make a line read as another
 # one), invisible characters, surrogates, and skin tones, because terminals disagree about their width.
@@ -86,25 +97,24 @@ class Screen(Console):
 
     def __init__(self, *, flush: bool = False) -> None:
         is_terminal = sys.stdout.isatty()
-        self._is_plain = not is_terminal or bool(os.environ.get("NO_COLOR"))
-        self._is_flushed = flush
+        self._is_flushed = flush or is_terminal
+        system: Literal["auto", "standard"] = "auto" if is_terminal else "standard"
         super().__init__(
-            color_system=None if self._is_plain else "auto",
+            color_system=system if _is_coloured() else None,
             force_terminal=is_terminal,
             width=_columns() or (None if is_terminal else UNLIMITED),
             highlight=False,
             markup=False,
             emoji=False,
             soft_wrap=False,
-            _environ={name: value for name, value in os.environ.items() if name != "COLUMNS"},
+            _environ={name: value for name, value in os.environ.items() if name not in _OURS},
         )
+        self._is_plain = self.color_system is None
 
-    def show(self, line: Text) -> None:
-        """Print *line*, which must fit the width."""
-        if not self._is_plain:
-            self.print(line, no_wrap=True, end="\n")
-            return
-        self.file.write(f"{line.plain}\n")  # the layout of a paragraph takes ten times as long
+    def show(self, *lines: Text) -> None:
+        """Print *lines*, which must fit the width."""
+        # The layout of a paragraph takes ten times as long.
+        self.file.write("".join(f"{line.plain if self._is_plain else as_ansi(line)}\n" for line in lines))
         if self._is_flushed:
             self.file.flush()
 
@@ -113,8 +123,59 @@ class Screen(Console):
         raise BrokenPipeError
 
 
+def color_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option `--color` to a command."""
+    option = click.option(
+        "--color",
+        type=click.Choice(tuple(_COLOR)),
+        default="auto",
+        show_default=True,
+        expose_value=False,
+        callback=_set_color,
+        help="When to use colours; auto means on a terminal, unless NO_COLOR is set, or if FORCE_COLOR is.",
+    )
+    return option(function)
+
+
+def as_ansi(line: Text) -> str:
+    """Return *line* with escape sequences for its styles, as rich prints it; its spans must not overlap."""
+    text, at = line.plain, 0
+    base, end = _codes(str(line.style))
+    parts = []
+    for start, stop, style in line.spans:
+        if start > at:
+            parts.append(f"{base}{text[at:start]}{end}")
+        if stop > start:
+            before, after = _codes(f"{line.style} {style}" if base else str(style))
+            parts.append(f"{before}{text[start:stop]}{after}")
+        at = stop
+    if at < len(text):
+        parts.append(f"{base}{text[at:]}{end}")
+    return "".join(parts)
+
+
+@functools.cache
+def _codes(style: str) -> tuple[str, str]:
+    text = Style.parse(style).render("\0", color_system=ColorSystem.STANDARD)
+    before, _, after = text.partition("\0")
+    return before, after
+
+
+def _set_color(ctx: click.Context, param: click.Parameter, value: str) -> None:
+    ctx.color = _COLOR[value]
+
+
+def _is_coloured() -> bool:
+    context = click.get_current_context(silent=True)
+    if context is not None and context.color is not None:
+        return context.color
+    if os.environ.get("NO_COLOR"):
+        return False
+    return sys.stdout.isatty() or os.environ.get("FORCE_COLOR", "0") not in ("", "0", "false")
+
+
 def open_console(*, flush: bool = False) -> Screen:
-    """Return a console on stdout: coloured on a terminal, plain in a pipe and with `NO_COLOR`.
+    """Return a console on stdout: coloured as `--color` says, else on a terminal but for `NO_COLOR`.
 
     Lines fit `COLUMNS`, or else the terminal; without either they are not cut.
 

@@ -44,10 +44,11 @@ def time_range(
     """
     now = datetime.now() if now is None else now
     start = None if since is None else _read("since", since, now)
+    end: float | None = None
     if until is not None and start is not None and _clock(until.strip()) and math.isfinite(start):
         end = _read("until", until, datetime.fromtimestamp(start) + timedelta(days=1))
-    else:
-        end = None if until is None else _read("until", until, now)
+    elif until is not None:
+        end = _read("until", until, now)
     return start, end
 
 
