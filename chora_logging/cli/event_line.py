@@ -52,6 +52,7 @@ def as_line(
     dated: bool = False,
     hidden: Iterable[str] = (),
     meaning: Meaning = USUAL,
+    whole: bool = False,
 ) -> Text:
     """Return *event* as one line of at most *width* columns, with control characters escaped.
 
@@ -62,6 +63,7 @@ def as_line(
         dated: Whether to show the date too.
         hidden: The fields to leave out.
         meaning: The meaning of its fields.
+        whole: Whether a line that does not fit is not cut off.
     """
     is_wide = width >= WIDE_LINE_COLUMNS
     level = meaning.level_of(event) or ""
@@ -86,7 +88,7 @@ def as_line(
             line.append(f" {text_of(event[field])}", "blue")
     _append_rest(line, event, width, frozenset(hidden), meaning)
     line.rstrip()
-    if width < UNLIMITED:
+    if width < UNLIMITED and not whole:
         line.truncate(width, overflow="ellipsis")
     return line
 
@@ -110,12 +112,12 @@ def as_gap_line(gap: Gap, width: int, *, label: str = "") -> Text:
     return line
 
 
-def as_raw_line(raw: RawLine, width: int, *, label: str = "") -> Text:
-    """Return the line *raw*, which is not an event, as it stands: in one dim line that fits, escaped."""
+def as_raw_line(raw: RawLine, width: int, *, label: str = "", whole: bool = False) -> Text:
+    """Return the line *raw*, which is not an event, as it stands, but escaped; cut off unless *whole*."""
     text = printable(_COLOURS.sub("", raw.text).expandtabs())
     line = Text(no_wrap=True, end="").append(f"{label} " if label else "", "yellow").append(text, "dim")
     line.rstrip()
-    if width < UNLIMITED:
+    if width < UNLIMITED and not whole:
         line.truncate(width, overflow="ellipsis")
     return line
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -27,25 +27,31 @@ class Rows:
     Args:
         found: The events.
         on_event: Called with the log name and each event while the events are read.
+        fields: The fields of the events in their order; empty if it is that in which they appear.
 
     Attributes:
         count: The number of events.
         size: The size of the snapshot in bytes.
-        fields: The fields of all events: those of `LAYOUT` first, the others in order of appearance.
+        fields: The fields as given, or of all events: those of `LAYOUT` first, the others as they appear.
     """
 
     def __init__(
-        self, found: Iterable[Found], on_event: Callable[[str, Event], None] = lambda log, event: None
+        self,
+        found: Iterable[Found],
+        on_event: Callable[[str, Event], None] = lambda log, event: None,
+        fields: Sequence[str] = (),
     ) -> None:
         # The system deletes the file, however this process ends.
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115  # closed by `__exit__`
         try:
-            self._read(found, on_event)
+            seen = self._read(found, on_event)
         except BaseException:
             self._file.close()
             raise
+        self.fields = list(fields) or [field for field in LAYOUT if field in seen]
+        self.fields += [] if fields else [field for field in seen if field not in LAYOUT]
 
-    def _read(self, found: Iterable[Found], on_event: Callable[[str, Event], None]) -> None:
+    def _read(self, found: Iterable[Found], on_event: Callable[[str, Event], None]) -> dict[str, None]:
         self.count = 0
         self._has_raw_lines = False
         seen: dict[str, None] = {}
@@ -58,8 +64,7 @@ class Rows:
             seen.update(dict.fromkeys(event))
             on_event(log.name, event)
         self.size = self._file.tell()
-        self.fields = [field for field in LAYOUT if field in seen]
-        self.fields += [field for field in seen if field not in LAYOUT]
+        return seen
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
         self._file.seek(0)

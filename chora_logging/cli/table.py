@@ -13,6 +13,7 @@ from rich.text import Text
 from chora_logging.cli import event_line
 from chora_logging.cli.amounts import duration
 from chora_logging.cli.event_line import cut, text_of
+from chora_logging.cli.multiline import lines_of
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import UNLIMITED, printable
 from chora_logging.eventlog.events import RawLine
@@ -64,8 +65,13 @@ class Table:
             if size > self._natural.get(head, 0):
                 self._natural[head] = size
 
-    def lines(self, rows: Rows) -> Iterator[Text]:
-        """Yield the lines, one for each event of *rows*; all of them must have been measured."""
+    def lines(self, rows: Rows, *, full: bool = False) -> Iterator[Text]:
+        """Yield the lines, one for each event of *rows*; all of them must have been measured.
+
+        Args:
+            rows: The events.
+            full: Whether values of several lines, such as tracebacks, follow below their row.
+        """
         heads = [*self._heads, *(head for field in rows.fields if (head := _head_of(field)) in self._fields)]
         filled = {
             head: max(self._natural[head], cell_len(printable(head)))
@@ -82,6 +88,8 @@ class Table:
             failed = self._meaning.is_error(event)
             cells = [(self._cell(head, log, event), _style(head, failed)) for head in widths]
             yield self._line(cells, widths)
+            if full:
+                yield from lines_of(event, self._width, self._meaning)
         if without := [printable(head) for head in filled if head not in widths]:
             line = Text(f"no room for {', '.join(without)}", "dim", no_wrap=True)
             line.truncate(self._width, overflow="ellipsis")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -13,9 +13,11 @@ from rich.text import Text
 from chora_logging.cli.commands import PROGRAM, LogCommand, NothingFound
 from chora_logging.cli.event_line import WIDE_LINE_COLUMNS, as_gap_line, as_line, as_raw_line, local_time
 from chora_logging.cli.filters import filter_options
-from chora_logging.cli.live import following, newest
+from chora_logging.cli.live import Item, following, newest
 from chora_logging.cli.logs import Log, Logs, last, log_option
+from chora_logging.cli.multiline import full_option, lines_of, without_lines
 from chora_logging.cli.progress import progress
+from chora_logging.cli.projection import Projection, projection_options
 from chora_logging.cli.terminal import UNLIMITED, JsonLines, open_console, printable
 from chora_logging.eventlog.events import Event, Gap, RawLine
 
@@ -37,8 +39,18 @@ LABEL, SHORT_LABEL = 12, 4
 )
 @log_option
 @filter_options
+@projection_options
+@full_option
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON Lines, as they are logged.")
-def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_json: bool) -> None:
+def command(
+    logs: Logs,
+    filters: dict[str, Any],
+    follow: bool,
+    count: int,
+    projection: Projection,
+    full: bool,
+    as_json: bool,
+) -> None:
     """Show the newest events of the logs, or of a pipe, and each new one as it is written.
 
     An event is a line: time, level, a part of the trace id, name, task, run, and the other fields.
@@ -57,75 +69,95 @@ def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_js
       chora-logging tail -n 50 --trace 4bf92f3577b34da6a3ce929d0e0e4736
       chora-logging tail -n 3 'var/*/*.jsonl'
       cat .devlogs/*.log | chora-logging tail -n 5 --event job_failed
+      chora-logging tail -n 1 --level error --full
+      chora-logging tail --fields duration_ms,status
       chora-logging tail -f --json | jq .event
     """
     chosen = list(logs.all) if follow else logs.existing()
-    show = _ShowJson(follow) if as_json else _ShowLines(chosen, follow)
+    show: _ShowJson | _ShowLines
+    show = _ShowJson(follow, projection) if as_json else _ShowLines(chosen, follow, projection, full)
     # A line that is not an event matches no filter.
     asked = filters if filters or as_json else {"raw": True}
     if follow:
         _report_missing(logs)
         with progress(chosen):
             stored, positions = newest(chosen, count, **asked)
-        _show_all(stored, show)
+        show(stored)
         for items in following(positions, **asked):
-            _show_all(items, show)
+            show(items)
         return
     with progress(chosen):
         found = last(chosen, count, **asked)
     if not found and count:
         raise NothingFound("no event matches" if filters else "there is no event yet")
-    _show_all(found, show)
+    if isinstance(show, _ShowLines) and len(found) == 1:
+        show.show_single(found[0])
+    else:
+        show(found)
 
 
 class _ShowJson:
     """Prints events as JSON Lines; gaps go to stderr, so that no program takes them for events."""
 
-    def __init__(self, follow: bool) -> None:
+    def __init__(self, follow: bool, projection: Projection) -> None:
         self._lines = JsonLines(flush=follow)
+        self._projection = projection
 
-    def __call__(self, log: Log, item: Event | Gap) -> None:
-        if isinstance(item, Gap):
-            click.echo(
-                f"{PROGRAM}: {as_gap_line(item, UNLIMITED, label=printable(log.name)).plain}", err=True
-            )
-        else:
-            self._lines.write(item.json)
+    def __call__(self, items: Iterable[Item]) -> None:
+        for log, item in items:
+            if isinstance(item, Gap):
+                line = as_gap_line(item, UNLIMITED, label=printable(log.name))
+                click.echo(f"{PROGRAM}: {line.plain}", err=True)
+            else:
+                self._lines.write(self._projection.of(item).json)
 
 
 class _ShowLines:
     """Prints each item as a line for people; on a terminal a new day has a line of its own."""
 
-    def __init__(self, logs: Sequence[Log], follow: bool) -> None:
+    def __init__(self, logs: Sequence[Log], follow: bool, projection: Projection, full: bool) -> None:
         self._console = open_console(flush=follow)
         self._labels = _labels(logs) if len(logs) > 1 else {}
         self._day: date | None = datetime.now().date()
+        self._projection = projection
+        self._is_full = full
 
-    def __call__(self, log: Log, item: Event | Gap) -> None:
+    def __call__(self, items: Iterable[Item]) -> None:
         width = self._console.width
+        lines = [line for log, item in items for line in self._lines(log, item, width)]
+        self._console.show(*lines)
+
+    def show_single(self, item: Item) -> None:
+        """Print an item that comes alone: on a terminal nothing of it is cut off."""
+        self._is_full |= self._console.is_terminal
+        self([item])
+
+    def _lines(self, log: Log, item: Event | Gap, width: int) -> Iterator[Text]:
         label = self._labels.get(log, ("", ""))[width < WIDE_LINE_COLUMNS]
         if isinstance(item, Gap):
-            self._console.show(as_gap_line(item, width, label=label))
-            return
-        if isinstance(item, RawLine):
-            self._console.show(as_raw_line(item, width, label=label))
-            return
-        if self._console.is_terminal:
-            self._announce_day(log, item)
-        self._console.show(
-            as_line(item, width, label=label, dated=not self._console.is_terminal, meaning=log.meaning)
-        )
+            yield as_gap_line(item, width, label=label)
+        elif isinstance(item, RawLine):
+            yield as_raw_line(item, width, label=label, whole=self._is_full)
+        else:
+            if self._console.is_terminal:
+                yield from self._announced_day(log, item)
+            yield from self._event_lines(log, item, width, label)
 
-    def _announce_day(self, log: Log, event: Event) -> None:
+    def _event_lines(self, log: Log, event: Event, width: int, label: str) -> Iterator[Text]:
+        shown = self._projection.for_line(event, log.meaning)
+        dated, meaning = not self._console.is_terminal, log.meaning
+        if not self._is_full:
+            yield as_line(shown, width, label=label, dated=dated, meaning=meaning)
+            return
+        head = without_lines(shown, meaning)
+        yield as_line(head, width, label=label, dated=dated, meaning=meaning, whole=True)
+        yield from lines_of(shown, width, meaning)
+
+    def _announced_day(self, log: Log, event: Event) -> Iterator[Text]:
         moment = local_time(event, log.meaning)
         if moment is not None and moment.date() != self._day:
             self._day = moment.date()
-            self._console.show(Text(f"── {self._day:%A, %Y-%m-%d} ──", "dim"))
-
-
-def _show_all(items: Iterable[tuple[Log, Event | Gap]], show: _ShowJson | _ShowLines) -> None:
-    for log, item in items:
-        show(log, item)
+            yield Text(f"── {self._day:%A, %Y-%m-%d} ──", "dim")
 
 
 def _labels(logs: Sequence[Log]) -> dict[Log, tuple[str, str]]:

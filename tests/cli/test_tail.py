@@ -19,6 +19,7 @@ import pytest
 from chora_logging.cli import tail
 from chora_logging.cli.event_line import as_gap_line, as_line
 from chora_logging.cli.logs import named
+from chora_logging.cli.projection import Projection
 from chora_logging.eventlog.events import Gap
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing.handler import EventFileHandler
@@ -342,7 +343,7 @@ class TestGaps:
         """With --json a gap is reported on stderr: it is not an event."""
         (log,) = named([str(tmp_path / "app.log")]).all
 
-        tail._ShowJson(True)(log, Gap("deleted"))
+        tail._ShowJson(True, Projection())([(log, Gap("deleted"))])
 
         assert capsys.readouterr() == (
             "",

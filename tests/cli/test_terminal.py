@@ -101,13 +101,19 @@ class TestWidth:
         assert cell_len(printable(text)) >= alone
 
 
+def print_each(screen, *lines):
+    """Print lines as rich lays them out."""
+    for line in lines:
+        screen.print(line, no_wrap=True, end="\n")
+
+
 @pytest.mark.parametrize("color", ["never", "always"])
 def test_lines_are_as_they_would_be_laid_out(log, call, monkeypatch, color):
     """Writing a line that fits directly prints the same as laying it out, in colour too."""
     for arguments in (["tail"], ["query"], ["trace", TRACE], ["query", "--by", "event"]):
         fast = call(*arguments, "--log", log, "--color", color)
         with monkeypatch.context() as patch:
-            patch.setattr(Screen, "show", lambda self, line: self.print(line, no_wrap=True, end="\n"))
+            patch.setattr(Screen, "show", print_each)
             assert call(*arguments, "--log", log, "--color", color) == fast
 
 
