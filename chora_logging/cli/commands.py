@@ -19,6 +19,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from chora_logging._version import __version__
+from chora_logging.cli.reader_end import ReaderEnded
 from chora_logging.errors import ChoraLoggingError, nearest
 
 PROGRAM = "chora-logging"
@@ -153,6 +154,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _print_error(PROGRAM, _message_of(error))
         return 1
+    except ReaderEnded:  # it came while another exception was on its way
+        _discard_output()
+        return PIPE_CLOSED
     return status if isinstance(status, int) else 0
 
 
@@ -178,10 +182,14 @@ def _quiet_ends() -> Iterator[None]:
         if sys.stderr is not None and sys.stderr.isatty():
             click.echo(err=True)  # the terminal has shown ^C: the prompt goes on the next row
         raise click.exceptions.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        # The interpreter flushes stdout once more at exit, and would report the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, ReaderEnded):
+        _discard_output()
         raise click.exceptions.Exit(PIPE_CLOSED) from None
+
+
+def _discard_output() -> None:
+    # The interpreter flushes stdout once more at exit, and would report the closed pipe.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(error: click.ClickException) -> None:

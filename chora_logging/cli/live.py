@@ -47,7 +47,7 @@ def newest(logs: Sequence[Log], n: int, **filters: Any) -> tuple[list[Found], Po
 
 
 def following(positions: Positions, *, raw: bool = False, **filters: Any) -> Iterator[list[Item]]:
-    """Yield what is written after *positions*, as it is written, in lists that are not empty.
+    """Yield what is written after *positions*, as it is written, in lists; an empty one before each wait.
 
     Ends if all of the logs are pipes, and they end; else there is no end.
 
@@ -78,6 +78,7 @@ def following(positions: Positions, *, raw: bool = False, **filters: Any) -> Ite
                     pause = SHORTEST_POLL_SECONDS
                     yield [(log, item) for item in items]
             if pause > SHORTEST_POLL_SECONDS:
+                yield []
                 poll.poll(pause * 1000)
 
 

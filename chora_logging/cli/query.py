@@ -23,7 +23,7 @@ from chora_logging.cli.multiline import full_option
 from chora_logging.cli.progress import goes_to_file, progress, progress_over
 from chora_logging.cli.projection import Projection, projection_options
 from chora_logging.cli.rows import Rows
-from chora_logging.cli.terminal import JsonLines, open_console, open_text, printable
+from chora_logging.cli.terminal import JsonLines, flushed_often, open_console, open_text, printable
 from chora_logging.eventlog.meaning import Meaning
 
 FORMATS = ("table", "json", "csv")
@@ -82,7 +82,8 @@ def command(
 ) -> None:
     """Print the events that match, or count them.
 
-    On a terminal the table has the columns that fit; in a pipe it has all of them. CSV has a column for
+    On a terminal the table has the columns that fit; in a pipe it has all of them, as wide as the first rows
+    need, so that they come at once. CSV has a column for
     each field of any event; text that a spreadsheet would run as a formula gets an apostrophe before it.
     Without filters, lines that are not events are in the table as they stand.
     Events that do not fit in memory go to a temporary file; --by holds each combination of values in
@@ -135,12 +136,22 @@ def command(
 
 
 def _print_table(logs: Sequence[Log], found: Iterator[Found], projection: Projection, full: bool) -> None:
+    from chora_logging.cli.streamed_table import StreamedTable
     from chora_logging.cli.table import Table
 
-    console = open_console()
+    is_streamed = not (sys.stdout.isatty() or goes_to_file())
+    console = open_console(flush=is_streamed)
     table = Table(console.width, with_log=len(logs) > 1, meaning=logs[0].meaning)
-    with progress(logs):
-        rows = Rows(projection.all_of(found), table.measure)
+    found = projection.all_of(found)
+    with contextlib.ExitStack() as bar:
+        bar.enter_context(progress(logs))
+        if is_streamed:
+            streamed = StreamedTable(console, table, fields=projection.fields, full=full, on_begin=bar.close)
+            streamed.print(found)
+            if not streamed.count:
+                raise _nothing()
+            return
+        rows = Rows(found, table.measure, projection.fields)
     with rows:
         if not rows.count:
             raise _nothing()
@@ -161,7 +172,7 @@ def _print_csv(logs: Sequence[Log], found: Iterator[Found], projection: Projecti
 
 def _print_json(logs: Sequence[Log], found: Iterator[Found]) -> None:
     lines = JsonLines()
-    with contextlib.ExitStack() as bar:
+    with flushed_often(), contextlib.ExitStack() as bar:
         bar.enter_context(progress(logs))
         first = next(found, None)
         if first is None:

@@ -12,14 +12,22 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-#: The interval at which the main thread is interrupted until it ends, in seconds: an exception that a
-#: finaliser swallows ends nothing.
-REPEAT_SECONDS = 0.05
+#: How long the main thread has to notice it by itself because it writes, in seconds; and after which time
+#: it is interrupted again, in case that a finaliser has swallowed the exception.
+GRACE_SECONDS, REPEAT_SECONDS = 0.02, 0.5
+
+#: The signal that interrupts. By default it does nothing, so it does not matter if it comes too late; and no
+#: write to a closed pipe sends it, as it does SIGPIPE.
+_SIGNAL = signal.SIGURG
+
+
+class ReaderEnded(BaseException):
+    """Interrupts the main thread, like `KeyboardInterrupt`: nobody takes it for an error of a file."""
 
 
 @contextlib.contextmanager
 def ended_with_reader() -> Iterator[None]:
-    """Raise `BrokenPipeError` in the block once nobody can read from stdout any more.
+    """Raise `ReaderEnded` in the block, or soon after it, once nobody can read from stdout any more.
 
     Without this, a command would notice only when it writes the next time. It does nothing if stdout is not
     a pipe or a socket, and outside of the main thread, which alone may handle signals.
@@ -32,11 +40,11 @@ def ended_with_reader() -> Iterator[None]:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if watched:
-            raise BrokenPipeError
+            raise ReaderEnded
 
     ending, end = os.pipe()
     watcher = threading.Thread(target=_watch, args=(fd, ending, threading.get_ident()), daemon=True)
-    before = signal.signal(signal.SIGPIPE, interrupt)
+    before = signal.signal(_SIGNAL, interrupt)
     try:
         watcher.start()
         yield
@@ -45,19 +53,19 @@ def ended_with_reader() -> Iterator[None]:
         os.close(end)
         watcher.join()
         os.close(ending)
-        signal.signal(signal.SIGPIPE, before)
+        signal.signal(_SIGNAL, before)
 
 
 def _watch(fd: int, ending: int, main: int) -> None:
-    poll = select.poll()
-    poll.register(fd, 0)  # errors are reported in any case
-    poll.register(ending, 0)
-    repeated = select.poll()
-    repeated.register(ending, 0)
-    found = poll.poll()
-    while all(which != ending for which, _ in found):
-        signal.pthread_kill(main, signal.SIGPIPE)
-        found = repeated.poll(REPEAT_SECONDS * 1000)
+    both, block = select.poll(), select.poll()
+    both.register(fd, 0)  # errors are reported in any case
+    both.register(ending, 0)
+    block.register(ending, 0)
+    both.poll()
+    pause = GRACE_SECONDS
+    while not block.poll(pause * 1000):
+        signal.pthread_kill(main, _SIGNAL)
+        pause = REPEAT_SECONDS
 
 
 def _pipe_of_stdout() -> int | None:

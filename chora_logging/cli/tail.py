@@ -11,11 +11,19 @@ import click
 from rich.text import Text
 
 from chora_logging.cli.commands import PROGRAM, LogCommand, NothingFound
-from chora_logging.cli.event_line import WIDE_LINE_COLUMNS, as_gap_line, as_line, as_raw_line, local_time
+from chora_logging.cli.event_line import (
+    WIDE_LINE_COLUMNS,
+    as_gap_line,
+    as_left_out_line,
+    as_line,
+    as_raw_line,
+    local_time,
+)
 from chora_logging.cli.filters import filter_options
 from chora_logging.cli.live import Item, following, newest
 from chora_logging.cli.logs import Log, Logs, last, log_option
 from chora_logging.cli.multiline import full_option, lines_of, without_lines
+from chora_logging.cli.pacing import Pacing
 from chora_logging.cli.progress import progress
 from chora_logging.cli.projection import Projection, projection_options
 from chora_logging.cli.terminal import UNLIMITED, JsonLines, open_console, printable
@@ -58,6 +66,8 @@ def command(
     missed or repeated, however often the logs are rotated. A line reports events that were deleted
     before they could be read. Without filters, lines that are not events are shown as they stand.
 
+    A terminal that is far behind shows how many events it leaves out; a pipe or a file gets all of them.
+
     From a pipe, the newest events are shown when it ends, or with -f all of them as they come.
 
     Ends with status 1 if no event matches.
@@ -84,7 +94,7 @@ def command(
             stored, positions = newest(chosen, count, **asked)
         show(stored)
         for items in following(positions, **asked):
-            show(items)
+            show.show_new(items)
         return
     with progress(chosen):
         found = last(chosen, count, **asked)
@@ -111,6 +121,8 @@ class _ShowJson:
             else:
                 self._lines.write(self._projection.of(item).json)
 
+    show_new = __call__
+
 
 class _ShowLines:
     """Prints each item as a line for people; on a terminal a new day has a line of its own."""
@@ -121,11 +133,21 @@ class _ShowLines:
         self._day: date | None = datetime.now().date()
         self._projection = projection
         self._is_full = full
+        self._pacing = Pacing(self._console.height - 1) if self._console.is_terminal else None
 
     def __call__(self, items: Iterable[Item]) -> None:
         width = self._console.width
         lines = [line for log, item in items for line in self._lines(log, item, width)]
         self._console.show(*lines)
+
+    def show_new(self, items: Sequence[Item]) -> None:
+        """Print new items; a terminal that is behind shows how many are left out, and the newest."""
+        if self._pacing is not None:
+            left_out, items = self._pacing.shown(items)
+            if left_out:
+                self._console.show(as_left_out_line(left_out, self._console.width))
+        if items:
+            self(items)
 
     def show_single(self, item: Item) -> None:
         """Print an item that comes alone: on a terminal nothing of it is cut off."""

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from chora_logging.cli.reader_end import ended_with_reader
+from chora_logging.cli.reader_end import ReaderEnded, ended_with_reader
 from tests.cli.calling import write_events
 from tests.cli.running import DEADLINE, running
 
@@ -54,23 +54,31 @@ def stdout_as_pipe(monkeypatch):
 
 
 class TestBlock:
+    def test_it_is_not_taken_for_an_error_of_a_file(self, monkeypatch):
+        """What handles errors of files does not handle it."""
+        with stdout_as_pipe(monkeypatch) as pipe, pytest.raises(ReaderEnded), ended_with_reader():
+            pipe.close()
+            with contextlib.suppress(OSError):
+                threading.Event().wait(DEADLINE)
+            raise AssertionError("was swallowed")
+
     def test_it_is_interrupted(self, monkeypatch):
         """A block that waits is left, and the handler is the previous one afterwards."""
-        before = signal.getsignal(signal.SIGPIPE)
-        with stdout_as_pipe(monkeypatch) as pipe, pytest.raises(BrokenPipeError), ended_with_reader():
+        before = signal.getsignal(signal.SIGURG)
+        with stdout_as_pipe(monkeypatch) as pipe, pytest.raises(ReaderEnded), ended_with_reader():
             pipe.close()
             threading.Event().wait(DEADLINE)
 
-        assert signal.getsignal(signal.SIGPIPE) == before
+        assert signal.getsignal(signal.SIGURG) == before
 
     def test_it_is_interrupted_again(self, monkeypatch):
         """An exception that something swallows is raised again."""
         swallowed = []
-        with stdout_as_pipe(monkeypatch) as pipe, pytest.raises(BrokenPipeError), ended_with_reader():
+        with stdout_as_pipe(monkeypatch) as pipe, pytest.raises(ReaderEnded), ended_with_reader():
             pipe.close()
             try:
                 threading.Event().wait(DEADLINE)
-            except BrokenPipeError as error:
+            except BaseException as error:
                 swallowed.append(error)
             threading.Event().wait(DEADLINE)
 
