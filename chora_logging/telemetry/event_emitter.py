@@ -128,7 +128,7 @@ class EventEmitter:
             return
         fd = _open_locked(path)
         try:
-            owned = log_files.read_backups(path)[1].owned or {}
+            owned = log_files.read_backups(path).owned or {}
             backups = find_backups(path, str, self._log.backup_count, owned).backups
             for name in (path, *(backup.path for backup in backups if backup.is_in(owned))):
                 Path(name).unlink(missing_ok=True)
