@@ -175,8 +175,9 @@ class Rollover(NamedTuple):
                 del backups[backup.path]
             for backup in self._shift(number, found.ours[number], moved):
                 backups[backup.path] = backup
+        generation = journal.state.sequence // 2
         for inode, first_line in found.live.items():
-            journal.note(Rotated(inode, status.st_size, first_line))
+            journal.record[generation] = Rotated(inode, status.st_size, first_line)
         journal.write(journal.state._replace(step=0), {**found.owned, **found.live}, journal.keep)
         first, product = self._name(1), found.live
         if os.path.lexists(first) and first not in backups:  # where `App.log` is another name of `app.log`
@@ -189,7 +190,7 @@ class Rollover(NamedTuple):
             self.rotate(self.log, first)
             product = identify(first)
             if product != found.live:  # what it has made of the lines is unknown
-                journal.note(Rotated(next(iter(product), 0), None if product else 0, 0))
+                journal.record[generation] = Rotated(next(iter(product), 0), None if product else 0, 0)
         try:
             opening.create_like(self.log, status, self.mode)
         except BaseException:
