@@ -103,7 +103,10 @@ class LogCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse *args*; an argument too many is probably a log or a filter."""
         ctx.allow_extra_args = True
-        extra = super().parse_args(ctx, args)
+        try:
+            extra = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            ctx.fail(f"No such option {error.option_name}.{self._meant_by_option(error.option_name)}")
         if extra and not ctx.resilient_parsing:
             self.fail_on_extra(ctx, extra[0])
         return extra
@@ -111,6 +114,15 @@ class LogCommand(click.Command):
     def fail_on_extra(self, ctx: click.Context, argument: str) -> NoReturn:
         """Raise the usage error for *argument*, which is probably a log or a filter without its option."""
         ctx.fail(f"Got unexpected extra argument ({argument}). Did you mean {self._meant(argument)}?")
+
+    def _meant_by_option(self, name: str) -> str:
+        options = [option for parameter in self.params for option in parameter.opts]
+        if near := nearest(name.replace("_", "-"), options):
+            return f" Did you mean {near}?"
+        field = name.lstrip("-").replace("-", "_")
+        if "--where" in options and name.startswith("--"):
+            return f" If it is a field: --where {field}=VALUE."
+        return f" See {PROGRAM} {self.name} --help."
 
     def _meant(self, argument: str) -> str:
         options = {option: parameter for parameter in self.params for option in parameter.opts}

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from chora_logging.cli import when
-from chora_logging.errors import ConfigurationError
+from chora_logging.cli import suggestions, when
+from chora_logging.errors import ConfigurationError, nearest
 from chora_logging.eventlog.meaning import NAMES
 from chora_logging.eventlog.selection import Selection
+from chora_logging.schema import LEVELS
 
 #: The filters that compare a field: flags, argument of `Selection`, metavar, help text.
 _FIELDS = (
@@ -53,11 +54,24 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*args, filters=filters, **kwargs)
 
     options = [
-        click.option(*flags, name, metavar=metavar, help=text, callback=not_empty)
+        click.option(
+            *flags,
+            name,
+            metavar=metavar,
+            help=text,
+            callback=not_empty,
+            shell_complete=suggestions.values(name),
+        )
         for flags, name, metavar, text in _FIELDS
     ]
     options += [
-        click.option("--level", metavar="LEVEL", callback=_level, help="Only events of this level or above."),
+        click.option(
+            "--level",
+            metavar="LEVEL",
+            callback=_level,
+            shell_complete=suggestions.levels,
+            help="Only events of this level or above.",
+        ),
         click.option("--since", metavar="WHEN", help=f"Only events since {when.FORMS}."),
         click.option("--until", metavar="WHEN", help="Only events before this time."),
         click.option(
@@ -65,6 +79,7 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="FIELD=VALUE",
             multiple=True,
             callback=_where,
+            shell_complete=suggestions.conditions,
             help="Only events in which this field has this value, such as user=anna or paid=true; may be "
             "given several times.",
         ),
@@ -110,7 +125,9 @@ def _level(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     try:
         Selection(level=level)
     except ConfigurationError as error:
-        raise click.BadParameter(f"must be {error.allowed}, got {value!r}") from None
+        near = nearest(value, LEVELS)
+        meant = f": did you mean {near}?" if near else ""
+        raise click.BadParameter(f"must be {error.allowed}, got {value!r}{meant}") from None
     return level
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from chora_logging.cli import suggestions
 from chora_logging.cli.logs import Found
 from chora_logging.eventlog.events import Event, RawLine
 from chora_logging.eventlog.meaning import Meaning, at
@@ -69,6 +70,7 @@ def projection_options(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="FIELD,…",
         multiple=True,
         callback=_names,
+        shell_complete=suggestions.fields,
         help="Show only these fields, such as user,http.status; a line keeps its time, level and name.",
     )
     hide = click.option(
@@ -77,6 +79,7 @@ def projection_options(function: Callable[..., Any]) -> Callable[..., Any]:
         metavar="FIELD,…",
         multiple=True,
         callback=_names,
+        shell_complete=suggestions.fields,
         help="Do not show these fields.",
     )
     return show(hide(with_projection))

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from chora_logging.cli import export
+from chora_logging.cli import export, suggestions
 from chora_logging.cli.amounts import many, size
 from chora_logging.cli.commands import PROGRAM, LogCommand, NothingFound
 from chora_logging.cli.filters import filter_options, not_empty
@@ -55,6 +55,7 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
     metavar="FIELD",
     multiple=True,
     callback=not_empty,
+    shell_complete=suggestions.fields,
     help="Count the events by the value of this field, most frequent first; may be given several times.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), show_default="table", help="The output format.")

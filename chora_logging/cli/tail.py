@@ -179,7 +179,9 @@ class _ShowLines:
         moment = local_time(event, log.meaning)
         if moment is not None and moment.date() != self._day:
             self._day = moment.date()
-            yield Text(f"── {self._day:%A, %Y-%m-%d} ──", "dim")
+            line = Text(f"── {self._day:%A, %Y-%m-%d} ──", "dim")
+            line.truncate(self._console.width)
+            yield line
 
 
 def _labels(logs: Sequence[Log]) -> dict[Log, tuple[str, str]]:

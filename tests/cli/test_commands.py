@@ -67,7 +67,22 @@ class TestErrors:
                 ["completion"],
                 "chora-logging completion: Missing argument '{bash|zsh|fish}'. Choose from: bash,",
             ),
-            (["stats", "--sinse", "1h"], "chora-logging stats: No such option"),
+            (
+                ["stats", "--sinse", "1h"],
+                "chora-logging stats: No such option --sinse. Did you mean --since?\n",
+            ),
+            (
+                ["tail", "--task_id", "7"],
+                "chora-logging tail: No such option --task_id. Did you mean --task-id?",
+            ),
+            (
+                ["query", "--user", "7"],
+                "chora-logging query: No such option --user. If it is a field: --where u",
+            ),
+            (
+                ["check", "--xyz"],
+                "chora-logging check: No such option --xyz. See chora-logging check --help.\n",
+            ),
             (["nope"], "chora-logging: No such command 'nope'. The commands are demo, tail, query, "),
             (["tial"], "chora-logging: No such command 'tial'. Did you mean 'tail'? The commands are demo, "),
             (["tail", "no.log"], "chora-logging tail: Invalid value for 'FILE': no.log does not exist, and"),
