@@ -164,7 +164,7 @@ def flushed_often() -> Iterator[None]:
             while not done.wait(FLUSH_SECONDS):
                 buffer.flush()
 
-    thread = threading.Thread(target=flush, daemon=True)
+    thread = threading.Thread(target=flush, name="flush", daemon=True)
     thread.start()
     try:
         yield
