@@ -32,7 +32,7 @@ def ended_with_reader() -> Iterator[None]:
     Without this, a command would notice only when it writes the next time. It does nothing if stdout is not
     a pipe or a socket, and outside of the main thread, which alone may handle signals.
     """
-    fd = _pipe_of_stdout()
+    fd = pipe_of_stdout()
     if fd is None or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -68,7 +68,8 @@ def _watch(fd: int, ending: int, main: int) -> None:
         pause = REPEAT_SECONDS
 
 
-def _pipe_of_stdout() -> int | None:
+def pipe_of_stdout() -> int | None:
+    """Return the descriptor of stdout if it is a pipe or a socket, else None."""
     try:
         fd = sys.stdout.fileno()
         mode = os.fstat(fd).st_mode

@@ -62,6 +62,8 @@ class StreamedTable:
                         timer.start()
         finally:
             timer.cancel()
+            if timer.ident is not None:  # was started
+                timer.join()
         with self._lock:
             self._raise_error()
             if self.count:

@@ -19,6 +19,8 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Span, Text
 
+from chora_logging.cli.reader_end import pipe_of_stdout
+
 #: The width without a terminal: large enough that no line is wrapped or cut.
 UNLIMITED = 10_000
 
@@ -152,10 +154,13 @@ def color_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def flushed_often() -> Iterator[None]:
-    """Flush what was written to the buffer of stdout in the block several times a second, by a thread.
+    """Flush the buffer of stdout several times a second in the block, by a thread, if it is a pipe.
 
     So a reader need not wait until the buffer is full, and no line costs a system call of its own.
     """
+    if pipe_of_stdout() is None:
+        yield
+        return
     done = threading.Event()
     buffer = sys.stdout.buffer
 
