@@ -215,7 +215,7 @@ class TestPipesAndText:
         """`--color always | less -R` has colours, and the command ends when `less` is quit."""
         terminal = screen(demo)
         terminal.type("chora-logging tail -f --color always | less -R; echo quit''ted ${PIPESTATUS[@]}")
-        terminal.wait_for(r"(?m)^ *\d\d:\d\d:\d\d")
+        terminal.wait_for(r"\d\d:\d\d:\d\d\.\d{3} ")
         assert "\x1b[" in terminal.text(colours=True)
         terminal.keys("C-c")
         terminal.keys("q")
