@@ -18,6 +18,7 @@ import click
 from chora_logging import settings
 from chora_logging.cli import amounts
 from chora_logging.cli.commands import PROGRAM, NothingFound
+from chora_logging.cli.fields import report_fields
 from chora_logging.cli.filters import fields_option, not_empty
 from chora_logging.cli.terminal import printable
 from chora_logging.eventlog.events import Event, Skipped
@@ -126,6 +127,7 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             report_skipped(logs.all)
             report_unreadable(logs.all)
+            report_fields([log.events for log in logs.all])
 
     option = click.option(
         "--log",

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mappi
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict, TypeVar, overload
 
+from chora_logging.eventlog.comparing import Asked
 from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.following import END
 from chora_logging.eventlog.meaning import Meaning
@@ -15,7 +16,7 @@ from chora_logging.eventlog.paging import Page, read_page, state_of
 from chora_logging.eventlog.reading import read_backwards, read_forwards
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.rotated.file_set import Namer, paths_of
-from chora_logging.eventlog.selection import Asked, Selection
+from chora_logging.eventlog.selection import Selection, Where
 from chora_logging.eventlog.subscription import Subscription, batches, items_async, items_sync
 from chora_logging.options import refuse_unknown
 
@@ -34,7 +35,8 @@ class Filters(TypedDict, total=False):
     status: object
     since: datetime | str | None
     until: datetime | str | None
-    where: Mapping[str, object] | None
+    where: Where | None
+    text: str | None
 
 
 _Item = TypeVar("_Item", Event, Event | Gap)
@@ -47,7 +49,7 @@ class EventLog:
     the processes that write.
 
     Every method takes the filters `task_id`, `run_id`, `trace_id`, `event`, `level`, `status`, `since`,
-    `until` and `where`, with the meaning that `Selection` gives them.
+    `until`, `where` and `text`, with the meaning that `Selection` gives them.
 
     Args:
         path: The live file; it need not exist.
@@ -63,8 +65,9 @@ class EventLog:
     Attributes:
         path: The absolute path of the live file.
         meaning: Says what the fields of its events mean.
-        asked: By "level" and "time", how many events the filters by them were asked about, and how many
-            of those they passed over because they have none that can be read; of all calls together.
+        asked: By "level", "time" and the field of each expression after "where ", how many events the
+            filters by them were asked about, and how many of those they passed over because they have
+            none that can be read; of all calls together.
 
     Raises:
         ConfigurationError: *fields* is invalid.
