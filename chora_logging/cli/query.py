@@ -9,20 +9,21 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 
 from chora_logging.cli import export
 from chora_logging.cli.amounts import many, size
+from chora_logging.cli.around import InContext, context_of, context_options
 from chora_logging.cli.commands import PROGRAM, LogCommand, NothingFound
 from chora_logging.cli.filters import filter_options, not_empty
 from chora_logging.cli.logs import Found, Log, Logs, log_option, read
 from chora_logging.cli.progress import goes_to_file, progress, progress_over
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import JsonLines, open_console, open_text, printable
-from chora_logging.eventlog.meaning import Meaning
+from chora_logging.cli.values import value_of
 from chora_logging.eventlog.rotated.file_set import paths_of
 
 FORMATS = ("table", "json", "csv")
@@ -45,6 +46,7 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
 @filter_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Print at most N rows.")
 @click.option("--newest-first", is_flag=True, help="Print the newest event first, not the oldest.")
+@context_options
 @click.option("--count", is_flag=True, help="Print only how many events match.")
 @click.option(
     "--by",
@@ -69,6 +71,9 @@ def command(
     filters: dict[str, Any],
     limit: int | None,
     newest_first: bool,
+    around: int | None,
+    before: int | None,
+    after: int | None,
     count: bool,
     fields: Sequence[str],
     form: str | None,
@@ -80,7 +85,7 @@ def command(
     On a terminal the table has the columns that fit; in a pipe it has all of them. CSV has a column for
     each field of any event; text that a spreadsheet would run as a formula gets an apostrophe before it.
     Events that do not fit in memory go to a temporary file; --by holds each combination of values in
-    memory.
+    memory. With -C, -B or -A a line -- in the table shows where events are left out.
 
     Ends with status 1 if no event matches.
 
@@ -90,6 +95,8 @@ def command(
       chora-logging query --status error --by event_type --by trace_id --limit 5
       chora-logging query --event task_started --since 15m --count
       chora-logging query --trace 4bf92f3577b34da6a3ce929d0e0e4736 --json
+      chora-logging query --where "duration_ms>=5" --where "not status=ok"
+      chora-logging query --where "event~=^job_" --text build -C 2
       chora-logging query --since 7d --to week.csv
     """
     if path is not None and (count or fields):
@@ -100,6 +107,9 @@ def command(
         )
     if newest_first and (count or fields):
         raise click.UsageError("--newest-first cannot be used with --count or --by")
+    context = context_of(around, before, after)
+    if context is not None and (count or fields):
+        raise click.UsageError("-C, -B and -A cannot be used with --count or --by")
     if count and not fields and limit is not None:
         raise click.UsageError("--limit cannot be used with --count")
     if as_json and form not in (None, "json"):
@@ -107,17 +117,22 @@ def command(
     form = "json" if as_json else form or "table"
     chosen = logs.existing()
     find = functools.partial(read, chosen, **filters)
+    found: Iterable[Found]
+    if context is None:
+        found = find(limit=limit, newest_first=newest_first)
+    else:
+        found = InContext(chosen, filters, context, limit=limit, newest_first=newest_first)
     if fields:
         _print_counts(chosen, find, fields, limit, form)
     elif count:
         _print_count(chosen, find, form)
     elif path is not None:
-        _write(chosen, find(limit=limit, newest_first=newest_first), path)
+        _write(chosen, found, path)
     else:
-        _print(chosen, find(limit=limit, newest_first=newest_first), form)
+        _print(chosen, found, form)
 
 
-def _print(logs: Sequence[Log], found: Iterator[Found], form: str) -> None:
+def _print(logs: Sequence[Log], found: Iterable[Found], form: str) -> None:
     if form == "json":
         _print_json(logs, found)
     elif form == "csv":
@@ -126,7 +141,7 @@ def _print(logs: Sequence[Log], found: Iterator[Found], form: str) -> None:
         _print_table(logs, found)
 
 
-def _print_table(logs: Sequence[Log], found: Iterator[Found]) -> None:
+def _print_table(logs: Sequence[Log], found: Iterable[Found]) -> None:
     from chora_logging.cli.table import Table
 
     console = open_console()
@@ -136,11 +151,11 @@ def _print_table(logs: Sequence[Log], found: Iterator[Found]) -> None:
     with rows:
         if not rows.count:
             raise _nothing()
-        for line in table.lines(rows):
+        for line in table.lines(rows, found.begins if isinstance(found, InContext) else ()):
             console.show(line)
 
 
-def _print_csv(logs: Sequence[Log], found: Iterator[Found]) -> None:
+def _print_csv(logs: Sequence[Log], found: Iterable[Found]) -> None:
     with progress(logs):
         rows = Rows(found)
     with rows:
@@ -150,16 +165,16 @@ def _print_csv(logs: Sequence[Log], found: Iterator[Found]) -> None:
         export.write_csv(rows, open_text(), with_log=len(logs) > 1, shown=shown)
 
 
-def _print_json(logs: Sequence[Log], found: Iterator[Found]) -> None:
-    lines = JsonLines()
+def _print_json(logs: Sequence[Log], found: Iterable[Found]) -> None:
+    lines, events = JsonLines(), iter(found)
     with contextlib.ExitStack() as bar:
         bar.enter_context(progress(logs))
-        first = next(found, None)
+        first = next(events, None)
         if first is None:
             raise _nothing()
         if not goes_to_file():
             bar.close()  # it would be drawn between the events
-        for _, event in itertools.chain([first], found):
+        for _, event in itertools.chain([first], events):
             lines.write(event.json)
 
 
@@ -180,7 +195,8 @@ def _print_counts(
 ) -> None:
     with progress(logs):
         counts = Counter(
-            tuple(_value(event, field, log.meaning) for field in fields) for log, event in find()
+            tuple(json.dumps(value_of(event, field, log.meaning)) for field in fields)
+            for log, event in find()
         )
     if not counts:
         raise _nothing()
@@ -202,7 +218,7 @@ def _print_counts(
         console.show(line)
 
 
-def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
+def _write(logs: Sequence[Log], found: Iterable[Found], path: str) -> None:
     mine = {os.path.realpath(file) for log in logs for file in paths_of(log.path)}
     if os.path.realpath(path) in mine:
         raise click.BadParameter(f"must not be a log that is read, got {path!r}", param_hint="'--to'")
@@ -223,17 +239,6 @@ def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
                 rows.copy_to(part)
     message = f"{many(rows.count, 'event')} written to {printable(path)} ({size(os.path.getsize(path))})"
     click.echo(f"{PROGRAM}: {message}", err=True)
-
-
-def _value(event: dict[str, Any], field: str, meaning: Meaning) -> str:
-    """Return the value by which *event* is counted, as JSON since it may be a list."""
-    # Our own names stand for what they mean, as in the filters.
-    if field == "event":
-        return json.dumps(meaning.event_of(event))
-    value = event.get(field)
-    if value is None and field in ("level", "trace_id"):
-        value = meaning.level_of(event) if field == "level" else meaning.trace_of(event)
-    return json.dumps(value)
 
 
 def _nothing() -> NothingFound:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -63,8 +63,13 @@ class Table:
             if size > self._natural.get(head, 0):
                 self._natural[head] = size
 
-    def lines(self, rows: Rows) -> Iterator[Text]:
-        """Yield the lines, one for each event of *rows*; all of them must have been measured."""
+    def lines(self, rows: Rows, begins: Container[int] = ()) -> Iterator[Text]:
+        """Yield the lines, one for each event of *rows*; all of them must have been measured.
+
+        Args:
+            rows: The events.
+            begins: The positions of events before which others are left out: a line shows it.
+        """
         heads = [*self._heads, *(head for field in rows.fields if (head := _head_of(field)) in self._fields)]
         filled = {
             head: max(self._natural[head], cell_len(printable(head)))
@@ -73,7 +78,9 @@ class Table:
         }
         widths = fit(filled, self._width)
         yield self._line([(printable(head), "bold") for head in widths], widths)
-        for log, event in rows:
+        for position, (log, event) in enumerate(rows):
+            if position in begins:
+                yield Text("--", "dim")
             failed = self._meaning.is_error(event)
             cells = [(self._cell(head, log, event), _style(head, failed)) for head in widths]
             yield self._line(cells, widths)
@@ -129,9 +136,9 @@ def fit(natural: Widths, width: int) -> Widths:
 def as_counts(heads: Sequence[str], counts: Iterable[tuple[Sequence[Any], int]]) -> Iterator[Text]:
     """Yield a table of counts: a line for each combination of values of the fields *heads*."""
     counts = list(counts)
-    lines = [([_shown(value) for value in values], n) for values, n in counts]
+    lines = [([shown(value) for value in values], n) for values, n in counts]
     if len({tuple(cells) for cells, _ in lines}) < len(lines):
-        lines = [([_shown(value, exact=True) for value in values], n) for values, n in counts]
+        lines = [([shown(value, exact=True) for value in values], n) for values, n in counts]
     widths = [
         max(map(cell_len, column))
         for column in zip(map(printable, heads), *(c for c, _ in lines), strict=True)
@@ -195,7 +202,7 @@ _CELLS: dict[str, Callable[[Mapping[str, Any], Meaning, bool], str]] = {
 }
 
 
-def _shown(value: Any, *, exact: bool = False) -> str:
+def shown(value: Any, *, exact: bool = False) -> str:
     """Return *value* as a cell; if *exact*, text that reads like another value is quoted."""
     if value is None:
         return "-"

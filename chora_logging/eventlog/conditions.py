@@ -98,7 +98,7 @@ def parse_condition(text: str) -> Condition:
         raise ConfigurationError("where", text, _RULE)
     field, sign, value = found["field"], found["operator"], found["value"].strip()
     name = _unquoted(field)
-    path = (name,) if name is not None else _path(field, text)
+    path = parse_path(field, text) if name is None else (name,)
     unquoted = _unquoted(value)
     if unquoted is None:
         _check_value(text, field, sign, value)
@@ -113,14 +113,27 @@ def parse_condition(text: str) -> Condition:
     )
 
 
-def _path(field: str, text: str) -> tuple[str, ...]:
+def parse_path(field: str, text: str | None = None, setting: str = "where") -> tuple[str, ...]:
+    """Return the parts of *field*, a name with dots; an empty part stands for any member of an array.
+
+    >>> parse_path("items[].price")
+    ('items', '', 'price')
+
+    Args:
+        field: The field.
+        text: The whole text that it is from, for the error message.
+        setting: The setting that has it, for the error message.
+
+    Raises:
+        ConfigurationError: a part is empty, or has other brackets than `[]` at its end.
+    """
     parts: list[str] = []
     for part in field.split("."):
         name = part.rstrip("[]")
         brackets = part[len(name) :]
         if not name or brackets.replace("[]", "") or "[" in name:
             rule = 'a field with a path such as http.status or items[].price (or "a.name" in quotes)'
-            raise ConfigurationError("where", text, rule)
+            raise ConfigurationError(setting, field if text is None else text, rule)
         parts += [name, *[""] * (len(brackets) // 2)]
     return tuple(parts)
 
