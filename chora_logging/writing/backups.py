@@ -66,10 +66,6 @@ class Backup(NamedTuple):
         return first_line is not None and (first_line == self.first_line or not first_line * self.first_line)
 
 
-#: Returns which of some backups we made.
-OwnedOf = Callable[[list[Backup]], Owned]
-
-
 class Found(NamedTuple):
     """The files of a log.
 
@@ -84,24 +80,35 @@ class Found(NamedTuple):
 
     live: Owned
     backups: list[Backup]
+    blocked: list[str]
     owned: Owned
     ours: dict[int, list[Backup]]
     foreign: list[str]
-    blocked: list[str]
+
+    def if_owned(self, owned: Owned) -> Found:
+        """Return the same files if we made *owned*."""
+        ours: dict[int, list[Backup]] = {}
+        foreign = []
+        for backup in self.backups:
+            if not backup.is_in(owned):
+                foreign.append(backup.path)
+            elif backup.number and not backup.is_default:
+                ours.setdefault(backup.number, []).append(backup)
+        return self._replace(owned=owned, ours=ours, foreign=foreign)
 
     def present(self) -> dict[int, int]:
         """Return those of our backups that are still there."""
         return {backup.inode: backup.first_line for backup in self.backups if backup.is_in(self.owned)}
 
 
-def find_backups(log: str, name_of: NameOf, count: int, owned_of: OwnedOf) -> Found:
+def find_backups(log: str, name_of: NameOf, count: int, owned: Owned) -> Found:
     """Find everything that has the name of a backup of *log*, ours or of others.
 
     Args:
         log: The live file.
         name_of: Returns a backup's name for its default name.
         count: How many backups are kept. What is no file does not block a higher number than the next.
-        owned_of: Returns which of the backups we made.
+        owned: Which backups we made, as far as it is known.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -116,15 +123,7 @@ def find_backups(log: str, name_of: NameOf, count: int, owned_of: OwnedOf) -> Fo
             backups.append(Backup(*name, status.st_ino, *_beginning(name.path)))
         elif 0 < name.number <= count + 1 and not name.is_default:
             blocked.append(name.path)
-    owned = owned_of(backups)
-    ours: dict[int, list[Backup]] = {}
-    foreign = []
-    for backup in backups:
-        if not backup.is_in(owned):
-            foreign.append(backup.path)
-        elif backup.number and not backup.is_default:
-            ours.setdefault(backup.number, []).append(backup)
-    return Found(identify(log), backups, owned, ours, foreign, blocked)
+    return Found(identify(log), backups, blocked, {}, {}, []).if_owned(owned)
 
 
 def identify(path: str) -> Owned:

@@ -527,6 +527,20 @@ def test_trap_for_a_backup(log, trap, number):
         rollover(log).run()
 
 
+def test_a_file_that_no_listing_has(log, writer, monkeypatch):
+    """A file is not replaced by the live file though it was not found: names may differ only by case."""
+    garbage(log.with_name("app.jsonl.1"))
+    before = described(log.with_name("app.jsonl.1"))
+    names = os.listdir
+    monkeypatch.setattr(
+        os, "listdir", lambda folder: [name for name in names(folder) if name != "app.jsonl.1"]
+    )
+    writer.write(5)
+
+    assert described(log.with_name("app.jsonl.1")) == before
+    assert len(log.read_bytes().splitlines()) == 6
+
+
 def test_stdio_is_closed(log, tmp_path):
     """Where standard input, output and error are closed, no file of a rotation takes their place."""
     log.write_bytes(b"{}\n")
