@@ -11,7 +11,7 @@ import tracemalloc
 from collections import defaultdict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -246,6 +246,7 @@ NUMBERS = st.integers(-5000, 5000) | st.floats(-1e6, 1e6)
 
 
 class TestMeasures:
+    @settings(deadline=None)
     @given(st.lists(NUMBERS, min_size=1))
     def test_against_the_sorted_numbers(self, values):
         """Every measure is that of all numbers: percentiles to three digits, the others exactly."""
@@ -316,6 +317,7 @@ class TestMeasures:
 VALUES = st.sampled_from(["a", "b", 1, 1.5, True, None, "2.5", [3], {"x": 1}])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.fixed_dictionaries({}, optional={"g": VALUES, "h": VALUES, "n": VALUES})),
     st.sampled_from([["g"], ["g", "h"], []]),

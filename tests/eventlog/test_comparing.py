@@ -278,7 +278,7 @@ def written(draw):
     return line.encode()
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(written(), max_size=8), st.lists(EXPRESSIONS, min_size=1, max_size=3))
 def test_the_quick_way_and_the_slow_one(lines, expressions):
     """Reading with conditions gives exactly the events that the written rules give, in both directions."""
@@ -292,6 +292,7 @@ def test_the_quick_way_and_the_slow_one(lines, expressions):
         assert [event for event in log.read() if selection.matches(event)] == found
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text("ab.", min_size=1, max_size=3), VALUES, max_size=3), PATHS)
 def test_values_at_a_path(event, path):
     """A path reaches every value that some reading of its dots reaches."""
