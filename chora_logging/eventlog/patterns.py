@@ -27,7 +27,7 @@ LONGEST_CHARS, MOST_PARTS = 1000, 400
 HELD_THREADS, HELD_TRANSITIONS = 50_000, 20_000
 
 #: The work that an expression may need for new states, in parts looked at: at first, and per character read.
-FREE_WORK, WORK_PER_CHAR = 1_000_000, 8
+FREE_WORK, WORK_PER_CHAR = 200_000, 4
 
 #: `re` is used for an expression that takes at most so many steps at each character.
 QUICK_STEPS = 100
@@ -177,6 +177,7 @@ class _Builder:
     def __init__(self) -> None:
         self.parts = [_Part(())]
         self._built = 0
+        self._tests: dict[tuple[str, str, int], Test] = {}
 
     def sequence(self, tree: _Tree, flags: int, following: int) -> int:
         for operation, argument in reversed(list(tree)):
@@ -186,7 +187,9 @@ class _Builder:
     def _one(self, name: str, argument: Any, flags: int, following: int) -> int:
         self._count()
         if name in _ONE_CHAR:
-            return self._part(following, takes=_test(name, argument, flags))
+            key = name, repr(argument), flags
+            test = self._tests.get(key) or self._tests.setdefault(key, _test(name, argument, flags))
+            return self._part(following, takes=test)
         if name == "SUBPATTERN":
             _, added, removed, body = argument
             return self.sequence(body, (flags | added) & ~removed, following)
@@ -326,9 +329,14 @@ class _Automaton:
             following = self._found
         else:
             threads = {self._begin}
+            taken: dict[Test, bool] = {}  # many parts are copies with the same test
             for number in reached:
                 part = self._parts[number]
-                if part.takes is not None and part.takes(char):
+                if part.takes is None:
+                    continue
+                if part.takes not in taken:
+                    taken[part.takes] = part.takes(char)
+                if taken[part.takes]:
                     threads.update(part.following)
             following = self._state(frozenset(threads), after)
         self._transitions += 1
