@@ -11,13 +11,15 @@ from chora_logging.cli.commands import PROGRAM
 from chora_logging.cli.terminal import printable
 from chora_logging.errors import nearest
 from chora_logging.eventlog.comparing import WHERE, Asked
+from chora_logging.eventlog.log import EventLog
+from chora_logging.eventlog.pipe import Pipe
 from chora_logging.eventlog.source import Source
 
 #: How many of the newest events of each log are searched for a field that may have been meant.
 SEARCHED_EVENTS = 100
 
 
-def report_fields(logs: Sequence[Source]) -> None:
+def report_fields(logs: Sequence[Source | Pipe]) -> None:
     """Report which fields no line of *logs* has, and which have values that could not be compared."""
     asked: dict[str, list[Asked]] = {}
     for log in logs:
@@ -36,10 +38,12 @@ def report_fields(logs: Sequence[Source]) -> None:
             _say(f"{count:,} of {events} {has} a {printable(field)} that cannot be compared with that")
 
 
-def _names(logs: Iterable[Source]) -> list[str]:
-    """Return the names of fields, also inside objects, in the newest events of *logs*."""
+def _names(logs: Iterable[Source | Pipe]) -> list[str]:
+    """Return the names of fields, also inside objects, in the newest events of those *logs* that are files."""
     names: dict[str, None] = {}
     for log in logs:
+        if not isinstance(log, EventLog):  # a pipe can be read only once
+            continue
         try:
             newest = log.last(SEARCHED_EVENTS)
         except OSError:

@@ -113,9 +113,11 @@ class TestBadValues:
                 "'--level': must be a number or one of DEBUG, INFO, WARNING, ERROR, CRITICAL",
             ),
             (("--level", "loud"), "got 'loud'"),
+            (("--level", "eror"), "got 'eror': did you mean ERROR?"),
             (("--since", "soon"), "'--since': must be a time such as 2025-09-28T08:54:11Z"),
-            (("--since", "soon"), "or how long ago: 15m, 24h, 7d, got 'soon'"),
+            (("--since", "soon"), "or how long ago: 15m, 1h30m, 7d, got 'soon'"),
             (("--until", "2026-13-01"), "'--until': must be a time"),
+            (("--until", "25:00"), "'--until': must be a time"),
             (("--since", "10001-01-01"), "'--since': must be a time"),
             (
                 ("--where", "user"),
