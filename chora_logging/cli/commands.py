@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -39,6 +41,9 @@ COMMANDS = {
     "config": ("chora_logging.cli.config", "Print the configuration that the environment gives."),
     "completion": ("chora_logging.cli.completion", "Print the script for shell completion."),
 }
+
+#: What an argument looks like that is a condition; a path may have the other operators.
+_CONDITION = re.compile(r"[\w.\[\]-]+ *[~!<>]?=|[\w.]+ *[<>]", re.ASCII)
 
 INTERRUPTED = 128 + signal.SIGINT
 PIPE_CLOSED = 128 + signal.SIGPIPE
@@ -129,8 +134,8 @@ class LogCommand(click.Command):
         field, equals, value = argument.partition("=")
         if equals and (option := f"--{field.replace('_', '-')}") in options:
             return f"{option} {value}"
-        if equals and "--where" in options:
-            return f"--where {argument}"
+        if "--where" in options and _CONDITION.match(argument):
+            return f"--where {shlex.quote(argument)}"
         named = not equals and "=" in (options["--log"].metavar or "")  # of `serve`
         return f"--log NAME={argument}" if named else f"--log {argument}"
 

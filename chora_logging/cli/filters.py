@@ -49,7 +49,7 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def with_filters(*args: Any, **kwargs: Any) -> Any:
         given = {name: kwargs.pop(name) for name in names}
-        filters = {name: value for name, value in given.items() if value not in (None, {})}
+        filters = {name: value for name, value in given.items() if value not in (None, ())}
         filters.update(_times(filters.pop("since", None), filters.pop("until", None)))
         return function(*args, filters=filters, **kwargs)
 
@@ -76,15 +76,22 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--until", metavar="WHEN", help="Only events before this time."),
         click.option(
             "--where",
-            metavar="FIELD=VALUE",
+            metavar="CONDITION",
             multiple=True,
             callback=_where,
             shell_complete=suggestions.conditions,
-            help="Only events in which this field has this value, such as user=anna or paid=true; may be "
-            "given several times.",
+            help="Only events that meet this condition: user=anna, duration_ms>=1000, http.status!=200, "
+            "tags[]=urgent, message:timeout (contains), message~=time.?out (regular expression), or 'not "
+            "user=anna'; may be given several times. Of conditions with = : ~= on one field, one is enough.",
+        ),
+        click.option(
+            "--text",
+            metavar="TEXT",
+            callback=not_empty,
+            help="Only events that have this text anywhere, in any case.",
         ),
     ]
-    names = [*(name for _, name, _, _ in _FIELDS), "level", "since", "until", "where"]
+    names = [*(name for _, name, _, _ in _FIELDS), "level", "since", "until", "where", "text"]
     wrapped: Callable[..., Any] = with_filters
     for option in reversed(options):
         wrapped = option(wrapped)
@@ -131,15 +138,12 @@ def _level(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     return level
 
 
-def _where(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    where: dict[str, str] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise click.BadParameter(f"must be FIELD=VALUE, such as user=anna, got {text!r}")
-        if where.setdefault(name, value) != value:
-            raise click.BadParameter(f"must name each field once, got {name}={where[name]} and {text}")
-    return where
+def _where(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> Sequence[str]:
+    try:
+        Selection(where=values)
+    except ConfigurationError as error:
+        raise click.BadParameter(f"must be {error.allowed}, got {error.value!r}") from None
+    return values
 
 
 def _meanings(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:

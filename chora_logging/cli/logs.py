@@ -20,6 +20,7 @@ import click
 from chora_logging import settings
 from chora_logging.cli import paths, reports
 from chora_logging.cli.commands import LogCommand, NothingFound
+from chora_logging.cli.fields import report_fields
 from chora_logging.cli.filters import fields_option, not_empty
 from chora_logging.cli.reader_end import ended_with_reader
 from chora_logging.cli.terminal import color_option, printable
@@ -181,6 +182,7 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             reports.report_skipped({log.name: log.skipped for log in logs.all})
             reports.report_unreadable([log.events.asked for log in logs.all])
+            report_fields([log.events for log in logs.all])
 
     of_path = click.Path(dir_okay=False)
     argument = click.argument("files", metavar="[FILE]...", nargs=-1, type=of_path, callback=_check_files)

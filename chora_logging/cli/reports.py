@@ -12,7 +12,7 @@ import click
 from chora_logging.cli import amounts
 from chora_logging.cli.commands import PROGRAM
 from chora_logging.cli.terminal import printable
-from chora_logging.eventlog.selection import Asked
+from chora_logging.eventlog.comparing import Asked
 from chora_logging.schema import OWN_LOGGER
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+
+from rich.text import Text
 
 from chora_logging.cli.logs import Found
-from chora_logging.cli.table import Table
+from chora_logging.cli.table import LEFT_OUT, Table
 from chora_logging.cli.terminal import Screen
 from chora_logging.schema import LAYOUT
 
@@ -21,6 +23,7 @@ class StreamedTable:
         console: Where the table is printed.
         table: The table, of which nothing has been measured yet.
         fields: The fields in the order of their columns; empty if it is that in which they appear.
+        begins: The positions of events before which others are left out: a line shows it.
         full: Whether values of several lines follow below their row.
         on_begin: Called before the first line is printed, perhaps in another thread.
 
@@ -34,12 +37,14 @@ class StreamedTable:
         table: Table,
         *,
         fields: Iterable[str] = (),
+        begins: Container[int] = (),
         full: bool = False,
         on_begin: Callable[[], None] = lambda: None,
     ) -> None:
         self.count = 0
         self._console = console
         self._table = table
+        self._begins = begins
         self._full = full
         self._on_begin = on_begin
         self._fields = dict.fromkeys(fields)
@@ -73,7 +78,7 @@ class StreamedTable:
     def _add(self, found: Found) -> None:
         self._table.measure(found.log.name, found.event)
         if self._held is None:
-            self._console.show(*self._table.row(found.log.name, found.event, full=self._full))
+            self._console.show(*self._lines(self.count, found))
             return
         self._held.append(found)
         if self._is_ordered:
@@ -88,9 +93,13 @@ class StreamedTable:
         self._on_begin()
         fields = sorted(self._fields, key=_place) if self._is_ordered else self._fields
         lines = [self._table.head(fields)]
-        for log, event in held:
-            lines += self._table.row(log.name, event, full=self._full)
+        for position, found in enumerate(held):
+            lines += self._lines(position, found)
         self._console.show(*lines)
+
+    def _lines(self, position: int, found: Found) -> list[Text]:
+        left_out = [LEFT_OUT] if position in self._begins else []
+        return [*left_out, *self._table.row(found.log.name, found.event, full=self._full)]
 
     def _begin_in_time(self) -> None:
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -25,6 +25,9 @@ HEADS = ("time", "level", "log", "event", "task", "run", "trace", "status", "too
 WANTED = ("event", "time", "level", "error", "task", "took", "status", "trace", "run", "log", "message")
 #: The least width to which a column is cut, and the greatest while others need space too.
 NARROWEST_COLUMNS, WIDEST_COLUMNS = 8, 120
+
+#: The line that stands for events that are left out, as `grep` has it.
+LEFT_OUT = Text("--", "dim")
 
 _STYLES = {"time": "dim", "log": "yellow", "task": "blue", "run": "blue", "trace": "magenta", "took": "cyan"}
 #: What the standard columns show, and the fields that they show in any case.
@@ -68,15 +71,18 @@ class Table:
             if size > self._natural.get(head, 0):
                 self._natural[head] = size
 
-    def lines(self, rows: Rows, *, full: bool = False) -> Iterator[Text]:
+    def lines(self, rows: Rows, begins: Container[int] = (), *, full: bool = False) -> Iterator[Text]:
         """Yield the lines, one for each event of *rows*; all of them must have been measured.
 
         Args:
             rows: The events.
+            begins: The positions of events before which others are left out: a line shows it.
             full: Whether values of several lines, such as tracebacks, follow below their row.
         """
         yield self.head(rows.fields)
-        for log, event in rows:
+        for position, (log, event) in enumerate(rows):
+            if position in begins:
+                yield LEFT_OUT
             yield from self.row(log, event, full=full)
         yield from self.foot()
 
@@ -172,9 +178,9 @@ def fit(natural: Widths, width: int) -> Widths:
 def as_counts(heads: Sequence[str], counts: Iterable[tuple[Sequence[Any], int]]) -> Iterator[Text]:
     """Yield a table of counts: a line for each combination of values of the fields *heads*."""
     counts = list(counts)
-    lines = [([_shown(value) for value in values], n) for values, n in counts]
+    lines = [([shown(value) for value in values], n) for values, n in counts]
     if len({tuple(cells) for cells, _ in lines}) < len(lines):
-        lines = [([_shown(value, exact=True) for value in values], n) for values, n in counts]
+        lines = [([shown(value, exact=True) for value in values], n) for values, n in counts]
     widths = [
         max(map(cell_len, column))
         for column in zip(map(printable, heads), *(c for c, _ in lines), strict=True)
@@ -238,7 +244,7 @@ _CELLS: dict[str, Callable[[Mapping[str, Any], Meaning, bool], str]] = {
 }
 
 
-def _shown(value: Any, *, exact: bool = False) -> str:
+def shown(value: Any, *, exact: bool = False) -> str:
     """Return *value* as a cell; if *exact*, text that reads like another value is quoted."""
     if value is None:
         return "-"

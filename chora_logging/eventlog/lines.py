@@ -48,21 +48,25 @@ def events_in(
         skipped(Skipped(block.path, block.start, reason, b"", block.first_line()))
         return
     chunk, start, origin = block.chunk, block.start, block.origin
+    selection.look(chunk)
     lines: Iterable[tuple[int, bytes]]
     lines = _lines(chunk) if selection.prefilter is None else selection.prefilter.lines(chunk)
     if newest_first:
         lines = reversed(list(lines))
-    matches = selection.matches if selection.narrows else None
+    matches = selection.has_fields if selection.narrows else None
+    text = selection.text
     malformed = _MalformedLines(block, skipped, raw=selection.raw)
     new = Event.__new__
     for end, line in lines:
+        if text is not None and not text.is_in(line):
+            continue
         try:
             fields = decode(line)
         except REFUSED:
             found = malformed.events(line, end - len(line) - 1)
             if newest_first:
                 found.reverse()
-            yield from found if matches is None else filter(matches, found)
+            yield from found if matches is None else filter(selection.matches, found)
             continue
         if matches is not None and not matches(fields):
             continue

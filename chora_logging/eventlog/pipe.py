@@ -10,11 +10,12 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
+from chora_logging.eventlog.comparing import Asked
 from chora_logging.eventlog.events import Block, Event, Skipped
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.meaning import Meaning
-from chora_logging.eventlog.selection import Asked, Selection
+from chora_logging.eventlog.selection import Selection
 from chora_logging.log_files import LONGEST_LINE_BYTES
 
 #: The path that stands for stdin.

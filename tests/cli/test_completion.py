@@ -68,7 +68,7 @@ class TestBash:
 
     def test_options(self, environment):
         """After a command come its options, although it is imported only when it is called."""
-        assert completed_in_bash(environment, "stats", "--s") == ["--status", "--since"]
+        assert completed_in_bash(environment, "stats", "--s") == ["--status", "--since", "--sum"]
 
     def test_values(self, environment):
         """An option with fixed values offers them."""
