@@ -34,6 +34,7 @@ LAYERS = {
     "web": 4,
     "writing": 4,
     "attaching": 5,
+    "jetstream": 5,
     "config": 6,
     "telemetry": 6,
     "orchestrator": 7,
@@ -54,6 +55,7 @@ OPTIONAL = {
     "rich": {"cli"},
     "tomli_w": {"cli"},
     "yaml": {"cli"},
+    "nats": {"jetstream"},
     "opentelemetry": {"context"},
     "pydantic": {"telemetry"},
 }

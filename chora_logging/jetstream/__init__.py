@@ -1,0 +1,1 @@
+"""Copies logs into a NATS JetStream stream, and reads them from it (extra `nats`)."""

@@ -1,0 +1,63 @@
+"""Real NATS servers, which end with their test or module."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.jetstream.servers import Certificates, Servers
+from tests.needs import NATS_SERVERS, find_nats_server, find_program, need
+
+
+@pytest.fixture(scope="module", params=NATS_SERVERS)
+def version(request):
+    """Each version of the server that is supported by the tests."""
+    need(f"nats-server {request.param}")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def server_program(version):
+    """The path of a server of this version."""
+    return find_nats_server(version)
+
+
+@pytest.fixture(scope="module")
+def newest_program():
+    """The path of the newest server."""
+    need(f"nats-server {NATS_SERVERS[-1]}")
+    return find_nats_server(NATS_SERVERS[-1])
+
+
+@pytest.fixture(scope="module")
+def old_program():
+    """The path of Debian's server."""
+    need("nats-server")
+    return find_program("nats-server")
+
+
+@pytest.fixture
+def server(server_program, tmp_path):
+    """One server of each version."""
+    with Servers(server_program, tmp_path / "servers") as servers:
+        yield servers
+
+
+@pytest.fixture
+def newest(newest_program, tmp_path):
+    """One server of the newest version."""
+    with Servers(newest_program, tmp_path / "servers") as servers:
+        yield servers
+
+
+@pytest.fixture
+def cluster(server_program, tmp_path):
+    """Three servers of each version."""
+    with Servers(server_program, tmp_path / "servers", 3) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """An authority and a certificate for 127.0.0.1."""
+    need("openssl")
+    return Certificates(tmp_path_factory.mktemp("certificates"))
