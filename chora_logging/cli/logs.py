@@ -23,7 +23,7 @@ from chora_logging.cli.terminal import printable
 from chora_logging.eventlog.events import Event, Skipped
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.meaning import Meaning
-from chora_logging.eventlog.rotated.file_set import paths_of
+from chora_logging.eventlog.source import Source, is_address, open_source
 from chora_logging.log_files import real_path
 from chora_logging.schema import OWN_LOGGER
 
@@ -37,35 +37,35 @@ class Log:
 
     Attributes:
         name: Its name on a screen, unique among the logs of a command.
-        path: The live file.
+        address: The path of the live file, or the address of another source.
         fields: The names of fields that mean something, as for `EventLog`.
         skipped: How many lines were skipped because they are not events, by reason.
         events: Reads the log, and counts in *skipped* the lines that it skips.
     """
 
     name: str
-    path: str
+    address: str
     fields: Mapping[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
 
     @functools.cached_property
-    def events(self) -> EventLog:
+    def events(self) -> Source:
         """The reader of the log."""
-        return EventLog(self.path, on_skip=self._skip, fields=self.fields)
+        return open_source(self.address, on_skip=self._skip, fields=self.fields)
 
     @property
     def meaning(self) -> Meaning:
         """Says what the fields of its events mean."""
         return self.events.meaning
 
-    def exists(self) -> bool:
-        """Return whether the log has a file, the live one or a backup."""
-        return bool(paths_of(self.path))
+    def files(self) -> list[str]:
+        """Return the paths of the files of the log; none if another source has it."""
+        return self.events.files() if isinstance(self.events, EventLog) else []
 
     def written(self) -> float:
         """Return the time of the last write to the log, in seconds since 1970; 0 without a file."""
         with contextlib.suppress(OSError):
-            return max(map(os.path.getmtime, paths_of(self.path)), default=0.0)
+            return max(map(os.path.getmtime, self.files()), default=0.0)
         return 0.0
 
     def _skip(self, skipped: Skipped) -> None:
@@ -91,7 +91,7 @@ class Logs:
             click.BadParameter: a log that the user named does not exist.
             NothingFound: the user named none, and none of the expected ones exists.
         """
-        found = [log for log in self.all if log.exists()]
+        found = [log for log in self.all if log.events.exists()]
         if self.variables:
             if not found:
                 raise NothingFound(
@@ -100,7 +100,7 @@ class Logs:
             return found
         for log in self.all:
             if log not in found:
-                raise click.BadParameter(f"{_not_there(log.path)}", param_hint="'--log'")
+                raise click.BadParameter(f"{_not_there(log.address)}", param_hint="'--log'")
         return found
 
     def _looked_for(self) -> str:
@@ -140,15 +140,16 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return option(fields_option(with_logs))
 
 
-def named(paths: Sequence[str], fields: Mapping[str, str] | None = None) -> Logs:
-    """Return the logs at *paths*, each once, named by the shortest unambiguous suffix of its path.
+def named(addresses: Sequence[str], fields: Mapping[str, str] | None = None) -> Logs:
+    """Return the logs at *addresses*, each once, named by the shortest unambiguous suffix of its address.
 
     Args:
-        paths: The paths.
+        addresses: Paths, and addresses of other sources.
         fields: The names of fields that mean something, as for `EventLog`.
     """
-    found = {real_path(os.path.abspath(path)): path for path in reversed(paths)}
-    return Logs([Log(name, path, fields or {}) for name, path in _names(list(found.values())[::-1])], {})
+    found = {_identity(address): address for address in reversed(addresses)}
+    names = _names(list(found.values())[::-1])
+    return Logs([Log(name, address, fields or {}) for name, address in names], {})
 
 
 def expected(fields: Mapping[str, str] | None = None) -> Logs:
@@ -220,14 +221,24 @@ def _warnings_reported() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _names(paths: Sequence[str]) -> list[tuple[str, str]]:
-    """Pair each path with its name: that of the file without its suffix, and folders until it is unique."""
-    parts = [os.path.splitext(os.path.abspath(path))[0].split(os.sep) for path in paths]
+def _identity(address: str) -> str:
+    return address if is_address(address) else real_path(os.path.abspath(address))
+
+
+def _names(addresses: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair each address with its name: its last part without suffix, and earlier ones until it is unique."""
+    parts = [_parts(address) for address in addresses]
     for depth in range(1, max(map(len, parts)) + 1):
         names = [os.sep.join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
-            return list(zip(names, paths, strict=True))
-    return [(path, path) for path in paths]  # they differ only in their suffixes
+            return list(zip(names, addresses, strict=True))
+    return [(address, address) for address in addresses]  # they differ only in their suffixes
+
+
+def _parts(address: str) -> list[str]:
+    if is_address(address):
+        return address.split("/")
+    return os.path.splitext(os.path.abspath(address))[0].split(os.sep)
 
 
 def _not_there(path: str) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 
 from chora_logging.cli import amounts
 from chora_logging.cli.logs import Log
-from chora_logging.eventlog.rotated.file_set import paths_of
 
 #: The delay before the bar is shown, and the interval at which it is drawn, in seconds.
 SHOWN_AFTER_SECONDS = 1.0
@@ -27,7 +26,7 @@ def progress(logs: Sequence[Log]) -> contextlib.AbstractContextManager[None]:
     Args:
         logs: The logs, which are read once from one end to the other.
     """
-    return progress_over(sum(_size(path) for log in logs for path in paths_of(log.path)))
+    return progress_over(sum(log.events.size() for log in logs))
 
 
 @contextlib.contextmanager
@@ -92,13 +91,6 @@ def _bytes_read() -> int | None:
             return int(file.readline().split()[1])
     except (OSError, ValueError, IndexError):
         return None
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return 0
 
 
 def _is_watched() -> bool:

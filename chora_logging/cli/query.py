@@ -23,7 +23,6 @@ from chora_logging.cli.progress import goes_to_file, progress, progress_over
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import JsonLines, open_console, open_text, printable
 from chora_logging.eventlog.meaning import Meaning
-from chora_logging.eventlog.rotated.file_set import paths_of
 
 FORMATS = ("table", "json", "csv")
 #: The file name suffixes that `--to` accepts.
@@ -203,7 +202,7 @@ def _print_counts(
 
 
 def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
-    mine = {os.path.realpath(file) for log in logs for file in paths_of(log.path)}
+    mine = {os.path.realpath(file) for log in logs for file in log.files()}
     if os.path.realpath(path) in mine:
         raise click.BadParameter(f"must not be a log that is read, got {path!r}", param_hint="'--to'")
     with_log = len(logs) > 1

@@ -146,10 +146,10 @@ def _differ(names: Sequence[str], size: int) -> bool:
 
 
 def _report_missing(logs: Logs) -> None:
-    missing = [log for log in logs.all if not log.exists()]
+    missing = [log for log in logs.all if not log.events.exists()]
     # Most programs write only one of the two default logs.
     if missing and (not logs.variables or len(missing) == len(logs.all)):
-        paths = ", ".join(printable(os.fspath(log.path)) for log in missing)
+        paths = ", ".join(printable(os.fspath(log.address)) for log in missing)
         click.echo(f"{PROGRAM}: waiting for {paths}", err=True)
 
 

@@ -62,7 +62,7 @@ def _find(logs: Sequence[Log], trace_id: str) -> list[Found]:
         full = _complete(logs, trace_id)
     with progress(logs):
         # `_complete` has counted the skipped lines; these new logs keep them from being counted again.
-        return list(read([Log(log.name, log.path, log.fields) for log in logs], trace_id=full))
+        return list(read([Log(log.name, log.address, log.fields) for log in logs], trace_id=full))
 
 
 def _complete(logs: Sequence[Log], prefix: str) -> str:

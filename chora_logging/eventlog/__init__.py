@@ -7,5 +7,6 @@ from __future__ import annotations
 
 from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.log import EventLog
+from chora_logging.eventlog.source import Source, open_source
 
-__all__ = ["Event", "EventLog", "Gap", "Skipped"]
+__all__ = ["Event", "EventLog", "Gap", "Skipped", "Source", "open_source"]

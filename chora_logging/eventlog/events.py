@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from chora_logging.eventlog.rotated import cursor
-from chora_logging.eventlog.rotated.cursor import GUARD, Origin
+from chora_logging.eventlog.rotated.cursor import GUARD
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Origin(Protocol):
+    """Where a block of lines comes from: it makes the cursors of the events in the block."""
+
+    def cursor(self, offset: int, before: bytes) -> str:
+        """Return the cursor of the position at *offset*; *before* is the bytes before it."""
+        ...
 
 
 class Event(dict[str, Any]):
@@ -31,7 +38,7 @@ class Event(dict[str, Any]):
         if isinstance(self._place, str):
             return self._place
         origin, offset, before = self._place
-        self._place = cursor.encode(origin.position(offset, before))
+        self._place = origin.cursor(offset, before)
         return self._place
 
     @property
@@ -74,7 +81,8 @@ class Gap(NamedTuple):
         since: The modification time of the file that was read last, in seconds since 1970. The missing
             events are newer, except for an unread rest of that file.
         until: The time of the event at which reading resumes. The missing events are older.
-        resumes: The path of the file in which reading resumes; None if there is none yet.
+        resumes: Where reading resumes: the absolute path of a file, or the name that another source has
+            for the place; None if there is none yet.
     """
 
     reason: str
@@ -108,10 +116,10 @@ def _unknown() -> int | None:
 
 
 class Block(NamedTuple):
-    """Complete lines of one file from a single read.
+    """Complete lines from a single read of a file, or of another source of lines.
 
     Attributes:
-        path: The path of the file.
+        path: The path of the file, or the name of the source.
         start: The offset of the first line.
         chunk: The lines with their newlines; a part of the next line may follow. Of a line that is too long
             to be read only the last bytes, as many as a position needs.
@@ -145,6 +153,11 @@ class Block(NamedTuple):
             return self.late
         origin, offset, before = self.place(end)
         return cursor.encode(origin.position(offset, before))
+
+    def cursor(self, end: int) -> str:
+        """Return the cursor of the position after the first *end* bytes of the lines."""
+        origin, offset, before = self.place(end)
+        return origin.cursor(offset, before)
 
     def place(self, end: int) -> tuple[Origin, int, bytes]:
         """Return the position after the first *end* bytes of the lines; it may be inside a line."""

@@ -1,7 +1,7 @@
-"""Shares one follower of a log among all its subscribers in this process.
+"""The newest items of a source, shared among all its subscribers in this process.
 
-The log is the queue: a feed buffers only the newest events, decoded once for all subscribers. A
-subscriber that falls further behind reads from the files again (`subscription`).
+A feed buffers only the newest events, decoded once for all subscribers; the log is the queue. A
+subscriber that falls further behind reads from the source again (`subscription`).
 
 A feed starts with its first subscriber and ends with its last. Garbage collection of a subscriber
 counts as leaving; it can happen in any thread at any point, so leaving waits for no lock.
@@ -12,74 +12,74 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
-import queue
 import threading
 import weakref
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from chora_logging.eventlog.events import Event, Gap, Skipped
-from chora_logging.eventlog.following import END, Checkpoint, Follower
-from chora_logging.eventlog.rotated.file_set import Namer
 
 if TYPE_CHECKING:
     import asyncio
 
-#: The interval between two polls of the log, in seconds: the shortest after an event, because the next
-#: one often follows soon; it doubles up to the longest.
-SHORTEST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.001, 0.008
-
 #: The limits of the buffer: bytes of the log, and items. The newest batch is buffered whatever its size.
 BUFFERED_BYTES, BUFFERED_ITEMS = 1024 * 1024, 2048
 
-#: The most blocks that are read to reach the end of the log for a new subscriber.
-_CATCH_UP_BLOCKS = 4
-
 
 class Batch(NamedTuple):
-    """The result of one poll.
+    """Items that were read together.
 
     Attributes:
         items: Events and gaps.
         skipped: Lines between them that are neither blank nor events.
-        end: The state of the follower after them.
+        end: The position after them, as the source has it.
         size: The bytes of the log that were read.
     """
 
     items: list[Event | Gap]
     skipped: list[Skipped]
-    end: Checkpoint
+    end: Any
     size: int
 
 
 class Feed:
-    """The new events of a log, in numbered batches; made by `join`.
+    """The new items of a source, in numbered batches; made by `join`.
 
-    An error while reading the files ends the feed silently: its subscribers then read on by themselves
+    An error while reading the source ends the feed silently: its subscribers then read on by themselves
     and get the same error where it can be raised to their callers.
 
-    Args:
-        path: The live file.
-        namer: The namer of the handler that makes the backups, if it has one.
+    A subclass fills it: `start` begins to call `publish`, and `unused` and `after_fork` stop it.
 
     Attributes:
+        key: The class and its arguments, by which `join` finds the feed.
         next: The number of the next batch.
         ended: Whether there will be no further batch.
 
     Thread safe.
     """
 
-    def __init__(self, path: str, namer: Namer | None = None) -> None:
-        self.path = path
-        self.namer = namer
+    key: Hashable = None
+
+    def __init__(self) -> None:
         self.next = 0
         self.ended = False
         self.members: weakref.WeakSet[object] = weakref.WeakSet()
-        self._follower: Follower | None = None
-        self._skipped: list[Skipped] = []
         self._batches: collections.deque[Batch] = collections.deque()
         self._buffered_items = self._buffered_bytes = 0
         self._waiting: dict[asyncio.AbstractEventLoop, set[asyncio.Future[None]]] = {}
-        self._make_locks()
+        self._changed = threading.Condition(threading.Lock())  # held only briefly
+
+    def start(self) -> None:
+        """Begin to publish what is new; called by `join` with the first member."""
+        raise NotImplementedError
+
+    def unused(self) -> None:
+        """Stop after the last member has left. It may run in a finaliser, so it waits for no lock."""
+        raise NotImplementedError
+
+    def is_alive(self) -> bool:
+        """Return whether something still publishes what is new."""
+        raise NotImplementedError
 
     def take(self, number: int) -> list[Batch] | None:
         """Return the batches from *number* on; None if that one is no longer buffered or the feed ended."""
@@ -89,31 +89,20 @@ class Feed:
                 return None
             return [self._batches[index] for index in range(-behind, 0)]
 
-    def catch_up(self, follower: Follower) -> tuple[list[Event | Gap], int | None]:
-        """Read *follower*, which is at the end of the log, up to exactly the position of the feed.
-
-        Returns:
-            The events in between, and the number of the next batch; None if the follower could not
-            reach the position of the feed now.
-        """
-        with self._reading:
-            if self.ended:
-                return [], None
-            try:
-                for _ in range(_CATCH_UP_BLOCKS):
-                    if not self._read():
-                        break
-            except Exception:  # the subscriber's own follower raises it, if it lasts
-                self._end()
-                return [], None
-            assert self._follower is not None
-            items = follower.read_to(self._follower)
-            return items, self.next if follower.is_level_with(self._follower) else None
-
-    def poll(self) -> bool:
-        """Read new events; return whether there were any."""
-        with self._reading:
-            return not self.ended and self._read()
+    def publish(self, batch: Batch) -> None:
+        """Append *batch* and wake all who wait."""
+        with self._changed:
+            self._batches.append(batch)
+            self.next += 1
+            self._buffered_items += len(batch.items)
+            self._buffered_bytes += batch.size
+            while len(self._batches) > 1 and (
+                self._buffered_items > BUFFERED_ITEMS or self._buffered_bytes > BUFFERED_BYTES
+            ):
+                oldest = self._batches.popleft()
+                self._buffered_items -= len(oldest.items)
+                self._buffered_bytes -= oldest.size
+        self._wake_all()
 
     def wait(self, number: int, timeout: float | None) -> None:
         """Wait until batch *number* is there, the feed has ended or *timeout* seconds have passed."""
@@ -142,71 +131,45 @@ class Feed:
     def leave(self, member: object) -> None:
         """Remove *member*; the last one ends the feed."""
         self.members.discard(member)
-        if self.members:
-            return
-        if self._end_if_unused(wait=False) and self._reading.acquire(blocking=False):
-            try:
-                self._close()
-            finally:
-                self._reading.release()
-        self._bell.put(None)
+        if not self.members:
+            self.end_if_unused(wait=False)
+            self.unused()
 
-    def run(self) -> None:
-        """Poll the log until there are no members; the body of the thread."""
-        pause = SHORTEST_POLL_SECONDS
-        try:
-            while not self._end_if_unused():
-                pause = SHORTEST_POLL_SECONDS if self.poll() else min(pause * 2, LONGEST_POLL_SECONDS)
-                with contextlib.suppress(queue.Empty):
-                    self._bell.get(timeout=pause)
-                self._forget_closed_loops()
-        except Exception:  # the subscribers' own followers raise it
-            self._end()
-        finally:
-            with self._reading:
-                self._close()
+    def end(self) -> None:
+        """End the feed: its subscribers read on by themselves."""
+        self._end()
+
+    def end_if_unused(self, *, wait: bool = True) -> bool:
+        """End the feed if it has no members; return whether it has ended so."""
+        return not self.members and self._end(wait=wait, unused=True)
+
+    def forget_closed_loops(self) -> None:
+        """Drop the waiters of closed loops; otherwise they would stay subscribed."""
+        if any(loop.is_closed() for loop in tuple(self._waiting)):
+            with self._changed:
+                before = self._waiting  # keeps the waiters alive until the lock has been released
+                self._waiting = {loop: who for loop, who in before.items() if not loop.is_closed()}
 
     def after_fork(self) -> None:
         """End in a forked child: it has no thread, and a lock that the thread held stays locked."""
         self.ended = True
         self._waiting = {}
-        self._make_locks()
-        if self._follower is not None:
-            self._follower.after_fork()
-        self._close()
+        self._changed = threading.Condition(threading.Lock())
 
-    def _make_locks(self) -> None:
-        self._reading = threading.Lock()  # held while the follower is used
-        self._changed = threading.Condition(threading.Lock())  # held only briefly
-        # `SimpleQueue.put` is reentrant, so it is safe in a finaliser; `Event.set` is not.
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-
-    def _read(self) -> bool:
-        if self._follower is None:
-            self._follower = Follower(self.path, after=END, on_skip=self._skipped.append, namer=self.namer)
-        follower = self._follower
-        before = follower.bytes_read
-        items = follower.poll_items() if follower.has_news() else None
-        if items is None:
+    def _end(self, *, wait: bool = True, unused: bool = False) -> bool:
+        if not _feeds_lock.acquire(blocking=wait):
             return False
-        skipped = self._skipped.copy()
-        self._skipped.clear()
-        self._publish(Batch(items, skipped, follower.checkpoint(), follower.bytes_read - before))
+        try:
+            if unused and self.members:
+                return False
+            self.ended = True
+            if _feeds.get(self.key) is self:
+                del _feeds[self.key]
+        finally:
+            _feeds_lock.release()
+        if not unused:
+            self._wake_all()
         return True
-
-    def _publish(self, batch: Batch) -> None:
-        with self._changed:
-            self._batches.append(batch)
-            self.next += 1
-            self._buffered_items += len(batch.items)
-            self._buffered_bytes += batch.size
-            while len(self._batches) > 1 and (
-                self._buffered_items > BUFFERED_ITEMS or self._buffered_bytes > BUFFERED_BYTES
-            ):
-                oldest = self._batches.popleft()
-                self._buffered_items -= len(oldest.items)
-                self._buffered_bytes -= oldest.size
-        self._wake_all()
 
     def _wake_all(self) -> None:
         with self._changed:
@@ -217,55 +180,35 @@ class Feed:
                 with contextlib.suppress(RuntimeError):  # the loop has been closed
                     loop.call_soon_threadsafe(_wake, futures)
 
-    def _forget_closed_loops(self) -> None:
-        """Drop the waiters of closed loops; otherwise they would stay subscribed."""
-        if any(loop.is_closed() for loop in tuple(self._waiting)):
-            with self._changed:
-                before = self._waiting  # keeps the waiters alive until the lock has been released
-                self._waiting = {loop: who for loop, who in before.items() if not loop.is_closed()}
 
-    def _end_if_unused(self, *, wait: bool = True) -> bool:
-        return not self.members and self._end(wait=wait, unused=True)
+AFeed = TypeVar("AFeed", bound=Feed)
 
-    def _end(self, *, wait: bool = True, unused: bool = False) -> bool:
-        if not _feeds_lock.acquire(blocking=wait):
-            return False
-        try:
-            if unused and self.members:
-                return False
-            self.ended = True
-            if _feeds.get((self.path, self.namer)) is self:
-                del _feeds[self.path, self.namer]
-        finally:
-            _feeds_lock.release()
-        if not unused:
-            self._wake_all()
-        return True
-
-    def _close(self) -> None:
-        if self._follower is not None:
-            self._follower.close()
-
-
-_feeds: dict[tuple[str, Namer | None], Feed] = {}
+_feeds: dict[Hashable, Feed] = {}
 _feeds_lock = threading.Lock()
 
 
-def join(path: str, member: object, namer: Namer | None = None) -> Feed:
-    """Add *member* to the feed of the log *path*, a real path, and return the feed.
+def join(member: object, kind: type[AFeed], *arguments: Hashable) -> AFeed:
+    """Add *member* to the feed of class *kind* with *arguments*, and return the feed.
 
-    The first member starts the feed and its thread; the feed ends when all members have left.
+    The first member makes and starts the feed; the feed ends when all members have left.
     """
+    key = (kind, *arguments)
     with _feeds_lock:
-        feed = _feeds.get((path, namer))
-        if feed is not None:
-            feed.members.add(member)
-            return feed
-        feed = Feed(path, namer)
+        if (found := _feeds.get(key)) is not None:
+            found.members.add(member)
+            return cast(AFeed, found)
+        feed = kind(*arguments)
+        feed.key = key
         feed.members.add(member)
-        threading.Thread(target=feed.run, name=f"follow {path}", daemon=True).start()
-        _feeds[path, namer] = feed
+        feed.start()
+        _feeds[key] = feed
         return feed
+
+
+def is_followed(kind: type[Feed], *arguments: Hashable) -> bool:
+    """Return whether the feed of class *kind* with *arguments* is there and alive."""
+    feed = _feeds.get((kind, *arguments))
+    return feed is not None and feed.is_alive()
 
 
 def _wake(futures: set[asyncio.Future[None]] | tuple[asyncio.Future[None], ...]) -> None:

@@ -4,37 +4,27 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
-from datetime import datetime
-from typing import TYPE_CHECKING, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from chora_logging.eventlog.events import Event, Gap, Skipped
+from chora_logging.eventlog.feed import is_followed
+from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
 from chora_logging.eventlog.following import END
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page, read_page, state_of
 from chora_logging.eventlog.reading import read_backwards, read_forwards
-from chora_logging.eventlog.rotated import cursor
+from chora_logging.eventlog.rotated import cursor as cursors
 from chora_logging.eventlog.rotated.file_set import Namer, paths_of
 from chora_logging.eventlog.selection import Asked, Selection
-from chora_logging.eventlog.subscription import Subscription, batches, items_async, items_sync
+from chora_logging.eventlog.source import Filters, Health
+from chora_logging.eventlog.subscription import batches, items_async, items_sync
+from chora_logging.log_files import real_path
 from chora_logging.options import refuse_unknown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-class Filters(TypedDict, total=False):
-    """The keyword arguments by which every method of `EventLog` selects events; see `Selection`."""
-
-    task_id: object
-    run_id: object
-    trace_id: object
-    event: object
-    level: str | int | None
-    status: object
-    since: datetime | str | None
-    until: datetime | str | None
-    where: Mapping[str, object] | None
 
 
 _Item = TypeVar("_Item", Event, Event | Gap)
@@ -62,6 +52,7 @@ class EventLog:
 
     Attributes:
         path: The absolute path of the live file.
+        address: The same.
         meaning: Says what the fields of its events mean.
         asked: By "level" and "time", how many events the filters by them were asked about, and how many
             of those they passed over because they have none that can be read; of all calls together.
@@ -88,7 +79,7 @@ class EventLog:
         must_exist: bool = False,
         fields: Mapping[str, str] | None = None,
     ) -> None:
-        self.path = os.path.abspath(path)
+        self.path = self.address = os.path.abspath(path)
         self._on_skip = on_skip
         self._namer = namer
         self._must_exist = must_exist
@@ -152,7 +143,7 @@ class EventLog:
             found = read_backwards(self.path, selection, self._on_skip, self._namer)
             return found if limit is None else _limited(found, limit)
         if after is not None:
-            cursor.decode(after)
+            self.check_cursor(after)
         items = read_forwards(self.path, selection, after, self._on_skip, self._namer)
         return items if limit is None else _limited(items, limit)
 
@@ -257,29 +248,68 @@ class EventLog:
         """Return the state of the log's files, to notice changes without reading; see `state_of`."""
         return state_of(self.path, self._namer)
 
-    def subscribe(self, selection: Selection, after: str | None = None) -> Subscription:
+    def check_cursor(self, cursor: str) -> None:
+        """Check that *cursor* is one of a log of files, without reading.
+
+        Raises:
+            CursorError: it is not.
+        """
+        cursors.decode(cursor)
+
+    def exists(self) -> bool:
+        """Return whether the log has a file, the live one or a backup."""
+        return bool(self.files())
+
+    def files(self) -> list[str]:
+        """Return the paths of the files of the log, the oldest first."""
+        return paths_of(self.path, self._namer)
+
+    def size(self) -> int:
+        """Return the size of the files on disk in bytes."""
+        return sum(size for _, _, size, _ in self.state())
+
+    def health(self) -> Health:
+        """Return whether the live file can be opened, and whether a thread follows the log."""
+        following = is_followed(FileFeed, real_path(self.path), self._namer)
+        return Health(_is_readable(self.path), following)
+
+    def subscribe(self, selection: Selection, after: str | None = None) -> FileSubscription:
         """Return the subscription behind `follow_batches`, for callers that do not use `async for`.
 
         It opens and checks nothing before the first read. The caller closes it.
         """
-        return Subscription(
+        return FileSubscription(
             self.path, after=after, selection=selection, on_skip=self._on_skip, namer=self._namer
         )
 
-    def _subscribe(self, method: str, after: str | None, filters: Filters) -> Subscription:
+    def _subscribe(self, method: str, after: str | None, filters: Filters) -> FileSubscription:
         selection = self._selection(method, filters, "after")
         if after is not None and after != END:
-            cursor.decode(after)
+            self.check_cursor(after)
         self._check()
         return self.subscribe(selection, after)
 
     def _check(self) -> None:
-        if self._must_exist and not paths_of(self.path, self._namer):
+        if self._must_exist and not self.exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
 
     def _selection(self, method: str, filters: Filters, *others: str) -> Selection:
         refuse_unknown(f"EventLog.{method}", filters, (*others, *Filters.__annotations__))
         return Selection(**filters, meaning=self.meaning, asked=self.asked)
+
+
+def _is_readable(path: str) -> bool:
+    try:
+        # Without O_NONBLOCK, opening a FIFO would block until somebody writes into it.
+        held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    try:
+        return stat.S_ISREG(os.fstat(held).st_mode)
+    finally:
+        os.close(held)
 
 
 def _limited(items: Generator[_Item, None, None], limit: int) -> Generator[_Item, None, None]:

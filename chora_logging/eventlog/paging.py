@@ -191,7 +191,7 @@ def _backwards(
         with file.at_random() as (read_at, size):
             for block in blocks_backwards(file, read_at, _end(file, read_at, size, offset)):
                 if block.size and found.live is None:
-                    found.live = _cursor(block, block.size)
+                    found.live = block.cursor(block.size)
                 events = events_in(block, selection, _ignore, newest_first=True)
                 for event in events if offset is None else _before(offset, events):
                     if not found.add(event):
@@ -226,20 +226,15 @@ def _end(file: LogFile, read_at: ReadAt, size: int, offset: int | None) -> int:
 def _within_oldest(block: Block, read_at: ReadAt) -> str:
     """Return a position inside the oldest line of *block*, before the end of each of its events."""
     if not block.overlong:
-        return _cursor(block, 1)
+        return block.cursor(1)
     end = block.start + 1
     before = read_at(min(end, GUARD), max(0, end - GUARD))
-    return cursor.encode(block.origin.position(end, before))
+    return block.origin.cursor(end, before)
 
 
 def _before(offset: int, events: Iterable[Event]) -> Iterator[Event]:
     """Yield those of *events*, newest first, that end before *offset*."""
     return itertools.dropwhile(lambda event: cursor.decode(event.cursor).offset >= offset, events)
-
-
-def _cursor(block: Block, end: int) -> str:
-    origin, offset, before = block.place(end)
-    return cursor.encode(origin.position(offset, before))
 
 
 def _ignore(skipped: Skipped) -> None:

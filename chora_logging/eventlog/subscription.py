@@ -1,19 +1,18 @@
-"""A subscriber of a log: reads the files itself up to the position of the feed, then takes from the feed."""
+"""Subscribers of a source: each reads it up to the position of the feed, then takes from the feed."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
-from chora_logging.eventlog import feed as feeds
 from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.feed import Feed
-from chora_logging.eventlog.following import Checkpoint, Follower
-from chora_logging.eventlog.rotated.file_set import Namer
 from chora_logging.eventlog.selection import Selection
-from chora_logging.log_files import real_path
+
+#: The longest interval between two polls of a log that somebody waits for, in seconds.
+LONGEST_POLL_SECONDS = 0.008
 
 #: How often a subscription that does not take from the feed polls the log itself, in seconds.
 _UNFED_POLL_SECONDS = 1.0
@@ -26,19 +25,53 @@ Items = list[Event | Gap]
 _Result = TypeVar("_Result")
 
 
-class Subscription:
-    """The events of a log from a position on, for one subscriber.
+class Subscribed(Protocol):
+    """The events of a source from a position on, for one subscriber: `take` while `fed`, else `read`.
 
-    It reads the stored events itself. At the end of the log it reads up to exactly the position of the
-    feed, closes its file, and takes from the feed. If it falls behind the buffer of the feed, it reads
-    the files itself again, from its own position.
+    An empty list means that some were read and none matched, None that nothing is there now: `wait`.
+
+    Attributes:
+        fed: Whether to call `take`, which returns immediately; otherwise call `read`, which may block.
+
+    For one thread at a time. Whoever subscribed closes it.
+    """
+
+    fed: bool
+
+    def take(self) -> Items | None:
+        """Return the new items without waiting; None if there are none. All subscribers share them."""
+        ...
+
+    def read(self) -> Items | None:
+        """Return the next stored items; None if there are none.
+
+        Raises:
+            OSError: the source cannot be read.
+        """
+        ...
+
+    def wait(self) -> None:
+        """Wait until there may be something to take or to read."""
+        ...
+
+    async def wait_async(self) -> None:
+        """Like `wait`, for a task."""
+        ...
+
+    def close(self) -> None:
+        """End it; a second call does nothing."""
+        ...
+
+
+class Subscription:
+    """A subscriber that takes from a feed, and reads by itself what the feed does not have.
+
+    A subclass reads: `read` advances *_position* and joins the feed where both are level.
 
     Args:
-        path: The live file.
         after: A cursor, `"end"` for events written from now on, or None for all events.
         selection: The filter.
         on_skip: Called with each line that is neither blank nor an event.
-        namer: The namer of the handler that makes the backups, if it has one.
 
     Attributes:
         fed: Whether to call `take`; otherwise call `read`.
@@ -47,24 +80,16 @@ class Subscription:
     """
 
     # On the class, so that `close` works if Ctrl-C interrupted `__init__`.
-    _follower: Follower | None = None
     _feed: Feed | None = None
 
     def __init__(
-        self,
-        path: str,
-        *,
-        after: str | None,
-        selection: Selection,
-        on_skip: Callable[[Skipped], None] | None = None,
-        namer: Namer | None = None,
+        self, after: str | None, selection: Selection, on_skip: Callable[[Skipped], None] | None
     ) -> None:
-        self._path = path
         self._selection = selection
+        self._matches = selection.matches if selection.narrows else None
         self._on_skip = on_skip
-        self._namer = namer
         self._skipped: list[Skipped] = []
-        self._checkpoint: str | Checkpoint | None = after
+        self._position: Any = after
         self._number = 0  # of the next batch
         self.fed = False
 
@@ -81,44 +106,30 @@ class Subscription:
         if not batches:
             return None
         self._number += len(batches)
-        self._checkpoint = batches[-1].end
+        self._position = batches[-1].end
         for batch in batches:
             self._skipped += batch.skipped
         self._report_skipped()
         items = [item for batch in batches for item in batch.items]
-        if not self._selection.narrows:
+        if self._matches is None:
             return items
-        matches = self._selection.matches
+        matches = self._matches
         return [item for item in items if isinstance(item, Gap) or matches(item)]
 
     def read(self) -> Items | None:
-        """Return the next items of the files, at most one block; None if there are none. Only if not `fed`.
+        """Return the next items of the source; None if there are none. Only if not `fed`.
 
         Raises:
-            OSError: the log exists and cannot be read.
+            OSError: the source cannot be read.
         """
-        if self._feed is not None:
-            self._number = self._feed.next  # before the poll, so that `wait` sees any later batch
-        if self._follower is None:
-            self._follower = Follower(
-                self._path,
-                after=self._checkpoint,
-                selection=self._selection,
-                on_skip=self._skipped.append,
-                namer=self._namer,
-            )
-        items = self._follower.poll_items()
-        if items is None:
-            items = self._join_feed(self._follower)
-        self._report_skipped()
-        return items
+        raise NotImplementedError
 
     def wait(self) -> None:
         """Wait until there may be something to take or to read."""
         feed = self._feed
         assert feed is not None
         if feed.ended:
-            time.sleep(feeds.LONGEST_POLL_SECONDS)
+            time.sleep(LONGEST_POLL_SECONDS)
         else:
             feed.wait(self._number, LONGEST_WAIT_SECONDS)
 
@@ -129,33 +140,17 @@ class Subscription:
         feed = self._feed
         assert feed is not None
         if feed.ended:
-            await asyncio.sleep(feeds.LONGEST_POLL_SECONDS)
+            await asyncio.sleep(LONGEST_POLL_SECONDS)
         else:
             await feed.wait_async(self._number, None if self.fed else _UNFED_POLL_SECONDS)
 
     def close(self) -> None:
-        """Close the files and leave the feed; a second call does nothing."""
-        follower, self._follower = self._follower, None
-        if follower is not None:
-            follower.close()
+        """Leave the feed; a second call does nothing."""
         feed, self._feed = self._feed, None
         if feed is not None:
             feed.leave(self)
 
     __del__ = close
-
-    def _join_feed(self, follower: Follower) -> Items | None:
-        feed = self._feed
-        if feed is None or feed.ended:
-            feed = self._feed = feeds.join(real_path(self._path), self, self._namer)
-            self._number = -1  # do not wait before the new feed was asked
-        items, number = feed.catch_up(follower)
-        if number is None:
-            return items or None
-        self._number, self.fed = number, True
-        self._checkpoint, self._follower = follower.checkpoint(), None
-        follower.close()
-        return items
 
     def _report_skipped(self) -> None:
         skipped = self._skipped.copy()
@@ -165,7 +160,7 @@ class Subscription:
                 self._on_skip(line)
 
 
-async def batches(subscription: Subscription) -> AsyncGenerator[Items, None]:
+async def batches(subscription: Subscribed) -> AsyncGenerator[Items, None]:
     """Yield the items in non-empty lists; all subscribers share the events."""
     import asyncio  # programs that only log should not pay for it
 
@@ -189,7 +184,7 @@ async def batches(subscription: Subscription) -> AsyncGenerator[Items, None]:
         subscription.close()
 
 
-async def items_async(subscription: Subscription) -> AsyncGenerator[Event | Gap, None]:
+async def items_async(subscription: Subscribed) -> AsyncGenerator[Event | Gap, None]:
     """Yield the items one by one; each event is a copy of the subscriber's own."""
     found = batches(subscription)
     try:
@@ -200,7 +195,7 @@ async def items_async(subscription: Subscription) -> AsyncGenerator[Event | Gap,
         await found.aclose()
 
 
-def items_sync(subscription: Subscription) -> Generator[Event | Gap, None, None]:
+def items_sync(subscription: Subscribed) -> Generator[Event | Gap, None, None]:
     """Like `items_async`, as a synchronous iterator that blocks in `next()`."""
     try:
         while True:

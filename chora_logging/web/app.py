@@ -52,7 +52,7 @@ def create_app(
     chora_logging.web:create_app` runs it. Streams end when uvicorn stops, alone or under gunicorn.
 
     Args:
-        logs: Names and paths (or `EventLog` objects). None serves `orchestrator` and `telemetry` from
+        logs: Names and paths (or sources such as `EventLog`). None serves `orchestrator` and `telemetry` from
             the paths to which programs with this environment write them.
         token: The token that clients send in `Authorization: Bearer`, or once in the form of the
             viewer. None takes that of the variable `CHORA_LOGGING_TOKEN`, if it is set.
@@ -61,7 +61,7 @@ def create_app(
         origins: The origins of other sites whose pages may read with the token (CORS), such as
             `https://example.org`.
         limits: The limits of this application, in each server process.
-        fields: The names of fields that mean something, for the logs that are paths; see `EventLog`.
+        fields: The names of fields that mean something, for the logs that are not sources; see `EventLog`.
 
     Raises:
         ConfigurationError: an argument or variable is invalid.

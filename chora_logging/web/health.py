@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
-import threading
 import time
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chora_logging.log_files import real_path
+from chora_logging.eventlog.source import Health, Source
 from chora_logging.web import metrics
 from chora_logging.web.responses import json_response
 from chora_logging.web.site import Site
@@ -27,16 +24,11 @@ async def healthz(site: Site, request: Request) -> Response:
 
     A log without a file counts as readable. The answer does not contain the paths of the files.
     """
-    paths = {name: log.path for name, log in site.logs.items()}
-    readable = await site.read(lambda: {name: _is_readable(path) for name, path in paths.items()})
     logs = {}
-    for name, path in paths.items():
+    for name, log in site.logs.items():
         clients = site.streams.count(name)
-        logs[name] = {
-            "readable": readable[name],
-            "clients": clients,
-            "following": bool(clients) and await _is_followed(path),
-        }
+        readable, following = await _health(site, log, is_used=bool(clients))
+        logs[name] = {"readable": readable, "clients": clients, "following": bool(clients) and following}
     well = all(log["readable"] and (log["following"] or not log["clients"]) for log in logs.values())
     body = {"status": "ok" if well else "failing", "logs": logs}
     return json_response(body, status=200 if well else 503, headers=_FRESH)
@@ -47,26 +39,11 @@ async def metrics_page(site: Site, request: Request) -> Response:
     return Response(site.metrics.text(), headers={**_FRESH, "content-type": metrics.CONTENT_TYPE})
 
 
-def _is_readable(path: str) -> bool:
-    try:
-        # Without O_NONBLOCK, opening a FIFO would block until somebody writes into it.
-        held = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    try:
-        return stat.S_ISREG(os.fstat(held).st_mode)
-    finally:
-        os.close(held)
-
-
-async def _is_followed(path: str) -> bool:
-    """Return whether the thread that follows the log for all its streams is alive."""
-    name = f"follow {real_path(path)}"
+async def _health(site: Site, log: Source, *, is_used: bool) -> Health:
+    """Return the health of *log*; a log that is used may take some time until it is followed."""
     deadline = time.monotonic() + FOLLOWER_START_SECONDS
-    while not any(thread.name == name for thread in threading.enumerate()):
-        if time.monotonic() > deadline:
-            return False
+    while True:
+        health = await site.read(log.health)
+        if health.following or not is_used or time.monotonic() > deadline:
+            return health
         await asyncio.sleep(0.05)
-    return True

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chora_logging.eventlog import Event, EventLog, Gap
+from chora_logging.eventlog import Event, Gap, Source
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page
 from chora_logging.eventlog.selection import Selection
@@ -24,7 +24,7 @@ async def events_page(site: Site, request: Request) -> Response:
     """Answer with a page of one log."""
     name = request.path_params["log"]
     log = site.log(name)
-    query = page_query(request.scope["query_string"], site.limits, log.meaning)
+    query = page_query(request.scope["query_string"], log, site.limits)
     headers = await _headers(site, request, [log])
     if query.is_repeatable and (same := unchanged(request, headers)):
         return same
@@ -78,10 +78,10 @@ async def _read(site: Site, request: Request, steps: Generator[None, None, Page]
         raise unreadable(error) from error
 
 
-async def _headers(site: Site, request: Request, logs: list[EventLog]) -> dict[str, str]:
+async def _headers(site: Site, request: Request, logs: list[Source]) -> dict[str, str]:
     """Return the headers of a response, which a client may cache but must revalidate.
 
-    The ETag is a hash of the request and the state of the files, so it is known before they are read.
+    The ETag is a hash of the request and the state of the logs, so it is known before they are read.
     """
     state = await site.read(lambda: [log.state() for log in logs])
     asked = f"{request.url.path}?{request.url.query} {state}"

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from chora_logging.errors import ConfigurationError, CursorError
-from chora_logging.eventlog.meaning import USUAL, Meaning
-from chora_logging.eventlog.rotated import cursor
+from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.selection import Selection
+from chora_logging.eventlog.source import Source
 from chora_logging.web.limits import DEFAULT_LIMITS, LONGEST_QUERY_BYTES, MOST_PARAMETERS, Limits
 from chora_logging.web.responses import Refusal
 
@@ -34,16 +34,16 @@ class StreamQuery(NamedTuple):
     after: str | None
 
 
-def page_query(query: bytes, limits: Limits = DEFAULT_LIMITS, meaning: Meaning = USUAL) -> PageQuery:
-    """Parse the query of a page of a log whose fields have *meaning*.
+def page_query(query: bytes, log: Source, limits: Limits = DEFAULT_LIMITS) -> PageQuery:
+    """Parse the query of a page of *log*.
 
     Raises:
         Refusal: a parameter is unknown, repeated or invalid.
     """
     parameters = _Parameters(query, (*FILTERS, "where", "after", "limit", "order"))
     return PageQuery(
-        parameters.selection(meaning),
-        parameters.after(),
+        parameters.selection(log.meaning),
+        parameters.after(log),
         parameters.whole("limit", limits.page, limits.largest_page),
         parameters.choice("order", ("asc", "desc")) == "desc",
         parameters.is_repeatable(),
@@ -59,15 +59,15 @@ def trace_query(query: bytes, limits: Limits = DEFAULT_LIMITS) -> int:
     return _Parameters(query, ("limit",)).whole("limit", limits.largest_page, limits.largest_page)
 
 
-def stream_query(query: bytes, meaning: Meaning = USUAL) -> StreamQuery:
-    """Parse the query of a stream of a log whose fields have *meaning*.
+def stream_query(query: bytes, log: Source) -> StreamQuery:
+    """Parse the query of a stream of *log*.
 
     Raises:
         Refusal: a parameter is unknown, repeated or invalid.
     """
     parameters = _Parameters(query, (*FILTERS, "where", "after", "from"))
     start = "end" if parameters.choice("from", ("start", "end")) == "end" else None
-    return StreamQuery(parameters.selection(meaning), parameters.after() or start)
+    return StreamQuery(parameters.selection(log.meaning), parameters.after(log) or start)
 
 
 class _Parameters:
@@ -101,11 +101,11 @@ class _Parameters:
         except ConfigurationError as error:
             raise Refusal(422, "invalid_parameter", str(error)) from None
 
-    def after(self) -> str | None:
+    def after(self, log: Source) -> str | None:
         value = self._values.get("after")
         try:
             if value is not None:
-                cursor.decode(value)
+                log.check_cursor(value)
         except CursorError:
             rule = f"must be an unchanged cursor of an event or a page, got {_shown(value)}"
             raise _refused("invalid_parameter", "after", rule) from None

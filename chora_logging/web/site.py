@@ -10,14 +10,14 @@ from typing import TypeVar
 
 from chora_logging import settings
 from chora_logging.errors import ConfigurationError
-from chora_logging.eventlog import EventLog
+from chora_logging.eventlog.source import Source, is_address, open_source
 from chora_logging.settings import StrPath
 from chora_logging.web.connections import Streams
 from chora_logging.web.limits import DEFAULT_LIMITS, Limits
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.responses import Refusal, busy
 
-Logs = Mapping[str, StrPath | EventLog]
+Logs = Mapping[str, StrPath | Source]
 
 #: The number of threads that read pages: few, because they share one interpreter with the event loop.
 READING_THREADS = 2
@@ -32,7 +32,7 @@ class Site:
     Args:
         logs: The logs; None takes those of `default_logs`.
         limits: The limits of the application, in each server process.
-        fields: The names of fields that mean something, for the logs that are paths; see `EventLog`.
+        fields: The names of fields that mean something, for the logs that are not sources; see `EventLog`.
 
     Raises:
         ConfigurationError: a name, a path, a variable or *fields* is invalid.
@@ -51,7 +51,7 @@ class Site:
         self._reading = 0
         self._readers = ThreadPoolExecutor(READING_THREADS, "chora-logging-reader")
 
-    def log(self, name: str) -> EventLog:
+    def log(self, name: str) -> Source:
         """Return the log *name*.
 
         Raises:
@@ -109,18 +109,17 @@ def default_logs() -> dict[str, StrPath]:
     }
 
 
-def _checked(logs: Logs, fields: Mapping[str, str] | None) -> dict[str, EventLog]:
+def _checked(logs: Logs, fields: Mapping[str, str] | None) -> dict[str, Source]:
     if not isinstance(logs, Mapping) or not logs:
         raise ConfigurationError("logs", logs, "a mapping of names to paths with at least one log")
     found = {}
-    for name, path in logs.items():
+    for name, log in logs.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             allowed = "1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
             raise ConfigurationError("the name of a log", name, allowed)
-        if isinstance(path, EventLog):
-            found[name] = path
-        else:
-            found[name] = EventLog(settings.check_path(f"logs[{name!r}]", path), fields=fields)
+        if not isinstance(log, Source) and not is_address(log):
+            log = settings.check_path(f"logs[{name!r}]", log)
+        found[name] = open_source(log, fields=fields)
     return found
 
 

@@ -2,7 +2,7 @@
 
 An event is one `data` line, because its JSON has no newline and no carriage return; U+2028, NUL and
 text that looks like a field are ordinary characters in it. Its `id` is its cursor, which consists of
-letters, digits, `-` and `_`. Only events have an `id`, so a client that reconnects resumes after the
+letters, digits, `-`, `_` and `.`. Only events have an `id`, so a client that reconnects resumes after the
 last event.
 
 A blank line is sent only at the end of an event. The specification ignores other blank lines, but some
@@ -49,6 +49,6 @@ def gap_fields(gap: Gap) -> dict[str, Any]:
     for name in ("since", "until"):
         if name in fields:
             fields[name] = rfc3339(fields[name])
-    if "resumes" in fields:
+    if os.path.isabs(fields.get("resumes", "")):  # a file; another source names a place
         fields["resumes"] = os.path.basename(fields["resumes"])
     return fields

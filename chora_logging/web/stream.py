@@ -19,8 +19,7 @@ from starlette.types import Receive, Scope, Send
 from chora_logging.errors import CursorError
 from chora_logging.eventlog import Event, Gap
 from chora_logging.eventlog.meaning import Meaning
-from chora_logging.eventlog.rotated import cursor
-from chora_logging.eventlog.subscription import Subscription, in_thread
+from chora_logging.eventlog.subscription import Subscribed, in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
 from chora_logging.web.connections import abort
@@ -52,12 +51,12 @@ async def event_stream(site: Site, request: Request) -> EventStream:
     """
     name = request.path_params["log"]
     log = site.log(name)
-    query = stream_query(request.scope["query_string"], log.meaning)
+    query = stream_query(request.scope["query_string"], log)
     after, gap = query.after, None
     last = request.headers.get("last-event-id", "")
     if last:
         try:
-            cursor.decode(last[:LONGEST_CURSOR])
+            log.check_cursor(last[:LONGEST_CURSOR])
             after = last
         except CursorError:
             gap = Gap("Last-Event-ID is not a cursor of this log; events may be missing or repeated")
@@ -76,7 +75,7 @@ class EventStream:
     """
 
     def __init__(
-        self, site: Site, name: str, meaning: Meaning, subscription: Subscription, gap: Gap | None = None
+        self, site: Site, name: str, meaning: Meaning, subscription: Subscribed, gap: Gap | None = None
     ) -> None:
         self.scope: MutableMapping[str, Any] = {}
         self._site = site
@@ -160,7 +159,7 @@ class EventStream:
         return body
 
     async def _read_on(self) -> bytes | None:
-        """Return the next events of the files as bytes; None if there are none."""
+        """Return the next stored events as bytes; None if there are none."""
         try:
             return await in_thread(self._read)
         except OSError as error:

@@ -33,7 +33,7 @@ def at(second, **fields):
 class TestExpected:
     def test_defaults(self):
         """Without any setting, the logs are those that writers make without any setting."""
-        found = [(log.name, log.path) for log in expected().all]
+        found = [(log.name, log.address) for log in expected().all]
 
         assert found == [
             ("orchestrator", ".devlogs/orch-o-glm.log"),
@@ -46,11 +46,11 @@ class TestExpected:
         monkeypatch.setenv("CHORA_EVENTS_FILE", "events.jsonl")
         monkeypatch.setenv("LOG_FILE", "app.log")
 
-        assert [log.path for log in expected().all] == [".devlogs/orch-o-2.log", "events.jsonl", "app.log"]
+        assert [log.address for log in expected().all] == [".devlogs/orch-o-2.log", "events.jsonl", "app.log"]
 
         monkeypatch.setenv("ORCH_LOG_FILE", "orch.log")
 
-        assert expected().all[0].path == "orch.log"
+        assert expected().all[0].address == "orch.log"
 
     def test_a_file_of_two_writers(self, monkeypatch):
         """A file that two variables name is read once."""

@@ -16,7 +16,7 @@ import weakref
 
 import pytest
 
-from chora_logging.eventlog import EventLog, following
+from chora_logging.eventlog import EventLog, following, subscription
 from chora_logging.eventlog import feed as feeds
 from tests.eventlog.writing import (
     DEADLINE,
@@ -160,7 +160,7 @@ class TestSharing:
         seen, elapsed = run(main())
 
         # Now and then it checks twice: an apparently unchanged file is read all the same.
-        assert 0 < seen <= (elapsed / feeds.LONGEST_POLL_SECONDS + 2) * 1.1
+        assert 0 < seen <= (elapsed / subscription.LONGEST_POLL_SECONDS + 2) * 1.1
 
     def test_a_log_that_is_not_there(self, tmp_path):
         """Subscribers that wait for a missing log are fed too, from its first event on."""

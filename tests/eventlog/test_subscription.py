@@ -15,10 +15,10 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from chora_logging.eventlog import feed as feeds
-from chora_logging.eventlog import following
+from chora_logging.eventlog import file_feed, following
 from chora_logging.eventlog.events import Gap
+from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
 from chora_logging.eventlog.selection import Selection
-from chora_logging.eventlog.subscription import Subscription
 from tests.eventlog.writing import Writer
 
 PADS = [0, 10, 400]
@@ -29,7 +29,7 @@ class Reader:
 
     def __init__(self, log, first, after=None, pad=None):
         where = None if pad is None else {"pad": "x" * pad}
-        self.subscription = Subscription(log, after=after, selection=Selection(where=where))
+        self.subscription = FileSubscription(log, after=after, selection=Selection(where=where))
         self.first = first  # the number of the first event that it must give; None: from the first step on
         self.pad = pad
         self.found = []
@@ -53,7 +53,7 @@ class Reader:
         return [n for n in range(self.first, len(pads)) if self.pad is None or pads[n] == self.pad]
 
 
-class Feed(feeds.Feed):
+class Feed(FileFeed):
     """A feed without a thread; actions may run right before a subscriber joins it."""
 
     def __init__(self, path):
@@ -76,7 +76,7 @@ class Interleavings(RuleBasedStateMachine):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(feeds, "BUFFERED_ITEMS", 10)
-        self.patch.setattr(feeds, "join", self.join)
+        self.patch.setattr(file_feed, "join", self.join)
         self.patch.setattr(following, "SETTLING_SECONDS", 0)
         self.patch.setattr(following, "OUR_SETTLING_SECONDS", 0)
         self.folder = tempfile.mkdtemp()
@@ -87,7 +87,7 @@ class Interleavings(RuleBasedStateMachine):
         self.readers = []
         self.cursors = {}
 
-    def join(self, path, member, namer):
+    def join(self, member, kind, path, namer):
         if self.feed is None or self.feed.ended:
             self.feed = Feed(path)
         self.feed.members.add(member)
@@ -203,14 +203,14 @@ def test_cut_off_at_its_beginning(tmp_path):
     """A subscription whose construction Ctrl-C interrupts is closed silently."""
 
     def press(frame, event, argument):
-        if frame.f_code is Subscription.__init__.__code__:
+        if frame.f_code is FileSubscription.__init__.__code__:
             raise KeyboardInterrupt
 
     before = sys.gettrace()
     sys.settrace(press)
     try:
         with pytest.raises(KeyboardInterrupt):
-            Subscription(str(tmp_path / "app.log"), after=None, selection=Selection())
+            FileSubscription(str(tmp_path / "app.log"), after=None, selection=Selection())
     finally:
         sys.settrace(before)
     gc.collect()

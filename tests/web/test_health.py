@@ -12,7 +12,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from chora_logging.eventlog.feed import Feed
+from chora_logging.eventlog.file_feed import FileFeed
 from chora_logging.web import create_app, health
 from tests.eventlog.writing import write
 from tests.web.serving import ask, event_source, serving
@@ -78,7 +78,7 @@ class TestHealth:
                 async with httpx.AsyncClient(base_url=f"http://localhost:{port}") as browser:
                     while (await browser.get("/healthz")).status_code != 200:
                         await asyncio.sleep(0.01)
-                    monkeypatch.setattr(Feed, "poll", fail)
+                    monkeypatch.setattr(FileFeed, "poll", fail)
                     while (answer := await browser.get("/healthz")).status_code != 503:
                         await asyncio.sleep(0.01)
                     write(logs["orchestrator"], 3)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from chora_logging.eventlog import EventLog
 from chora_logging.web import create_app
 from chora_logging.web.parameters import FILTERS, page_query, stream_query, trace_query
 from chora_logging.web.responses import Refusal
@@ -42,7 +43,7 @@ def app(tmp_path):
 def status(parse, query):
     """Return the answer to a request with that query."""
     try:
-        parse(query)
+        parse(query) if parse is trace_query else parse(query, EventLog("app.log"))
     except Refusal as refusal:
         return refusal.status
     return 200

@@ -12,6 +12,7 @@ from chora_logging.cli.commands import LogCommand
 from chora_logging.cli.logs import Logs, log_option
 from chora_logging.cli.progress import progress
 from chora_logging.cli.terminal import open_console
+from chora_logging.eventlog.source import is_address
 
 
 @click.command("check", cls=LogCommand)
@@ -47,6 +48,10 @@ def command(ctx: click.Context, logs: Logs, limit: int, as_json: bool) -> None:
       chora-logging check --limit 50
       chora-logging check --json
     """
+    for log in logs.all:
+        if is_address(log.address):
+            allowed = "must be the path of a log: only files have lines to check"
+            raise click.BadParameter(f"{allowed}, got {log.address}", param_hint="'--log'")
     found = logs.existing()
     with progress(found):
         verdicts = [judge(log, limit, is_expected=bool(logs.variables)) for log in found]

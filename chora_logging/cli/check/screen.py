@@ -22,7 +22,7 @@ Fact = tuple[str, str]
 
 def show(verdict: Verdict, console: Console, width: int) -> None:
     """Print *verdict* in at most *width* columns; the last line sums it up."""
-    _print(console, Text(printable(verdict.log.path), "bold"), width)
+    _print(console, Text(printable(verdict.log.address), "bold"), width)
     console.print(_files(verdict.files, width))
     left_out = len(verdict.files) - len(_shown(verdict.files))
     if left_out:

@@ -64,7 +64,7 @@ class Verdict:
         late, latest = self.late
         return {
             "name": self.log.name,
-            "path": os.path.abspath(self.log.path),
+            "path": os.path.abspath(self.log.address),
             "sound": not self.damage,
             "lines": sum(file.lines for file in self.files),
             "blank": sum(file.blank for file in self.files),
@@ -96,11 +96,11 @@ def judge(log: Log, limit: int, *, is_expected: bool) -> Verdict:
             problems.append(problem)
 
     examiner = Examiner(keep, log.meaning)
-    before = _identities(log.path)
-    files = open_set(log.path)
+    before = _identities(log.address)
+    files = open_set(log.address)
     try:
         opened = {file.place.identity for file in files}
-        left_out = [path for who, path in _identities(log.path).items() if who in before.keys() - opened]
+        left_out = [path for who, path in _identities(log.address).items() if who in before.keys() - opened]
         found = [examiner.examine_left_out(path) for path in left_out]
         found += [examiner.examine(file) for file in files]
     finally:

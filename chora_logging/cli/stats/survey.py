@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 from chora_logging.cli.amounts import stamp
 from chora_logging.cli.logs import Log
 from chora_logging.cli.stats.tally import Group, Groups, Tally
-from chora_logging.eventlog.rotated.file_set import paths_of
 
 PERCENTILES = (50, 95, 99)
 #: The maximum number of intervals in the timeline of `--json`.
@@ -25,8 +23,8 @@ class Extent:
 
     Attributes:
         log: The log.
-        files: The number of its files, including the live one.
-        size: The size of the files on disk in bytes.
+        files: The number of its files, including the live one; 0 if it is not in files.
+        size: Its size in bytes, as it is stored.
         events: The number of events that were counted.
         first: The time of the earliest of them, in seconds since 1970; infinite if none has one.
         last: The time of the latest.
@@ -93,12 +91,7 @@ def take_survey(logs: Iterable[Log], filters: dict[str, Any]) -> Survey:
     for log in logs:
         extent = Extent(log)
         survey.extents.append(extent)
-        for path in paths_of(log.path):
-            try:
-                extent.size += os.path.getsize(path)
-            except FileNotFoundError:  # was rotated just now
-                continue
-            extent.files += 1
+        extent.files, extent.size = len(log.files()), log.events.size()
         for event in log.events.read(**filters):
             extent.add(survey.tally.add(event, log.meaning))
     return survey
@@ -107,7 +100,7 @@ def take_survey(logs: Iterable[Log], filters: dict[str, Any]) -> Survey:
 def _extent(extent: Extent) -> dict[str, Any]:
     return {
         "name": extent.log.name,
-        "path": os.path.abspath(extent.log.path),
+        "path": extent.log.events.address,
         "files": extent.files,
         "bytes": extent.size,
         "events": extent.events,

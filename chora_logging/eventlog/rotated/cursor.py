@@ -59,7 +59,7 @@ class Position(NamedTuple):
     older: int | None = None
 
 
-class Origin(NamedTuple):
+class FileOrigin(NamedTuple):
     """The part that all positions in one block share: the file's state when the block was read."""
 
     log_id: bytes
@@ -81,6 +81,10 @@ class Origin(NamedTuple):
             self.time,
             self.older,
         )
+
+    def cursor(self, offset: int, before: bytes) -> str:
+        """Return the cursor of the position at *offset*; *before* is the bytes before it."""
+        return encode(self.position(offset, before))
 
 
 def digest(data: bytes) -> bytes:

@@ -13,7 +13,7 @@ from chora_logging.eventlog.events import Block, Skipped
 from chora_logging.eventlog.lines import SHOWN_LINE_BYTES
 from chora_logging.eventlog.rotated.content import CHUNK as CHUNK
 from chora_logging.eventlog.rotated.content import Content
-from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, NO_LOG, Origin, Position, digest
+from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, NO_LOG, FileOrigin, Position, digest
 from chora_logging.log_files import LONGEST_LINE_BYTES as LONGEST_LINE_BYTES
 
 ReadAt = Callable[[int, int], bytes]
@@ -210,7 +210,7 @@ class LogFile:
             fd = unpacked.fileno()
             yield (lambda size, offset: os.pread(fd, size, offset)), length
 
-    def origin_at(self, offset: int) -> Origin:
+    def origin_at(self, offset: int) -> FileOrigin:
         """Return the part that positions up to *offset* share."""
         return self._origin(self._first(min(HEAD, offset)))
 
@@ -283,7 +283,7 @@ class LogFile:
         self._scanned = scan
         return None
 
-    def _origin(self, head: bytes) -> Origin:
+    def _origin(self, head: bytes) -> FileOrigin:
         if self.generation is None:
-            return Origin(NO_LOG, 0, self.place.inode, self.time(), head, self.older)
-        return Origin(self.log_id, self.generation, self.place.inode, self.time(), head, self.older)
+            return FileOrigin(NO_LOG, 0, self.place.inode, self.time(), head, self.older)
+        return FileOrigin(self.log_id, self.generation, self.place.inode, self.time(), head, self.older)
