@@ -152,11 +152,6 @@ class Block(NamedTuple):
         if self.late:
             return self.late
         origin, offset, before = self.place(end)
-        return cursor.encode(origin.position(offset, before))
-
-    def cursor(self, end: int) -> str:
-        """Return the cursor of the position after the first *end* bytes of the lines."""
-        origin, offset, before = self.place(end)
         return origin.cursor(offset, before)
 
     def place(self, end: int) -> tuple[Origin, int, bytes]:

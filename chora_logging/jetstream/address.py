@@ -69,15 +69,6 @@ class Address(NamedTuple):
         return f"{SCHEME}://{hosts}/{self.stream}"
 
 
-def is_address(text: object) -> bool:
-    """Return whether *text* is meant as the address of a stream, and not as a path.
-
-    >>> is_address("nats://n1/CLOG"), is_address("/var/log/app.log")
-    (True, False)
-    """
-    return isinstance(text, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
-
-
 def _server(text: str) -> str | None:
     """Return a server with its port; None if *text* is none."""
     try:

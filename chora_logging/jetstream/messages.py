@@ -139,7 +139,7 @@ def message(
         MESSAGE_ID: message_id(subject, block),
         EXPECTED_STREAM: stream,
         EXPECTED_SEQUENCE: str(expected),
-        LOG: block.origin.log_id.hex(),
+        LOG: cursor.decode(block.cursor(0)).log_id.hex(),
         START: block.cursor(0),
         END: block.cursor(block.length),
         LINES: str(lines.count(b"\n")),
@@ -163,15 +163,13 @@ def message_id(subject: str, block: Block) -> str:
     A cursor is not: it has the time of the file. Nor is the position alone: machines cloned from one image
     have the same log id and the same offsets, so the content before and after counts too.
     """
-    start, end = (
-        block.origin.position(*block.place(0)[1:]),
-        block.origin.position(*block.place(block.length)[1:]),
-    )
+    origin, offset, before = block.place(block.length)  # `block.cursor` is the same for all late lines
+    end = cursor.decode(origin.cursor(offset, before))
     parts = (
         subject.encode(),
-        block.origin.log_id,
-        block.origin.generation.to_bytes(8, "big", signed=True),
-        start.offset.to_bytes(8, "big"),
+        end.log_id,
+        end.generation.to_bytes(8, "big", signed=True),
+        block.start.to_bytes(8, "big"),
         end.offset.to_bytes(8, "big"),
         end.head,
         end.guard,

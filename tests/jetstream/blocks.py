@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chora_logging.eventlog.events import Block
 from chora_logging.eventlog.following import Follower
-from chora_logging.eventlog.rotated.cursor import Origin
+from chora_logging.eventlog.rotated.cursor import FileOrigin
 
 LOG_ID = bytes(range(8))
 
@@ -13,7 +13,7 @@ def block(lines, *, start=0, before=b"", log_id=LOG_ID, generation=3, inode=7, t
     """A block of a file that begins with *before* and the lines, if *start* is 0."""
     head = lines[:1024] if not start else before
     return Block(
-        "/logs/app.log", start, lines, len(lines), before, Origin(log_id, generation, inode, time, head)
+        "/logs/app.log", start, lines, len(lines), before, FileOrigin(log_id, generation, inode, time, head)
     )
 
 

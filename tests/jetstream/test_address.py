@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.jetstream.address import Address, is_address
+from chora_logging.jetstream.address import Address
 
 
 class TestParse:
@@ -76,19 +76,3 @@ class TestParse:
         for each in (text, f"nats://{text}", f"nats://n1/{text}"):
             with contextlib.suppress(ConfigurationError):
                 assert Address.parse(str(Address.parse(each))) == Address.parse(each)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("nats://n1/S", True),
-        ("tls://x", True),
-        ("app.log", False),
-        ("/a://b", False),
-        ("C:\\a", False),
-        (7, False),
-    ],
-)
-def test_is_address(text, expected):
-    """An address is told from a path by its scheme."""
-    assert is_address(text) is expected

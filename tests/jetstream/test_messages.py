@@ -21,7 +21,7 @@ from chora_logging.jetstream.messages import (
     text_of,
     token,
 )
-from tests.jetstream.blocks import block
+from tests.jetstream.blocks import LOG_ID, block
 
 LINES = b'{"n": 1}\n{"n": 2}\n'
 SUBJECT = "clog.web1.app"
@@ -91,7 +91,7 @@ class TestHeaders:
             "Clog-Gap": made.headers["Clog-Gap"],
         }
         assert gap_of(made.headers) == gap
-        assert head_of(made.headers) == (found.origin.log_id.hex(), found.cursor(0), found.cursor(18), "a")
+        assert head_of(made.headers) == (LOG_ID.hex(), found.cursor(0), found.cursor(18), "a")
         assert cursor.decode(found.cursor(18)).offset == 18
 
     def test_without_id(self):
