@@ -19,7 +19,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from chora_logging._version import __version__
-from chora_logging.errors import ChoraLoggingError, nearest
+from chora_logging.errors import ChoraLoggingError, ServerError, nearest
 
 PROGRAM = "chora-logging"
 
@@ -145,7 +145,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except ChoraLoggingError as error:
         _print_error(PROGRAM, str(error))
-        return 2
+        return 1 if isinstance(error, ServerError) else 2
     except OSError as error:
         _print_error(PROGRAM, _message_of(error))
         return 1

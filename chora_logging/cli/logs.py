@@ -134,8 +134,9 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         type=click.Path(dir_okay=False),
         callback=not_empty,
-        help="A log to read, with its backups; may be given several times. Without it, the logs that "
-        "programs here write: ORCH_LOG_FILE, CHORA_EVENTS_FILE, LOG_FILE, or their defaults.",
+        help="A log to read, with its backups, or a stream, nats://HOST/STREAM; may be given several times. "
+        "Without it, the logs that programs here write: ORCH_LOG_FILE, CHORA_EVENTS_FILE, LOG_FILE, or their "
+        "defaults.",
     )
     return option(fields_option(with_logs))
 
@@ -242,6 +243,8 @@ def _parts(address: str) -> list[str]:
 
 
 def _not_there(path: str) -> str:
+    if is_address(path):
+        return f"{printable(path)}: there is no such stream"
     if os.path.exists(path):
         return f"{printable(path)} is not a regular file"
     folder = os.path.dirname(os.path.abspath(path))

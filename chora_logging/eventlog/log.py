@@ -141,11 +141,11 @@ class EventLog:
             if after is not None:
                 raise ValueError("newest_first cannot be used together with after")
             found = read_backwards(self.path, selection, self._on_skip, self._namer)
-            return found if limit is None else _limited(found, limit)
+            return found if limit is None else limited(found, limit)
         if after is not None:
             self.check_cursor(after)
         items = read_forwards(self.path, selection, after, self._on_skip, self._namer)
-        return items if limit is None else _limited(items, limit)
+        return items if limit is None else limited(items, limit)
 
     def last(self, n: int, **filters: Unpack[Filters]) -> list[Event]:
         """Return the newest *n* events, oldest first, without reading the whole log.
@@ -312,7 +312,7 @@ def _is_readable(path: str) -> bool:
         os.close(held)
 
 
-def _limited(items: Generator[_Item, None, None], limit: int) -> Generator[_Item, None, None]:
+def limited(items: Generator[_Item, None, None], limit: int) -> Generator[_Item, None, None]:
     """Yield at most *limit* events of *items*; gaps are not counted."""
     left = limit
     try:

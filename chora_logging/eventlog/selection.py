@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -71,6 +72,12 @@ class Selection:
         asked: Counts, by "level" and "time", the events of which these filters cannot know whether they
             match. They pass them over, but unknown is not no.
 
+    Attributes:
+        fields: The filters by fields: *task_id*, *run_id*, *status* and those of *where*, as strings.
+        since: The earliest time, in seconds since 1970, or None.
+        narrows: Whether there is a filter.
+        prefilter: Finds the lines that can match, or None.
+
     Raises:
         ConfigurationError: an argument is invalid.
     """
@@ -96,26 +103,43 @@ class Selection:
             "status": status,
             **(parse_fields("where", where) if where is not None else {}),
         }
-        fields = {name: str(value) for name, value in given.items() if value is not None}
-        self._tests: list[Callable[[Event], bool]] = [_equal((name,), text) for name, text in fields.items()]
-        # A value is searched in the whole line, so that it does not matter which field has it.
-        values = [_in_json(text) for text in fields.values() if can_find(text)]
+        self.fields = {name: str(value) for name, value in given.items() if value is not None}
+        self._other_tests: list[Callable[[Event], bool]] = []
+        self._other_values: list[bytes] = []
+        values = self._other_values
         if event is not None:
             text = str(event)
-            self._tests.append(_means(meaning.names("event"), meaning.event_of, text))
+            self._other_tests.append(_means(meaning.names("event"), meaning.event_of, text))
             values += [_in_json(text)] if can_find(text) else []
         if trace_id is not None:
             text = str(trace_id)
-            self._tests.append(_means(meaning.names("trace")[:1], meaning.trace_of, text))
+            self._other_tests.append(_means(meaning.names("trace")[:1], meaning.trace_of, text))
             # The id may be the last part of a path.
             values += [_in_json(text).lstrip(b'"')] if can_find(text) else []
         self.asked: dict[str, Asked] = {} if asked is None else asked
         if level is not None:
-            self._tests.append(_at_least(_least(level), meaning, self.asked.setdefault("level", Asked())))
+            asked_levels = self.asked.setdefault("level", Asked())
+            self._other_tests.append(_at_least(_least(level), meaning, asked_levels))
+        self.since = _limit("since", since)
         if since is not None or until is not None:
-            limits = _limit("since", since), _limit("until", until)
-            self._tests.append(_between(*limits, meaning, self.asked.setdefault("time", Asked())))
+            limits = self.since, _limit("until", until)
+            self._other_tests.append(_between(*limits, meaning, self.asked.setdefault("time", Asked())))
+        self._combine()
+
+    def without(self, names: Collection[str]) -> Selection:
+        """Return the same filters but for those by the fields *names*; both count in the same *asked*."""
+        rest = copy.copy(self)
+        rest.fields = {name: text for name, text in self.fields.items() if name not in names}
+        rest._combine()
+        return rest
+
+    def _combine(self) -> None:
+        of_fields = [_equal((name,), text) for name, text in self.fields.items()]
+        self._tests = [*of_fields, *self._other_tests]
         self.narrows = bool(self._tests)
+        # A value is searched in the whole line, so that it does not matter which field has it.
+        values = [_in_json(text) for text in self.fields.values() if can_find(text)]
+        values += self._other_values
         self.prefilter = Prefilter(values) if values else None
 
     @property

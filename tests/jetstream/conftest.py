@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from tests.jetstream.servers import Certificates, Servers
+from chora_logging.jetstream.credentials import Credentials
+from chora_logging.jetstream.log import JetStreamLog
+from tests.jetstream.servers import Certificates, Servers, connected, create
+from tests.jetstream.storing import Place
 from tests.needs import NATS_SERVERS, find_nats_server, find_program, need
 
 
@@ -61,3 +66,36 @@ def certificates(tmp_path_factory):
     """An authority and a certificate for 127.0.0.1."""
     need("openssl")
     return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def running(server_program, tmp_path_factory):
+    """One server of each version, for all tests of a module."""
+    with Servers(server_program, tmp_path_factory.mktemp("servers")) as servers:
+        yield servers
+
+
+_names = itertools.count(1)
+
+
+@pytest.fixture
+def stream(running):
+    """A new stream of that server."""
+    number = next(_names)
+    address = running.address.replace("/CLOG", f"/CLOG{number}")
+    with connected(address) as stream:
+        create(stream, subjects=[f"clog{number}.>"])
+        yield stream
+
+
+@pytest.fixture
+def shop(stream):
+    """A log of a machine, which is shipped to the stream."""
+    return Place(stream)
+
+
+@pytest.fixture
+def log(stream):
+    """The stream as a log."""
+    with JetStreamLog(str(stream.connection.address), credentials=Credentials()) as log:
+        yield log

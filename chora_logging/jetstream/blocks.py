@@ -1,0 +1,138 @@
+"""Turns the messages of a stream into events. What a message holds is hostile: it never raises."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from chora_logging.eventlog.events import Block, Event, Gap, Skipped
+from chora_logging.eventlog.lines import SHOWN_LINE_BYTES, events_in
+from chora_logging.eventlog.selection import Selection
+from chora_logging.jetstream import messages
+from chora_logging.jetstream.consumer import Received
+from chora_logging.jetstream.stream_cursor import StreamOrigin
+
+#: The last token of the subjects of blocks that were shipped after newer ones.
+LATE = "late"
+
+#: The fields that each event of a stream has: where it comes from.
+HOST, LOG = "host", "log"
+
+OnSkip = Callable[[Skipped], None]
+
+
+class Unpacked(NamedTuple):
+    """A block of lines out of a message.
+
+    Attributes:
+        block: The lines.
+        fields: What its events have besides their own fields.
+        gap: The gap before the lines, if there is one.
+    """
+
+    block: Block
+    fields: dict[str, Any]
+    gap: Gap | None
+
+
+def unpack(received: Received, incarnation: str, offset: int, on_skip: OnSkip) -> Unpacked | None:
+    """Return the lines of a message from *offset* on; None if it is no block, which is reported.
+
+    Args:
+        received: The message.
+        incarnation: That of its stream.
+        offset: How many bytes of the lines to leave out: they have been read.
+        on_skip: Called with the message if it is no block, and with a last line without its newline.
+    """
+    names = names_in(received.subject)
+    if names is None or messages.head_of(received.headers) is None:
+        _skip(received, "not a block of lines that a shipper has stored", on_skip)
+        return None
+    try:
+        lines = _decompressed(received)
+    except ValueError as error:
+        _skip(received, str(error), on_skip)
+        return None
+    host, log, is_late = names
+    place = f"{host}/{log}"
+    size = lines.rfind(b"\n") + 1
+    if size < len(lines):
+        rest = lines[size : size + SHOWN_LINE_BYTES]
+        on_skip(Skipped(place, size, "a line without a newline at its end", rest))
+    offset = min(offset, size)
+    origin = StreamOrigin(incarnation, received.sequence, size)
+    block = Block(place, offset, lines[offset:size], size - offset, b"", origin)
+    fields = {HOST: host, LOG: log, **({LATE: True} if is_late else {})}
+    gap = None if offset else messages.gap_of(received.headers)
+    return Unpacked(block, fields, None if gap is None else _checked(gap, place))
+
+
+def events_of(
+    unpacked: Unpacked, selection: Selection, on_skip: OnSkip, *, newest_first: bool = False
+) -> Iterator[Event]:
+    """Yield the events of a block that match, with the fields that say where they come from."""
+    for event in events_in(unpacked.block, selection, on_skip, newest_first=newest_first):
+        yield _with_fields(event, unpacked.fields)
+
+
+def names_in(subject: str) -> tuple[str, str, bool] | None:
+    """Return the host, the log and whether the block is late, from *subject*; None if it is none of ours.
+
+    >>> names_in("clog.web1.shop=2Eorders"), names_in("clog.web1.shop.late"), names_in("orders")
+    (('web1', 'shop.orders', False), ('web1', 'shop', True), None)
+    """
+    tokens = subject.split(".")
+    is_late = len(tokens) == 4 and tokens[3] == LATE
+    if len(tokens) != 3 and not is_late:
+        return None
+    return messages.text_of(tokens[1]), messages.text_of(tokens[2]), is_late
+
+
+def _decompressed(received: Received) -> bytes:
+    encoding = received.headers.get(messages.ENCODING)
+    if encoding is None:
+        return received.payload
+    if encoding != messages.DEFLATE:
+        raise ValueError(f"an unknown compression: {encoding[:40]}")
+    inflating = zlib.decompressobj()
+    try:
+        lines = inflating.decompress(received.payload, messages.LONGEST_PAYLOAD_BYTES)
+    except zlib.error as error:
+        raise ValueError(f"damaged: {error}") from None
+    if not inflating.eof:
+        longest = f"longer than {messages.LONGEST_PAYLOAD_BYTES} bytes"
+        raise ValueError(longest if inflating.unconsumed_tail else "damaged: it ends early")
+    return lines
+
+
+def _skip(received: Received, reason: str, on_skip: OnSkip) -> None:
+    on_skip(Skipped(received.subject, 0, reason, received.payload[:SHOWN_LINE_BYTES]))
+
+
+def _with_fields(event: Event, fields: dict[str, Any]) -> Event:
+    more = {name: value for name, value in fields.items() if name not in event}
+    if not more:
+        return event
+    line = event.json
+    head = msgspec.json.encode(more)
+    joint = b"," if event else b""
+    return Event({**more, **event}, event._place, head[:-1] + joint + line[1:])
+
+
+def _checked(gap: Gap, place: str) -> Gap:
+    """Return *gap* with values of the right types only, and the place in this stream."""
+    return Gap(
+        gap.reason if isinstance(gap.reason, str) else "the shipper reported a gap",
+        gap.files if isinstance(gap.files, int) else None,
+        gap.bytes if isinstance(gap.bytes, int) else None,
+        _time(gap.since),
+        _time(gap.until),
+        place,
+    )
+
+
+def _time(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and 0 <= value < 253402300800 else None
