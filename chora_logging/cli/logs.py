@@ -58,6 +58,11 @@ class Log:
         """Says what the fields of its events mean."""
         return self.events.meaning
 
+    def close(self) -> None:
+        """Give up the connections of its reader."""
+        if "events" in vars(self):
+            self.events.close()
+
     def files(self) -> list[str]:
         """Return the paths of the files of the log; none if another source has it."""
         return self.events.files() if isinstance(self.events, EventLog) else []
@@ -126,6 +131,8 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             report_skipped(logs.all)
             report_unreadable(logs.all)
+            for log in logs.all:
+                log.close()
 
     option = click.option(
         "--log",

@@ -273,6 +273,9 @@ class EventLog:
         following = is_followed(FileFeed, real_path(self.path), self._namer)
         return Health(_is_readable(self.path), following)
 
+    def close(self) -> None:
+        """Do nothing: a log of files holds nothing. Other sources have connections."""
+
     def subscribe(self, selection: Selection, after: str | None = None) -> FileSubscription:
         """Return the subscription behind `follow_batches`, for callers that do not use `async for`.
 

@@ -149,6 +149,10 @@ class Source(Protocol):
         """Return whether it works."""
         ...
 
+    def close(self) -> None:
+        """Give up its connections, if it has any; a second call does nothing."""
+        ...
+
 
 def is_address(log: object) -> bool:
     """Return whether *log* is the address of a source, such as `nats://host/STREAM`, and not a path."""

@@ -19,7 +19,7 @@ from chora_logging.jetstream.blocks import events_of, unpack
 from chora_logging.jetstream.consumer import HEARTBEAT_SECONDS, MISSING_HEARTBEATS, Consumer, Received
 from chora_logging.jetstream.credentials import Credentials
 from chora_logging.jetstream.shared_connections import shared_connection
-from chora_logging.jetstream.stored import Scope, StoredReader, state_of
+from chora_logging.jetstream.stored import Scope, StoredReader, patiently, state_of
 from chora_logging.jetstream.stream import Stream
 from chora_logging.jetstream.stream_cursor import Position, decode
 
@@ -182,15 +182,17 @@ class StreamSubscription(Subscription):
         """Return the next stored items, at most a batch of messages; None if there are none.
 
         Raises:
-            ServerError: the servers cannot be read, at the first time. Later it waits for them.
+            ServerError: the servers do not answer at the first time, for longer than a leader takes to
+                die; or they refuse. Later it waits for answers.
         """
-        try:
-            items = self._read()
-        except NoAnswerError:
-            if not self._has_read:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-            return []
+        if not self._has_read:
+            items = patiently(self._read)
+        else:
+            try:
+                items = self._read()
+            except NoAnswerError:
+                time.sleep(_PAUSE_SECONDS)
+                return []
         self._has_read = True
         self._report_skipped()
         return items
@@ -239,7 +241,7 @@ class StreamSubscription(Subscription):
             return None
         if not reader.is_complete(position.sequence):
             return []
-        self.fed, self._reader = True, None
+        self.fed, self._position, self._reader = True, reader.position, None
         reader.close()
         return []
 

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from chora_logging.jetstream import shared_connections
 from chora_logging.jetstream.credentials import Credentials
 from chora_logging.jetstream.log import JetStreamLog
 from tests.jetstream.servers import Certificates, Servers, connected, create
@@ -73,6 +74,15 @@ def running(server_program, tmp_path_factory):
     """One server of each version, for all tests of a module."""
     with Servers(server_program, tmp_path_factory.mktemp("servers")) as servers:
         yield servers
+
+
+@pytest.fixture(autouse=True)
+def no_connections():
+    """What a test has opened by an address is closed: a lost connection would warn in later tests."""
+    yield
+    for connection in tuple(shared_connections._connections.values()):
+        connection.close()
+    shared_connections._connections.clear()
 
 
 _names = itertools.count(1)

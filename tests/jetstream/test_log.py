@@ -222,7 +222,10 @@ class TestSource:
     def test_close(self, running, stream):
         """The connection is closed with the last log that uses it, and made anew when it is needed."""
         address = str(stream.connection.address)
-        threads = lambda: [thread for thread in threading.enumerate() if thread.name == f"nats {address}"]  # noqa: E731
+
+        def threads():
+            return [thread for thread in threading.enumerate() if thread.name == f"nats {address}"]
+
         before = len(threads())
         first = JetStreamLog(address, credentials=Credentials())
         second = JetStreamLog(address, credentials=Credentials())

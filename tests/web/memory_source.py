@@ -89,6 +89,9 @@ class MemorySource:
     def health(self):
         return Health(readable=True, following=bool(self.subscriptions))
 
+    def close(self):
+        pass
+
 
 class Subscribed:
     """A subscriber, which takes what is new in the list."""
