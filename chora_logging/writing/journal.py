@@ -20,7 +20,6 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from chora_logging import log_files
-from chora_logging.errors import RotationBusyError
 from chora_logging.log_files import (
     BACKUP_ENTRY,
     BACKUP_LIST,
@@ -29,6 +28,7 @@ from chora_logging.log_files import (
     SIDECAR_IDENTITY,
     SIDECAR_LAYOUT,
     SIDECAR_MAGIC,
+    Rotated,
     Sidecar,
 )
 from chora_logging.writing import locking, opening
@@ -55,6 +55,7 @@ class Journal:
         state: What it says about the log and the rotation.
         owned: The backups that this package has made; None if it does not say.
         keep: How many backups the rotation under way keeps; 0 if it does not say.
+        record: What the last rotations have made, by generation.
         generation: How many rotations have begun; 0 in the copy of a folder.
     """
 
@@ -64,6 +65,7 @@ class Journal:
         self._fd = fd
         self.state = Sidecar(os.urandom(16))
         self.owned: Owned | None = None
+        self.record: dict[int, Rotated] = {}
         self.keep = self.generation = self._inode = 0
         if fd is None:
             return
@@ -74,14 +76,10 @@ class Journal:
             self.write(self.state)
             return
         self.state = state
-        self.keep, self.owned = log_files.parse_backups(data, state, self._inode)
+        self.keep, self.owned, record = log_files.parse_backups(data, state, self._inode)
+        self.record.update(record)
         is_copy = log_files.is_copied(data, self._inode)
         self.generation = 0 if is_copy else (state.sequence + 1) // 2
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether a rotation has begun and has not ended."""
-        return bool(self.state.sequence & 1)
 
     @property
     def marked(self) -> int:
@@ -102,6 +100,7 @@ class Journal:
             os.pwrite(self._fd, pack_sidecar(state), 0)
         else:
             data = pack_sidecar(state) + _pack_owned(state, owned, keep, self._inode)
+            data += log_files.pack_record(state, self.record, LARGEST_SIDECAR_BYTES - len(data))
             if os.pwrite(self._fd, data, 0) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.ftruncate(self._fd, len(data))
@@ -117,8 +116,24 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.link(self._log, self._mark)
 
+    def note(self, rotated: Rotated) -> None:
+        """Note what the rotation under way makes of the live file; the next `write` records it."""
+        self.record[self.state.generation] = rotated
+
+    def pack(self, inode: int, packed: int) -> None:
+        """Note that the backup *inode* has been compressed into *packed*; the next `write` records it."""
+        for each, rotated in self.record.items():
+            if rotated.inode == inode:
+                self.record[each] = rotated._replace(inode=packed)
+
     def end(self, sequence: int, owned: Owned) -> None:
-        """Record that the rotation has ended."""
+        """Record that the rotation has ended.
+
+        One file more stays in the record than is kept, for readers that have read it to its end.
+        """
+        if self.keep:
+            oldest = sequence // 2 - self.keep - 1
+            self.record = {each: rotated for each, rotated in self.record.items() if each >= oldest}
         self.unmark(self.state.inode, owned)
         self.write(self.state._replace(sequence=sequence, inode=0, step=0), owned)
 
@@ -150,28 +165,8 @@ def open_journal(
     if file is None:
         yield None
         return
-    with locked(file, timeout):
+    with locking.locked(file, timeout):
         yield Journal(log, file.fileno())
-
-
-@contextlib.contextmanager
-def locked(file: io.FileIO, timeout: float) -> Iterator[None]:
-    """Lock *file* while the block runs, and close it; a child that is forked meanwhile closes it, too.
-
-    Raises:
-        RotationBusyError: another process holds its lock for longer than *timeout* seconds.
-    """
-    fd = file.fileno()
-    with opening.closed_in_children(file):
-        try:
-            if not locking.lock(fd, timeout):
-                raise RotationBusyError(file.name, "another process is rotating this log")
-            yield
-        finally:
-            try:  # noqa: SIM105  # as in `LiveFile.append_fast`
-                locking.flock(fd, locking.UNLOCK)  # closing is not enough: a forked child may share it
-            except OSError:
-                pass
 
 
 def pack_sidecar(state: Sidecar) -> bytes:

@@ -684,9 +684,12 @@ class TestNotAFile:
         assert os.listdir(tmp_path) == ["app.log"]
         os.close(reader)
 
-    @pytest.mark.parametrize("device", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+    @pytest.mark.parametrize("device", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
     def test_stdout(self, tmp_path, device):
         """/dev/stdout is written to, whether it is a pipe or a file, and never renamed."""
+        if device == "link":
+            device = str(tmp_path.with_name("app.log"))
+            os.symlink("/dev/stdout", device)
         program = (
             "import logging; from chora_logging.writing.handler import EventFileHandler as H;"
             "l = logging.Logger('x', 1);"
@@ -728,7 +731,8 @@ class TestCompression:
         logger = open_log(maxBytes=10, backupCount=9)
         for text in ("plain", "both", "first"):
             logger.info(text)
-        found = find_backups(str(tmp_path / "app.log"), str, 9, lambda _: {}).backups
+        logger.handlers[0].close()
+        found = find_backups(str(tmp_path / "app.log"), str, 9, {}).backups
         found.sort(key=lambda backup: backup.number)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(compression, "_plain_backup", lambda *_: found[0])

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import collections
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
 from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.file import LogFile
-from chora_logging.log_files import FIRST_LINE_BYTES
-
-#: The backups that the sidecar lists; see `log_files.read_backups`.
-Listed = Mapping[int, int]
+from chora_logging.eventlog.rotated.generations import Listed, is_listed
 
 _File = TypeVar("_File", bound=LogFile)
 
@@ -71,15 +67,3 @@ def begins_with(whole: LogFile, part: LogFile) -> bool:
         offset += len(data)
         has_line = has_line or b"\n" in data
     return has_line or not part.damage
-
-
-def is_listed(file: LogFile, listed: Listed) -> bool:
-    """Return whether *file* is one of *listed*, and has not been overwritten with the content of another.
-
-    Of a compressed file only the inode is compared.
-    """
-    first_line = listed.get(file.place.inode)
-    if first_line is None:
-        return False
-    line = file.head()[:FIRST_LINE_BYTES].partition(b"\n")[0]
-    return file.compressed or not first_line or zlib.crc32(line) == first_line
