@@ -8,6 +8,7 @@ import stat
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.feed import is_followed
 from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
@@ -18,7 +19,7 @@ from chora_logging.eventlog.reading import read_backwards, read_forwards
 from chora_logging.eventlog.rotated import cursor as cursors
 from chora_logging.eventlog.rotated.file_set import Namer, paths_of
 from chora_logging.eventlog.selection import Asked, Selection
-from chora_logging.eventlog.source import Filters, Health
+from chora_logging.eventlog.source import Filters, Health, is_address
 from chora_logging.eventlog.subscription import batches, items_async, items_sync
 from chora_logging.log_files import real_path
 from chora_logging.options import refuse_unknown
@@ -26,6 +27,8 @@ from chora_logging.options import refuse_unknown
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+
+_NO_ADDRESS = "the path of a file; open_source opens an address"
 
 _Item = TypeVar("_Item", Event, Event | Gap)
 
@@ -58,7 +61,7 @@ class EventLog:
             of those they passed over because they have none that can be read; of all calls together.
 
     Raises:
-        ConfigurationError: *fields* is invalid.
+        ConfigurationError: *fields* is invalid, or *path* is an address.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -79,6 +82,8 @@ class EventLog:
         must_exist: bool = False,
         fields: Mapping[str, str] | None = None,
     ) -> None:
+        if is_address(path):
+            raise ConfigurationError("path", f"{os.fspath(path).partition(':')[0]}://…", _NO_ADDRESS)
         self.path = self.address = os.path.abspath(path)
         self._on_skip = on_skip
         self._namer = namer
