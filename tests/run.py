@@ -62,6 +62,8 @@ LONG = (
     "tests/faults/test_description.py",
     "tests/faults/test_reader_histories.py",
     "tests/faults/test_readers_logrotate.py",
+    "tests/jetstream/test_connection.py",
+    "tests/jetstream/test_shipping.py",
     "tests/test_benchmarks.py",
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_serve.py",
@@ -74,7 +76,7 @@ LONG = (
 #: In a browser or a terminal: these do not depend on the Python.
 SCREENS = ("tests/browser", "tests/terminal")
 #: Alone on the machine: these kill processes at a moment, use the whole machine, or count its processes.
-ALONE = ("tests/faults",)
+ALONE = ("tests/faults", "tests/jetstream/test_faults.py")
 #: The tests that do not use the compiled part.
 READING = ("tests/cli", "tests/eventlog", "tests/web")
 #: Set when the whole run is interrupted.
