@@ -60,6 +60,11 @@ SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
 TOOLS = (
     "tests/cli/test_demo.py",
     "tests/faults/test_description.py",
+    "tests/jetstream/test_cli.py",
+    "tests/jetstream/test_connection.py",
+    "tests/jetstream/test_log.py",
+    "tests/jetstream/test_serving.py",
+    "tests/jetstream/test_shipping.py",
     "tests/test_benchmarks.py",
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_serve.py",
@@ -78,7 +83,7 @@ READERS = (
 #: In a browser or a terminal: these do not depend on the Python.
 SCREENS = ("tests/browser", "tests/terminal")
 #: These kill processes at a moment, use the whole machine, or count its processes.
-FAULTS = ("tests/faults",)
+FAULTS = ("tests/faults", "tests/jetstream/test_faults.py")
 #: Those of them that start servers, which are half of the work.
 SERVERS = (
     "tests/faults/test_server_clients.py",

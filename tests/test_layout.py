@@ -28,6 +28,7 @@ LAYERS = {
     "eventlog": 2,
     "settings": 2,
     "speedups": 2,
+    "shipping": 3,
     "context": 3,
     "formatting": 3,
     "optimizing": 4,

@@ -13,7 +13,7 @@ from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.reading import end_of_lines
 from chora_logging.eventlog.rotated import cursor, locating
-from chora_logging.eventlog.rotated.file import LogFile, Replaced
+from chora_logging.eventlog.rotated.file import CHUNK, LogFile, Replaced
 from chora_logging.eventlog.rotated.file_order import FileOrder
 from chora_logging.eventlog.rotated.file_set import Namer, close_all, is_live, open_at, open_set
 from chora_logging.eventlog.rotated.late_lines import LateLines
@@ -135,6 +135,10 @@ class Follower:
         self._checks += 1
         return self._checks % _CHECKS_PER_READ == 0 or self._idle is None or self._stat() != self._idle
 
+    def is_at_end(self) -> bool:
+        """Return whether the last poll found nothing new, and nothing is awaited from a rotated file."""
+        return self._idle is not None
+
     def poll(self) -> list[dict[str, Any]] | None:
         """Return the next events without the gaps; None if there is nothing new."""
         items = self.poll_items()
@@ -220,7 +224,8 @@ class Follower:
 
         Its cursor is that of the newest event, so that nothing is repeated after it.
         """
-        if self._file is not None:
+        # Else a cursor would pass over the lines that follow in *file*.
+        if self._file is not None and b"\n" not in file.peek(CHUNK, file.offset):
             self._file.older = max(self._file.older or 0, file.time())
         newest = self._newest_position()
         if newest is None or (newest.inode, newest.offset) == (file.place.inode & 0xFFFFFFFF, block.start):

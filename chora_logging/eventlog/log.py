@@ -9,10 +9,11 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mappi
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.eventlog.events import Event, Gap, Skipped
+from chora_logging.eventlog.blocks import blocks
+from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.feed import is_followed
 from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
-from chora_logging.eventlog.following import END
+from chora_logging.eventlog.following import END, Follower
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page, read_page, state_of
 from chora_logging.eventlog.reading import read_backwards, read_forwards
@@ -228,6 +229,28 @@ class EventLog:
             OSError: as for `follow`, raised by `next` instead of `anext`.
         """
         return items_sync(self._subscribe("follow_sync", after, filters))
+
+    def follow_blocks(
+        self, after: str | None = None, *, linger: float = 0.0, live: bool = True
+    ) -> AsyncGenerator[list[Block | Gap], None]:
+        """Like `follow`, but iterate over the lines as they stand in the files, undecoded, in blocks.
+
+        For who passes the lines on. `Block.cursor` gives the positions before and after them. A list has a
+        gap, a block or both. A thread of its own reads the files.
+
+        Args:
+            after: As for `follow`.
+            linger: How long to wait after a first new line for others to come into its block, in seconds.
+            live: Wait for new lines at the end of the log, instead of ending there.
+
+        Raises:
+            CursorError: *after* is not a cursor.
+            OSError: as for `follow`.
+        """
+        if after is not None and after != END:
+            self.check_cursor(after)
+        self._check()
+        return blocks(Follower(self.path, after=after, namer=self._namer), linger=linger, live=live)
 
     def page(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,8 +15,9 @@ from chora_logging.jetstream import messages
 from chora_logging.jetstream.consumer import Received
 from chora_logging.jetstream.stream_cursor import StreamOrigin
 
-#: The last token of the subjects of blocks that were shipped after newer ones.
-LATE = "late"
+#: The last token of the subject, and the header, of a block that was shipped after newer ones. The token
+#: alone may be the name of a log, for a prefix may have any number of tokens.
+LATE, LATE_HEADER = "late", "Clog-Late"
 
 #: The fields that each event of a stream has: where it comes from.
 HOST, LOG = "host", "log"
@@ -47,8 +48,8 @@ def unpack(received: Received, incarnation: str, offset: int, on_skip: OnSkip) -
         offset: How many bytes of the lines to leave out: they have been read.
         on_skip: Called with the message if it is no block, and with a last line without its newline.
     """
-    names = names_in(received.subject)
-    if names is None or messages.head_of(received.headers) is None:
+    found = place_of(received.subject, received.headers)
+    if found is None or messages.head_of(received.headers) is None:
         _skip(received, "not a block of lines that a shipper has stored", on_skip)
         return None
     try:
@@ -56,7 +57,7 @@ def unpack(received: Received, incarnation: str, offset: int, on_skip: OnSkip) -
     except ValueError as error:
         _skip(received, str(error), on_skip)
         return None
-    host, log, is_late = names
+    host, log = map(messages.text_of, found)
     place = f"{host}/{log}"
     size = lines.rfind(b"\n") + 1
     if size < len(lines):
@@ -65,7 +66,7 @@ def unpack(received: Received, incarnation: str, offset: int, on_skip: OnSkip) -
     offset = min(offset, size)
     origin = StreamOrigin(incarnation, received.sequence, size)
     block = Block(place, offset, lines[offset:size], size - offset, b"", origin)
-    fields = {HOST: host, LOG: log, **({LATE: True} if is_late else {})}
+    fields = {HOST: host, LOG: log, **({LATE: True} if LATE_HEADER in received.headers else {})}
     gap = None if offset else messages.gap_of(received.headers)
     return Unpacked(block, fields, None if gap is None else _checked(gap, place))
 
@@ -78,17 +79,16 @@ def events_of(
         yield _with_fields(event, unpacked.fields)
 
 
-def names_in(subject: str) -> tuple[str, str, bool] | None:
-    """Return the host, the log and whether the block is late, from *subject*; None if it is none of ours.
+def place_of(subject: str, headers: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the tokens of the host and the log in the subject of a message; None if it is none of ours.
 
-    >>> names_in("clog.web1.shop=2Eorders"), names_in("clog.web1.shop.late"), names_in("orders")
-    (('web1', 'shop.orders', False), ('web1', 'shop', True), None)
+    >>> place_of("clog.web1.shop", {}), place_of("a.b.web1.shop.late", {"Clog-Late": "1"})
+    (('web1', 'shop'), ('web1', 'shop'))
     """
     tokens = subject.split(".")
-    is_late = len(tokens) == 4 and tokens[3] == LATE
-    if len(tokens) != 3 and not is_late:
-        return None
-    return messages.text_of(tokens[1]), messages.text_of(tokens[2]), is_late
+    if LATE_HEADER in headers and tokens[-1] == LATE:
+        del tokens[-1]
+    return None if len(tokens) < 3 else (tokens[-2], tokens[-1])
 
 
 def _decompressed(received: Received) -> bytes:

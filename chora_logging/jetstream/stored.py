@@ -13,7 +13,7 @@ from chora_logging.errors import AnswerError, NoAnswerError
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.subscription import LONGEST_WAIT_SECONDS
-from chora_logging.jetstream.blocks import HOST, LOG
+from chora_logging.jetstream.blocks import HOST, LATE, LOG, place_of
 from chora_logging.jetstream.connection import Connection
 from chora_logging.jetstream.consumer import Consumer, Received
 from chora_logging.jetstream.messages import token
@@ -48,12 +48,14 @@ class State(NamedTuple):
         first: The sequence of its first message; one more than *last* if it is empty.
         last: The sequence of its last message; 0 if there was never one.
         size: Its size in bytes.
+        prefix: What its subjects begin with, before the host; empty if they have no common beginning.
     """
 
     incarnation: str
     first: int
     last: int
     size: int
+    prefix: str
 
 
 async def state_of(stream: Stream) -> State | None:
@@ -71,7 +73,11 @@ async def state_of(stream: Stream) -> State | None:
     found = info["state"]
     last = int(found["last_seq"])
     first = int(found["first_seq"]) if found["messages"] else last + 1
-    return State(incarnation_of(stream.name, info["created"]), first, last, int(found["bytes"]))
+    (subject, *others) = info["config"].get("subjects") or [""]
+    prefix = subject.removesuffix(".>")
+    is_common = not others and prefix != subject and "*" not in prefix
+    incarnation = incarnation_of(stream.name, info["created"])
+    return State(incarnation, first, last, int(found["bytes"]), prefix if is_common else "")
 
 
 def call(connection: Connection, work: Coroutine[Any, Any, _Result]) -> _Result:
@@ -110,7 +116,6 @@ class Scope:
 
     Attributes:
         selection: The other filters.
-        subject: What a server is asked for: all messages of the host, or all.
         since: The time before which no message has a matching event, or None.
     """
 
@@ -119,16 +124,28 @@ class Scope:
         host, log = selection.fields.get(HOST), selection.fields.get(LOG)
         self._host = None if host is None else token(host)
         self._log = None if log is None else token(log)
-        self.subject = ">" if self._host is None else f"*.{self._host}.>"
+        self._subject: str | None = None
         self.since: datetime | None = None
         if selection.since is not None:
             since = max(0.0, selection.since - CLOCKS_DIFFER_SECONDS)
             self.since = datetime.fromtimestamp(min(since, _LATEST), timezone.utc)
 
-    def has(self, subject: str) -> bool:
-        """Return whether a message with *subject* is one of these."""
-        tokens = subject.split(".")
-        return self._host in (None, *tokens[1:2]) and self._log in (None, *tokens[2:3])
+    async def subject(self, stream: Stream, state: State) -> str:
+        """Return what to ask servers for: all messages of the host if they can tell them, or all."""
+        if not self._host or not state.prefix:
+            return ">"
+        if self._subject is None:
+            # A shipper may have a longer prefix, so that its host is another token.
+            longer = {"subjects_filter": f"{state.prefix}.*.*.>"}
+            info = await stream.api(f"STREAM.INFO.{stream.name}", longer)
+            is_sure = all(subject.endswith(f".{LATE}") for subject in info["state"].get("subjects") or ())
+            self._subject = f"{state.prefix}.{self._host}.>" if is_sure else ">"
+        return self._subject
+
+    def has(self, place: tuple[str, str] | None) -> bool:
+        """Return whether messages from *place* are among these; see `blocks.place_of`."""
+        host, log = place or (None, None)
+        return self._host in (None, host) and self._log in (None, log)
 
 
 class StoredReader:
@@ -209,7 +226,7 @@ class StoredReader:
             state = await state_of(self._stream)
             if state is None:
                 return None
-            self._gap = self._begin(state) or self._gap
+            self._gap = self._begin(state, await self._scope.subject(self._stream, state)) or self._gap
         assert self._consumer is not None and self.position is not None and self._state is not None
         expected = self.position.sequence
         messages = await self._consumer.fetch(BATCH)
@@ -224,12 +241,14 @@ class StoredReader:
             state = await state_of(self._stream)
             if state is not None and state.first > expected:
                 found.append(_expired(messages))
-        found += [message for message in messages if self._scope.has(message.subject)]
+        found += [
+            message for message in messages if self._scope.has(place_of(message.subject, message.headers))
+        ]
         self.position = Position(self._state.incarnation, messages[-1].sequence + 1)
         self._is_exact = True
         return found
 
-    def _begin(self, state: State) -> Gap | None:
+    def _begin(self, state: State, subject: str) -> Gap | None:
         """Make the consumer; return the gap before the messages that it gives."""
         gap, start = None, Position(state.incarnation, max(1, state.first))
         after = self.position
@@ -248,7 +267,7 @@ class StoredReader:
         else:
             start, first = after, after.sequence
         self._state, self.position = state, start
-        self._consumer = Consumer(self._stream, first, self._scope.subject)
+        self._consumer = Consumer(self._stream, first, subject)
         return gap
 
     def _drop(self) -> None:
@@ -282,7 +301,9 @@ def backwards(
     while end > state.first:
         start = max(state.first, end - window)
         found = patiently(functools.partial(_read_window, stream, scope, state, start, end))
-        yield [message for message in reversed(found) if scope.has(message.subject)]
+        yield [
+            message for message in reversed(found) if scope.has(place_of(message.subject, message.headers))
+        ]
         if scope.since is not None and found and found[0].time < scope.since.timestamp():
             return
         if len(found) < BATCH:
@@ -296,14 +317,15 @@ def _read_window(stream: Stream, scope: Scope, state: State, start: int, end: in
 
 async def _last(stream: Stream, scope: Scope, state: State) -> int:
     """Return the sequence of the last message that *scope* asks for; 0 if there is none."""
-    if scope.subject == ">":
+    subject = await scope.subject(stream, state)
+    if subject == ">":
         return state.last if state.first <= state.last else 0
-    found = await stream.last_message(scope.subject)
+    found = await stream.last_message(subject)
     return 0 if found is None else found.sequence
 
 
 async def _window(stream: Stream, scope: Scope, state: State, start: int, end: int) -> list[Received]:
-    consumer = Consumer(stream, start, scope.subject)
+    consumer = Consumer(stream, start, await scope.subject(stream, state))
     found: list[Received] = []
     try:
         while True:

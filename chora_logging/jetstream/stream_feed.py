@@ -15,7 +15,7 @@ from chora_logging.eventlog.feed import Batch, Feed, join
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.subscription import Items, Subscription
 from chora_logging.jetstream.address import Address
-from chora_logging.jetstream.blocks import events_of, unpack
+from chora_logging.jetstream.blocks import events_of, place_of, unpack
 from chora_logging.jetstream.consumer import HEARTBEAT_SECONDS, MISSING_HEARTBEATS, Consumer, Received
 from chora_logging.jetstream.credentials import Credentials
 from chora_logging.jetstream.shared_connections import shared_connection
@@ -40,11 +40,11 @@ class End(NamedTuple):
 
     Attributes:
         position: The position after the message.
-        subject: Its subject.
+        place: Where the message comes from; see `blocks.place_of`.
     """
 
     position: Position
-    subject: str
+    place: tuple[str, str] | None
 
 
 class StreamFeed(Feed):
@@ -250,7 +250,7 @@ class StreamSubscription(Subscription):
         if end.position <= self._position:
             return []  # it was read from the stream
         self._position = end.position
-        if not self._scope.has(end.subject):
+        if not self._scope.has(end.place):
             return []
         self._skipped += batch.skipped
         return batch.items
@@ -269,7 +269,7 @@ class StreamSubscription(Subscription):
 def _batch(message: Received, incarnation: str) -> Batch:
     skipped: list[Skipped] = []
     items = _items(message, incarnation, 0, _ALL, skipped.append)
-    end = End(Position(incarnation, message.sequence + 1), message.subject)
+    end = End(Position(incarnation, message.sequence + 1), place_of(message.subject, message.headers))
     return Batch(items, skipped, end, len(message.payload))
 
 

@@ -7,7 +7,7 @@ import json
 import zlib
 
 from chora_logging.eventlog.rotated.cursor import NO_LOG, Position, encode
-from chora_logging.jetstream import messages
+from chora_logging.jetstream import blocks, messages
 from tests.jetstream.servers import done
 
 #: A cursor of files: readers of a stream only look whether it is one.
@@ -21,15 +21,16 @@ class Place:
     stream: object
     host: str = "web1"
     log: str = "shop"
+    prefix: str = ""
 
     @property
-    def prefix(self):
-        """The first token of the subjects of the stream, which has the number of the stream."""
-        return self.stream.name.lower()
+    def subjects(self):
+        """What the subjects begin with; without a prefix the name of the stream."""
+        return self.prefix or self.stream.name.lower()
 
     def store(self, lines, *, compress=False, late=False, gap=None, headers=None, payload=None):
         """Store one block of *lines*; return its sequence."""
-        subject = messages.subject(self.host, self.log, self.prefix) + ".late" * late
+        subject = messages.subject(self.host, self.log, self.subjects) + ".late" * late
         made = {
             messages.LOG: "00" * 8,
             messages.START: SOME_CURSOR,
@@ -38,6 +39,8 @@ class Place:
         }
         if compress:
             lines, made[messages.ENCODING] = zlib.compress(lines), messages.DEFLATE
+        if late:
+            made[blocks.LATE_HEADER] = "1"
         if gap is not None:
             made[messages.GAP] = json.dumps(gap._asdict())
         return publish(

@@ -117,6 +117,19 @@ class TestRead:
         assert list(log.read(where={"host": "own"})) == []
         assert list(log.last(5, where={"host": "web"})) == []
 
+    @pytest.mark.parametrize("subjects", [["{}.a.b.>"], ["{}.a.*.*.*"], ["{}.a.>", "{}x.>"], ["{}.>"]])
+    def test_one_machine_with_any_subjects(self, running, subjects):
+        """A machine is found whatever the subjects of the stream are, and with a prefix of several parts."""
+        name = f"P{abs(hash(tuple(subjects)))}"
+        with connected(running.address.replace("CLOG", name)) as stream:
+            create(stream, subjects=[subject.format(name.lower()) for subject in subjects])
+            for number, host in enumerate(["h1", "h2", "h1"]):
+                Place(stream, host, prefix=f"{name.lower()}.a.b").store(lines(number))
+            with JetStreamLog(str(stream.connection.address), credentials=Credentials()) as log:
+                assert numbers(log.read(where={"host": "h1"})) == [0, 2]
+                assert numbers(log.last(5, where={"host": "h2", "log": "shop"})) == [1]
+                assert numbers(taken(log.follow_sync(where={"host": "h1"}), 2)) == [0, 2]
+
     def test_since(self, shop, log):
         """A time is that of the events; messages that were stored long before are not read."""
         old, new = "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
@@ -131,8 +144,8 @@ class TestRead:
         """Foreign messages are reported and passed over."""
         skipped = []
         shop.store(lines(1))
-        publish(shop.stream, f"{shop.prefix}.web1.shop", b"x" * 1000)
-        publish(shop.stream, f"{shop.prefix}.a.b.c.d", b'{"n": 5}\n')
+        publish(shop.stream, f"{shop.subjects}.web1.shop", b"x" * 1000)
+        publish(shop.stream, f"{shop.subjects}.a.b.c.d", b'{"n": 5}\n')
         shop.store(lines(2), headers={"Content-Encoding": "gzip"})
         shop.store(lines(3), compress=True)
         with JetStreamLog(log.address, on_skip=skipped.append, credentials=Credentials()) as other:
@@ -393,7 +406,7 @@ class TestGaps:
         shop.store(lines(3))
         assert next(following)["n"] == 3
         done(shop.stream, shop.stream.api(f"STREAM.DELETE.{shop.stream.name}"))
-        create(shop.stream, subjects=[f"{shop.prefix}.>"])
+        create(shop.stream, subjects=[f"{shop.subjects}.>"])
         shop.store(lines(4, 5))
 
         (gap, *rest) = log.read(after=cursor)
