@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.cli.calling import Caller
 from tests.cli.running import COMMAND, environment
 from tests.jetstream.servers import done, wait_for
+from tests.jetstream.shippers import Shipper, written
 from tests.jetstream.storing import Place, line, lines
 
 #: Each command line, but for `--log`.
@@ -121,6 +122,25 @@ def numbers_of(call, log):
         for name in ("path", "files", "bytes"):
             del extent[name]
     return found, errors
+
+
+def test_what_was_shipped(call, tmp_path, running):
+    """A log that was rotated and shipped is the same in the stream, line by line."""
+    path = tmp_path / "app.log"
+    written(path, 3000, size=100_000)
+    address = running.address.replace("CLOG", f"SHIPPED{len(list(tmp_path.parent.iterdir()))}")
+    prefix = address.rpartition("/")[2].lower()
+    arguments = ("--log", path, "--prefix", prefix, "--create", "--replicas", 1, "--host", "m1", "--once")
+    with Shipper(address, tmp_path / "ship.out", *arguments) as shipper:
+        assert shipper.wait() == 0, shipper.said
+
+    _, of_files, _ = call("query", "--json", "--log", path)
+    _, of_stream, _ = call("query", "--json", "--log", address)
+    _, of_machine, _ = call("query", "--json", "--log", address, "--where", "host=m1")
+
+    place = '{"host":"m1","log":"app",'
+    assert of_stream == of_machine == "".join(place + text[1:] + "\n" for text in of_files.splitlines())
+    assert of_files.count("\n") == 3000
 
 
 class TestStream:
