@@ -66,7 +66,9 @@ def _show(size: int | None, start: int | None, done: threading.Event) -> None:
 
     console = Console(stderr=True)
     # Red is reserved for failures.
-    bar_column = BarColumn(console.width // 2, complete_style="green", finished_style="green")
+    bar_column = BarColumn(
+        console.width // 2, complete_style="green", finished_style="green", pulse_style="green"
+    )
     columns = [bar_column, TextColumn("{task.fields[amount]}")]
     if console.width >= WIDE_BAR_COLUMNS:
         columns.append(TimeRemainingColumn())
