@@ -248,60 +248,52 @@ class Rotated(NamedTuple):
 
 
 class Backups(NamedTuple):
-    """What a sidecar says of the backups.
+    """What a sidecar says.
 
     Attributes:
-        keep: How many the rotation under way keeps; 0 if it does not say.
+        state: The log and its rotation; None if there is no sidecar that can be read.
+        keep: How many backups the rotation under way keeps; 0 if it does not say.
         owned: The CRC-32 of the first line of each backup of this package by its inode (0 for a line that
             could not be read); None if it does not say.
         record: What the last rotations have made, by generation, as far as it says.
+        is_copied: Whether it was written to the sidecar of another folder.
     """
 
+    state: Sidecar | None = None
     keep: int = 0
     owned: dict[int, int] | None = None
     record: Mapping[int, Rotated] = MappingProxyType({})
+    is_copied: bool = False
 
 
-def read_backups(log: str) -> tuple[Sidecar | None, Backups]:
-    """Return the current sidecar of *log*, as `read_sidecar`, and what it says of the backups."""
+def read_backups(log: str) -> Backups:
+    """Return what the sidecar of *log* says now."""
     try:
         file = open_sidecar(log)
         if file is None:
-            return None, Backups()
+            return Backups()
         with file:
             data, inode = os.pread(file.fileno(), LARGEST_SIDECAR_BYTES, 0), os.fstat(file.fileno()).st_ino
     except OSError:
-        return None, Backups()
-    state = parse_sidecar(data)
-    return state, Backups() if state is None else parse_backups(data, state, inode)
-
-
-def parse_backups(data: bytes, state: Sidecar, inode: int) -> Backups:
-    """Return what the sidecar with the bytes *data* and the inode *inode* says of the backups."""
-    begin = SIDECAR_BYTES + BACKUP_LIST.size
-    if len(data) < begin:
         return Backups()
+    return parse_backups(data, inode)
+
+
+def parse_backups(data: bytes, inode: int) -> Backups:
+    """Return what the sidecar with the bytes *data* and the inode *inode* says."""
+    state, begin = parse_sidecar(data), SIDECAR_BYTES + BACKUP_LIST.size
+    if state is None or len(data) < begin:
+        return Backups(state)
     checksum, keep, count, of = BACKUP_LIST.unpack_from(data, SIDECAR_BYTES)
     end = begin + count * BACKUP_ENTRY.size
-    entries = data[begin:end]
-    if len(data) < end or checksum != list_checksum(state, keep, entries):
-        return Backups()
+    said = b"%s %d %d %s" % (state.log_id, state.sequence, keep, data[begin:end])
+    if len(data) < end or checksum != zlib.crc32(said):
+        return Backups(state, is_copied=of != inode)
     record = _parse_record(data[end:], state)
     if of == inode:
-        return Backups(keep, dict(BACKUP_ENTRY.iter_unpack(entries)), record)
-    return Backups(record={each: rotated._replace(inode=0) for each, rotated in record.items()})
-
-
-def pack_record(state: Sidecar, record: Mapping[int, Rotated], room: int) -> bytes:
-    """Return the bytes of *record* in a sidecar, at most *room*; the oldest rotations are left out."""
-    count = min(len(record), (room - RECORD.size) // RECORD_ENTRY.size)
-    if count < 0:
-        return b""
-    entries = b"".join(
-        RECORD_ENTRY.pack(each, inode, UNKNOWN_SIZE if size is None else size, first_line)
-        for each, (inode, size, first_line) in sorted(record.items())[len(record) - count :]
-    )
-    return RECORD.pack(_record_checksum(state, entries), count) + entries
+        return Backups(state, keep, dict(BACKUP_ENTRY.iter_unpack(data[begin:end])), record)
+    record = {each: rotated._replace(inode=0) for each, rotated in record.items()}
+    return Backups(state, record=record, is_copied=True)
 
 
 def _parse_record(data: bytes, state: Sidecar) -> dict[int, Rotated]:
@@ -309,24 +301,10 @@ def _parse_record(data: bytes, state: Sidecar) -> dict[int, Rotated]:
         return {}
     checksum, count = RECORD.unpack_from(data)
     entries = data[RECORD.size :][: count * RECORD_ENTRY.size]
-    if len(entries) < count * RECORD_ENTRY.size or checksum != _record_checksum(state, entries):
+    said = b"%s %d %s" % (state.log_id, state.sequence, entries)
+    if len(entries) < count * RECORD_ENTRY.size or checksum != zlib.crc32(said):
         return {}
     return {
         each: Rotated(inode, None if size == UNKNOWN_SIZE else size, first_line)
         for each, inode, size, first_line in RECORD_ENTRY.iter_unpack(entries)
     }
-
-
-def _record_checksum(state: Sidecar, entries: bytes) -> int:
-    return zlib.crc32(b"%s %d " % (state.log_id, state.sequence) + entries)
-
-
-def is_copied(data: bytes, inode: int) -> bool:
-    """Return whether *data*, of the sidecar with this *inode*, were written to that of another folder."""
-    begin = SIDECAR_BYTES + BACKUP_LIST.size
-    return len(data) >= begin and BACKUP_LIST.unpack_from(data, SIDECAR_BYTES)[3] != inode
-
-
-def list_checksum(state: Sidecar, keep: int, entries: bytes) -> int:
-    """Return the checksum of the list of the backups with these *entries*."""
-    return zlib.crc32(b"%s %d %d " % (state.log_id, state.sequence, keep) + entries)

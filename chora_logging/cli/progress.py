@@ -25,10 +25,12 @@ def progress(logs: Sequence[Log]) -> contextlib.AbstractContextManager[None]:
     """Show how much of *logs* has been read so far, if that takes long and stderr is a terminal.
 
     Args:
-        logs: The logs, which are read once from one end to the other.
+        logs: The logs, which are read once from one end to the other. For pipes nothing is shown.
     """
-    if not _is_watched():
-        return contextlib.nullcontext()  # a stream is not asked for its size in vain
+    if not _is_watched() or any(log.is_pipe for log in logs):
+        return (
+            contextlib.nullcontext()
+        )  # a stream is not asked for its size in vain; that of a pipe is unknown
     sizes = [None if is_address(log.address) else log.events.size() for log in logs]
     return progress_over(None if None in sizes else sum(filter(None, sizes)))
 

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.blocks import blocks
@@ -152,6 +152,13 @@ class EventLog:
             self.check_cursor(after)
         items = read_forwards(self.path, selection, after, self._on_skip, self._namer)
         return items if limit is None else limited(items, limit)
+
+    def select(self, selection: Selection, *, newest_first: bool = False) -> Iterator[Event]:
+        """Iterate over the stored events that match *selection*, as `read` does."""
+        if newest_first:
+            return read_backwards(self.path, selection, self._on_skip, self._namer)
+        found = read_forwards(self.path, selection, None, self._on_skip, self._namer)
+        return cast(Iterator[Event], found)  # gaps come only after a cursor
 
     def last(self, n: int, **filters: Unpack[Filters]) -> list[Event]:
         """Return the newest *n* events, oldest first, without reading the whole log.

@@ -77,10 +77,13 @@ class Selection:
         since: The earliest time, in seconds since 1970, or None.
         narrows: Whether there is a filter.
         prefilter: Finds the lines that can match, or None.
+        raw: Whether lines that are not events are given too, each as a `RawLine`.
 
     Raises:
         ConfigurationError: an argument is invalid.
     """
+
+    raw = False
 
     def __init__(
         self,

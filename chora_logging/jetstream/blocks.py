@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from chora_logging.eventlog.events import Block, Event, Gap, Skipped
+from chora_logging.eventlog.events import Block, Event, Gap, RawLine, Skipped
 from chora_logging.eventlog.lines import SHOWN_LINE_BYTES, events_in
 from chora_logging.eventlog.selection import Selection
 from chora_logging.jetstream import messages
@@ -113,6 +113,8 @@ def _skip(received: Received, reason: str, on_skip: OnSkip) -> None:
 
 
 def _with_fields(event: Event, fields: dict[str, Any]) -> Event:
+    if isinstance(event, RawLine):
+        return event
     more = {name: value for name, value in fields.items() if name not in event}
     if not more:
         return event

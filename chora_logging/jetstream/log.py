@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, cast, overload
 
 from chora_logging.errors import NoAnswerError, ServerError
 from chora_logging.eventlog.events import Event, Gap, Skipped
@@ -140,6 +140,13 @@ class JetStreamLog:
             return newest if limit is None else limited(newest, limit)
         items = self._oldest_first(scope, None if after is None else decode(after))
         return items if limit is None else limited(items, limit)
+
+    def select(self, selection: Selection, *, newest_first: bool = False) -> Iterator[Event]:
+        """Iterate over the stored events that match *selection*, as `read` does."""
+        scope = Scope(selection)
+        if newest_first:
+            return self._newest_first(scope)
+        return cast(Iterator[Event], self._oldest_first(scope, None))  # gaps come only after a cursor
 
     def last(self, n: int, **filters: Unpack[Filters]) -> list[Event]:
         """Return the newest *n* events, oldest first, without reading the whole stream."""

@@ -161,7 +161,7 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
 
 def _plain_backup(log: str, count: int, name_of: NameOf, in_use: set[int]) -> Backup | None:
     """Return our oldest plain backup that is not *in_use* and whose compressed name is free or ours."""
-    owned = log_files.read_backups(log)[1].owned
+    owned = log_files.read_backups(log).owned
     if owned is None:
         return None
     ours = find_backups(log, name_of, count, owned).ours

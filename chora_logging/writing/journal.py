@@ -17,17 +17,20 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from chora_logging import log_files
 from chora_logging.log_files import (
     BACKUP_ENTRY,
     BACKUP_LIST,
     LARGEST_SIDECAR_BYTES,
+    RECORD,
+    RECORD_ENTRY,
     SIDECAR_BYTES,
     SIDECAR_IDENTITY,
     SIDECAR_LAYOUT,
     SIDECAR_MAGIC,
+    UNKNOWN_SIZE,
     Rotated,
     Sidecar,
 )
@@ -55,7 +58,7 @@ class Journal:
         state: What it says about the log and the rotation.
         owned: The backups that this package has made; None if it does not say.
         keep: How many backups the rotation under way keeps; 0 if it does not say.
-        record: What the last rotations have made, by generation.
+        record: What the last rotations have made, by generation; a change is written by the next `write`.
         generation: How many rotations have begun; 0 in the copy of a folder.
     """
 
@@ -71,15 +74,13 @@ class Journal:
             return
         self._inode = os.fstat(fd).st_ino
         data = os.pread(fd, LARGEST_SIDECAR_BYTES, 0)
-        state = log_files.parse_sidecar(data)
+        state, self.keep, self.owned, record, is_copied = log_files.parse_backups(data, self._inode)
         if state is None:
             self.write(self.state)
             return
         self.state = state
-        self.keep, self.owned, record = log_files.parse_backups(data, state, self._inode)
         self.record.update(record)
-        is_copy = log_files.is_copied(data, self._inode)
-        self.generation = 0 if is_copy else (state.sequence + 1) // 2
+        self.generation = 0 if is_copied else (state.sequence + 1) // 2
 
     @property
     def marked(self) -> int:
@@ -100,7 +101,7 @@ class Journal:
             os.pwrite(self._fd, pack_sidecar(state), 0)
         else:
             data = pack_sidecar(state) + _pack_owned(state, owned, keep, self._inode)
-            data += log_files.pack_record(state, self.record, LARGEST_SIDECAR_BYTES - len(data))
+            data += pack_record(state, self.record, LARGEST_SIDECAR_BYTES - len(data))
             if os.pwrite(self._fd, data, 0) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.ftruncate(self._fd, len(data))
@@ -116,12 +117,8 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.link(self._log, self._mark)
 
-    def note(self, rotated: Rotated) -> None:
-        """Note what the rotation under way makes of the live file; the next `write` records it."""
-        self.record[self.state.generation] = rotated
-
     def pack(self, inode: int, packed: int) -> None:
-        """Note that the backup *inode* has been compressed into *packed*; the next `write` records it."""
+        """Note that the backup *inode* has been compressed into *packed*."""
         for each, rotated in self.record.items():
             if rotated.inode == inode:
                 self.record[each] = rotated._replace(inode=packed)
@@ -177,7 +174,21 @@ def pack_sidecar(state: Sidecar) -> bytes:
 
 def _pack_owned(state: Sidecar, owned: Owned, keep: int, inode: int) -> bytes:
     entries = b"".join(BACKUP_ENTRY.pack(backup, first_line) for backup, first_line in owned.items())
-    return BACKUP_LIST.pack(log_files.list_checksum(state, keep, entries), keep, len(owned), inode) + entries
+    checksum = zlib.crc32(b"%s %d %d %s" % (state.log_id, state.sequence, keep, entries))
+    return BACKUP_LIST.pack(checksum, keep, len(owned), inode) + entries
+
+
+def pack_record(state: Sidecar, record: Mapping[int, Rotated], room: int) -> bytes:
+    """Return the bytes of *record* in a sidecar, at most *room*; the oldest rotations are left out."""
+    count = min(len(record), (room - RECORD.size) // RECORD_ENTRY.size)
+    if count < 0:
+        return b""
+    entries = b"".join(
+        RECORD_ENTRY.pack(each, inode, UNKNOWN_SIZE if size is None else size, first_line)
+        for each, (inode, size, first_line) in sorted(record.items())[len(record) - count :]
+    )
+    checksum = zlib.crc32(b"%s %d %s" % (state.log_id, state.sequence, entries))
+    return RECORD.pack(checksum, count) + entries
 
 
 def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> io.FileIO | None:

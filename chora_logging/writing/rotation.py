@@ -25,6 +25,9 @@ from chora_logging.writing.journal import Journal, Report, open_journal
 #: How many files of another tool a message names.
 _SHOWN_NAMES = 3
 
+#: How many backups that are not found stay listed, at least.
+_LISTED_ABSENT = 100
+
 #: Moves the live file to the first backup's name.
 RotateFile = Callable[[str, str], None]
 
@@ -172,8 +175,9 @@ class Rollover(NamedTuple):
                 del backups[backup.path]
             for backup in self._shift(number, found.ours[number], moved):
                 backups[backup.path] = backup
+        generation = journal.state.sequence // 2
         for inode, first_line in found.live.items():
-            journal.note(Rotated(inode, status.st_size, first_line))
+            journal.record[generation] = Rotated(inode, status.st_size, first_line)
         journal.write(journal.state._replace(step=0), {**found.owned, **found.live}, journal.keep)
         first, product = self._name(1), found.live
         if os.path.lexists(first) and first not in backups:  # where `App.log` is another name of `app.log`
@@ -186,7 +190,7 @@ class Rollover(NamedTuple):
             self.rotate(self.log, first)
             product = identify(first)
             if product != found.live:  # what it has made of the lines is unknown
-                journal.note(Rotated(next(iter(product), 0), None if product else 0, 0))
+                journal.record[generation] = Rotated(next(iter(product), 0), None if product else 0, 0)
         try:
             opening.create_like(self.log, status, self.mode)
         except BaseException:
@@ -260,8 +264,13 @@ class Rollover(NamedTuple):
                 os.unlink(path)
 
     def _finish(self, journal: Journal, keep: int, backups: list[Backup]) -> None:
-        """Delete the surplus backups and end the rotation; *keep* is 0 if their number is unknown."""
-        kept = {backup.inode: backup.first_line for backup in backups}
+        """Delete the surplus backups and end the rotation; *keep* is 0 if their number is unknown.
+
+        Some backups that are not found stay listed: another process may have another namer.
+        """
+        found = {backup.inode: backup.first_line for backup in backups}
+        absent = [(inode, line) for inode, line in (journal.owned or {}).items() if inode not in found]
+        kept = {**dict(absent[-max(keep, _LISTED_ABSENT) :]), **found}
         for backup in backups:
             if 0 < keep < backup.number:
                 with contextlib.suppress(OSError):  # the next rotation tries again

@@ -180,7 +180,7 @@ class TestStream:
         status, output, errors = call("query", "--log", address)
 
         assert (status, output) == (2, "")
-        assert f"{address}: there is no such stream" in errors
+        assert f"{address} does not exist: there is no such stream" in errors
 
     def test_no_server(self, call, monkeypatch):
         """Servers that are not there are an error that says so, and no wrong use."""

@@ -9,6 +9,7 @@ import zlib
 from chora_logging import log_files
 from chora_logging.eventlog import EventLog
 from chora_logging.log_files import Rotated
+from chora_logging.writing import journal
 from chora_logging.writing.compression import compress_backups
 from tests.eventlog.writing import Writer, numbers
 
@@ -51,7 +52,7 @@ def written(tmp_path, files=3):
 
 
 def recorded(writer):
-    return log_files.read_backups(writer.log)[1].record
+    return log_files.read_backups(writer.log).record
 
 
 def test_what_is_recorded(tmp_path):
@@ -84,7 +85,7 @@ def test_former_versions_read_it(tmp_path):
     keep, listed = read_as_before(sidecar)
 
     assert not keep
-    assert listed == log_files.read_backups(writer.log)[1].owned
+    assert listed == log_files.read_backups(writer.log).owned
     assert set(listed) == {os.stat(writer.backup(number)).st_ino for number in (1, 2, 3)}
 
 
@@ -94,7 +95,7 @@ def test_former_versions_write_it(tmp_path):
     first, *_ = EventLog(writer.log).read()
     write_as_before(sidecar)
     assert recorded(writer) == {}
-    assert set(log_files.read_backups(writer.log)[1].owned) == set(read_as_before(sidecar)[1])
+    assert set(log_files.read_backups(writer.log).owned) == set(read_as_before(sidecar)[1])
     writer.handler.doRollover()
     writer.write(3)
 
@@ -121,7 +122,7 @@ def test_more_than_a_sidecar_has_room_for():
     """The oldest rotations are left out."""
     state = log_files.Sidecar(b"0123456789abcdef", 20)
     record = {each: Rotated(each + 1, None, 3) for each in range(5)}
-    data = log_files.pack_record(state, record, log_files.RECORD.size + 2 * log_files.RECORD_ENTRY.size + 1)
+    data = journal.pack_record(state, record, log_files.RECORD.size + 2 * log_files.RECORD_ENTRY.size + 1)
 
     assert log_files._parse_record(data, state) == {each: record[each] for each in (3, 4)}
-    assert log_files.pack_record(state, record, log_files.RECORD.size - 1) == b""
+    assert journal.pack_record(state, record, log_files.RECORD.size - 1) == b""

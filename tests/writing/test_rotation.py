@@ -733,6 +733,20 @@ def test_rolled_back_folder(log, writer, compress, more):
     ]
 
 
+def test_a_namer_is_introduced(log, writer):
+    """While old processes rotate without a namer and new ones with one, both go on, and then the new ones."""
+    new = Writer(log)
+    new.handler.namer = lambda name: f"{name}.old"
+    for _ in range(3):
+        writer.write(2)
+        new.write(2)
+    writer.close()
+    new.write(6)
+
+    assert not notices(log)
+    assert len(log.read_bytes().splitlines()) == 1
+
+
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("number", [4, 9])
 def test_copy_of_a_backup(log, writer, compress, number):

@@ -76,15 +76,16 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
     is_numbered = False
     for attempt in range(1, _OPENING_ATTEMPTS + 1):
         close_all(files)
-        state, backups = log_files.read_backups(path)
+        backups = log_files.read_backups(path)
+        state = backups.state
         files = _open(path, namer, find)
         is_still = files and is_live(files[-1].path, files[-1])
         files = without_copies(files, backups.owned or {})
         if files and not (is_still and files[-1].is_as_opened()):
             continue
         are_in_place = all(is_live(file.path, file) for file in files)
-        now, backups_now = log_files.read_backups(path)
-        is_settled = are_in_place and now == state
+        backups_now = log_files.read_backups(path)
+        is_settled = are_in_place and backups_now.state == state
         if is_settled and state is not None and not state.under_way:
             is_numbered = True
         elif (state is not None or not is_settled) and (
