@@ -95,9 +95,10 @@ class Servers:
         users: Whether they know the users `SHIPPER`, with the least rights, and `ADMIN`, and an NKey.
         tls: The certificates that they have; None for no TLS.
         more: More configuration of each server.
+        advertise: Whether a server tells its clients the addresses of the others.
     """
 
-    def __init__(self, program, folder, number=1, *, users=False, tls=None, more=""):
+    def __init__(self, program, folder, number=1, *, users=False, tls=None, more="", advertise=True):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.seed_file = None
@@ -112,8 +113,9 @@ class Servers:
             )
             if number > 1:
                 routes = ", ".join(f'"nats://127.0.0.1:{other}"' for _, other in ports)
+                alone = str(not advertise).lower()
                 listen = f'listen: "127.0.0.1:{cluster_port}"'
-                text += f"cluster {{ name: C, {listen}, routes: [{routes}] }}\n"
+                text += f"cluster {{ name: C, {listen}, routes: [{routes}], no_advertise: {alone} }}\n"
             self.servers.append(Server(program, self.folder, name, text, port))
 
     def __enter__(self):

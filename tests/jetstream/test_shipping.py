@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from chora_logging.errors import ServerError
 from tests.jetstream.servers import Servers, connected, create, done, wait_for
 from tests.jetstream.shippers import (
     Shipper,
@@ -223,6 +225,21 @@ class TestState:
 
         assert numbers_of(messages_of(stream), SUBJECT) == list(range(10, 20))
 
+    def test_killed_before_the_answer(self, server, stream, machine):
+        """A block for which no answer had come is shipped again, also if the stream has nothing any more."""
+        with machine.ship() as shipper:
+            written(machine.log, 10)
+            wait_for_numbers(stream, SUBJECT, range(10))
+            server.end()
+            written(machine.log, 10, first=10)
+            wait_for(lambda: "waits: " in shipper.said)
+        server.start()
+        wait_for(lambda: _answers(stream))
+        done(stream, stream.api(f"STREAM.PURGE.{stream.name}", {}))
+        machine.ship_all()
+
+        assert numbers_of(messages_of(stream), SUBJECT) == list(range(10, 20))
+
     @pytest.mark.parametrize("change", [damage, empty, remove])
     def test_everything_expired_and_the_state_lost(self, newest_stream, newest_machine, change):
         """Where both are gone, the log is shipped from the beginning: rather twice than never."""
@@ -311,17 +328,15 @@ class TestTime:
 class TestOversize:
     def test_line_over_the_limit(self, newest_program, tmp_path):
         """A line that no message can hold becomes a marked event; its neighbours and the whole line stay."""
-        with Servers(newest_program, tmp_path / "servers", more="max_payload: 100KB\n") as servers:
-            with connected(servers.address) as stream:
-                create(stream)
-                machine = Machine(tmp_path / "one", stream.connection.address)
-                long = (
-                    json.dumps({"trace_id": "t1", "n": 2, "text": os.urandom(150_000).hex()}).encode() + b"\n"
-                )
-                machine.log.write_bytes(b'{"n": 1}\n' + long + b'{"n": 3}\n')
-                machine.ship_all()
-                machine.ship_all()
-                found = messages_of(stream)
+        long = json.dumps({"trace_id": "t1", "n": 2, "text": os.urandom(150_000).hex()}).encode() + b"\n"
+        servers = Servers(newest_program, tmp_path / "servers", more="max_payload: 100KB\n")
+        with servers, connected(servers.address) as stream:
+            create(stream)
+            machine = Machine(tmp_path / "one", stream.connection.address)
+            machine.log.write_bytes(b'{"n": 1}\n' + long + b'{"n": 3}\n')
+            machine.ship_all()
+            machine.ship_all()
+            found = messages_of(stream)
 
         first, marked, last = events_of(found)[SUBJECT]
         assert (first, last) == ({"n": 1}, {"n": 3})
@@ -339,6 +354,11 @@ class TestOversize:
         newest_machine.ship_all()
 
         assert [each.lines for each in messages_of(newest_stream)] == lines
+
+
+def _answers(stream):
+    with contextlib.suppress(ServerError):
+        return done(stream, stream.info())
 
 
 def _age_of(path):
