@@ -62,6 +62,7 @@ TOOLS = (
     "tests/faults/test_description.py",
     "tests/jetstream/test_cli.py",
     "tests/jetstream/test_connection.py",
+    "tests/jetstream/test_consumer.py",
     "tests/jetstream/test_log.py",
     "tests/jetstream/test_serving.py",
     "tests/jetstream/test_shipping.py",

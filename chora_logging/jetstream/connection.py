@@ -96,7 +96,7 @@ class Connection:
         self._live: _Live | None = None
         self._said = ""
         self._is_closed = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `submit` may run in a finaliser
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._supervisor: asyncio.Task[None] | None = None

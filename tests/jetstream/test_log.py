@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 
 import pytest
@@ -318,6 +319,19 @@ class TestFollow:
         wait_for(lambda: consumers(shop.stream) == 0)
 
         assert all(a is b for a, b in zip(found[0][10:], found[2][10:], strict=True))
+
+    def test_one_that_is_collected(self, shop, log):
+        """A follower that is collected as garbage leaves no consumer, wherever a thread is at that time."""
+        shop.store(lines(1))
+        subscription = log.subscribe(Selection())
+        assert numbers(subscription.read()) == [1]
+        connection = log._stream.connection
+        wait_for(lambda: consumers(shop.stream) == 1)
+        with connection._lock:
+            del subscription
+            gc.collect()
+
+        wait_for(lambda: consumers(shop.stream) == 0)
 
     def test_a_slow_follower(self, shop, log, monkeypatch):
         """Who falls behind the buffer of the feed reads the stream again, and misses and repeats nothing."""
