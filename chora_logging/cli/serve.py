@@ -43,8 +43,8 @@ OTHER_CONNECTIONS = 200
     "named",
     multiple=True,
     metavar="NAME=PATH",
-    help="A log and its name in URLs; may be given several times. Without it: orchestrator and telemetry, "
-    "where programs with this environment write them.",
+    help="A log, or a stream nats://HOST/STREAM, and its name in URLs; may be given several times. Without "
+    "it: orchestrator and telemetry, where programs with this environment write them.",
 )
 @fields_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")

@@ -13,7 +13,7 @@ from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.reading import end_of_lines
 from chora_logging.eventlog.rotated import cursor, locating
-from chora_logging.eventlog.rotated.file import LogFile, Replaced
+from chora_logging.eventlog.rotated.file import CHUNK, LogFile, Replaced
 from chora_logging.eventlog.rotated.file_order import FileOrder
 from chora_logging.eventlog.rotated.file_set import Namer, close_all, is_live, open_at, open_set
 from chora_logging.eventlog.rotated.late_lines import LateLines
@@ -107,21 +107,24 @@ class Follower:
             OSError: the live file exists and cannot be opened.
         """
         with self._lock:
-            state = self._stat()
-            block = None if self._closed else self._next_block()
-            late = None if block is not None or self._closed else self._next_late_block()
-            gap, self._gap = self._gap, None
-            is_idle = block is None and late is None and self._still_since is None
-            self._idle = state if is_idle else None
-            self._last_state = state
-            items: list[Event | Gap] = [] if gap is None else [gap]
-            if block is not None:
-                items += self._events(block)
-            elif late is not None:
-                items += self._late_events(*late)
-            elif gap is None:
+            found = self._poll()
+            if found is None:
                 return None
+            items: list[Event | Gap] = []
+            for item in found:
+                items += [item] if isinstance(item, Gap) else self._events(item)
             return items
+
+    def poll_blocks(self) -> list[Block | Gap] | None:
+        """Like `poll_items`, but return the lines as they stand in the file: at most a gap and one block.
+
+        Raises:
+            OSError: the live file exists and cannot be opened.
+        """
+        with self._lock:
+            found = self._poll()
+            self.bytes_read += sum(item.length for item in found or () if isinstance(item, Block))
+            return found
 
     def has_news(self) -> bool:
         """Return whether to poll: False if the live file has not changed since a poll without news.
@@ -131,6 +134,10 @@ class Follower:
         """
         self._checks += 1
         return self._checks % _CHECKS_PER_READ == 0 or self._idle is None or self._stat() != self._idle
+
+    def is_at_end(self) -> bool:
+        """Return whether the last poll found nothing new, and nothing is awaited from a rotated file."""
+        return self._idle is not None
 
     def poll(self) -> list[dict[str, Any]] | None:
         """Return the next events without the gaps; None if there is nothing new."""
@@ -188,28 +195,43 @@ class Follower:
         """Replace the lock in a forked child: a thread of the parent may have held it."""
         self._lock = threading.Lock()
 
+    def _poll(self) -> list[Block | Gap] | None:
+        state = self._stat()
+        block = None if self._closed else self._next_block()
+        late = None if block is not None or self._closed else self._next_late_block()
+        gap, self._gap = self._gap, None
+        is_idle = block is None and late is None and self._still_since is None
+        self._idle = state if is_idle else None
+        self._last_state = state
+        found: list[Block | Gap] = [] if gap is None else [gap]
+        if block is not None:
+            found.append(block)
+        elif late is not None:
+            found.append(self._late_block(*late))
+        return found or None
+
     def _events(self, block: Block) -> list[Event | Gap]:
         self.bytes_read += block.size
-        return list(events_in(block, self._selection, self._skip))
+        events = events_in(block, self._selection, self._skip)
+        return [event.at(block.late) for event in events] if block.late else list(events)
 
     def _next_late_block(self) -> tuple[LogFile, Block] | None:
         # As seldom as an unchanged live file is read.
         return self._late.next_block(look=self._checks % _CHECKS_PER_READ == 0)
 
-    def _late_events(self, file: LogFile, block: Block) -> list[Event | Gap]:
-        """Return the events of *block*, which was added to *file* after a newer one had been read.
+    def _late_block(self, file: LogFile, block: Block) -> Block:
+        """Return *block*, which was added to *file* after a newer one had been read.
 
-        Their cursors are those of the newest event, so that nothing is repeated after them.
+        Its cursor is that of the newest event, so that nothing is repeated after it.
         """
-        items = self._events(block)
-        if self._file is not None:
+        # Else a cursor would pass over the lines that follow in *file*.
+        if self._file is not None and b"\n" not in file.peek(CHUNK, file.offset):
             self._file.older = max(self._file.older or 0, file.time())
         newest = self._newest_position()
         if newest is None or (newest.inode, newest.offset) == (file.place.inode & 0xFFFFFFFF, block.start):
             self._last_checkpoint = Checkpoint(file.position())
-            return items
-        place = cursor.encode(newest)
-        return [item if isinstance(item, Gap) else item.at(place) for item in items]
+            return block
+        return block._replace(late=cursor.encode(newest))
 
     def _newest_position(self) -> cursor.Position | None:
         if self._file is not None and self._file.offset:
