@@ -58,6 +58,7 @@ SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
 #: Not on every Python: these take long, or do not depend on the Python.
 LONG = (
     "tests/cli/test_demo.py",
+    "tests/cli/test_ship.py",
     "tests/eventlog/test_between_looks.py",
     "tests/faults/test_description.py",
     "tests/faults/test_reader_histories.py",

@@ -34,7 +34,7 @@ from chora_logging.options import parse_size
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.shipping import ship
 
-#: How long the block under way may take when the shipper is stopped, in seconds.
+#: How long the block under way may take when the shipper is stopped, in seconds, if there is a connection.
 STOP_SECONDS = 5.0
 
 #: The pause before the next try to make the stream, in seconds.
@@ -92,9 +92,9 @@ def _host_and_port(text: str) -> tuple[str, int]:
     "named",
     multiple=True,
     required=True,
-    metavar="[NAME=]PATH",
+    metavar="PATH",
     help="A log to ship, with its backups; may be given several times. Its name in the stream is that of "
-    "the file without its suffix, unless another one is given.",
+    "the file without its suffix; NAME=PATH gives another one.",
 )
 @click.option("--host", help="The name of this machine in the stream. Without it: its host name.")
 @click.option(
@@ -232,7 +232,7 @@ async def _run(
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({working}, timeout=STOP_SECONDS)
+        await asyncio.wait({working}, timeout=STOP_SECONDS if stream.connection.is_connected else 0)
         if working.done():
             working.result()
     finally:
