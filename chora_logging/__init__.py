@@ -7,6 +7,7 @@ nor the network. Each name and each module is loaded on first use.
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,10 @@ _MOVED = {
 
 class _MovedModule(types.ModuleType):
     """A module under its earlier path; it looks names up in the module at the current path."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__spec__ = importlib.machinery.ModuleSpec(name, None)  # without one, `find_spec` raises
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -16,6 +16,11 @@ backups the rotation under way keeps (4), count (4), the inode of the sidecar (8
 inode (8) and the CRC-32 of its first line (4). The checksum covers the sequence: where a version of this
 package has rotated that does not write this part, it is invalid. So it is in a copy of the folder, whose
 inodes are others.
+
+What follows says what the last rotations have made, so that readers see what is missing: CRC-32 (4), count
+(4), then for each rotation the generation of the file (8, signed), its inode (8), its size (8, all bits set
+if it is unknown) and the CRC-32 of its first line (4). The checksum covers the sequence. Versions that do
+not know this part ignore it, and cut it off where they write the list: then it says nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +32,8 @@ import re
 import stat
 import struct
 import zlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 COMPRESSED = ".gz"
@@ -47,10 +54,17 @@ SIDECAR_BYTES = SIDECAR_LAYOUT.size
 BACKUP_LIST = struct.Struct("<IIIQ")
 BACKUP_ENTRY = struct.Struct("<QI")
 
+#: The record of the rotations in a sidecar, after the list: how it begins, and an entry.
+RECORD = struct.Struct("<II")
+RECORD_ENTRY = struct.Struct("<qQQI")
+
+#: The size of a file in the record, if it is unknown.
+UNKNOWN_SIZE = 2**64 - 1
+
 #: How much of the first line of a backup its checksum covers, in bytes.
 FIRST_LINE_BYTES = 256
 
-#: The largest sidecar, in bytes: that of a log with 300,000 backups.
+#: The largest sidecar, in bytes: that of a log with 100,000 backups.
 LARGEST_SIDECAR_BYTES = 4 * 1024 * 1024
 
 #: How many numbers in a row without a file end the backups of a namer, which may be in several folders.
@@ -219,45 +233,78 @@ def read_sidecar(log: str) -> Sidecar | None:
         return None
 
 
-def read_backups(log: str) -> tuple[Sidecar | None, dict[int, int] | None]:
-    """Return the current sidecar of *log*, as `read_sidecar`, and which backups it lists; None for either."""
+class Rotated(NamedTuple):
+    """A file that a rotation has made a backup, and that may be gone.
+
+    Attributes:
+        inode: Its inode; 0 if it is unknown.
+        size: Its size at the rotation, before compression; None if it is unknown. A late writer adds to it.
+        first_line: The CRC-32 of its first line, before compression; 0 if it is unknown.
+    """
+
+    inode: int
+    size: int | None
+    first_line: int
+
+
+class Backups(NamedTuple):
+    """What a sidecar says.
+
+    Attributes:
+        state: The log and its rotation; None if there is no sidecar that can be read.
+        keep: How many backups the rotation under way keeps; 0 if it does not say.
+        owned: The CRC-32 of the first line of each backup of this package by its inode (0 for a line that
+            could not be read); None if it does not say.
+        record: What the last rotations have made, by generation, as far as it says.
+        is_copied: Whether it was written to the sidecar of another folder.
+    """
+
+    state: Sidecar | None = None
+    keep: int = 0
+    owned: dict[int, int] | None = None
+    record: Mapping[int, Rotated] = MappingProxyType({})
+    is_copied: bool = False
+
+
+def read_backups(log: str) -> Backups:
+    """Return what the sidecar of *log* says now."""
     try:
         file = open_sidecar(log)
         if file is None:
-            return None, None
+            return Backups()
         with file:
             data, inode = os.pread(file.fileno(), LARGEST_SIDECAR_BYTES, 0), os.fstat(file.fileno()).st_ino
     except OSError:
-        return None, None
-    state = parse_sidecar(data)
-    return state, None if state is None else parse_backups(data, state, inode)[1]
+        return Backups()
+    return parse_backups(data, inode)
 
 
-def parse_backups(data: bytes, state: Sidecar, inode: int) -> tuple[int, dict[int, int] | None]:
-    """Return what the sidecar with the bytes *data* and the inode *inode* says of the backups.
-
-    Returns:
-        How many the rotation under way keeps, 0 if it does not say; and the CRC-32 of the first line of
-        each backup of this package by its inode (0 for a line that could not be read), None if it does not
-        say.
-    """
-    begin = SIDECAR_BYTES + BACKUP_LIST.size
-    if len(data) < begin:
-        return 0, None
+def parse_backups(data: bytes, inode: int) -> Backups:
+    """Return what the sidecar with the bytes *data* and the inode *inode* says."""
+    state, begin = parse_sidecar(data), SIDECAR_BYTES + BACKUP_LIST.size
+    if state is None or len(data) < begin:
+        return Backups(state)
     checksum, keep, count, of = BACKUP_LIST.unpack_from(data, SIDECAR_BYTES)
-    entries = data[begin:][: count * BACKUP_ENTRY.size]
-    is_whole = len(entries) == count * BACKUP_ENTRY.size and checksum == list_checksum(state, keep, entries)
-    if of != inode or not is_whole:
-        return 0, None
-    return keep, dict(BACKUP_ENTRY.iter_unpack(entries))
+    end = begin + count * BACKUP_ENTRY.size
+    said = b"%s %d %d %s" % (state.log_id, state.sequence, keep, data[begin:end])
+    if len(data) < end or checksum != zlib.crc32(said):
+        return Backups(state, is_copied=of != inode)
+    record = _parse_record(data[end:], state)
+    if of == inode:
+        return Backups(state, keep, dict(BACKUP_ENTRY.iter_unpack(data[begin:end])), record)
+    record = {each: rotated._replace(inode=0) for each, rotated in record.items()}
+    return Backups(state, record=record, is_copied=True)
 
 
-def is_copied(data: bytes, inode: int) -> bool:
-    """Return whether *data*, of the sidecar with this *inode*, were written to that of another folder."""
-    begin = SIDECAR_BYTES + BACKUP_LIST.size
-    return len(data) >= begin and BACKUP_LIST.unpack_from(data, SIDECAR_BYTES)[3] != inode
-
-
-def list_checksum(state: Sidecar, keep: int, entries: bytes) -> int:
-    """Return the checksum of the list of the backups with these *entries*."""
-    return zlib.crc32(b"%s %d %d " % (state.log_id, state.sequence, keep) + entries)
+def _parse_record(data: bytes, state: Sidecar) -> dict[int, Rotated]:
+    if len(data) < RECORD.size:
+        return {}
+    checksum, count = RECORD.unpack_from(data)
+    entries = data[RECORD.size :][: count * RECORD_ENTRY.size]
+    said = b"%s %d %s" % (state.log_id, state.sequence, entries)
+    if len(entries) < count * RECORD_ENTRY.size or checksum != zlib.crc32(said):
+        return {}
+    return {
+        each: Rotated(inode, None if size == UNKNOWN_SIZE else size, first_line)
+        for each, inode, size, first_line in RECORD_ENTRY.iter_unpack(entries)
+    }

@@ -6,13 +6,15 @@ are installed as Debian packages if that is permitted (root, apt-get), and the s
 into folders of their own in `.venvs/`. Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
-    core        all tests except `LONG`, `SCREENS` and `ALONE`, on the main Python (the running one if it is
-                supported), the oldest and the newest; on those between without `READING`, unless
-                with --whole; on the main one, also the write side without its compiled part
-    long        the tests in `LONG`, on the main Python
-    screens     the tests in `SCREENS`, on the main Python; these, the long and the core run two at a time
+    core        all tests except those below, on the main Python (the running one if it is supported), the
+                oldest and the newest; on those between without `READING`, unless with --whole; on the
+                main one, also the write side without its compiled part
+    tools       the tests in `TOOLS`, on the main Python
+    readers     the tests in `READERS`, on the main Python
+    shipping    the tests in `SHIPPING`, on the main Python
+    screens     the tests in `SCREENS`, on the main Python; all these run two at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
-    alone       the tests in `ALONE`, on the main Python, with nothing else running
+    faults      the tests in `FAULTS`, on the main Python, in two halves, with nothing else running
     soaks       are four times as long with --whole, see `tests/soaks.py`
     sanitizers  with --whole: the tests of the C code under the sanitizers, see `tests/sanitizers.py`
 
@@ -56,15 +58,9 @@ GRACE = 20
 #: The closing line of pytest, with and without -q.
 SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
 #: Not on every Python: these take long, or do not depend on the Python.
-LONG = (
+TOOLS = (
     "tests/cli/test_demo.py",
-    "tests/cli/test_ship.py",
-    "tests/eventlog/test_between_looks.py",
     "tests/faults/test_description.py",
-    "tests/faults/test_reader_histories.py",
-    "tests/faults/test_readers_logrotate.py",
-    "tests/jetstream/test_connection.py",
-    "tests/jetstream/test_shipping.py",
     "tests/test_benchmarks.py",
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_serve.py",
@@ -74,10 +70,32 @@ LONG = (
     "tests/test_leftovers.py",
     "tests/test_pictures.py",
 )
+#: Long histories of a log beside its readers.
+READERS = (
+    "tests/eventlog/test_between_looks.py",
+    "tests/faults/test_reader_histories.py",
+    "tests/faults/test_readers_logrotate.py",
+)
 #: In a browser or a terminal: these do not depend on the Python.
 SCREENS = ("tests/browser", "tests/terminal")
-#: Alone on the machine: these kill processes at a moment, use the whole machine, or count its processes.
-ALONE = ("tests/faults", "tests/jetstream/test_faults.py")
+#: These run real NATS servers.
+SHIPPING = (
+    "tests/cli/test_ship.py",
+    "tests/jetstream/test_connection.py",
+    "tests/jetstream/test_shipping.py",
+)
+#: These kill processes at a moment, use the whole machine, or count its processes.
+FAULTS = ("tests/faults",)
+#: Those of them that start servers, which are half of the work.
+SERVERS = (
+    "tests/faults/test_server_clients.py",
+    "tests/faults/test_server_load.py",
+    "tests/faults/test_server_resume.py",
+    "tests/faults/test_server_stop.py",
+    "tests/jetstream/test_faults.py",
+)
+#: Not among the core tests.
+SEPARATE = (*TOOLS, *READERS, *SHIPPING, *SCREENS, *FAULTS, *SERVERS)
 #: The tests that do not use the compiled part.
 READING = ("tests/cli", "tests/eventlog", "tests/web")
 #: Set when the whole run is interrupted.
@@ -329,7 +347,7 @@ def without(*paths: str) -> list[str]:
 
 def cores(versions: Sequence[str], full: Iterable[str]) -> list[Step]:
     """The core tests, on each of *versions*; without `READING` on those that are not in *full*."""
-    core = without(*LONG, *SCREENS, *ALONE)
+    core = without(*SEPARATE)
     return [
         pytest_step("core", version, core)
         if version in full
@@ -353,24 +371,22 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
             Step("mypy --strict", [python, "-m", "mypy"]),
         ]
     )
-    core = without(*LONG, *SCREENS, *ALONE)
     versions = [main, *others] if whole else [main]
+    pure = [*without(*SEPARATE), *without(*READING)]
     done += in_parallel(
         [
-            *(pytest_step("long", version, LONG) for version in versions),
             *cores([main, *others], [*versions, *ends([main, *others])]),
-            pytest_step(
-                "core in Python alone",
-                main,
-                [*core, *without(*READING)],
-                variables={"CHORA_LOGGING_PURE": "1"},
-            ),
+            *(pytest_step("readers", version, READERS) for version in versions),
+            *(pytest_step("shipping", version, SHIPPING) for version in versions),
             *(pytest_step("screens", version, SCREENS) for version in versions),
+            *(pytest_step("tools", version, TOOLS) for version in versions),
+            pytest_step("core in Python alone", main, pure, variables={"CHORA_LOGGING_PURE": "1"}),
         ]
     )
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
+    rest = [*FAULTS, *without(*TOOLS, *READERS, *SERVERS)]
     for version in versions:
-        done.append(pytest_step("alone", version, [*ALONE, *without(*LONG)], live=True).run())
+        done += in_parallel([pytest_step("servers", version, SERVERS), pytest_step("faults", version, rest)])
     if whole:
         done.append(Step("sanitizers", [python, "-m", "tests.sanitizers"]).run())
         as_user = [sys.executable, "tests/bare_root.py", "--user"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import pathlib
 import pickle
 import subprocess
@@ -172,6 +173,7 @@ class TestEarlierPaths:
 
         assert not hasattr(module, "nothing")
         assert not hasattr(module, "__file__")
+        assert importlib.util.find_spec(module.__name__).name == module.__name__
 
 
 class TestCost:

@@ -13,12 +13,13 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
 from chora_logging._version import __version__
+from chora_logging.cli.reader_end import ReaderEnded
 from chora_logging.errors import ChoraLoggingError, nearest
 
 PROGRAM = "chora-logging"
@@ -98,15 +99,19 @@ class CommandList(click.Group):
 
 
 class LogCommand(click.Command):
-    """A command with the option `--log`, whose error for an unexpected argument names the option to use."""
+    """A command with the option `--log`, whose error for an argument too many names the option to use."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse *args*; an argument too many is probably a log or a filter."""
         ctx.allow_extra_args = True
         extra = super().parse_args(ctx, args)
         if extra and not ctx.resilient_parsing:
-            ctx.fail(f"Got unexpected extra argument ({extra[0]}). Did you mean {self._meant(extra[0])}?")
+            self.fail_on_extra(ctx, extra[0])
         return extra
+
+    def fail_on_extra(self, ctx: click.Context, argument: str) -> NoReturn:
+        """Raise the usage error for *argument*, which is probably a log or a filter without its option."""
+        ctx.fail(f"Got unexpected extra argument ({argument}). Did you mean {self._meant(argument)}?")
 
     def _meant(self, argument: str) -> str:
         options = {option: parameter for parameter in self.params for option in parameter.opts}
@@ -150,6 +155,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _print_error(PROGRAM, _message_of(error))
         return 1
+    except ReaderEnded:  # it came while another exception was on its way
+        _discard_output()
+        return PIPE_CLOSED
     return status if isinstance(status, int) else 0
 
 
@@ -175,10 +183,14 @@ def _quiet_ends() -> Iterator[None]:
         if sys.stderr is not None and sys.stderr.isatty():
             click.echo(err=True)  # the terminal has shown ^C: the prompt goes on the next row
         raise click.exceptions.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        # The interpreter flushes stdout once more at exit, and would report the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, ReaderEnded):
+        _discard_output()
         raise click.exceptions.Exit(PIPE_CLOSED) from None
+
+
+def _discard_output() -> None:
+    # The interpreter flushes stdout once more at exit, and would report the closed pipe.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(error: click.ClickException) -> None:

@@ -19,9 +19,11 @@ from chora_logging.cli.amounts import many, size
 from chora_logging.cli.commands import PROGRAM, LogCommand, NothingFound
 from chora_logging.cli.filters import filter_options, not_empty
 from chora_logging.cli.logs import Found, Log, Logs, log_option, read
+from chora_logging.cli.multiline import full_option
 from chora_logging.cli.progress import goes_to_file, progress, progress_over
+from chora_logging.cli.projection import Projection, projection_options
 from chora_logging.cli.rows import Rows
-from chora_logging.cli.terminal import JsonLines, open_console, open_text, printable
+from chora_logging.cli.terminal import JsonLines, flushed_often, open_console, open_text, printable
 from chora_logging.eventlog.meaning import Meaning
 
 FORMATS = ("table", "json", "csv")
@@ -42,6 +44,8 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
 @click.command("query", cls=LogCommand)
 @log_option
 @filter_options
+@projection_options
+@full_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Print at most N rows.")
 @click.option("--newest-first", is_flag=True, help="Print the newest event first, not the oldest.")
 @click.option("--count", is_flag=True, help="Print only how many events match.")
@@ -66,6 +70,8 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
 def command(
     logs: Logs,
     filters: dict[str, Any],
+    projection: Projection,
+    full: bool,
     limit: int | None,
     newest_first: bool,
     count: bool,
@@ -76,8 +82,10 @@ def command(
 ) -> None:
     """Print the events that match, or count them.
 
-    On a terminal the table has the columns that fit; in a pipe it has all of them. CSV has a column for
+    On a terminal the table has the columns that fit; in a pipe it has all of them, as wide as the first rows
+    need, so that they come at once. CSV has a column for
     each field of any event; text that a spreadsheet would run as a formula gets an apostrophe before it.
+    Without filters, lines that are not events are in the table as they stand.
     Events that do not fit in memory go to a temporary file; --by holds each combination of values in
     memory.
 
@@ -89,6 +97,7 @@ def command(
       chora-logging query --status error --by event_type --by trace_id --limit 5
       chora-logging query --event task_started --since 15m --count
       chora-logging query --trace 4bf92f3577b34da6a3ce929d0e0e4736 --json
+      chora-logging query --since yesterday --fields timestamp,event,duration_ms
       chora-logging query --since 7d --to week.csv
     """
     if path is not None and (count or fields):
@@ -97,6 +106,8 @@ def command(
         raise click.UsageError(
             "--to takes the format from the file name: it cannot be used with --format or --json"
         )
+    if (projection or full) and (count or fields):
+        raise click.UsageError("--fields, --hide and --full cannot be used with --count or --by")
     if newest_first and (count or fields):
         raise click.UsageError("--newest-first cannot be used with --count or --by")
     if count and not fields and limit is not None:
@@ -111,37 +122,47 @@ def command(
     elif count:
         _print_count(chosen, find, form)
     elif path is not None:
-        _write(chosen, find(limit=limit, newest_first=newest_first), path)
+        _write(chosen, find(limit=limit, newest_first=newest_first), path, projection)
     else:
-        _print(chosen, find(limit=limit, newest_first=newest_first), form)
+        # A line that is not an event matches no filter, and only a person can read it.
+        raw = form == "table" and not filters
+        found = find(limit=limit, newest_first=newest_first, raw=raw)
+        if form == "table":
+            _print_table(chosen, found, projection, full)
+        elif form == "csv":
+            _print_csv(chosen, found, projection)
+        else:
+            _print_json(chosen, projection.all_of(found))
 
 
-def _print(logs: Sequence[Log], found: Iterator[Found], form: str) -> None:
-    if form == "json":
-        _print_json(logs, found)
-    elif form == "csv":
-        _print_csv(logs, found)
-    else:
-        _print_table(logs, found)
-
-
-def _print_table(logs: Sequence[Log], found: Iterator[Found]) -> None:
+def _print_table(logs: Sequence[Log], found: Iterator[Found], projection: Projection, full: bool) -> None:
+    from chora_logging.cli.streamed_table import StreamedTable
     from chora_logging.cli.table import Table
 
-    console = open_console()
+    is_streamed = not (sys.stdout.isatty() or goes_to_file())
+    console = open_console(flush=is_streamed)
     table = Table(console.width, with_log=len(logs) > 1, meaning=logs[0].meaning)
-    with progress(logs):
-        rows = Rows(found, table.measure)
+    found = projection.all_of(found)
+    with contextlib.ExitStack() as bar:
+        bar.enter_context(progress(logs))
+        if is_streamed:
+            streamed = StreamedTable(console, table, fields=projection.fields, full=full, on_begin=bar.close)
+            streamed.print(found)
+            if not streamed.count:
+                raise _nothing()
+            return
+        rows = Rows(found, table.measure, projection.fields)
     with rows:
         if not rows.count:
             raise _nothing()
-        for line in table.lines(rows):
+        is_single = rows.count == 1 and console.is_terminal
+        for line in table.lines(rows, full=full or is_single):
             console.show(line)
 
 
-def _print_csv(logs: Sequence[Log], found: Iterator[Found]) -> None:
+def _print_csv(logs: Sequence[Log], found: Iterator[Found], projection: Projection) -> None:
     with progress(logs):
-        rows = Rows(found)
+        rows = Rows(projection.all_of(found), fields=projection.fields)
     with rows:
         if not rows.count:
             raise _nothing()
@@ -151,7 +172,7 @@ def _print_csv(logs: Sequence[Log], found: Iterator[Found]) -> None:
 
 def _print_json(logs: Sequence[Log], found: Iterator[Found]) -> None:
     lines = JsonLines()
-    with contextlib.ExitStack() as bar:
+    with flushed_often(), contextlib.ExitStack() as bar:
         bar.enter_context(progress(logs))
         first = next(found, None)
         if first is None:
@@ -201,13 +222,13 @@ def _print_counts(
         console.show(line)
 
 
-def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
+def _write(logs: Sequence[Log], found: Iterator[Found], path: str, projection: Projection) -> None:
     mine = {os.path.realpath(file) for log in logs for file in log.files()}
     if os.path.realpath(path) in mine:
         raise click.BadParameter(f"must not be a log that is read, got {path!r}", param_hint="'--to'")
     with_log = len(logs) > 1
     with progress(logs):
-        rows = Rows(found)
+        rows = Rows(projection.all_of(found), fields=projection.fields)
     with rows:
         if not rows.count:
             raise _nothing()

@@ -314,7 +314,13 @@ class Follower:
             self._hold(files, index)
             self._is_copy = True
             return
+        is_known = locating.recorded(files, position) is not None
         close_all(files)
+        if is_known:  # and so is what is missing
+            self._position, self._reported = position, False
+            file.close()
+            self._file = None
+            return
         unread = 0
         if self._last_state[:2] == file.place.identity:
             unread = max(0, self._last_state[2] - position.offset)

@@ -45,17 +45,18 @@ def read_forwards(
         files, first, gap = open_at(path, cursor.decode(after), namer=namer)
     tally = _Tally(path, on_skip)
     try:
-        if gap is not None:
-            yield gap
         unread = files[len(files) if first is None else first :]
         hold_next(unread)
         for part in _parts(unread, selection, tally):
-            if not isinstance(part, Gap):
-                yield from part
-            elif after is None:
-                tally.warn(part)
-            else:
-                yield part
+            if isinstance(part, Gap):
+                gap = part if gap is None else locating.joined(gap, part)
+                continue
+            if gap is not None:
+                yield from tally.tell(gap, after)
+                gap = None
+            yield from part
+        if gap is not None:
+            yield from tally.tell(gap, after)
     finally:
         close_all(files)
     tally.report()
@@ -83,7 +84,7 @@ def read_backwards(
                 file.seek(end_of_lines(file))
                 if (rest := file.rest()) is not None:
                     tally(rest)
-            hole = None if newer is None else locating.gap_of_hole(file, newer)
+            hole = locating.gap_of_hole(file, newer)
             file.close()
             if file.missing:
                 tally.warn(locating.gap_before(None, file.position(), _DELETED))
@@ -106,12 +107,12 @@ def _parts(
             yield events_in(block, selection, skipped)
         if file.place.number and (rest := file.rest()) is not None:
             skipped(rest)
+        hole = locating.gap_of_hole(file, following)
         file.close()
         if file.missing:
             lost.append(file)
         if not lost:
             before = file.position()
-            hole = None if following is None else locating.gap_of_hole(file, following)
             if hole is not None:
                 yield hole
     if lost:
@@ -144,6 +145,13 @@ class _Tally:
             logging.getLogger(OWN_LOGGER).warning(
                 "%s: skipped %d lines that are not JSON objects", self._path, self._count
             )
+
+    def tell(self, gap: Gap, after: str | None) -> Iterator[Gap]:
+        """Yield *gap*; without *after* log it instead."""
+        if after is None:
+            self.warn(gap)
+        else:
+            yield gap
 
     def warn(self, gap: Gap) -> None:
         """Log what is missing."""

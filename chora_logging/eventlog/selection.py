@@ -73,7 +73,12 @@ class Selection:
 
     Raises:
         ConfigurationError: an argument is invalid.
+
+    Attributes:
+        raw: Whether lines that are not events are given too, each as a `RawLine`.
     """
+
+    raw = False
 
     def __init__(
         self,

@@ -25,6 +25,13 @@ Owned = Mapping[int, int]
 #: The suffixes of compressed files.
 _PACKED = (COMPRESSED, ".bz2", ".xz", ".zst", ".lz4", ".Z")
 
+#: How a gzip file begins, and the `wbits` of zlib that stand for any (RFC 1952).
+_GZIP_MAGIC = b"\x1f\x8b"
+_ANY_GZIP = 16 + zlib.MAX_WBITS
+
+#: How much of a compressed file is read to unpack its first line, in bytes.
+_PACKED_BEGINNING_BYTES = 4096
+
 #: The beginning of a file that `compression` has packed: gzip (RFC 1952) with an extra field of ours.
 _PACKED_HEADER = b"\x1f\x8b\x08\x04"
 _PACKED_EXTRA = b"\x04\x00" + b"ch\x00\x00"
@@ -66,10 +73,6 @@ class Backup(NamedTuple):
         return first_line is not None and (first_line == self.first_line or not first_line * self.first_line)
 
 
-#: Returns which of some backups we made.
-OwnedOf = Callable[[list[Backup]], Owned]
-
-
 class Found(NamedTuple):
     """The files of a log.
 
@@ -84,24 +87,35 @@ class Found(NamedTuple):
 
     live: Owned
     backups: list[Backup]
+    blocked: list[str]
     owned: Owned
     ours: dict[int, list[Backup]]
     foreign: list[str]
-    blocked: list[str]
+
+    def if_owned(self, owned: Owned) -> Found:
+        """Return the same files if we made *owned*."""
+        ours: dict[int, list[Backup]] = {}
+        foreign = []
+        for backup in self.backups:
+            if not backup.is_in(owned):
+                foreign.append(backup.path)
+            elif backup.number and not backup.is_default:
+                ours.setdefault(backup.number, []).append(backup)
+        return self._replace(owned=owned, ours=ours, foreign=foreign)
 
     def present(self) -> dict[int, int]:
         """Return those of our backups that are still there."""
         return {backup.inode: backup.first_line for backup in self.backups if backup.is_in(self.owned)}
 
 
-def find_backups(log: str, name_of: NameOf, count: int, owned_of: OwnedOf) -> Found:
+def find_backups(log: str, name_of: NameOf, count: int, owned: Owned) -> Found:
     """Find everything that has the name of a backup of *log*, ours or of others.
 
     Args:
         log: The live file.
         name_of: Returns a backup's name for its default name.
         count: How many backups are kept. What is no file does not block a higher number than the next.
-        owned_of: Returns which of the backups we made.
+        owned: Which backups we made, as far as it is known.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -116,15 +130,7 @@ def find_backups(log: str, name_of: NameOf, count: int, owned_of: OwnedOf) -> Fo
             backups.append(Backup(*name, status.st_ino, *_beginning(name.path)))
         elif 0 < name.number <= count + 1 and not name.is_default:
             blocked.append(name.path)
-    owned = owned_of(backups)
-    ours: dict[int, list[Backup]] = {}
-    foreign = []
-    for backup in backups:
-        if not backup.is_in(owned):
-            foreign.append(backup.path)
-        elif backup.number and not backup.is_default:
-            ours.setdefault(backup.number, []).append(backup)
-    return Found(identify(log), backups, owned, ours, foreign, blocked)
+    return Found(identify(log), backups, blocked, {}, {}, []).if_owned(owned)
 
 
 def identify(path: str) -> Owned:
@@ -170,15 +176,27 @@ def _names(log: str, name_of: NameOf) -> Iterator[_Name]:
 
 
 def _beginning(path: str) -> tuple[int, bool]:
-    """Return the checksum of the first line, 0 if it cannot be read, and whether we packed the file."""
+    """Return the checksum of the first line, 0 if it cannot be read, and whether we packed the file.
+
+    The line of a compressed file is the unpacked one, so that it is the same if somebody unpacks the file.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         if fd <= 2:
             fd = log_files.above_standard_streams(fd)
         try:
-            data = os.pread(fd, FIRST_LINE_BYTES, 0)
+            data = packed = os.pread(fd, FIRST_LINE_BYTES, 0)
+            if packed.startswith(_GZIP_MAGIC):
+                data = _unpacked(os.pread(fd, _PACKED_BEGINNING_BYTES, 0)) or packed
         finally:
             os.close(fd)
     except OSError:  # this process may rename it, but not read it; or it was a regular file until now
         return 0, False
-    return zlib.crc32(data.partition(b"\n")[0]) if data else 0, is_packed_by_us(data)
+    return zlib.crc32(data.partition(b"\n")[0]) if data else 0, is_packed_by_us(packed)
+
+
+def _unpacked(packed: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(_ANY_GZIP).decompress(packed, FIRST_LINE_BYTES)
+    except zlib.error:
+        return b""

@@ -32,7 +32,7 @@ class BufferedEventFileHandler(EventFileHandler):
     """Write records to a rotated file as `EventFileHandler` does, many with one `write`.
 
     Use it where there are too many calls to wait for the disk in each. Programs that leave by
-    `os._exit` must call `logging.shutdown()` before, or lose the buffered lines.
+    `os._exit` or one of the `os.exec…` must call `logging.shutdown()` before, or lose the buffered lines.
 
     Promised: what `EventFileHandler` promises, except that a returned call is not yet a written line.
     `kill -9`, and any signal that ends the process unhandled, loses at most the lines of the last

@@ -4,14 +4,19 @@ The writers' lock is held only while a compressed file takes the place of its ba
 The compressed file of `NAME.3` is written under another name first, and becomes `NAME.3.gz` when it
 is whole. A process that is killed in between leaves the backup as it was, or both files. The next
 compression continues from there, and readers give the events of one of them.
+
+A backup that some process still has open for writing stays as it is until the next rotation: a shell's
+`>>` goes on in the renamed file, and its lines would be lost with it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import io
 import os
+import signal
 import struct
 import threading
 import time
@@ -30,7 +35,7 @@ from chora_logging.writing.backups import (
     is_packed_by_us,
     packed_header,
 )
-from chora_logging.writing.journal import Report, locked, open_journal
+from chora_logging.writing.journal import Report, open_journal
 
 #: How long to wait for other writers and a rotation before a compressed file is put in place, in seconds.
 ROTATION_WAIT_SECONDS = 10.0
@@ -134,33 +139,56 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
     """
     folder, name = os.path.split(log)
     unfinished = os.path.join(folder, f".{name}.gz.new")
-    while (backup := _plain_backup(log, count, name_of)) is not None:
+    in_use: set[int] = set()
+    while (backup := _plain_backup(log, count, name_of, in_use)) is not None:
         source_fd = _open(backup.path)
         if source_fd is None:
             continue  # moved meanwhile
-        with (
-            opening.closed_in_children(io.FileIO(source_fd)) as source,
-            opening.closed_in_children(io.FileIO(_open_unfinished(unfinished), "r+")) as target,
-        ):
-            if not (locking.try_lock(target.fileno()) and _is_ours(target, unfinished)):
-                return  # another process compresses
-            with _removed_on_failure(target, unfinished):
-                _compress(source, target)
-                if not _put_in_place(log, os.fstat(source_fd), unfinished, count, name_of):
-                    return
+        with locking.closed_in_children(io.FileIO(source_fd)) as source:
+            if _is_in_use(source):
+                in_use.add(backup.inode)
+                continue
+            with locking.closed_in_children(io.FileIO(_open_unfinished(unfinished), "r+")) as target:
+                if not (locking.try_lock(target.fileno()) and _is_ours(target, unfinished)):
+                    return  # another process compresses
+                with _removed_on_failure(target, unfinished):
+                    size = _compress(source, target)
+                    if not _put_in_place(log, source, size, unfinished, count, name_of):
+                        return
+            if os.fstat(source_fd).st_nlink:
+                in_use.add(backup.inode)
 
 
-def _plain_backup(log: str, count: int, name_of: NameOf) -> Backup | None:
-    """Return the oldest plain backup that is ours and whose compressed name is free or ours."""
-    owned = log_files.read_backups(log)[1]
+def _plain_backup(log: str, count: int, name_of: NameOf, in_use: set[int]) -> Backup | None:
+    """Return our oldest plain backup that is not *in_use* and whose compressed name is free or ours."""
+    owned = log_files.read_backups(log).owned
     if owned is None:
         return None
-    ours = find_backups(log, name_of, count, lambda _: owned).ours
+    ours = find_backups(log, name_of, count, owned).ours
     for number in sorted((number for number in ours if number <= count), reverse=True):
         for backup in ours[number]:
-            if not backup.suffix and _is_free(backup.path + COMPRESSED, owned):
+            is_plain = not backup.suffix and backup.inode not in in_use
+            if is_plain and _is_free(backup.path + COMPRESSED, owned):
                 return backup
     return None
+
+
+def _is_in_use(file: io.FileIO) -> bool:
+    """Return whether a process has *file* open for writing, as far as this process may know it.
+
+    A lease is granted only if nobody has (`F_SETLEASE` in fcntl(2)); other systems and some file systems
+    have none. Whoever opens the file while it is held has this process sent a signal, which is to be one that
+    is ignored unless it is handled.
+    """
+    try:
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except AttributeError:
+        return False
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False
 
 
 def _is_free(path: str, owned: Owned) -> bool:
@@ -225,8 +253,11 @@ def _removed_on_failure(file: io.FileIO, path: str) -> Iterator[None]:
         raise
 
 
-def _compress(source: io.FileIO, target: io.FileIO) -> None:
-    """Compress as `gzip` does, with an extra field (RFC 1952) that says that this package did it."""
+def _compress(source: io.FileIO, target: io.FileIO) -> int:
+    """Compress as `gzip` does, with an extra field (RFC 1952) that says that this package did it.
+
+    Returns the number of bytes that *target* has of *source*.
+    """
     status = os.fstat(source.fileno())
     header = packed_header(int(status.st_mtime))
     os.pwrite(target.fileno(), header, 0)  # never shorter, else it would not be known as ours
@@ -240,9 +271,13 @@ def _compress(source: io.FileIO, target: io.FileIO) -> None:
         _write(target, packer.compress(data))
         _check_room(target, status.st_size)
     _write(target, packer.flush() + struct.pack("<II", checksum, size & 0xFFFFFFFF))
+    # As `gzip`: by the time readers know whether the original had got a line since they read it.
+    with contextlib.suppress(PermissionError):
+        os.utime(target.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
     opening.own(target.fileno(), status)
     os.fchmod(target.fileno(), opening.permissions(status))
     os.fsync(target.fileno())
+    return size
 
 
 def _write(file: io.FileIO, data: bytes) -> None:
@@ -257,29 +292,36 @@ def _check_room(file: io.FileIO, size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _put_in_place(log: str, source: os.stat_result, unfinished: str, count: int, name_of: NameOf) -> bool:
+def _put_in_place(
+    log: str, source: io.FileIO, size: int, unfinished: str, count: int, name_of: NameOf
+) -> bool:
     """Replace the backup by the compressed file, under the number that it has now, if it is still there.
 
-    Until the plain file is deleted, both are known as ours. Returns whether to look for more backups.
+    Not if it has more than *size* bytes now, or may get more. Until the plain file is deleted, both are known
+    as ours. Returns whether to look for more backups.
     """
-    with _not_rotating(log) as is_current, open_journal(log, source, None, 0) as journal:
+    status = os.fstat(source.fileno())
+    with _not_rotating(log) as is_current, open_journal(log, status, None, 0) as journal:
         owned = None if journal is None or not is_current else journal.owned
-        path = "" if owned is None else _path_of(source, log, owned, count, name_of)
-        if journal is not None and owned is not None and path and _is_free(path + COMPRESSED, owned):
-            owned = {**owned, **identify(unfinished)}
-            journal.write(journal.state, owned, journal.keep)
-            os.replace(unfinished, path + COMPRESSED)
-            os.unlink(path)
-            del owned[source.st_ino]
-            journal.write(journal.state, owned, journal.keep)
-            return True
-        os.unlink(unfinished)
-        return owned is not None
+        path = "" if owned is None else _path_of(status, log, owned, count, name_of)
+        is_whole = not _is_in_use(source) and os.fstat(source.fileno()).st_size == size
+        if journal is None or owned is None or not (path and is_whole and _is_free(path + COMPRESSED, owned)):
+            os.unlink(unfinished)
+            return owned is not None
+        packed = identify(unfinished)
+        owned = {**owned, **packed}
+        journal.write(journal.state, owned, journal.keep)
+        os.replace(unfinished, path + COMPRESSED)
+        os.unlink(path)
+        del owned[status.st_ino]
+        journal.pack(status.st_ino, *packed)
+        journal.write(journal.state, owned, journal.keep)
+        return True
 
 
 def _path_of(source: os.stat_result, log: str, owned: Owned, count: int, name_of: NameOf) -> str:
     """Return the path that the plain backup *source* has now; empty if it is not kept any more."""
-    ours = find_backups(log, name_of, count, lambda _: owned).ours
+    ours = find_backups(log, name_of, count, owned).ours
     found = (backup for number in ours if number <= count for backup in ours[number])
     return next((each.path for each in found if each.inode == source.st_ino and not each.suffix), "")
 
@@ -299,5 +341,5 @@ def _not_rotating(log: str) -> Iterator[bool]:
         yield False
         return
     file = io.FileIO(opened[0])
-    with locked(file, ROTATION_WAIT_SECONDS):
+    with locking.locked(file, ROTATION_WAIT_SECONDS):
         yield os.path.samestat(os.lstat(log), opened[1])

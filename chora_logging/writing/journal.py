@@ -17,18 +17,21 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from chora_logging import log_files
-from chora_logging.errors import RotationBusyError
 from chora_logging.log_files import (
     BACKUP_ENTRY,
     BACKUP_LIST,
     LARGEST_SIDECAR_BYTES,
+    RECORD,
+    RECORD_ENTRY,
     SIDECAR_BYTES,
     SIDECAR_IDENTITY,
     SIDECAR_LAYOUT,
     SIDECAR_MAGIC,
+    UNKNOWN_SIZE,
+    Rotated,
     Sidecar,
 )
 from chora_logging.writing import locking, opening
@@ -55,6 +58,7 @@ class Journal:
         state: What it says about the log and the rotation.
         owned: The backups that this package has made; None if it does not say.
         keep: How many backups the rotation under way keeps; 0 if it does not say.
+        record: What the last rotations have made, by generation; a change is written by the next `write`.
         generation: How many rotations have begun; 0 in the copy of a folder.
     """
 
@@ -64,24 +68,19 @@ class Journal:
         self._fd = fd
         self.state = Sidecar(os.urandom(16))
         self.owned: Owned | None = None
+        self.record: dict[int, Rotated] = {}
         self.keep = self.generation = self._inode = 0
         if fd is None:
             return
         self._inode = os.fstat(fd).st_ino
         data = os.pread(fd, LARGEST_SIDECAR_BYTES, 0)
-        state = log_files.parse_sidecar(data)
+        state, self.keep, self.owned, record, is_copied = log_files.parse_backups(data, self._inode)
         if state is None:
             self.write(self.state)
             return
         self.state = state
-        self.keep, self.owned = log_files.parse_backups(data, state, self._inode)
-        is_copy = log_files.is_copied(data, self._inode)
-        self.generation = 0 if is_copy else (state.sequence + 1) // 2
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether a rotation has begun and has not ended."""
-        return bool(self.state.sequence & 1)
+        self.record.update(record)
+        self.generation = 0 if is_copied else (state.sequence + 1) // 2
 
     @property
     def marked(self) -> int:
@@ -102,6 +101,7 @@ class Journal:
             os.pwrite(self._fd, pack_sidecar(state), 0)
         else:
             data = pack_sidecar(state) + _pack_owned(state, owned, keep, self._inode)
+            data += pack_record(state, self.record, LARGEST_SIDECAR_BYTES - len(data))
             if os.pwrite(self._fd, data, 0) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.ftruncate(self._fd, len(data))
@@ -117,8 +117,20 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.link(self._log, self._mark)
 
+    def pack(self, inode: int, packed: int) -> None:
+        """Note that the backup *inode* has been compressed into *packed*."""
+        for each, rotated in self.record.items():
+            if rotated.inode == inode:
+                self.record[each] = rotated._replace(inode=packed)
+
     def end(self, sequence: int, owned: Owned) -> None:
-        """Record that the rotation has ended."""
+        """Record that the rotation has ended.
+
+        One file more stays in the record than is kept, for readers that have read it to its end.
+        """
+        if self.keep:
+            oldest = sequence // 2 - self.keep - 1
+            self.record = {each: rotated for each, rotated in self.record.items() if each >= oldest}
         self.unmark(self.state.inode, owned)
         self.write(self.state._replace(sequence=sequence, inode=0, step=0), owned)
 
@@ -150,28 +162,8 @@ def open_journal(
     if file is None:
         yield None
         return
-    with locked(file, timeout):
+    with locking.locked(file, timeout):
         yield Journal(log, file.fileno())
-
-
-@contextlib.contextmanager
-def locked(file: io.FileIO, timeout: float) -> Iterator[None]:
-    """Lock *file* while the block runs, and close it; a child that is forked meanwhile closes it, too.
-
-    Raises:
-        RotationBusyError: another process holds its lock for longer than *timeout* seconds.
-    """
-    fd = file.fileno()
-    with opening.closed_in_children(file):
-        try:
-            if not locking.lock(fd, timeout):
-                raise RotationBusyError(file.name, "another process is rotating this log")
-            yield
-        finally:
-            try:  # noqa: SIM105  # as in `LiveFile.append_fast`
-                locking.flock(fd, locking.UNLOCK)  # closing is not enough: a forked child may share it
-            except OSError:
-                pass
 
 
 def pack_sidecar(state: Sidecar) -> bytes:
@@ -182,7 +174,21 @@ def pack_sidecar(state: Sidecar) -> bytes:
 
 def _pack_owned(state: Sidecar, owned: Owned, keep: int, inode: int) -> bytes:
     entries = b"".join(BACKUP_ENTRY.pack(backup, first_line) for backup, first_line in owned.items())
-    return BACKUP_LIST.pack(log_files.list_checksum(state, keep, entries), keep, len(owned), inode) + entries
+    checksum = zlib.crc32(b"%s %d %d %s" % (state.log_id, state.sequence, keep, entries))
+    return BACKUP_LIST.pack(checksum, keep, len(owned), inode) + entries
+
+
+def pack_record(state: Sidecar, record: Mapping[int, Rotated], room: int) -> bytes:
+    """Return the bytes of *record* in a sidecar, at most *room*; the oldest rotations are left out."""
+    count = min(len(record), (room - RECORD.size) // RECORD_ENTRY.size)
+    if count < 0:
+        return b""
+    entries = b"".join(
+        RECORD_ENTRY.pack(each, inode, UNKNOWN_SIZE if size is None else size, first_line)
+        for each, (inode, size, first_line) in sorted(record.items())[len(record) - count :]
+    )
+    checksum = zlib.crc32(b"%s %d %s" % (state.log_id, state.sequence, entries))
+    return RECORD.pack(checksum, count) + entries
 
 
 def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> io.FileIO | None:

@@ -24,6 +24,9 @@ from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, Written, flock
 #: Paths that may lead to a regular file (`app > file`), which is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 
+#: How many links lead to a file at most, as on Linux.
+_MOST_LINKS = 40
+
 #: How long to wait for the next log after another program has moved the log away, in milliseconds.
 #: Meanwhile nothing is written to the old one, which that program may be compressing.
 NEXT_FILE_WAIT_MS = 50
@@ -73,6 +76,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         inode, device: The identity of the file.
         is_rotatable: Whether it is a regular file, and not one behind `/dev/stdout` or the like.
         is_shared: Whether a forked child shares it with its parent. Then a lock excludes nobody.
+        is_last: Whether its path names no file that may be opened. Then it stays in use.
         end: The offset of the end of the last line written through it; -1 before the first.
         links: The expected link count; 0 has the sidecar checked before the next record.
     """
@@ -84,8 +88,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         status = os.fstat(fd)
         self.inode, self.device = status.st_ino, status.st_dev
         self.end = -1
-        self.is_rotatable = stat.S_ISREG(status.st_mode) and not path.startswith(_STREAMS)
-        self.is_shared = False
+        self.is_rotatable = stat.S_ISREG(status.st_mode) and not _leads_to_stream(path)
+        self.is_shared = self.is_last = False
         self.links = 1 if log_files.is_settled(log) else 0
         self._first_bytes, self._fsync = first_bytes, fsync
         self._text: io.TextIOWrapper | None = None
@@ -98,15 +102,17 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         """Return whether the descriptor is still this file.
 
         Other code of the process may have closed it, and its number may be another file now. The position
-        of a description that only appends is the end of its last line, and costs least to look at.
+        of a description that only appends is the end of its last line.
         """
+        if self.fd < 0:
+            return False
         try:
+            if self.is_rotatable and not fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_APPEND:
+                return False
             if self.is_rotatable and self.end > 0 and os.lseek(self.fd, 0, os.SEEK_CUR) == self.end:
                 return True
             status = os.fstat(self.fd)
-            if status.st_ino != self.inode or status.st_dev != self.device:
-                return False
-            return not self.is_rotatable or bool(fcntl.fcntl(self.fd, fcntl.F_GETFL) & os.O_APPEND)
+            return status.st_ino == self.inode and status.st_dev == self.device
         except OSError:
             return False
 
@@ -132,13 +138,14 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
     def stat_if_current(self) -> os.stat_result | None:
         """Return the status of the log's path; None if it does not name this file any more.
 
-        A process that has dropped the rights to look at the path goes on with the file that is open.
+        A process that cannot look at the path, because it has dropped its rights or a network fails, goes on
+        with the file that is open.
         """
         try:
             status = os.stat(self.path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except PermissionError:
+        except OSError:
             return os.fstat(self.fd)
         if status.st_ino != self.inode or status.st_dev != self.device:
             return None
@@ -151,7 +158,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         It moves a file that it finds there aside, under a name that the next such file overwrites.
         """
         for _ in range(NEXT_FILE_WAIT_MS):
-            if os.path.lexists(self.path):
+            if self.is_last or os.path.lexists(self.path):
                 return
             sleep(0.001)
 
@@ -282,7 +289,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             try:
                 os.fsync(self.fd)
             except OSError as error:
-                raise UnsyncedError(self.path, str(error), lines) from error
+                if error.errno != errno.EINVAL:  # a pipe or a terminal, which has nothing to sync
+                    raise UnsyncedError(self.path, str(error), lines) from error
 
     def is_its_text(self, stream: object) -> bool:
         """Return whether *stream* is the one that `text` returns."""
@@ -295,6 +303,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
                 if self._text is not None:
                     self._text.close()
             with contextlib.suppress(OSError):
+                flock(self.fd, UNLOCK)  # closing is not enough: a forked child may share it
+            with contextlib.suppress(OSError):
                 try:
                     os.close(self.fd)
                 finally:  # a signal handler may have raised
@@ -304,6 +314,15 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
     def __del__(self) -> None:
         if "_text" in self.__dict__:  # else a signal handler has raised in the constructor
             self.close()
+
+
+def _leads_to_stream(path: str) -> bool:
+    """Return whether *path* is one of `_STREAMS`, or a symbolic link to one, as in a container."""
+    for _ in range(_MOST_LINKS):
+        if path.startswith(_STREAMS) or not os.path.islink(path):
+            break
+        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+    return path.startswith(_STREAMS)
 
 
 def line_too_long(path: str, length: int) -> LineTooLongError:

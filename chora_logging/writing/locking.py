@@ -8,14 +8,18 @@ and excludes nobody, so it must reopen the file before it locks.
 from __future__ import annotations
 
 import collections
+import contextlib
+import io
 import os
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import ClassVar
+
+from chora_logging.errors import RotationBusyError
 
 try:
     import fcntl
@@ -84,6 +88,55 @@ def lock(fd: int, timeout: float) -> bool:
 def _signature(fd: int) -> tuple[int, int, int]:
     status = os.fstat(fd)
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@contextlib.contextmanager
+def locked(file: io.FileIO, timeout: float) -> Iterator[None]:
+    """Lock *file* while the block runs, and close it; a child that is forked meanwhile closes it, too.
+
+    Raises:
+        RotationBusyError: another process holds its lock for longer than *timeout* seconds.
+    """
+    fd = file.fileno()
+    with closed_in_children(file):
+        try:
+            if not lock(fd, timeout):
+                raise RotationBusyError(file.name, "another process is rotating this log")
+            yield
+        finally:
+            try:  # noqa: SIM105  # as in `LiveFile.append_fast`
+                flock(fd, UNLOCK)  # closing is not enough: a forked child may share it
+            except OSError:
+                pass
+
+
+@contextlib.contextmanager
+def closed_in_children(file: io.FileIO) -> Iterator[io.FileIO]:
+    """Close *file* at the end of the block, and in a child that is forked meanwhile.
+
+    Otherwise a lock of the parent's would outlive the parent in the child.
+    """
+    reference = weakref.ref(file)
+    _open_files.add(reference)
+    try:
+        yield file
+    finally:
+        _open_files.discard(reference)
+        file.close()
+
+
+#: Weak references: a file that a signal handler's exception left open is closed with its last one.
+_open_files: set[weakref.ref[io.FileIO]] = set()
+
+
+def _close_files_after_fork() -> None:
+    while _open_files:
+        file = _open_files.pop()()
+        if file is not None:
+            file.close()
+
+
+os.register_at_fork(after_in_child=_close_files_after_fork)
 
 
 #: Gets an item at the moment at which a line is written: an exception that comes later is not its error.

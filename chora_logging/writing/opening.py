@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import stat
-import weakref
-from collections.abc import Iterator
 
 from chora_logging import log_files
 
@@ -34,6 +31,8 @@ def open_log(path: str, log: str, flags: int, mode: int | None) -> int:
         readable = True
         if not flags & os.O_EXCL:
             _create_missing(log, mode)
+    except OSError:  # it may be any kind of file, if it can be opened at all
+        readable = False
     fd = _open_readable(path, flags) if readable else os.open(path, flags | os.O_WRONLY, 0o666)
     if fd <= 2:
         fd = log_files.above_standard_streams(fd)
@@ -75,7 +74,12 @@ def _create_missing(log: str, mode: int | None) -> None:
         if mode is not None:
             create(log, mode)
     else:
-        create(log, permissions(like, mode), like)
+        create_like(log, like, mode)
+
+
+def create_like(path: str, like: os.stat_result, mode: int | None = None) -> None:
+    """Create the file *path* as `create` does, with the owner of *like*, and its mode without *mode*."""
+    create(path, permissions(like, mode), like)
 
 
 def create(path: str, mode: int, like: os.stat_result | None = None, content: bytes = b"") -> None:
@@ -134,35 +138,6 @@ def _fill(fd: int, mode: int, like: os.stat_result | None, content: bytes) -> No
         os.fchmod(fd, mode)
     if content:
         os.write(fd, content)
-
-
-@contextlib.contextmanager
-def closed_in_children(file: io.FileIO) -> Iterator[io.FileIO]:
-    """Close *file* at the end of the block, and in a child that is forked meanwhile.
-
-    Otherwise a lock of the parent's would outlive the parent in the child.
-    """
-    reference = weakref.ref(file)
-    _open_files.add(reference)
-    try:
-        yield file
-    finally:
-        _open_files.discard(reference)
-        file.close()
-
-
-#: Weak references: a file that a signal handler's exception left open is closed with its last one.
-_open_files: set[weakref.ref[io.FileIO]] = set()
-
-
-def _close_files_after_fork() -> None:
-    while _open_files:
-        file = _open_files.pop()()
-        if file is not None:
-            file.close()
-
-
-os.register_at_fork(after_in_child=_close_files_after_fork)
 
 
 def own(fd: int, like: os.stat_result) -> None:

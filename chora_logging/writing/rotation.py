@@ -17,12 +17,16 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from chora_logging.errors import ForeignBackupsError, RotationBlockedError
+from chora_logging.log_files import Rotated
 from chora_logging.writing import adoption, opening
 from chora_logging.writing.backups import Backup, Found, NameOf, Owned, find_backups, identify
 from chora_logging.writing.journal import Journal, Report, open_journal
 
 #: How many files of another tool a message names.
 _SHOWN_NAMES = 3
+
+#: How many backups that are not found stay listed, at least.
+_LISTED_ABSENT = 100
 
 #: Moves the live file to the first backup's name.
 RotateFile = Callable[[str, str], None]
@@ -72,7 +76,7 @@ class Rollover(NamedTuple):
         with open_journal(self.log, status, self.mode, self.timeout, self.report) as opened:
             journal = Journal(self.log, None) if opened is None else opened
             self._recover(journal, status)
-            if journal.is_under_way:
+            if journal.state.under_way:
                 self._resume(journal, status)
                 return
             found = self._find(journal)
@@ -96,7 +100,7 @@ class Rollover(NamedTuple):
             if journal is None:
                 return False
             self._recover(journal, status)
-            if journal.is_under_way:
+            if journal.state.under_way:
                 self._resume(journal, status)
                 return True
             owned = journal.owned
@@ -107,24 +111,25 @@ class Rollover(NamedTuple):
         return False
 
     def _find(self, journal: Journal, owned: Owned | None = None) -> Found:
-        def owned_of(backups: list[Backup]) -> Owned:
-            known = journal.owned if owned is None else owned
-            if known is not None:
-                return adoption.restore(backups, known, identify(self.log))
-            return adoption.adopt(
-                self.log,
-                backups,
-                self.max_bytes,
-                generation=journal.generation,
-                made=self.made,
-                marked=journal.marked,
-            )
-
-        return find_backups(self.log, self.name_of, self.keep, owned_of)
+        known = journal.owned if owned is None else owned
+        found = find_backups(self.log, self.name_of, self.keep, known or {})
+        if known is not None:
+            if found.foreign:
+                found = found.if_owned(adoption.restore(found.backups, known, found.live))
+            return found
+        adopted = adoption.adopt(
+            self.log,
+            found.backups,
+            self.max_bytes,
+            generation=journal.generation,
+            made=self.made,
+            marked=journal.marked,
+        )
+        return found.if_owned(adopted)
 
     def _recover(self, journal: Journal, status: os.stat_result) -> None:
         """Go on with a rotation whose record is lost: the live file is marked, and a number is missing."""
-        if journal.owned is not None or journal.is_under_way or journal.marked != status.st_ino:
+        if journal.owned is not None or journal.state.under_way or journal.marked != status.st_ino:
             return
         found = self._find(journal)
         missing = next(number for number in itertools.count(1) if number not in found.ours)
@@ -170,8 +175,13 @@ class Rollover(NamedTuple):
                 del backups[backup.path]
             for backup in self._shift(number, found.ours[number], moved):
                 backups[backup.path] = backup
+        generation = journal.state.sequence // 2
+        for inode, first_line in found.live.items():
+            journal.record[generation] = Rotated(inode, status.st_size, first_line)
         journal.write(journal.state._replace(step=0), {**found.owned, **found.live}, journal.keep)
         first, product = self._name(1), found.live
+        if os.path.lexists(first) and first not in backups:  # where `App.log` is another name of `app.log`
+            raise RotationBlockedError(first, "it is in the way of a backup")
         moved.append((0, self.log, first))
         if self.rotate is None:
             with contextlib.suppress(FileNotFoundError):  # as `RotatingFileHandler.rotate`
@@ -179,8 +189,10 @@ class Rollover(NamedTuple):
         else:
             self.rotate(self.log, first)
             product = identify(first)
+            if product != found.live:  # what it has made of the lines is unknown
+                journal.record[generation] = Rotated(next(iter(product), 0), None if product else 0, 0)
         try:
-            opening.create(self.log, opening.permissions(status, self.mode), status)
+            opening.create_like(self.log, status, self.mode)
         except BaseException:
             with contextlib.suppress(OSError):
                 self._put_back(first, status)
@@ -252,8 +264,13 @@ class Rollover(NamedTuple):
                 os.unlink(path)
 
     def _finish(self, journal: Journal, keep: int, backups: list[Backup]) -> None:
-        """Delete the surplus backups and end the rotation; *keep* is 0 if their number is unknown."""
-        kept = {backup.inode: backup.first_line for backup in backups}
+        """Delete the surplus backups and end the rotation; *keep* is 0 if their number is unknown.
+
+        Some backups that are not found stay listed: another process may have another namer.
+        """
+        found = {backup.inode: backup.first_line for backup in backups}
+        absent = [(inode, line) for inode, line in (journal.owned or {}).items() if inode not in found]
+        kept = {**dict(absent[-max(keep, _LISTED_ABSENT) :]), **found}
         for backup in backups:
             if 0 < keep < backup.number:
                 with contextlib.suppress(OSError):  # the next rotation tries again

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chora_logging.errors import RotationBusyError
 from chora_logging.writing.backups import NameOf
@@ -40,8 +40,8 @@ class Hooks(NamedTuple):
     rotate: RotateFile | None = None
 
 
-class Rotated(Protocol):
-    """A log that is rotated: a `SharedLog`, which describes these."""
+class Rotated:
+    """A log that is rotated, and what its users are told of it; `SharedLog` describes the attributes."""
 
     path: str
     real_path: str
@@ -50,14 +50,25 @@ class Rotated(Protocol):
     lock_timeout: float
     file_mode: int | None
 
+    def __init__(self) -> None:
+        self._reported: set[str] = set()
+
     def hooks(self) -> Hooks:
         """Return the part in a rotation of whoever has the log."""
+        return Hooks()
+
+    def notice(self, event: str, message: str, **fields: Any) -> None:
+        """Report what the users of the log should know; *event* is its name."""
 
     def notice_once(self, event: str, message: str, **fields: Any) -> None:
         """Report *event*, unless it was reported before."""
+        if event not in self._reported:
+            self._reported.add(event)
+            self.notice(event, message, **fields)
 
     def notice_again(self, event: str) -> None:
         """Report *event* again if it happens again."""
+        self._reported.discard(event)
 
 
 class RotationSchedule:
@@ -91,10 +102,14 @@ class RotationSchedule:
             if self._retry_pause > FIRST_ROTATION_RETRY_SECONDS:
                 log.notice_again("rotation_failed")
                 self._retry_pause = FIRST_ROTATION_RETRY_SECONDS
-            if self._compressor is not None:
-                report = partial(log.notice_once, "compression_blocked")
-                self._compressor.start(log.real_path, log.backup_count, hooks.name_of, report)
         return True
+
+    def compress(self, hooks: Hooks) -> None:
+        """Have the backups compressed, if they are to be; this process has closed them."""
+        log = self._log
+        if self._compressor is not None and log.backup_count > 0:
+            report = partial(log.notice_once, "compression_blocked")
+            self._compressor.start(log.real_path, log.backup_count, hooks.name_of, report)
 
     def complete(self, file: LiveFile) -> bool:
         """Complete the rotation of a killed writer, if there is one; return whether there was."""

@@ -5,25 +5,26 @@ It takes bytes and knows nothing of `logging`. `EventFileHandler` and `EventEmit
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from chora_logging import log_files
 from chora_logging.writing import locking, opening
 from chora_logging.writing.live_file import LiveFile, Look, Taken, line_too_long
 from chora_logging.writing.locking import Deferred, Failed, Written
-from chora_logging.writing.rotation_schedule import Due, Hooks, RotationSchedule
+from chora_logging.writing.rotation_schedule import Due, Hooks, Rotated, RotationSchedule
 
 #: Writes to a file of a size whose lock is held or not.
 Put = Callable[[LiveFile, int, bool], None]
 
 
-class SharedLog:
+class SharedLog(Rotated):
     """A rotated file of lines.
 
     A line is one `write` to a descriptor opened with O_APPEND, under a `flock` of the file; then it survives
@@ -60,6 +61,7 @@ class SharedLog:
         compress: bool = False,
         first_bytes: bytes = b"",
     ) -> None:
+        super().__init__()
         self.path = path
         self.max_bytes, self.backup_count = max_bytes, backup_count
         self.lock_timeout = lock_timeout
@@ -67,16 +69,13 @@ class SharedLog:
         self.file_mode, self.fsync, self.compress = file_mode, fsync, compress
         self.identity = os.path.realpath(path)  # the same for all logs that are one file
         self.mutex = locking.mutex_of(self.identity)
-        self.is_closed = False
+        self.is_closed = self._is_rotating = False
         #: The open file; the same if a line may take the fast path, and if it may that of the compiled part.
         self.file: LiveFile | None = None
         self._usual_file: LiveFile | None = None
         self._fast_file: LiveFile | None = None
-        self._first_flags = first_flags
-        self._first_bytes = first_bytes
+        self._first_flags, self._first_bytes = first_flags, first_bytes
         self.real_path = path
-        self._is_rotating = False
-        self._reported: set[str] = set()
         self._schedule = RotationSchedule(self, compress=compress)
         _logs.add(self)
 
@@ -162,12 +161,12 @@ class SharedLog:
             OSError: it cannot be opened.
         """
         with self.mutex.lock:
-            self._close_file()
             self.is_closed = False
             self.real_path = log_files.real_path(self.path)
             os.makedirs(os.path.dirname(self.real_path), exist_ok=True)
             fd = opening.open_log(self.path, self.real_path, self._first_flags, self.file_mode)
             self._first_flags = 0
+            self._close_file()
             self._use(fd)
 
     def close(self) -> None:
@@ -196,13 +195,6 @@ class SharedLog:
     def newline(self) -> bytes:
         """Return the end of a line."""
         return b"\n"
-
-    def hooks(self) -> Hooks:
-        """Return the subclass's part in a rotation."""
-        return Hooks()
-
-    def notice(self, event: str, message: str, **fields: Any) -> None:
-        """Report what the users of the log should know; *event* is its name."""
 
     def _append_fast(self, line: bytes, due: Due | None, written: Written) -> bool:
         file = self._usual_file
@@ -258,12 +250,13 @@ class SharedLog:
                 locked, status = not file.is_shared and self._is_locked(look), look.status
                 if status is None:
                     file.wait_for_next()
-                if status is None or (
-                    status.st_nlink != file.links and locked and self._schedule.complete(file)
-                ):
+                    if self._reopen_or_keep(file):
+                        continue
+                    status = os.fstat(file.fd)
+                elif status.st_nlink != file.links and locked and self._schedule.complete(file):
                     self._close_file()
                     continue
-                is_due = locked and self._is_due(status.st_size, length, due)
+                is_due = locked and not file.is_last and self._is_due(status.st_size, length, due)
                 if is_due and status.st_ino != rotated:  # once, if the rotator leaves the file in place
                     rotated = status.st_ino
                     self._rotate(self.hooks())
@@ -291,6 +284,8 @@ class SharedLog:
         if hooks.run is None:
             if self._schedule.rotate(hooks):
                 self._close_file()
+                if self.compress:
+                    self._schedule.compress(hooks)
             return
         self._is_rotating = True
         try:
@@ -321,18 +316,34 @@ class SharedLog:
         self.is_closed = closed
         return cast(LiveFile, self.file)
 
+    def _reopen_or_keep(self, file: LiveFile) -> bool:
+        """Open the file that the path names now, instead of *file*; return False if *file* has to do.
+
+        A process that has lost the rights to open the next one, or is in a chroot, can still write to it.
+        """
+        try:
+            self._reopen()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) and os.fstat(file.fd).st_nlink:
+                file.is_last = True
+                reason = f"{self.path} cannot be opened any more ({error}): its former file stays in use"
+                self.notice_once("log_unreachable", reason, error=f"{type(error).__name__}: {error}")
+                return False
+            self._close_file()  # to have a descriptor for the next attempt
+        return True
+
     def _close_file(self) -> None:
-        file, self.file, self._usual_file, self._fast_file = self.file, None, None, None
-        if file is not None:
-            file.close()
+        self._usual_file = self._fast_file = None
+        if self.file is not None:
+            try:
+                self.file.close()
+            finally:  # after it, so that a child that another thread forks meanwhile closes it, too
+                self.file = None
 
     def _descriptor_lost(self, file: LiveFile) -> None:
         self._close_file()
-        self.notice_once(
-            "descriptor_lost",
-            f"other code of this process has closed the descriptor of {self.path} or uses its number for "
-            "another file: the log was opened again",
-        )
+        reason = f"other code of this process has closed the descriptor of {self.path}, or uses its number"
+        self.notice_once("descriptor_lost", f"{reason} for another file: the log was opened again")
 
     def _is_locked(self, look: Look) -> bool:
         """Return whether the lock was taken; report it if it was not."""
@@ -354,16 +365,6 @@ class SharedLog:
             elif self.lock_timeout:
                 self.notice_again("lock_timeout")
         return look.is_locked
-
-    def notice_once(self, event: str, message: str, **fields: Any) -> None:
-        """Report *event*, unless it was reported before."""
-        if event not in self._reported:
-            self._reported.add(event)
-            self.notice(event, message, **fields)
-
-    def notice_again(self, event: str) -> None:
-        """Report *event* again if it happens again."""
-        self._reported.discard(event)
 
     def after_fork(self) -> None:
         """Go on in a child with a descriptor of its own, while it still has the rights to open one.

@@ -180,8 +180,28 @@ class TestDamage:
         harm(f"{writer.log}.3")
 
         told = [found for found in problems_in(call, writer.log) if found[2] == "missing"]
-        reason = "1 backup older than this file deleted, emptied or replaced: restore from a copy"
+        reason = "app.log.3 deleted, emptied or replaced: restore from a copy"
         assert told == [("app.log.2", 0, "missing", reason)]
+
+    def test_a_backup_that_was_cut(self, tmp_path, call):
+        """A backup without its last lines, and all of them emptied, as by a power cut, are damage."""
+        writer = Writer(tmp_path / "app.log", keep=9)
+        for _ in range(3):
+            writer.write(3)
+            writer.rotate()
+        writer.write()
+        writer.close()
+        size = os.path.getsize(writer.backup(2))
+        line = size // 3
+        os.truncate(writer.backup(2), 2 * line)
+
+        reason = f"{line} B cut off its end since it was rotated: restore from a copy"
+        assert problems_in(call, writer.log) == [("app.log.2", 2, "missing", reason)]
+        for number in range(1, 4):
+            os.truncate(writer.backup(number), 0)
+        told = [found for found in problems_in(call, writer.log) if found[2] == "missing"]
+        gone = "3 backups older than this file deleted, emptied or replaced: restore from a copy"
+        assert told == [("app.log", 0, "missing", gone)]
 
     def test_an_empty_backup(self, log, call):
         """An empty backup of other tools is reported, and is no damage: logrotate rotates empty logs."""

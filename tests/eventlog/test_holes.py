@@ -26,8 +26,14 @@ def nobody_is_late(monkeypatch):
 
 
 def cut(path):
-    """Leave the first half of it."""
+    """Leave the first half of it, which ends in a line."""
     os.truncate(path, os.path.getsize(path) // 2)
+
+
+def cut_between_lines(path):
+    """Leave its first two lines."""
+    with open(path, "rb+") as file:
+        file.truncate(len(file.readline()) + len(file.readline()))
 
 
 def copy_over(path):
@@ -48,10 +54,14 @@ DAMAGES = {
     "emptied": (lambda path: os.truncate(path, 0), False),
     "replaced": (replace_by_copy, False),
     "overwritten": (copy_over, False),
+    "cut in a line": (cut, False),
+    "cut in its first line": (lambda path: os.truncate(path, 20), False),
+    "cut at the end of a line": (cut_between_lines, False),
     "packed and deleted": (os.unlink, True),
     "packed and emptied": (lambda path: os.truncate(path, 0), True),
     "packed and cut": (cut, True),
     "packed and replaced": (replace_by_copy, True),
+    "packed and overwritten": (copy_over, True),
 }
 
 
@@ -119,4 +129,51 @@ def test_newest_first(damaged, caplog):
 
     assert found == sorted(found, reverse=True)
     assert set(range(7 * COUNT)) - set(found) <= set(range(15, 20))
-    assert "backups were deleted" in caplog.text or "damaged" in caplog.text
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_who_has_read_it(damaged, reader):
+    """Whoever has read the file to its end misses nothing, wherever it was damaged."""
+    writer, damage = damaged
+    *_, last = EventLog(writer.log).read(limit=COUNT * (7 - DAMAGED))
+    damage()
+
+    assert numbers(reader(writer.log, last.cursor)) == list(range(COUNT * (7 - DAMAGED), 7 * COUNT))
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_other_names(damaged, reader):
+    """It does not matter which names other tools give to the files, nor that they compress them."""
+    writer, damage = damaged
+    first, *_ = EventLog(writer.log).read()
+    damage()
+    for number in range(6, 0, -1):
+        for path in (f"{writer.log}.{number}", f"{writer.log}.{number}.gz"):
+            if os.path.exists(path):
+                os.rename(path, path.replace(f".{number}", f".{number + 3 + number % 2 * 4}"))
+    items = reader(writer.log, first.cursor)
+
+    assert_told(items, 1)
+    assert [each.files for each in items if isinstance(each, Gap)] == [1]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_nothing_is_missing(tmp_path, reader):
+    """Backups that are compressed, copied, swapped and restored by hand are no hole."""
+    writer = Writer(tmp_path / "app.log", keep=9)
+    for _ in range(6):
+        writer.write(COUNT, size=300)
+        writer.rotate()
+    writer.write(COUNT, size=300)
+    writer.close()
+    first, *_ = EventLog(writer.log).read()
+    writer.compress(6)
+    os.rename(writer.backup(5), writer.backup(5) + "~")
+    os.rename(writer.backup(2), writer.backup(5))
+    os.rename(writer.backup(5) + "~", writer.backup(2))
+    shutil.copyfile(writer.backup(1), tmp_path / "copy")
+    os.replace(tmp_path / "copy", writer.backup(1))
+    shutil.copyfile(writer.backup(3), writer.backup(9))
+
+    assert numbers(reader(writer.log, first.cursor)) == list(range(1, 7 * COUNT))

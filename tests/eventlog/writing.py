@@ -104,7 +104,7 @@ class Writer:
     def take_over(self):
         """List the backups of other tools as ours: earlier versions rotated beside them."""
         with open_journal(self.log, os.stat(self.log), None, 1) as journal:
-            found = find_backups(self.log, self.handler.rotation_filename, self.keep, lambda _: {}).backups
+            found = find_backups(self.log, self.handler.rotation_filename, self.keep, {}).backups
             listed = {backup.inode: backup.first_line for backup in found}
             journal.write(journal.state, listed, journal.keep)
 

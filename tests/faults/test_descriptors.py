@@ -87,12 +87,15 @@ def test_all_closed(tmp_path, way, pure):
 
 @PURE
 @pytest.mark.parametrize("way", WAYS)
-def test_the_log_itself_was_opened_under_the_number(tmp_path, way, pure):
+@pytest.mark.parametrize("position", ["os.SEEK_SET", "os.SEEK_END"])
+def test_the_log_itself_was_opened_under_the_number(tmp_path, way, pure, position):
     """A reader of the log has the number: it can not be written, and it is not closed."""
-    program = """
+    program = f"""
 log(0)
 os.closerange(3, 256)
 others = [os.open("app.log", os.O_RDONLY) for number in range(10)]
+for fd in others:
+    os.lseek(fd, 0, {position})
 log(1)
 log(2)
 for fd in others:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import signal
@@ -70,6 +71,21 @@ def test_forked_in_the_middle_of_a_rotation(tmp_path, monkeypatch, fork, call, n
     assert_exact(log, {"before": 10, "thread": 20, "after": 20})
     assert_small(log, 1_000)
     assert len(files_of(log)) > 5
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_forked_while_a_file_is_closed(tmp_path, monkeypatch, fork, number):
+    """A child that is forked while a thread closes a rotated file does not have its lock."""
+    log = tmp_path / "events.log"
+    logger = logger_on(log, maxBytes=1_000, backupCount=1000)
+    write(logger, "before", 1)
+
+    fork_while(monkeypatch, fork, "close", number, lambda: write(logger, "thread", 60))
+
+    for path in tmp_path.iterdir():
+        with open(path) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert_exact(log, {"before": 1, "thread": 60})
 
 
 def test_forked_in_the_middle_of_a_write(tmp_path, monkeypatch, fork):

@@ -78,7 +78,7 @@ def test_every_step(tmp_path):
     for fatal in range(1, 1000):
         folder = tmp_path / str(fatal)
         log = folder / "events.log"
-        backups_on(log, 12)
+        backups_on(log, 12).handlers[0].close()
         calls = die_at(fatal, lambda log=log: compression.compress_backups(str(log), 100, str))
         assert read(log) == list(range(12)), f"call {fatal}"
 
@@ -140,7 +140,7 @@ def test_writers_go_on_while_a_backup_is_packed(tmp_path, monkeypatch):
     def slow(*files):
         begun.set()
         assert go_on.wait(60)
-        original(*files)
+        return original(*files)
 
     monkeypatch.setattr(compression, "_compress", slow)
     logger = logger_on(log, **OPTIONS, compress=True)
@@ -168,7 +168,7 @@ def test_nobody_else_can_read_it_meanwhile(tmp_path, monkeypatch, umask):
 
     def looked_at(*files):
         modes.append(os.stat(tmp_path / ".events.log.gz.new").st_mode & 0o777)
-        original(*files)
+        return original(*files)
 
     monkeypatch.setattr(compression, "_compress", looked_at)
     before = os.umask(umask)

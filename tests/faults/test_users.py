@@ -136,6 +136,41 @@ def test_one_may_only_read(log):
     assert_exact(log, {"root": 5})
 
 
+@pytest.mark.parametrize("way", ["chroot", "moved"])
+def test_the_next_file_is_out_of_reach(log, way):
+    """A daemon that can not open the log any more goes on in the file that it has, and reports that once."""
+    need("root")
+    logger = logger_on(log, **OPTIONS)
+    jail = log.parent.with_name("jail")
+    jail.mkdir(0o755)
+    if way == "moved":
+        log.parent.chmod(0o755)
+
+    def daemon():
+        if way == "chroot":
+            os.chroot(jail)
+            os.chdir("/")
+        else:
+            os.rename(log, log.with_name("moved"))
+        os.setuid(NOBODY)
+        write(logger, "daemon", 60)
+
+    write(logger, "root", 1)
+    pid = os.fork()
+    if not pid:
+        with contextlib.suppress(BaseException):
+            daemon()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    if way == "moved":
+        os.rename(log.with_name("moved"), log)
+
+    assert_exact(log, {"root": 1, "daemon": 60})
+    notices = [event["event"] for event in events_of(log) if event["logger"] == "chora_logging"]
+    assert notices == ["log_unreachable"]
+    assert not list(jail.iterdir())
+
+
 def test_owner_and_permissions_stay(log):
     """A file that root rotates stays that of the log's user."""
     log.parent.mkdir(0o777)

@@ -40,6 +40,32 @@ int open(const char *path, int flags, ...) {
 }
 """,
 }
+#: Every other look at the log's path fails with this error.
+FAILING_LOOKS = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int fails(const char *path) {
+    static int looks;
+    size_t length = strlen(path);
+    if (length < 7 || strcmp(path + length - 7, "app.log") != 0 || looks++ %% 2 == 0) return 0;
+    errno = %s;
+    return 1;
+}
+int stat64(const char *path, struct stat64 *found) {
+    return fails(path) ? -1 : fstatat64(AT_FDCWD, path, found, 0);
+}
+int stat(const char *path, struct stat *found) {
+    return fails(path) ? -1 : fstatat(AT_FDCWD, path, found, 0);
+}
+int statx(int fd, const char *path, int flags, unsigned mask, struct statx *found) {
+    return fails(path) ? -1 : syscall(SYS_statx, fd, path, flags, mask, found);
+}
+"""
 PROGRAM = """
 import logging, sys
 from chora_logging import BufferedEventFileHandler, EventFileHandler, EventFormatter
@@ -101,6 +127,16 @@ def test_without_links_or_unnamed_files(tmp_path, way, function, error):
 
     assert accounted(tmp_path / "app.log", done, way) == []
     assert len(files_of(tmp_path / "app.log")) > 1
+
+
+@pytest.mark.parametrize("pure", ["", "1"], ids=["compiled", "pure"])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("error", ["EIO", "ESTALE", "ENOMEM", "ELOOP"])
+def test_a_failing_look_at_the_path(tmp_path, way, error, pure):
+    """A record for which the log's path cannot be looked at is written to the file that is open."""
+    done = run_shimmed(tmp_path, FAILING_LOOKS % error, PROGRAM, way, CHORA_LOGGING_PURE=pure)
+
+    accounted(tmp_path / "app.log", done, way)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -527,6 +527,20 @@ def test_trap_for_a_backup(log, trap, number):
         rollover(log).run()
 
 
+def test_a_file_that_no_listing_has(log, writer, monkeypatch):
+    """A file is not replaced by the live file though it was not found: names may differ only by case."""
+    garbage(log.with_name("app.jsonl.1"))
+    before = described(log.with_name("app.jsonl.1"))
+    names = os.listdir
+    monkeypatch.setattr(
+        os, "listdir", lambda folder: [name for name in names(folder) if name != "app.jsonl.1"]
+    )
+    writer.write(5)
+
+    assert described(log.with_name("app.jsonl.1")) == before
+    assert len(log.read_bytes().splitlines()) == 6
+
+
 def test_stdio_is_closed(log, tmp_path):
     """Where standard input, output and error are closed, no file of a rotation takes their place."""
     log.write_bytes(b"{}\n")
@@ -719,14 +733,29 @@ def test_rolled_back_folder(log, writer, compress, more):
     ]
 
 
+def test_a_namer_is_introduced(log, writer):
+    """While old processes rotate without a namer and new ones with one, both go on, and then the new ones."""
+    new = Writer(log)
+    new.handler.namer = lambda name: f"{name}.old"
+    for _ in range(3):
+        writer.write(2)
+        new.write(2)
+    writer.close()
+    new.write(6)
+
+    assert not notices(log)
+    assert len(log.read_bytes().splitlines()) == 1
+
+
 @pytest.mark.parametrize("compress", [False, True])
-def test_copy_of_a_backup(log, writer, compress):
+@pytest.mark.parametrize("number", [4, 9])
+def test_copy_of_a_backup(log, writer, compress, number):
     """A copy that an administrator keeps of a backup beside it, under a backup's name, stays as it is."""
     writer.open(compress=compress, backupCount=3, maxBytes=500)
     writer.write(20)
     writer.close()
     ending = ".gz" if compress else ""
-    kept = log.with_name(f"{log.name}.9{ending}")
+    kept = log.with_name(f"{log.name}.{number}{ending}")
     shutil.copy(log.with_name(f"{log.name}.2{ending}"), kept)
     before = kept.read_bytes()
     writer.open(compress=compress, backupCount=3, maxBytes=500)
@@ -735,6 +764,29 @@ def test_copy_of_a_backup(log, writer, compress):
 
     assert kept.read_bytes() == before
     assert [event["event"] for event in notices(log)] == ["rotation_failed"]
+
+
+@pytest.mark.parametrize(
+    "command", ["gunzip app.jsonl.2.gz", "gunzip *.gz", "gunzip *.gz && gzip app.jsonl.?"]
+)
+def test_an_unpacked_backup(log, writer, command):
+    """A backup that an administrator unpacks, or packs again, is rotated as before."""
+    writer.open(compress=True, backupCount=3, maxBytes=500)
+    writer.write(20)
+    writer.close()
+    before = numbers(log)
+    subprocess.run(command, shell=True, cwd=log.parent, check=True)
+    assert numbers(log) == before
+    writer.open(compress=True, backupCount=3, maxBytes=500)
+    writer.write(10)
+    writer.close()
+
+    assert not notices(log)
+    assert sorted(path.name for path in log.parent.glob("app.jsonl.*")) == [
+        "app.jsonl.1.gz",
+        "app.jsonl.2.gz",
+        "app.jsonl.3.gz",
+    ]
 
 
 HIDDEN = [".app.jsonl.lock", ".app.jsonl.gz.new", ".app.jsonl.rotating"]

@@ -7,6 +7,7 @@ file and the number of a line, and whether the same line came before.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from chora_logging.cli import amounts
 from chora_logging.eventlog.lines import REFUSED, SHOWN_LINE_BYTES, decode, read_malformed
 from chora_logging.eventlog.meaning import USUAL, Meaning
 from chora_logging.eventlog.rotated.file import LogFile
+from chora_logging.log_files import COMPRESSED
 
 TORN, FOREIGN, DUPLICATED, UNREADABLE, MISSING = "torn", "foreign", "duplicated", "unreadable", "missing"
 LATE, UNFINISHED, COPY, EMPTY, GONE = "out of order", "unfinished", "copy", "empty", "gone"
@@ -106,14 +108,15 @@ class Examiner:
         self._on_problem = on_problem
         self._time_of = meaning.time_of
         self._window = Window()
+        self._older = 0  # the number of the file before
 
     def examine(self, file: LogFile) -> Examination:
         """Examine every line of *file*."""
         found = Examination(file.path, file.place.number)
         if file.missing_before:
-            backups = amounts.many(file.missing_before, "backup")
-            reason = f"{backups} older than this file deleted, emptied or replaced: restore from a copy"
+            reason = f"{_missing(file, self._older)} deleted, emptied or replaced: restore from a copy"
             self._report(found, MISSING, reason, b"")
+        self._older = file.place.number
         while block := file.read_block():
             if block.overlong:
                 found.lines += 1
@@ -128,6 +131,9 @@ class Examiner:
             )
         else:
             self._rest(found, file)
+            if (size := file.cut_off()) and not file.damage:
+                reason = f"{amounts.size(size)} cut off its end since it was rotated: restore from a copy"
+                self._report(found, MISSING, reason, b"")
         return found
 
     def examine_left_out(self, path: str) -> Examination:
@@ -192,6 +198,18 @@ class Examiner:
     def _report(self, found: Examination, kind: str, reason: str, line: bytes) -> None:
         found.found[kind] += 1
         self._on_problem(Problem(found.path, found.lines, kind, reason, line[:SHOWN_LINE_BYTES]))
+
+
+def _missing(file: LogFile, older: int) -> str:
+    """Return what is missing before *file* in words, with the names if they are known from the numbers."""
+    log = os.path.basename(file.path)
+    if file.place.number:
+        log = log.removesuffix(COMPRESSED).removesuffix(f".{file.place.number}")
+    numbers = range(file.place.number + 1, older)
+    if len(numbers) != file.missing_before:
+        return f"{amounts.many(file.missing_before, 'backup')} older than this file"
+    names = [f"{log}.{number}" for number in (numbers[-1], numbers[0])]
+    return names[0] if len(numbers) == 1 else " to ".join(names)
 
 
 def kind_of(line: bytes) -> str:

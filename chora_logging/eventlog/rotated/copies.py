@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import collections
-import zlib
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
 from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.file import LogFile
-from chora_logging.log_files import FIRST_LINE_BYTES
+from chora_logging.eventlog.rotated.generations import Listed, is_listed
 
-#: The backups that the sidecar lists; see `log_files.read_backups`.
-Listed = Mapping[int, int]
+#: How much of each file is compared first, in bytes: more than files begin with that begin alike.
+_COMPARED_BYTES = 4096
 
 _File = TypeVar("_File", bound=LogFile)
 
@@ -30,25 +30,36 @@ def without_copies(files: Sequence[_File], listed: Listed = MappingProxyType({})
     always stays, because its next lines may differ.
     """
     copies = set()
-    for index, file in enumerate(files):
-        for number, newer in enumerate(files[index + 1 :], index + 1):
-            is_ours = is_listed(file, listed) and not is_listed(newer, listed)
-            if newer.place.number and is_ours and _is_copy(newer, file):
-                copies.add(number)
-            elif _is_copy(file, newer):
-                copies.add(index)
-            elif newer.place.number and _is_copy(newer, file):
-                copies.add(number)
+    for index, number in _alike(files):
+        file, newer = files[index], files[number]
+        is_ours = is_listed(file, listed) and not is_listed(newer, listed)
+        if newer.place.number and is_ours and _is_copy(newer, file):
+            copies.add(number)
+        elif _is_copy(file, newer):
+            copies.add(index)
+        elif newer.place.number and _is_copy(newer, file):
+            copies.add(number)
     for index in copies:
         files[index].close()
     return [file for index, file in enumerate(files) if index not in copies]
 
 
+def _alike(files: Sequence[LogFile]) -> Iterator[tuple[int, int]]:
+    """Yield the indexes of each two files of which one begins as the whole other does, the older first."""
+    # In this order a beginning stands right before all that begins with it.
+    beginnings = sorted((file.peek(_COMPARED_BYTES, 0), index) for index, file in enumerate(files))
+    for at, (beginning, index) in enumerate(beginnings):
+        if not beginning:
+            continue
+        for other, number in itertools.islice(beginnings, at + 1, None):
+            if not other.startswith(beginning):
+                break
+            yield min(index, number), max(index, number)
+
+
 def _is_copy(file: LogFile, other: LogFile) -> bool:
-    if not other.head().startswith(file.head()):
-        return False
     is_pair = file.place.number == other.place.number  # one of them is being compressed
-    return (is_pair or _has_unique_line(file)) and begins_with(other, file)
+    return begins_with(other, file) and (is_pair or _has_unique_line(file))
 
 
 def _has_unique_line(file: LogFile) -> bool:
@@ -71,15 +82,3 @@ def begins_with(whole: LogFile, part: LogFile) -> bool:
         offset += len(data)
         has_line = has_line or b"\n" in data
     return has_line or not part.damage
-
-
-def is_listed(file: LogFile, listed: Listed) -> bool:
-    """Return whether *file* is one of *listed*, and has not been overwritten with the content of another.
-
-    Of a compressed file only the inode is compared.
-    """
-    first_line = listed.get(file.place.inode)
-    if first_line is None:
-        return False
-    line = file.head()[:FIRST_LINE_BYTES].partition(b"\n")[0]
-    return file.compressed or not first_line or zlib.crc32(line) == first_line

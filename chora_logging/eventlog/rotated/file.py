@@ -6,7 +6,8 @@ import contextlib
 import functools
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from chora_logging.eventlog.events import Block, Skipped
@@ -15,6 +16,7 @@ from chora_logging.eventlog.rotated.content import CHUNK as CHUNK
 from chora_logging.eventlog.rotated.content import Content
 from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, NO_LOG, FileOrigin, Position, digest
 from chora_logging.log_files import LONGEST_LINE_BYTES as LONGEST_LINE_BYTES
+from chora_logging.log_files import Rotated
 
 ReadAt = Callable[[int, int], bytes]
 
@@ -53,13 +55,18 @@ class LogFile:
 
     Attributes:
         missing: How many of its bytes can no longer be read.
-        missing_before: How many files between the one before it in the set and this one are missing.
+        missing_before, missing_bytes: How many files between the one before it in the set and this one are
+            missing, and their bytes, as far as they are known.
+        expected: The size that it had when it was rotated, in bytes; None if it is unknown.
+        record: What the last rotations of the log have made, by generation.
         older: The time of the last write to an older file of the set, in milliseconds since 1970; None
             without one.
     """
 
     missing = 0
-    missing_before = 0
+    missing_before = missing_bytes = 0
+    expected: int | None = None
+    record: Mapping[int, Rotated] = MappingProxyType({})
     older: int | None = None
 
     def __init__(self, path: str, place: Place, content: Content) -> None:
@@ -179,6 +186,14 @@ class LogFile:
     def length(self) -> int:
         """Return the number of bytes; for a compressed file the unchecked one in its trailer (mod 4 GiB)."""
         return self._content.length()
+
+    def cut_off(self) -> int:
+        """Return how many bytes at its end have been cut off since it was rotated, and were not read."""
+        if self.expected is None or self.offset >= self.expected:
+            return 0
+        if self.compressed and (self.damage or self.length() < self.expected):  # the trailer is not its end
+            return max(0, self.expected - self.size())
+        return max(0, self.expected - self.length())
 
     def peek(self, size: int, offset: int) -> bytes:
         """Return at most *size* bytes from *offset* on, as they are now."""

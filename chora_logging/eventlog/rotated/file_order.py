@@ -74,6 +74,7 @@ class FileOrder:
             if other.place.identity == file.place.identity:
                 if index + 1 == len(files):
                     return None, None
+                file.expected = other.expected
                 return index + 1, locating.gap_of_hole(file, files[index + 1])
         found = self._same(file, files)
         if found is not None:  # it was compressed, or restored from a copy
@@ -92,6 +93,9 @@ class FileOrder:
 
     def _after_deletion(self, file: LogFile, files: Files) -> tuple[int | None, Gap | None]:
         """Return what `next_of` returns for *file*, which was deleted."""
+        exact = locating.after_recorded(files, file.position())
+        if exact is not None and not self._is_seen(files[exact[0]]):
+            return exact
         seen = [i for i, other in enumerate(files) if self._is_seen(other) or begins_with(file, other)]
         unseen = [i for i in range(len(files)) if i not in seen]
         newest = max(seen, default=-1)

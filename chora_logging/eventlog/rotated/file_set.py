@@ -22,9 +22,10 @@ from chora_logging import log_files
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.rotated import locating
 from chora_logging.eventlog.rotated.content import open_content
-from chora_logging.eventlog.rotated.copies import Listed, is_listed, without_copies
+from chora_logging.eventlog.rotated.copies import without_copies
 from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
+from chora_logging.eventlog.rotated.generations import in_order
 from chora_logging.eventlog.rotated.stored import Find, Lost, StoredFile
 from chora_logging.log_files import ABSENT_NAMED_NUMBERS, COMPRESSED, backup_number, is_dated, real_path
 from chora_logging.schema import OWN_LOGGER
@@ -72,27 +73,31 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
     files: list[LogFile] = []
     find = None if follow else partial(_find_again, path, namer)
     deadline = time.monotonic() + _ROTATION_WAIT_SECONDS
+    is_numbered = False
     for attempt in range(1, _OPENING_ATTEMPTS + 1):
         close_all(files)
-        state, listed = log_files.read_backups(path)
+        backups = log_files.read_backups(path)
+        state = backups.state
         files = _open(path, namer, find)
         is_still = files and is_live(files[-1].path, files[-1])
-        files = without_copies(files, listed or {})
+        files = without_copies(files, backups.owned or {})
         if files and not (is_still and files[-1].is_as_opened()):
             continue
         are_in_place = all(is_live(file.path, file) for file in files)
-        now, listed_now = log_files.read_backups(path)
-        is_settled = are_in_place and now == state
+        backups_now = log_files.read_backups(path)
+        is_settled = are_in_place and backups_now.state == state
         if is_settled and state is not None and not state.under_way:
-            _number(files, state, listed, listed_now)
+            is_numbered = True
         elif (state is not None or not is_settled) and (
             attempt < _MIN_ATTEMPTS or time.monotonic() < deadline
         ):
             continue
         break
-    for file in filter(_is_created, files):
-        file.close()
+    created = list(filter(_is_created, files))
+    close_all(created)
     files = list(itertools.filterfalse(_is_created, files))
+    if is_numbered and state is not None:
+        files = in_order(files, created, state, backups, backups_now)
     siblings = frozenset(file.place.identity for file in files)
     older: int | None = None
     for file in files:
@@ -177,38 +182,14 @@ def _find_again(path: str, namer: Namer | None, lost: Lost) -> tuple[LogFile, bo
     return None if found is None else (found, is_whole)
 
 
-def _number(files: Sequence[LogFile], state: log_files.Sidecar, *lists: Listed | None) -> None:
-    """Give *files* their generations, and those after a hole the number of files missing before them.
-
-    *lists* are the backups of this package before and after the files were opened: one may have been
-    compressed meanwhile. A file in none of them is another tool's, whose number says nothing. A number
-    without a file is a hole if a listed file is gone, and no other tool has moved ours to other numbers.
-    """
-    known = [backups for backups in lists if backups is not None]
-    is_known = len(known) == len(lists)
-    listed = {inode: line for backups in known for inode, line in backups.items()}
-    ours = {file.place.inode for file in files if not _is_created(file) and is_listed(file, listed)}
-    is_alone = is_known and all(not file.place.number or file.place.inode in listed for file in files)
-    # An empty file is listed with 0 for its first line, and is no loss.
-    gone = {inode for inode in set.intersection(*map(set, known)) - ours if listed[inode]} if is_alone else ()
-    newer: LogFile | None = None
-    for file in reversed(files):
-        if _is_created(file):
-            continue
-        if file.place.is_ours and not (is_known and file.place.number and file.place.inode not in ours):
-            file.log_id = state.log_id[:8]
-            file.generation = state.generation - file.place.number
-            if newer is not None and newer.generation is not None:
-                newer.missing_before = min(newer.generation - file.generation - 1, len(gone))
-        newer = file
-
-
 def _is_created(file: LogFile) -> bool:
     """Return whether *file* is a backup that was empty when it was opened.
 
     Whoever creates a backup under its name fills it now: what comes is a copy, or is compressed.
     """
-    return file.place.number > 0 and not (file.compressed or file.head_as_read())
+    if not file.place.number or file.head_as_read():
+        return False
+    return not file.compressed or not (file.damage or file.length())
 
 
 class _Names(NamedTuple):

@@ -11,6 +11,7 @@ from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import NO_LOG, Position
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated.stored import Lost
+from chora_logging.log_files import Rotated
 
 #: How much earlier than its last event the mtime of a file may be, in milliseconds: file systems take
 #: it from a clock that ticks.
@@ -107,6 +108,9 @@ def locate(files: Sequence[LogFile], position: Position) -> tuple[int | None, Ga
         if files[index].is_at(position):
             return index, None
         files[index].seek(0)
+    exact = after_recorded(files, position)
+    if exact is not None:
+        return exact
     index, between = after_missing(files, position)
     count = None if between is None else between + 1
     reason = "the file that the cursor points into was deleted or overwritten"
@@ -122,6 +126,7 @@ def gap_of_late_lines(files: Sequence[LogFile], index: int, position: Position) 
     if position.older is None or files[index].place.inode & 0xFFFFFFFF != position.inode:
         return None
     late = [file for file in files[:index] if not file.compressed and file.time() > position.older]
+    late = [file for file in late if file.expected is None or file.size() > file.expected]
     if not late:
         return None
     reason = "lines were added to a rotated file after it had been read"
@@ -129,15 +134,56 @@ def gap_of_late_lines(files: Sequence[LogFile], index: int, position: Position) 
     return Gap(reason, len(late), None, since, first_time(files[index]), files[index].path)
 
 
-def gap_of_hole(file: LogFile, following: LogFile) -> Gap | None:
+def after_recorded(files: Sequence[LogFile], position: Position) -> tuple[int, Gap | None] | None:
+    """Return what `locate` returns if the file of *position* was deleted or cut, from the record.
+
+    None if the record does not say what the file was, or if there may be other files.
+    """
+    rotated = recorded(files, position)
+    if rotated is None or rotated.size is None or any(map(_is_unknown, files)):
+        return None
+    newer = [index for index, file in enumerate(files) if (file.generation or 0) > position.generation]
+    there = {file.generation: file for file in files}
+    own = there.get(position.generation)
+    if not newer or (own is not None and own.size() >= position.offset):  # rewritten
+        return None
+    index, record = newer[0], files[-1].record
+    passed = range(position.generation + 1, files[index].generation or 0)
+    sizes = [rotated.size - position.offset]
+    sizes += [size if each in record and (size := record[each].size) is not None else 1 for each in passed]
+    missing = [size for size in sizes if size > 0]
+    if not missing:
+        return index, None
+    reason = "the file that the cursor points into was deleted or cut"
+    return index, gap_before(files[index], position, reason, len(missing), sum(missing))
+
+
+def _is_unknown(file: LogFile) -> bool:
+    return file.generation is None and file.has_line()
+
+
+def recorded(files: Sequence[LogFile], position: Position) -> Rotated | None:
+    """Return what the record says of the file of *position*; None if it does not say anything."""
+    if not files or position.log_id == NO_LOG or files[-1].log_id != position.log_id:
+        return None
+    return files[-1].record.get(position.generation)
+
+
+def gap_of_hole(file: LogFile, following: LogFile | None) -> Gap | None:
     """Return the gap between *file*, which was read to its end, and the *following* one, if there is one."""
-    count = following.missing_before + bool(file.damage)
+    reasons, size = [], file.cut_off()
+    if file.damage and (size or file.expected is None):
+        reasons.append(f"a compressed file is damaged: {file.damage}")
+    elif size:
+        reasons.append("the end of a backup was cut off")
+    count = len(reasons)
+    if following is not None and following.missing_before:
+        count += following.missing_before
+        size += following.missing_bytes
+        reasons.append("backups were deleted, emptied or replaced")
     if not count:
         return None
-    reasons = [f"a compressed file is damaged: {file.damage}"] if file.damage else []
-    if following.missing_before:
-        reasons.append("backups were deleted, emptied or replaced")
-    return gap_before(following, file.position(), " and ".join(reasons), count)
+    return gap_before(following, file.position(), " and ".join(reasons), count, size or None)
 
 
 def gap_before(

@@ -1,0 +1,196 @@
+"""Gives the files of a log their generations, and finds those that are missing or have been cut.
+
+The sidecar records what the last rotations have made: see `log_files`. A file is known by its inode and
+its first line, or, if it was restored, compressed or copied by another tool, by its first line alone, so
+that it does not matter which number a tool has given to it. What the sidecar does not record has the
+generation that its number says.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence, Set
+from typing import TypeVar
+
+from chora_logging.eventlog.rotated.cursor import HEAD
+from chora_logging.eventlog.rotated.file import LogFile
+from chora_logging.log_files import FIRST_LINE_BYTES, Backups, Rotated, Sidecar
+
+#: The backups that a sidecar lists: see `Backups.owned`.
+Listed = Mapping[int, int]
+
+_File = TypeVar("_File", bound=LogFile)
+
+
+def in_order(
+    files: Sequence[_File], emptied: Sequence[LogFile], state: Sidecar, before: Backups, after: Backups
+) -> list[_File]:
+    """Give *files*, oldest first, their generations, and return them in this order.
+
+    Those after a hole get the number of files missing before them, and of their bytes; those that have
+    been cut get the size that they had. A file that is cut in its first line is closed and left out.
+
+    Args:
+        files: The files of the log without those that have no content.
+        emptied: The backups that have none.
+        state: The sidecar, of which nothing has changed meanwhile but the list of the backups.
+        before, after: What it says of the backups before and after the files were opened: one may have
+            been compressed meanwhile.
+    """
+    record = {**before.record, **after.record}
+    record = {each: rotated for each, rotated in record.items() if each < state.generation}
+    recorded = {rotated.inode for rotated in record.values()}
+    known = _recorded(files, record, state.generation)
+    spent = [file for file in files if file.place.number and file.place.inode in recorded]
+    spent = [
+        file for file in spent if not file.head() or _is_remainder(file) > (file.place.identity in known)
+    ]
+    for file in spent:
+        file.close()
+    files = [file for file in files if file not in spent]
+    lists = [backups.owned for backups in (before, after) if backups.owned is not None]
+    listed = {inode: line for owned in lists for inode, line in owned.items()}
+    by_list = listed if len(lists) == 2 else None
+    # Where another tool has moved files, the numbers do not say the generations of the others.
+    places = {file.place.identity: state.generation - file.place.number for file in files}
+    is_moved = any(known.get(each, place) != place for each, place in places.items())
+    for file in files:
+        file.record = record
+        generation = known.get(file.place.identity)
+        if generation is not None:
+            file.expected = record[generation].size
+        elif not (is_moved and file.place.number) and _has_number_of_ours(file, by_list, recorded):
+            generation = places[file.place.identity]
+        if generation is not None:
+            file.log_id, file.generation = state.log_id[:8], generation
+    found = _sorted(_useful(files, record))
+    # An empty file is listed with 0 for its first line, and is no loss.
+    there = recorded | {file.place.inode for file in files if is_listed(file, listed)}
+    is_alone = len(lists) == 2 and all(not file.place.number or file.place.inode in listed for file in files)
+    gone = {inode for inode in listed if listed[inode] and all(inode in owned for owned in lists)} - there
+    overwritten = [file for file in files if file.generation is None]
+    _count_missing(found, [*emptied, *spent, *overwritten], record, len(gone) if is_alone else 0)
+    return found
+
+
+def is_listed(file: LogFile, listed: Listed) -> bool:
+    """Return whether *file* is one of *listed*, and has not been overwritten with the content of another.
+
+    Of a compressed file only the inode is compared.
+    """
+    first_line = listed.get(file.place.inode)
+    if first_line is None:
+        return False
+    return file.compressed or not first_line or _first_line(file) == first_line
+
+
+def _first_line(file: LogFile) -> int:
+    return zlib.crc32(file.head()[:FIRST_LINE_BYTES].partition(b"\n")[0])
+
+
+def _recorded(
+    files: Sequence[LogFile], record: Mapping[int, Rotated], newest: int
+) -> dict[tuple[int, int], int]:
+    """Return the generations of those of *files* that are in the *record*, by their identities."""
+    generations = {rotated.inode: each for each, rotated in record.items() if rotated.inode}
+    found: dict[tuple[int, int], int] = {}
+    backups = [file for file in files if file.place.number]
+    for file in backups:
+        generation = generations.get(file.place.inode)
+        if generation is not None and _is_made(file, record[generation]):
+            found[file.place.identity] = generation
+    free: dict[int, list[int]] = {}
+    for generation in record.keys() - found.values():
+        free.setdefault(record[generation].first_line, []).append(generation)
+    free.pop(0, None)
+    others = [file for file in backups if file.place.identity not in found]
+    for file in others:
+        alike = free.get(_first_line(file))
+        if alike:
+            # Files whose first lines have no time begin alike.
+            number, size = newest - file.place.number, file.length()
+            right = min(alike, key=lambda each: (each != number, record[each].size != size))
+            alike.remove(right)
+            found[file.place.identity] = right
+    for file in others:
+        generation = generations.get(file.place.inode)
+        if generation is not None and generation not in found.values() and _is_remainder(file):
+            found[file.place.identity] = generation
+    return found
+
+
+def _is_made(file: LogFile, rotated: Rotated) -> bool:
+    """Return whether *file*, which has the inode of *rotated*, is that file, as far as it is known."""
+    return not rotated.first_line or rotated.first_line == _first_line(file)
+
+
+def _is_remainder(file: LogFile) -> bool:
+    """Return whether *file* ends in its first line, so that it cannot be recognised by it."""
+    head = file.head()
+    return len(head) < HEAD and b"\n" not in head
+
+
+def _has_number_of_ours(file: LogFile, listed: Listed | None, recorded: Set[int]) -> bool:
+    if not file.place.number:
+        return True
+    is_ours = listed is None or (is_listed(file, listed) and file.place.inode not in recorded)
+    return is_ours and file.place.is_ours
+
+
+def _useful(files: Sequence[_File], record: Mapping[int, Rotated]) -> list[_File]:
+    """Return *files* without those that are in place of recorded ones and have no line; close these."""
+    found: list[_File] = []
+    doubtful: list[_File] = []
+    older: int | None = None
+    for file in files:
+        if file.generation is None:
+            doubtful.append(file)
+            if older is None or not _is_remainder(file):
+                found, doubtful = found + doubtful, []
+            continue
+        if older is not None and all(each in record for each in range(older + 1, file.generation)):
+            for each in doubtful:
+                each.close()
+        else:
+            found += doubtful
+        found.append(file)
+        older, doubtful = file.generation, []
+    return found + doubtful
+
+
+def _sorted(files: Sequence[_File]) -> list[_File]:
+    """Return *files* with those that have a generation in its order, at the places that they have."""
+    ranks = iter(sorted((file for file in files if file.generation is not None), key=_generation))
+    return [file if file.generation is None else next(ranks) for file in files]
+
+
+def _generation(file: LogFile) -> int:
+    assert file.generation is not None
+    return file.generation
+
+
+def _count_missing(
+    files: Sequence[LogFile], damaged: Sequence[LogFile], record: Mapping[int, Rotated], gone: int
+) -> None:
+    """Count the files that are missing before each of *files*; of those not in the *record*, *gone* are.
+
+    What is older than the first may have been deleted because it was not to be kept, but not the *damaged*.
+    """
+    there = {file.generation for file in files}
+    inodes = {file.place.inode for file in damaged}
+    lost = {each for each, rotated in record.items() if each not in there and rotated.size != 0}
+    older: int | None = None
+    for file in files:
+        if file.generation is None:
+            continue
+        between = range(file.generation)
+        if older is not None:
+            between = range(older + 1, file.generation)
+            missing = lost.intersection(between)
+            unrecorded = len(between) - len(record.keys() & set(between))
+        else:
+            missing = {each for each in lost if each < file.generation and record[each].inode in inodes}
+            unrecorded = 0
+        file.missing_before = len(missing) + min(unrecorded, gone)
+        file.missing_bytes = sum(record[each].size or 0 for each in missing)
+        older = file.generation
