@@ -178,6 +178,25 @@ class TestUnwillingServers:
             assert "n0tth1s" not in shipper.said
 
 
+class TestSeveralLogs:
+    def test_a_refused_one(self, newest, tmp_path, log):
+        """A log that is refused is said at once, and the others go on; the status tells it at the end."""
+        written(tmp_path / "other.log", 10)
+        twin = tmp_path / "twin" / "app.log"
+        written(twin, 5)
+        with connected(newest.address) as stream:
+            create(stream)
+            with ship(newest.address, twin, "--once") as first:
+                assert first.wait() == 0, first.said
+            with ship(newest.address, log, "--log", tmp_path / "other.log") as shipper:
+                wait_for(lambda: "is of another log" in shipper.said)
+                written(tmp_path / "other.log", 10, first=10)
+                found = wait_for_numbers(stream, "clog.web1.other", range(20))
+
+                assert numbers_of(found, "clog.web1.other") == list(range(20))
+                assert shipper.stop() == 1
+
+
 class TestMetrics:
     def test_text(self, newest, log):
         """The metrics tell what was shipped; health is good while all is well."""
