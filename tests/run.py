@@ -11,6 +11,7 @@ into folders of their own in `.venvs/`. Then:
                 main one, also the write side without its compiled part
     tools       the tests in `TOOLS`, on the main Python
     readers     the tests in `READERS`, on the main Python
+    shipping    the tests in `SHIPPING`, on the main Python
     screens     the tests in `SCREENS`, on the main Python; all these run two at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
     faults      the tests in `FAULTS`, on the main Python, in two halves, with nothing else running
@@ -60,12 +61,6 @@ SUMMARY = re.compile(r"(=+ )?(\d+ \w+(, )?)+ in [\d.]+s")
 TOOLS = (
     "tests/cli/test_demo.py",
     "tests/faults/test_description.py",
-    "tests/jetstream/test_cli.py",
-    "tests/jetstream/test_connection.py",
-    "tests/jetstream/test_consumer.py",
-    "tests/jetstream/test_log.py",
-    "tests/jetstream/test_serving.py",
-    "tests/jetstream/test_shipping.py",
     "tests/test_benchmarks.py",
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_serve.py",
@@ -83,6 +78,16 @@ READERS = (
 )
 #: In a browser or a terminal: these do not depend on the Python.
 SCREENS = ("tests/browser", "tests/terminal")
+#: These run real NATS servers.
+SHIPPING = (
+    "tests/cli/test_ship.py",
+    "tests/jetstream/test_cli.py",
+    "tests/jetstream/test_connection.py",
+    "tests/jetstream/test_consumer.py",
+    "tests/jetstream/test_log.py",
+    "tests/jetstream/test_serving.py",
+    "tests/jetstream/test_shipping.py",
+)
 #: These kill processes at a moment, use the whole machine, or count its processes.
 FAULTS = ("tests/faults", "tests/jetstream/test_faults.py")
 #: Those of them that start servers, which are half of the work.
@@ -91,9 +96,10 @@ SERVERS = (
     "tests/faults/test_server_load.py",
     "tests/faults/test_server_resume.py",
     "tests/faults/test_server_stop.py",
+    "tests/jetstream/test_faults.py",
 )
 #: Not among the core tests.
-SEPARATE = (*TOOLS, *READERS, *SCREENS, *FAULTS)
+SEPARATE = (*TOOLS, *READERS, *SHIPPING, *SCREENS, *FAULTS, *SERVERS)
 #: The tests that do not use the compiled part.
 READING = ("tests/cli", "tests/eventlog", "tests/web")
 #: Set when the whole run is interrupted.
@@ -375,6 +381,7 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
         [
             *cores([main, *others], [*versions, *ends([main, *others])]),
             *(pytest_step("readers", version, READERS) for version in versions),
+            *(pytest_step("shipping", version, SHIPPING) for version in versions),
             *(pytest_step("screens", version, SCREENS) for version in versions),
             *(pytest_step("tools", version, TOOLS) for version in versions),
             pytest_step("core in Python alone", main, pure, variables={"CHORA_LOGGING_PURE": "1"}),

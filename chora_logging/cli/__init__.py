@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 #: The packages that the commands import and only an extra installs, each with that extra.
-_EXTRAS = {"click": "cli", "rich": "cli", "tomli_w": "cli", "yaml": "cli", "uvicorn": "web", "nats": "nats"}
+_EXTRAS = {"click": "cli", "rich": "cli", "tomli_w": "cli", "yaml": "cli", "uvicorn": "web"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

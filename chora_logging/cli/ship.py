@@ -34,7 +34,7 @@ from chora_logging.options import parse_size
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.shipping import ship
 
-#: How long the block under way may take when the shipper is stopped, in seconds.
+#: How long the block under way may take when the shipper is stopped, in seconds, if there is a connection.
 STOP_SECONDS = 5.0
 
 #: The pause before the next try to make the stream, in seconds.
@@ -92,9 +92,9 @@ def _host_and_port(text: str) -> tuple[str, int]:
     "named",
     multiple=True,
     required=True,
-    metavar="[NAME=]PATH",
+    metavar="PATH",
     help="A log to ship, with its backups; may be given several times. Its name in the stream is that of "
-    "the file without its suffix, unless another one is given.",
+    "the file without its suffix; NAME=PATH gives another one.",
 )
 @click.option("--host", help="The name of this machine in the stream. Without it: its host name.")
 @click.option(
@@ -216,29 +216,46 @@ async def _run(
     linger: float,
     live: bool,
 ) -> None:
-    stop = asyncio.Event()
+    asked = asyncio.Event()
+    stop = asyncio.Event()  # of the connection's event loop, in which no message has to change threads
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+
+    refusals: list[ServerError] = []
+
+    async def ship_one(log: EventLog, shipment: Shipment) -> None:
+        try:
+            await ship(log, shipment, linger=linger, live=live, stop=stop)
+        except ServerError as error:  # the other logs go on
+            shipment.progress.problem, shipment.progress.needs_a_person = error.reason, True
+            refusals.append(error)
+            if len(shipments) > 1:
+                _say(str(error))
 
     async def work() -> None:
         if wanted is not None:
             await _create(stream, wanted)
-        await asyncio.gather(
-            *(ship(logs[name], each, linger=linger, live=live, stop=stop) for name, each in shipments.items())
-        )
+        await asyncio.gather(*(ship_one(logs[name], shipment) for name, shipment in shipments.items()))
+        if refusals:
+            raise refusals[0]
+
+    async def end() -> None:
+        stop.set()
 
     advising = asyncio.ensure_future(_advise(stream.connection))
-    working = asyncio.ensure_future(work())
-    stopping = asyncio.ensure_future(stop.wait())
+    working = asyncio.wrap_future(stream.connection.submit(work()))
+    stopping = asyncio.ensure_future(asked.wait())
+    tasks: set[asyncio.Future[Any]] = {working, stopping, advising}
     try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({working}, timeout=STOP_SECONDS)
+        await asyncio.wait(tasks - {advising}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wrap_future(stream.connection.submit(end()))
+        await asyncio.wait({working}, timeout=STOP_SECONDS if stream.connection.is_connected else 0)
         if working.done():
             working.result()
     finally:
-        for task in (working, stopping, advising):
+        for task in tasks:
             task.cancel()
-        await asyncio.wait({working, stopping, advising})
+        await asyncio.wait(tasks)
 
 
 async def _create(stream: Stream, wanted: Wanted) -> None:

@@ -18,12 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from chora_logging.errors import (
-    ConfigurationError,
-    MissingExtraError,
-    NoAnswerError,
-    RefusedError,
-)
+from chora_logging.errors import ConfigurationError, MissingExtraError, NoAnswerError, RefusedError
 from chora_logging.jetstream.address import Address
 from chora_logging.jetstream.credentials import Credentials, with_advice
 from chora_logging.schema import OWN_LOGGER
@@ -40,7 +35,7 @@ ANSWER_SECONDS = 5.0
 #: The pause before the next try to connect, in seconds: it doubles from the first to the longest.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 5.0
 
-#: How often a silent server is asked whether it is there, in seconds, and how many answers may be missing.
+#: How often a server is asked whether it is there, in seconds, and how many answers may be missing.
 _PING_SECONDS, _MISSING_PINGS = 5, 2
 
 #: The oldest server: older ones store what two publishers send with the same expected sequence twice.
@@ -66,8 +61,8 @@ class _Live(NamedTuple):
 class Connection:
     """A connection to the servers of an address, made anew as often as it is lost.
 
-    It has a daemon thread with an event loop of its own, from the first use on. The methods that are
-    coroutines can be awaited in any event loop of any thread; others call `submit` and wait for the future.
+    It has a daemon thread with an event loop of its own, from the first use on. Its coroutines can be awaited
+    in any event loop; in its own, by `submit`, they are fastest.
 
     Args:
         address: The stream and its servers.
@@ -184,6 +179,8 @@ class Connection:
         self.close()
 
     async def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        if asyncio.get_running_loop() is self._loop:
+            return await work
         return await asyncio.wrap_future(self.submit(work))
 
     def _start(self) -> None:
@@ -330,8 +327,8 @@ class Connection:
         self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout: float
     ) -> bytes:
         live = await self._ready(timeout)
-        request = live.client.request(subject, payload, timeout, headers=headers)
-        return (await self._guarded(request, live, subject)).data
+        asking = live.client.request(subject, payload, timeout, headers=headers)
+        return (await self._guarded(asking, live, subject)).data
 
     async def _guarded(self, work: Awaitable[_Result], live: _Live, subject: str) -> _Result:
         """Wait for *work* until the connection is lost or *subject* is denied; raise our own errors."""
@@ -349,8 +346,8 @@ class Connection:
         except NoRespondersError:
             raise NoAnswerError(str(self.address), f"nobody answers to {subject}") from None
         except (Error, OSError, asyncio.TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-            raise NoAnswerError(str(self.address), f"{reason.removeprefix('nats: ')}") from None
+            reason = (str(error) or type(error).__name__).removeprefix("nats: ")
+            raise NoAnswerError(str(self.address), reason) from None
         finally:
             waiting.discard(denied)
             if not waiting:
@@ -364,9 +361,8 @@ class Connection:
 
     def _deny(self, message: str) -> None:
         """End the requests to the subject that a server's *message*, in small letters, says is denied."""
-        if (match := _DENIED.search(message)) is None:
-            return
-        for denied in self._denied.get(match[2].lower(), ()):
+        match = _DENIED.search(message)
+        for denied in self._denied.get(match[2].lower(), ()) if match else ():
             if not denied.done():
                 denied.set_result(None)
 

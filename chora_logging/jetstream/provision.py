@@ -12,14 +12,20 @@ NANOSECONDS = 1_000_000_000
 #: How long the server finds duplicates by their ids, in seconds. The shipper does not need it.
 DUPLICATE_SECONDS = 120
 
-#: What to do about errors of JetStream when a stream is made.
+#: The errors of JetStream that pass: a message with the same id is under way; there is no leader; the storage
+#: has failed.
+OUTAGE = {10158, 10008, 10077}
+
+#: What to do about errors of JetStream.
 _ADVICE = {
+    NO_STREAM: "make the stream once with --create",
+    10002: "raise the limits of the account",
+    10060: "another stream has the subject: name that one, or take another --prefix",
     10005: "take fewer --replicas, or more servers",
+    10074: "take fewer --replicas, or more servers",
     10065: "another stream has these subjects: take another --prefix",
     10039: "enable JetStream for this account",
     10076: "enable JetStream on the servers",
-    10074: "take 1 to 5 --replicas",
-    10052: "take other limits",
 }
 
 
@@ -67,11 +73,11 @@ async def create(stream: Stream, wanted: Wanted) -> list[str]:
         return differences((await stream.info())["config"], config)
     except AnswerError as error:
         if error.code != NO_STREAM:
-            raise _with_advice(error) from None
+            raise with_advice(error) from None
     try:
         await stream.api(f"STREAM.CREATE.{stream.name}", config)
     except AnswerError as error:
-        raise _with_advice(error) from None
+        raise with_advice(error) from None
     return []
 
 
@@ -94,9 +100,7 @@ async def what_is_wrong(stream: Stream, subject: str) -> str:
         config = (await stream.info())["config"]
         subjects = config["subjects"]
     except AnswerError as error:
-        if error.code == NO_STREAM:
-            return f"there is no stream {stream.name}: make it once with --create"
-        return str(_with_advice(error).reason) if error.code in _ADVICE else ""
+        return with_advice(error).reason if error.code in _ADVICE else ""
     except (ServerError, KeyError, TypeError):
         return ""
     if any(_matches(pattern, subject) for pattern in subjects):
@@ -107,10 +111,11 @@ async def what_is_wrong(stream: Stream, subject: str) -> str:
     )
 
 
-def _with_advice(error: AnswerError) -> ServerError:
+def with_advice(error: AnswerError) -> ServerError:
+    """Return *error* as one that says whether trying again helps, and else what to do."""
     advice = _ADVICE.get(error.code)
     reason = f"{error.reason} ({error.code})"
-    if advice is None and error.code in (10008, 10077):
+    if error.code in OUTAGE:
         return NoAnswerError(error.address, reason)
     return RefusedError(error.address, reason if advice is None else f"{reason}: {advice}")
 

@@ -36,7 +36,7 @@ from chora_logging.jetstream.messages import (
 )
 from chora_logging.jetstream.oversize import Oversize, pieces, replacement
 from chora_logging.jetstream.pressure import Pressure
-from chora_logging.jetstream.provision import what_is_wrong
+from chora_logging.jetstream.provision import what_is_wrong, with_advice
 from chora_logging.jetstream.state import Checkpoint, State
 from chora_logging.jetstream.stream import Stored, Stream
 from chora_logging.schema import OWN_LOGGER
@@ -46,11 +46,8 @@ from chora_logging.shipping import Superseded
 #: can help.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, SLOW_PAUSE_SECONDS = 0.05, 5.0, 30.0
 
-#: The errors of JetStream: the last message of the subject is another one; a message with the same id is
-#: under way; there is no leader, or the storage has failed.
+#: The errors of JetStream if the last message of the subject is another one.
 WRONG_SEQUENCE = {10071, 10164}
-IN_PROCESS = 10158
-OUTAGE = {IN_PROCESS, 10008, 10077}
 
 #: How much of the longest message of a server is left free, in bytes.
 _SPARE_BYTES = 4096
@@ -170,54 +167,56 @@ class Shipment:
             await self._put(piece)
 
     async def _put(self, block: Block) -> None:
-        made = self._message(block)
-        pause, is_again = FIRST_PAUSE_SECONDS, False
-        while True:
-            headers = {**made.headers, EXPECTED_SEQUENCE: str(self._expected)}
-            self.progress.resends += is_again
-            is_again = True
-            try:
-                ack = await self._stream.publish(made._replace(headers=headers))
-                sequence: int | None = ack.sequence
-                # After a purge the server still knows the ids of messages that are gone.
-                if ack.is_duplicate and (sequence := await self._sequence_of(made)) is None:
-                    made.headers.pop(MESSAGE_ID, None)
-            except AnswerError as error:
-                if error.code in WRONG_SEQUENCE:
-                    sequence = await self._sequence_of(made)
-                else:
-                    sequence = None
-                    await self._tell(error, needs_a_person=error.code not in OUTAGE)
-            except ServerError as error:
-                sequence = None
-                await self._tell(error, needs_a_person=isinstance(error, RefusedError))
-            if sequence is not None:
-                break
+        made = self._made_of(block)
+        limit = self._stream.connection.max_payload - _length(made.headers) - _SPARE_BYTES
+        if block.overlong or len(made.payload) > limit:
+            if block.chunk.count(b"\n", 0, block.size) > 1:
+                for piece in pieces(block, before=self.progress.end, longest=block.size // 2):
+                    await self._put(piece)
+                return
+            made = self._replacement(block, made, limit)
+        pause = FIRST_PAUSE_SECONDS
+        while (sequence := await self._try(made)) is None:
             pause = await self._wait(pause)
+            self.progress.resends += 1
         await self._stored(block, sequence)
 
-    def _message(self, block: Block) -> Message:
-        def made_of(block: Block) -> Message:
-            return message(
-                block,
-                self.subject,
-                stream=self._stream.name,
-                expected=self._expected,
-                shipper=self.shipper,
-                gap=self._gap,
-                compress=self._compress,
-                with_id=self._with_ids,
-            )
+    async def _try(self, made: Message) -> int | None:
+        """Send *made* once; return its sequence if it is stored, also if it was before."""
+        try:
+            headers = {**made.headers, EXPECTED_SEQUENCE: str(self._expected)}
+            ack = await self._stream.publish(made._replace(headers=headers))
+        except ServerError as error:
+            if not isinstance(error, AnswerError) or error.code not in WRONG_SEQUENCE:
+                await self._tell(error)
+                return None
+            ack = None
+        if ack is not None and not ack.is_duplicate:
+            return ack.sequence
+        sequence = await self._sequence_of(made)
+        if ack is not None and sequence is None:  # after a purge, of which the ids do not know
+            made.headers.pop(MESSAGE_ID, None)
+        return sequence
 
-        made = made_of(block)
-        limit = self._stream.connection.max_payload - _length(made.headers) - _SPARE_BYTES
-        if not block.overlong and len(made.payload) <= limit:
-            return made
+    def _made_of(self, block: Block) -> Message:
+        return message(
+            block,
+            self.subject,
+            stream=self._stream.name,
+            expected=self._expected,
+            shipper=self.shipper,
+            gap=self._gap,
+            compress=self._compress,
+            with_id=self._with_ids,
+        )
+
+    def _replacement(self, block: Block, made: Message, limit: int) -> Message:
+        """Return *made* with a marked event in place of the line of *block*, which is too long."""
         self.progress.oversize += 1
         if not block.overlong:
             self._keep(block)
         line = replacement(block, max(limit, _SPARE_BYTES))
-        small = made_of(block._replace(chunk=line, size=len(line), overlong=0))
+        small = self._made_of(block._replace(chunk=line, size=len(line), overlong=0))
         # The position is that of the line in the file.
         same = {name: value for name, value in made.headers.items() if name in (START, END, MESSAGE_ID)}
         return small._replace(headers={**small.headers, **same, LINES: "1"})
@@ -329,15 +328,15 @@ class Shipment:
         while True:
             try:
                 return await self._stream.last_message(self.subject)
-            except AnswerError as error:
-                await self._tell(error, needs_a_person=error.code not in OUTAGE)
             except ServerError as error:
-                await self._tell(error, needs_a_person=isinstance(error, RefusedError))
+                await self._tell(error)
             pause = await self._wait(pause)
 
-    async def _tell(self, error: ServerError, *, needs_a_person: bool) -> None:
+    async def _tell(self, error: ServerError) -> None:
         """Log why nothing is stored, unless that is known."""
-        reason = error.reason
+        if isinstance(error, AnswerError):
+            error = with_advice(error)
+        reason, needs_a_person = error.reason, isinstance(error, RefusedError)
         # Not at the first silence.
         asked = isinstance(error, NoAnswerError) and self.progress.problem
         if asked and (wrong := await what_is_wrong(self._stream, self.subject)):

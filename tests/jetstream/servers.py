@@ -95,10 +95,13 @@ class Servers:
         users: Whether they know the users `SHIPPER`, with the least rights, and `ADMIN`, and an NKey.
         tls: The certificates that they have; None for no TLS.
         more: More configuration of each server.
+        jetstream: Whether they have JetStream.
         advertise: Whether a server tells its clients the addresses of the others.
     """
 
-    def __init__(self, program, folder, number=1, *, users=False, tls=None, more="", advertise=True):
+    def __init__(
+        self, program, folder, number=1, *, users=False, tls=None, more="", advertise=True, jetstream=True
+    ):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.seed_file = None
@@ -107,10 +110,9 @@ class Servers:
         self.servers = []
         for index, (port, cluster_port) in enumerate(ports):
             name = f"n{index + 1}"
-            text = (
-                f'server_name: {name}\nlisten: "127.0.0.1:{port}"\n'
-                f'jetstream {{ store_dir: "{self.folder / name}" }}\n{common}'
-            )
+            text = f'server_name: {name}\nlisten: "127.0.0.1:{port}"\n{common}'
+            if jetstream:
+                text += f'jetstream {{ store_dir: "{self.folder / name}" }}\n'
             if number > 1:
                 routes = ", ".join(f'"nats://127.0.0.1:{other}"' for _, other in ports)
                 alone = str(not advertise).lower()

@@ -347,6 +347,20 @@ class TestOversize:
         assert kept.stat().st_mode & 0o777 == 0o600
         assert untiled(found) == []
 
+    def test_small_messages(self, newest_program, tmp_path):
+        """Where messages must be shorter than blocks, blocks are split at lines."""
+        lines = [json.dumps({"n": n, "text": os.urandom(500).hex()}).encode() + b"\n" for n in range(200)]
+        servers = Servers(newest_program, tmp_path / "servers", more="max_payload: 32KB\n")
+        with servers, connected(servers.address) as stream:
+            create(stream)
+            machine = Machine(tmp_path / "one", stream.connection.address)
+            machine.log.write_bytes(b"".join(lines))
+            machine.ship_all("--compress", "none")
+            found = messages_of(stream)
+
+        assert b"".join(each.lines for each in found) == b"".join(lines)
+        assert untiled(found) == []
+
     def test_line_longer_than_a_block(self, newest_stream, newest_machine):
         """A line longer than a block is a block of its own."""
         lines = [b'{"n": 1}\n', b'{"n": 2, "text": "%s"}\n' % (b"x" * 300_000), b'{"n": 3}\n']
