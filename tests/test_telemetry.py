@@ -597,6 +597,19 @@ class TestReadAndClear:
 
         assert [event["duration_ms"] for event in emitter.read_events()] == [99]
 
+    @pytest.mark.parametrize(
+        "name", ["events.jsonl-20260101.gz", "events.jsonl.2026-01-01", "events.jsonl.7"]
+    )
+    def test_clear_leaves_what_others_made(self, tmp_path, name):
+        """Files that another tool has made of the log are not ours to delete."""
+        emitter = EventEmitter(tmp_path / "events.jsonl", max_bytes=1000, backup_count=3)
+        (tmp_path / name).write_bytes(b'{"event": "archived"}\n')
+        emitter.emit(content())
+
+        emitter.clear()
+
+        assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == [name]
+
     def test_clear_while_another_process_holds_the_lock(self, tmp_path, monkeypatch):
         """Nothing is deleted, and the error says why."""
         monkeypatch.setattr(event_emitter, "CLEAR_WAIT_SECONDS", 0.01)

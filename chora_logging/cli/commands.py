@@ -10,15 +10,18 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
 from chora_logging._version import __version__
+from chora_logging.cli.reader_end import ReaderEnded
 from chora_logging.errors import ChoraLoggingError, nearest
 
 PROGRAM = "chora-logging"
@@ -38,6 +41,9 @@ COMMANDS = {
     "config": ("chora_logging.cli.config", "Print the configuration that the environment gives."),
     "completion": ("chora_logging.cli.completion", "Print the script for shell completion."),
 }
+
+#: What an argument looks like that is a condition; a path may have the other operators.
+_CONDITION = re.compile(r"[\w.\[\]-]+ *[~!<>]?=|[\w.]+ *[<>]", re.ASCII)
 
 INTERRUPTED = 128 + signal.SIGINT
 PIPE_CLOSED = 128 + signal.SIGPIPE
@@ -97,23 +103,39 @@ class CommandList(click.Group):
 
 
 class LogCommand(click.Command):
-    """A command with the option `--log`, whose error for an unexpected argument names the option to use."""
+    """A command with the option `--log`, whose error for an argument too many names the option to use."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse *args*; an argument too many is probably a log or a filter."""
         ctx.allow_extra_args = True
-        extra = super().parse_args(ctx, args)
+        try:
+            extra = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            ctx.fail(f"No such option {error.option_name}.{self._meant_by_option(error.option_name)}")
         if extra and not ctx.resilient_parsing:
-            ctx.fail(f"Got unexpected extra argument ({extra[0]}). Did you mean {self._meant(extra[0])}?")
+            self.fail_on_extra(ctx, extra[0])
         return extra
+
+    def fail_on_extra(self, ctx: click.Context, argument: str) -> NoReturn:
+        """Raise the usage error for *argument*, which is probably a log or a filter without its option."""
+        ctx.fail(f"Got unexpected extra argument ({argument}). Did you mean {self._meant(argument)}?")
+
+    def _meant_by_option(self, name: str) -> str:
+        options = [option for parameter in self.params for option in parameter.opts]
+        if near := nearest(name.replace("_", "-"), options):
+            return f" Did you mean {near}?"
+        field = name.lstrip("-").replace("-", "_")
+        if "--where" in options and name.startswith("--"):
+            return f" If it is a field: --where {field}=VALUE."
+        return f" See {PROGRAM} {self.name} --help."
 
     def _meant(self, argument: str) -> str:
         options = {option: parameter for parameter in self.params for option in parameter.opts}
         field, equals, value = argument.partition("=")
         if equals and (option := f"--{field.replace('_', '-')}") in options:
             return f"{option} {value}"
-        if equals and "--where" in options:
-            return f"--where {argument}"
+        if "--where" in options and _CONDITION.match(argument):
+            return f"--where {shlex.quote(argument)}"
         named = not equals and "=" in (options["--log"].metavar or "")  # of `serve`
         return f"--log NAME={argument}" if named else f"--log {argument}"
 
@@ -149,6 +171,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _print_error(PROGRAM, _message_of(error))
         return 1
+    except ReaderEnded:  # it came while another exception was on its way
+        _discard_output()
+        return PIPE_CLOSED
     return status if isinstance(status, int) else 0
 
 
@@ -174,10 +199,14 @@ def _quiet_ends() -> Iterator[None]:
         if sys.stderr is not None and sys.stderr.isatty():
             click.echo(err=True)  # the terminal has shown ^C: the prompt goes on the next row
         raise click.exceptions.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        # The interpreter flushes stdout once more at exit, and would report the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, ReaderEnded):
+        _discard_output()
         raise click.exceptions.Exit(PIPE_CLOSED) from None
+
+
+def _discard_output() -> None:
+    # The interpreter flushes stdout once more at exit, and would report the closed pipe.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(error: click.ClickException) -> None:

@@ -13,8 +13,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from chora_logging.cli.amounts import duration, many, moment, size
-from chora_logging.cli.terminal import UNLIMITED, printable
-from chora_logging.eventlog.events import Gap
+from chora_logging.cli.terminal import UNLIMITED, LineBuilder, printable
+from chora_logging.eventlog.events import Gap, RawLine
 from chora_logging.eventlog.meaning import USUAL, Meaning
 
 #: Below this width the time has no milliseconds, the level is a letter, and names are not aligned.
@@ -27,6 +27,9 @@ SHORT_ID = 8
 _RANDOM_ID = re.compile(rf"[0-9a-f]{{{SHORT_ID}}}", re.ASCII | re.IGNORECASE)
 #: The width of the column of names; most names fit.
 NAME_COLUMNS = 26
+
+#: Changes of the colour, which programs that print to a terminal leave in their lines.
+_COLOURS = re.compile(r"\x1b\[[\d;]*m", re.ASCII)
 
 #: Meanings that have a column of their own.
 _MEANINGS = ("time", "level", "event", "trace", "message")
@@ -49,6 +52,7 @@ def as_line(
     dated: bool = False,
     hidden: Iterable[str] = (),
     meaning: Meaning = USUAL,
+    whole: bool = False,
 ) -> Text:
     """Return *event* as one line of at most *width* columns, with control characters escaped.
 
@@ -59,31 +63,32 @@ def as_line(
         dated: Whether to show the date too.
         hidden: The fields to leave out.
         meaning: The meaning of its fields.
+        whole: Whether a line that does not fit is not cut off.
     """
     is_wide = width >= WIDE_LINE_COLUMNS
     level = meaning.level_of(event) or ""
     failed = meaning.is_error(event)
-    line = Text(no_wrap=True, overflow="ellipsis", end="")
-    line.append(_time(event, is_wide, dated, meaning), "dim")
+    parts = LineBuilder()
+    parts.append(_time(event, is_wide, dated, meaning), "dim")
     shown = _SHORT_LEVELS.get(level, level) if is_wide else level[:1]
-    line.append(" " + _padded(printable(shown), 5 if is_wide else 1), _STYLES.get(level, ""))
+    parts.append(" " + _padded(printable(shown), 5 if is_wide else 1), _STYLES.get(level, ""))
     if width >= NARROW_LINE_COLUMNS:
         trace_id = short_id(printable(meaning.trace_of(event) or ""))
-        line.append(f" {label}" if label else "", "yellow")
-        line.append(" " + _padded(trace_id, SHORT_ID), "magenta")
+        parts.append(f" {label}" if label else "", "yellow")
+        parts.append(" " + _padded(trace_id, SHORT_ID), "magenta")
     title = title_of(event, meaning)
     if meaning.event_of(event) is None:
-        line.append(f" {title}", "red" if failed else "")
+        parts.append(f" {title}", "red" if failed else "")
     else:
-        line.append(
+        parts.append(
             " " + (_padded(title, NAME_COLUMNS) if is_wide else title), "bold red" if failed else "bold cyan"
         )
     for field in ("task_id", "run_id"):
         if event.get(field) is not None:
-            line.append(f" {text_of(event[field])}", "blue")
-    _append_rest(line, event, width, frozenset(hidden), meaning)
-    line.rstrip()
-    if width < UNLIMITED:
+            parts.append(f" {text_of(event[field])}", "blue")
+    _append_rest(parts, event, width, frozenset(hidden), meaning)
+    line = parts.line()
+    if width < UNLIMITED and not whole and cell_len(line.plain) > width:
         line.truncate(width, overflow="ellipsis")
     return line
 
@@ -104,6 +109,26 @@ def as_gap_line(gap: Gap, width: int, *, label: str = "") -> Text:
         f"{text} ({', '.join(details)}) ──" if details else f"{text} ──", "bold yellow", no_wrap=True, end=""
     )
     line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def as_left_out_line(number: int, width: int) -> Text:
+    """Return the line that says how many events a terminal does not show because it is behind."""
+    text = (
+        f"── {many(number, 'event')} behind: not shown, since they come faster than a terminal shows them ──"
+    )
+    line = Text(text, "bold yellow", no_wrap=True, end="")
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def as_raw_line(raw: RawLine, width: int, *, label: str = "", whole: bool = False) -> Text:
+    """Return the line *raw*, which is not an event, as it stands, but escaped; cut off unless *whole*."""
+    text = printable(_COLOURS.sub("", raw.text).expandtabs())
+    line = Text(no_wrap=True, end="").append(f"{label} " if label else "", "yellow").append(text, "dim")
+    line.rstrip()
+    if width < UNLIMITED and not whole:
+        line.truncate(width, overflow="ellipsis")
     return line
 
 
@@ -162,7 +187,7 @@ def _padded(text: str, width: int) -> str:
 
 
 def _append_rest(
-    line: Text, event: Mapping[str, Any], width: int, hidden: frozenset[str], meaning: Meaning
+    line: LineBuilder, event: Mapping[str, Any], width: int, hidden: frozenset[str], meaning: Meaning
 ) -> None:
     if width < UNLIMITED and (raised := _raised(event, meaning)):
         line.append(f" {raised}", "red")

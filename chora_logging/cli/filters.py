@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
-from chora_logging.errors import ConfigurationError
+from chora_logging.cli import suggestions, when
+from chora_logging.errors import ConfigurationError, nearest
 from chora_logging.eventlog.meaning import NAMES
-from chora_logging.eventlog.selection import Selection, parse_time
+from chora_logging.eventlog.selection import Selection
+from chora_logging.schema import LEVELS
 
 #: The filters that compare a field: flags, argument of `Selection`, metavar, help text.
 _FIELDS = (
@@ -21,8 +23,6 @@ _FIELDS = (
     (("--event",), "event", "NAME", "Only events with this name or type."),
     (("--status",), "status", "STATUS", "Only events with this status."),
 )
-
-_WHEN = "a time such as 2025-09-28T08:54:11Z (local without a zone), or how long ago: 15m, 24h, 7d"
 
 
 def fields_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,32 +49,49 @@ def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def with_filters(*args: Any, **kwargs: Any) -> Any:
         given = {name: kwargs.pop(name) for name in names}
-        filters = {name: value for name, value in given.items() if value not in (None, {})}
-        since, until = filters.get("since"), filters.get("until")
-        if since is not None and until is not None and since >= until:
-            raise click.UsageError(
-                f"--until must be later than --since, got {until.isoformat()} and {since.isoformat()}"
-            )
+        filters = {name: value for name, value in given.items() if value not in (None, ())}
+        filters.update(_times(filters.pop("since", None), filters.pop("until", None)))
         return function(*args, filters=filters, **kwargs)
 
     options = [
-        click.option(*flags, name, metavar=metavar, help=text, callback=not_empty)
+        click.option(
+            *flags,
+            name,
+            metavar=metavar,
+            help=text,
+            callback=not_empty,
+            shell_complete=suggestions.values(name),
+        )
         for flags, name, metavar, text in _FIELDS
     ]
     options += [
-        click.option("--level", metavar="LEVEL", callback=_level, help="Only events of this level or above."),
-        click.option("--since", metavar="WHEN", callback=_time, help=f"Only events since {_WHEN}."),
-        click.option("--until", metavar="WHEN", callback=_time, help="Only events before this time."),
+        click.option(
+            "--level",
+            metavar="LEVEL",
+            callback=_level,
+            shell_complete=suggestions.levels,
+            help="Only events of this level or above.",
+        ),
+        click.option("--since", metavar="WHEN", help=f"Only events since {when.FORMS}."),
+        click.option("--until", metavar="WHEN", help="Only events before this time."),
         click.option(
             "--where",
-            metavar="FIELD=VALUE",
+            metavar="CONDITION",
             multiple=True,
             callback=_where,
-            help="Only events in which this field has this value, such as user=anna or paid=true; may be "
-            "given several times.",
+            shell_complete=suggestions.conditions,
+            help="Only events that meet this condition: user=anna, duration_ms>=1000, http.status!=200, "
+            "tags[]=urgent, message:timeout (contains), message~=time.?out (regular expression), or 'not "
+            "user=anna'; may be given several times. Of conditions with = : ~= on one field, one is enough.",
+        ),
+        click.option(
+            "--text",
+            metavar="TEXT",
+            callback=not_empty,
+            help="Only events that have this text anywhere, in any case.",
         ),
     ]
-    names = [*(name for _, name, _, _ in _FIELDS), "level", "since", "until", "where"]
+    names = [*(name for _, name, _, _ in _FIELDS), "level", "since", "until", "where", "text"]
     wrapped: Callable[..., Any] = with_filters
     for option in reversed(options):
         wrapped = option(wrapped)
@@ -90,6 +107,24 @@ def not_empty(
     return value
 
 
+def _times(since: str | None, until: str | None) -> dict[str, datetime]:
+    try:
+        limits = dict(zip(("since", "until"), when.time_range(since, until), strict=True))
+    except ValueError as error:
+        name = str(error)
+        value = since if name == "since" else until
+        raise click.BadParameter(f"must be {when.FORMS}, got {value!r}", param_hint=f"'--{name}'") from None
+    times = {
+        name: datetime.fromtimestamp(max(limit, 0.0), timezone.utc)
+        for name, limit in limits.items()
+        if limit is not None
+    }
+    if len(times) == 2 and times["since"] >= times["until"]:
+        given = f"{times['until'].isoformat()} and {times['since'].isoformat()}"
+        raise click.UsageError(f"--until must be later than --since, got {given}")
+    return times
+
+
 def _level(ctx: click.Context, param: click.Parameter, value: str | None) -> str | int | None:
     if value is None:
         return None
@@ -97,28 +132,18 @@ def _level(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     try:
         Selection(level=level)
     except ConfigurationError as error:
-        raise click.BadParameter(f"must be {error.allowed}, got {value!r}") from None
+        near = nearest(value, LEVELS)
+        meant = f": did you mean {near}?" if near else ""
+        raise click.BadParameter(f"must be {error.allowed}, got {value!r}{meant}") from None
     return level
 
 
-def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    if value is None:
-        return None
+def _where(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> Sequence[str]:
     try:
-        return datetime.fromtimestamp(max(parse_time(param.opts[0], value), 0.0), timezone.utc)
-    except (ConfigurationError, OverflowError, ValueError):
-        raise click.BadParameter(f"must be {_WHEN}, got {value!r}") from None
-
-
-def _where(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    where: dict[str, str] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise click.BadParameter(f"must be FIELD=VALUE, such as user=anna, got {text!r}")
-        if where.setdefault(name, value) != value:
-            raise click.BadParameter(f"must name each field once, got {name}={where[name]} and {text}")
-    return where
+        Selection(where=values)
+    except ConfigurationError as error:
+        raise click.BadParameter(f"must be {error.allowed}, got {error.value!r}") from None
+    return values
 
 
 def _meanings(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:

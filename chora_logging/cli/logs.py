@@ -1,31 +1,37 @@
-"""The logs that a command reads: named by `--log`, or found through the environment; merged by time."""
+"""The logs that a command reads: named by the user, or found through the environment; merged by time."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import heapq
 import itertools
-import logging
 import os
+import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import click
 
 from chora_logging import settings
-from chora_logging.cli import amounts
-from chora_logging.cli.commands import PROGRAM, NothingFound
+from chora_logging.cli import paths, reports
+from chora_logging.cli.commands import LogCommand, NothingFound
+from chora_logging.cli.fields import report_fields
 from chora_logging.cli.filters import fields_option, not_empty
-from chora_logging.cli.terminal import printable
+from chora_logging.cli.reader_end import ended_with_reader
+from chora_logging.cli.terminal import color_option, printable
 from chora_logging.eventlog.events import Event, Skipped
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.meaning import Meaning
+from chora_logging.eventlog.pipe import STDIN, Pipe, is_pipe
+from chora_logging.eventlog.reading import read_backwards, read_forwards
+from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.source import Source, is_address, open_source
 from chora_logging.log_files import real_path
-from chora_logging.schema import OWN_LOGGER
 
 #: How many events without a time are held until one with a time shows where they belong.
 HELD_EVENTS = 1000
@@ -49,14 +55,42 @@ class Log:
     skipped: Counter[str] = field(default_factory=Counter)
 
     @functools.cached_property
-    def events(self) -> Source:
+    def is_pipe(self) -> bool:
+        """Whether it is stdin or a FIFO, which can be read only once."""
+        return is_pipe(self.address)
+
+    @functools.cached_property
+    def events(self) -> Source | Pipe:
         """The reader of the log."""
-        return open_source(self.address, on_skip=self._skip, fields=self.fields)
+        if self.is_pipe:
+            return Pipe(self.address, on_skip=self.count_skipped, fields=self.fields)
+        return open_source(self.address, on_skip=self.count_skipped, fields=self.fields)
 
     @property
     def meaning(self) -> Meaning:
         """Says what the fields of its events mean."""
         return self.events.meaning
+
+    def read(
+        self, *, limit: int | None = None, newest_first: bool = False, raw: bool = False, **filters: Any
+    ) -> Iterator[Event]:
+        """Return its events, with *raw* also the lines that are not events, as `RawLine`."""
+        events = self.events
+        if isinstance(events, Pipe):
+            return events.read(limit=limit, newest_first=newest_first, raw=raw, **filters)
+        if not raw or not isinstance(events, EventLog):
+            return events.read(limit=limit, newest_first=newest_first, **filters)
+        selection = self.selection(raw=True, **filters)
+        if newest_first:
+            return itertools.islice(read_backwards(events.path, selection, self.count_skipped), limit)
+        found = read_forwards(events.path, selection, None, self.count_skipped)
+        return itertools.islice(cast(Iterator[Event], found), limit)
+
+    def selection(self, *, raw: bool, **filters: Any) -> Selection:
+        """Return the filter of its events."""
+        selection = Selection(**filters, meaning=self.meaning, asked=self.events.asked)
+        selection.raw = raw
+        return selection
 
     def files(self) -> list[str]:
         """Return the paths of the files of the log; none if another source has it."""
@@ -64,11 +98,14 @@ class Log:
 
     def written(self) -> float:
         """Return the time of the last write to the log, in seconds since 1970; 0 without a file."""
+        if self.is_pipe:
+            return time.time()
         with contextlib.suppress(OSError):
             return max(map(os.path.getmtime, self.files()), default=0.0)
         return 0.0
 
-    def _skip(self, skipped: Skipped) -> None:
+    def count_skipped(self, skipped: Skipped) -> None:
+        """Count a line that was skipped."""
         self.skipped[skipped.reason] += 1
 
 
@@ -78,11 +115,13 @@ class Logs:
 
     Attributes:
         all: Each of them, whether it exists yet or not.
-        variables: By path, the variable that gave it; empty if `--log` named the logs.
+        variables: By path, the variable that gave it; empty if the user named the logs.
+        arguments: The paths that the user named by FILE and not by `--log`.
     """
 
     all: Sequence[Log]
     variables: dict[str, str]
+    arguments: frozenset[str] = frozenset()
 
     def existing(self) -> list[Log]:
         """Return the logs that exist, for a command that does not wait for the others.
@@ -100,8 +139,21 @@ class Logs:
             return found
         for log in self.all:
             if log not in found:
-                raise click.BadParameter(f"{_not_there(log.address)}", param_hint="'--log'")
+                hint = "FILE" if log.address in self.arguments else "--log"
+                raise click.BadParameter(paths.why_absent(log.address), param_hint=f"'{hint}'")
         return found
+
+    @contextlib.contextmanager
+    def rereadable(self) -> Iterator[list[Log]]:
+        """Return those of `existing`, with temporary copies of pipes, so that they can be read twice."""
+        with tempfile.TemporaryDirectory() as folder:
+            logs = self.existing()
+            for number, log in enumerate(logs):
+                if isinstance(log.events, Pipe):
+                    copy = os.path.join(folder, str(number))
+                    log.events.copy_to(copy)
+                    logs[number] = Log(log.name, copy, log.fields, log.skipped)
+            yield logs
 
     def _looked_for(self) -> str:
         width = max(map(len, self.variables))
@@ -111,33 +163,66 @@ class Logs:
 
 
 def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options `--log` and `--field` to a command, which receives a `Logs` as the argument `logs`.
+    """Add FILE and the options `--log` and `--field` to a command, which receives a `Logs` as `logs`.
 
     A file that cannot be read is reported on stderr immediately. Skipped lines, and events whose level or
     time a filter could not read, are reported when the command ends, also with an exception.
     """
 
     @functools.wraps(function)
-    def with_logs(*args: Any, log_paths: Sequence[str], meanings: dict[str, str], **kwargs: Any) -> Any:
-        logs = named(log_paths, meanings) if log_paths else expected(meanings)
+    def with_logs(
+        *args: Any, files: Sequence[str], log_paths: Sequence[str], meanings: dict[str, str], **kwargs: Any
+    ) -> Any:
+        logs = _chosen(files, log_paths, meanings)
+        # A file that is written is completed, whether anybody reads stdout or not.
+        end = contextlib.nullcontext() if kwargs.get("path") else ended_with_reader()
         try:
-            with _warnings_reported():
+            with reports.warnings_reported(), end:
                 return function(*args, logs=logs, **kwargs)
         finally:
-            report_skipped(logs.all)
-            report_unreadable(logs.all)
+            reports.report_skipped({log.name: log.skipped for log in logs.all})
+            reports.report_unreadable([log.events.asked for log in logs.all])
+            report_fields([log.events for log in logs.all])
 
+    of_path = click.Path(dir_okay=False)
+    argument = click.argument("files", metavar="[FILE]...", nargs=-1, type=of_path, callback=_check_files)
     option = click.option(
         "--log",
         "log_paths",
         metavar="PATH",
         multiple=True,
-        type=click.Path(dir_okay=False),
+        type=of_path,
         callback=not_empty,
-        help="A log to read, with its backups; may be given several times. Without it, the logs that "
-        "programs here write: ORCH_LOG_FILE, CHORA_EVENTS_FILE, LOG_FILE, or their defaults.",
+        help="A log to read, with its backups, the same as FILE; may be given several times. `-` is stdin, a "
+        "quoted glob all files that it matches. Without one, a pipe on stdin, or else the logs that programs "
+        "here write: ORCH_LOG_FILE, CHORA_EVENTS_FILE, LOG_FILE, or their defaults.",
     )
-    return option(fields_option(with_logs))
+    return argument(option(fields_option(color_option(with_logs))))
+
+
+def _check_files(ctx: click.Context, param: click.Parameter, files: Sequence[str]) -> Sequence[str]:
+    not_empty(ctx, param, files)
+    for path in files:
+        # The name of a log may have the sign, but more likely it is a filter without its option.
+        if (
+            "=" in path
+            and not (os.path.lexists(path) or is_address(path))
+            and isinstance(ctx.command, LogCommand)
+        ):
+            ctx.command.fail_on_extra(ctx, path)
+    return files
+
+
+def _chosen(files: Sequence[str], log_paths: Sequence[str], fields: Mapping[str, str]) -> Logs:
+    if not files and not log_paths:
+        if not paths.stdin_has_input():
+            return expected(fields)
+        log_paths = [STDIN]
+    elif [*files, *log_paths].count(STDIN) > 1:
+        raise click.UsageError("stdin can be read only once: give - once")
+    files = paths.expanded(files, "FILE")
+    given = paths.without_backups([*files, *paths.expanded(log_paths, "--log")])
+    return dataclasses.replace(named(given, fields), arguments=frozenset(files))
 
 
 def named(addresses: Sequence[str], fields: Mapping[str, str] | None = None) -> Logs:
@@ -148,8 +233,13 @@ def named(addresses: Sequence[str], fields: Mapping[str, str] | None = None) -> 
         fields: The names of fields that mean something, as for `EventLog`.
     """
     found = {_identity(address): address for address in reversed(addresses)}
-    names = _names(list(found.values())[::-1])
+    names = paths.names_of(list(found.values())[::-1])
     return Logs([Log(name, address, fields or {}) for name, address in names], {})
+
+
+def _identity(address: str) -> str:
+    is_path = address != STDIN and not is_address(address)
+    return real_path(os.path.abspath(address)) if is_path else address
 
 
 def expected(fields: Mapping[str, str] | None = None) -> Logs:
@@ -176,82 +266,6 @@ def expected(fields: Mapping[str, str] | None = None) -> Logs:
     return Logs(list(logs.values()), variables)
 
 
-def report_skipped(logs: Sequence[Log]) -> None:
-    """Report on stderr how many lines of *logs* are not events, and why; print nothing if all are."""
-    reasons: Counter[str] = sum((log.skipped for log in logs), Counter())
-    if not reasons:
-        return
-    count = sum(reasons.values())
-    where = ", ".join(log.name for log in logs if +log.skipped)
-    most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:3]
-    why = "; ".join(f"{number:,} {reason}" for reason, number in most) + "; …" * (len(reasons) > 3)
-    lines = f"skipped {count:,} line{' that is not an event' if count == 1 else 's that are not events'}"
-    click.echo(f"{PROGRAM}: {lines} in {printable(where)}: {why}", err=True)
-
-
-def report_unreadable(logs: Sequence[Log]) -> None:
-    """Report on stderr how many events filters passed over because they cannot be read; nothing if none."""
-    for meaning in ("level", "time"):
-        asked = [found for log in logs if (found := log.events.asked.get(meaning)) is not None]
-        if count := sum(found.unreadable for found in asked):
-            words = amounts.unreadable(count, sum(found.events for found in asked), meaning)
-            click.echo(f"{PROGRAM}: {words} (--field {meaning}=NAME says which field has it)", err=True)
-
-
-class _Warnings(logging.Handler):
-    """Prints each distinct warning once, as a line on stderr."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: set[str] = set()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if (message := record.getMessage()) not in self._seen:
-            self._seen.add(message)
-            click.echo(f"{PROGRAM}: {printable(message)}", err=True)
-
-
-@contextlib.contextmanager
-def _warnings_reported() -> Iterator[None]:
-    logger, handler = logging.getLogger(OWN_LOGGER), _Warnings()
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-
-
-def _identity(address: str) -> str:
-    return address if is_address(address) else real_path(os.path.abspath(address))
-
-
-def _names(addresses: Sequence[str]) -> list[tuple[str, str]]:
-    """Pair each address with its name: its last part without suffix, and earlier ones until it is unique."""
-    parts = [_parts(address) for address in addresses]
-    for depth in range(1, max(map(len, parts)) + 1):
-        names = [os.sep.join(part[-depth:]) for part in parts]
-        if len(set(names)) == len(names):
-            return list(zip(names, addresses, strict=True))
-    return [(address, address) for address in addresses]  # they differ only in their suffixes
-
-
-def _parts(address: str) -> list[str]:
-    if is_address(address):
-        return address.split("/")
-    return os.path.splitext(os.path.abspath(address))[0].split(os.sep)
-
-
-def _not_there(path: str) -> str:
-    if os.path.exists(path):
-        return f"{printable(path)} is not a regular file"
-    folder = os.path.dirname(os.path.abspath(path))
-    while not os.path.isdir(folder):
-        folder, missing = os.path.dirname(folder), folder
-        if os.path.isdir(folder):
-            return f"{printable(path)} does not exist: there is no folder {printable(missing)}"
-    return f"{printable(path)} does not exist, and has no backup"
-
-
 class Found(NamedTuple):
     """An event and the log that it comes from."""
 
@@ -271,7 +285,7 @@ def read(
         logs: The logs to read.
         limit: The maximum number of events of all logs together.
         newest_first: Whether to reverse the order.
-        filters: The arguments of `Selection`.
+        filters: The arguments of `Selection`; with `raw` also lines that are not events, as `RawLine`.
 
     Raises:
         OSError: a log exists and cannot be read.
@@ -296,7 +310,7 @@ def merged(streams: Sequence[Iterable[Found]], *, newest_first: bool = False) ->
 
 
 def _found(log: Log, limit: int | None, newest_first: bool, filters: dict[str, Any]) -> Iterator[Found]:
-    for event in log.events.read(limit=limit, newest_first=newest_first, **filters):
+    for event in log.read(limit=limit, newest_first=newest_first, **filters):
         yield Found(log, event)
 
 

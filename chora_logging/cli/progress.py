@@ -24,8 +24,10 @@ def progress(logs: Sequence[Log]) -> contextlib.AbstractContextManager[None]:
     """Show how much of *logs* has been read so far, if that takes long and stderr is a terminal.
 
     Args:
-        logs: The logs, which are read once from one end to the other.
+        logs: The logs, which are read once from one end to the other. For pipes nothing is shown.
     """
+    if any(log.is_pipe for log in logs):
+        return contextlib.nullcontext()  # its size is unknown
     return progress_over(sum(log.events.size() for log in logs))
 
 

@@ -9,20 +9,23 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 
-from chora_logging.cli import export
+from chora_logging.cli import export, suggestions
 from chora_logging.cli.amounts import many, size
+from chora_logging.cli.around import InContext, context_of, context_options
 from chora_logging.cli.commands import PROGRAM, LogCommand, NothingFound
 from chora_logging.cli.filters import filter_options, not_empty
 from chora_logging.cli.logs import Found, Log, Logs, log_option, read
+from chora_logging.cli.multiline import full_option
 from chora_logging.cli.progress import goes_to_file, progress, progress_over
+from chora_logging.cli.projection import Projection, projection_options
 from chora_logging.cli.rows import Rows
-from chora_logging.cli.terminal import JsonLines, open_console, open_text, printable
-from chora_logging.eventlog.meaning import Meaning
+from chora_logging.cli.terminal import JsonLines, flushed_often, open_console, open_text, printable
+from chora_logging.cli.values import value_of
 
 FORMATS = ("table", "json", "csv")
 #: The file name suffixes that `--to` accepts.
@@ -42,8 +45,11 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
 @click.command("query", cls=LogCommand)
 @log_option
 @filter_options
+@projection_options
+@full_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Print at most N rows.")
 @click.option("--newest-first", is_flag=True, help="Print the newest event first, not the oldest.")
+@context_options
 @click.option("--count", is_flag=True, help="Print only how many events match.")
 @click.option(
     "--by",
@@ -51,6 +57,7 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
     metavar="FIELD",
     multiple=True,
     callback=not_empty,
+    shell_complete=suggestions.fields,
     help="Count the events by the value of this field, most frequent first; may be given several times.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), show_default="table", help="The output format.")
@@ -66,8 +73,13 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
 def command(
     logs: Logs,
     filters: dict[str, Any],
+    projection: Projection,
+    full: bool,
     limit: int | None,
     newest_first: bool,
+    around: int | None,
+    before: int | None,
+    after: int | None,
     count: bool,
     fields: Sequence[str],
     form: str | None,
@@ -76,10 +88,12 @@ def command(
 ) -> None:
     """Print the events that match, or count them.
 
-    On a terminal the table has the columns that fit; in a pipe it has all of them. CSV has a column for
+    On a terminal the table has the columns that fit; in a pipe it has all of them, as wide as the first rows
+    need, so that they come at once. CSV has a column for
     each field of any event; text that a spreadsheet would run as a formula gets an apostrophe before it.
+    Without filters, lines that are not events are in the table as they stand.
     Events that do not fit in memory go to a temporary file; --by holds each combination of values in
-    memory.
+    memory. With -C, -B or -A a line -- in the table shows where events are left out.
 
     Ends with status 1 if no event matches.
 
@@ -89,6 +103,9 @@ def command(
       chora-logging query --status error --by event_type --by trace_id --limit 5
       chora-logging query --event task_started --since 15m --count
       chora-logging query --trace 4bf92f3577b34da6a3ce929d0e0e4736 --json
+      chora-logging query --since yesterday --fields timestamp,event,duration_ms
+      chora-logging query --where "duration_ms>=5" --where "not status=ok"
+      chora-logging query --where "event~=^job_" --text build -C 2
       chora-logging query --since 7d --to week.csv
     """
     if path is not None and (count or fields):
@@ -97,8 +114,13 @@ def command(
         raise click.UsageError(
             "--to takes the format from the file name: it cannot be used with --format or --json"
         )
+    if (projection or full) and (count or fields):
+        raise click.UsageError("--fields, --hide and --full cannot be used with --count or --by")
     if newest_first and (count or fields):
         raise click.UsageError("--newest-first cannot be used with --count or --by")
+    context = context_of(around, before, after)
+    if context is not None and (count or fields):
+        raise click.UsageError("-C, -B and -A cannot be used with --count or --by")
     if count and not fields and limit is not None:
         raise click.UsageError("--limit cannot be used with --count")
     if as_json and form not in (None, "json"):
@@ -106,42 +128,58 @@ def command(
     form = "json" if as_json else form or "table"
     chosen = logs.existing()
     find = functools.partial(read, chosen, **filters)
+    found: Iterable[Found]
+    if context is None:
+        # A line that is not an event matches no filter, and only a person can read it.
+        raw = form == "table" and not filters and path is None
+        found = find(limit=limit, newest_first=newest_first, raw=raw)
+    else:
+        found = InContext(chosen, filters, context, limit=limit, newest_first=newest_first)
     if fields:
         _print_counts(chosen, find, fields, limit, form)
     elif count:
         _print_count(chosen, find, form)
     elif path is not None:
-        _write(chosen, find(limit=limit, newest_first=newest_first), path)
-    else:
-        _print(chosen, find(limit=limit, newest_first=newest_first), form)
-
-
-def _print(logs: Sequence[Log], found: Iterator[Found], form: str) -> None:
-    if form == "json":
-        _print_json(logs, found)
+        _write(chosen, found, path, projection)
+    elif form == "table":
+        _print_table(chosen, found, projection, full)
     elif form == "csv":
-        _print_csv(logs, found)
+        _print_csv(chosen, found, projection)
     else:
-        _print_table(logs, found)
+        _print_json(chosen, projection.all_of(found))
 
 
-def _print_table(logs: Sequence[Log], found: Iterator[Found]) -> None:
+def _print_table(logs: Sequence[Log], found: Iterable[Found], projection: Projection, full: bool) -> None:
+    from chora_logging.cli.streamed_table import StreamedTable
     from chora_logging.cli.table import Table
 
-    console = open_console()
+    is_streamed = not (sys.stdout.isatty() or goes_to_file())
+    console = open_console(flush=is_streamed)
     table = Table(console.width, with_log=len(logs) > 1, meaning=logs[0].meaning)
-    with progress(logs):
-        rows = Rows(found, table.measure)
+    begins = found.begins if isinstance(found, InContext) else frozenset[int]()
+    found = projection.all_of(found)
+    with contextlib.ExitStack() as bar:
+        bar.enter_context(progress(logs))
+        if is_streamed:
+            streamed = StreamedTable(
+                console, table, fields=projection.fields, begins=begins, full=full, on_begin=bar.close
+            )
+            streamed.print(found)
+            if not streamed.count:
+                raise _nothing()
+            return
+        rows = Rows(found, table.measure, projection.fields)
     with rows:
         if not rows.count:
             raise _nothing()
-        for line in table.lines(rows):
+        is_single = rows.count == 1 and console.is_terminal
+        for line in table.lines(rows, begins, full=full or is_single):
             console.show(line)
 
 
-def _print_csv(logs: Sequence[Log], found: Iterator[Found]) -> None:
+def _print_csv(logs: Sequence[Log], found: Iterable[Found], projection: Projection) -> None:
     with progress(logs):
-        rows = Rows(found)
+        rows = Rows(projection.all_of(found), fields=projection.fields)
     with rows:
         if not rows.count:
             raise _nothing()
@@ -149,16 +187,16 @@ def _print_csv(logs: Sequence[Log], found: Iterator[Found]) -> None:
         export.write_csv(rows, open_text(), with_log=len(logs) > 1, shown=shown)
 
 
-def _print_json(logs: Sequence[Log], found: Iterator[Found]) -> None:
-    lines = JsonLines()
-    with contextlib.ExitStack() as bar:
+def _print_json(logs: Sequence[Log], found: Iterable[Found]) -> None:
+    lines, events = JsonLines(), iter(found)
+    with flushed_often(), contextlib.ExitStack() as bar:
         bar.enter_context(progress(logs))
-        first = next(found, None)
+        first = next(events, None)
         if first is None:
             raise _nothing()
         if not goes_to_file():
             bar.close()  # it would be drawn between the events
-        for _, event in itertools.chain([first], found):
+        for _, event in itertools.chain([first], events):
             lines.write(event.json)
 
 
@@ -179,7 +217,8 @@ def _print_counts(
 ) -> None:
     with progress(logs):
         counts = Counter(
-            tuple(_value(event, field, log.meaning) for field in fields) for log, event in find()
+            tuple(json.dumps(value_of(event, field, log.meaning)) for field in fields)
+            for log, event in find()
         )
     if not counts:
         raise _nothing()
@@ -201,13 +240,13 @@ def _print_counts(
         console.show(line)
 
 
-def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
+def _write(logs: Sequence[Log], found: Iterable[Found], path: str, projection: Projection) -> None:
     mine = {os.path.realpath(file) for log in logs for file in log.files()}
     if os.path.realpath(path) in mine:
         raise click.BadParameter(f"must not be a log that is read, got {path!r}", param_hint="'--to'")
     with_log = len(logs) > 1
     with progress(logs):
-        rows = Rows(found)
+        rows = Rows(projection.all_of(found), fields=projection.fields)
     with rows:
         if not rows.count:
             raise _nothing()
@@ -222,17 +261,6 @@ def _write(logs: Sequence[Log], found: Iterator[Found], path: str) -> None:
                 rows.copy_to(part)
     message = f"{many(rows.count, 'event')} written to {printable(path)} ({size(os.path.getsize(path))})"
     click.echo(f"{PROGRAM}: {message}", err=True)
-
-
-def _value(event: dict[str, Any], field: str, meaning: Meaning) -> str:
-    """Return the value by which *event* is counted, as JSON since it may be a list."""
-    # Our own names stand for what they mean, as in the filters.
-    if field == "event":
-        return json.dumps(meaning.event_of(event))
-    value = event.get(field)
-    if value is None and field in ("level", "trace_id"):
-        value = meaning.level_of(event) if field == "level" else meaning.trace_of(event)
-    return json.dumps(value)
 
 
 def _nothing() -> NothingFound:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -13,8 +13,10 @@ from rich.text import Text
 from chora_logging.cli import event_line
 from chora_logging.cli.amounts import duration
 from chora_logging.cli.event_line import cut, text_of
+from chora_logging.cli.multiline import lines_of
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import UNLIMITED, printable
+from chora_logging.eventlog.events import RawLine
 from chora_logging.eventlog.meaning import STATUS, USUAL, Meaning
 
 #: The standard columns, in their order; columns of the other fields follow.
@@ -23,6 +25,9 @@ HEADS = ("time", "level", "log", "event", "task", "run", "trace", "status", "too
 WANTED = ("event", "time", "level", "error", "task", "took", "status", "trace", "run", "log", "message")
 #: The least width to which a column is cut, and the greatest while others need space too.
 NARROWEST_COLUMNS, WIDEST_COLUMNS = 8, 120
+
+#: The line that stands for events that are left out, as `grep` has it.
+LEFT_OUT = Text("--", "dim")
 
 _STYLES = {"time": "dim", "log": "yellow", "task": "blue", "run": "blue", "trace": "magenta", "took": "cyan"}
 #: What the standard columns show, and the fields that they show in any case.
@@ -36,7 +41,8 @@ Widths = dict[str, int]
 class Table:
     """Formats events as lines of at most *width* columns: a head, the events, and the omitted columns.
 
-    Call `measure` with each event, then `lines`.
+    Call `measure` with each event, then `lines`. Where the first rows must not wait for the last, call `head`
+    once the first events have been measured, `row` with each event, and `foot`.
 
     Args:
         width: The columns of the terminal.
@@ -52,9 +58,11 @@ class Table:
         #: By head, the field of a column that is not a standard one.
         self._fields: dict[str, str] = {}
         self._natural: Widths = {}
+        self._filled: Widths = {}
+        self._widths: Widths = {}
 
     def measure(self, log: str, event: Mapping[str, Any]) -> None:
-        """Widen the columns so that *event* fits."""
+        """Widen the columns so that *event* fits; a `RawLine` needs none."""
         shown = event_line.columns_of(event, self._meaning, _MEANINGS, _SHOWN)
         own = {_head_of(field): field for field in event if field not in shown}
         self._fields.update(own)
@@ -63,24 +71,65 @@ class Table:
             if size > self._natural.get(head, 0):
                 self._natural[head] = size
 
-    def lines(self, rows: Rows) -> Iterator[Text]:
-        """Yield the lines, one for each event of *rows*; all of them must have been measured."""
-        heads = [*self._heads, *(head for field in rows.fields if (head := _head_of(field)) in self._fields)]
-        filled = {
+    def lines(self, rows: Rows, begins: Container[int] = (), *, full: bool = False) -> Iterator[Text]:
+        """Yield the lines, one for each event of *rows*; all of them must have been measured.
+
+        Args:
+            rows: The events.
+            begins: The positions of events before which others are left out: a line shows it.
+            full: Whether values of several lines, such as tracebacks, follow below their row.
+        """
+        yield self.head(rows.fields)
+        for position, (log, event) in enumerate(rows):
+            if position in begins:
+                yield LEFT_OUT
+            yield from self.row(log, event, full=full)
+        yield from self.foot()
+
+    def head(self, fields: Iterable[str]) -> Text:
+        """Give the columns their widths, and return the line of their names.
+
+        Args:
+            fields: The fields in the order of their columns.
+        """
+        heads = [*self._heads, *(head for field in fields if (head := _head_of(field)) in self._fields)]
+        self._filled = {
             head: max(self._natural[head], cell_len(printable(head)))
             for head in heads
             if self._natural.get(head)
         }
-        widths = fit(filled, self._width)
-        yield self._line([(printable(head), "bold") for head in widths], widths)
-        for log, event in rows:
-            failed = self._meaning.is_error(event)
-            cells = [(self._cell(head, log, event), _style(head, failed)) for head in widths]
-            yield self._line(cells, widths)
-        if without := [printable(head) for head in filled if head not in widths]:
+        self._widths = fit(self._filled, self._width)
+        return self._line([(printable(head), "bold") for head in self._widths], self._widths)
+
+    def row(self, log: str, event: Mapping[str, Any], *, full: bool = False) -> Iterator[Text]:
+        """Yield the line of *event*; what it has that no event had before `head` stands behind it."""
+        if isinstance(event, RawLine):
+            label = printable(log) if "log" in self._heads else ""
+            yield event_line.as_raw_line(event, self._width, label=label)
+            return
+        failed = self._meaning.is_error(event)
+        cells = [(self._cell(head, log, event), _style(head, failed)) for head in self._widths]
+        line = self._line(cells, self._widths)
+        for head in self._new_heads():
+            if cell := self._cell(head, log, event):
+                line.append(f"  {printable(head.removesuffix('='))}=", "dim").append(
+                    cell, _style(head, failed)
+                )
+        yield line
+        if full:
+            yield from lines_of(event, self._width, self._meaning)
+
+    def foot(self) -> Iterator[Text]:
+        """Yield a line that names the columns for which there is no room, if there are such."""
+        if without := [printable(head) for head in self._filled if head not in self._widths]:
             line = Text(f"no room for {', '.join(without)}", "dim", no_wrap=True)
             line.truncate(self._width, overflow="ellipsis")
             yield line
+
+    def _new_heads(self) -> list[str]:
+        if self._short or len(self._natural) == len(self._filled):
+            return []
+        return [head for head, size in self._natural.items() if size and head not in self._filled]
 
     def _line(self, cells: Sequence[tuple[str, str]], widths: Widths) -> Text:
         line = Text(no_wrap=True)
@@ -129,9 +178,9 @@ def fit(natural: Widths, width: int) -> Widths:
 def as_counts(heads: Sequence[str], counts: Iterable[tuple[Sequence[Any], int]]) -> Iterator[Text]:
     """Yield a table of counts: a line for each combination of values of the fields *heads*."""
     counts = list(counts)
-    lines = [([_shown(value) for value in values], n) for values, n in counts]
+    lines = [([shown(value) for value in values], n) for values, n in counts]
     if len({tuple(cells) for cells, _ in lines}) < len(lines):
-        lines = [([_shown(value, exact=True) for value in values], n) for values, n in counts]
+        lines = [([shown(value, exact=True) for value in values], n) for values, n in counts]
     widths = [
         max(map(cell_len, column))
         for column in zip(map(printable, heads), *(c for c, _ in lines), strict=True)
@@ -195,7 +244,7 @@ _CELLS: dict[str, Callable[[Mapping[str, Any], Meaning, bool], str]] = {
 }
 
 
-def _shown(value: Any, *, exact: bool = False) -> str:
+def shown(value: Any, *, exact: bool = False) -> str:
     """Return *value* as a cell; if *exact*, text that reads like another value is quoted."""
     if value is None:
         return "-"

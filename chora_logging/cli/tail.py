@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
-import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -14,24 +11,26 @@ import click
 from rich.text import Text
 
 from chora_logging.cli.commands import PROGRAM, LogCommand, NothingFound
-from chora_logging.cli.event_line import WIDE_LINE_COLUMNS, as_gap_line, as_line, local_time
+from chora_logging.cli.event_line import (
+    WIDE_LINE_COLUMNS,
+    as_gap_line,
+    as_left_out_line,
+    as_line,
+    as_raw_line,
+    local_time,
+)
 from chora_logging.cli.filters import filter_options
-from chora_logging.cli.logs import Found, Log, Logs, last, log_option, merged
+from chora_logging.cli.live import Item, following, newest
+from chora_logging.cli.logs import Log, Logs, last, log_option
+from chora_logging.cli.multiline import full_option, lines_of, without_lines
+from chora_logging.cli.pacing import Pacing
 from chora_logging.cli.progress import progress
+from chora_logging.cli.projection import Projection, projection_options
 from chora_logging.cli.terminal import UNLIMITED, JsonLines, open_console, printable
-from chora_logging.eventlog.events import Event, Gap
-from chora_logging.eventlog.subscription import LONGEST_WAIT_SECONDS
+from chora_logging.eventlog.events import Event, Gap, RawLine
 
 #: How many characters of a log's name are shown on a wide and on a narrow screen; more if names are alike.
 LABEL, SHORT_LABEL = 12, 4
-
-#: The size of the queue of items to show. A full queue pauses the readers; the logs keep the rest.
-WAITING_EVENTS = 1000
-
-Item = tuple[Log, Event | Gap]
-
-#: By log, the cursor after which to continue; None is the beginning of the log.
-Positions = dict[Log, str | None]
 
 
 @click.command("tail", cls=LogCommand)
@@ -48,14 +47,28 @@ Positions = dict[Log, str | None]
 )
 @log_option
 @filter_options
+@projection_options
+@full_option
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON Lines, as they are logged.")
-def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_json: bool) -> None:
-    """Show the newest events, and each new one as it is written.
+def command(
+    logs: Logs,
+    filters: dict[str, Any],
+    follow: bool,
+    count: int,
+    projection: Projection,
+    full: bool,
+    as_json: bool,
+) -> None:
+    """Show the newest events of the logs, or of a pipe, and each new one as it is written.
 
     An event is a line: time, level, a part of the trace id, name, task, run, and the other fields.
     Events of several logs are in the order of time. With -f new ones follow as they are written: none is
     missed or repeated, however often the logs are rotated. A line reports events that were deleted
-    before they could be read.
+    before they could be read. Without filters, lines that are not events are shown as they stand.
+
+    A terminal that is far behind shows how many events it leaves out; a pipe or a file gets all of them.
+
+    From a pipe, the newest events are shown when it ends, or with -f all of them as they come.
 
     Ends with status 1 if no event matches.
 
@@ -64,68 +77,111 @@ def command(logs: Logs, filters: dict[str, Any], follow: bool, count: int, as_js
       chora-logging tail
       chora-logging tail -f --level warning
       chora-logging tail -n 50 --trace 4bf92f3577b34da6a3ce929d0e0e4736
+      chora-logging tail -n 3 'var/*/*.jsonl'
+      cat .devlogs/*.log | chora-logging tail -n 5 --event job_failed
+      chora-logging tail -n 1 --level error --full
+      chora-logging tail --fields duration_ms,status
       chora-logging tail -f --json | jq .event
     """
     chosen = list(logs.all) if follow else logs.existing()
-    show = _ShowJson(follow) if as_json else _ShowLines(chosen, follow)
+    show: _ShowJson | _ShowLines
+    show = _ShowJson(follow, projection) if as_json else _ShowLines(chosen, follow, projection, full)
+    # A line that is not an event matches no filter.
+    asked = filters if filters or as_json else {"raw": True}
     if follow:
         _report_missing(logs)
         with progress(chosen):
-            stored, positions = newest(chosen, count, **filters)
-        _show_all(stored, show)
-        _show_all(following(positions, **filters), show)
+            stored, positions = newest(chosen, count, **asked)
+        show(stored)
+        for items in following(positions, **asked):
+            show.show_new(items)
+        return
     with progress(chosen):
-        found = last(chosen, count, **filters)
+        found = last(chosen, count, **asked)
     if not found and count:
         raise NothingFound("no event matches" if filters else "there is no event yet")
-    _show_all(found, show)
+    if isinstance(show, _ShowLines) and len(found) == 1:
+        show.show_single(found[0])
+    else:
+        show(found)
 
 
 class _ShowJson:
     """Prints events as JSON Lines; gaps go to stderr, so that no program takes them for events."""
 
-    def __init__(self, follow: bool) -> None:
+    def __init__(self, follow: bool, projection: Projection) -> None:
         self._lines = JsonLines(flush=follow)
+        self._projection = projection
 
-    def __call__(self, log: Log, item: Event | Gap) -> None:
-        if isinstance(item, Gap):
-            click.echo(
-                f"{PROGRAM}: {as_gap_line(item, UNLIMITED, label=printable(log.name)).plain}", err=True
-            )
-        else:
-            self._lines.write(item.json)
+    def __call__(self, items: Iterable[Item]) -> None:
+        for log, item in items:
+            if isinstance(item, Gap):
+                line = as_gap_line(item, UNLIMITED, label=printable(log.name))
+                click.echo(f"{PROGRAM}: {line.plain}", err=True)
+            else:
+                self._lines.write(self._projection.of(item).json)
+
+    show_new = __call__
 
 
 class _ShowLines:
     """Prints each item as a line for people; on a terminal a new day has a line of its own."""
 
-    def __init__(self, logs: Sequence[Log], follow: bool) -> None:
+    def __init__(self, logs: Sequence[Log], follow: bool, projection: Projection, full: bool) -> None:
         self._console = open_console(flush=follow)
         self._labels = _labels(logs) if len(logs) > 1 else {}
         self._day: date | None = datetime.now().date()
+        self._projection = projection
+        self._is_full = full
+        self._pacing = Pacing(self._console.height - 1) if self._console.is_terminal else None
 
-    def __call__(self, log: Log, item: Event | Gap) -> None:
+    def __call__(self, items: Iterable[Item]) -> None:
         width = self._console.width
+        lines = [line for log, item in items for line in self._lines(log, item, width)]
+        self._console.show(*lines)
+
+    def show_new(self, items: Sequence[Item]) -> None:
+        """Print new items; a terminal that is behind shows how many are left out, and the newest."""
+        if self._pacing is not None:
+            left_out, items = self._pacing.shown(items)
+            if left_out:
+                self._console.show(as_left_out_line(left_out, self._console.width))
+        if items:
+            self(items)
+
+    def show_single(self, item: Item) -> None:
+        """Print an item that comes alone: on a terminal nothing of it is cut off."""
+        self._is_full |= self._console.is_terminal
+        self([item])
+
+    def _lines(self, log: Log, item: Event | Gap, width: int) -> Iterator[Text]:
         label = self._labels.get(log, ("", ""))[width < WIDE_LINE_COLUMNS]
         if isinstance(item, Gap):
-            self._console.show(as_gap_line(item, width, label=label))
-            return
-        if self._console.is_terminal:
-            self._announce_day(log, item)
-        self._console.show(
-            as_line(item, width, label=label, dated=not self._console.is_terminal, meaning=log.meaning)
-        )
+            yield as_gap_line(item, width, label=label)
+        elif isinstance(item, RawLine):
+            yield as_raw_line(item, width, label=label, whole=self._is_full)
+        else:
+            if self._console.is_terminal:
+                yield from self._announced_day(log, item)
+            yield from self._event_lines(log, item, width, label)
 
-    def _announce_day(self, log: Log, event: Event) -> None:
+    def _event_lines(self, log: Log, event: Event, width: int, label: str) -> Iterator[Text]:
+        shown = self._projection.for_line(event, log.meaning)
+        dated, meaning = not self._console.is_terminal, log.meaning
+        if not self._is_full:
+            yield as_line(shown, width, label=label, dated=dated, meaning=meaning)
+            return
+        head = without_lines(shown, meaning)
+        yield as_line(head, width, label=label, dated=dated, meaning=meaning, whole=True)
+        yield from lines_of(shown, width, meaning)
+
+    def _announced_day(self, log: Log, event: Event) -> Iterator[Text]:
         moment = local_time(event, log.meaning)
         if moment is not None and moment.date() != self._day:
             self._day = moment.date()
-            self._console.show(Text(f"── {self._day:%A, %Y-%m-%d} ──", "dim"))
-
-
-def _show_all(items: Iterable[tuple[Log, Event | Gap]], show: _ShowJson | _ShowLines) -> None:
-    for log, item in items:
-        show(log, item)
+            line = Text(f"── {self._day:%A, %Y-%m-%d} ──", "dim")
+            line.truncate(self._console.width)
+            yield line
 
 
 def _labels(logs: Sequence[Log]) -> dict[Log, tuple[str, str]]:
@@ -151,84 +207,3 @@ def _report_missing(logs: Logs) -> None:
     if missing and (not logs.variables or len(missing) == len(logs.all)):
         paths = ", ".join(printable(os.fspath(log.address)) for log in missing)
         click.echo(f"{PROGRAM}: waiting for {paths}", err=True)
-
-
-def newest(logs: Sequence[Log], n: int, **filters: Any) -> tuple[list[Found], Positions]:
-    """Return the newest *n* events of all *logs* together, oldest first, and where `following` continues.
-
-    Promised: for each log, from the first of these events on, and also where they end, no event that
-    matches the filters is missed or repeated.
-
-    Args:
-        logs: The logs; one that does not exist has no events.
-        n: The number of events.
-        filters: The arguments of `Selection`.
-
-    Raises:
-        OSError: a log exists and cannot be read.
-    """
-    stored: list[list[Found]] = []
-    positions: Positions = {}
-    for log in logs:
-        events, positions[log] = _newest(log, n, filters)
-        stored.append([Found(log, event) for event in events])
-    return list(merged(stored))[-n:] if n else [], positions
-
-
-def following(positions: Positions, **filters: Any) -> Iterator[Item]:
-    """Yield what is written after *positions*, without end; events of several logs as they are written.
-
-    Args:
-        positions: The position in each log; a log that does not exist yet is waited for.
-        filters: The arguments of `Selection`.
-
-    Raises:
-        OSError: a log exists and cannot be read.
-    """
-    logs = list(positions)
-    if len(logs) == 1:
-        for item in logs[0].events.follow_sync(positions[logs[0]], **filters):
-            yield logs[0], item
-    waiting: queue.Queue[Item | Exception] = queue.Queue(WAITING_EVENTS)
-
-    def follow(log: Log) -> None:
-        try:
-            for item in log.events.follow_sync(positions[log], **filters):
-                waiting.put((log, item))
-        except Exception as error:
-            waiting.put(error)
-
-    for log in logs:
-        threading.Thread(target=follow, args=(log,), daemon=True).start()
-    while True:
-        try:
-            arrived = waiting.get(timeout=LONGEST_WAIT_SECONDS)
-        except queue.Empty:
-            continue
-        if isinstance(arrived, Exception):
-            raise arrived
-        yield arrived
-
-
-def _newest(log: Log, n: int, filters: dict[str, Any]) -> tuple[list[Event], str | None]:
-    """Return the newest *n* events of *log*, oldest first, and the position after which to continue."""
-    # The end is determined first: if no event matches now, every match will be written after it.
-    end = log.events.last(1)
-    again, position = _counts(log), end[0].cursor if end else None
-    log.skipped.clear()
-    newest: list[Event] = []
-    for event in log.events.read(limit=n, newest_first=True, **filters):
-        if not newest:
-            again, position = _counts(log), event.cursor
-        newest.append(event)
-    skipped, asked = again
-    log.skipped.subtract(skipped)  # lines after the position will be read again
-    for meaning, (events, unreadable) in asked.items():
-        log.events.asked[meaning].events -= events - bool(newest)  # the event at the position is not
-        log.events.asked[meaning].unreadable -= unreadable
-    return newest[::-1], position
-
-
-def _counts(log: Log) -> tuple[Counter[str], dict[str, tuple[int, int]]]:
-    asked = {meaning: (found.events, found.unreadable) for meaning, found in log.events.asked.items()}
-    return Counter(log.skipped), asked

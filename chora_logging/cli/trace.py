@@ -41,8 +41,8 @@ def command(logs: Logs, trace_id: str, as_json: bool) -> None:
     """
     if not trace_id:
         raise click.BadParameter("must not be empty", param_hint="'ID'")
-    chosen = logs.existing()
-    timeline = timeline_of(_find(chosen, trace_id))
+    with logs.rereadable() as chosen:
+        timeline = timeline_of(_find(chosen, trace_id))
     if as_json:
         _print_json(timeline)
         return

@@ -14,6 +14,7 @@ from chora_logging.cli.amounts import duration, many, moment
 from chora_logging.cli.amounts import span as span_of
 from chora_logging.cli.event_line import NARROW_LINE_COLUMNS, cut, error_of, message_of, text_of, title_of
 from chora_logging.cli.logs import Found
+from chora_logging.cli.multiline import lines_of
 from chora_logging.cli.terminal import printable
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.times import EARLIEST_SECONDS
@@ -104,8 +105,7 @@ def as_lines(timeline: Timeline, width: int) -> Iterator[Text]:
     for span, note in zip(timeline.spans, notes, strict=True):
         row = _row(timeline, span, columns)
         lines.append(row.append(f" {note}", "dim") if note else row)
-        if error := error_of(span.found.event, span.meaning):
-            lines.append(Text(" " * (columns.name_at + 2) + error, "red"))
+        lines += _errors(span, columns.name_at + 2, width)
     for line in lines:
         line.rstrip()
         line.no_wrap = True
@@ -186,6 +186,19 @@ def _row(timeline: Timeline, span: Span, columns: _Columns) -> Text:
     drawn = bar(start, end, columns.bar)
     row.append(f" {drawn:<{columns.bar}}", "red" if failed else "green")
     return row
+
+
+def _errors(span: Span, indent: int, width: int) -> Iterator[Text]:
+    """Yield the error of an event and its whole traceback, below its row."""
+    event, meaning = span.found.event, span.meaning
+    error = meaning.error_of(event)
+    if error is not None:
+        yield Text(" " * indent + text_of(error), "red")
+    exception = meaning.exception_of(event)
+    if exception is not None and "\n" in exception.strip():
+        yield from lines_of({meaning.names("exception")[0]: exception}, width, meaning, indent=indent)
+    elif error is None and (raised := error_of(event, meaning)):
+        yield Text(" " * indent + raised, "red")
 
 
 def _common(timeline: Timeline) -> dict[str, str]:

@@ -68,6 +68,22 @@ class Event(dict[str, Any]):
         return Event, (dict(self), self.cursor, self._line)
 
 
+class RawLine(Event):
+    """A line that is not an event, at its place among the events. It has no fields."""
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> str:
+        """The line without its newline; bytes that are not UTF-8 are escaped."""
+        return self._line.decode("utf-8", "backslashreplace").rstrip("\r")
+
+    @property
+    def json(self) -> bytes:
+        """The text as a JSON string."""
+        return json.dumps(self.text, ensure_ascii=False).encode()
+
+
 class Gap(NamedTuple):
     """A report of missing events: they were deleted or overwritten before they were read.
 

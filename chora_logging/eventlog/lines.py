@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from chora_logging.eventlog.events import Block, Event, Skipped, strict_json
+from chora_logging.eventlog.events import Block, Event, RawLine, Skipped, strict_json
 from chora_logging.eventlog.rotated.cursor import GUARD
 from chora_logging.eventlog.selection import Selection
 
@@ -39,7 +39,8 @@ def events_in(
     Args:
         block: Lines of a file.
         selection: The filter. Lines that its prefilter excludes are not decoded.
-        skipped: Called with each decoded line that is neither blank nor an event.
+        skipped: Called with each decoded line that is neither blank nor an event, unless the filter has
+            them given as `RawLine`.
         newest_first: Start with the last line.
     """
     if block.overlong:
@@ -47,21 +48,25 @@ def events_in(
         skipped(Skipped(block.path, block.start, reason, b"", block.first_line()))
         return
     chunk, start, origin = block.chunk, block.start, block.origin
+    selection.look(chunk)
     lines: Iterable[tuple[int, bytes]]
     lines = _lines(chunk) if selection.prefilter is None else selection.prefilter.lines(chunk)
     if newest_first:
         lines = reversed(list(lines))
-    matches = selection.matches if selection.narrows else None
-    malformed = _MalformedLines(block, skipped)
+    matches = selection.has_fields if selection.narrows else None
+    text = selection.text
+    malformed = _MalformedLines(block, skipped, raw=selection.raw)
     new = Event.__new__
     for end, line in lines:
+        if text is not None and not text.is_in(line):
+            continue
         try:
             fields = decode(line)
         except REFUSED:
             found = malformed.events(line, end - len(line) - 1)
             if newest_first:
                 found.reverse()
-            yield from found if matches is None else filter(matches, found)
+            yield from found if matches is None else filter(selection.matches, found)
             continue
         if matches is not None and not matches(fields):
             continue
@@ -95,9 +100,10 @@ def _lines(chunk: bytes) -> Iterator[tuple[int, bytes]]:
 class _MalformedLines:
     """Parses the lines of *block* that are not exactly one strict JSON object."""
 
-    def __init__(self, block: Block, skipped: Callable[[Skipped], None]) -> None:
+    def __init__(self, block: Block, skipped: Callable[[Skipped], None], *, raw: bool) -> None:
         self._block = block
         self._skipped = skipped
+        self._raw = raw
         self._counted = 0
         self._number: int | None = None
 
@@ -105,6 +111,8 @@ class _MalformedLines:
         """Return the events on *line*, which begins at *start* in the block; report the rest as skipped."""
         block = self._block
         objects, reason = read_malformed(line)
+        if reason and not objects and self._raw:
+            return [RawLine({}, block.place(start + len(line) + 1), line)]
         if reason:
             number = self._number_at(start)
             self._skipped(Skipped(block.path, block.start + start, reason, line[:SHOWN_LINE_BYTES], number))

@@ -8,6 +8,7 @@ import stat
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from chora_logging.eventlog.comparing import Asked
 from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.feed import is_followed
 from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
@@ -17,7 +18,7 @@ from chora_logging.eventlog.paging import Page, read_page, state_of
 from chora_logging.eventlog.reading import read_backwards, read_forwards
 from chora_logging.eventlog.rotated import cursor as cursors
 from chora_logging.eventlog.rotated.file_set import Namer, paths_of
-from chora_logging.eventlog.selection import Asked, Selection
+from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.source import Filters, Health
 from chora_logging.eventlog.subscription import batches, items_async, items_sync
 from chora_logging.log_files import real_path
@@ -37,7 +38,7 @@ class EventLog:
     the processes that write.
 
     Every method takes the filters `task_id`, `run_id`, `trace_id`, `event`, `level`, `status`, `since`,
-    `until` and `where`, with the meaning that `Selection` gives them.
+    `until`, `where` and `text`, with the meaning that `Selection` gives them.
 
     Args:
         path: The live file; it need not exist.
@@ -54,8 +55,9 @@ class EventLog:
         path: The absolute path of the live file.
         address: The same.
         meaning: Says what the fields of its events mean.
-        asked: By "level" and "time", how many events the filters by them were asked about, and how many
-            of those they passed over because they have none that can be read; of all calls together.
+        asked: By "level", "time" and the field of each expression after "where ", how many events the
+            filters by them were asked about, and how many of those they passed over because they have
+            none that can be read; of all calls together.
 
     Raises:
         ConfigurationError: *fields* is invalid.

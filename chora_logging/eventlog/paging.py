@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -33,8 +33,9 @@ class Page(NamedTuple):
         gap: The events missing from this page, if any.
         live: The end of the log when the page was read newest first and without *after*: the cursor for
             following what comes after this page. None if the log is empty.
-        unreadable: The number of events that the filters by level and time passed over because their
-            "level" or "time" cannot be read; the filters that passed over none are left out.
+        unreadable: The number of events that filters passed over because what they ask for cannot be
+            read; see `Selection.unreadable`.
+        missing: The fields of `where` expressions that no line has, of those that were read.
     """
 
     events: list[Event]
@@ -43,6 +44,7 @@ class Page(NamedTuple):
     gap: Gap | None = None
     live: str | None = None
     unreadable: Mapping[str, int] = MappingProxyType({})
+    missing: Sequence[str] = ()
 
 
 class _Collected:
@@ -95,7 +97,7 @@ class _Collected:
 
     def page(self, more: bool) -> Page:
         unreadable = self._selection.unreadable if self._unreadable is None else self._unreadable
-        return Page(self.events, self.next, more, self.gap, self.live, unreadable)
+        return Page(self.events, self.next, more, self.gap, self.live, unreadable, self._selection.missing)
 
 
 def read_page(

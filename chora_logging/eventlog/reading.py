@@ -99,13 +99,14 @@ def _parts(
 ) -> Iterator[Iterator[Event] | Gap]:
     lost: list[LogFile] = []
     before: cursor.Position | None = None
+    finished = {file for file in files if file.place.number}  # the live file may be rotated meanwhile
     for file, following in itertools.zip_longest(files, files[1:]):
         while block := file.read_block():
             if lost:
                 yield _gap(lost, before, file)
                 lost = []
             yield events_in(block, selection, skipped)
-        if file.place.number and (rest := file.rest()) is not None:
+        if file in finished and (rest := file.rest()) is not None:
             skipped(rest)
         hole = locating.gap_of_hole(file, following)
         file.close()

@@ -1,50 +1,34 @@
-"""Filters events; a prefilter finds the lines that can match without decoding the others."""
+"""Filters events."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog.comparing import Asked, Conditions, missing
+from chora_logging.eventlog.conditions import Condition, parse_conditions
+from chora_logging.eventlog.events import Event, strict_json
 from chora_logging.eventlog.meaning import USUAL, Meaning
+from chora_logging.eventlog.prefilter import Prefilter, can_find, in_json
 from chora_logging.eventlog.severities import severity
+from chora_logging.eventlog.texts import Text
 from chora_logging.eventlog.times import parse_iso
-from chora_logging.options import parse_fields
+from chora_logging.eventlog.values import as_json
 from chora_logging.schema import LEVELS
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
-_CONSTANTS = ("true", "false", "null")
 
-Event = Mapping[str, Any]
+Fields = Mapping[str, Any]
 
-# A value appears unchanged in its line if it has only these characters, which no JSON encoder has to
-# escape. Lines of an encoder that escapes them all the same are recognised by the escape.
-_PLAIN = re.compile(r"[A-Za-z0-9_.:/ -]{3,}", re.ASCII)
-_ESCAPE = re.compile(rb"\\(?:u00[2-7]|/)")
+_WHERE_RULE = 'a mapping such as {"user_id": 7}, or expressions such as "duration_ms>=1000"'
 
-_NEARBY_BYTES = 4096
-
-_INTEGER = re.compile(r"-?\d+", re.ASCII)
-_NOT_TEXT = frozenset(("true", "false", "none", "null"))
-
-
-@dataclass
-class Asked:
-    """The events that a filter by level or time was asked about.
-
-    Attributes:
-        events: The number of events.
-        unreadable: The number of those without a level or time that can be read, which it passed over.
-    """
-
-    events: int = 0
-    unreadable: int = 0
+#: What selects by other fields: values by name, one expression, or several; see `conditions`.
+Where = Mapping[str, object] | str | Iterable[str]
 
 
 class Selection:
@@ -66,14 +50,27 @@ class Selection:
         since: The earliest time: a datetime, an ISO 8601 string (local time if it has no zone), or an
             age such as `"15m"`, `"24h"`, `"7d"`.
         until: The end of the range, exclusive, in the same forms.
-        where: Other fields and their values.
+        where: Other fields: a mapping of their names and values, an expression such as
+            `"duration_ms>=1000"`, or several; see `conditions`.
+        text: A part of the line as people see it, with the escapes of JSON resolved, in any case.
         meaning: Says which fields are the time, the level, the name and the trace.
-        asked: Counts, by "level" and "time", the events of which these filters cannot know whether they
-            match. They pass them over, but unknown is not no.
+        asked: Counts, by "level", "time" and the field of each expression after "where ", the events of
+            which these filters cannot know whether they match. They pass them over, but unknown is not
+            no.
+
+    Attributes:
+        narrows: Whether it has a filter, so that some events may not match.
+        prefilter: Finds the lines that can match; None if all can.
+        text: The text; None without one.
 
     Raises:
         ConfigurationError: an argument is invalid.
+
+    Attributes:
+        raw: Whether lines that are not events are given too, each as a `RawLine`.
     """
+
+    raw = False
 
     def __init__(
         self,
@@ -86,49 +83,83 @@ class Selection:
         status: object = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
-        where: Mapping[str, object] | None = None,
+        where: Where | None = None,
+        text: str | None = None,
         meaning: Meaning = USUAL,
         asked: dict[str, Asked] | None = None,
     ) -> None:
-        given = {
-            "task_id": task_id,
-            "run_id": run_id,
-            "status": status,
-            **(parse_fields("where", where) if where is not None else {}),
-        }
-        fields = {name: str(value) for name, value in given.items() if value is not None}
-        self._tests: list[Callable[[Event], bool]] = [_equal((name,), text) for name, text in fields.items()]
-        # A value is searched in the whole line, so that it does not matter which field has it.
-        values = [_in_json(text) for text in fields.values() if can_find(text)]
-        if event is not None:
-            text = str(event)
-            self._tests.append(_means(meaning.names("event"), meaning.event_of, text))
-            values += [_in_json(text)] if can_find(text) else []
-        if trace_id is not None:
-            text = str(trace_id)
-            self._tests.append(_means(meaning.names("trace")[:1], meaning.trace_of, text))
-            # The id may be the last part of a path.
-            values += [_in_json(text).lstrip(b'"')] if can_find(text) else []
         self.asked: dict[str, Asked] = {} if asked is None else asked
+        given = [("task_id", task_id), ("run_id", run_id), ("status", status), *_named(where)]
+        fields = [(name, str(value)) for name, value in given if value is not None]
+        self._tests: list[Callable[[Fields], bool]] = [_equal((name,), value) for name, value in fields]
+        self._conditions = Conditions(_expressions(where), meaning, self.asked)
+        self._tests += self._conditions.tests
+        # A value is searched in the whole line, so that it does not matter which field has it.
+        values = [in_json(value) for _, value in fields if can_find(value)]
+        if event is not None:
+            value = str(event)
+            self._tests.append(_means(meaning.names("event"), meaning.event_of, value))
+            values += [in_json(value)] if can_find(value) else []
+        if trace_id is not None:
+            value = str(trace_id)
+            self._tests.append(_means(meaning.names("trace")[:1], meaning.trace_of, value))
+            # The id may be the last part of a path.
+            values += [in_json(value).lstrip(b'"')] if can_find(value) else []
         if level is not None:
             self._tests.append(_at_least(_least(level), meaning, self.asked.setdefault("level", Asked())))
         if since is not None or until is not None:
             limits = _limit("since", since), _limit("until", until)
             self._tests.append(_between(*limits, meaning, self.asked.setdefault("time", Asked())))
-        self.narrows = bool(self._tests)
-        self.prefilter = Prefilter(values) if values else None
+        self.text = None if text is None else Text(text)
+        self.narrows = bool(self._tests) or self.text is not None
+        values += self._conditions.values
+        texts = [*self._conditions.texts, *([] if self.text is None else [self.text.folded])]
+        self.prefilter = Prefilter(values, texts, self._conditions.exponents) if values or texts else None
 
     @property
     def unreadable(self) -> dict[str, int]:
-        """The number of events that were passed over because their "level" or "time" cannot be read."""
+        """The number of events that were passed over because they cannot be read, by what was asked for.
+
+        That is "level", "time", or "where " and the field of an expression whose values were numbers and
+        text, say, and so cannot be compared.
+        """
         return {name: asked.unreadable for name, asked in self.asked.items() if asked.unreadable}
 
-    def matches(self, event: Event) -> bool:
+    @property
+    def missing(self) -> list[str]:
+        """The fields of expressions that no line has, of those that were read."""
+        return missing(self.asked)
+
+    def look(self, chunk: bytes) -> None:
+        """Note which of the fields in expressions the lines of *chunk* have."""
+        self._conditions.look(chunk)
+
+    def matches(self, event: Fields) -> bool:
         """Return whether *event* matches."""
+        if self.text is not None:
+            line = event.json if isinstance(event, Event) else strict_json(event)
+            if not self.text.is_in(line):
+                return False
+        return self.has_fields(event)
+
+    def has_fields(self, event: Fields) -> bool:
+        """Return whether the fields of *event* match, whatever its text."""
         for test in self._tests:  # noqa: SIM110  # twice as fast as `all`
             if not test(event):
                 return False
         return True
+
+
+def _named(where: Where | None) -> list[tuple[str, object]]:
+    return [(name, where[name]) for name in where] if isinstance(where, Mapping) else []
+
+
+def _expressions(where: Where | None) -> list[Condition]:
+    if where is None or isinstance(where, Mapping):
+        return []
+    if not isinstance(where, Iterable) or isinstance(where, bytes):
+        raise ConfigurationError("where", where, _WHERE_RULE)
+    return parse_conditions(where)
 
 
 def parse_time(name: str, value: datetime | str) -> float:
@@ -164,10 +195,10 @@ def _limit(name: str, value: datetime | str | None) -> float | None:
     return None if value is None else parse_time(name, value)
 
 
-def _equal(names: tuple[str, ...], text: str) -> Callable[[Event], bool]:
-    meant = _as_json(text)
+def _equal(names: tuple[str, ...], text: str) -> Callable[[Fields], bool]:
+    meant = as_json(text)
 
-    def is_equal(event: Event) -> bool:
+    def is_equal(event: Fields) -> bool:
         for name in names:
             value = event.get(name, is_equal)
             if value is is_equal:
@@ -179,28 +210,20 @@ def _equal(names: tuple[str, ...], text: str) -> Callable[[Event], bool]:
     return is_equal
 
 
-def _means(names: tuple[str, ...], answer: Callable[[Event], Any], text: str) -> Callable[[Event], bool]:
+def _means(names: tuple[str, ...], answer: Callable[[Fields], Any], text: str) -> Callable[[Fields], bool]:
     is_equal = _equal(names, text)
 
-    def means(event: Event) -> bool:
+    def means(event: Fields) -> bool:
         # First the fields themselves: a value that is not text has several forms.
         return is_equal(event) or answer(event) == text
 
     return means
 
 
-def _as_json(text: str) -> object:
-    """Return *text* parsed as a JSON constant, list or object, else an object that equals no value."""
-    try:
-        return json.loads(text) if text in _CONSTANTS or text[:1] in ("[", "{") else object()
-    except (ValueError, RecursionError):
-        return object()
-
-
-def _at_least(least: int, meaning: Meaning, asked: Asked) -> Callable[[Event], bool]:
+def _at_least(least: int, meaning: Meaning, asked: Asked) -> Callable[[Fields], bool]:
     severity_of = meaning.severity_of
 
-    def is_high_enough(event: Event) -> bool:
+    def is_high_enough(event: Fields) -> bool:
         asked.events += 1
         number = severity_of(event)
         if number is None:
@@ -220,10 +243,10 @@ def _least(level: str | int) -> int:
 
 def _between(
     since: float | None, until: float | None, meaning: Meaning, asked: Asked
-) -> Callable[[Event], bool]:
+) -> Callable[[Fields], bool]:
     time_of = meaning.time_of
 
-    def is_between(event: Event) -> bool:
+    def is_between(event: Fields) -> bool:
         asked.events += 1
         time = time_of(event)
         if time is None:
@@ -232,78 +255,3 @@ def _between(
         return (since is None or since <= time) and (until is None or time < until)
 
     return is_between
-
-
-class Prefilter:
-    """Finds the lines that can contain certain values.
-
-    Args:
-        values: What a line must contain: all of them, as JSON has them. A quotation mark is at the ends.
-    """
-
-    def __init__(self, values: Iterable[bytes]) -> None:
-        # The search starts with the longest, which is found fastest.
-        self._values = sorted(set(values), key=len, reverse=True)
-
-    def lines(self, chunk: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield each complete line of *chunk* that can have the values, and the offset after its newline.
-
-        Promised: every line is found that has, for each value, a field whose `str()` is that value.
-        """
-        spans: Iterable[tuple[int, int]] = self._with_values(chunk)
-        if escaped := set(_with_escapes(chunk)):
-            spans = sorted(escaped.union(spans))
-        for start, end in spans:
-            yield end + 1, chunk[start:end]
-
-    def _with_values(self, chunk: bytes) -> Iterator[tuple[int, int]]:
-        # Quotation marks are frequent: searching without them is faster.
-        longest, *others = self._values
-        text = longest.strip(b'"')
-        shift = int(longest.startswith(b'"'))
-        at = chunk.find(text)
-        while at >= 0:
-            if not chunk.startswith(longest, at - shift):
-                at = _find(chunk, text, at + 1)
-                continue
-            end = chunk.find(b"\n", at)
-            if end < 0:
-                return
-            start = chunk.rfind(b"\n", 0, at) + 1
-            if not others or all(chunk.find(other, start, end) >= 0 for other in others):
-                yield start, end
-            at = _find(chunk, text, end)
-
-
-def can_find(value: str) -> bool:
-    """Return whether the bytes of a line show if a field can have *value* as its string."""
-    if not _PLAIN.fullmatch(value) or value.lower() in _NOT_TEXT:
-        return False
-    if _INTEGER.fullmatch(value):
-        return True
-    try:
-        float(value)  # 1.50 can be written in many ways
-    except ValueError:
-        return True
-    return False
-
-
-def _find(chunk: bytes, text: bytes, start: int) -> int:
-    # `bytes.find` prepares long searches, which takes longer than finding a frequent value nearby.
-    at = chunk.find(text, start, start + _NEARBY_BYTES)
-    return at if at >= 0 else chunk.find(text, start + _NEARBY_BYTES - len(text) + 1)
-
-
-def _in_json(value: str) -> bytes:
-    return value.encode() if _INTEGER.fullmatch(value) else b'"%b"' % value.encode()
-
-
-def _with_escapes(chunk: bytes) -> Iterator[tuple[int, int]]:
-    at = chunk.find(b"\\")
-    while at >= 0:
-        end = chunk.find(b"\n", at)
-        if end < 0:
-            return
-        if _ESCAPE.search(chunk, at, end):
-            yield chunk.rfind(b"\n", 0, at) + 1, end
-        at = chunk.find(b"\\", end)

@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict, cast, overload, runtime_checkable
 
 from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog.comparing import Asked
 from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page
-from chora_logging.eventlog.selection import Asked, Selection
+from chora_logging.eventlog.selection import Selection, Where
 from chora_logging.eventlog.subscription import Subscribed
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Filters(TypedDict, total=False):
     status: object
     since: datetime | str | None
     until: datetime | str | None
-    where: Mapping[str, object] | None
+    where: Where | None
+    text: str | None
 
 
 class Health(NamedTuple):
@@ -62,8 +64,9 @@ class Source(Protocol):
     Attributes:
         address: The path or the address, for people.
         meaning: Says what the fields of its events mean.
-        asked: By "level" and "time", how many events the filters by them were asked about, and how many
-            of those they passed over because they have none that can be read; of all calls together.
+        asked: By "level", "time" and the field of each expression after "where ", how many events the
+            filters by them were asked about, and how many of those they passed over because they have
+            none that can be read; of all calls together.
 
     Thread safe.
     """

@@ -27,6 +27,7 @@ from chora_logging.options import checked_names
 from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER, WRITTEN_TO_ATTRIBUTE
 from chora_logging.telemetry.event_schemas import TelemetryEvent
 from chora_logging.writing import locking
+from chora_logging.writing.backups import find_backups
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.shared_log import SharedLog
 
@@ -116,6 +117,8 @@ class EventEmitter:
     def clear(self) -> None:
         """Delete the file and its backups with all events; the next `emit` creates a new file.
 
+        Files that other tools have made of it, such as logrotate, stay.
+
         Raises:
             OSError: a file could not be deleted.
             TimeoutError: another process holds the lock of the file; nothing is deleted.
@@ -125,7 +128,9 @@ class EventEmitter:
             return
         fd = _open_locked(path)
         try:
-            for name in paths_of(path):
+            owned = log_files.read_backups(path).owned or {}
+            backups = find_backups(path, str, self._log.backup_count, owned).backups
+            for name in (path, *(backup.path for backup in backups if backup.is_in(owned))):
                 Path(name).unlink(missing_ok=True)
         finally:
             os.close(fd)

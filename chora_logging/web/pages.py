@@ -8,11 +8,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog import Event, Gap, Source
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page
 from chora_logging.eventlog.selection import Selection
-from chora_logging.web.parameters import PageQuery, page_query, trace_query
+from chora_logging.web.parameters import PageQuery, page_query, refused, trace_query
 from chora_logging.web.responses import Refusal, json_response, tag_of, unchanged, unreadable
 from chora_logging.web.site import Site
 from chora_logging.web.sse import gap_fields
@@ -76,6 +77,8 @@ async def _read(site: Site, request: Request, steps: Generator[None, None, Page]
         return await site.read_in_steps(steps, request.is_disconnected)
     except OSError as error:
         raise unreadable(error) from error
+    except ConfigurationError as error:
+        raise refused(error) from None
 
 
 async def _headers(site: Site, request: Request, logs: list[Source]) -> dict[str, str]:
@@ -96,6 +99,8 @@ def _page_body(page: Page, query: PageQuery) -> bytes:
         rest["gap"] = gap_fields(page.gap)
     if page.unreadable:
         rest["unreadable"] = page.unreadable
+    if page.missing:
+        rest["missing"] = page.missing
     events = b",".join([event.json for event in page.events])
     return b'{"events":[%s],%s' % (events, msgspec.json.encode(rest)[1:])
 

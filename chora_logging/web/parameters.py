@@ -14,7 +14,7 @@ from chora_logging.web.limits import DEFAULT_LIMITS, LONGEST_QUERY_BYTES, MOST_P
 from chora_logging.web.responses import Refusal
 
 #: The filters of `Selection` that have one value each; *where* can be repeated and is handled apart.
-FILTERS = ("task_id", "run_id", "trace_id", "event", "level", "status", "since", "until")
+FILTERS = ("task_id", "run_id", "trace_id", "event", "level", "status", "since", "until", "text")
 
 
 class PageQuery(NamedTuple):
@@ -79,7 +79,7 @@ class _Parameters:
                 414, "query_too_long", f"the query has {len(query)} bytes, {LONGEST_QUERY_BYTES} are allowed"
             )
         known = tuple(allowed)
-        self.where: dict[str, str] = {}
+        self.where: list[str] = []
         self._values: dict[str, str] = {}
         for name, value in _pairs(query):
             if name not in known:
@@ -87,7 +87,7 @@ class _Parameters:
             if not value:
                 continue
             if name == "where":
-                self._add_field(value)
+                self.where.append(value)
             elif self._values.setdefault(name, value) != value:
                 raise _refused("invalid_parameter", name, "must be given once")
 
@@ -99,7 +99,7 @@ class _Parameters:
         try:
             return Selection(**filters, where=self.where, meaning=meaning)
         except ConfigurationError as error:
-            raise Refusal(422, "invalid_parameter", str(error)) from None
+            raise refused(error) from None
 
     def after(self, log: Source) -> str | None:
         value = self._values.get("after")
@@ -130,12 +130,10 @@ class _Parameters:
             raise _refused("invalid_parameter", name, f"must be {' or '.join(choices)}, got {_shown(value)}")
         return value
 
-    def _add_field(self, value: str) -> None:
-        field, equals, text = value.partition("=")
-        if not field or not equals:
-            raise _refused("invalid_parameter", "where", f"must be FIELD=VALUE, got {_shown(value)}")
-        if self.where.setdefault(field, text) != text:
-            raise _refused("invalid_parameter", "where", f"must name each field once, got {field} twice")
+
+def refused(error: ConfigurationError) -> Refusal:
+    """Return the refusal of a filter that is invalid, or that turns out to take too much time."""
+    return _refused("invalid_parameter", error.name, f"must be {error.allowed}, got {_shown(error.value)}")
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:
@@ -156,6 +154,6 @@ def _name(name: str) -> str:
     return name if name.isidentifier() and len(name) <= 40 else f"the parameter {_shown(name)}"
 
 
-def _shown(value: str | None) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "…"

@@ -16,7 +16,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from chora_logging.errors import CursorError
+from chora_logging.errors import ConfigurationError, CursorError
 from chora_logging.eventlog import Event, Gap
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.subscription import Subscribed, in_thread
@@ -24,7 +24,7 @@ from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
 from chora_logging.web.connections import abort
 from chora_logging.web.limits import GRACE_SECONDS, LONGEST_CURSOR
-from chora_logging.web.parameters import stream_query
+from chora_logging.web.parameters import refused, stream_query
 from chora_logging.web.responses import Refusal, unreadable
 from chora_logging.web.site import Site
 
@@ -152,7 +152,10 @@ class EventStream:
         if not subscription.fed:
             body = await self._read_on()
         else:
-            items = subscription.take()
+            try:
+                items = subscription.take()
+            except ConfigurationError as error:
+                raise refused(error) from None
             body = None if items is None else self._frame(items)
         if body is None:
             await subscription.wait_async()
@@ -164,6 +167,8 @@ class EventStream:
             return await in_thread(self._read)
         except OSError as error:
             raise unreadable(error) from error
+        except ConfigurationError as error:
+            raise refused(error) from None
 
     def _read(self) -> bytes | None:
         items = self._subscription.read()

@@ -71,23 +71,31 @@ def adopt(
 
 
 def restore(backups: list[Backup], owned: Owned, live: Owned) -> Owned:
-    """Return *owned* with those *backups* that were restored from a copy of the folder.
+    """Return *owned* with those *backups* that were restored from a copy of the folder, or unpacked.
 
-    They have other inodes than the sidecar says. A file that we have packed says so itself. A plain one is
-    known by its first line, unless others, such as the *live* file, begin with the same. A file beyond a
-    number that no file has is somebody's copy.
+    They begin with the line of a listed file. Either their inode is listed, too: an earlier copy of the
+    folder was copied over it. Or the file that is listed is gone; where more files begin with its line than
+    are gone, somebody keeps a copy. Beyond a number that no file has is somebody's copy, too. Of a plain
+    file that begins as the *live* file does the line says nothing.
     """
-    times = collections.Counter(owned.values())
-    common = {0, *live.values()}
     numbers = {backup.number for backup in backups}
     end = next(number for number in itertools.count(1) if number not in numbers)
-    found = {
-        backup.inode: backup.first_line
-        for backup in backups
-        if 0 < backup.number < end
-        if backup.packed_by_us or (times[backup.first_line] == 1 and backup.first_line not in common)
-    }
-    return {**owned, **found}
+    present = {backup.inode for backup in backups if backup.is_in(owned)}
+    gone = collections.Counter(line for inode, line in owned.items() if inode not in present)
+    others = [backup for backup in backups if 0 < backup.number < end and backup.inode not in present]
+    alike = collections.Counter(backup.first_line for backup in others)
+
+    def is_ours(backup: Backup) -> bool:
+        line = backup.first_line
+        if (
+            backup.inode in owned and backup.packed_by_us
+        ):  # perhaps listed by a version that did not unpack it
+            return True
+        if not line or (line in live.values() and not backup.packed_by_us):
+            return False
+        return alike[line] <= gone[line] or (backup.inode in owned and line in owned.values())
+
+    return {**owned, **{backup.inode: backup.first_line for backup in others if is_ours(backup)}}
 
 
 def _is_series(backups: list[Backup], is_default: bool, is_interrupted: bool) -> bool:

@@ -25,6 +25,13 @@ Owned = Mapping[int, int]
 #: The suffixes of compressed files.
 _PACKED = (COMPRESSED, ".bz2", ".xz", ".zst", ".lz4", ".Z")
 
+#: How a gzip file begins, and the `wbits` of zlib that stand for any (RFC 1952).
+_GZIP_MAGIC = b"\x1f\x8b"
+_ANY_GZIP = 16 + zlib.MAX_WBITS
+
+#: How much of a compressed file is read to unpack its first line, in bytes.
+_PACKED_BEGINNING_BYTES = 4096
+
 #: The beginning of a file that `compression` has packed: gzip (RFC 1952) with an extra field of ours.
 _PACKED_HEADER = b"\x1f\x8b\x08\x04"
 _PACKED_EXTRA = b"\x04\x00" + b"ch\x00\x00"
@@ -169,15 +176,27 @@ def _names(log: str, name_of: NameOf) -> Iterator[_Name]:
 
 
 def _beginning(path: str) -> tuple[int, bool]:
-    """Return the checksum of the first line, 0 if it cannot be read, and whether we packed the file."""
+    """Return the checksum of the first line, 0 if it cannot be read, and whether we packed the file.
+
+    The line of a compressed file is the unpacked one, so that it is the same if somebody unpacks the file.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         if fd <= 2:
             fd = log_files.above_standard_streams(fd)
         try:
-            data = os.pread(fd, FIRST_LINE_BYTES, 0)
+            data = packed = os.pread(fd, FIRST_LINE_BYTES, 0)
+            if packed.startswith(_GZIP_MAGIC):
+                data = _unpacked(os.pread(fd, _PACKED_BEGINNING_BYTES, 0)) or packed
         finally:
             os.close(fd)
     except OSError:  # this process may rename it, but not read it; or it was a regular file until now
         return 0, False
-    return zlib.crc32(data.partition(b"\n")[0]) if data else 0, is_packed_by_us(data)
+    return zlib.crc32(data.partition(b"\n")[0]) if data else 0, is_packed_by_us(packed)
+
+
+def _unpacked(packed: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(_ANY_GZIP).decompress(packed, FIRST_LINE_BYTES)
+    except zlib.error:
+        return b""

@@ -19,8 +19,8 @@ class Flusher:
         watch: The work, a bound method, called after `wake`. It returns when nothing is left to do:
             True to sleep until the next `wake`, False to end the thread, which `start` then starts anew.
             Its argument is a function that waits for the given number of seconds or until `wake`.
-        at_worker_exit: Called at the end of this process, if it is a multiprocessing child that has
-            started the thread.
+        at_worker_exit: Called at the end of this process, if it is a child of multiprocessing or billiard
+            that has started the thread.
     """
 
     def __init__(
@@ -71,7 +71,13 @@ class Flusher:
 
 
 def _at_worker_exit(callback: Callable[[], None]) -> None:
-    # A multiprocessing child ends with `os._exit`, which skips Python's exit handlers.
-    process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
-    if process is not None and util is not None and process.parent_process() is not None:
-        util.Finalize(None, callback, exitpriority=-1000)  # after those of the program, which may log
+    # Such a child ends with `os._exit`, which skips Python's exit handlers. Celery's are those of billiard.
+    for package in ("multiprocessing", "billiard"):
+        process, util = (sys.modules.get(f"{package}.{name}") for name in ("process", "util"))
+        if process is not None and util is not None and _is_child(process.current_process()):
+            util.Finalize(None, callback, exitpriority=-1000)  # after those of the program, which may log
+
+
+def _is_child(process: object) -> bool:
+    """Return whether *process*, the current one, is a child and not the main process of its package."""
+    return getattr(process, "_parent_pid", None) is not None

@@ -368,7 +368,7 @@ class _HandlerLog(SharedLog):
         super().after_fork()
         handler = self._handler()
         if handler is not None:
-            handler._lost = 0  # the parent reports them
+            handler._lost = handler._unsynced = 0  # the parent reports them
 
 
 class _OpenedByHandler(_HandlerLog):

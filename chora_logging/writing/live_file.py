@@ -289,7 +289,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             try:
                 os.fsync(self.fd)
             except OSError as error:
-                raise UnsyncedError(self.path, str(error), lines) from error
+                if error.errno != errno.EINVAL:  # a pipe or a terminal, which has nothing to sync
+                    raise UnsyncedError(self.path, str(error), lines) from error
 
     def is_its_text(self, stream: object) -> bool:
         """Return whether *stream* is the one that `text` returns."""

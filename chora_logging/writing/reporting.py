@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from chora_logging.errors import UnsyncedError
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.schema import OWN_LOGGER
 
@@ -23,7 +24,8 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
     def _prepare_reports(self, codec: str) -> None:
         self._codec = codec
         self._bom = "".encode(codec)
-        self._lost = 0
+        self._lost = 0  # and unsynced
+        self._unsynced = 0
         self._lost_because: BaseException | None = None
 
     def _write_notice(self, line: bytes, failed: Callable[[Exception], None]) -> None:
@@ -71,19 +73,22 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
             self._lost += record.__dict__.get("lost", 0)
             return
         self._lost += 1
+        self._unsynced += isinstance(error, UnsyncedError)
         self._lost_because = error
         with contextlib.suppress(RecursionError):  # printing a recursive record may raise it again
             self.handleError(record)
 
     def _report_lost(self) -> None:
-        lost, self._lost = self._lost, 0
+        unsynced, self._unsynced = self._unsynced, 0
+        lost, self._lost = self._lost - unsynced, 0
         error = self._lost_because
-        self.notice(
-            "records_lost",
-            f"{lost} records could not be written before this line: {error}",
-            lost=lost,
-            error=f"{type(error).__name__}: {error}",
-        )
+        reason = f"{type(error).__name__}: {error}"
+        if lost > 0:
+            message = f"{lost} records could not be written before this line: {error}"
+            self.notice("records_lost", message, lost=lost, error=reason)
+        if unsynced:
+            message = f"{unsynced} records before this line are written, but perhaps not on the disk: {error}"
+            self.notice("records_unsynced", message, unsynced=unsynced, error=reason)
 
 
 class _Notice(logging.LogRecord):

@@ -25,6 +25,9 @@ from chora_logging.writing.journal import Journal, Report, open_journal
 #: How many files of another tool a message names.
 _SHOWN_NAMES = 3
 
+#: How many backups that are not found stay listed, at least.
+_LISTED_ABSENT = 100
+
 #: Moves the live file to the first backup's name.
 RotateFile = Callable[[str, str], None]
 
@@ -261,8 +264,13 @@ class Rollover(NamedTuple):
                 os.unlink(path)
 
     def _finish(self, journal: Journal, keep: int, backups: list[Backup]) -> None:
-        """Delete the surplus backups and end the rotation; *keep* is 0 if their number is unknown."""
-        kept = {backup.inode: backup.first_line for backup in backups}
+        """Delete the surplus backups and end the rotation; *keep* is 0 if their number is unknown.
+
+        Some backups that are not found stay listed: another process may have another namer.
+        """
+        found = {backup.inode: backup.first_line for backup in backups}
+        absent = [(inode, line) for inode, line in (journal.owned or {}).items() if inode not in found]
+        kept = {**dict(absent[-max(keep, _LISTED_ABSENT) :]), **found}
         for backup in backups:
             if 0 < keep < backup.number:
                 with contextlib.suppress(OSError):  # the next rotation tries again

@@ -69,14 +69,13 @@ class SharedLog(Rotated):
         self.file_mode, self.fsync, self.compress = file_mode, fsync, compress
         self.identity = os.path.realpath(path)  # the same for all logs that are one file
         self.mutex = locking.mutex_of(self.identity)
-        self.is_closed = False
+        self.is_closed = self._is_rotating = False
         #: The open file; the same if a line may take the fast path, and if it may that of the compiled part.
         self.file: LiveFile | None = None
         self._usual_file: LiveFile | None = None
         self._fast_file: LiveFile | None = None
         self._first_flags, self._first_bytes = first_flags, first_bytes
         self.real_path = path
-        self._is_rotating = False
         self._schedule = RotationSchedule(self, compress=compress)
         _logs.add(self)
 
@@ -285,7 +284,8 @@ class SharedLog(Rotated):
         if hooks.run is None:
             if self._schedule.rotate(hooks):
                 self._close_file()
-                self._schedule.compress(hooks)
+                if self.compress:
+                    self._schedule.compress(hooks)
             return
         self._is_rotating = True
         try:

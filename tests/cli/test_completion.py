@@ -11,6 +11,8 @@ import sys
 import pytest
 
 from chora_logging.cli.commands import COMMANDS
+from chora_logging.schema import LEVELS
+from tests.cli.calling import write_events
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 DEADLINE = 60
@@ -66,15 +68,43 @@ class TestBash:
 
     def test_options(self, environment):
         """After a command come its options, although it is imported only when it is called."""
-        assert completed_in_bash(environment, "stats", "--s") == ["--status", "--since"]
+        assert completed_in_bash(environment, "stats", "--s") == ["--status", "--since", "--sum"]
 
     def test_values(self, environment):
         """An option with fixed values offers them."""
         assert completed_in_bash(environment, "config", "--format", "") == ["json", "yaml", "toml"]
 
+    def test_levels(self, environment):
+        """The names of levels are completed, in the case in which they were begun."""
+        assert completed_in_bash(environment, "tail", "--level", "") == [*LEVELS]
+        assert completed_in_bash(environment, "tail", "--level", "W") == ["WARNING"]
+        assert completed_in_bash(environment, "query", "--level", "e") == ["error"]
+
+    def test_fields(self, environment, tmp_path):
+        """Fields of the newest events are completed, those in objects and behind a comma too."""
+        event = {"event": "made", "user": "anna", "http": {"status": 1}, "$(touch x)": 1, "-x": 1, "a b": 1}
+        log = str(write_events(tmp_path / "app.log", event))
+
+        fields = ["event", "http", "http.status", "user"]
+        assert completed_in_bash(environment, "tail", log, "--fields", "") == fields
+        assert completed_in_bash(environment, "query", "--log", log, "--by", "h") == ["http", "http.status"]
+        assert completed_in_bash(environment, "query", log, "--hide", "http,u") == ["http,user"]
+        assert completed_in_bash(environment, "stats", log, "--where", "us") == ["user="]
+        assert completed_in_bash({**environment, "LOG_FILE": log}, "tail", "--fields", "us") == ["user"]
+
+    def test_names_of_events(self, environment, tmp_path):
+        """Names of events are completed, but nothing that a shell would run."""
+        names = ("made", "$(touch x)", "mended", "m;id", "`id`", "-m")
+        log = str(write_events(tmp_path / "app.log", *({"event": name} for name in names)))
+
+        assert completed_in_bash(environment, "tail", log, "--event", "m") == ["made", "mended"]
+        assert completed_in_bash(environment, "tail", "-", "--event", "m") == []
+        assert completed_in_bash(environment, "tail", "no/such.log", "--event", "m") == []
+
     def test_files(self, environment):
         """An option that takes a path leaves it to the shell to complete it."""
         assert completed_in_bash(environment, "stats", "--log", "") == ["compopt -o default"]
+        assert completed_in_bash(environment, "stats", "") == ["compopt -o default"]
 
     def test_nothing(self, environment):
         """A word without completions offers none, without a message."""
@@ -112,7 +142,7 @@ def test_listing_commands_imports_none(environment):
         "try: main([])\n"
         "except SystemExit: pass\n"
         "print(sorted(name for name in sys.modules if name in {'rich', 'starlette', 'pydantic', 'msgspec'}\n"
-        "             or name.startswith('chora_logging.cli.') and name != 'chora_logging.cli.commands'))\n"
+        "  or name.startswith('chora_logging.cli.') and name[18:] not in {'commands', 'reader_end'}))\n"
     )
     asked = {"COMP_WORDS": "chora-logging ", "COMP_CWORD": "1", "_CHORA_LOGGING_COMPLETE": "bash_complete"}
     done = subprocess.run(

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chora_logging.cli.live import newest
 from chora_logging.cli.logs import HELD_EVENTS, Found, Log, expected, last, merged, named, read
-from chora_logging.cli.tail import newest
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.events import Event
 from chora_logging.eventlog.selection import Asked
@@ -169,7 +169,7 @@ class TestSkipped:
         """A single skipped line is reported in the singular."""
         (tmp_path / "app.log").write_bytes(b'{"n":1}\n[1]\n')
 
-        assert "skipped 1 line that is not an event in" in call("query", "--log", "app.log")[2]
+        assert "skipped 1 line that is not an event in" in call("query", "--json", "--log", "app.log")[2]
 
 
 def events(name, times):

@@ -19,6 +19,7 @@ import pytest
 from chora_logging.cli import tail
 from chora_logging.cli.event_line import as_gap_line, as_line
 from chora_logging.cli.logs import named
+from chora_logging.cli.projection import Projection
 from chora_logging.eventlog.events import Gap
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing.handler import EventFileHandler
@@ -257,6 +258,72 @@ class TestOtherLoggers:
         assert [line.split()[-1] for line in call("query", "--log", log)[1].splitlines()[1:]] == traces
 
 
+class TestRawLines:
+    """Lines that are not events."""
+
+    LINES = b'{"n":1}\nTraceback:\n\tat \x1b[31mx.py\x1b[0m\x1b[2J\n{"n":2}\nValueError\n'
+    SHOWN = ("- n=1", "Traceback:", "        at x.py\\x1b[2J", "- n=2", "ValueError")
+
+    @pytest.fixture
+    def mixed(self, tmp_path):
+        """A log with them before, between and after events."""
+        (tmp_path / "app.log").write_bytes(self.LINES)
+        return tmp_path / "app.log"
+
+    def test_as_they_stand(self, mixed, call):
+        """They are shown at their places, without colours, and count as lines."""
+        for count in range(1, 6):
+            status, output, errors = call("tail", "-n", count, mixed)
+            shown = [line if "-" not in line else line.strip() for line in output.splitlines()]
+
+            assert (status, errors, shown) == (0, "", [*self.SHOWN[-count:]])
+
+    def test_in_a_table(self, mixed, call):
+        """The table of a query has them too."""
+        for options, shown in (((), self.SHOWN), (("--newest-first",), self.SHOWN[::-1])):
+            status, output, errors = call("query", mixed, *options)
+
+            assert (status, errors) == (0, "")
+            assert [line.split() for line in output.splitlines()[1:]] == [
+                line.replace("n=", "").split() for line in shown
+            ]
+
+    def test_for_programs_and_filters(self, mixed, call):
+        """Programs get events only, and no filter matches a line; both say how many were left out."""
+        for options in (("tail", "--json"), ("tail", "--where", "n=2"), ("query", "--format", "csv")):
+            status, output, errors = call(*options, mixed)
+
+            assert status == 0
+            assert "Traceback" not in output
+            assert "skipped 3 lines that are not events" in errors
+
+    def test_live(self, mixed):
+        """They come in their place while the log is followed, also if all lines are such."""
+        mixed.with_name("text.log").write_bytes(b"ValueError\n")
+        for log in (mixed, mixed.with_name("text.log")):
+            with running("tail", "-f", "-n", 1, log) as command:
+                assert command.lines(1) == ["ValueError"]
+                with open(log, "ab") as file:
+                    file.write(self.LINES)
+                found = command.lines(6)[1:]
+                assert [line.strip() for line in found] == [line.strip() for line in self.SHOWN]
+                assert command.end(signal.SIGINT) == (130, "")
+
+    @pytest.mark.parametrize("width", [20, 80])
+    def test_on_a_terminal(self, tmp_path, terminal, width):
+        """Each is one line that fits, whatever it has in it."""
+        log = tmp_path / "app.log"
+        log.write_bytes(
+            "".join(f"{text!s}x\n" for text in HOSTILE if "\n" not in text).encode("utf-8", "replace")
+        )
+
+        for command in ("tail", "query"):
+            status, text = terminal(command, log, width=width)
+
+            assert status == 0
+            assert_tame(text, width)
+
+
 class TestGaps:
     @pytest.mark.parametrize("width", [20, 80, 300])
     def test_a_gap_is_a_line(self, width):
@@ -276,7 +343,7 @@ class TestGaps:
         """With --json a gap is reported on stderr: it is not an event."""
         (log,) = named([str(tmp_path / "app.log")]).all
 
-        tail._ShowJson(True)(log, Gap("deleted"))
+        tail._ShowJson(True, Projection())([(log, Gap("deleted"))])
 
         assert capsys.readouterr() == (
             "",

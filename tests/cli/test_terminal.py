@@ -101,13 +101,59 @@ class TestWidth:
         assert cell_len(printable(text)) >= alone
 
 
-def test_lines_are_as_they_would_be_laid_out(log, call, monkeypatch):
-    """Writing a line that fits directly prints the same as laying it out."""
+def print_each(screen, *lines):
+    """Print lines as rich lays them out."""
+    for line in lines:
+        screen.print(line, no_wrap=True, end="\n")
+
+
+@pytest.mark.parametrize("color", ["never", "always"])
+def test_lines_are_as_they_would_be_laid_out(log, call, monkeypatch, color):
+    """Writing a line that fits directly prints the same as laying it out, in colour too."""
     for arguments in (["tail"], ["query"], ["trace", TRACE], ["query", "--by", "event"]):
-        fast = call(*arguments, "--log", log)
+        fast = call(*arguments, "--log", log, "--color", color)
         with monkeypatch.context() as patch:
-            patch.setattr(Screen, "show", lambda self, line: self.print(line, no_wrap=True, end="\n"))
-            assert call(*arguments, "--log", log) == fast
+            patch.setattr(Screen, "show", print_each)
+            assert call(*arguments, "--log", log, "--color", color) == fast
+
+
+class TestColor:
+    @pytest.mark.parametrize(
+        ("option", "variables", "in_pipe", "at_terminal"),
+        [
+            ((), {}, False, True),
+            ((), {"NO_COLOR": "1"}, False, False),
+            ((), {"NO_COLOR": ""}, False, True),
+            ((), {"FORCE_COLOR": "1"}, True, True),
+            ((), {"FORCE_COLOR": "0"}, False, True),
+            ((), {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False, False),
+            (("--color", "auto"), {"FORCE_COLOR": "1"}, True, True),
+            (("--color=always",), {"NO_COLOR": "1"}, True, True),
+            (("--color=never",), {"FORCE_COLOR": "1"}, False, False),
+        ],
+    )
+    def test_when(self, log, call, monkeypatch, option, variables, in_pipe, at_terminal):
+        """The option decides, else NO_COLOR, else FORCE_COLOR, else whether it is a terminal."""
+        for name in ("NO_COLOR", "FORCE_COLOR"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        for command in (["tail"], ["query"], ["stats"], ["check"], ["trace", TRACE]):
+            text = call(*command, log, *option)[1]
+            screen = Terminal()
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, "stdout", screen)
+                call(*command, log, *option)
+
+            assert ("\x1b[" in text, "\x1b[" in screen.text) == (in_pipe, at_terminal), command
+
+    def test_a_pipe_has_the_same_text(self, log, call):
+        """Colours do not change what is printed: in a pipe, for `less -R`, lines are not cut."""
+        plain = call("tail", log, "--color", "never", width="")[1]
+        coloured = call("tail", log, "--color", "always", width="")[1]
+
+        assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 from chora_logging.eventlog import EventLog, following
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.lines import parse
+from chora_logging.eventlog.rotated import stored
 from chora_logging.eventlog.rotated.file_set import open_set, paths_of
 from chora_logging.eventlog.selection import Selection
 from chora_logging.formatting.formatter import EventFormatter
@@ -232,6 +233,22 @@ class TestOnePass:
         write(log, 3)
 
         assert [first["n"], *numbers(events)] == [1, 2]
+
+    def test_a_half_line_is_finished_and_rotated_meanwhile(self, log, monkeypatch):
+        """A line that was in the middle of its write when the log was opened is not torn."""
+        monkeypatch.setattr(stored, "HELD_BYTES", 0)
+        skipped = []
+        write(f"{log}.1", 1, 2)
+        with open(log, "ab", 0) as file:
+            file.write(b'{"event": "half')
+            events = EventLog(log, on_skip=skipped.append).read()
+            first = next(events)
+            file.write(b'"}\n')
+        os.rename(f"{log}.1", f"{log}.2")
+        os.rename(log, f"{log}.1")
+
+        assert len([first, *events]) == 2
+        assert skipped == []
 
     def test_files_are_closed(self, log):
         """No descriptor stays open, whether the pass is finished or given up."""

@@ -1,4 +1,4 @@
-"""Formats that schemathesis cannot generate: cursors of the log, and the token."""
+"""Formats that schemathesis cannot generate: cursors of the log, conditions, and the token."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 
 schemathesis.openapi.format("cursor", st.sampled_from(os.environ["KNOWN_CURSORS"].split()))
 schemathesis.openapi.format("password", st.just(os.environ["KNOWN_TOKEN"]) | st.text())
-
-
-@schemathesis.hook
-def filter_query(context, query):
-    """No field is requested twice, a rule that a schema cannot express."""
-    given = (query or {}).get("where")
-    fields = [str(text).partition("=")[0] for text in given] if isinstance(given, list) else []
-    return len(fields) == len(set(fields))
+schemathesis.openapi.format(
+    "condition",
+    st.sampled_from(
+        ["n=1", "n >= 1", "not n<2", "logger!=app", "event:Task", "event~=^task_(started|failed)", "a.b[]=x"]
+    ),
+)

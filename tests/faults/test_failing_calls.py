@@ -129,12 +129,13 @@ def test_every_call(tmp_path, monkeypatch, way, options):
 
 
 def test_fsync(tmp_path, monkeypatch):
-    """A line whose sync fails is reported, and logging goes on."""
+    """A line whose sync fails is written, reported as unsynced and not as lost, and logging goes on."""
     fault = Fault(5, WAYS["EIO"])
     monkeypatch.setattr(os, "fsync", fault.watch("fsync", os.fsync))
     handler = run(tmp_path, monkeypatch, Fault(0, short), fsync=True)
 
     events = events_of(tmp_path / "events.log")
     assert handler.refused == [4]
-    assert [event["lost"] for event in events if "lost" in event] == [1]
+    assert [event["unsynced"] for event in events if event.get("event") == "records_unsynced"] == [1]
+    assert not any("lost" in event for event in events)
     assert [event["seq"] for event in events if "seq" in event] == list(range(24))

@@ -6,6 +6,8 @@ import concurrent.futures
 import logging
 import logging.config
 import multiprocessing
+import subprocess
+import sys
 
 import pytest
 
@@ -80,3 +82,14 @@ def work_with(logger, settings):
     """Body of a worker that was passed a logger."""
     logging.config.dictConfig(settings)
     write(logger, "worker", 10)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("package", ["multiprocessing", "billiard"])
+def test_the_end_of_a_worker(tmp_path, package, method):
+    """A worker that ends writes what it has buffered, also one of billiard, which starts those of Celery."""
+    log = tmp_path / "events.log"
+    program = [sys.executable, "-W", "ignore", "-m", "tests.faults.buffered_worker", package, method, log]
+    subprocess.run(program, check=True, timeout=60)
+
+    assert_exact(log, {"worker": 30})

@@ -185,6 +185,49 @@ class TestTail:
             terminal.wait_for(rf"(?m)^.{{{columns - 1}}}…$")
 
 
+class TestPipesAndText:
+    """What a shell gives, on screens of several sizes."""
+
+    TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1\nValueError: bad\x1b[2J'
+
+    @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40), (40, 20)])
+    def test_a_pipe_with_text(self, tmp_path, screen, columns, rows):
+        """Events and other lines of a pipe are rows, a traceback is whole with --full, nothing is obeyed."""
+        lines = [
+            json.dumps({"timestamp": "2026-03-01T12:00:00Z", "level": "ERROR", "event": "job_failed"}),
+            "plain \x1b[31mred\x1b[0m \x1b]2;renamed\x07 text",
+            json.dumps({"event": "e", "exc_info": self.TRACEBACK}),
+        ]
+        (tmp_path / "out.txt").write_text("\n".join(lines) + "\n")
+        terminal = screen(tmp_path / "logs", columns, rows)
+        shown = terminal.run("cat out.txt | chora-logging tail --full")
+
+        assert_readable(shown, columns)
+        assert any("job_failed" in row for row in shown)
+        assert "plain red \\x1b]2;renamed\\x07 text" in "".join(row.ljust(columns) for row in shown)
+        assert [row.strip() for row in shown[-3:]] == [
+            "Traceback (most recent call last):",
+            'File "x.py", line 1',
+            "ValueError: bad\\x1b[2J",
+        ]
+
+    def test_less(self, demo, screen):
+        """`--color always | less -R` has colours, and the command ends when `less` is quit."""
+        terminal = screen(demo)
+        terminal.type("chora-logging tail -f --color always | less -R; echo quit''ted ${PIPESTATUS[@]}")
+        terminal.wait_for(r"\d\d:\d\d:\d\d\.\d{3} ")
+        assert "\x1b[" in terminal.text(colours=True)
+        terminal.keys("C-c")
+        terminal.keys("q")
+        terminal.wait_for(r"(?m)^quitted \d+ 0$")
+
+    def test_head_ends_tail(self, demo, screen):
+        """`tail -f | head -1` gives the prompt back, although no event comes."""
+        shown = screen(demo).run("chora-logging tail -f | head -1; echo ${PIPESTATUS[@]}")
+
+        assert shown[-1] == "141 0"
+
+
 class TestTrace:
     def test_a_failed_job(self, demo, screen):
         """The trace of a failed job has its events of both logs, one below the other, and the error."""
@@ -198,7 +241,7 @@ class TestTrace:
         assert "events in 2 logs" in rows[1]
         assert len({name.start() for name in names}) == 1
         assert {"task_started", "chora.content_generated", "job_failed"} == {name[0] for name in names}
-        assert all("━" in row or "•" in row for row in events)
+        assert all(set("━╸╺•") & set(row) for row in events)
         assert failed["error"][:40] in "\n".join(rows)
 
 

@@ -42,6 +42,12 @@ QUERIES = {
     "where=shop=a%3Db": [2],
     "where=shop%3Da=b": [2],
     "where=n=0&where=level=INFO": [0],
+    "where=n>=1": [1, 2],
+    "where=n+%3E%3D+1&where=n<2": [1],
+    "where=n=0&where=n=2": [0, 2],
+    "where=not+n=1": [0, 2],
+    "where=shop~=^a.b$": [2],
+    "text=A%3DB": [2],
     "task_id=1&level=error": [],
     "task_id=&run_id=&where=": [0, 1, 2],
     "": [0, 1, 2],
@@ -227,6 +233,24 @@ class TestUnreadable:
         assert ask(app, f"{EVENTS}?level=debug").json()["unreadable"] == {"level": 2}
         assert ask(app, f"{EVENTS}?since=1h").json()["unreadable"] == {"time": 2}
         assert "unreadable" not in ask(app, f"{EVENTS}?level=debug&where=n=1").json()
+        assert ask(app, f"{EVENTS}?where=level>5").json()["unreadable"] == {"where level": 1}
+
+    def test_fields_that_no_event_has_are_named(self, app, log):
+        """A page has the fields of conditions that no line has; those of others are not named."""
+        append(log, {"n": 0}, {"n": 1, "level": "INFO"})
+
+        assert ask(app, f"{EVENTS}?where=nn=0&where=not+level=x").json()["missing"] == ["nn"]
+        assert "missing" not in ask(app, f"{EVENTS}?where=n=7").json()
+
+    def test_an_expression_that_takes_too_long(self, app, log, monkeypatch):
+        """A regular expression that is given up while reading is 422 and names the parameter."""
+        monkeypatch.setattr("chora_logging.eventlog.patterns.FREE_WORK", 0)
+        monkeypatch.setattr("chora_logging.eventlog.patterns.WORK_PER_CHAR", 0)
+        append(log, {"a": "b"})
+        answer = ask(app, f"{EVENTS}?where=a~=(b*)*c")
+
+        assert (answer.status_code, answer.json()["error"]) == (422, "invalid_parameter")
+        assert "where must be a regular expression" in answer.json()["detail"]
 
 
 class TestFields:

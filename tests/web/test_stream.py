@@ -314,6 +314,35 @@ class TestLiving:
             "the stream of orchestrator ends: the log cannot be read now: Too many levels of symbolic links"
         ]
 
+    def test_conditions_and_text(self, log):
+        """A stream has the stored and the new events that meet its conditions and have its text."""
+
+        async def scenario():
+            append(log, {"n": 1, "m": "Grün"}, {"n": 2, "m": "rot"}, {"n": 3, "m": "gr\u00fcner"})
+            async with streaming(app_of(log), f"{STREAM}?where=n>=2&text=GR%C3%9CN") as source:
+                assert (await source.next(1))[0][1]["n"] == 3
+                append(log, {"n": 0, "m": "grün"}, {"n": 4, "m": "rot"}, {"n": 5, "m": "grün"})
+                assert (await source.next(1))[0][1]["n"] == 5
+
+        run(scenario())
+
+    def test_an_expression_that_takes_too_long(self, log, monkeypatch, caplog):
+        """A regular expression that is given up ends a stream, and the reason is logged in one line."""
+
+        async def scenario():
+            append(log, {"a": "b"})
+            async with streaming(app_of(log), f"{STREAM}?where=a~=(b*)*b") as source:
+                await source.next(1)
+                monkeypatch.setattr("chora_logging.eventlog.patterns.FREE_WORK", 0)
+                monkeypatch.setattr("chora_logging.eventlog.patterns.WORK_PER_CHAR", 0)
+                append(log, {"a": "xyz"})
+                assert await source.next(1) is None
+
+        run(scenario())
+
+        [told] = [record.getMessage() for record in caplog.records if record.levelname != "INFO"]
+        assert told.startswith("the stream of orchestrator ends: where must be a regular expression")
+
     def test_its_own_access_log_does_not_feed_it(self, log):
         """A server with its access log in the log that it streams writes one line per request, not more."""
         setup_logging(log_file=log, console=False)
@@ -333,6 +362,12 @@ class TestLiving:
                 assert (await source.next(1))[0][1]["message"] == "the end"
 
         run(scenario())
+
+
+def append(log, *events):
+    """Append events to a log."""
+    with open(log, "a", encoding="utf-8") as file:
+        file.writelines(json.dumps(event) + "\n" for event in events)
 
 
 async def cursors(app, count, log="orchestrator"):

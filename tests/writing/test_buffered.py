@@ -473,7 +473,7 @@ class TestRefused:
         assert [text for text, _ in logger.handlers[0].refused] == ["line 0", "line 1"]
         *lines, notice = lines_of(tmp_path / "app.log")
         assert lines == expected(0, 1, 2)
-        assert notice.startswith(b"2 records could not be written")
+        assert notice.startswith(b"2 records before this line are written, but perhaps not on the disk")
 
     def test_a_record_that_cannot_be_formatted(self, tmp_path, open_log):
         """A failing formatter is reported by the call of its record, and the others are written."""

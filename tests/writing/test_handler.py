@@ -684,22 +684,23 @@ class TestNotAFile:
         assert os.listdir(tmp_path) == ["app.log"]
         os.close(reader)
 
+    @pytest.mark.parametrize("fsync", [False, True])
     @pytest.mark.parametrize("device", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
-    def test_stdout(self, tmp_path, device):
+    def test_stdout(self, tmp_path, device, fsync):
         """/dev/stdout is written to, whether it is a pipe or a file, and never renamed."""
         if device == "link":
-            device = str(tmp_path.with_name("app.log"))
+            device = str(tmp_path.with_name(f"{tmp_path.name}.log"))
             os.symlink("/dev/stdout", device)
         program = (
             "import logging; from chora_logging.writing.handler import EventFileHandler as H;"
             "l = logging.Logger('x', 1);"
-            f"l.addHandler(H({device!r}, maxBytes=5)); l.info('one'); l.info('two')"
+            f"l.addHandler(H({device!r}, maxBytes=5, fsync={fsync})); l.info('one'); l.info('two')"
         )
         piped = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
         with open(tmp_path / "out", "wb") as file:
             subprocess.run([sys.executable, "-c", program], stdout=file, check=True)
 
-        assert piped.stdout == b"one\ntwo\n", piped.stderr
+        assert (piped.stdout, piped.stderr) == (b"one\ntwo\n", b"")
         assert (tmp_path / "out").read_bytes() == b"one\ntwo\n"
         assert os.listdir(tmp_path) == ["out"]
 

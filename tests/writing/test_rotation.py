@@ -733,14 +733,29 @@ def test_rolled_back_folder(log, writer, compress, more):
     ]
 
 
+def test_a_namer_is_introduced(log, writer):
+    """While old processes rotate without a namer and new ones with one, both go on, and then the new ones."""
+    new = Writer(log)
+    new.handler.namer = lambda name: f"{name}.old"
+    for _ in range(3):
+        writer.write(2)
+        new.write(2)
+    writer.close()
+    new.write(6)
+
+    assert not notices(log)
+    assert len(log.read_bytes().splitlines()) == 1
+
+
 @pytest.mark.parametrize("compress", [False, True])
-def test_copy_of_a_backup(log, writer, compress):
+@pytest.mark.parametrize("number", [4, 9])
+def test_copy_of_a_backup(log, writer, compress, number):
     """A copy that an administrator keeps of a backup beside it, under a backup's name, stays as it is."""
     writer.open(compress=compress, backupCount=3, maxBytes=500)
     writer.write(20)
     writer.close()
     ending = ".gz" if compress else ""
-    kept = log.with_name(f"{log.name}.9{ending}")
+    kept = log.with_name(f"{log.name}.{number}{ending}")
     shutil.copy(log.with_name(f"{log.name}.2{ending}"), kept)
     before = kept.read_bytes()
     writer.open(compress=compress, backupCount=3, maxBytes=500)
@@ -749,6 +764,29 @@ def test_copy_of_a_backup(log, writer, compress):
 
     assert kept.read_bytes() == before
     assert [event["event"] for event in notices(log)] == ["rotation_failed"]
+
+
+@pytest.mark.parametrize(
+    "command", ["gunzip app.jsonl.2.gz", "gunzip *.gz", "gunzip *.gz && gzip app.jsonl.?"]
+)
+def test_an_unpacked_backup(log, writer, command):
+    """A backup that an administrator unpacks, or packs again, is rotated as before."""
+    writer.open(compress=True, backupCount=3, maxBytes=500)
+    writer.write(20)
+    writer.close()
+    before = numbers(log)
+    subprocess.run(command, shell=True, cwd=log.parent, check=True)
+    assert numbers(log) == before
+    writer.open(compress=True, backupCount=3, maxBytes=500)
+    writer.write(10)
+    writer.close()
+
+    assert not notices(log)
+    assert sorted(path.name for path in log.parent.glob("app.jsonl.*")) == [
+        "app.jsonl.1.gz",
+        "app.jsonl.2.gz",
+        "app.jsonl.3.gz",
+    ]
 
 
 HIDDEN = [".app.jsonl.lock", ".app.jsonl.gz.new", ".app.jsonl.rotating"]

@@ -11,7 +11,7 @@ from chora_logging.cli.check.verdict import judge
 from chora_logging.cli.commands import LogCommand
 from chora_logging.cli.logs import Logs, log_option
 from chora_logging.cli.progress import progress
-from chora_logging.cli.terminal import open_console
+from chora_logging.cli.terminal import open_console, printable
 from chora_logging.eventlog.source import is_address
 
 
@@ -53,6 +53,8 @@ def command(ctx: click.Context, logs: Logs, limit: int, as_json: bool) -> None:
             allowed = "must be the path of a log: only files have lines to check"
             raise click.BadParameter(f"{allowed}, got {log.address}", param_hint="'--log'")
     found = logs.existing()
+    if pipe := next((log for log in found if log.is_pipe), None):
+        raise click.UsageError(f"the files of a log are checked, and {printable(pipe.name)} is a pipe")
     with progress(found):
         verdicts = [judge(log, limit, is_expected=bool(logs.variables)) for log in found]
     if as_json:

@@ -1,0 +1,188 @@
+"""Counts and measures events in groups: by the values of fields, and by time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from chora_logging.cli.stats.measures import DIGITS, MEASURES, Distinct, Numbers, Pool
+from chora_logging.cli.values import numbers_of, value_of
+from chora_logging.eventlog.meaning import Meaning
+
+#: How many groups are counted separately: the first ones.
+MOST_GROUPS = 50_000
+#: The length to which a value that names a group is cut, in characters.
+LONGEST_VALUE = 200
+
+_DAY_SECONDS = 86400
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for.
+
+    Attributes:
+        by: The fields by which events are grouped.
+        step: The length of the intervals, in seconds; None without any.
+        measures: The measures, one of `MEASURES` or "distinct", each with a field.
+        top: How many groups are shown, of each interval; None for all.
+    """
+
+    by: Sequence[str] = ()
+    step: int | None = None
+    measures: Sequence[tuple[str, str]] = ()
+    top: int | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all columns."""
+        measured = [f"{measure}_{field}" for measure, field in self.measures]
+        return [*(["time"] if self.step else []), *self.by, "events", *measured]
+
+    def __bool__(self) -> bool:
+        return bool(self.by or self.step or self.measures)
+
+
+@dataclass
+class Row:
+    """One group.
+
+    Attributes:
+        time: The start of its interval, in seconds since 1970; None without intervals.
+        values: The values of the fields.
+        events: The number of events.
+        measured: The results, in the order of what was asked; None where no event has a number.
+        is_estimate: Whether a number of different values is an estimate.
+    """
+
+    time: float | None
+    values: list[Any]
+    events: int
+    measured: list[float | None]
+    is_estimate: bool
+
+
+@dataclass
+class _Group:
+    events: int = 0
+    numbers: dict[str, Numbers] = field(default_factory=dict)
+    distinct: dict[str, Distinct] = field(default_factory=dict)
+
+
+class Groups:
+    """The groups of events, in bounded memory.
+
+    Args:
+        asked: What is asked for.
+
+    Attributes:
+        events: The number of all events.
+        others: The number of events in further groups, which are not counted separately.
+        without_time: The number of events without a time, which are in no interval.
+        no_numbers: By field, the number of values that are no numbers.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self.events = self.others = self.without_time = 0
+        self.no_numbers: Counter[str] = Counter()
+        self._asked = asked
+        self._pool = Pool()
+        self._groups: dict[tuple[Any, ...], _Group] = {}
+        measures = asked.measures
+        self._distinct = list(dict.fromkeys(name for measure, name in measures if measure == "distinct"))
+        self._measured = list(dict.fromkeys(name for measure, name in measures if measure in MEASURES))
+        self._ranked = {name for measure, name in measures if measure.startswith("p")}
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether there was so much to count that numbers are rounded to fewer than three digits."""
+        return self._pool.step > 0 and bool(self._ranked)
+
+    @property
+    def digits(self) -> int:
+        """The number of digits to which percentiles are right."""
+        return DIGITS[self._pool.step]
+
+    def add(self, event: dict[str, Any], meaning: Meaning) -> None:
+        """Count *event*."""
+        self.events += 1
+        start = None
+        if self._asked.step is not None:
+            time = meaning.time_of(event)
+            if time is None:
+                self.without_time += 1
+                return
+            start = _start(time, self._asked.step)
+        key = (start, *[_cut(value_of(event, name, meaning)) for name in self._asked.by])
+        group = self._groups.get(key)
+        if group is None:
+            if len(self._groups) >= MOST_GROUPS or self._pool.is_full:
+                self.others += 1
+                return
+            group = self._groups[key] = self._new()
+        group.events += 1
+        for name, numbers in group.numbers.items():
+            found, odd = numbers_of(event, name, meaning)
+            for number in found:
+                numbers.add(number)
+            if odd:
+                self.no_numbers[name] += odd
+        for name, distinct in group.distinct.items():
+            value = value_of(event, name, meaning)
+            if value is not None:
+                distinct.add(json.dumps(value))
+
+    def rows(self) -> list[Row]:
+        """Return the groups: by time if there are intervals, else and within these the largest first."""
+        rows = [self._row(key, group) for key, group in self._groups.items()]
+        rows.sort(key=self._size, reverse=True)
+        if self._asked.step is None:
+            return rows[: self._asked.top]
+        rows.sort(key=lambda row: row.time or 0)
+        shown: Counter[float | None] = Counter()
+        kept = []
+        for row in rows:
+            shown[row.time] += 1
+            if self._asked.top is None or shown[row.time] <= self._asked.top:
+                kept.append(row)
+        return kept
+
+    def _size(self, row: Row) -> tuple[float, int]:
+        if len(row.measured) == 1:
+            return (float("-inf") if row.measured[0] is None else row.measured[0], row.events)
+        return (row.events, 0)
+
+    def _new(self) -> _Group:
+        return _Group(
+            0,
+            {name: Numbers(self._pool, ranked=name in self._ranked) for name in self._measured},
+            {name: Distinct(self._pool) for name in self._distinct},
+        )
+
+    def _row(self, key: tuple[Any, ...], group: _Group) -> Row:
+        measured = [
+            group.distinct[name].number if measure == "distinct" else group.numbers[name].measure(measure)
+            for measure, name in self._asked.measures
+        ]
+        estimate = not all(distinct.is_exact for distinct in group.distinct.values())
+        return Row(key[0], [json.loads(value) for value in key[1:]], group.events, measured, estimate)
+
+
+def _start(time: float, step: int) -> float:
+    """Return the start of the interval around *time*; those of days and more begin at local midnight."""
+    shift = 0
+    if step % _DAY_SECONDS == 0:
+        offset = datetime.fromtimestamp(time).astimezone().utcoffset()
+        shift = 0 if offset is None else int(offset.total_seconds())
+    return (time + shift) // step * step - shift
+
+
+def _cut(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    if len(text) > LONGEST_VALUE:
+        return json.dumps(text[: LONGEST_VALUE - 1] + "…")
+    return json.dumps(value)

@@ -1,0 +1,53 @@
+"""The values of fields by which events are counted and measured."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog.comparing import number_of, values_at
+from chora_logging.eventlog.conditions import parse_path
+from chora_logging.eventlog.meaning import Meaning
+
+#: A number of this size or more is taken for an error.
+LARGEST_NUMBER = 1e300
+
+
+def value_of(event: dict[str, Any], field: str, meaning: Meaning) -> Any:
+    """Return the value of *field* in *event*; None without one, a list if a path reaches several.
+
+    Our own names stand for what they mean, as in the filters: `event`, `level` and `trace_id`.
+    """
+    if field == "event":
+        return meaning.event_of(event)
+    value = event.get(field)
+    if value is None and field in ("level", "trace_id"):
+        return meaning.level_of(event) if field == "level" else meaning.trace_of(event)
+    if value is None and field not in event and (path := _path(field)):
+        values = values_at(event, path)
+        return values[0] if len(values) == 1 and "" not in path else values or None
+    return value
+
+
+def numbers_of(event: dict[str, Any], field: str, meaning: Meaning) -> tuple[list[float], int]:
+    """Return the numbers of *field* in *event*, and how many of its values are none.
+
+    `duration_ms` stands for the duration, whatever it is called.
+    """
+    if field == "duration_ms" and (duration := meaning.duration_of(event)) is not None:
+        return [duration], 0
+    value = value_of(event, field, meaning)
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    read = [number_of(value) for value in values]
+    numbers = [number for number in read if number is not None and abs(number) < LARGEST_NUMBER]
+    return numbers, len(values) - len(numbers)
+
+
+@functools.cache
+def _path(field: str) -> tuple[str, ...]:
+    try:
+        path = parse_path(field)
+    except ConfigurationError:
+        return ()
+    return path if len(path) > 1 else ()
