@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from chora_logging import log_files
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.reading import end_of_lines
 from chora_logging.eventlog.rotated import cursor, locating
-from chora_logging.eventlog.rotated.file import CHUNK, LogFile, Replaced
-from chora_logging.eventlog.rotated.file_order import FileOrder
+from chora_logging.eventlog.rotated.content import CHUNK, Moved
+from chora_logging.eventlog.rotated.cursor import END, Checkpoint, checkpoint_of
+from chora_logging.eventlog.rotated.file import LogFile, Replaced
+from chora_logging.eventlog.rotated.file_order import FileOrder, first_filled
 from chora_logging.eventlog.rotated.file_set import Namer, close_all, is_live, open_at, open_set
+from chora_logging.eventlog.rotated.files_ahead import FilesAhead, closed_if_moved
 from chora_logging.eventlog.rotated.late_lines import LateLines
 from chora_logging.eventlog.selection import Selection
 from chora_logging.log_files import real_path
@@ -28,23 +33,8 @@ SETTLING_SECONDS, OUR_SETTLING_SECONDS = 1.0, 0.25
 #: How many checks of an apparently unchanged file pass before it is read all the same.
 _CHECKS_PER_READ = 32
 
-#: The value of *after* for the end of the log.
-END = "end"
-
 #: The longest distance that `read_to` covers, in bytes.
 _NEARBY_BYTES = 64 * 1024
-
-
-class Checkpoint(NamedTuple):
-    """The state of a follower, from which another one can continue.
-
-    Attributes:
-        position: The position up to which was read; None at the beginning of the log.
-        gap_reported: Whether the gap after *position* has been reported.
-    """
-
-    position: cursor.Position | None = None
-    gap_reported: bool = False
 
 
 class Follower:
@@ -88,17 +78,21 @@ class Follower:
         self._file: LogFile | None = None
         self._gap: Gap | None = None
         self._order = FileOrder()
-        self._late = LateLines(self._open)
+        self._late = LateLines(partial(open_set, self.path, follow=True, namer=namer))
+        self._ahead = FilesAhead(self.path)
         self._closed = False
         self._is_copy = False  # nobody writes to a copy
         self._still_since: float | None = None  # since when the rotated file has not grown
         self._last_state: tuple[int, ...] = ()  # of the live file at the last poll
         self._checks = 0
         self._idle: tuple[int, ...] | None = None
-        self._last_checkpoint = _checkpoint_of(after)
+        self._last_checkpoint = checkpoint_of(after)
         self._position, self._reported = self._last_checkpoint
-        if after == END:
-            self._begin_at_end()
+        is_new = after == END
+        while is_new:
+            with contextlib.suppress(Moved):
+                self._begin_at_end()
+                is_new = False
 
     def poll_items(self) -> list[Event | Gap] | None:
         """Return the next events and gaps, at most one block; None if there is nothing new.
@@ -183,6 +177,7 @@ class Follower:
             if self._file is not None:
                 self._file.close()
             self._file = None
+            self._ahead.close()
             self._late.close()
 
     def __enter__(self) -> Follower:
@@ -197,7 +192,9 @@ class Follower:
 
     def _poll(self) -> list[Block | Gap] | None:
         state = self._stat()
-        block = None if self._closed else self._next_block()
+        block = None
+        with contextlib.suppress(Moved):  # while it was looked at: the next poll finds it
+            block = None if self._closed else self._next_block()
         late = None if block is not None or self._closed else self._next_late_block()
         gap, self._gap = self._gap, None
         is_idle = block is None and late is None and self._still_since is None
@@ -274,6 +271,8 @@ class Follower:
         if self._position is None:
             files = self._open()
         else:
+            self._ahead.close()
+            self._ahead = FilesAhead(self.path)
             files, index, gap = open_at(
                 self.path,
                 self._position,
@@ -283,34 +282,46 @@ class Follower:
             )
             if gap is not None and not self._reported:
                 self._gap, self._reported = gap, True
-        index = _first_filled(files, index)
-        if index is None:
-            close_all(files)
-            return False
+        with closed_if_moved(files):
+            index = first_filled(files, index)
+            if index is None:
+                close_all(files)
+                return False
+            self._note(files, index)
         self._last_checkpoint = Checkpoint(self._position, self._reported)
         self._position, self._reported = None, False
         self._hold(files, index)
         return True
 
     def _open(self) -> list[LogFile]:
+        self._ahead.close()
+        self._ahead = FilesAhead(self.path)
         return open_set(self.path, follow=True, namer=self._namer)
 
-    def _hold(self, files: list[LogFile], index: int) -> None:
-        """Continue in the file at *index*; close the others and the previous one."""
-        if self._file is not None:
-            self._file.close()
+    def _note(self, files: list[LogFile], index: int) -> None:
+        """Open the file at *index*, and note those before it: all that can fail before `_hold`."""
+        files[index].resume()
         self._order.hold(files, index)
         self._late.hold(files[:index])
-        self._file, self._still_since, self._is_copy = files.pop(index), None, False
-        close_all(files)
+
+    def _hold(self, files: list[LogFile], index: int) -> None:
+        """Continue in the file at *index*, which is open; close the others and the previous one."""
+        if self._file is not None:
+            self._file.close()
+        self._file, self._still_since, self._is_copy = files[index], None, False
+        self._ahead.hold(files[index + 1 :])
+        close_all(files[:index])
 
     def _recover(self, file: LogFile) -> None:
         """Handle a truncated or rewritten *file*: continue in its copy if there is one, else start over."""
         position = file.position()
         files = self._open()
-        index = self._order.copy_of(file, files)
+        with closed_if_moved(files):
+            index = self._order.copy_of(file, files)
+            if index is not None:
+                self._note(files, index)
+                files[index].seek(position.offset)
         if index is not None:
-            files[index].seek(position.offset)
             self._hold(files, index)
             self._is_copy = True
             return
@@ -332,22 +343,33 @@ class Follower:
 
     def _go_on(self, file: LogFile) -> bool:
         """Switch to the file after *file*, which was read to its end; return whether there is one."""
+        if (following := self._ahead.next()) is not None:
+            self._leave(file, following, locating.gap_of_hole(file, following))
+            file.close()
+            self._file, self._still_since, self._is_copy = following, None, False
+            return True
         files = self._open()
-        index, gap = self._order.next_of(file, files)
-        index = _first_filled(files, index)
-        if index is None or not (files[index].place.number or self._is_settled(file)):
-            close_all(files)
-            return False
+        with closed_if_moved(files):
+            index, gap = self._order.next_of(file, files)
+            index = first_filled(files, index)
+            if index is None or not (files[index].place.number or self._is_settled(file)):
+                close_all(files)
+                return False
+            self._note(files, index)
+        self._leave(file, files[index], gap)
+        self._hold(files, index)
+        return True
+
+    def _leave(self, file: LogFile, following: LogFile, gap: Gap | None) -> None:
+        """Note that *file* has been read to its end, before going on in *following* after *gap*."""
         if gap is not None:
             self._report_gap(gap)
         if file.offset:
             self._last_checkpoint = Checkpoint(file.position())
-        if not files[index].offset and (rest := file.rest()) is not None:
+        if not following.offset and (rest := file.rest()) is not None:
             self._skip(rest)
         self._order.finish(file)
         self._late.leave(file)
-        self._hold(files, index)
-        return True
 
     def _is_settled(self, file: LogFile) -> bool:
         """Return whether no writer can still append to *file*, which was rotated."""
@@ -366,29 +388,13 @@ class Follower:
     def _begin_at_end(self) -> None:
         """Begin in the newest file with a complete line, at the end of its last one."""
         files = self._open()
-        ends = ((index, end_of_lines(files[index])) for index in reversed(range(len(files))))
-        index, end = next((found for found in ends if found[1]), (None, 0))
+        with closed_if_moved(files):
+            ends = ((index, end_of_lines(files[index])) for index in reversed(range(len(files))))
+            index, end = next((found for found in ends if found[1]), (None, 0))
+            if index is not None:
+                self._note(files, index)
+                files[index].seek(end)
         if index is None:
             close_all(files)
             return
-        files[index].seek(end)
         self._hold(files, index)
-
-
-def _checkpoint_of(after: str | Checkpoint | None) -> Checkpoint:
-    if isinstance(after, Checkpoint):
-        return after
-    return Checkpoint(None if after is None or after == END else cursor.decode(after))
-
-
-def _first_filled(files: list[LogFile], index: int | None) -> int | None:
-    """Return the index of the first file from *index* on that is not empty.
-
-    The follower does not hold an empty file but the one before it: an empty file has no content by
-    which to recognise it after it was filled and renamed or copied.
-    """
-    if index is None:
-        return None
-    return next(
-        (number for number in range(index, len(files)) if files[number].offset or files[number].head()), None
-    )

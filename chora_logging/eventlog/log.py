@@ -14,7 +14,7 @@ from chora_logging.eventlog.comparing import Asked
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.feed import is_followed
 from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
-from chora_logging.eventlog.following import END, Follower
+from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page, read_page, state_of
 from chora_logging.eventlog.reading import read_backwards, read_forwards
@@ -125,9 +125,9 @@ class EventLog:
         The iterator holds files open: exhaust it or call `close()`.
 
         Promised: no event is missing or repeated, however fast the log is rotated meanwhile. Events
-        appended after reading began are not read. A reader that pauses holds the current file and at
-        most 8 MiB of the next files open, so their disk space is not freed. If rotation deletes one of
-        the other files before it is read, its events are missing; they are reported as a `Gap`, or
+        appended after reading began are not read. A reader that pauses holds the current file and at most
+        15 of the next files, of 8 MiB together, open, so their disk space is not freed. If rotation deletes
+        one of the other files before it is read, its events are missing; they are reported as a `Gap`, or
         logged to `chora_logging` if *after* is None.
 
         Args:
@@ -256,7 +256,7 @@ class EventLog:
             CursorError: *after* is not a cursor.
             OSError: as for `follow`.
         """
-        if after is not None and after != END:
+        if after is not None and after != cursors.END:
             self.check_cursor(after)
         self._check()
         return blocks(Follower(self.path, after=after, namer=self._namer), linger=linger, live=live)
@@ -324,7 +324,7 @@ class EventLog:
 
     def _subscribe(self, method: str, after: str | None, filters: Filters) -> FileSubscription:
         selection = self._selection(method, filters, "after")
-        if after is not None and after != END:
+        if after is not None and after != cursors.END:
             self.check_cursor(after)
         self._check()
         return self.subscribe(selection, after)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import os
+import pathlib
+import resource
 from unittest import mock
 
 import pytest
 
-from chora_logging.eventlog import EventLog
-from tests.eventlog.writing import line, numbers, write
+from chora_logging.eventlog import EventLog, following
+from chora_logging.eventlog.following import Follower
+from tests.eventlog.writing import Writer, line, numbers, write
 
 #: The first lines of each file, which are the same.
 BANNER = b'{"n": -1, "pad": "' + b"x" * 1500 + b'"}\n'
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_late(monkeypatch):
+    """Make readers not wait for late writers, because these tests have none."""
+    monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
+    monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
 
 
 def written(folder, count, banner=b""):
@@ -20,6 +32,7 @@ def written(folder, count, banner=b""):
     for number in range(count):
         log.with_name(f"app.log.{count - number}").write_bytes(banner + line(number))
     write(log, count)
+    os.utime(folder, (0, 0))  # as long after the last rotation
     return str(log)
 
 
@@ -41,8 +54,21 @@ def last(log):
     return numbers(EventLog(log).last(3))
 
 
+def resume(log):
+    *_, event = EventLog(log).read(limit=10)
+    return numbers(EventLog(log).read(after=event.cursor))
+
+
+def follow(log):
+    with Follower(log) as follower:
+        return numbers(itertools.chain.from_iterable(iter(follower.poll_items, None)))
+
+
+READERS = [read, last, resume, follow]
+
+
 @pytest.mark.parametrize("banner", [b"", BANNER], ids=["no banner", "banner"])
-@pytest.mark.parametrize("reader", [read, last])
+@pytest.mark.parametrize("reader", READERS)
 def test_twice_as_many_files(tmp_path, reader, banner):
     """Twice as many files take twice as many calls."""
     found = {}
@@ -54,3 +80,58 @@ def test_twice_as_many_files(tmp_path, reader, banner):
         assert events[-1] == count
 
     assert found[200] < 2.2 * found[100]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("reader", READERS)
+def test_few_descriptors(tmp_path, monkeypatch, reader, packed):
+    """1,000 files are read by a process that may open 64."""
+    with monkeypatch.context() as patch:
+        if packed:
+            patch.setattr(pathlib.Path, "write_bytes", write_packed)
+        log = written(tmp_path, 1000)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now() + 40, before[1]))
+    try:
+        with open(os.devnull):
+            events = reader(log)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    assert events == list(range(1001))[-len(events) :]
+    assert len(events) == {last: 3, resume: 991}.get(reader, 1001)
+
+
+def write_packed(path, data):
+    with gzip.open(f"{path}.gz", "wb") as file:
+        file.write(data)
+
+
+def open_now():
+    """The highest descriptor that this process has open."""
+    return max(map(int, os.listdir("/proc/self/fd")))
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_rotated_while_it_reads(tmp_path, reader):
+    """A log of 40 files that is rotated whenever a reader looks has no event twice, none out of order."""
+    writer = Writer(tmp_path / "app.log", keep=60)
+    for _ in range(40):
+        writer.write()
+        writer.rotate()
+    writer.write()
+    looks, stat = itertools.count(), os.stat
+
+    def rotating(*args, **kwargs):
+        if next(looks) % 97 == 50 and writer.count < 50:
+            writer.rotate()
+            writer.write()
+        return stat(*args, **kwargs)
+
+    with mock.patch.object(os, "stat", rotating):
+        events = reader(writer.log)
+    writer.close()
+
+    assert events == list(range(events[0], events[-1] + 1))
+    assert events[0] == {last: events[-1] - 2, resume: 10}.get(reader, 0)
+    assert events[-1] >= 40

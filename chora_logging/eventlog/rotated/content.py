@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gzip
 import os
 import time
 import zlib
+from collections.abc import Iterator
 from typing import Protocol
 
 from chora_logging.log_files import open_regular
 
 #: The size of a read, in bytes.
 CHUNK = 256 * 1024
+
+#: How much of a compressed file is kept in memory while it is closed, in bytes.
+_KEPT_BYTES = 4096
 
 _MAGIC = b"\x1f\x8b"
 
@@ -51,8 +57,18 @@ class Content(Protocol):
     def fingerprint(self) -> tuple[int, bytes]:
         """Return what identifies a compressed file: its size on disk and its trailer."""
 
+    def suspend(self) -> None:
+        """Close the descriptor; what is read then is opened again by its name, or is `Moved`."""
+
+    def resume(self) -> None:
+        """Open it again, to keep it open."""
+
     def close(self) -> None:
         """Close it; a second call does nothing."""
+
+
+class Moved(OSError):  # noqa: N818  # an event, not an error
+    """The file that was suspended has another name now, or none."""
 
 
 def open_content(path: str) -> tuple[Content, os.stat_result] | None:
@@ -70,7 +86,27 @@ def open_content(path: str) -> tuple[Content, os.stat_result] | None:
     fd, status = opened
     # No JSON begins with these bytes. The name is no evidence: a rotator may compress without a suffix.
     packed = os.pread(fd, len(_MAGIC), 0) == _MAGIC
-    return (PackedContent(fd) if packed else PlainContent(fd)), status
+    return (PackedContent(fd, path) if packed else PlainContent(fd, path, status)), status
+
+
+def _open_again(path: str, identity: tuple[int, int]) -> int:
+    """Open the file *path*, which has this device and inode.
+
+    Raises:
+        Moved: it has not.
+        OSError: there is no descriptor left.
+    """
+    try:
+        opened = open_regular(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise Moved(error.errno, error.strerror, path) from error
+    if opened is None:
+        raise Moved(errno.ESTALE, os.strerror(errno.ESTALE), path)
+    fd, status = opened
+    if (status.st_dev, status.st_ino) != identity:
+        os.close(fd)
+        raise Moved(errno.ESTALE, os.strerror(errno.ESTALE), path)
+    return fd
 
 
 class PlainContent:
@@ -79,16 +115,21 @@ class PlainContent:
     packed = False
     damage = ""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, path: str, status: os.stat_result) -> None:
         self._fd = fd
+        self._path, self._identity = path, (status.st_dev, status.st_ino)
+        self._is_suspended = False
 
     def read(self, size: int, offset: int) -> bytes:
         """Return at most *size* bytes from *offset* on."""
-        return os.pread(self._fd, size, offset)
+        if not self._is_suspended:
+            return os.pread(self._fd, size, offset)
+        with self._open() as fd:
+            return os.pread(fd, size, offset)
 
     def size(self) -> int:
         """Return the current number of bytes."""
-        return os.fstat(self._fd).st_size
+        return self._status().st_size
 
     def length(self) -> int:
         """Return the current number of bytes."""
@@ -96,25 +137,53 @@ class PlainContent:
 
     def time(self) -> int:
         """Return the time of the last write, in milliseconds since 1970."""
-        return os.fstat(self._fd).st_mtime_ns // 1_000_000
+        return self._status().st_mtime_ns // 1_000_000
 
     def age(self) -> float:
         """Return the time since the last write or rename, in seconds."""
-        return time.time() - os.fstat(self._fd).st_ctime
+        return time.time() - self._status().st_ctime
 
     def is_deleted(self) -> bool:
         """Return whether no name leads to it any more."""
-        return not os.fstat(self._fd).st_nlink
+        return not self._status().st_nlink
 
     def fingerprint(self) -> tuple[int, bytes]:
         """Return an empty fingerprint, because the file may change."""
         return 0, b""
 
-    def close(self) -> None:
-        """Close it; a second call does nothing."""
+    def suspend(self) -> None:
+        """Close the descriptor; each read then opens the file by its name for itself."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+            self._is_suspended = True
+
+    def resume(self) -> None:
+        """Open it again, to keep it open."""
+        if self._is_suspended:
+            self._fd = _open_again(self._path, self._identity)
+            self._is_suspended = False
+
+    def close(self) -> None:
+        """Close it; a second call does nothing."""
+        self._is_suspended = False
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _status(self) -> os.stat_result:
+        if not self._is_suspended:
+            return os.fstat(self._fd)
+        with self._open() as fd:
+            return os.fstat(fd)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[int]:
+        fd = _open_again(self._path, self._identity)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
 
 class PackedContent:
@@ -122,8 +191,9 @@ class PackedContent:
 
     packed = True
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, path: str) -> None:
         status = os.fstat(fd)
+        self._path, self._identity = path, (status.st_dev, status.st_ino)
         length = min(_TRAILER_BYTES, status.st_size)
         self.damage = ""
         self._fingerprint = status.st_size, os.pread(fd, length, status.st_size - length)
@@ -132,10 +202,16 @@ class PackedContent:
         self._file = gzip.GzipFile(fileobj=self._raw)
         self._begin = 0  # the offset of the buffer
         self._buffer = b""  # a read that overlaps the last one unpacks nothing again
+        self._end: int | None = None  # once it has been reached
         self._size: int | None = None
+        self._is_suspended = False
 
     def read(self, size: int, offset: int) -> bytes:
         """Return at most *size* bytes from *offset* on."""
+        if self._is_suspended:
+            if offset + size <= len(self._buffer) or len(self._buffer) == self._end:
+                return self._buffer[offset : offset + size]
+            self.resume()
         end = self._begin + len(self._buffer)
         if not self._begin <= offset <= end:
             self._begin, self._buffer = offset, b""
@@ -146,6 +222,8 @@ class PackedContent:
         while end < offset + size and (data := self._unpack(CHUNK)):
             parts.append(data)
             end += len(data)
+        if end < offset + size:
+            self._end = end
         self._begin, self._buffer = offset, b"".join(parts)
         return self._buffer[:size]
 
@@ -168,18 +246,36 @@ class PackedContent:
 
     def age(self) -> float:
         """Return the time since the last write or rename, in seconds."""
+        self.resume()
         return time.time() - os.fstat(self._raw.fileno()).st_ctime
 
     def is_deleted(self) -> bool:
         """Return whether no name leads to it any more."""
+        self.resume()
         return not os.fstat(self._raw.fileno()).st_nlink
 
     def fingerprint(self) -> tuple[int, bytes]:
         """Return its size on disk and its trailer: checksum and length."""
         return self._fingerprint
 
+    def suspend(self) -> None:
+        """Close the descriptor; what is read beyond the beginning opens the file again."""
+        if not self._raw.closed:
+            self._buffer = self._buffer[:_KEPT_BYTES] if not self._begin else b""
+            self.close()
+            self._is_suspended = True
+
+    def resume(self) -> None:
+        """Open it again, to keep it open."""
+        if self._is_suspended:
+            self._raw = os.fdopen(_open_again(self._path, self._identity), "rb")
+            self._file = gzip.GzipFile(fileobj=self._raw)
+            self._begin, self._buffer = 0, b""
+            self._is_suspended = False
+
     def close(self) -> None:
         """Close it; a second call does nothing."""
+        self._is_suspended = False
         self._file.close()
         self._raw.close()
 

@@ -229,6 +229,18 @@ class LogFile:
         """Return the part that positions up to *offset* share."""
         return self._origin(self._first(min(HEAD, offset)))
 
+    def suspend(self) -> None:
+        """Close its descriptor; what is read then may be `Moved`."""
+        self._content.suspend()
+
+    def resume(self) -> None:
+        """Open its descriptor again, to keep it open.
+
+        Raises:
+            Moved: it has another name now, or none.
+        """
+        self._content.resume()
+
     def take_content(self) -> Content:
         """Return its content; the caller closes it."""
         return self._content

@@ -9,6 +9,7 @@ files were created and deleted in between: a `Gap` reports where that is possibl
 from __future__ import annotations
 
 import collections
+import functools
 import struct
 import zlib
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from chora_logging.eventlog.rotated import locating
 from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.copies import begins_with
 from chora_logging.eventlog.rotated.cursor import GUARD, Position
-from chora_logging.eventlog.rotated.file import LogFile
+from chora_logging.eventlog.rotated.file import LogFile, ReadAt
 
 Files = Sequence[LogFile]
 
@@ -164,7 +165,9 @@ class SeenFiles:
 
     def length_of(self, file: LogFile) -> int:
         """Return how many bytes of *file* were seen; 0 if it was not seen."""
-        return max((seen.length for seen in self._files if seen.is_file(file)), default=0)
+        head, length, peek = file.head(), file.length(), functools.cache(file.peek)
+        alike = (seen for seen in self._files if head.startswith(seen.head))
+        return max((seen.length for seen in alike if seen.is_file(file, length, peek)), default=0)
 
 
 class _SeenFile(NamedTuple):
@@ -173,14 +176,13 @@ class _SeenFile(NamedTuple):
     guard: bytes  # the last bytes of a plain file
     trailer: bytes  # the checksum and length at the end of a compressed file; empty for a plain one
 
-    def is_file(self, file: LogFile) -> bool:
-        if not file.head().startswith(self.head):
-            return False
+    def is_file(self, file: LogFile, length: int, peek: ReadAt) -> bool:
+        """Return whether *file*, which begins like it, is this one; *length* and *peek* are its own."""
         if self.trailer:
             return self.trailer == (file.fingerprint()[1] if file.compressed else _trailer(file, self.length))
-        if file.length() < self.length or (file.compressed and file.length() > self.length):
+        if length < self.length or (file.compressed and length > self.length):
             return False
-        return file.peek(len(self.guard), self.length - len(self.guard)) == self.guard
+        return peek(len(self.guard), self.length - len(self.guard)) == self.guard
 
 
 def _trailer(file: LogFile, length: int) -> bytes:
@@ -192,3 +194,16 @@ def _trailer(file: LogFile, length: int) -> bytes:
         checksum = zlib.crc32(data, checksum)
         offset += len(data)
     return struct.pack("<II", checksum, offset & 0xFFFFFFFF)
+
+
+def first_filled(files: Files, index: int | None) -> int | None:
+    """Return the index of the first file from *index* on that is not empty.
+
+    The follower does not hold an empty file but the one before it: an empty file has no content by
+    which to recognise it after it was filled and renamed or copied.
+    """
+    if index is None:
+        return None
+    return next(
+        (number for number in range(index, len(files)) if files[number].offset or files[number].head()), None
+    )

@@ -7,6 +7,7 @@ missed as long as the newest one keeps its name, however the others move.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import heapq
 import itertools
@@ -21,12 +22,12 @@ from typing import NamedTuple
 from chora_logging import log_files
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.rotated import locating
-from chora_logging.eventlog.rotated.content import open_content
+from chora_logging.eventlog.rotated.content import Moved, open_content
 from chora_logging.eventlog.rotated.copies import without_copies
 from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
 from chora_logging.eventlog.rotated.generations import in_order
-from chora_logging.eventlog.rotated.stored import Find, Lost, StoredFile
+from chora_logging.eventlog.rotated.stored import HELD_FILES, Find, Lost, StoredFile
 from chora_logging.log_files import ABSENT_NAMED_NUMBERS, COMPRESSED, backup_number, is_dated, real_path
 from chora_logging.schema import OWN_LOGGER
 
@@ -70,41 +71,59 @@ def open_set(path: str, *, follow: bool = False, namer: Namer | None = None) -> 
         OSError: the live file cannot be opened. A backup that cannot be opened is left out and logged.
     """
     path = real_path(os.path.abspath(path))
-    files: list[LogFile] = []
     find = None if follow else partial(_find_again, path, namer)
     deadline = time.monotonic() + _ROTATION_WAIT_SECONDS
-    is_numbered = False
     for attempt in range(1, _OPENING_ATTEMPTS + 1):
-        close_all(files)
-        backups = log_files.read_backups(path)
-        state = backups.state
-        files = _open(path, namer, find)
+        is_last = attempt >= _MIN_ATTEMPTS and time.monotonic() >= deadline
+        with contextlib.suppress(Moved):
+            files = _open_once(path, namer, find, is_last=is_last)
+            if files is not None:
+                return files
+    raise Moved(errno.ESTALE, os.strerror(errno.ESTALE), path)
+
+
+def _open_once(path: str, namer: Namer | None, find: Find | None, *, is_last: bool) -> list[LogFile] | None:
+    """Open the files as `open_set` does; return None if the log was rotated or truncated meanwhile.
+
+    Args:
+        path, namer: As for `open_set`.
+        find: Finds a file that has moved; without it, the files may grow.
+        is_last: Whether to do without the generations if the log is rotated all the time.
+
+    Raises:
+        Moved: a file that was suspended has another name now.
+    """
+    backups = log_files.read_backups(path)
+    state = backups.state
+    files = opened = _open(path, namer, find)
+    try:
         is_still = files and is_live(files[-1].path, files[-1])
         files = without_copies(files, backups.owned or {})
         if files and not (is_still and files[-1].is_as_opened()):
-            continue
+            close_all(files)
+            return None
         are_in_place = all(is_live(file.path, file) for file in files)
         backups_now = log_files.read_backups(path)
         is_settled = are_in_place and backups_now.state == state
-        if is_settled and state is not None and not state.under_way:
-            is_numbered = True
-        elif (state is not None or not is_settled) and (
-            attempt < _MIN_ATTEMPTS or time.monotonic() < deadline
-        ):
-            continue
-        break
-    created = list(filter(_is_created, files))
-    close_all(created)
-    files = list(itertools.filterfalse(_is_created, files))
-    if is_numbered and state is not None:
-        files = in_order(files, created, state, backups, backups_now)
-    siblings = frozenset(file.place.identity for file in files)
-    older: int | None = None
-    for file in files:
-        file.older = older
-        older = max(older or 0, file.time())
-        if isinstance(file, StoredFile):
-            file.siblings = siblings
+        is_numbered = is_settled and state is not None and not state.under_way
+        if not is_numbered and not is_last and (state is not None or not is_settled):
+            close_all(files)
+            return None
+        created = list(filter(_is_created, files))
+        close_all(created)
+        files = list(itertools.filterfalse(_is_created, files))
+        if is_numbered and state is not None:
+            files = in_order(files, created, state, backups, backups_now)
+        siblings = frozenset(file.place.identity for file in files)
+        older: int | None = None
+        for file in files:
+            file.older = older
+            older = max(older or 0, file.time())
+            if isinstance(file, StoredFile):
+                file.siblings = siblings
+    except BaseException:
+        close_all(opened)
+        raise
     return files
 
 
@@ -130,15 +149,17 @@ def open_at(
         OSError: as for `open_set`.
     """
     files: list[LogFile] = []
+    index, gap = None, None
     for _ in range(_OPENING_ATTEMPTS):
         close_all(files)
         files = open_set(path, follow=follow, namer=namer)
-        index, gap = locate(files, position)
-        # Else the log was truncated between the two steps; on the next attempt its copy is there.
-        if gap is None or all(file.is_as_opened() for file in files):
-            break
-    if gap is None and index is not None:
-        gap = locating.gap_of_late_lines(files, index, position)
+        with contextlib.suppress(Moved):
+            index, gap = locate(files, position)
+            # Else the log was truncated between the two steps; on the next attempt its copy is there.
+            if gap is None or all(file.is_as_opened() for file in files):
+                if gap is None and index is not None:
+                    gap = locating.gap_of_late_lines(files, index, position)
+                break
     return files, index, gap
 
 
@@ -170,13 +191,17 @@ def paths_of(path: str, namer: Namer | None = None) -> list[str]:
 
 def _find_again(path: str, namer: Namer | None, lost: Lost) -> tuple[LogFile, bool] | None:
     files: list[LogFile] = []
+    index, is_whole = None, False
     for _ in range(_OPENING_ATTEMPTS):
         close_all(files)
         files = open_set(path, follow=True, namer=namer)
-        index, is_whole = locating.find_lost(files, lost)
-        # As in `open_at`.
-        if is_whole or all(file.is_as_opened() for file in files):
-            break
+        with contextlib.suppress(Moved):
+            index, is_whole = locating.find_lost(files, lost)
+            if index is not None:
+                files[index].resume()
+            # As in `open_at`.
+            if is_whole or all(file.is_as_opened() for file in files):
+                break
     found = None if index is None else files.pop(index)
     close_all(files)
     return None if found is None else (found, is_whole)
@@ -270,6 +295,8 @@ def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
             if identity in files or identity in dated:
                 file.close()
             else:
+                if len(files) + len(dated) >= HELD_FILES:
+                    file.suspend()
                 (dated if number in names_of_dates else files)[identity] = file
         return bool(found)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from chora_logging.eventlog.events import Block
-from chora_logging.eventlog.rotated.content import CHUNK
+from chora_logging.eventlog.rotated.content import CHUNK, Moved
 from chora_logging.eventlog.rotated.file import LogFile, Replaced
 
 #: How many files that have grown are held open.
@@ -81,15 +81,26 @@ class LateLines:
 
     def _find_grown(self) -> None:
         for file in self._open_files():
-            read = self._passed.get(file.place.identity)
-            if read is None or file.size() <= read.size or not file.head().startswith(read.head):
+            try:
+                is_grown = self._has_grown(file)
+            except Moved:  # the next look finds it
+                is_grown = False
+            if is_grown:
+                self._grown.append(file)
+            else:
                 file.close()
-                continue
-            del self._passed[file.place.identity]
-            start = max(0, read.size - CHUNK)
-            file.seek(start + file.peek(read.size - start, start).rfind(b"\n") + 1)
-            self._grown.append(file)
         while len(self._grown) > _OPEN_FILES:
             oldest = self._grown.popleft()
             self.leave(oldest)
             oldest.close()
+
+    def _has_grown(self, file: LogFile) -> bool:
+        """Return whether *file* has more bytes than were read; it is then open, at the line after these."""
+        read = self._passed.get(file.place.identity)
+        if read is None or file.size() <= read.size or not file.head().startswith(read.head):
+            return False
+        file.resume()
+        del self._passed[file.place.identity]
+        start = max(0, read.size - CHUNK)
+        file.seek(start + file.peek(read.size - start, start).rfind(b"\n") + 1)
+        return True

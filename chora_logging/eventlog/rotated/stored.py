@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from chora_logging.eventlog.rotated.content import Content
+from chora_logging.eventlog.rotated.content import Content, Moved
 from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
 
@@ -13,6 +14,9 @@ from chora_logging.eventlog.rotated.file import LogFile, Place
 #: all read at any speed. Large files are opened when they are read: a reader that pauses keeps only its
 #: current file and these few bytes on the disk.
 HELD_BYTES = 8 * 1024 * 1024
+
+#: How many files are held open at most.
+HELD_FILES = 16
 
 
 class Lost(NamedTuple):
@@ -68,7 +72,12 @@ class StoredFile(LogFile):
 
     def size(self) -> int:
         """Return the number of bytes to read; a compressed file is unpacked to count them."""
-        return super().size() if self._until is None else self._until
+        if self._until is not None:
+            return self._until
+        with contextlib.suppress(Moved):
+            return super().size()
+        self.release()
+        return super().size() if self._open_again() else 0
 
     def length(self) -> int:
         """Return the number of bytes; for a compressed file the unchecked one in its trailer (mod 4 GiB)."""
@@ -76,11 +85,17 @@ class StoredFile(LogFile):
 
     def is_as_opened(self) -> bool:
         """Return whether it is held open and its beginning and end are unchanged."""
-        return self._is_held and not self.missing and super().is_as_opened() and self._is_whole()
+        try:
+            return self._is_held and not self.missing and super().is_as_opened() and self._is_whole()
+        except Moved:
+            return False
 
     def peek(self, size: int, offset: int) -> bytes:
         """Return at most *size* bytes from *offset* on, as they are now; none if it is not held open."""
-        return super().peek(size, offset) if self._is_held else b""
+        try:
+            return super().peek(size, offset) if self._is_held else b""
+        except Moved:
+            return b""
 
     def disk_size(self) -> int:
         """Return the number of bytes that it occupies on the disk."""
@@ -109,9 +124,10 @@ class StoredFile(LogFile):
     def _read(self, size: int, offset: int) -> bytes:
         while (left := size if self._until is None else min(size, self._until - offset)) > 0:
             if self._is_held:
-                data = self._content.read(left, offset)
-                if self._is_whole():
-                    return data
+                with contextlib.suppress(Moved):
+                    data = self._content.read(left, offset)
+                    if self._is_whole():
+                        return data
                 self.release()
             elif not self._open_again():
                 break
@@ -151,10 +167,13 @@ class StoredFile(LogFile):
 
 
 def hold_next(files: Sequence[LogFile]) -> None:
-    """Hold the first of *files*, in the order of reading, and the next ones up to `HELD_BYTES` open."""
+    """Hold the first of *files*, in the order of reading, and some of the next ones open.
+
+    The latter are at most `HELD_FILES`, and have at most `HELD_BYTES`.
+    """
     held = 0
-    for file in files[1:]:
+    for number, file in enumerate(files):
         if isinstance(file, StoredFile):
-            held += file.disk_size()
-            if held > HELD_BYTES:
-                file.release()
+            held += file.disk_size() if number else 0
+            with contextlib.suppress(Moved):
+                file.suspend() if number and (number >= HELD_FILES or held > HELD_BYTES) else file.resume()
