@@ -26,17 +26,17 @@ from chora_logging.schema import OWN_LOGGER
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-#: How long a server may take to accept a connection, in seconds.
-CONNECT_SECONDS = 5.0
-
-#: How long a server may take to answer a request, in seconds.
-ANSWER_SECONDS = 5.0
+#: How long a server may take to accept a connection, and to answer a request, in seconds.
+CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 5.0
 
 #: The pause before the next try to connect, in seconds: it doubles from the first to the longest.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 5.0
 
 #: How often a server is asked whether it is there, in seconds, and how many answers may be missing.
 _PING_SECONDS, _MISSING_PINGS = 5, 2
+
+#: How often a client is asked whether it was closed, in seconds: it does not always call back.
+_LOOK_SECONDS = 1.0
 
 #: The oldest server: older ones store what two publishers send with the same expected sequence twice.
 OLDEST_VERSION = (2, 10)
@@ -89,7 +89,7 @@ class Connection:
         self._credentials = Credentials.from_environment() if credentials is None else credentials
         self._servers = list(address.servers)
         self._live: _Live | None = None
-        self._said = ""
+        self._said: set[str] = set()  # since the last connection
         self._is_closed = False
         self._lock = threading.RLock()  # `submit` may run in a finaliser
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -221,9 +221,13 @@ class Connection:
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 continue
             self._live = live
-            self.problem, self._said, pause = "", "", FIRST_PAUSE_SECONDS
+            self.problem, pause = "", FIRST_PAUSE_SECONDS
+            self._said.clear()
             self._connected.set()
-            await live.lost.wait()
+            while not live.lost.is_set() and not live.client.is_closed:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(live.lost.wait(), _LOOK_SECONDS)
+            live.lost.set()
             self._connected.clear()
             self._learn(live.client)
             self.problem = "the connection was lost"
@@ -307,8 +311,8 @@ class Connection:
 
     def _say(self, problem: str) -> None:
         self.problem = problem
-        if problem != self._said:
-            self._said = problem
+        if problem not in self._said:
+            self._said.add(problem)
             _logger.warning("%s: not connected, trying again: %s", self.address, problem)
 
     async def _ready(self, timeout: float) -> _Live:

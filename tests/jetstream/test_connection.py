@@ -148,6 +148,17 @@ class TestLoss:
 
             assert wait_for(published) == (2, False)
 
+    def test_closed_without_a_word(self, newest):
+        """A client that is closed without calling back is replaced."""
+        with connected(newest.address) as stream:
+            create(stream)
+            client = stream.connection._live.client
+            client._closed_cb = client._disconnected_cb = None
+            stream.connection.submit(client.close()).result(20)
+
+            wait_for(lambda: stream.connection._live.client is not client, "another client")
+            assert done(stream, stream.publish(MESSAGE)).sequence == 1
+
     def test_server_comes_later(self, newest_program, tmp_path):
         """A connection can be made before its server runs."""
         servers = Servers(newest_program, tmp_path / "servers")
@@ -207,8 +218,9 @@ class TestRights:
         wrong.write_text("n0tth1s")
         credentials = Credentials(user=SHIPPER, password_file=str(wrong))
         with connected(guarded.address, credentials=credentials) as stream:
-            with pytest.raises(NoAnswerError, match="check the credentials") as caught:
+            with pytest.raises(NoAnswerError, match="not connected") as caught:
                 done(stream, stream.publish(MESSAGE, 2))
+            wait_for(lambda: "check the credentials" in stream.connection.problem)
             assert "n0tth1s" not in f"{caught.value} {stream.connection!r} {credentials!r}"
             wrong.write_text(PASSWORD)
 
