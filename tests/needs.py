@@ -156,6 +156,7 @@ NEEDS = {
     "fish": _program("fish"),
     "git": _program("git"),
     "jq": _program("jq"),
+    "less": _program("less"),
     "logrotate": _program("logrotate"),
     "nats-server": _program("nats-server"),
     **{f"nats-server {version}": _nats_server(version) for version in NATS_SERVERS},

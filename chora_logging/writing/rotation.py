@@ -269,7 +269,9 @@ class Rollover(NamedTuple):
         Some backups that are not found stay listed: another process may have another namer.
         """
         found = {backup.inode: backup.first_line for backup in backups}
-        absent = [(inode, line) for inode, line in (journal.owned or {}).items() if inode not in found]
+        absent = [
+            (inode, line) for inode, line in (journal.owned or {}).items() if line and inode not in found
+        ]
         kept = {**dict(absent[-max(keep, _LISTED_ABSENT) :]), **found}
         for backup in backups:
             if 0 < keep < backup.number:

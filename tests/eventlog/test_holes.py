@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import os
 import shutil
@@ -177,3 +178,28 @@ def test_nothing_is_missing(tmp_path, reader):
     shutil.copyfile(writer.backup(3), writer.backup(9))
 
     assert numbers(reader(writer.log, first.cursor)) == list(range(1, 7 * COUNT))
+
+
+def test_a_file_with_the_inode_of_an_empty_one(tmp_path):
+    """It has not the generation that its number says, and is not passed over."""
+    log = str(tmp_path / "app.log")
+    writer = Writer(log, 5)
+    writer.write(1)
+    writer.rotate()
+    writer.write(1)
+    writer.copy()
+    os.truncate(f"{log}.1", 0)
+    writer.rotate()
+    cursor = EventLog(log).last(1)[0].cursor
+    writer.write(2)
+    # Another tool packs the log into the empty file, and deletes the one that was read.
+    with open(log, "rb") as file, open(f"{log}.2", "wb") as empty:
+        empty.write(gzip.compress(file.read()))
+    os.rename(f"{log}.2", f"{log}.4.gz")
+    os.unlink(f"{log}.1")
+    os.truncate(log, 0)
+
+    found = list(EventLog(log).read(after=cursor))
+    writer.close()
+
+    assert any(isinstance(item, Gap) for item in found) or numbers(found) == [2, 3]

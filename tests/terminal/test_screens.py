@@ -213,6 +213,7 @@ class TestPipesAndText:
 
     def test_less(self, demo, screen):
         """`--color always | less -R` has colours, and the command ends when `less` is quit."""
+        need("less")
         terminal = screen(demo)
         terminal.type("chora-logging tail -f --color always | less -R; echo quit''ted ${PIPESTATUS[@]}")
         terminal.wait_for(r"\d\d:\d\d:\d\d\.\d{3} ")

@@ -133,8 +133,12 @@ def _is_remainder(file: LogFile) -> bool:
 def _has_number_of_ours(file: LogFile, listed: Listed | None, recorded: Set[int]) -> bool:
     if not file.place.number:
         return True
-    is_ours = listed is None or (is_listed(file, listed) and file.place.inode not in recorded)
-    return is_ours and file.place.is_ours
+    if listed is not None and (not is_listed(file, listed) or file.place.inode in recorded):
+        return False
+    # Another file may have got the inode of one that is gone. What has no record does not know the first
+    # line of a compressed file.
+    is_other = listed is not None and recorded and listed[file.place.inode] != _first_line(file)
+    return file.place.is_ours and not is_other
 
 
 def _useful(files: Sequence[_File], record: Mapping[int, Rotated]) -> list[_File]:
