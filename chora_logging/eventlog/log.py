@@ -120,9 +120,9 @@ class EventLog:
 
         Promised: no event is missing or repeated, however fast the log is rotated meanwhile. Events
         appended after reading began are not read. A reader that pauses holds the current file and at
-        most 15 of the next files, of 8 MiB together, open, so their disk space is not freed. If rotation deletes one of
-        the other files before it is read, its events are missing; they are reported as a `Gap`, or
-        logged to `chora_logging` if *after* is None.
+        most 15 of the next files open, which have 8 MiB together at most, so their disk space is not
+        freed. If rotation deletes one of the other files before it is read, its events are missing;
+        they are reported as a `Gap`, or logged to `chora_logging` if *after* is None.
 
         Args:
             after: The cursor of an event: return only later events. Deleted or overwritten events are
