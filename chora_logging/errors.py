@@ -11,6 +11,11 @@
     ├── BufferFullError (OSError)          a buffered record is dropped
     ├── LineTooLongError (OSError)         a record is dropped: no reader would take its line
     ├── UnsyncedError (OSError)            a record is written, but not on the disk
+    ├── ServerError (OSError)              NATS servers do not do what they are asked
+    │   ├── NoAnswerError (ConnectionError) … because none answers now; a later try may succeed
+    │   ├── RefusedError (PermissionError) … because a person must change something first
+    │   ├── AnswerError                    … and say so with a number
+    │   └── OtherShipperError              … because another shipper ships the log
     └── MissingExtraError (ImportError)    an optional dependency is not installed
 
 Each also derives from a builtin exception, so `except ValueError` keeps working. Each has its parts as
@@ -187,3 +192,48 @@ class UnsyncedError(_PathError):
     def __init__(self, path: str, reason: str, lines: Sequence[bytes] = ()) -> None:
         super().__init__(path, reason)
         self.lines = lines
+
+
+class ServerError(ChoraLoggingError, OSError):
+    """NATS servers do not do what they are asked.
+
+    Attributes:
+        address: The address of the stream, without credentials.
+        reason: What happened, for people.
+    """
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.reason}"
+
+
+class NoAnswerError(ServerError, ConnectionError):
+    """No server answers now. Whether it has done what it was asked is not known; a later try may succeed."""
+
+
+class RefusedError(ServerError, PermissionError):
+    """A server refuses, until a person changes its configuration, the stream or the credentials."""
+
+
+class AnswerError(ServerError):
+    """JetStream answers with an error.
+
+    Attributes:
+        code: Its number (`err_code`).
+    """
+
+    def __init__(self, address: str, reason: str, code: int) -> None:
+        super().__init__(address, reason)
+        self.args = (address, reason, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.reason} ({self.code})"
+
+
+class OtherShipperError(ServerError):
+    """Another shipper ships the same log, or another log under the same name."""

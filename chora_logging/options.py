@@ -36,11 +36,14 @@ _OWNER_WRITES = 0o200
 _OWNER_READS_AND_WRITES = 0o600
 
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
 def parse_path(name: str, value: object) -> str:
     """Return *value* as a path; *name* is the argument or variable it came from, as in all functions here.
 
     Raises:
-        ConfigurationError: it is not a path, is empty, or has a NUL character.
+        ConfigurationError: it is not a path, is empty, has a NUL character, or is an address.
     """
     try:
         path = os.fsdecode(os.fspath(value))  # type: ignore[call-overload]  # raises TypeError
@@ -50,6 +53,8 @@ def parse_path(name: str, value: object) -> str:
         raise ConfigurationError(name, value, "the path of a file, not empty")
     if "\0" in path:
         raise ConfigurationError(name, value, "the path of a file, without a NUL character")
+    if address := _ADDRESS.match(path):  # what follows may have a password
+        raise ConfigurationError(name, f"{address[0]}…", "the path of a file, not the address of a stream")
     return path
 
 

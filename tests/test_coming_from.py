@@ -459,17 +459,17 @@ for make in (JsonFormatter, EventFormatter):
 """
         assert run(program) == ['{"levelname": "mine"}', '{"levelname":"INFO","levelname_":"mine"}']
 
-    @JSON_LOGGER("NaN, sets as text, +00:00")
+    @JSON_LOGGER(r"NaN, sets as text, \u00fc, +00:00")
     def test_values(self, run):
-        """Values that JSON does not have are null, sets are arrays, and UTC is written as Z."""
+        """Values that JSON does not have are null, sets are arrays, letters stay, and UTC is written as Z."""
         program = f"""{FORMATTERS}
 for make in (JsonFormatter, EventFormatter):
     formatter = make("%(message)s", timestamp=True)
-    print(formatted(formatter, msg="", n=float("nan"), s={{1}}).replace(" ", ""))
+    print(formatted(formatter, msg="ü", n=float("nan"), s={{1}}).replace(" ", ""))
 """
         assert run(program) == [
-            '{"message":"","n":NaN,"s":"{1}","timestamp":"1970-01-01T00:00:00+00:00"}',
-            '{"message":"","n":null,"s":[1],"timestamp":"1970-01-01T00:00:00Z"}',
+            '{"message":"\\u00fc","n":NaN,"s":"{1}","timestamp":"1970-01-01T00:00:00+00:00"}',
+            '{"message":"ü","n":null,"s":[1],"timestamp":"1970-01-01T00:00:00Z"}',
         ]
 
     @JSON_LOGGER("arguments do not fit: no line")

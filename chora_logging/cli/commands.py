@@ -22,7 +22,7 @@ from click.shell_completion import CompletionItem
 
 from chora_logging._version import __version__
 from chora_logging.cli.reader_end import ReaderEnded
-from chora_logging.errors import ChoraLoggingError, nearest
+from chora_logging.errors import ChoraLoggingError, ServerError, nearest
 
 PROGRAM = "chora-logging"
 
@@ -38,6 +38,7 @@ COMMANDS = {
     "stats": ("chora_logging.cli.stats.command", "Show statistics of the events in the logs."),
     "check": ("chora_logging.cli.check.command", "Check every line of the logs for damage."),
     "serve": ("chora_logging.cli.serve", "Serve the logs over HTTP: a live page, REST and streams."),
+    "ship": ("chora_logging.cli.ship", "Copy logs into a NATS JetStream stream, from many machines."),
     "config": ("chora_logging.cli.config", "Print the configuration that the environment gives."),
     "completion": ("chora_logging.cli.completion", "Print the script for shell completion."),
 }
@@ -167,7 +168,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except ChoraLoggingError as error:
         _print_error(PROGRAM, str(error))
-        return 2
+        return 1 if isinstance(error, ServerError) else 2
     except OSError as error:
         _print_error(PROGRAM, _message_of(error))
         return 1

@@ -39,7 +39,7 @@ def report_fields(logs: Sequence[Source | Pipe]) -> None:
 
 
 def _names(logs: Iterable[Source | Pipe]) -> list[str]:
-    """Return the names of fields, also inside objects, in the newest events of those *logs* that are files."""
+    """Return the names of fields, also inside objects, in the newest events of *logs* that are files."""
     names: dict[str, None] = {}
     for log in logs:
         if not isinstance(log, EventLog):  # a pipe can be read only once

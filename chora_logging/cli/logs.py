@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import click
 
@@ -28,7 +28,6 @@ from chora_logging.eventlog.events import Event, Skipped
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.pipe import STDIN, Pipe, is_pipe
-from chora_logging.eventlog.reading import read_backwards, read_forwards
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.source import Source, is_address, open_source
 from chora_logging.log_files import real_path
@@ -71,6 +70,11 @@ class Log:
         """Says what the fields of its events mean."""
         return self.events.meaning
 
+    def close(self) -> None:
+        """Give up the connections of its reader."""
+        if "events" in vars(self) and not isinstance(self.events, Pipe):
+            self.events.close()
+
     def read(
         self, *, limit: int | None = None, newest_first: bool = False, raw: bool = False, **filters: Any
     ) -> Iterator[Event]:
@@ -78,13 +82,10 @@ class Log:
         events = self.events
         if isinstance(events, Pipe):
             return events.read(limit=limit, newest_first=newest_first, raw=raw, **filters)
-        if not raw or not isinstance(events, EventLog):
+        if not raw:
             return events.read(limit=limit, newest_first=newest_first, **filters)
         selection = self.selection(raw=True, **filters)
-        if newest_first:
-            return itertools.islice(read_backwards(events.path, selection, self.count_skipped), limit)
-        found = read_forwards(events.path, selection, None, self.count_skipped)
-        return itertools.islice(cast(Iterator[Event], found), limit)
+        return itertools.islice(events.select(selection, newest_first=newest_first), limit)
 
     def selection(self, *, raw: bool, **filters: Any) -> Selection:
         """Return the filter of its events."""
@@ -183,6 +184,8 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
             reports.report_skipped({log.name: log.skipped for log in logs.all})
             reports.report_unreadable([log.events.asked for log in logs.all])
             report_fields([log.events for log in logs.all])
+            for log in logs.all:
+                log.close()
 
     of_path = click.Path(dir_okay=False)
     argument = click.argument("files", metavar="[FILE]...", nargs=-1, type=of_path, callback=_check_files)
@@ -193,9 +196,10 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         type=of_path,
         callback=not_empty,
-        help="A log to read, with its backups, the same as FILE; may be given several times. `-` is stdin, a "
-        "quoted glob all files that it matches. Without one, a pipe on stdin, or else the logs that programs "
-        "here write: ORCH_LOG_FILE, CHORA_EVENTS_FILE, LOG_FILE, or their defaults.",
+        help="A log to read, with its backups, the same as FILE, or a stream, nats://HOST/STREAM; may be "
+        "given several times. `-` is stdin, a quoted glob all files that it matches. Without one, a pipe on "
+        "stdin, or else the logs that programs here write: ORCH_LOG_FILE, CHORA_EVENTS_FILE, LOG_FILE, or "
+        "their defaults.",
     )
     return argument(option(fields_option(color_option(with_logs))))
 

@@ -84,6 +84,8 @@ def stdin_has_input() -> bool:
 
 def why_absent(path: str) -> str:
     """Return why *path* is not a log, as the end of an error message that begins with it."""
+    if is_address(path):
+        return f"{printable(path)} does not exist: there is no such stream"
     if os.path.exists(path):
         return f"{printable(path)} is not a regular file"
     folder = os.path.dirname(os.path.abspath(path))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from chora_logging.cli import amounts
 from chora_logging.cli.logs import Log
+from chora_logging.eventlog.source import is_address
 
 #: The delay before the bar is shown, and the interval at which it is drawn, in seconds.
 SHOWN_AFTER_SECONDS = 1.0
@@ -26,19 +27,23 @@ def progress(logs: Sequence[Log]) -> contextlib.AbstractContextManager[None]:
     Args:
         logs: The logs, which are read once from one end to the other. For pipes nothing is shown.
     """
-    if any(log.is_pipe for log in logs):
-        return contextlib.nullcontext()  # its size is unknown
-    return progress_over(sum(log.events.size() for log in logs))
+    if not _is_watched() or any(log.is_pipe for log in logs):
+        return (
+            contextlib.nullcontext()
+        )  # a stream is not asked for its size in vain; that of a pipe is unknown
+    sizes = [None if is_address(log.address) else log.events.size() for log in logs]
+    return progress_over(None if None in sizes else sum(filter(None, sizes)))
 
 
 @contextlib.contextmanager
-def progress_over(size: int) -> Iterator[None]:
-    """Show in the same way how much of *size* bytes has been read."""
+def progress_over(size: int | None) -> Iterator[None]:
+    """Show in the same way how much of *size* bytes has been read; None if that cannot be seen."""
     if not _is_watched():
         yield
         return
     done = threading.Event()
-    thread = threading.Thread(target=_show, args=(size, _bytes_read(), done), daemon=True)
+    start = None if size is None else _bytes_read()
+    thread = threading.Thread(target=_show, args=(size, start, done), daemon=True)
     thread.start()
     try:
         yield
@@ -55,7 +60,7 @@ def goes_to_file() -> bool:
         return False
 
 
-def _show(size: int, start: int | None, done: threading.Event) -> None:
+def _show(size: int | None, start: int | None, done: threading.Event) -> None:
     if done.wait(SHOWN_AFTER_SECONDS):
         return
     from rich.console import Console
@@ -63,14 +68,16 @@ def _show(size: int, start: int | None, done: threading.Event) -> None:
 
     console = Console(stderr=True)
     # Red is reserved for failures.
-    bar_column = BarColumn(console.width // 2, complete_style="green", finished_style="green")
+    bar_column = BarColumn(
+        console.width // 2, complete_style="green", finished_style="green", pulse_style="green"
+    )
     columns = [bar_column, TextColumn("{task.fields[amount]}")]
     if console.width >= WIDE_BAR_COLUMNS:
         columns.append(TimeRemainingColumn())
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
         task = bar.add_task("", total=None if start is None else size, amount="")
         while not done.wait(DRAW_SECONDS):
-            if start is not None:
+            if start is not None and size is not None:
                 completed = min((_bytes_read() or 0) - start, size)
                 bar.update(task, completed=completed, amount=_amount(completed, size, console.width))
             bar.refresh()

@@ -19,6 +19,8 @@ import uvicorn
 from chora_logging.cli.commands import LogCommand
 from chora_logging.cli.filters import fields_option
 from chora_logging.config import get_logging_config
+from chora_logging.eventlog.rotated.file_set import paths_of
+from chora_logging.eventlog.source import is_address
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.web import Limits, create_app
 from chora_logging.web.access import TOKEN_VARIABLE, is_loopback, token_from_environment, token_from_file
@@ -43,8 +45,8 @@ OTHER_CONNECTIONS = 200
     "named",
     multiple=True,
     metavar="NAME=PATH",
-    help="A log and its name in URLs; may be given several times. Without it: orchestrator and telemetry, "
-    "where programs with this environment write them.",
+    help="A log, or a stream nats://HOST/STREAM, and its name in URLs; may be given several times. Without "
+    "it: orchestrator and telemetry, where programs with this environment write them.",
 )
 @fields_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
@@ -154,7 +156,11 @@ def _logs(named: Sequence[str]) -> dict[str, str]:
 def _words(logs: dict[str, str], url: str, as_json: bool) -> str:
     if as_json:
         return json.dumps({"url": url, "logs": logs})
-    return "\n".join([*(f"{name}: {path}" for name, path in logs.items()), url])
+    return "\n".join([*(f"{name}: {path}{_remark(path)}" for name, path in logs.items()), url])
+
+
+def _remark(log: str) -> str:
+    return "" if is_address(log) or paths_of(os.path.abspath(log)) else " (not there yet)"
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -137,12 +137,15 @@ class Block(NamedTuple):
     Attributes:
         path: The path of the file, or the name of the source.
         start: The offset of the first line.
-        chunk: The lines with their newlines; a part of the next line may follow.
+        chunk: The lines with their newlines; a part of the next line may follow. Of a line that is too long
+            to be read only the last bytes, as many as a position needs.
         size: The length of the complete lines in *chunk*, in bytes.
         before: The bytes before *start*, at most as many as a position needs.
         origin: The part that all positions in the block share.
-        overlong: The length of a line that is too long to be read, in bytes; *chunk* is then empty.
+        overlong: The length of a line that is too long to be read, in bytes; *size* is then 0.
         first_line: Returns the line number of the first line, from 1; None if it is unknown.
+        late: The cursor of every position in it if the lines were added to a file after newer ones had been
+            read; else empty.
     """
 
     path: str
@@ -153,14 +156,24 @@ class Block(NamedTuple):
     origin: Origin
     overlong: int = 0
     first_line: Callable[[], int | None] = _unknown
+    late: str = ""
+
+    @property
+    def length(self) -> int:
+        """The length of the complete lines in the file, in bytes."""
+        return self.overlong or self.size
 
     def cursor(self, end: int) -> str:
-        """Return the cursor of the position after the first *end* bytes of the lines."""
+        """Return the cursor after the first *end* bytes of the lines: 0 is before all."""
+        if self.late:
+            return self.late
         origin, offset, before = self.place(end)
         return origin.cursor(offset, before)
 
     def place(self, end: int) -> tuple[Origin, int, bytes]:
         """Return the position after the first *end* bytes of the lines; it may be inside a line."""
+        if self.overlong and end:
+            return self.origin, self.start + end, self.chunk
         before = self.chunk[max(0, end - GUARD) : end]
         if end < GUARD:
             before = (self.before + before)[-GUARD:]

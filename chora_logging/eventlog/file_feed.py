@@ -10,7 +10,8 @@ from typing import cast
 
 from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.feed import Batch, Feed, join
-from chora_logging.eventlog.following import END, Checkpoint, Follower
+from chora_logging.eventlog.following import Follower
+from chora_logging.eventlog.rotated.cursor import END, Checkpoint
 from chora_logging.eventlog.rotated.file_set import Namer
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.subscription import LONGEST_POLL_SECONDS, Items, Subscription

@@ -8,14 +8,15 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from chora_logging import log_files
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.reading import end_of_lines
 from chora_logging.eventlog.rotated import cursor, locating
-from chora_logging.eventlog.rotated.content import Moved
+from chora_logging.eventlog.rotated.content import CHUNK, Moved
+from chora_logging.eventlog.rotated.cursor import END, Checkpoint, checkpoint_of
 from chora_logging.eventlog.rotated.file import LogFile, Replaced
 from chora_logging.eventlog.rotated.file_order import FileOrder, first_filled
 from chora_logging.eventlog.rotated.file_set import Namer, close_all, is_live, open_at, open_set
@@ -32,23 +33,8 @@ SETTLING_SECONDS, OUR_SETTLING_SECONDS = 1.0, 0.25
 #: How many checks of an apparently unchanged file pass before it is read all the same.
 _CHECKS_PER_READ = 32
 
-#: The value of *after* for the end of the log.
-END = "end"
-
 #: The longest distance that `read_to` covers, in bytes.
 _NEARBY_BYTES = 64 * 1024
-
-
-class Checkpoint(NamedTuple):
-    """The state of a follower, from which another one can continue.
-
-    Attributes:
-        position: The position up to which was read; None at the beginning of the log.
-        gap_reported: Whether the gap after *position* has been reported.
-    """
-
-    position: cursor.Position | None = None
-    gap_reported: bool = False
 
 
 class Follower:
@@ -100,7 +86,7 @@ class Follower:
         self._last_state: tuple[int, ...] = ()  # of the live file at the last poll
         self._checks = 0
         self._idle: tuple[int, ...] | None = None
-        self._last_checkpoint = _checkpoint_of(after)
+        self._last_checkpoint = checkpoint_of(after)
         self._position, self._reported = self._last_checkpoint
         is_new = after == END
         while is_new:
@@ -115,23 +101,24 @@ class Follower:
             OSError: the live file exists and cannot be opened.
         """
         with self._lock:
-            state = self._stat()
-            block = None
-            with contextlib.suppress(Moved):  # while it was looked at: the next poll finds it
-                block = None if self._closed else self._next_block()
-            late = None if block is not None or self._closed else self._next_late_block()
-            gap, self._gap = self._gap, None
-            is_idle = block is None and late is None and self._still_since is None
-            self._idle = state if is_idle else None
-            self._last_state = state
-            items: list[Event | Gap] = [] if gap is None else [gap]
-            if block is not None:
-                items += self._events(block)
-            elif late is not None:
-                items += self._late_events(*late)
-            elif gap is None:
+            found = self._poll()
+            if found is None:
                 return None
+            items: list[Event | Gap] = []
+            for item in found:
+                items += [item] if isinstance(item, Gap) else self._events(item)
             return items
+
+    def poll_blocks(self) -> list[Block | Gap] | None:
+        """Like `poll_items`, but return the lines as they stand in the file: at most a gap and one block.
+
+        Raises:
+            OSError: the live file exists and cannot be opened.
+        """
+        with self._lock:
+            found = self._poll()
+            self.bytes_read += sum(item.length for item in found or () if isinstance(item, Block))
+            return found
 
     def has_news(self) -> bool:
         """Return whether to poll: False if the live file has not changed since a poll without news.
@@ -141,6 +128,10 @@ class Follower:
         """
         self._checks += 1
         return self._checks % _CHECKS_PER_READ == 0 or self._idle is None or self._stat() != self._idle
+
+    def is_at_end(self) -> bool:
+        """Return whether the last poll found nothing new, and nothing is awaited from a rotated file."""
+        return self._idle is not None
 
     def poll(self) -> list[dict[str, Any]] | None:
         """Return the next events without the gaps; None if there is nothing new."""
@@ -199,28 +190,45 @@ class Follower:
         """Replace the lock in a forked child: a thread of the parent may have held it."""
         self._lock = threading.Lock()
 
+    def _poll(self) -> list[Block | Gap] | None:
+        state = self._stat()
+        block = None
+        with contextlib.suppress(Moved):  # while it was looked at: the next poll finds it
+            block = None if self._closed else self._next_block()
+        late = None if block is not None or self._closed else self._next_late_block()
+        gap, self._gap = self._gap, None
+        is_idle = block is None and late is None and self._still_since is None
+        self._idle = state if is_idle else None
+        self._last_state = state
+        found: list[Block | Gap] = [] if gap is None else [gap]
+        if block is not None:
+            found.append(block)
+        elif late is not None:
+            found.append(self._late_block(*late))
+        return found or None
+
     def _events(self, block: Block) -> list[Event | Gap]:
         self.bytes_read += block.size
-        return list(events_in(block, self._selection, self._skip))
+        events = events_in(block, self._selection, self._skip)
+        return [event.at(block.late) for event in events] if block.late else list(events)
 
     def _next_late_block(self) -> tuple[LogFile, Block] | None:
         # As seldom as an unchanged live file is read.
         return self._late.next_block(look=self._checks % _CHECKS_PER_READ == 0)
 
-    def _late_events(self, file: LogFile, block: Block) -> list[Event | Gap]:
-        """Return the events of *block*, which was added to *file* after a newer one had been read.
+    def _late_block(self, file: LogFile, block: Block) -> Block:
+        """Return *block*, which was added to *file* after a newer one had been read.
 
-        Their cursors are those of the newest event, so that nothing is repeated after them.
+        Its cursor is that of the newest event, so that nothing is repeated after it.
         """
-        items = self._events(block)
-        if self._file is not None:
+        # Else a cursor would pass over the lines that follow in *file*.
+        if self._file is not None and b"\n" not in file.peek(CHUNK, file.offset):
             self._file.older = max(self._file.older or 0, file.time())
         newest = self._newest_position()
         if newest is None or (newest.inode, newest.offset) == (file.place.inode & 0xFFFFFFFF, block.start):
             self._last_checkpoint = Checkpoint(file.position())
-            return items
-        place = cursor.encode(newest)
-        return [item if isinstance(item, Gap) else item.at(place) for item in items]
+            return block
+        return block._replace(late=cursor.encode(newest))
 
     def _newest_position(self) -> cursor.Position | None:
         if self._file is not None and self._file.offset:
@@ -390,9 +398,3 @@ class Follower:
             close_all(files)
             return
         self._hold(files, index)
-
-
-def _checkpoint_of(after: str | Checkpoint | None) -> Checkpoint:
-    if isinstance(after, Checkpoint):
-        return after
-    return Checkpoint(None if after is None or after == END else cursor.decode(after))

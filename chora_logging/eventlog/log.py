@@ -6,20 +6,22 @@ import errno
 import os
 import stat
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
+from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog.blocks import blocks
 from chora_logging.eventlog.comparing import Asked
-from chora_logging.eventlog.events import Event, Gap, Skipped
+from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.feed import is_followed
 from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
-from chora_logging.eventlog.following import END
+from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page, read_page, state_of
 from chora_logging.eventlog.reading import read_backwards, read_forwards
 from chora_logging.eventlog.rotated import cursor as cursors
 from chora_logging.eventlog.rotated.file_set import Namer, paths_of
 from chora_logging.eventlog.selection import Selection
-from chora_logging.eventlog.source import Filters, Health
+from chora_logging.eventlog.source import Filters, Health, is_address
 from chora_logging.eventlog.subscription import batches, items_async, items_sync
 from chora_logging.log_files import real_path
 from chora_logging.options import refuse_unknown
@@ -27,6 +29,8 @@ from chora_logging.options import refuse_unknown
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+
+_NO_ADDRESS = "the path of a file; open_source opens an address"
 
 _Item = TypeVar("_Item", Event, Event | Gap)
 
@@ -60,7 +64,7 @@ class EventLog:
             none that can be read; of all calls together.
 
     Raises:
-        ConfigurationError: *fields* is invalid.
+        ConfigurationError: *fields* is invalid, or *path* is an address.
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -81,6 +85,8 @@ class EventLog:
         must_exist: bool = False,
         fields: Mapping[str, str] | None = None,
     ) -> None:
+        if is_address(path):
+            raise ConfigurationError("path", f"{os.fspath(path).partition(':')[0]}://…", _NO_ADDRESS)
         self.path = self.address = os.path.abspath(path)
         self._on_skip = on_skip
         self._namer = namer
@@ -119,10 +125,10 @@ class EventLog:
         The iterator holds files open: exhaust it or call `close()`.
 
         Promised: no event is missing or repeated, however fast the log is rotated meanwhile. Events
-        appended after reading began are not read. A reader that pauses holds the current file and at
-        most 15 of the next files open, which have 8 MiB together at most, so their disk space is not
-        freed. If rotation deletes one of the other files before it is read, its events are missing;
-        they are reported as a `Gap`, or logged to `chora_logging` if *after* is None.
+        appended after reading began are not read. A reader that pauses holds the current file and at most
+        15 of the next files, of 8 MiB together, open, so their disk space is not freed. If rotation deletes
+        one of the other files before it is read, its events are missing; they are reported as a `Gap`, or
+        logged to `chora_logging` if *after* is None.
 
         Args:
             after: The cursor of an event: return only later events. Deleted or overwritten events are
@@ -143,11 +149,18 @@ class EventLog:
             if after is not None:
                 raise ValueError("newest_first cannot be used together with after")
             found = read_backwards(self.path, selection, self._on_skip, self._namer)
-            return found if limit is None else _limited(found, limit)
+            return found if limit is None else limited(found, limit)
         if after is not None:
             self.check_cursor(after)
         items = read_forwards(self.path, selection, after, self._on_skip, self._namer)
-        return items if limit is None else _limited(items, limit)
+        return items if limit is None else limited(items, limit)
+
+    def select(self, selection: Selection, *, newest_first: bool = False) -> Iterator[Event]:
+        """Iterate over the stored events that match *selection*, as `read` does."""
+        if newest_first:
+            return read_backwards(self.path, selection, self._on_skip, self._namer)
+        found = read_forwards(self.path, selection, None, self._on_skip, self._namer)
+        return cast(Iterator[Event], found)  # gaps come only after a cursor
 
     def last(self, n: int, **filters: Unpack[Filters]) -> list[Event]:
         """Return the newest *n* events, oldest first, without reading the whole log.
@@ -226,6 +239,28 @@ class EventLog:
         """
         return items_sync(self._subscribe("follow_sync", after, filters))
 
+    def follow_blocks(
+        self, after: str | None = None, *, linger: float = 0.0, live: bool = True
+    ) -> AsyncGenerator[list[Block | Gap], None]:
+        """Like `follow`, but iterate over the lines as they stand in the files, undecoded, in blocks.
+
+        For who passes the lines on. `Block.cursor` gives the positions before and after them. A list has a
+        gap, a block or both. A thread of its own reads the files.
+
+        Args:
+            after: As for `follow`.
+            linger: How long to wait after a first new line for others to come into its block, in seconds.
+            live: Wait for new lines at the end of the log, instead of ending there.
+
+        Raises:
+            CursorError: *after* is not a cursor.
+            OSError: as for `follow`.
+        """
+        if after is not None and after != cursors.END:
+            self.check_cursor(after)
+        self._check()
+        return blocks(Follower(self.path, after=after, namer=self._namer), linger=linger, live=live)
+
     def page(
         self,
         selection: Selection,
@@ -275,6 +310,9 @@ class EventLog:
         following = is_followed(FileFeed, real_path(self.path), self._namer)
         return Health(_is_readable(self.path), following)
 
+    def close(self) -> None:
+        """Do nothing: a log of files holds nothing. Other sources have connections."""
+
     def subscribe(self, selection: Selection, after: str | None = None) -> FileSubscription:
         """Return the subscription behind `follow_batches`, for callers that do not use `async for`.
 
@@ -286,7 +324,7 @@ class EventLog:
 
     def _subscribe(self, method: str, after: str | None, filters: Filters) -> FileSubscription:
         selection = self._selection(method, filters, "after")
-        if after is not None and after != END:
+        if after is not None and after != cursors.END:
             self.check_cursor(after)
         self._check()
         return self.subscribe(selection, after)
@@ -314,7 +352,7 @@ def _is_readable(path: str) -> bool:
         os.close(held)
 
 
-def _limited(items: Generator[_Item, None, None], limit: int) -> Generator[_Item, None, None]:
+def limited(items: Generator[_Item, None, None], limit: int) -> Generator[_Item, None, None]:
     """Yield at most *limit* events of *items*; gaps are not counted."""
     left = limit
     try:

@@ -47,7 +47,7 @@ class Page(NamedTuple):
     missing: Sequence[str] = ()
 
 
-class _Collected:
+class Collected:
     """The page under construction: its events, next cursor and remaining budget."""
 
     def __init__(self, after: str | None, limit: int, budget: int, selection: Selection) -> None:
@@ -96,6 +96,7 @@ class _Collected:
         return True
 
     def page(self, more: bool) -> Page:
+        """Return the page; *more* says whether there may be more events now."""
         unreadable = self._selection.unreadable if self._unreadable is None else self._unreadable
         return Page(self.events, self.next, more, self.gap, self.live, unreadable, self._selection.missing)
 
@@ -129,7 +130,7 @@ def read_page(
         OSError: the live file exists and cannot be read.
     """
     position = None if after is None else cursor.decode(after)
-    found = _Collected(after, limit, budget, selection)
+    found = Collected(after, limit, budget, selection)
     first: int | None = 0
     if position is None:
         files = open_set(path, namer=namer)
@@ -155,7 +156,7 @@ def state_of(path: str, namer: Namer | None = None) -> tuple[tuple[int, ...], ..
     return tuple(found)
 
 
-def _forwards(unread: list[LogFile], selection: Selection, found: _Collected) -> Generator[None, None, Page]:
+def _forwards(unread: list[LogFile], selection: Selection, found: Collected) -> Generator[None, None, Page]:
     hold_next(unread)
     for file, following in itertools.zip_longest(unread, unread[1:]):
         while block := file.read_block():
@@ -178,7 +179,7 @@ def _backwards(
     first: int | None,
     position: Position | None,
     selection: Selection,
-    found: _Collected,
+    found: Collected,
 ) -> Generator[None, None, Page]:
     offset: int | None = None
     if found.gap is not None:

@@ -43,7 +43,7 @@ def read_forwards(
         files = open_set(path, namer=namer)
     else:
         files, first, gap = open_at(path, cursor.decode(after), namer=namer)
-    tally = _Tally(path, on_skip)
+    tally = Tally(path, on_skip)
     try:
         unread = files[len(files) if first is None else first :]
         hold_next(unread)
@@ -74,7 +74,7 @@ def read_backwards(
         OSError: the live file exists and cannot be opened.
     """
     files = open_set(path, namer=namer)
-    tally = _Tally(path, on_skip or _ignore)
+    tally = Tally(path, on_skip or _ignore)
     try:
         unread = files[::-1]
         hold_next(unread)
@@ -125,7 +125,7 @@ def _gap(lost: Sequence[LogFile], before: cursor.Position | None, resumes: LogFi
     return locating.gap_before(resumes, position, _DELETED, len(lost), sum(file.missing for file in lost))
 
 
-class _Tally:
+class Tally:
     """Passes skipped lines to a callback; without one, logs their number when it has changed."""
 
     def __init__(self, path: str, on_skip: Callable[[Skipped], None] | None) -> None:
@@ -134,11 +134,13 @@ class _Tally:
         self._count = 0
 
     def __call__(self, skipped: Skipped) -> None:
+        """Count a line, and pass it on."""
         self._count += 1
         if self._on_skip is not None:
             self._on_skip(skipped)
 
     def report(self) -> None:
+        """Log the number of lines if there is no callback and it has changed."""
         if self._on_skip is None and self._count != _reported_counts.get(self._path, 0):
             _reported_counts[self._path] = self._count
             if not self._count:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -62,12 +63,11 @@ class Selection:
         narrows: Whether it has a filter, so that some events may not match.
         prefilter: Finds the lines that can match; None if all can.
         text: The text; None without one.
+        since: The earliest time, in seconds since 1970; None without one.
+        raw: Whether lines that are not events are given too, each as a `RawLine`.
 
     Raises:
         ConfigurationError: an argument is invalid.
-
-    Attributes:
-        raw: Whether lines that are not events are given too, each as a `RawLine`.
     """
 
     raw = False
@@ -89,32 +89,68 @@ class Selection:
         asked: dict[str, Asked] | None = None,
     ) -> None:
         self.asked: dict[str, Asked] = {} if asked is None else asked
+        self._meaning = meaning
         given = [("task_id", task_id), ("run_id", run_id), ("status", status), *_named(where)]
-        fields = [(name, str(value)) for name, value in given if value is not None]
-        self._tests: list[Callable[[Fields], bool]] = [_equal((name,), value) for name, value in fields]
-        self._conditions = Conditions(_expressions(where), meaning, self.asked)
-        self._tests += self._conditions.tests
-        # A value is searched in the whole line, so that it does not matter which field has it.
-        values = [in_json(value) for _, value in fields if can_find(value)]
+        self._fields = [(name, str(value)) for name, value in given if value is not None]
+        self._expressions = _expressions(where)
+        self._other_tests: list[Callable[[Fields], bool]] = []
+        self._other_values: list[bytes] = []
         if event is not None:
             value = str(event)
-            self._tests.append(_means(meaning.names("event"), meaning.event_of, value))
-            values += [in_json(value)] if can_find(value) else []
+            self._other_tests.append(_means(meaning.names("event"), meaning.event_of, value))
+            self._other_values += [in_json(value)] if can_find(value) else []
         if trace_id is not None:
             value = str(trace_id)
-            self._tests.append(_means(meaning.names("trace")[:1], meaning.trace_of, value))
+            self._other_tests.append(_means(meaning.names("trace")[:1], meaning.trace_of, value))
             # The id may be the last part of a path.
-            values += [in_json(value).lstrip(b'"')] if can_find(value) else []
+            self._other_values += [in_json(value).lstrip(b'"')] if can_find(value) else []
         if level is not None:
-            self._tests.append(_at_least(_least(level), meaning, self.asked.setdefault("level", Asked())))
+            asked_levels = self.asked.setdefault("level", Asked())
+            self._other_tests.append(_at_least(_least(level), meaning, asked_levels))
+        self.since = _limit("since", since)
         if since is not None or until is not None:
-            limits = _limit("since", since), _limit("until", until)
-            self._tests.append(_between(*limits, meaning, self.asked.setdefault("time", Asked())))
+            limits = self.since, _limit("until", until)
+            self._other_tests.append(_between(*limits, meaning, self.asked.setdefault("time", Asked())))
         self.text = None if text is None else Text(text)
+        self._combine()
+
+    def _combine(self) -> None:
+        self._conditions = Conditions(self._expressions, self._meaning, self.asked)
+        self._tests = [_equal((name,), value) for name, value in self._fields]
+        self._tests += [*self._conditions.tests, *self._other_tests]
         self.narrows = bool(self._tests) or self.text is not None
-        values += self._conditions.values
+        # A value is searched in the whole line, so that it does not matter which field has it.
+        values = [in_json(value) for _, value in self._fields if can_find(value)]
+        values += [*self._other_values, *self._conditions.values]
         texts = [*self._conditions.texts, *([] if self.text is None else [self.text.folded])]
         self.prefilter = Prefilter(values, texts, self._conditions.exponents) if values or texts else None
+
+    def value_of(self, name: str) -> str | None:
+        """Return the value that the field *name* must have, if it is the only one that can match."""
+        values = [value for field, value in self._fields if field == name]
+        asked = [each for each in self._expressions if each.path == (name,) and each.is_alternative]
+        if len(asked) == 1 and asked[0].operator == "=":
+            values.append(asked[0].value)
+        return values[0] if len(values) == 1 else None
+
+    def split(self, names: Collection[str]) -> tuple[Selection, Selection]:
+        """Return the filters by the fields *names*, and the rest, which counts in the same *asked*."""
+        by_names, rest = copy.copy(self), copy.copy(self)
+        by_names._fields = [(name, value) for name, value in self._fields if name in names]
+        by_names._expressions = [each for each in self._expressions if each.path[0] in names]
+        by_names._other_tests, by_names._other_values, by_names.text = [], [], None
+        rest._fields = [(name, value) for name, value in self._fields if name not in names]
+        rest._expressions = [each for each in self._expressions if each.path[0] not in names]
+        by_names._combine()
+        rest._combine()
+        return by_names, rest
+
+    def without_text(self) -> Selection:
+        """Return the same filters without the text."""
+        rest = copy.copy(self)
+        rest.text = None
+        rest._combine()
+        return rest
 
     @property
     def unreadable(self) -> dict[str, int]:

@@ -90,6 +90,10 @@ class Source(Protocol):
         self, *, after: str | None, limit: int | None = None, **filters: Unpack[Filters]
     ) -> Iterator[Event | Gap]: ...
 
+    def select(self, selection: Selection, *, newest_first: bool = False) -> Iterator[Event]:
+        """Iterate over the stored events that match; with `raw` also over lines that are not events."""
+        ...
+
     def last(self, n: int, **filters: Unpack[Filters]) -> list[Event]:
         """Return the newest *n* events, oldest first."""
         ...
@@ -150,6 +154,10 @@ class Source(Protocol):
 
     def health(self) -> Health:
         """Return whether it works."""
+        ...
+
+    def close(self) -> None:
+        """Give up its connections, if it has any; a second call does nothing."""
         ...
 
 

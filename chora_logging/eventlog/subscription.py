@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Protocol, TypeVar
 
 from chora_logging.eventlog.events import Event, Gap, Skipped
-from chora_logging.eventlog.feed import Feed
+from chora_logging.eventlog.feed import Batch, Feed
 from chora_logging.eventlog.selection import Selection
 
 #: The longest interval between two polls of a log that somebody waits for, in seconds.
@@ -106,11 +106,8 @@ class Subscription:
         if not batches:
             return None
         self._number += len(batches)
-        self._position = batches[-1].end
-        for batch in batches:
-            self._skipped += batch.skipped
+        items = [item for batch in batches for item in self._items_of(batch)]
         self._report_skipped()
-        items = [item for batch in batches for item in batch.items]
         if self._matches is None:
             return items
         matches = self._matches
@@ -151,6 +148,12 @@ class Subscription:
             feed.leave(self)
 
     __del__ = close
+
+    def _items_of(self, batch: Batch) -> Items:
+        """Return the items of the next *batch*, and go on to its end."""
+        self._position = batch.end
+        self._skipped += batch.skipped
+        return batch.items
 
     def _report_skipped(self) -> None:
         skipped = self._skipped.copy()

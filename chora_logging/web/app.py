@@ -52,7 +52,8 @@ def create_app(
     chora_logging.web:create_app` runs it. Streams end when uvicorn stops, alone or under gunicorn.
 
     Args:
-        logs: Names and paths (or sources such as `EventLog`). None serves `orchestrator` and `telemetry` from
+        logs: Names and paths (or addresses `nats://host/STREAM`, or sources such as `EventLog`), or one
+            address, whose stream names the log. None serves `orchestrator` and `telemetry` from
             the paths to which programs with this environment write them.
         token: The token that clients send in `Authorization: Bearer`, or once in the form of the
             viewer. None takes that of the variable `CHORA_LOGGING_TOKEN`, if it is set.

@@ -86,7 +86,10 @@ async def _headers(site: Site, request: Request, logs: list[Source]) -> dict[str
 
     The ETag is a hash of the request and the state of the logs, so it is known before they are read.
     """
-    state = await site.read(lambda: [log.state() for log in logs])
+    try:
+        state = await site.read(lambda: [log.state() for log in logs])
+    except OSError as error:
+        raise unreadable(error) from error
     asked = f"{request.url.path}?{request.url.query} {state}"
     return {"etag": tag_of(asked.encode()), "cache-control": "private, no-cache"}
 

@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chora_logging.errors import ServerError
+
 #: The Content-Security-Policy: no foreign resources, no inline code, no framing.
 POLICY = "; ".join(
     [
@@ -75,10 +77,9 @@ def busy(detail: str) -> Refusal:
 
 
 def unreadable(error: OSError) -> Refusal:
-    """Return a refusal with 503 because a log cannot be read; it has the reason, not the path."""
-    return Refusal(
-        503, "log_unreadable", f"the log cannot be read now: {error.strerror}", {"retry-after": "5"}
-    )
+    """Return a refusal with 503 because a log cannot be read; it has the reason, not the path or address."""
+    reason = "its servers do not give it" if isinstance(error, ServerError) else error.strerror
+    return Refusal(503, "log_unreadable", f"the log cannot be read now: {reason}", {"retry-after": "5"})
 
 
 def json_response(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

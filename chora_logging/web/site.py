@@ -17,7 +17,7 @@ from chora_logging.web.limits import DEFAULT_LIMITS, Limits
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.responses import Refusal, busy
 
-Logs = Mapping[str, StrPath | Source]
+Logs = Mapping[str, StrPath | Source] | str
 
 #: The number of threads that read pages: few, because they share one interpreter with the event loop.
 READING_THREADS = 2
@@ -30,7 +30,8 @@ class Site:
     """Logs by name, with the limits, metrics and threads to serve them.
 
     Args:
-        logs: The logs; None takes those of `default_logs`.
+        logs: The logs by name, or the address of a stream, whose name that of the log is then; None takes
+            those of `default_logs`.
         limits: The limits of the application, in each server process.
         fields: The names of fields that mean something, for the logs that are not sources; see `EventLog`.
 
@@ -110,8 +111,11 @@ def default_logs() -> dict[str, StrPath]:
 
 
 def _checked(logs: Logs, fields: Mapping[str, str] | None) -> dict[str, Source]:
+    if isinstance(logs, str) and is_address(logs):
+        logs = {logs.rpartition("/")[2]: logs}
     if not isinstance(logs, Mapping) or not logs:
-        raise ConfigurationError("logs", logs, "a mapping of names to paths with at least one log")
+        allowed = "a mapping of names to paths with at least one log, or the address of a stream"
+        raise ConfigurationError("logs", logs, allowed)
     found = {}
     for name, log in logs.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):

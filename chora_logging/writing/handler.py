@@ -75,7 +75,8 @@ class EventFileHandler(ReportingHandler):
             as files without octal numbers have it. None leaves a new log to the umask; each rotation
             then copies the bits of the rotated file.
         compress: Compress backups with gzip, in a thread of this process. Writers wait only while a
-            compressed file takes the place of its backup.
+            compressed file takes the place of its backup. On Linux a backup that any process still has open
+            for writing stays plain until a later rotation.
         lock_timeout: How long to wait for the lock while the process that holds it writes nothing, in
             seconds. A process that is stopped while it holds the lock delays every other process once
             by this time; records are then appended without the lock, and nothing is rotated until it

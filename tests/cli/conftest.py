@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.calling import Caller
 from tests.cli.running import Terminal
+from tests.jetstream.conftest import newest, newest_program, old_program  # noqa: F401  # fixtures
 
 
 @pytest.fixture

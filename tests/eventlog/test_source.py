@@ -8,9 +8,11 @@ import sys
 
 import pytest
 
+from chora_logging.config import setup_logging
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog import EventLog, Source, open_source
 from chora_logging.eventlog.source import Health
+from chora_logging.writing.handler import EventFileHandler
 from tests.checkout import ROOT
 from tests.eventlog.writing import line, members, threads_of, until, write
 
@@ -99,3 +101,16 @@ class TestOpenSource:
             open_source(address)
 
         assert str(error.value) == f"log must be a path or an address nats://HOST/STREAM, got '{scheme}://…'"
+
+
+class TestPaths:
+    @pytest.mark.parametrize("use", [EventLog, EventFileHandler, lambda path: setup_logging(log_file=path)])
+    def test_an_address_is_no_path(self, tmp_path, monkeypatch, use):
+        """What is about files refuses an address, and does not repeat a password; no folder is made."""
+        monkeypatch.chdir(tmp_path)
+
+        with pytest.raises(ConfigurationError, match="must be the path of a file") as error:
+            use("nats://me:secret@host/CLOG")
+
+        assert "secret" not in str(error.value)
+        assert list(tmp_path.iterdir()) == []

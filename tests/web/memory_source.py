@@ -46,6 +46,10 @@ class MemorySource:
         found = (item for item in self.since(after) if isinstance(item, Gap) or matches(item))
         return itertools.islice(reversed(list(found)) if newest_first else found, limit)
 
+    def select(self, selection, *, newest_first=False):
+        found = filter(selection.matches, self.events[self.lost :])
+        return reversed(list(found)) if newest_first else found
+
     def last(self, n, **filters):
         return list(self.read(limit=n, newest_first=True, **filters))[::-1]
 
@@ -88,6 +92,9 @@ class MemorySource:
 
     def health(self):
         return Health(readable=True, following=bool(self.subscriptions))
+
+    def close(self):
+        pass
 
 
 class Subscribed:

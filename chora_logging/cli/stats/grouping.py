@@ -14,7 +14,7 @@ import click
 from rich.cells import cell_len
 from rich.text import Text
 
-from chora_logging.cli import amounts, export
+from chora_logging.cli import amounts, export, suggestions
 from chora_logging.cli.commands import PROGRAM
 from chora_logging.cli.event_line import cut
 from chora_logging.cli.logs import Log
@@ -56,6 +56,7 @@ def group_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="FIELD[,FIELD]",
             multiple=True,
             callback=_names,
+            shell_complete=suggestions.fields,
             help="Count the events by the values of these fields; a path such as http.status too.",
         ),
         click.option(
@@ -73,7 +74,14 @@ def group_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
     ]
     options += [
-        click.option(f"--{name}", metavar="FIELD", multiple=True, callback=_names, help=text)
+        click.option(
+            f"--{name}",
+            metavar="FIELD",
+            multiple=True,
+            callback=_names,
+            shell_complete=suggestions.fields,
+            help=text,
+        )
         for name, text in _HELP.items()
     ]
     wrapped: Callable[..., Any] = with_asked

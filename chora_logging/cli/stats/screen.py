@@ -56,7 +56,7 @@ def _logs(extents: list[Extent], width: int) -> Table:
     titles = titles if width >= WIDE_COLUMNS else titles[:2] if width >= NARROW_COLUMNS else titles[:1]
     table = _table("log", *titles)
     for extent in extents:
-        sizes = (f"{extent.events:,}", amounts.size(extent.size), f"{extent.files:,}")
+        sizes = (f"{extent.events:,}", amounts.size(extent.size), f"{extent.files:,}" if extent.files else "")
         table.add_row(_name(extent.log.name), *(*sizes, *_times(extent))[: len(titles)])
     return table
 

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from chora_logging.log_files import open_regular
+from chora_logging.log_files import COMPRESSED, open_regular
 
 #: The size of a read, in bytes.
 CHUNK = 256 * 1024
@@ -19,7 +19,8 @@ CHUNK = 256 * 1024
 #: How much of a compressed file is kept in memory while it is closed, in bytes.
 _KEPT_BYTES = 4096
 
-_MAGIC = b"\x1f\x8b"
+#: How a gzip file begins (RFC 1952), and how long its header is, at least.
+_MAGIC, _HEADER_BYTES = b"\x1f\x8b", 10
 
 #: The length of the trailer of a gzip file (RFC 1952): CRC-32 and length of the uncompressed data.
 _TRAILER_BYTES = 8
@@ -85,8 +86,14 @@ def open_content(path: str) -> tuple[Content, os.stat_result] | None:
         return None
     fd, status = opened
     # No JSON begins with these bytes. The name is no evidence: a rotator may compress without a suffix.
-    packed = os.pread(fd, len(_MAGIC), 0) == _MAGIC
+    header = os.pread(fd, _HEADER_BYTES, 0)
+    packed = header.startswith(_MAGIC) and (path.endswith(COMPRESSED) or _is_gzip(header))
     return (PackedContent(fd, path) if packed else PlainContent(fd, path, status)), status
+
+
+def _is_gzip(header: bytes) -> bool:
+    """Return whether *header* is one of gzip: its method is deflate, and no reserved flag is set."""
+    return len(header) == _HEADER_BYTES and header[2] == zlib.DEFLATED and header[3] < 0b100000
 
 
 def _open_again(path: str, identity: tuple[int, int]) -> int:

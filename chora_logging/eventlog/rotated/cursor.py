@@ -32,6 +32,9 @@ _NONE = -(2**31)
 #: The log id of a log without a sidecar.
 NO_LOG = bytes(8)
 
+#: The value of *after* for the end of the log.
+END = "end"
+
 
 class Position(NamedTuple):
     """A decoded cursor.
@@ -146,3 +149,26 @@ def _difference(position: Position) -> int:
 
 def _checksum(data: bytes) -> bytes:
     return (zlib.crc32(data) & 0xFFFF).to_bytes(2, "big")
+
+
+class Checkpoint(NamedTuple):
+    """The state of a follower, from which another one can continue.
+
+    Attributes:
+        position: The position up to which was read; None at the beginning of the log.
+        gap_reported: Whether the gap after *position* has been reported.
+    """
+
+    position: Position | None = None
+    gap_reported: bool = False
+
+
+def checkpoint_of(after: str | Checkpoint | None) -> Checkpoint:
+    """Return the state to begin with *after* a cursor, a checkpoint or `END`; None for the beginning.
+
+    Raises:
+        CursorError: *after* is not a cursor.
+    """
+    if isinstance(after, Checkpoint):
+        return after
+    return Checkpoint(None if after is None or after == END else decode(after))

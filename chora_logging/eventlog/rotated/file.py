@@ -305,7 +305,7 @@ class LogFile:
             if found >= 0:
                 self.seek(scan + found + 1)
                 length, origin = self.offset - start, self._origin(self._head)
-                return Block(self.path, start, b"", 0, before, origin, length, self._line(start, 1))
+                return Block(self.path, start, self.tail, 0, before, origin, length, self._line(start, 1))
             scan += len(data)
         self._scanned = scan
         return None

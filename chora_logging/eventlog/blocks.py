@@ -1,0 +1,74 @@
+"""Follows a log without decoding its lines: for who passes them on as they stand in the files."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import AsyncGenerator
+
+from chora_logging.eventlog.events import Block, Gap
+from chora_logging.eventlog.file_feed import SHORTEST_POLL_SECONDS
+from chora_logging.eventlog.following import Follower
+from chora_logging.eventlog.subscription import LONGEST_POLL_SECONDS
+
+#: A block of this length or longer, in bytes, shows that there is more: nothing waits before the next one.
+FULL_BLOCK_BYTES = 64 * 1024
+
+#: How long a thread polls before it looks whether it is still wanted, in seconds.
+_LOOK_SECONDS = 0.25
+
+
+async def blocks(
+    follower: Follower, *, linger: float = 0.0, live: bool = True
+) -> AsyncGenerator[list[Block | Gap], None]:
+    """Yield what *follower* returns, read in a thread of its own, and close it at the end.
+
+    Args:
+        follower: The follower of the log.
+        linger: How long to wait after a first new line for others, in seconds.
+        live: Wait for new lines at the end of the log, instead of ending there.
+    """
+    import asyncio  # programs that only log should not pay for it
+    from concurrent.futures import ThreadPoolExecutor
+
+    reader = _Reader(follower, linger, live)
+    loop = asyncio.get_running_loop()
+    threads = ThreadPoolExecutor(1, f"blocks of {follower.path}")
+    try:
+        while not reader.is_done:
+            if items := await loop.run_in_executor(threads, reader.read):
+                yield items
+    finally:
+        reader.stopped.set()
+        threads.submit(follower.close)  # after the read under way
+        threads.shutdown(wait=False)
+
+
+class _Reader:
+    def __init__(self, follower: Follower, linger: float, live: bool) -> None:
+        self.stopped = threading.Event()
+        self.is_done = False
+        self._follower = follower
+        self._linger = linger
+        self._live = live
+        self._has_more = False
+
+    def read(self) -> list[Block | Gap] | None:
+        """Return the next blocks, or None after a while."""
+        deadline, pause = time.monotonic() + _LOOK_SECONDS, SHORTEST_POLL_SECONDS
+        while not self.stopped.is_set() and time.monotonic() < deadline:
+            if self._follower.has_news():
+                if self._linger and self._live and not self._has_more:
+                    self.stopped.wait(self._linger)
+                items = self._follower.poll_blocks()
+                self._has_more = any(
+                    isinstance(item, Block) and item.length >= FULL_BLOCK_BYTES for item in items or ()
+                )
+                if items:
+                    return items
+                if not self._live and self._follower.is_at_end():
+                    self.is_done = True
+                    return None
+            self.stopped.wait(pause)
+            pause = min(pause * 2, LONGEST_POLL_SECONDS)
+        return None

@@ -1,0 +1,123 @@
+"""The metrics and the health of a shipper, over HTTP."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from chora_logging.eventlog.log import EventLog
+from chora_logging.jetstream.connection import Connection
+from chora_logging.jetstream.pressure import behind
+from chora_logging.jetstream.shipping import Progress
+
+#: The prefix of the names of the metrics.
+PREFIX = "chora_logging_ship"
+
+#: By name: the kind of the metric and what it says.
+_METRICS = {
+    "lines_total": ("counter", "Lines stored."),
+    "bytes_total": ("counter", "Bytes of the log stored, before compression."),
+    "blocks_total": ("counter", "Messages stored."),
+    "resends_total": ("counter", "Messages sent again because no answer had come."),
+    "gaps_total": ("counter", "Gaps shipped."),
+    "oversize_total": ("counter", "Lines replaced because no message can hold them."),
+    "lag_bytes": ("gauge", "Bytes of the log that are not stored."),
+    "lag_seconds": ("gauge", "Time since everything was stored."),
+    "up": ("gauge", "Whether the log is being stored."),
+}
+
+
+class Metrics:
+    """What is known of the shipments of a process.
+
+    Args:
+        connection: The connection that they share.
+        shipments: The progress of each, and its log, by the name of the log.
+
+    Thread safe.
+    """
+
+    def __init__(self, connection: Connection, shipments: Mapping[str, tuple[EventLog, Progress]]) -> None:
+        self._connection = connection
+        self._shipments = shipments
+
+    def text(self) -> str:
+        """Return the metrics in the text format of Prometheus."""
+        values = {name: self._values(*found) for name, found in self._shipments.items()}
+        rows: list[str] = []
+        for metric, (kind, text) in _METRICS.items():
+            rows += [f"# HELP {PREFIX}_{metric} {text}", f"# TYPE {PREFIX}_{metric} {kind}"]
+            rows += [
+                f'{PREFIX}_{metric}{{log="{_escaped(log)}"}} {found[metric]}' for log, found in values.items()
+            ]
+        version = _escaped(self._connection.server_version)
+        rows += [
+            f"# HELP {PREFIX}_connected Whether there is a connection to a server.",
+            f"# TYPE {PREFIX}_connected gauge",
+            f'{PREFIX}_connected{{server_version="{version}"}} {int(self._connection.is_connected)}',
+        ]
+        return "\n".join(rows) + "\n"
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether no shipment waits for a person, and the problem of each log."""
+        problems = {name: progress.problem for name, (_, progress) in self._shipments.items()}
+        healthy = not any(progress.needs_a_person for _, progress in self._shipments.values())
+        return healthy, {"status": "ok" if healthy else "error", "problems": problems}
+
+    def _values(self, log: EventLog, progress: Progress) -> dict[str, float]:
+        unread = behind(log, progress.end).unread
+        if not unread:
+            progress.level_since = time.monotonic()
+        return {
+            "lines_total": progress.lines,
+            "bytes_total": progress.bytes,
+            "blocks_total": progress.blocks,
+            "resends_total": progress.resends,
+            "gaps_total": progress.gaps,
+            "oversize_total": progress.oversize,
+            "lag_bytes": unread,
+            "lag_seconds": round(time.monotonic() - progress.level_since, 3) if unread else 0,
+            "up": int(not progress.problem),
+        }
+
+
+def serve(metrics: Metrics, host: str, port: int) -> http.server.ThreadingHTTPServer:
+    """Serve `/metrics` and `/healthz` in a thread of its own; the caller shuts the server down.
+
+    Raises:
+        OSError: nobody can listen there.
+    """
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the name that the standard library gives
+            if self.path == "/metrics":
+                self._answer(200, "text/plain; version=0.0.4; charset=utf-8", metrics.text())
+            elif self.path == "/healthz":
+                healthy, found = metrics.health()
+                self._answer(200 if healthy else 503, "application/json", json.dumps(found))
+            else:
+                self._answer(404, "application/json", json.dumps({"error": "not_found", "detail": self.path}))
+
+        def _answer(self, status: int, kind: str, text: str) -> None:
+            body = text.encode()
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # as above
+            """Log no requests."""
+
+    server = http.server.ThreadingHTTPServer((host, port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

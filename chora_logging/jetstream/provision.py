@@ -1,0 +1,130 @@
+"""Makes the stream of a shipper, compares one that exists, and finds out why one takes nothing."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from chora_logging.errors import AnswerError, NoAnswerError, RefusedError, ServerError
+from chora_logging.jetstream.stream import NO_STREAM, Stream
+
+NANOSECONDS = 1_000_000_000
+
+#: How long the server finds duplicates by their ids, in seconds. The shipper does not need it.
+DUPLICATE_SECONDS = 120
+
+#: The errors of JetStream that pass: a message with the same id is under way; there is no leader; the storage
+#: has failed.
+OUTAGE = {10158, 10008, 10077}
+
+#: What to do about errors of JetStream.
+_ADVICE = {
+    NO_STREAM: "make the stream once with --create",
+    10002: "raise the limits of the account",
+    10060: "another stream has the subject: name that one, or take another --prefix",
+    10005: "take fewer --replicas, or more servers",
+    10074: "take fewer --replicas, or more servers",
+    10065: "another stream has these subjects: take another --prefix",
+    10039: "enable JetStream for this account",
+    10076: "enable JetStream on the servers",
+}
+
+
+class Wanted(NamedTuple):
+    """The stream that a user asks for.
+
+    Attributes:
+        prefix: The first token of its subjects.
+        replicas: The number of servers that store it.
+        max_age: How long it keeps a message, in seconds; 0 for ever.
+        max_bytes: How much it keeps, in bytes; -1 for all.
+    """
+
+    prefix: str
+    replicas: int
+    max_age: float
+    max_bytes: int
+
+    def config(self, name: str) -> dict[str, Any]:
+        """Return the configuration for a stream called *name*."""
+        return {
+            "name": name,
+            "description": "events, shipped by chora-logging",
+            "subjects": [f"{self.prefix}.>"],
+            "retention": "limits",
+            "storage": "file",
+            "discard": "old",
+            "num_replicas": self.replicas,
+            "max_age": int(self.max_age * NANOSECONDS),
+            "max_bytes": self.max_bytes,
+            "duplicate_window": int(min(self.max_age or DUPLICATE_SECONDS, DUPLICATE_SECONDS) * NANOSECONDS),
+            "deny_delete": True,
+        }
+
+
+async def create(stream: Stream, wanted: Wanted) -> list[str]:
+    """Make the stream unless it exists, and return in what it differs from *wanted*, a sentence each.
+
+    Raises:
+        NoAnswerError: no server can make it now; a later try may succeed.
+        RefusedError: no server ever will; the message says what to do.
+    """
+    config = wanted.config(stream.name)
+    try:
+        return differences((await stream.info())["config"], config)
+    except AnswerError as error:
+        if error.code != NO_STREAM:
+            raise with_advice(error) from None
+    try:
+        await stream.api(f"STREAM.CREATE.{stream.name}", config)
+    except AnswerError as error:
+        raise with_advice(error) from None
+    return []
+
+
+def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Return in what the configuration *found* differs from the one *wanted*.
+
+    >>> differences({"max_age": 5}, {"max_age": 7, "description": "x"})
+    ['max_age is 5, and 7 was asked for']
+    """
+    return [
+        f"{name} is {found.get(name)!r}, and {value!r} was asked for"
+        for name, value in wanted.items()
+        if name != "description" and found.get(name) != value
+    ]
+
+
+async def what_is_wrong(stream: Stream, subject: str) -> str:
+    """Return why *stream* takes no message of *subject*, for people; empty if it does, or nobody says why."""
+    try:
+        config = (await stream.info())["config"]
+        subjects = config["subjects"]
+    except AnswerError as error:
+        return with_advice(error).reason if error.code in _ADVICE else ""
+    except (ServerError, KeyError, TypeError):
+        return ""
+    if any(_matches(pattern, subject) for pattern in subjects):
+        return ""
+    return (
+        f"the stream {stream.name} takes {', '.join(subjects)}, and not {subject}: "
+        f"add it to the subjects of the stream, or take another --prefix"
+    )
+
+
+def with_advice(error: AnswerError) -> ServerError:
+    """Return *error* as one that says whether trying again helps, and else what to do."""
+    advice = _ADVICE.get(error.code)
+    reason = f"{error.reason} ({error.code})"
+    if error.code in OUTAGE:
+        return NoAnswerError(error.address, reason)
+    return RefusedError(error.address, reason if advice is None else f"{reason}: {advice}")
+
+
+def _matches(pattern: str, subject: str) -> bool:
+    mine, theirs = subject.split("."), pattern.split(".")
+    for index, token in enumerate(theirs):
+        if token == ">":
+            return len(mine) > index
+        if index >= len(mine) or token not in ("*", mine[index]):
+            return False
+    return len(mine) == len(theirs)

@@ -1,0 +1,168 @@
+"""The file beside a log in which its shipper keeps its position, and which only one shipper can hold.
+
+The position is in the stream; this copy is read only when the stream has no message of the log any more.
+Three lines of fixed length: who holds the file, and two positions, of which the one with the higher number
+and a right checksum counts, so that a torn write loses one step at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import secrets
+import socket
+import time
+import zlib
+from typing import Any, NamedTuple
+
+from chora_logging.errors import OtherShipperError
+from chora_logging.log_files import open_regular
+from chora_logging.schema import OWN_LOGGER
+
+#: How often the file is synced, in seconds.
+SYNC_SECONDS = 1.0
+
+_LINE_BYTES = 512
+
+_logger = logging.getLogger(OWN_LOGGER)
+
+
+class Checkpoint(NamedTuple):
+    """The last block that is stored.
+
+    Attributes:
+        stream: The stream that it is stored in.
+        subject: The subject of the log.
+        end: The cursor after the block.
+        sequence: Its sequence in the stream.
+    """
+
+    stream: str
+    subject: str
+    end: str
+    sequence: int
+
+
+class State:
+    """The state file of a log, locked for as long as it is open.
+
+    A file that cannot be made, read or written costs a warning, not an event: then nothing is kept.
+
+    Args:
+        path: The file.
+        log: The log, for people.
+
+    Attributes:
+        shipper: A random id that stays the same while the file exists.
+
+    Raises:
+        OtherShipperError: another process holds the file.
+    """
+
+    def __init__(self, path: str, log: str) -> None:
+        self.path = path
+        self.shipper = secrets.token_hex(4)
+        self._fd = -1
+        self._number = 0
+        self._synced = time.monotonic()
+        self._has_failed = False
+        try:
+            opened = open_regular(path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            self._warn(error.strerror or str(error))
+            return
+        if opened is None:
+            self._warn("it is not a regular file")
+            return
+        self._fd = opened[0]
+        try:
+            self._hold(log)
+        except OSError as error:
+            self.close()
+            if isinstance(error, OtherShipperError):
+                raise
+            self._warn(error.strerror or str(error))
+
+    def load(self, stream: str, subject: str) -> Checkpoint | None:
+        """Return the newest checkpoint of *subject* in *stream*; None if there is none."""
+        found = [(line["number"], line) for line in (self._read(1), self._read(2)) if line.get("number")]
+        if not found:
+            return None
+        number, line = max(found, key=lambda item: int(item[0]))
+        self._number = int(number)
+        if (line.get("stream"), line.get("subject")) != (stream, subject):
+            return None
+        return Checkpoint(stream, subject, str(line.get("end")), int(line.get("sequence") or 0))
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep *checkpoint*; it survives the death of this process at once, and that of the machine soon."""
+        if self._fd < 0:
+            return
+        self._number += 1
+        try:
+            self._write(1 + self._number % 2, {"number": self._number, **checkpoint._asdict()})
+        except OSError as error:
+            self._warn(error.strerror or str(error))
+
+    def is_sync_due(self) -> bool:
+        """Return whether to call `sync`."""
+        return self._fd >= 0 and time.monotonic() - self._synced >= SYNC_SECONDS
+
+    def sync(self) -> None:
+        """Write the file to the disk; this may take long."""
+        self._synced = time.monotonic()
+        try:
+            if self._fd >= 0:
+                os.fdatasync(self._fd)
+        except OSError as error:
+            self._warn(error.strerror or str(error))
+
+    def close(self) -> None:
+        """Close the file and leave it to others; a second call does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                os.fdatasync(fd)
+            os.close(fd)
+
+    def _hold(self, log: str) -> None:
+        holder = self._read(0)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
+            raise OtherShipperError(self.path, f"{who} ships {log} already") from None
+        if isinstance(known := holder.get("shipper"), str) and known.isalnum() and len(known) == 8:
+            self.shipper = known
+        elif os.fstat(self._fd).st_size:
+            self._warn("it is damaged; the stream decides")
+        self._write(
+            0, {"shipper": self.shipper, "pid": os.getpid(), "host": socket.gethostname(), "log": log}
+        )
+
+    def _read(self, line: int) -> dict[str, Any]:
+        if self._fd < 0:
+            return {}
+        try:
+            data = os.pread(self._fd, _LINE_BYTES, line * _LINE_BYTES)
+            checksum, _, text = data.partition(b" ")
+            text = text.strip()
+            found = json.loads(text) if int(checksum, 16) == zlib.crc32(text) else None
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _write(self, line: int, content: dict[str, Any]) -> None:
+        text = json.dumps(content).encode()
+        if len(text) > _LINE_BYTES - 10:  # of a very long path
+            text = json.dumps({name: value for name, value in content.items() if name != "log"}).encode()
+        data = b"%08x %s" % (zlib.crc32(text), text)
+        os.pwrite(self._fd, data.ljust(_LINE_BYTES - 1) + b"\n", line * _LINE_BYTES)
+
+    def _warn(self, reason: str) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            _logger.warning("%s: the position is kept in the stream only: %s", self.path, reason)
