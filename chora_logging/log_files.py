@@ -19,8 +19,9 @@ inodes are others.
 
 What follows says what the last rotations have made, so that readers see what is missing: CRC-32 (4), count
 (4), then for each rotation the generation of the file (8, signed), its inode (8), its size (8, all bits set
-if it is unknown) and the CRC-32 of its first line (4). The checksum covers the sequence. Versions that do
-not know this part ignore it, and cut it off where they write the list: then it says nothing.
+if it is unknown), the CRC-32 of its first line (4) and a digest of its head (6). The checksum covers the
+sequence. Versions that do not know this part ignore it, and cut it off where they write the list: then it
+says nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Mapping
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -56,7 +58,7 @@ BACKUP_ENTRY = struct.Struct("<QI")
 
 #: The record of the rotations in a sidecar, after the list: how it begins, and an entry.
 RECORD = struct.Struct("<II")
-RECORD_ENTRY = struct.Struct("<qQQI")
+RECORD_ENTRY = struct.Struct("<qQQI6s")
 
 #: The size of a file in the record, if it is unknown.
 UNKNOWN_SIZE = 2**64 - 1
@@ -64,7 +66,10 @@ UNKNOWN_SIZE = 2**64 - 1
 #: How much of the first line of a backup its checksum covers, in bytes.
 FIRST_LINE_BYTES = 256
 
-#: The largest sidecar, in bytes: that of a log with 100,000 backups.
+#: How much of a file its digest covers, and the size of that, in bytes.
+HEAD_BYTES, DIGEST_BYTES = 1024, 6
+
+#: The largest sidecar, in bytes: that of a log with 90,000 backups.
 LARGEST_SIDECAR_BYTES = 4 * 1024 * 1024
 
 #: How many numbers in a row without a file end the backups of a namer, which may be in several folders.
@@ -156,6 +161,11 @@ def above_standard_streams(fd: int) -> int:
         os.close(fd)
 
 
+def digest(data: bytes) -> bytes:
+    """Return a short hash of *data*."""
+    return blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
 def real_path(path: str) -> str:
     """Return the path of the file to rotate: *path* with symbolic links resolved if it is a link.
 
@@ -240,11 +250,13 @@ class Rotated(NamedTuple):
         inode: Its inode; 0 if it is unknown.
         size: Its size at the rotation, before compression; None if it is unknown. A late writer adds to it.
         first_line: The CRC-32 of its first line, before compression; 0 if it is unknown.
+        head: The digest of its first `HEAD_BYTES`.
     """
 
     inode: int
     size: int | None
     first_line: int
+    head: bytes = b""
 
 
 class Backups(NamedTuple):
@@ -305,6 +317,6 @@ def _parse_record(data: bytes, state: Sidecar) -> dict[int, Rotated]:
     if len(entries) < count * RECORD_ENTRY.size or checksum != zlib.crc32(said):
         return {}
     return {
-        each: Rotated(inode, None if size == UNKNOWN_SIZE else size, first_line)
-        for each, inode, size, first_line in RECORD_ENTRY.iter_unpack(entries)
+        each: Rotated(inode, None if size == UNKNOWN_SIZE else size, first_line, head)
+        for each, inode, size, first_line, head in RECORD_ENTRY.iter_unpack(entries)
     }

@@ -15,7 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from chora_logging import log_files
-from chora_logging.log_files import ABSENT_NAMED_NUMBERS, BACKUP_ENDING, COMPRESSED, FIRST_LINE_BYTES
+from chora_logging.log_files import (
+    ABSENT_NAMED_NUMBERS,
+    BACKUP_ENDING,
+    COMPRESSED,
+    FIRST_LINE_BYTES,
+    HEAD_BYTES,
+)
 
 NameOf = Callable[[str], str]
 
@@ -83,6 +89,7 @@ class Found(NamedTuple):
         ours: Those of them that have a name that our handler gives, by their number.
         foreign: The paths of the others.
         blocked: The paths that are in the way of a backup and are no regular files.
+        head: The first bytes of the live file.
     """
 
     live: Owned
@@ -91,6 +98,7 @@ class Found(NamedTuple):
     owned: Owned
     ours: dict[int, list[Backup]]
     foreign: list[str]
+    head: bytes
 
     def if_owned(self, owned: Owned) -> Found:
         """Return the same files if we made *owned*."""
@@ -127,19 +135,28 @@ def find_backups(log: str, name_of: NameOf, count: int, owned: Owned) -> Found:
         except FileNotFoundError:
             continue
         if stat.S_ISREG(status.st_mode):
-            backups.append(Backup(*name, status.st_ino, *_beginning(name.path)))
+            backups.append(Backup(*name, status.st_ino, *_beginning(name.path)[:2]))
         elif 0 < name.number <= count + 1 and not name.is_default:
             blocked.append(name.path)
-    return Found(identify(log), backups, blocked, {}, {}, []).if_owned(owned)
+    live, head = _identify(log)
+    return Found(live, backups, blocked, {}, {}, [], head).if_owned(owned)
 
 
 def identify(path: str) -> Owned:
     """Return what makes the file *path* known as a backup; empty if there is no such regular file."""
+    return _identify(path)[0]
+
+
+def _identify(path: str) -> tuple[Owned, bytes]:
+    """Return what `identify` returns, and the first bytes of the file."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
-        return {}
-    return {status.st_ino: _beginning(path)[0]} if stat.S_ISREG(status.st_mode) else {}
+        return {}, b""
+    if not stat.S_ISREG(status.st_mode):
+        return {}, b""
+    first_line, _, head = _beginning(path)
+    return {status.st_ino: first_line}, head
 
 
 class _Name(NamedTuple):
@@ -175,8 +192,8 @@ def _names(log: str, name_of: NameOf) -> Iterator[_Name]:
             yield _Name(path, int(given or 0), has_namer, suffix)
 
 
-def _beginning(path: str) -> tuple[int, bool]:
-    """Return the checksum of the first line, 0 if it cannot be read, and whether we packed the file.
+def _beginning(path: str) -> tuple[int, bool, bytes]:
+    """Return the checksum of the first line, 0 if it cannot be read; whether we packed the file; its head.
 
     The line of a compressed file is the unpacked one, so that it is the same if somebody unpacks the file.
     """
@@ -185,14 +202,15 @@ def _beginning(path: str) -> tuple[int, bool]:
         if fd <= 2:
             fd = log_files.above_standard_streams(fd)
         try:
-            data = packed = os.pread(fd, FIRST_LINE_BYTES, 0)
+            data = packed = os.pread(fd, HEAD_BYTES, 0)
             if packed.startswith(_GZIP_MAGIC):
                 data = _unpacked(os.pread(fd, _PACKED_BEGINNING_BYTES, 0)) or packed
         finally:
             os.close(fd)
     except OSError:  # this process may rename it, but not read it; or it was a regular file until now
-        return 0, False
-    return zlib.crc32(data.partition(b"\n")[0]) if data else 0, is_packed_by_us(packed)
+        return 0, False, b""
+    line = data[:FIRST_LINE_BYTES].partition(b"\n")[0]
+    return zlib.crc32(line) if data else 0, is_packed_by_us(packed), data
 
 
 def _unpacked(packed: bytes) -> bytes:

@@ -184,8 +184,8 @@ def pack_record(state: Sidecar, record: Mapping[int, Rotated], room: int) -> byt
     if count < 0:
         return b""
     entries = b"".join(
-        RECORD_ENTRY.pack(each, inode, UNKNOWN_SIZE if size is None else size, first_line)
-        for each, (inode, size, first_line) in sorted(record.items())[len(record) - count :]
+        RECORD_ENTRY.pack(each, inode, UNKNOWN_SIZE if size is None else size, first_line, head)
+        for each, (inode, size, first_line, head) in sorted(record.items())[len(record) - count :]
     )
     checksum = zlib.crc32(b"%s %d %s" % (state.log_id, state.sequence, entries))
     return RECORD.pack(checksum, count) + entries

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from chora_logging.errors import ForeignBackupsError, RotationBlockedError
-from chora_logging.log_files import Rotated
+from chora_logging.log_files import Rotated, digest
 from chora_logging.writing import adoption, opening
 from chora_logging.writing.backups import Backup, Found, NameOf, Owned, find_backups, identify
 from chora_logging.writing.journal import Journal, Report, open_journal
@@ -177,7 +177,8 @@ class Rollover(NamedTuple):
                 backups[backup.path] = backup
         generation = journal.state.sequence // 2
         for inode, first_line in found.live.items():
-            journal.record[generation] = Rotated(inode, status.st_size, first_line)
+            head = digest(found.head)
+            journal.record[generation] = Rotated(inode, status.st_size, first_line, head)
         journal.write(journal.state._replace(step=0), {**found.owned, **found.live}, journal.keep)
         first, product = self._name(1), found.live
         if os.path.lexists(first) and first not in backups:  # where `App.log` is another name of `app.log`

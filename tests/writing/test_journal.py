@@ -56,7 +56,7 @@ def recorded(writer):
 
 
 def test_what_is_recorded(tmp_path):
-    """Each file is recorded with its generation, inode, size and first line; one more than is kept."""
+    """Each file is recorded with its generation, inode, size, first line and head; one more than is kept."""
     writer, _ = written(tmp_path, files=8)
     record = recorded(writer)
 
@@ -65,8 +65,10 @@ def test_what_is_recorded(tmp_path):
         path = writer.backup(8 - generation)
         with open(path, "rb") as file:
             line = zlib.crc32(file.readline()[:-1][:256])
+            file.seek(0)
+            head = log_files.digest(file.read(1024))
         status = os.stat(path)
-        assert record[generation] == Rotated(status.st_ino, status.st_size, line)
+        assert record[generation] == Rotated(status.st_ino, status.st_size, line, head)
 
 
 def test_a_compressed_backup(tmp_path):
@@ -121,7 +123,7 @@ def test_a_damaged_record(tmp_path):
 def test_more_than_a_sidecar_has_room_for():
     """The oldest rotations are left out."""
     state = log_files.Sidecar(b"0123456789abcdef", 20)
-    record = {each: Rotated(each + 1, None, 3) for each in range(5)}
+    record = {each: Rotated(each + 1, None, 3, b"digest") for each in range(5)}
     data = journal.pack_record(state, record, log_files.RECORD.size + 2 * log_files.RECORD_ENTRY.size + 1)
 
     assert log_files._parse_record(data, state) == {each: record[each] for each in (3, 4)}

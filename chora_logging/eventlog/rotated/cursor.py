@@ -11,20 +11,19 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from hashlib import blake2b
 from typing import NamedTuple
 
 from chora_logging.errors import CursorError
+from chora_logging.log_files import DIGEST_BYTES, HEAD_BYTES, digest
 
 #: How many bytes at the beginning of a file, and before the position, are compared.
-HEAD = 1024
+HEAD = HEAD_BYTES
 GUARD = 256
 
 _VERSION = 2
-_DIGEST_BYTES = 6
 # In bytes: version, log id, generation, offset, head, guard, inode, time, and the time of the older files
 # relative to it. A checksum of two bytes follows. Version 1 has no time of older files.
-_WIDTHS = (1, 8, 5, 6, _DIGEST_BYTES, _DIGEST_BYTES, 4, 6, 4)
+_WIDTHS = (1, 8, 5, 6, DIGEST_BYTES, DIGEST_BYTES, 4, 6, 4)
 _LENGTH = sum(_WIDTHS) + 2
 _LENGTH_OF_1 = _LENGTH - 4
 _LARGEST_DIFFERENCE = 2**31 - 1
@@ -88,11 +87,6 @@ class FileOrigin(NamedTuple):
     def cursor(self, offset: int, before: bytes) -> str:
         """Return the cursor of the position at *offset*; *before* is the bytes before it."""
         return encode(self.position(offset, before))
-
-
-def digest(data: bytes) -> bytes:
-    """Return a short hash of *data*."""
-    return blake2b(data, digest_size=_DIGEST_BYTES).digest()
 
 
 def encode(position: Position) -> str:

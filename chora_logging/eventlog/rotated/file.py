@@ -14,9 +14,9 @@ from chora_logging.eventlog.events import Block, Skipped
 from chora_logging.eventlog.lines import SHOWN_LINE_BYTES
 from chora_logging.eventlog.rotated.content import CHUNK as CHUNK
 from chora_logging.eventlog.rotated.content import Content
-from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, NO_LOG, FileOrigin, Position, digest
+from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, NO_LOG, FileOrigin, Position
 from chora_logging.log_files import LONGEST_LINE_BYTES as LONGEST_LINE_BYTES
-from chora_logging.log_files import Rotated
+from chora_logging.log_files import Rotated, digest
 
 ReadAt = Callable[[int, int], bytes]
 

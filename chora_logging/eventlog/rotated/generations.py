@@ -19,6 +19,10 @@ from chora_logging.log_files import FIRST_LINE_BYTES, Backups, Rotated, Sidecar
 #: The backups that a sidecar lists: see `Backups.owned`.
 Listed = Mapping[int, int]
 
+#: What is the same of a file and one in the record, of the evidence, the surest first. The first line alone
+#: is enough, if it has a time; else other lines may be the same, and the inode may be that of a new file.
+_SAME = ((0, 1, 2), (0, 1, 3), (0, 2, 3), (0, 2), (0, 1), (0, 3), (0,))
+
 _File = TypeVar("_File", bound=LogFile)
 
 
@@ -92,36 +96,33 @@ def _recorded(
     files: Sequence[LogFile], record: Mapping[int, Rotated], newest: int
 ) -> dict[tuple[int, int], int]:
     """Return the generations of those of *files* that are in the *record*, by their identities."""
-    generations = {rotated.inode: each for each, rotated in record.items() if rotated.inode}
+    backups = {file.place.identity: file for file in files if file.place.number}
+    seen = {identity: _evidence(file, newest) for identity, file in backups.items()}
+    made = {
+        each: (rotated.first_line, rotated.size, rotated.inode, each)
+        for each, rotated in record.items()
+        if rotated.first_line
+    }
     found: dict[tuple[int, int], int] = {}
-    backups = [file for file in files if file.place.number]
-    for file in backups:
-        generation = generations.get(file.place.inode)
-        if generation is not None and _is_made(file, record[generation]):
-            found[file.place.identity] = generation
-    free: dict[int, list[int]] = {}
-    for generation in record.keys() - found.values():
-        free.setdefault(record[generation].first_line, []).append(generation)
-    free.pop(0, None)
-    others = [file for file in backups if file.place.identity not in found]
-    for file in others:
-        alike = free.get(_first_line(file))
-        if alike:
-            # Files whose first lines have no time begin alike.
-            number, size = newest - file.place.number, file.length()
-            right = min(alike, key=lambda each: (each != number, record[each].size != size))
-            alike.remove(right)
-            found[file.place.identity] = right
-    for file in others:
-        generation = generations.get(file.place.inode)
-        if generation is not None and generation not in found.values() and _is_remainder(file):
-            found[file.place.identity] = generation
+    for same in _SAME:
+        alike: dict[tuple[int | None, ...], list[int]] = {}
+        for generation in sorted(made, reverse=True):
+            alike.setdefault(tuple(made[generation][each] for each in same), []).append(generation)
+        for identity in tuple(seen):
+            if generations := alike.get(tuple(seen[identity][each] for each in same)):
+                found[identity] = generations.pop()
+                del seen[identity], made[found[identity]]
+    generations_of = {rotated.inode: each for each, rotated in record.items() if each not in found.values()}
+    for identity in seen:
+        each = generations_of.get(backups[identity].place.inode)
+        if each is not None and (not record[each].first_line or _is_remainder(backups[identity])):
+            found[identity] = each
     return found
 
 
-def _is_made(file: LogFile, rotated: Rotated) -> bool:
-    """Return whether *file*, which has the inode of *rotated*, is that file, as far as it is known."""
-    return not rotated.first_line or rotated.first_line == _first_line(file)
+def _evidence(file: LogFile, newest: int) -> tuple[int, int, int, int]:
+    """Return what shows which file it is: its first line, size, inode, and the generation by its number."""
+    return _first_line(file), file.length(), file.place.inode, newest - file.place.number
 
 
 def _is_remainder(file: LogFile) -> bool:

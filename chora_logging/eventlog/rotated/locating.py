@@ -8,7 +8,7 @@ from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.lines import parse
 from chora_logging.eventlog.meaning import time_of
 from chora_logging.eventlog.rotated.content import CHUNK
-from chora_logging.eventlog.rotated.cursor import NO_LOG, Position
+from chora_logging.eventlog.rotated.cursor import HEAD, NO_LOG, Position
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated.stored import Lost
 from chora_logging.log_files import Rotated
@@ -142,6 +142,10 @@ def after_recorded(files: Sequence[LogFile], position: Position) -> tuple[int, G
     rotated = recorded(files, position)
     if rotated is None or rotated.size is None or any(map(_is_unknown, files)):
         return None
+    # Another tool may have rotated the file of the position in the same generation.
+    has_head = position.offset >= min(HEAD, rotated.size)
+    if position.head != rotated.head if has_head else _are_moved(files):
+        return None
     newer = [index for index, file in enumerate(files) if (file.generation or 0) > position.generation]
     there = {file.generation: file for file in files}
     own = there.get(position.generation)
@@ -156,6 +160,14 @@ def after_recorded(files: Sequence[LogFile], position: Position) -> tuple[int, G
         return index, None
     reason = "the file that the cursor points into was deleted or cut"
     return index, gap_before(files[index], position, reason, len(missing), sum(missing))
+
+
+def _are_moved(files: Sequence[LogFile]) -> bool:
+    """Return whether the numbers of *files* are not those that our handler has given to them."""
+    newest = files[-1].generation
+    if newest is None or files[-1].place.number:
+        return True
+    return any(file.generation not in (None, newest - file.place.number) for file in files)
 
 
 def _is_unknown(file: LogFile) -> bool:
