@@ -35,7 +35,8 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
 
 _NUMBER = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,5})?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,400}", re.ASCII)
-_DURATION = re.compile(rf"[\d.]+ ?(?:{'|'.join(sorted(DURATION_UNITS, key=len, reverse=True))})", re.ASCII)
+_UNIT = "|".join(sorted(DURATION_UNITS, key=len, reverse=True))
+_DURATION = re.compile(rf"(?:[\d.]+ ?(?:{_UNIT}) ?)+", re.ASCII)
 
 
 @dataclass

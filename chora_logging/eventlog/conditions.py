@@ -29,6 +29,9 @@ from chora_logging.errors import ConfigurationError
 #: The most conditions of one filter.
 MOST_CONDITIONS = 50
 
+#: The most parts of a path.
+MOST_PARTS = 100
+
 #: The longest expression that an error quotes, in characters.
 _SHOWN_CHARS = 200
 
@@ -128,6 +131,8 @@ def parse_path(field: str, text: str | None = None, setting: str = "where") -> t
         ConfigurationError: a part is empty, or has other brackets than `[]` at its end.
     """
     parts: list[str] = []
+    if field.count(".") + field.count("[]") >= MOST_PARTS:
+        raise ConfigurationError(setting, f"{field[:_SHOWN_CHARS]}…", f"a path of at most {MOST_PARTS} parts")
     for part in field.split("."):
         name = part.rstrip("[]")
         brackets = part[len(name) :]

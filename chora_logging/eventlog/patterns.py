@@ -85,9 +85,8 @@ class Pattern:
             self.literal = _literal(tree, flags)
             steps, _ = _steps(tree, flags)
             # With few steps at each character `re` is as safe, and faster.
-            self._search = (
-                re.compile(text).search if steps <= QUICK_STEPS else _Automaton(_program(tree, flags)).search
-            )
+            quick = steps <= QUICK_STEPS
+            self._search = _compiled(text).search if quick else _Automaton(_program(tree, flags)).search
         except RecursionError:
             raise PatternError("it is nested too deeply") from None
 
@@ -98,6 +97,12 @@ class Pattern:
             PatternCostError: the expression has taken too much time, with this text and those before.
         """
         return bool(self._search(text))
+
+
+def _compiled(text: str) -> re.Pattern[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in `_parsed`
+        return re.compile(text)
 
 
 def _parsed(text: str) -> tuple[_Tree, int]:

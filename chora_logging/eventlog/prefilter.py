@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 # A value appears unchanged in its line if it has only these characters, which no JSON encoder has to
 # escape. Lines of an encoder that escapes them all the same are recognised by the escape.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/ -]{3,}", re.ASCII)
 _ESCAPE = re.compile(rb"\\(?:u00[2-7]|/)")
 _ESCAPED_LETTER = re.compile(rb"\\u00[2-7]")
@@ -121,6 +122,11 @@ def can_find(value: str) -> bool:
 def can_find_name(name: str) -> bool:
     """Return whether the bytes of a line show if it has a field *name*."""
     return _PLAIN_NAME.fullmatch(name) is not None
+
+
+def can_find_text(text: str) -> bool:
+    """Return whether *text* has UTF-8: a line has a surrogate in an escape only."""
+    return _SURROGATE.search(text) is None
 
 
 def is_whole(value: str) -> bool:

@@ -14,7 +14,7 @@ from chora_logging.eventlog.comparing import Asked, Conditions, missing
 from chora_logging.eventlog.conditions import Condition, parse_conditions
 from chora_logging.eventlog.events import Event, strict_json
 from chora_logging.eventlog.meaning import USUAL, Meaning
-from chora_logging.eventlog.prefilter import Prefilter, can_find, in_json
+from chora_logging.eventlog.prefilter import Prefilter, can_find, can_find_text, in_json
 from chora_logging.eventlog.severities import severity
 from chora_logging.eventlog.texts import Text
 from chora_logging.eventlog.times import parse_iso
@@ -123,6 +123,7 @@ class Selection:
         values = [in_json(value) for _, value in self._fields if can_find(value)]
         values += [*self._other_values, *self._conditions.values]
         texts = [*self._conditions.texts, *([] if self.text is None else [self.text.folded])]
+        texts = [text for text in texts if can_find_text(text)]
         self.prefilter = Prefilter(values, texts, self._conditions.exponents) if values or texts else None
 
     def value_of(self, name: str) -> str | None:

@@ -57,6 +57,8 @@ def matches(where, event):
         ("duration_ms>=1s", {"duration_ms": "1.5s"}, True),
         ("event.duration>1ms", {"event": {"duration": 2_000_000}}, True),
         ("took<1m30s", {"took": "1m29s"}, True),
+        ("took>1m30s", {"took": "5s"}, False),
+        ("took>1m 30s", {"took": 90001}, True),
         ("level>=warning", {"level": "ERROR"}, True),
         ("level>=warning", {"level": "info"}, False),
         ("version>=v2", {"version": "v3"}, True),

@@ -81,6 +81,13 @@ def test_what_cannot_be_meant(text, said):
     assert str(caught.value).endswith(f", got {text!r}")
 
 
+@pytest.mark.parametrize("path", ["a." * 50_000 + "b", "a" + "[]" * 50_000])
+def test_a_path_that_is_too_long(path):
+    """A path has a limit, because every way to split it is looked for in every event."""
+    with pytest.raises(ConfigurationError, match="where must be a path of at most 100 parts"):
+        parse_condition(f"{path}=1")
+
+
 def test_one_or_several():
     """One expression is a string; several are a list of them, of bounded length."""
     assert [condition.value for condition in parse_conditions("a=1")] == ["1"]

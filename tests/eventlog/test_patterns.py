@@ -99,6 +99,7 @@ class TestMeaning:
             ("(?i)[a-c]x", ["BX"]),
             (r"(?P<n>a)$", ["a"]),
             (r"(?x) a b # c", ["ab"]),
+            ("[[]x", ["[x"]),
         ],
     )
     def test_other_forms(self, expression, texts):

@@ -75,3 +75,11 @@ def test_reading_by_text(rows, text, where):
 
         assert places(log.read(text=text, where=where)) == places(found)
         assert places(log.read(text=text, where=where, newest_first=True)) == places(found[::-1])
+
+
+@pytest.mark.parametrize("text", ["\udcff", "a\udcffb"])
+def test_a_text_that_is_no_unicode(tmp_path, text):
+    """What a shell gives for bytes that are no UTF-8 is found where a line has it as an escape."""
+    (tmp_path / "app.log").write_text(json.dumps({"m": f"x{text}"}) + '\n{"m": "y"}\n')
+
+    assert [event["m"] for event in EventLog(tmp_path / "app.log").read(text=text)] == [f"x{text}"]
