@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 # A value appears unchanged in its line if it has only these characters, which no JSON encoder has to
 # escape. Lines of an encoder that escapes them all the same are recognised by the escape.
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/ -]{3,}", re.ASCII)
 _ESCAPE = re.compile(rb"\\(?:u00[2-7]|/)")
 _ESCAPED_LETTER = re.compile(rb"\\u00[2-7]")
@@ -125,8 +124,8 @@ def can_find_name(name: str) -> bool:
 
 
 def can_find_text(text: str) -> bool:
-    """Return whether *text* has UTF-8: a line has a surrogate in an escape only."""
-    return _SURROGATE.search(text) is None
+    """Return whether a line has the characters of *text*, and not what is shown as U+FFFD."""
+    return "\ufffd" not in text
 
 
 def is_whole(value: str) -> bool:

@@ -27,7 +27,7 @@ class Text:
     def __init__(self, text: str) -> None:
         if not isinstance(text, str) or not text:
             raise ConfigurationError("text", text, "a text to search for, not empty")
-        self.folded = text.casefold()
+        self.folded = _in_pairs(text).casefold()
         self._bytes = self.folded.encode() if self.folded.isascii() else None
 
     def is_in(self, line: bytes) -> bool:
@@ -47,9 +47,14 @@ def seen(line: bytes) -> str:
     if "\\" not in text:
         return text
     text = _ESCAPE.sub(_resolved, text)
-    if _SURROGATE.search(text):  # two of them are one character
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+    return _in_pairs(text)
+
+
+def _in_pairs(text: str) -> str:
+    """Return *text* with two surrogates as the character that they are, and a single one as U+FFFD."""
+    if not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _resolved(escape: re.Match[str]) -> str:
