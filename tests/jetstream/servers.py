@@ -71,6 +71,11 @@ class Server:
             command = [self.program, "-c", str(self._configuration)]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
+    def listens(self):
+        """Return whether somebody can connect."""
+        with socket.socket() as tried:
+            return tried.connect_ex(("127.0.0.1", self.port)) == 0
+
     def end(self, number=signal.SIGKILL):
         """Send a signal and wait for the end of the process."""
         if self.process is not None and self.process.poll() is None:
@@ -133,8 +138,10 @@ class Servers:
         return f"nats://{','.join(f'127.0.0.1:{server.port}' for server in self.servers)}/{STREAM}"
 
     def start(self):
+        # Servers of 2.10 that begin at the same moment do not always learn of each other ("no suitable peers").
         for server in self.servers:
             server.start()
+            wait_for(server.listens, f"server {server.name}")
 
     def end(self, number=signal.SIGKILL):
         for server in self.servers:

@@ -88,7 +88,11 @@ def kill_shipper(scene, stream):
 def kill_leader(scene, stream):
     leader = scene.servers.leader(wait_for(lambda: healthy(stream), "healthy replicas"))
     leader.end()
-    wait_for(lambda: (found := info(stream)) and found["cluster"]["leader"] != leader.name and found)
+    wait_for(
+        lambda: (
+            (found := info(stream)) and found["cluster"].get("leader") not in (None, leader.name) and found
+        )
+    )
     leader.start()
 
 
