@@ -121,17 +121,30 @@ def gap_of_late_lines(files: Sequence[LogFile], index: int, position: Position) 
     """Return the gap if a file older than that of *position*, at *index*, was written to since it was read.
 
     A writer that had the file open may still write to it after the rotation. The time of a file shows
-    this, but not in a copy of the folder, nor for a compressed file, to which tools give various times.
+    this, but not in a copy of the folder.
     """
-    if position.older is None or files[index].place.inode & 0xFFFFFFFF != position.inode:
+    rotated = recorded(files, position)
+    # The inodes of a record are unknown in a copy of the folder.
+    is_packed = rotated is not None and rotated.inode > 0 and files[index].generation == position.generation
+    is_original = is_packed or files[index].place.inode & 0xFFFFFFFF == position.inode
+    if position.older is None or not is_original:
         return None
-    late = [file for file in files[:index] if not file.compressed and file.time() > position.older]
-    late = [file for file in late if file.expected is None or file.size() > file.expected]
+    late = [file for file in files[:index] if _has_late_lines(file, position.older)]
     if not late:
         return None
     reason = "lines were added to a rotated file after it had been read"
     since = position.older / 1000
     return Gap(reason, len(late), None, since, first_time(files[index]), files[index].path)
+
+
+def _has_late_lines(file: LogFile, since: int) -> bool:
+    """Return whether *file* was written to after the time *since*, in milliseconds, as far as it is known."""
+    if file.expected is not None and file.length() <= file.expected:
+        return False
+    if file.compressed:  # tools give it various times, and its header has whole seconds
+        is_larger = file.expected is not None and file.size() > file.expected  # if the trailer is its end
+        return is_larger and file.time() // 1000 >= since // 1000
+    return file.time() > since
 
 
 def after_recorded(files: Sequence[LogFile], position: Position) -> tuple[int, Gap | None] | None:
