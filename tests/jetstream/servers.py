@@ -138,7 +138,7 @@ class Servers:
         return f"nats://{','.join(f'127.0.0.1:{server.port}' for server in self.servers)}/{STREAM}"
 
     def start(self):
-        # Servers of 2.10 that begin at the same moment do not always learn of each other ("no suitable peers").
+        # Servers of 2.10 that begin at the same moment do not always learn of each other.
         for server in self.servers:
             server.start()
             wait_for(server.listens, f"server {server.name}")
