@@ -236,9 +236,9 @@ def number_of(value: object) -> int | float | None:
         if not _NUMBER.fullmatch(value):
             return None
         return int(value) if _WHOLE.fullmatch(value) else float(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
-        return value
-    return None
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _equal(condition: Condition) -> Test:

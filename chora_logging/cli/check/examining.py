@@ -139,6 +139,9 @@ class Examiner:
     def examine_left_out(self, path: str) -> Examination:
         """Report why the file *path* is not read with the others."""
         found = Examination(path, number=1)
+        if os.path.islink(path):
+            self._report(found, UNREADABLE, "a symbolic link, which readers do not follow", b"")
+            return found
         try:
             with open(path, "rb") as file:
                 if file.read(1):
