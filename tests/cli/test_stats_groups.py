@@ -7,6 +7,7 @@ import io
 import json
 import math
 import random
+import time
 import tracemalloc
 from collections import defaultdict
 
@@ -93,12 +94,18 @@ class TestNumbers:
         ]
 
     def test_days_are_local(self, tmp_path, call, monkeypatch):
-        """An interval of a day begins at midnight of local time."""
-        log = write_events(
-            tmp_path / "a.log", {"timestamp": "2026-03-01T23:30:00Z"}, {"timestamp": "2026-03-02T00:30:00Z"}
-        )
+        """An interval of a day begins at midnight of local time, also if the clocks are changed that day."""
+        times = ("24T21:30", "24T22:30", "25T12:00", "25T22:30", "25T23:30")
+        log = write_events(tmp_path / "a.log", *({"timestamp": f"2026-10-{time_}:00Z"} for time_ in times))
+        monkeypatch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        try:
+            found = rows(call, log, "--per", "1d")
+        finally:
+            monkeypatch.undo()
+            time.tzset()
 
-        assert sum(row["events"] for row in rows(call, log, "--per", "1d")) == 2
+        assert [row["events"] for row in found] == [1, 3, 1]
 
     def test_the_largest(self, log, call):
         """The largest groups are those with the largest number asked for, or with the most events."""

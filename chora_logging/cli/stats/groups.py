@@ -6,7 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from datetime import time as midnight
 from typing import Any
 
 from chora_logging.cli.stats.measures import DIGITS, MEASURES, Distinct, Numbers, Pool
@@ -19,6 +20,7 @@ MOST_GROUPS = 50_000
 LONGEST_VALUE = 200
 
 _DAY_SECONDS = 86400
+_FIRST_DAY = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -174,11 +176,11 @@ class Groups:
 
 def _start(time: float, step: int) -> float:
     """Return the start of the interval around *time*; those of days and more begin at local midnight."""
-    shift = 0
-    if step % _DAY_SECONDS == 0:
-        offset = datetime.fromtimestamp(time).astimezone().utcoffset()
-        shift = 0 if offset is None else int(offset.total_seconds())
-    return (time + shift) // step * step - shift
+    if step % _DAY_SECONDS:
+        return time // step * step
+    days = step // _DAY_SECONDS  # a day in which the clocks are changed has another length
+    number = (datetime.fromtimestamp(time).date() - _FIRST_DAY).days // days * days
+    return datetime.combine(_FIRST_DAY + timedelta(number), midnight()).timestamp()
 
 
 def _cut(value: Any) -> str:
