@@ -82,6 +82,7 @@ SCREENS = ("tests/browser", "tests/terminal")
 SHIPPING = (
     "tests/cli/test_ship.py",
     "tests/jetstream/test_cli.py",
+    "tests/jetstream/test_cluster_example.py",
     "tests/jetstream/test_connection.py",
     "tests/jetstream/test_consumer.py",
     "tests/jetstream/test_log.py",

@@ -30,7 +30,7 @@ CONFIG_FILES = ("logging.json", "logging.yaml", "logging.toml", "logging.ini")
 QUEUE_FILES = ("logging_queue.json", "logging_queue.yaml")
 #: The rows of the README's table: a file and what it needs.
 ROWS = dict(
-    re.findall(r"^\| `([\w.]+)` \|.*\| (.*) \|$", (EXAMPLES / "README.md").read_text("utf-8"), re.MULTILINE)
+    re.findall(r"^\| `([\w.-]+)` \|.*\| (.*) \|$", (EXAMPLES / "README.md").read_text("utf-8"), re.MULTILINE)
 )
 #: The distributions whose name differs from the name to import.
 DISTRIBUTIONS = {"yaml": "pyyaml"}
