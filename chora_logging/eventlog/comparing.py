@@ -91,7 +91,7 @@ class Conditions:
             tests = [_test(condition, meaning, Asked()) for condition in group]
             self.tests.append(tests[0] if len(tests) == 1 else _any(tests))
             if len(group) == 1:
-                self._narrow(group[0])
+                self._narrow(group[0], meaning)
 
     def look(self, chunk: bytes) -> None:
         """Note which fields the lines of *chunk* have."""
@@ -100,9 +100,9 @@ class Conditions:
             if asked.is_there:
                 self._names.remove((names, asked))
 
-    def _narrow(self, condition: Condition) -> None:
+    def _narrow(self, condition: Condition, meaning: Meaning) -> None:
         value = condition.value
-        if condition.operator == ":":
+        if condition.operator == ":" or (condition.operator == "=" and _is_level(condition, meaning)):
             self.texts += filter(None, [sure_part(value.casefold())])
         elif condition.operator == "~=":
             self.values += filter(None, [sure_part(_pattern(condition).literal).encode()])
@@ -194,7 +194,18 @@ def _comparison(condition: Condition, meaning: Meaning) -> Comparison:
         return lambda value: part in text_of(value).casefold()
     if condition.operator in _ORDERS:
         return _ordered(condition, meaning)
-    return _equal(condition)
+    return _equal_level(condition) if _is_level(condition, meaning) else _equal(condition)
+
+
+def _is_level(condition: Condition, meaning: Meaning) -> bool:
+    name = condition.value
+    is_named = condition.field in meaning.names("level") and name.isalpha() and not condition.is_quoted
+    return is_named and severity(name) is not None
+
+
+def _equal_level(condition: Condition) -> Test:
+    name = condition.value.casefold()
+    return lambda value: isinstance(value, str) and value.casefold() == name
 
 
 def _search(condition: Condition) -> Test:

@@ -12,9 +12,9 @@
 | `tags[]=urgent`, `items[].price>10` | any member of an array |
 
 A name with spaces or operators, and a value with spaces at its ends, are written as a JSON string:
-`"user name"=anna`. A number equals the same number written in another way, a time the same time. Of lists
-and objects, the JSON text is compared. Conditions with `=`, `:` and `~=` on the same field are
-alternatives; all others must be met together.
+`"user name"=anna`. A number equals the same number written in another way, a time the same time, and the
+name of a level the same in any case. Of lists and objects, the JSON text is compared. Conditions with `=`,
+`:` and `~=` on the same field are alternatives; all others must be met together.
 """
 
 from __future__ import annotations

@@ -63,6 +63,11 @@ def matches(where, event):
         ("took>1m 30s", {"took": 90001}, True),
         ("level>=warning", {"level": "ERROR"}, True),
         ("level>=warning", {"level": "info"}, False),
+        ("level=error", {"level": "ERROR"}, True),
+        ("level!=Error", {"level": "ERROR"}, False),
+        ("level=error", {"level": 40}, False),
+        ('level="error"', {"level": "ERROR"}, False),
+        ("status=error", {"status": "ERROR"}, False),
         ("version>=v2", {"version": "v3"}, True),
         ("message:TIME", {"message": "Timeout"}, True),
         ("message:strasse", {"message": "Straße"}, True),
@@ -294,6 +299,14 @@ def test_the_quick_way_and_the_slow_one(lines, expressions):
         assert places(log.read(where=expressions, newest_first=True)) == places(found[::-1])
         selection = Selection(where=expressions)
         assert [event for event in log.read() if selection.matches(event)] == found
+
+
+@pytest.mark.parametrize("name", ["error", "ERROR", "Error"])
+def test_levels_in_any_case(name):
+    """Lines are found by the name of a level, however they write it."""
+    lines = b"".join(b'{"level": "%b"}\n' % level for level in (b"ERROR", b"info", b"error", b"\\u0065rror"))
+    with log_of(lines, 256 * 1024) as path:
+        assert len(list(EventLog(path).read(where=f"level={name}"))) == 3
 
 
 @settings(deadline=None)
