@@ -11,6 +11,12 @@ from datetime import datetime, timezone
 import pytest
 
 from chora_logging.errors import ServerError
+from chora_logging.eventlog import EventLog
+from chora_logging.jetstream.messages import message
+from chora_logging.jetstream.oversize import Oversize
+from chora_logging.jetstream.shipping import Shipment
+from chora_logging.jetstream.state import State
+from chora_logging.shipping import Superseded, ship
 from tests.jetstream.servers import Servers, connected, create, done, wait_for
 from tests.jetstream.shippers import (
     Shipper,
@@ -109,6 +115,32 @@ class TestOnce:
             found = wait_for_numbers(newest_stream, SUBJECT, range(3))
 
         assert {each.headers.get("Content-Encoding") for each in found} == {None}
+
+    def test_late_block_of_an_earlier_process(self, stream, machine):
+        """A block that a killed process had under way may be stored after its successor asked for the position."""
+        machine.folder.joinpath("app.log").write_text('{"n": 0}\n{"n": 1}\n')
+        log = EventLog(machine.log)
+        with (
+            contextlib.closing(State(str(machine.folder / "state"), log.path)) as state,
+            contextlib.closing(Oversize(str(machine.folder / "oversize"))) as oversize,
+        ):
+            shipment = Shipment(stream, SUBJECT, log, state=state, oversize=oversize)
+
+            async def shipped():
+                assert await shipment.resume(log) is None
+                [block] = await anext(log.follow_blocks(live=False))
+                line = block._replace(chunk=block.chunk[: block.size // 2], size=block.size // 2)
+                own = {"stream": stream.name, "shipper": shipment.shipper, "expected": 0}
+                await stream.publish(message(line, SUBJECT, **own))
+                with pytest.raises(Superseded):
+                    await shipment.put(block)
+                await ship(log, shipment, live=False)
+
+            done(stream, shipped())
+        found = messages_of(stream)
+
+        assert numbers_of(found, SUBJECT) == [0, 1]
+        assert untiled(found) == []
 
     def test_odd_lines(self, newest_stream, newest_machine):
         """Lines that are no events are shipped as they are; a line without its end is not."""
