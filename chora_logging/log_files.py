@@ -34,7 +34,6 @@ import stat
 import struct
 import zlib
 from collections.abc import Mapping
-from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -163,6 +162,8 @@ def above_standard_streams(fd: int) -> int:
 
 def digest(data: bytes) -> bytes:
     """Return a short hash of *data*."""
+    from hashlib import blake2b  # slow to import, and needed only by rotations and readers
+
     return blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 

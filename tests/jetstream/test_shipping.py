@@ -117,7 +117,7 @@ class TestOnce:
         assert {each.headers.get("Content-Encoding") for each in found} == {None}
 
     def test_late_block_of_an_earlier_process(self, stream, machine):
-        """A block that a killed process had under way may be stored after its successor asked for the position."""
+        """A block of a killed process may be stored after its successor has asked for the position."""
         machine.folder.joinpath("app.log").write_text('{"n": 0}\n{"n": 1}\n')
         log = EventLog(machine.log)
         with (
