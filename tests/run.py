@@ -91,9 +91,10 @@ SHIPPING = (
 )
 #: These kill processes at a moment, use the whole machine, or count its processes.
 FAULTS = ("tests/faults", "tests/jetstream/test_faults.py")
-#: Those of them with servers, without the one of the load: half of the work.
+#: Those of them with servers: half of the work.
 SERVERS = (
     "tests/faults/test_server_clients.py",
+    "tests/faults/test_server_load.py",
     "tests/faults/test_server_resume.py",
     "tests/faults/test_server_stop.py",
     "tests/jetstream/test_faults.py",
