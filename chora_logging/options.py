@@ -312,3 +312,15 @@ def option_names(function: Callable[..., Any]) -> tuple[str, ...]:
     code = getattr(function, "__wrapped__", function).__code__
     names: tuple[str, ...] = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     return tuple(name for name in names if name != "self")
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether *address*, an IP address or `localhost`, is of the loopback."""
+    import ipaddress  # only what listens needs it
+
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address == "localhost"
+    mapped = getattr(found, "ipv4_mapped", None)
+    return (mapped or found).is_loopback

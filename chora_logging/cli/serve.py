@@ -21,9 +21,10 @@ from chora_logging.cli.filters import fields_option
 from chora_logging.config import get_logging_config
 from chora_logging.eventlog.rotated.file_set import paths_of
 from chora_logging.eventlog.source import is_address
+from chora_logging.options import is_loopback
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.web import Limits, create_app
-from chora_logging.web.access import TOKEN_VARIABLE, is_loopback, token_from_environment, token_from_file
+from chora_logging.web.access import TOKEN_VARIABLE, token_from_environment, token_from_file
 from chora_logging.web.site import default_logs
 
 #: How long open connections may take to finish when the server stops, in seconds.

@@ -30,7 +30,7 @@ from chora_logging.jetstream.shipping import Shipment
 from chora_logging.jetstream.state import State
 from chora_logging.jetstream.stream import Stream
 from chora_logging.log_files import real_path
-from chora_logging.options import parse_size
+from chora_logging.options import is_loopback, parse_size
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.shipping import ship
 
@@ -80,9 +80,12 @@ def _prefix(text: str) -> str:
 
 def _host_and_port(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    if colon and host and port.isdecimal() and int(port) < 65536:
-        return host.strip("[]"), int(port)
-    raise ConfigurationError("--metrics", text, "HOST:PORT, such as 127.0.0.1:9464")
+    if not (colon and host and port.isdecimal() and int(port) < 65536):
+        raise ConfigurationError("--metrics", text, "HOST:PORT, such as 127.0.0.1:9464")
+    if not is_loopback(host.strip("[]")):
+        rule = "an address of this machine alone, such as 127.0.0.1:9464 (it has no login: use a proxy)"
+        raise ConfigurationError("--metrics", text, rule)
+    return host.strip("[]"), int(port)
 
 
 @click.command("ship", cls=LogCommand)
@@ -144,7 +147,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
     "listen",
     metavar="HOST:PORT",
     callback=_parsed(_host_and_port),
-    help="Serve /metrics and /healthz there.",
+    help="Serve /metrics and /healthz there, to this machine alone.",
 )
 @click.option("--once", is_flag=True, help="End when everything that the logs have now is stored.")
 def command(

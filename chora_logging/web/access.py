@@ -6,7 +6,6 @@ The form that asks for the token is part of the viewer.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import os
 import re
 import secrets
@@ -18,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chora_logging.errors import ConfigurationError
+from chora_logging.options import is_loopback
 from chora_logging.web.limits import (
     LONGEST_FORM_BYTES,
     REMEMBERED_ADDRESSES,
@@ -137,16 +137,6 @@ class Guard:
 
 def _is_host(host: object) -> bool:
     return isinstance(host, str) and (host == "*" or _host(host) is not None)
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether *address*, an IP address or `localhost`, is of the loopback."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address == "localhost"
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_loopback
 
 
 def _is_loopback(request: Request) -> bool:

@@ -58,6 +58,8 @@ class TestWrongUse:
             ([ADDRESS, "--log", "a.log", "--replicas", "9"], "1<=x<=5"),
             ([ADDRESS, "--log", "a.log", "--linger", "-1"], "0<=x<=60"),
             ([ADDRESS, "--log", "a.log", "--metrics", "9464"], "HOST:PORT"),
+            ([ADDRESS, "--log", "a.log", "--metrics", "0.0.0.0:9464"], "an address of this machine alone"),
+            ([ADDRESS, "--log", "a.log", "--metrics", "[::]:9464"], "an address of this machine alone"),
             ([ADDRESS, "--log", "a.log", "--compress", "zip"], "deflate"),
             ([ADDRESS, "--log", "b.log", "a.log"], "Did you mean --log a.log?"),
         ],
