@@ -21,11 +21,12 @@ from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.log_files import COMPRESSED
 
 TORN, FOREIGN, DUPLICATED, UNREADABLE, MISSING = "torn", "foreign", "duplicated", "unreadable", "missing"
-LATE, UNFINISHED, COPY, EMPTY, GONE = "out of order", "unfinished", "copy", "empty", "gone"
+LATE, UNFINISHED, COPY, EMPTY, GONE, LINK = "out of order", "unfinished", "copy", "empty", "gone", "link"
 
 #: The kinds that are damage. An event out of order is not: it is whole and is read. Its writer was stopped
 #: before it took the lock, or the clock was set back. A copy of a file is not damage either, since no
 #: reader reads it: `copytruncate` has one for a moment. Nor is an empty one: logrotate rotates empty logs.
+#: Nor is a link: if it is in the place of a backup, that is missing.
 DAMAGE = (TORN, FOREIGN, DUPLICATED, UNREADABLE, MISSING)
 
 #: By how many seconds an event may be older than an earlier one without being a problem: several writers
@@ -140,7 +141,7 @@ class Examiner:
         """Report why the file *path* is not read with the others."""
         found = Examination(path, number=1)
         if os.path.islink(path):
-            self._report(found, UNREADABLE, "a symbolic link, which readers do not follow", b"")
+            self._report(found, LINK, "a symbolic link, which readers do not follow", b"")
             return found
         try:
             with open(path, "rb") as file:
