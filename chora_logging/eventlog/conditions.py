@@ -101,6 +101,8 @@ def parse_condition(text: str) -> Condition:
         raise ConfigurationError("where", text, _RULE)
     field, sign, value = found["field"], found["operator"], found["value"].strip()
     name = _unquoted(field)
+    if name == "":
+        raise ConfigurationError("where", text, _RULE)
     path = parse_path(field, text) if name is None else (name,)
     unquoted = _unquoted(value)
     if unquoted is None:

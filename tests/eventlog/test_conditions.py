@@ -53,6 +53,7 @@ def test_what_is_understood(text, path, operator, value, negated):
         ("user", "must be a field, an operator (= != > >= < <= ~= :) and a value, such as user=anna"),
         ("", "must be a field, an operator"),
         ("=x", "must be a field, an operator"),
+        ('""=x', "must be a field, an operator"),
         ("user name=anna", "must be a field, an operator"),
         ("duration_ms>", "a value must follow >"),
         ("message~=", "a value must follow ~="),

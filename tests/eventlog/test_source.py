@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -24,7 +25,8 @@ class TestEventLog:
 
     def test_is_a_source_for_type_checkers(self, tmp_path):
         """Under `mypy --strict` an `EventLog` is a `Source`, and its subscription a `Subscribed`."""
-        module = tmp_path / "uses_source.py"
+        # Another name in each process: they may share mypy's cache.
+        module = tmp_path / f"uses_source_{os.getpid()}.py"
         module.write_text(
             "from chora_logging.eventlog import EventLog, Source\n"
             "from chora_logging.eventlog.selection import Selection\n"
