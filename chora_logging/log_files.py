@@ -39,6 +39,9 @@ from typing import NamedTuple
 
 COMPRESSED = ".gz"
 
+#: How a gzip file begins (RFC 1952).
+GZIP_MAGIC = b"\x1f\x8b"
+
 #: The longest line, its end included, in bytes: writers refuse a longer one, readers skip it. `speedups.h`
 #: repeats it.
 LONGEST_LINE_BYTES = 32 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""How far a shipper is behind its log, and how long the log's files still have what it has not shipped."""
+"""The distance of a shipper behind its log, and the time for which the files still have what is missing."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from chora_logging.log_files import (
     BACKUP_ENDING,
     COMPRESSED,
     FIRST_LINE_BYTES,
+    GZIP_MAGIC,
     HEAD_BYTES,
 )
 
@@ -31,15 +32,14 @@ Owned = Mapping[int, int]
 #: The suffixes of compressed files.
 _PACKED = (COMPRESSED, ".bz2", ".xz", ".zst", ".lz4", ".Z")
 
-#: How a gzip file begins, and the `wbits` of zlib that stand for any (RFC 1952).
-_GZIP_MAGIC = b"\x1f\x8b"
+#: The `wbits` of zlib that stand for any gzip file.
 _ANY_GZIP = 16 + zlib.MAX_WBITS
 
 #: How much of a compressed file is read to unpack its first line, in bytes.
 _PACKED_BEGINNING_BYTES = 4096
 
 #: The beginning of a file that `compression` has packed: gzip (RFC 1952) with an extra field of ours.
-_PACKED_HEADER = b"\x1f\x8b\x08\x04"
+_PACKED_HEADER = GZIP_MAGIC + b"\x08\x04"
 _PACKED_EXTRA = b"\x04\x00" + b"ch\x00\x00"
 
 
@@ -203,7 +203,7 @@ def _beginning(path: str) -> tuple[int, bool, bytes]:
             fd = log_files.above_standard_streams(fd)
         try:
             data = packed = os.pread(fd, HEAD_BYTES, 0)
-            if packed.startswith(_GZIP_MAGIC):
+            if packed.startswith(GZIP_MAGIC):
                 data = _unpacked(os.pread(fd, _PACKED_BEGINNING_BYTES, 0)) or packed
         finally:
             os.close(fd)

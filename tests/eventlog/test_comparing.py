@@ -1,4 +1,4 @@
-"""What conditions mean for events, and that prefiltering by bytes changes no answer."""
+"""The meaning of conditions for events, which prefiltering by bytes does not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a shipper is behind its log, and how long the files last."""
+"""The distance of a shipper behind its log, and the time for which the files last."""
 
 from __future__ import annotations
 

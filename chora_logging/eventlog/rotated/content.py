@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from chora_logging.log_files import COMPRESSED, open_regular
+from chora_logging.log_files import COMPRESSED, GZIP_MAGIC, open_regular
 
 #: The size of a read, in bytes.
 CHUNK = 256 * 1024
@@ -19,8 +19,8 @@ CHUNK = 256 * 1024
 #: How much of a compressed file is kept in memory while it is closed, in bytes.
 _KEPT_BYTES = 4096
 
-#: How a gzip file begins (RFC 1952), and how long its header is, at least.
-_MAGIC, _HEADER_BYTES = b"\x1f\x8b", 10
+#: How long the header of a gzip file is, at least.
+_HEADER_BYTES = 10
 
 #: The length of the trailer of a gzip file (RFC 1952): CRC-32 and length of the uncompressed data.
 _TRAILER_BYTES = 8
@@ -87,7 +87,7 @@ def open_content(path: str) -> tuple[Content, os.stat_result] | None:
     fd, status = opened
     # No JSON begins with these bytes. The name is no evidence: a rotator may compress without a suffix.
     header = os.pread(fd, _HEADER_BYTES, 0)
-    packed = header.startswith(_MAGIC) and (path.endswith(COMPRESSED) or _is_gzip(header))
+    packed = header.startswith(GZIP_MAGIC) and (path.endswith(COMPRESSED) or _is_gzip(header))
     return (PackedContent(fd, path) if packed else PlainContent(fd, path, status)), status
 
 
