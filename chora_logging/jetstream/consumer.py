@@ -147,6 +147,9 @@ class Consumer:
         body = {"stream_name": self._stream.name, "config": self._config}
         answer = await self._stream.api(f"CONSUMER.CREATE.{self._stream.name}.{self._name}", body)
         self.first = int(answer["delivered"]["stream_seq"]) + 1
+        if self.first < self._config.get("opt_start_seq", 0):
+            # A server that lacks the first message begins after its last one, which has been read long ago.
+            raise self._lost("a server does not have the newest messages yet")
         self._client = client
 
     async def _arrive(self, message: Any) -> None:

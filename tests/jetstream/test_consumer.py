@@ -68,6 +68,29 @@ class TestFetch:
         with pytest.raises(ServerError):
             done(shop.stream, consumer.fetch(5))
 
+    def test_a_server_that_lacks_the_first_message(self, shop):
+        """A server that has not yet the message to begin with sends no earlier one.
+
+        A replica that was away is such a server for some milliseconds after its return. Servers of 2.10 begin
+        after their last message then, newer ones wait.
+        """
+        for number in range(3):
+            shop.store(lines(number))
+        consumer = Consumer(shop.stream, 5)
+        with contextlib.suppress(NoAnswerError):
+            assert done(shop.stream, consumer.fetch(5)) == []
+        for number in range(3, 6):
+            shop.store(lines(number))
+        try:
+            found = done(shop.stream, consumer.fetch(5))
+        except NoAnswerError:
+            done(shop.stream, consumer.close())
+            consumer = Consumer(shop.stream, 5)
+            found = done(shop.stream, consumer.fetch(5))
+        done(shop.stream, consumer.close())
+
+        assert sequences(found) == [5, 6]
+
     def test_no_stream(self, running):
         """Without the stream there is an error."""
         with connected(running.address.replace("CLOG", "NONE")) as stream, pytest.raises(ServerError):
