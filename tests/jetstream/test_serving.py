@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from chora_logging.errors import ServerError
+from chora_logging.jetstream.shared_connections import _connections
 from chora_logging.web import create_app
 from tests.cli.running import COMMAND, environment
 from tests.jetstream.servers import PATIENCE, connected, create, done
@@ -97,6 +98,42 @@ class TestRest:
         assert (page.status_code, page.json()["error"]) == (503, "log_unreadable")
         assert "127.0.0.1" not in page.text
         assert (health.status_code, health.json()["logs"]["all"]["readable"]) == (503, False)
+
+
+class TestLifespan:
+    def test_closes_what_it_has_opened(self, stream, shop):
+        """The connection to an address ends with the application, which can be started again."""
+        shop.store(lines(1))
+        address = str(stream.connection.address)
+        app = create_app({"all": address})
+
+        async def lived():
+            async with app.router.lifespan_context(app):
+                transport = httpx.ASGITransport(app, client=("127.0.0.1", 50000))
+                async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as browser:
+                    found = (await browser.get(EVENTS)).json()["events"]
+                return [event["n"] for event in found], is_connected(address)
+
+        for _ in range(2):
+            assert run(lived) == ([1], True)
+            assert not is_connected(address)
+
+    def test_leaves_what_it_was_given(self, app, shop, log):
+        """A source of the caller's stays open."""
+        shop.store(lines(1))
+
+        async def lived():
+            async with app.router.lifespan_context(app):
+                await asyncio.to_thread(log.exists)
+
+        run(lived)
+
+        assert is_connected(log.address)
+
+
+def is_connected(address):
+    """Return whether readers share a connection to *address*."""
+    return any(str(known) == address and each.is_connected for (known, _), each in _connections.items())
 
 
 class TestStreams:
