@@ -217,6 +217,33 @@ class TestMetrics:
                 assert _get(port, "/healthz")[0] == 200
                 assert _get(port, "/other")[0] == 404
 
+    def test_errors(self, newest, tmp_path, log):
+        """Each log has its own errors; those that passed are still counted."""
+        port = free_port()
+        folder = tmp_path / "folder"
+        folder.symlink_to(folder)  # a link that leads in a circle
+        state = ("--state", tmp_path / "state", "--log", f"odd={folder / 'odd.log'}")
+        with ship(newest.address, log, "--metrics", f"127.0.0.1:{port}", *state) as shipper:
+            wait_for(lambda: "make the stream once with --create" in shipper.said)
+            waiting = _get(port, "/metrics")[1]
+            newest.end()
+            newest.start()
+            with connected(newest.address) as stream:
+                create(stream)
+                wait_for_numbers(stream, "clog.web1.app", range(10))
+                wait_for(
+                    lambda: 'errors_total{log="odd",kind="unreadable"} 0' not in _get(port, "/metrics")[1]
+                )
+                well, health = _get(port, "/metrics")[1], json.loads(_get(port, "/healthz")[1])
+
+        assert 'up{log="app"} 0' in waiting
+        assert 'lag_bytes{log="odd"} NaN' in waiting
+        assert 'errors_total{log="app",kind="refused"} 0' not in waiting
+        assert ('up{log="app"} 1' in well, 'up{log="odd"} 0' in well) == (True, True)
+        assert 'errors_total{log="app",kind="refused"} 0' not in well
+        assert (health["status"], health["problems"]["app"]) == ("error", "")
+        assert "odd.log" in health["problems"]["odd"]
+
     def test_taken_port(self, newest, log):
         """A port that somebody else has ends the shipper with one line."""
         with ship(newest.address, log, "--metrics", f"127.0.0.1:{newest.servers[0].port}") as shipper:
