@@ -16,10 +16,16 @@ from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.subscription import Items, Subscription
 from chora_logging.jetstream.address import Address
 from chora_logging.jetstream.blocks import PlacedSelection, events_of, place_of, unpack
-from chora_logging.jetstream.consumer import HEARTBEAT_SECONDS, MISSING_HEARTBEATS, Consumer, Received
+from chora_logging.jetstream.consumer import (
+    HEARTBEAT_SECONDS,
+    MISSING_HEARTBEATS,
+    Consumer,
+    Received,
+    read_singly,
+)
 from chora_logging.jetstream.credentials import Credentials
 from chora_logging.jetstream.shared_connections import shared_connection
-from chora_logging.jetstream.stored import Scope, StoredReader, patiently, state_of
+from chora_logging.jetstream.stored import BATCH, Scope, StoredReader, patiently, state_of
 from chora_logging.jetstream.stream import Stream
 from chora_logging.jetstream.stream_cursor import Position, decode
 
@@ -66,6 +72,7 @@ class StreamFeed(Feed):
         self._has_begun = threading.Event()
         self._running: Future[None] | None = None
         self._problem: ServerError | None = None
+        self._failed_at: Position | None = None  # where the consumer ended
         self._heard = 0.0
 
     def start(self) -> None:
@@ -128,9 +135,15 @@ class StreamFeed(Feed):
     async def _follow(self) -> None:
         if self._position is None:
             return
+        if self._position == self._failed_at:
+            self._failed_at = None
+            self._deliver(await read_singly(self._stream, self._position.sequence, BATCH))
         consumer = Consumer(self._stream, self._position.sequence)
         try:
             await consumer.follow(self._deliver)
+        except NoAnswerError:
+            self._failed_at = self._position
+            raise
         finally:
             await asyncio.shield(consumer.close())
 
