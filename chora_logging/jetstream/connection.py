@@ -349,7 +349,10 @@ class Connection:
             if doing.done() and not doing.cancelled():
                 return doing.result()
         except NoRespondersError:
-            raise NoAnswerError(str(self.address), f"nobody answers to {subject}") from None
+            hint = ": enable JetStream on the servers, or wait for its leader" * subject.startswith(
+                "$JS.API."
+            )
+            raise NoAnswerError(str(self.address), f"nobody answers to {subject}{hint}") from None
         except (Error, OSError, asyncio.TimeoutError) as error:
             reason = (str(error) or type(error).__name__).removeprefix("nats: ")
             raise NoAnswerError(str(self.address), reason) from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+import sys
+import zlib
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -14,7 +16,7 @@ from tests.cli.calling import Caller
 from tests.cli.running import COMMAND, environment
 from tests.jetstream.servers import done, wait_for
 from tests.jetstream.shippers import Shipper, written
-from tests.jetstream.storing import Place, line, lines
+from tests.jetstream.storing import Place, line, lines, publish
 
 #: Each command line, but for `--log`.
 COMMANDS = [
@@ -191,6 +193,35 @@ class TestStream:
 
         assert (status, output) == (1, "")
         assert "nats://127.0.0.1:1/CLOG: not connected" in errors
+
+    @pytest.mark.parametrize("command", ["query", "tail", "stats"])
+    def test_without_the_extra(self, call, monkeypatch, command):
+        """Without nats-py the error names the extra to install."""
+        monkeypatch.setitem(sys.modules, "nats", None)
+
+        status, output, errors = call(command, "--log", "nats://127.0.0.1:1/CLOG")
+
+        assert (status, output) == (2, "")
+        assert "pip install 'chora_logging[nats]'" in errors
+
+    def test_hostile_content(self, call, stream, shop):
+        """What is no block is passed over and counted, in one line for people."""
+        shop.store(lines(1))
+        publish(stream, f"{shop.subjects}.web1.shop", b"foreign")
+        shop.store(lines(2) + b'{"n": 3}')
+        shop.store(b"", headers={"Content-Encoding": "deflate"}, payload=b"no deflate")
+        shop.store(b"", headers={"Content-Encoding": "deflate"}, payload=zlib.compress(bytes(2**25 + 1)))
+        shop.store(b"", headers={"Content-Encoding": "deflate"}, payload=zlib.compress(lines(4))[:-1])
+        shop.store(lines(5), compress=True)
+
+        status, output, errors = call("query", "--json", "--log", stream.connection.address)
+
+        assert (status, [json.loads(text)["n"] for text in output.splitlines()]) == (0, [1, 2, 5])
+        assert "5" in errors
+        assert errors.count("\n") == 1
+        for command in (["tail", "--json"], ["stats", "--json"], ["trace", "t"], ["query", "--count"]):
+            _, _, errors = call(*command, "--log", stream.connection.address)
+            assert "Traceback" not in errors
 
     @pytest.mark.parametrize("command", ["check"])
     def test_commands_for_files(self, call, command):
