@@ -47,10 +47,12 @@ class End(NamedTuple):
     Attributes:
         position: The position after the message.
         place: Where the message comes from; see `blocks.place_of`.
+        message: The message, if it has something that is no event.
     """
 
     position: Position
     place: tuple[str, str] | None
+    message: Received | None
 
 
 class StreamFeed(Feed):
@@ -266,6 +268,9 @@ class StreamSubscription(Subscription):
         self._position = end.position
         if not self._scope.has(end.place):
             return []
+        selection = self._scope.selection
+        if selection.rest.raw and end.message is not None:
+            return _items(end.message, end.position.incarnation, 0, selection, self._skipped.append)
         self._skipped += batch.skipped
         return batch.items
 
@@ -283,7 +288,8 @@ class StreamSubscription(Subscription):
 def _batch(message: Received, incarnation: str) -> Batch:
     skipped: list[Skipped] = []
     items = _items(message, incarnation, 0, _ALL, skipped.append)
-    end = End(Position(incarnation, message.sequence + 1), place_of(message.subject, message.headers))
+    position, place = Position(incarnation, message.sequence + 1), place_of(message.subject, message.headers)
+    end = End(position, place, message if skipped else None)
     return Batch(items, skipped, end, len(message.payload))
 
 

@@ -107,6 +107,11 @@ def test_the_same_as_on_files(call, tmp_path, stream, written, cuts, compress):
     assert numbers_of(call, stream.connection.address) == numbers_of(call, path)
 
 
+def append(path, data):
+    with open(path, "ab") as file:
+        file.write(data)
+
+
 def without_sizes(result):
     """Leave out the table of the logs: it has the sizes of their storage, and the numbers of files."""
     status, output, errors = result
@@ -247,6 +252,34 @@ class TestStream:
 
         assert [event["n"] for event in found] == [1, 2, 3, 4]
         assert (process.returncode, errors) == (130, b"")
+
+    @pytest.mark.parametrize("arguments", [(), ("--json",), ("--full",), ("--json", "--where", "n>0")])
+    def test_tail_follows_odd_lines(self, stream, shop, tmp_path, arguments):
+        """`tail -f` prints lines that are not events in their place, stored and new, as of files."""
+        path = tmp_path / f"{stream.name}.log"
+        place = {"host": "h", "log": "l", "timestamp": "2025-09-28T08:00:00Z"}
+        written = [
+            line(n=1, **place) + b"no event\n" + line(n=2, **place),
+            b"Traceback\n  File x\n" + line(n=3, **place) + b"\xff\n",
+            line(n=4, event="the end", **place),
+        ]
+        found = []
+        for log, write in ((path, lambda data: append(path, data)), (stream.connection.address, shop.store)):
+            write(written[0])
+            command = [*COMMAND, "tail", "-f", "-n", "2", *arguments, "--log", str(log)]
+            options = {"env": environment(), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            with subprocess.Popen(command, **options) as process:
+                output = process.stdout.readline()
+                for block in written[1:]:
+                    write(block)
+                while b"the end" not in (text := process.stdout.readline()):
+                    output += text
+                process.send_signal(2)
+                _, errors = process.communicate(timeout=30)
+            found.append((output + text, errors))
+
+        assert found[1] == found[0]
+        assert (b"Traceback" in found[0][0]) is (not arguments or arguments == ("--full",))
 
     def test_serve(self, stream, shop):
         """`serve` serves a stream under a name."""
