@@ -105,7 +105,7 @@ def command(
     config = uvicorn.Config(
         app,
         log_config=None,
-        lifespan="off",
+        lifespan="on",  # closes the connections to streams
         server_header=False,
         limit_concurrency=limits.streams + OTHER_CONNECTIONS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,

@@ -25,6 +25,7 @@ from chora_logging.jetstream.address import Address
 from chora_logging.jetstream.connection import ADVISED_VERSION, Connection
 from chora_logging.jetstream.messages import PREFIX, subject
 from chora_logging.jetstream.oversize import Oversize
+from chora_logging.jetstream.progress import Progress
 from chora_logging.jetstream.provision import Wanted, create
 from chora_logging.jetstream.shipping import Shipment
 from chora_logging.jetstream.state import State
@@ -234,16 +235,17 @@ async def _run(
 
     async def ship_one(log: EventLog, shipment: Shipment) -> None:
         try:
-            await ship(log, shipment, linger=linger, live=live, stop=stop)
+            unreadable = shipment.progress.fail
+            await ship(log, shipment, linger=linger, live=live, stop=stop, on_unreadable=unreadable)
         except ServerError as error:  # the other logs go on
-            shipment.progress.problem, shipment.progress.needs_a_person = error.reason, True
+            shipment.progress.fail(error)
             refusals.append(error)
             if len(shipments) > 1:
                 _say(str(error))
 
     async def work() -> None:
         if wanted is not None:
-            await _create(stream, wanted)
+            await _create(stream, wanted, [shipment.progress for shipment in shipments.values()])
         await asyncio.gather(*(ship_one(logs[name], shipment) for name, shipment in shipments.items()))
         if refusals:
             raise refusals[0]
@@ -267,7 +269,7 @@ async def _run(
         await asyncio.wait(tasks)
 
 
-async def _create(stream: Stream, wanted: Wanted) -> None:
+async def _create(stream: Stream, wanted: Wanted, waiting: Sequence[Progress]) -> None:
     """Make the stream, as soon as the servers can."""
     said = ""
     while True:
@@ -276,6 +278,8 @@ async def _create(stream: Stream, wanted: Wanted) -> None:
                 _say(f"{stream.connection.address} exists: its {difference}; it is used as it is")
             return
         except NoAnswerError as error:
+            for progress in waiting:
+                progress.fail(error)
             if said != error.reason:
                 said = error.reason
                 _say(f"the stream cannot be made yet, trying again: {error}")

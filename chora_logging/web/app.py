@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import http
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -51,6 +53,10 @@ def create_app(
     and `/healthz` are served without it; they contain no events. `uvicorn --factory
     chora_logging.web:create_app` runs it. Streams end when uvicorn stops, alone or under gunicorn.
 
+    The lifespan of the application closes the connections to the addresses in *logs*, not those of given
+    sources. A server calls it; an application in which this one is mounted does not, and one without it
+    keeps the connections until the process ends: give it a `JetStreamLog` and close that.
+
     Args:
         logs: Names and paths (or addresses `nats://host/STREAM`, or sources such as `EventLog`), or one
             address, whose stream names the log. None serves `orchestrator` and `telemetry` from
@@ -73,9 +79,18 @@ def create_app(
     if origins:
         middleware.append(_cors(origins))
     site = Site(logs, limits, fields)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(site.close)
+
     app = Starlette(
         routes=[*_login_routes(site, guard), *_routes(site, guard)],
         middleware=middleware,
+        lifespan=lifespan,
         exception_handlers={HTTPException: _http_error, Exception: _fault},
     )
     # Redirects would go to the host in the header Host before it was checked.
@@ -89,8 +104,9 @@ def routes(
     """Return the routes alone, to mount in a Starlette or FastAPI application under any prefix.
 
     `Mount("/logs", routes=routes())` for Starlette; `app.mount("/logs", Starlette(routes=routes()))`
-    for FastAPI. They need no lifespan. They have no access control: the application must restrict who
-    may read.
+    for FastAPI. They need no lifespan; connections to addresses in *logs* last until the process ends
+    (give a `JetStreamLog`, and close it, for shorter ones). They have no access control: the application
+    must restrict who may read.
 
     Args:
         logs: As for `create_app`.
