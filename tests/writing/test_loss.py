@@ -123,7 +123,7 @@ class TestReaders:
 
     @pytest.mark.parametrize("reader", READERS)
     def test_rotations_go_on(self, writer, harm, reader):
-        """The gap stays in its place while the files get other names, until retention would have deleted it."""
+        """The gap stays in its place as the files get other names, until retention would have deleted it."""
         harm(writer.log)
         for _ in range(3):
             writer.write(1)
@@ -260,7 +260,7 @@ class TestNothingIsGone:
         assert self.recorded(writer) == []
 
     def test_rotated_by_another(self, writer):
-        """A writer that sleeps while another rotates, and its file is deleted by retention, records nothing."""
+        """A writer that sleeps while another rotates, whose retention deletes its file, records nothing."""
         other = Writer(writer.log, keep=1)
         other.count = 100
         for _ in range(3):
