@@ -18,6 +18,7 @@ import zipfile
 import pytest
 
 from tests.checkout import ROOT, files_of
+from tests.lowest import constraints
 from tests.needs import need
 
 #: If the build requirements are installed, nothing is downloaded; otherwise pip and build download them.
@@ -155,7 +156,9 @@ def test_the_compiled_part_compiles_without_warnings(sdist, tmp_path):
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (unpacked,) = tmp_path.iterdir()
-    run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=unpacked, CFLAGS="-O2 -Wall -Wextra -Werror")
+    run(
+        sys.executable, "setup.py", "build_ext", "--inplace", cwd=unpacked, CFLAGS="-O2 -Wall -Wextra -Werror"
+    )
 
     assert len(list(unpacked.glob("chora_logging/speedups/*.so"))) == 1
 
@@ -232,6 +235,18 @@ def test_the_supported_pythons_are_those_of_the_test_command():
     assert parser["options"]["python_requires"] == f">={supported[0]}"
     assert f"Python {supported[0]} to {supported[-1]}, POSIX systems" in (ROOT / "README.md").read_text()
     assert f"Needs a Python {supported[0]} to {supported[-1]} " in (ROOT / "tests/run.py").read_text()
+
+
+def test_every_dependency_has_a_lower_bound_and_no_other():
+    """Each has the bound that `tests/lowest.py` tests, and none excludes versions that are to come."""
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    extras = parser["options.extras_require"]
+    wanted = [parser["options"]["install_requires"]]
+    wanted += [text for name, text in extras.items() if name not in ("all", "test")]
+
+    lines = [line for text in wanted for line in text.split()]
+    assert [re.sub(r"\[\w+\]|", "", line).replace(">=", "==") for line in lines] == constraints()
 
 
 def test_all_gathers_every_extra():
