@@ -24,8 +24,8 @@ from chora_logging.eventlog.source import is_address
 from chora_logging.options import is_loopback
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.web import Limits, create_app
-from chora_logging.web.access import TOKEN_VARIABLE, token_from_environment, token_from_file
 from chora_logging.web.site import default_logs
+from chora_logging.web.tokens import TOKEN_VARIABLE, tokens_from_environment, tokens_from_file
 
 #: How long open connections may take to finish when the server stops, in seconds.
 SHUTDOWN_SECONDS = 5
@@ -61,7 +61,8 @@ OTHER_CONNECTIONS = 200
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False),
-    help=f"A file with the token that clients must send. Without it: {TOKEN_VARIABLE}.",
+    help="A file with the token that clients must send, or with several lines of a name and a token. "
+    f"Without it: {TOKEN_VARIABLE}.",
 )
 @click.option(
     "--json",
@@ -86,21 +87,19 @@ def command(
       chora-logging serve
       chora-logging serve --log web=/var/log/shop/web.log --port 8080
       chora-logging serve --port 0 --json
-      openssl rand -hex 32 > token
+      chora-logging token > token
       chora-logging serve --host 0.0.0.0 --token-file token
     """
-    token = token_from_environment() if token_file is None else token_from_file(token_file)
-    if token is None and not is_loopback(host):
+    tokens = tokens_from_environment() if token_file is None else tokens_from_file(token_file)
+    if not tokens and not is_loopback(host):
         raise click.UsageError(
             f"--host {host!r} admits other machines, and without a token they could all read the logs. "
-            f"Create one (openssl rand -hex 32 > token) and pass it: --token-file token"
+            f"Create one (chora-logging token > token) and pass it: --token-file token"
         )
     logs = _logs(named)
     limits = Limits()
-    app = create_app(logs, token=token, limits=limits, fields=meanings)
+    app = create_app(logs, token=tokens or None, limits=limits, fields=meanings)
     _set_up_logging("json" if as_json else "text")
-    if token is not None:
-        logging.getLogger("uvicorn.access").addFilter(_WithoutToken(token))
     _allow_descriptors()
     config = uvicorn.Config(
         app,
@@ -112,22 +111,6 @@ def command(
     )
     with _listen(host, port) as listening:
         _Server(config, _words(logs, _url(listening), as_json)).run([listening])
-
-
-class _WithoutToken(logging.Filter):
-    """Keeps the token out of the access log, in case a client puts it into a URL."""
-
-    def __init__(self, token: str) -> None:
-        super().__init__()
-        self._token = token
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                arg.replace(self._token, "(the token)") if isinstance(arg, str) else arg
-                for arg in record.args
-            )
-        return True
 
 
 class _Server(uvicorn.Server):

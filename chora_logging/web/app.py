@@ -15,9 +15,10 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.web.access import Guard, Login, check_token, token_from_environment
+from chora_logging.web.access import Check, Guard
 from chora_logging.web.health import healthz, metrics_page
 from chora_logging.web.limits import Limits
+from chora_logging.web.login import Login
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.middleware import TraceMiddleware
 from chora_logging.web.openapi import document
@@ -26,11 +27,12 @@ from chora_logging.web.responses import INDEX, Files, HeadersMiddleware, Refusal
 from chora_logging.web.site import Logs, Site
 from chora_logging.web.stream import event_stream
 from chora_logging.web.table import TABLE, table_module
+from chora_logging.web.tokens import MaskingMiddleware, check_tokens, masking, tokens_from_environment
 
 _ERRORS = {404: ("not_found", "there is no such route"), 405: ("method_not_allowed", "use another method")}
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
-Check = Callable[[Request], None]
+Access = Callable[[Request], Awaitable[Response | None]]
 
 READ = ("GET", "HEAD")
 
@@ -38,7 +40,8 @@ READ = ("GET", "HEAD")
 def create_app(
     logs: Logs | None = None,
     *,
-    token: str | None = None,
+    token: str | Mapping[str, str] | None = None,
+    check: Check | None = None,
     allowed_hosts: Sequence[str] | None = None,
     origins: Sequence[str] = (),
     limits: Limits | None = None,
@@ -56,25 +59,34 @@ def create_app(
             address, whose stream names the log. None serves `orchestrator` and `telemetry` from
             the paths to which programs with this environment write them.
         token: The token that clients send in `Authorization: Bearer`, or once in the form of the
-            viewer. None takes that of the variable `CHORA_LOGGING_TOKEN`, if it is set.
+            viewer; or several by name: a new one is added, then the old one is taken away. None takes
+            those of the variable `CHORA_LOGGING_TOKEN`, if it is set: a line is a token, or a name and
+            a token.
+        check: Who may read, instead of a token: a function (called in a thread) or coroutine function that
+            gets each request. It raises an `HTTPException`, returns False or a response to refuse it, such
+            as a redirect to a login, and returns anything else to accept it.
         allowed_hosts: The allowed host names; `*.example.org` allows all names below, `*` any name.
             None allows any name with a token, and only those of the loopback without one.
-        origins: The origins of other sites whose pages may read with the token (CORS), such as
-            `https://example.org`.
+        origins: The origins of other sites whose pages may read, log in and out, with the token or with a
+            cookie (CORS with credentials), such as `https://example.org`.
         limits: The limits of this application, in each server process.
         fields: The names of fields that mean something, for the logs that are not sources; see `EventLog`.
 
     Raises:
         ConfigurationError: an argument or variable is invalid.
     """
-    token = token_from_environment() if token is None else check_token("token", token)
-    guard = Guard(token, allowed_hosts)
-    middleware = [Middleware(HeadersMiddleware), Middleware(TraceMiddleware)]
+    tokens = _tokens(token, check)
+    guard = Guard(tokens, allowed_hosts, check)
+    middleware = [
+        Middleware(MaskingMiddleware, masking(tokens.values())),
+        Middleware(HeadersMiddleware),
+        Middleware(TraceMiddleware),
+    ]
     if origins:
         middleware.append(_cors(origins))
     site = Site(logs, limits, fields)
     app = Starlette(
-        routes=[*_login_routes(site, guard), *_routes(site, guard)],
+        routes=[*_login_routes(site, guard, origins), *_routes(site, guard)],
         middleware=middleware,
         exception_handlers={HTTPException: _http_error, Exception: _fault},
     )
@@ -108,8 +120,8 @@ def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
     login = guard is not None and guard.sessions is not None
     viewer = Files("viewer", {TABLE: table_module()})
 
-    def on_site(handler: Callable[[Site, Request], Awaitable[ASGIApp]], check: Check | None) -> Endpoint:
-        return Endpoint(lambda request: handler(site, request), site.metrics, check)
+    def on_site(handler: Callable[[Site, Request], Awaitable[ASGIApp]], access: Access | None) -> Endpoint:
+        return Endpoint(lambda request: handler(site, request), site.metrics, access)
 
     async def page(site: Site, request: Request) -> Response:
         return viewer.response(request, request.path_params.get("name", INDEX))
@@ -136,8 +148,14 @@ def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
     ]
 
 
-def _login_routes(site: Site, guard: Guard) -> list[BaseRoute]:
-    login = Login(guard)
+def _tokens(token: str | Mapping[str, str] | None, check: Check | None) -> dict[str, str]:
+    if token is not None:
+        return check_tokens("token", token)
+    return {} if check is not None else tokens_from_environment()
+
+
+def _login_routes(site: Site, guard: Guard, origins: Sequence[str]) -> list[BaseRoute]:
+    login = Login(guard.sessions, origins)
     return [
         Route("/login", Endpoint(login.begin, site.metrics, guard.anyone, ("POST",))),
         Route("/logout", Endpoint(login.end, site.metrics, guard.anyone, ("POST",))),
@@ -151,7 +169,8 @@ def _cors(origins: Sequence[str]) -> Middleware:
     return Middleware(
         CORSMiddleware,
         allow_origins=origins,
-        allow_methods=["GET"],
+        allow_methods=["GET", "POST"],
+        allow_credentials=True,
         allow_headers=["Authorization", "Last-Event-ID", "If-None-Match", "traceparent", "X-Trace-Id"],
         expose_headers=["X-Trace-Id", "ETag", "Retry-After"],
     )
@@ -179,7 +198,7 @@ class Endpoint:
         handler: Makes the response. A `Refusal` raised by it, or by the response before its first byte,
             becomes the answer.
         metrics: Counts refusals.
-        check: Raises a `Refusal` for a request without access.
+        access: Raises a `Refusal` for a request without access, or returns the answer to it.
         methods: The allowed methods.
     """
 
@@ -187,12 +206,12 @@ class Endpoint:
         self,
         handler: Handler,
         metrics: Metrics,
-        check: Check | None = None,
+        access: Access | None = None,
         methods: tuple[str, ...] = READ,
     ) -> None:
         self._handler = handler
         self._metrics = metrics
-        self._check = check
+        self._access = access
         self._methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -206,10 +225,12 @@ class Endpoint:
 
         try:
             request = Request(scope, receive)
-            if self._check is not None:
-                self._check(request)
-            self._check_method(request.method)
-            response = await self._handler(request)
+            response: ASGIApp | None = None
+            if self._access is not None:
+                response = await self._access(request)
+            if response is None:
+                self._check_method(request.method)
+                response = await self._handler(request)
             await response(scope, receive, starting)
         except Refusal as refusal:
             if started:
