@@ -1,4 +1,4 @@
-"""A FastAPI application that shows its own events live, behind its own login.
+"""A FastAPI application that shows its own events live, under its own dependency.
 
 Run `python live_events.py [folder]` (on port 8000, or PORT), then
 

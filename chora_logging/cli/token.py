@@ -22,7 +22,6 @@ def command(name: str | None, as_json: bool) -> None:
     Examples:
       chora-logging token > token
       chora-logging token dashboard >> tokens
-      chora-logging serve --token-file tokens
     """
     token = make_token()
     line = token if name is None else f"{name} {token}"
