@@ -41,6 +41,8 @@ STOP_SECONDS = 5.0
 #: The pause before the next try to make the stream, in seconds.
 CREATE_AGAIN_SECONDS = 1.0
 
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
+
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64})*", re.ASCII)
 _DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*d", re.ASCII)
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)", re.ASCII)
@@ -207,6 +209,9 @@ def command(
                 found = {name: (logs[name], shipment.progress) for name, shipment in shipments.items()}
                 server = metrics.serve(metrics.Metrics(connection, found), *listen)
                 stack.callback(server.shutdown)
+            # Until the event loop takes them: Python would raise in the middle of making the loop.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+            stack.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOPPING)
             asyncio.run(_run(stream, logs, shipments, wanted, linger, not once))
         except ServerError as error:
             raise click.ClickException(str(error)) from None
@@ -222,8 +227,9 @@ async def _run(
 ) -> None:
     asked = asyncio.Event()
     stop = asyncio.Event()  # of the connection's event loop, in which no message has to change threads
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPPING:
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
     refusals: list[ServerError] = []
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from chora_logging import settings
 from chora_logging.errors import ConfigurationError
-from chora_logging.eventlog.source import Source, is_address, open_source
+from chora_logging.eventlog.source import Health, Source, is_address, open_source
 from chora_logging.settings import StrPath
 from chora_logging.web.connections import Streams
 from chora_logging.web.limits import DEFAULT_LIMITS, Limits
@@ -53,6 +53,8 @@ class Site:
         self.streams = Streams(self.limits, self.metrics)
         self._reading = 0
         self._readers = ThreadPoolExecutor(READING_THREADS, "chora-logging-reader")
+        # Pages that take long keep the health check waiting no longer than the interpreter does.
+        self._health = ThreadPoolExecutor(1, "chora-logging-health")
 
     def log(self, name: str) -> Source:
         """Return the log *name*.
@@ -69,6 +71,10 @@ class Site:
         """Close the sources that were opened here, not those that were given; they can still be used."""
         for source in self._own:
             source.close()
+
+    async def read_health(self, log: Source) -> Health:
+        """Return the health of *log*, read in a thread of its own."""
+        return await asyncio.get_running_loop().run_in_executor(self._health, log.health)
 
     async def read(self, function: Callable[[], _Result]) -> _Result:
         """Call *function* in a reading thread; a cancellation takes effect after it has returned."""
