@@ -64,6 +64,7 @@ class Selection:
         prefilter: Finds the lines that can match; None if all can.
         text: The text; None without one.
         since: The earliest time, in seconds since 1970; None without one.
+        meaning: That of the arguments.
         raw: Whether lines that are not events are given too, each as a `RawLine`.
 
     Raises:
@@ -89,7 +90,7 @@ class Selection:
         asked: dict[str, Asked] | None = None,
     ) -> None:
         self.asked: dict[str, Asked] = {} if asked is None else asked
-        self._meaning = meaning
+        self.meaning = meaning
         given = [("task_id", task_id), ("run_id", run_id), ("status", status), *_named(where)]
         self._fields = [(name, str(value)) for name, value in given if value is not None]
         self._expressions = _expressions(where)
@@ -115,7 +116,7 @@ class Selection:
         self._combine()
 
     def _combine(self) -> None:
-        self._conditions = Conditions(self._expressions, self._meaning, self.asked)
+        self._conditions = Conditions(self._expressions, self.meaning, self.asked)
         self._tests = [_equal((name,), value) for name, value in self._fields]
         self._tests += [*self._conditions.tests, *self._other_tests]
         self.narrows = bool(self._tests) or self.text is not None
