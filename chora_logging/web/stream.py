@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -18,7 +18,9 @@ from starlette.types import Receive, Scope, Send
 
 from chora_logging.errors import ConfigurationError, CursorError
 from chora_logging.eventlog import Event, Gap
-from chora_logging.eventlog.meaning import Meaning
+from chora_logging.eventlog.merged_subscription import MergedSubscription, log_of
+from chora_logging.eventlog.several import check_cursor
+from chora_logging.eventlog.source import Source
 from chora_logging.eventlog.subscription import Subscribed, in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
@@ -49,38 +51,39 @@ async def event_stream(site: Site, request: Request) -> EventStream:
     cursor is not an error, because a browser would not reconnect after one: the stream begins with a
     gap, then continues as without the header.
     """
-    name = request.path_params["log"]
-    log = site.log(name)
-    query = stream_query(request.scope["query_string"], log)
+    logs = site.chosen(request.path_params["log"])
+    query = stream_query(request.scope["query_string"], logs)
     after, gap = query.after, None
-    last = request.headers.get("last-event-id", "")
+    last = request.headers.get("last-event-id", "")[:LONGEST_CURSOR]
     if last:
         try:
-            log.check_cursor(last[:LONGEST_CURSOR])
+            check_cursor(last, logs)
             after = last
         except CursorError:
             gap = Gap("Last-Event-ID is not a cursor of this log; events may be missing or repeated")
-    return EventStream(site, name, log.meaning, log.subscribe(query.selection, after), gap)
+    if len(logs) > 1:
+        return EventStream(site, logs, MergedSubscription(logs, query.selection, after), gap)
+    (log,) = logs.values()
+    return EventStream(site, logs, log.subscribe(query.selection(log.meaning), after), gap)
 
 
 class EventStream:
     """One client's stream, as an ASGI response.
 
     Args:
-        site: The site of the log.
-        name: The name of the log.
-        meaning: The meaning of its fields.
+        site: The site of the logs.
+        logs: The logs by name.
         subscription: The source of the events; it is closed with the stream.
         gap: A gap to send before the first event.
     """
 
     def __init__(
-        self, site: Site, name: str, meaning: Meaning, subscription: Subscribed, gap: Gap | None = None
+        self, site: Site, logs: Mapping[str, Source], subscription: Subscribed, gap: Gap | None = None
     ) -> None:
         self.scope: MutableMapping[str, Any] = {}
         self._site = site
-        self._name = name
-        self._meaning = meaning
+        self._logs = logs
+        self._name = ",".join(logs)
         self._subscription = subscription
         self._gap = gap
         self._is_stalled = False
@@ -93,7 +96,7 @@ class EventStream:
         self.scope, self._send, self._lock = scope, send, asyncio.Lock()
         self._ended = asyncio.get_running_loop().create_future()
         try:
-            with self._site.streams.admit(self, self._name):
+            with self._site.streams.admit(self, self._logs):
                 await self._serve(receive)
         finally:
             self._subscription.close()
@@ -177,15 +180,19 @@ class EventStream:
     def _frame(self, items: Sequence[Event | Gap]) -> bytes:
         if not items:
             return b""
-        metrics, name = self._site.metrics, self._name
-        events = sum(isinstance(item, Event) for item in items)
-        metrics.read.labels(name).inc(events)
-        if events < len(items):
-            metrics.gaps.labels(name).inc(len(items) - events)
-        happened = self._meaning.time_of(items[-1]) if isinstance(items[-1], Event) else None
-        # The age of events that were already stored is not lag.
-        if happened is not None and self._subscription.fed:
-            metrics.lag.labels(name).set(max(0.0, time.time() - happened))
+        metrics = self._site.metrics
+        for name, log in self._logs.items():
+            own = [item for item in items if self._name == name or log_of(item) == name]
+            events = sum(isinstance(item, Event) for item in own)
+            metrics.read.labels(name).inc(events)
+            if events < len(own):
+                metrics.gaps.labels(name).inc(len(own) - events)
+            newest = own[-1] if own and self._subscription.fed else None
+            # The age of events that were already stored is not lag.
+            if isinstance(newest, Event):
+                happened = log.meaning.time_of(newest if self._name == name else newest["event"])
+                if happened is not None:
+                    metrics.lag.labels(name).set(max(0.0, time.time() - happened))
         return sse.frames(items)
 
     async def _put(self, body: bytes) -> None:
@@ -205,7 +212,8 @@ class EventStream:
             await asyncio.wait_for(end, GRACE_SECONDS)
 
     async def _disconnect(self, receive: Receive) -> None:
-        self._site.metrics.dropped.labels(self._name).inc()
+        for name in self._logs:
+            self._site.metrics.dropped.labels(name).inc()
         logging.getLogger(OWN_LOGGER).warning(
             "a client of the stream of %s read nothing for %g seconds and is disconnected",
             self._name,

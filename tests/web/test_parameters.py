@@ -46,7 +46,7 @@ def app(tmp_path):
 def status(parse, query):
     """Return the answer to a request with that query."""
     try:
-        parse(query) if parse is trace_query else parse(query, EventLog("app.log"))
+        parse(query, {"app": EventLog("app.log")})
     except Refusal as refusal:
         return refusal.status
     return 200
