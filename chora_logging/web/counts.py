@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Generator, Mapping
 from typing import Any
@@ -13,7 +14,6 @@ from chora_logging.eventlog import Event, Source
 from chora_logging.eventlog.events import strict_json
 from chora_logging.eventlog.field_counts import FieldCounts
 from chora_logging.eventlog.histogram import Histogram
-from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.several import decode, encode, resumable
@@ -53,7 +53,7 @@ async def histogram_page(site: Site, request: Request) -> Response:
         if time is None:
             timeless += 1
         else:
-            counted.add(time, _level_of(event, log.meaning))
+            counted.add(time, _level_at(log.meaning.severity_of(event)))
         return query.step is None or len(counted) < MOST_INTERVALS
 
     steps = log.page(
@@ -167,9 +167,9 @@ def _find_traces(
     return ids, pages
 
 
-def _level_of(event: Event, meaning: Meaning) -> str:
-    """Return the highest level of the standard library that *event* reaches; DEBUG if it is below all."""
-    severity = meaning.severity_of(event)
+@functools.lru_cache(256)
+def _level_at(severity: float | None) -> str:
+    """Return the highest level of the standard library that *severity* reaches; DEBUG if it is below all."""
     if severity is None or math.isinf(severity):
         return OTHER
     reached = [level for level, number in LEVELS.items() if number <= severity]

@@ -23,6 +23,6 @@ schemathesis.openapi.format(
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Give a page of several logs a cursor of several."""
-    query, names = case.query or {}, case.formatted_path.split("/")[3].split(",")
-    if len(set(names)) > 1 and query.get("after") in known:
+    query, names = case.query or {}, case.formatted_path.removeprefix("/api/v1/").partition("/")[0]
+    if len(set(names.split(","))) > 1 and query.get("after") in known:
         query["after"] = merged[0]
