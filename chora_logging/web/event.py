@@ -34,7 +34,7 @@ async def event_page(site: Site, request: Request) -> Response:
     headers = await headers_of(site, request, [log])
     if same := unchanged(request, headers):
         return same
-    events, middle, reason = await read(site, request, _around(log, query, site.limits.scanned))
+    events, middle, reason = await read(site, request, _around(log, query, site.limits.scanned // 2))
     if middle is None:
         raise Refusal(404, "no_event", f"there is no event at this cursor: {reason}")
     site.metrics.read.labels(name).inc(len(events))
