@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from chora_logging import settings
-from chora_logging.eventlog.field_counts import paths_in
 from chora_logging.schema import LEVELS
 
 #: How many of the newest events are searched, and how many values and how long ones are offered.
@@ -54,6 +53,8 @@ def values(field: str) -> Complete:
 
 
 def _fields(ctx: click.Context) -> list[str]:
+    from chora_logging.eventlog.field_counts import paths_in  # loaded late, as in `_events`
+
     found: dict[str, None] = {}
     for event in _events(ctx):
         found.update(dict.fromkeys(name for name, _ in paths_in(event)))
