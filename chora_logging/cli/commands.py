@@ -39,6 +39,7 @@ COMMANDS = {
     "sql": ("chora_logging.cli.sql.command", "Ask the logs in SQL what no other command answers."),
     "check": ("chora_logging.cli.check.command", "Check every line of the logs for damage."),
     "serve": ("chora_logging.cli.serve", "Serve the logs over HTTP: a live page, REST and streams."),
+    "token": ("chora_logging.cli.token", "Make a token for those who may read what serve serves."),
     "ship": ("chora_logging.cli.ship", "Copy logs into a NATS JetStream stream, from many machines."),
     "config": ("chora_logging.cli.config", "Print the configuration that the environment gives."),
     "completion": ("chora_logging.cli.completion", "Print the script for shell completion."),

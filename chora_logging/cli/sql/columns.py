@@ -47,7 +47,7 @@ def read(logs: Sequence[Log], names: Sequence[str]) -> Callable[[], Generator[Ba
         OSError: a log exists and cannot be read.
     """
     # The first event of each is read now, so that all of them are opened.
-    opened = [(log, _begun(log.read())) for log in logs]
+    opened = [(log, _begun(log.read(unended=True))) for log in logs]
 
     def batches() -> Generator[Batch, None, None]:
         size = FIRST_EVENTS
