@@ -54,6 +54,7 @@ OPTIONAL = {
     "uvicorn": {"web", "cli"},
     "prometheus_client": {"web"},
     "click": {"cli"},
+    "duckdb": {"cli"},
     "rich": {"cli"},
     "tomli_w": {"cli"},
     "yaml": {"cli"},
