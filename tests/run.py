@@ -70,6 +70,7 @@ TOOLS = (
     "tests/test_benchmarks.py",
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_serve.py",
+    "tests/test_benchmarks_shipping.py",
     "tests/test_coming_from.py",
     "tests/test_installing.py",
     "tests/test_layout.py",
