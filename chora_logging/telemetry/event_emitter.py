@@ -174,7 +174,7 @@ class EventEmitter:
             self._pass_on(record)
 
     def _pass_on(self, record: logging.LogRecord) -> None:
-        record = _written(record, self._log.identity)
+        record = _written(record, self._log.path)
         try:
             logger = logging.getLogger(TELEMETRY_LOGGER)
             # Without handlers `handle` would print errors by the handler of last resort.
@@ -191,7 +191,7 @@ class _WrittenRecord(logging.LogRecord):
 
 
 def _written(record: logging.LogRecord, path: str) -> logging.LogRecord:
-    """Return *record*, marked as a line of the file *path*, without links; both share their attributes."""
+    """Return *record*, marked as a line of the file *path*; both share their attributes."""
     written = _WrittenRecord.__new__(_WrittenRecord)
     written.__dict__ = record.__dict__
     setattr(written, WRITTEN_TO_ATTRIBUTE, path)

@@ -170,11 +170,10 @@ class EventFileHandler(ReportingHandler):
         writer = self._writer
         if writer is not None and writer.write(self, record):
             return True
-        if (
-            type(record) is not logging.LogRecord
-            and getattr(record, WRITTEN_TO_ATTRIBUTE, None) == self._log.identity
-        ):
-            return False
+        if type(record) is not logging.LogRecord:
+            path = getattr(record, WRITTEN_TO_ATTRIBUTE, None)
+            if path is not None and _is_same_file(path, self._log.path):
+                return False
         passed = self.filter(record)
         if passed:
             # From Python 3.12 on a filter may return another record to use instead.
@@ -384,6 +383,16 @@ class _OpenedByHandler(_HandlerLog):
             super().reopen()
         else:
             handler.stream = handler._open()
+
+
+def _is_same_file(path: str, other: str) -> bool:
+    """Return whether two paths are one file: by links, mounts, or a folder whose link was changed."""
+    if path == other:
+        return True
+    try:
+        return os.path.samefile(path, other)
+    except OSError:  # one is not there at the moment
+        return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _empty(path: str) -> None:

@@ -70,9 +70,9 @@ def in_order(
             generation = places[file.place.identity]
         if generation is not None:
             file.log_id, file.generation = state.log_id[:8], generation
-    found = _sorted(_useful(files, record))
     # An empty file is listed with 0 for its first line, and is no loss.
     there = recorded | {file.place.inode for file in files if is_listed(file, listed)}
+    found = _sorted(_useful(files, record))
     is_alone = len(lists) == 2 and all(not file.place.number or file.place.inode in listed for file in files)
     gone = {inode for inode in listed if listed[inode] and all(inode in owned for owned in lists)} - there
     overwritten = [file for file in files if file.generation is None]
