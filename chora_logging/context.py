@@ -65,9 +65,10 @@ class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc")
 
     The id applies to the current task or thread and to every task and `asyncio.to_thread` call that
     starts from it. The end of the block restores the former id. A thread started by hand or by an
-    executor does not inherit the context, unless Python 3.14 runs with `thread_inherit_context` (the
-    default of its free-threaded builds); pass it the id with
-    `executor.submit(trace_context(get_trace_id())(work))`.
+    executor does not inherit the id; pass it with `executor.submit(trace_context(get_trace_id())(work))`.
+    From Python 3.14 on that is needed also with `-X thread_inherit_context=1`, the default of
+    free-threaded builds: a thread inherits the id where it is started, and an executor's thread keeps that
+    of the call it was started for.
 
     Args:
         trace_id: The id; `None` makes a new one.

@@ -101,7 +101,7 @@ class Service:
             http=BoundedProtocol,
             ws="none",
             log_config=None,
-            lifespan="off",
+            lifespan="on",  # closes the connections to streams
             server_header=False,
             proxy_headers=bool(self.proxies),
             forwarded_allow_ips=[str(network) for network in self.proxies],

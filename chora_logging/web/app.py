@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import http
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -60,6 +62,10 @@ def create_app(
     `uvicorn --factory chora_logging.web:create_app` runs it, and `app.mount("/logs", create_app())` mounts
     it in an application. Streams end when uvicorn stops, alone or under gunicorn.
 
+    The lifespan of the application closes the connections to the addresses in *logs*, not those of given
+    sources. A server calls it; an application in which this one is mounted does not, and one without it
+    keeps the connections until the process ends: give it a `JetStreamLog` and close that.
+
     Args:
         logs: Names and paths (or addresses `nats://host/STREAM`, or sources such as `EventLog`), or one
             address, whose stream names the log. None serves `orchestrator` and `telemetry` from
@@ -95,9 +101,18 @@ def create_app(
     if origins:
         middleware.append(_cors(origins))
     site = Site(logs, limits, fields)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(site.close)
+
     app = Starlette(
         routes=[*_login_routes(site, guard, origins), *_routes(site, guard)],
         middleware=middleware,
+        lifespan=lifespan,
         exception_handlers={HTTPException: _http_error, Exception: _fault},
     )
     # Redirects would go to the host in the header Host before it was checked.
@@ -122,8 +137,10 @@ def routes(
 ) -> Routes:
     """Return the routes alone, to mount in a Starlette application: `Mount("/logs", routes=routes())`.
 
-    They need no lifespan. Without *check* they let in whom `create_app` does: requests from this machine,
-    or with a token of `CHORA_LOGGING_TOKEN`. FastAPI's dependencies do not reach them: see `include`.
+    They need no lifespan; connections to addresses in *logs* last until the process ends (give a
+    `JetStreamLog`, and close it, for shorter ones). Without *check* they let in whom `create_app` does:
+    requests from this machine, or with a token of `CHORA_LOGGING_TOKEN`. FastAPI's dependencies do not
+    reach them: see `include`.
 
     Args:
         logs: As for `create_app`.
