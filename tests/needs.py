@@ -155,6 +155,9 @@ NEEDS = {
     "curl": _program("curl"),
     "fish": _program("fish"),
     "git": _program("git"),
+    "granian": Need(
+        lambda: importlib.util.find_spec("granian") is not None, "pip install granian, or use another Python"
+    ),
     "haproxy": _program("haproxy"),
     "iproute2": _program("iproute2", "ss"),
     "jq": _program("jq"),

@@ -13,6 +13,7 @@ import pytest
 
 from tests.eventlog.writing import write
 from tests.faults.serving import APP, GUNICORN, SERVE, STREAM, UVICORN, Client, Server, wait_for
+from tests.needs import need
 
 #: Much longer than a stop takes, and shorter than every server's own limit for it, in seconds.
 GRACE = 8.0
@@ -137,6 +138,8 @@ def test_a_stop_among_clients_that_come_and_go(tmp_path, log, name, signals):
     """While streams begin, run and are cut, a stop gives no 5xx and no traceback: all clients come back."""
     command, port = {**COMMANDS, **WORKERS}.get(name), None
     if name in OTHERS:
+        if name == "granian":
+            need("granian")
         port = free_port()
         command = [*OTHERS[name], f"127.0.0.1:{port}" if name == "hypercorn" else str(port)]
     with Server(command, log, tmp_path, port) as server:
