@@ -87,6 +87,12 @@ class Log:
         selection = self.selection(raw=True, **filters)
         return itertools.islice(events.select(selection, newest_first=newest_first), limit)
 
+    def fields_of_events(self, keys: frozenset[str], **filters: Any) -> Iterator[Mapping[str, Any]]:
+        """Return its events with at least the fields *keys*."""
+        if isinstance(self.events, EventLog):
+            return self.events.select_fields(self.selection(raw=False, **filters), keys)
+        return self.read(**filters)
+
     def selection(self, *, raw: bool, **filters: Any) -> Selection:
         """Return the filter of its events."""
         selection = Selection(**filters, meaning=self.meaning, asked=self.events.asked)

@@ -31,7 +31,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.eventlog.severities import SEVERITIES, level_name, severity, standard_number
+from chora_logging.eventlog.severities import SCALE_KEYS, SEVERITIES, level_name, severity, standard_number
 from chora_logging.eventlog.times import milliseconds, seconds
 from chora_logging.options import parse_fields
 from chora_logging.schema import LEVELS
@@ -255,6 +255,19 @@ class Meaning:
     def names(self, meaning: str) -> tuple[str, ...]:
         """Return the names of the fields that have *meaning*, a key of `NAMES`, in their order."""
         return self._names[meaning].all
+
+    def keys(self, meaning: str) -> frozenset[str]:
+        """Return the keys of an event on which depends what it says of *meaning*, a key of `NAMES`.
+
+        Those of the level also decide whether it is an error.
+        """
+        names = self._names[meaning]
+        keys = names.keys | {"event"} if names.is_in_event else names.keys
+        if meaning == "event":
+            return keys | {self._event, *self._events}
+        if meaning == "level":
+            return keys | SCALE_KEYS | {*OUTCOMES, TYPE, "error_message", self._error, "@t", "@mt", "@m"}
+        return keys
 
     def _other_time(self, event: Fields) -> float | None:
         for name, value in self._names["time"].found(event):

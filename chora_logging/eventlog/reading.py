@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar, cast
 
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
-from chora_logging.eventlog.lines import events_in
+from chora_logging.eventlog.lines import events_in, fields_in
 from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.cursor import GUARD
 from chora_logging.eventlog.rotated.file import CHUNK, LONGEST_LINE_BYTES, LogFile, ReadAt
@@ -15,6 +17,17 @@ from chora_logging.eventlog.rotated.file_set import Namer, close_all, open_at, o
 from chora_logging.eventlog.rotated.stored import hold_next
 from chora_logging.eventlog.selection import Selection
 from chora_logging.schema import OWN_LOGGER
+
+_Fields = TypeVar("_Fields", bound=Mapping[str, Any], covariant=True)
+
+
+class Contents(Protocol[_Fields]):
+    """Returns what is read from a block."""
+
+    def __call__(self, block: Block, *, skipped: Callable[[Skipped], None]) -> Iterator[_Fields]:
+        """Return what is read; call *skipped* with the lines that are skipped."""
+        ...
+
 
 _reported_counts: dict[str, int] = {}
 
@@ -37,6 +50,32 @@ def read_forwards(
         CursorError: *after* is not a cursor.
         OSError: the live file exists and cannot be opened.
     """
+    return _read_forwards(path, partial(events_in, selection=selection), after, on_skip, namer)
+
+
+def read_fields(
+    path: str,
+    selection: Selection,
+    keys: frozenset[str],
+    on_skip: Callable[[Skipped], None] | None,
+    namer: Namer | None = None,
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the fields *keys*, and perhaps others, of the stored events of the log *path*, oldest first.
+
+    Raises:
+        OSError: the live file exists and cannot be opened.
+    """
+    found = _read_forwards(path, partial(fields_in, selection=selection, keys=keys), None, on_skip, namer)
+    return cast(Iterator[Mapping[str, Any]], found)  # gaps come only after a cursor
+
+
+def _read_forwards(
+    path: str,
+    contents: Contents[_Fields],
+    after: str | None,
+    on_skip: Callable[[Skipped], None] | None,
+    namer: Namer | None,
+) -> Generator[_Fields | Gap, None, None]:
     first: int | None = 0
     gap = None
     if after is None:
@@ -47,7 +86,7 @@ def read_forwards(
     try:
         unread = files[len(files) if first is None else first :]
         hold_next(unread)
-        for part in _parts(unread, selection, tally):
+        for part in _parts(unread, contents, tally):
             if isinstance(part, Gap):
                 gap = part if gap is None else locating.joined(gap, part)
                 continue
@@ -95,8 +134,8 @@ def read_backwards(
 
 
 def _parts(
-    files: Sequence[LogFile], selection: Selection, skipped: Callable[[Skipped], None]
-) -> Iterator[Iterator[Event] | Gap]:
+    files: Sequence[LogFile], contents: Contents[_Fields], skipped: Callable[[Skipped], None]
+) -> Iterator[Iterator[_Fields] | Gap]:
     lost: list[LogFile] = []
     before: cursor.Position | None = None
     finished = {file for file in files if file.place.number}  # the live file may be rotated meanwhile
@@ -105,7 +144,7 @@ def _parts(
             if lost:
                 yield _gap(lost, before, file)
                 lost = []
-            yield events_in(block, selection, skipped)
+            yield contents(block, skipped=skipped)
         if file in finished and (rest := file.rest()) is not None:
             skipped(rest)
         hole = locating.gap_of_hole(file, following)
