@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from chora_logging.errors import ConfigurationError
@@ -11,12 +11,17 @@ from chora_logging.eventlog import comparing
 from chora_logging.eventlog.comparing import number_of, values_at
 from chora_logging.eventlog.conditions import parse_path
 from chora_logging.eventlog.meaning import Meaning
+from chora_logging.eventlog.times import LONGEST_DURATION_MS
 
 #: The fields that stand for what they mean, and its name in `meaning`.
 _MEANINGS = {"event": "event", "level": "level", "trace_id": "trace", "duration_ms": "duration"}
 
 #: A number of this size or more is taken for an error.
 LARGEST_NUMBER = 1e300
+
+
+#: Whole numbers from 0 up to this one are durations in milliseconds, too.
+LARGEST = int(LONGEST_DURATION_MS)
 
 
 def keys_of(fields: Iterable[str], meaning: Meaning) -> frozenset[str]:
@@ -27,6 +32,13 @@ def keys_of(fields: Iterable[str], meaning: Meaning) -> frozenset[str]:
         if field in _MEANINGS:
             keys |= meaning.keys(_MEANINGS[field])
     return frozenset(keys)
+
+
+def reader_of(field: str, meaning: Meaning) -> Callable[[Mapping[str, Any]], Any]:
+    """Return the function that returns the `value_of` *field* in an event."""
+    if field == "event":
+        return meaning.event_of
+    return lambda event: value_of(event, field, meaning)
 
 
 def value_of(event: Mapping[str, Any], field: str, meaning: Meaning) -> Any:
@@ -57,6 +69,11 @@ def numbers_of(event: Mapping[str, Any], field: str, meaning: Meaning) -> tuple[
     read = [number_of(value) for value in values]
     numbers = [number for number in read if number is not None and abs(number) < LARGEST_NUMBER]
     return numbers, len(values) - len(numbers)
+
+
+def is_plain(field: str, meaning: Meaning) -> bool:
+    """Return whether a whole number from 0 to `LARGEST` that an event has as *field* is its only number."""
+    return field not in _MEANINGS or (field == "duration_ms" and meaning.names("duration")[0] == field)
 
 
 @functools.cache

@@ -52,7 +52,7 @@ class FewFields:
 
     def exactly(self, lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
         """Return the same, but None if any of *lines* is malformed; the fields of a long line may be more."""
-        if max(map(len, lines), default=0) < LONGEST_LINE_BYTES:
+        if are_short(lines):
             return self.of(lines)
         few = self._decode
         try:
@@ -66,6 +66,11 @@ def few_fields(keys: frozenset[str]) -> FewFields | None:
     """Return what decodes only the fields *keys* of lines; None if that is not possible, or not faster."""
     # msgspec does not find names that are not ASCII.
     return FewFields(keys) if len(keys) <= MOST_FIELDS and all(map(str.isascii, keys)) else None
+
+
+def are_short(lines: Iterable[bytes]) -> bool:
+    """Return whether none of *lines* can have a number with more digits than Python converts."""
+    return max(map(len, lines), default=0) < LONGEST_LINE_BYTES
 
 
 def column(key: str, kind: Any, lines: Iterable[bytes]) -> list[Any] | None:

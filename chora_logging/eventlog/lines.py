@@ -7,9 +7,10 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from chora_logging.eventlog.decoding import LINES, REFUSED, decode, few_fields, is_utf8
+from chora_logging.eventlog.decoding import LINES, REFUSED, are_short, decode, few_fields, is_utf8
 from chora_logging.eventlog.events import Block, Event, RawLine, Skipped, strict_json
 from chora_logging.eventlog.quick_tests import Test
 from chora_logging.eventlog.rotated.cursor import GUARD
@@ -21,6 +22,8 @@ SHOWN_LINE_BYTES = 200
 
 #: Where more of the lines than this share match, decoding all of them whole is faster.
 MANY = 0.4
+
+_NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -80,6 +83,15 @@ def fields_in(
             lines, ends = _with_text(lines, ends, text)
         may_pass_over = may_pass_over and selection.passes_over(lines)
         if may_pass_over:
+            continue
+        verdicts = selection.levels_of(lines) if not keys and are_short(lines) else None
+        if verdicts is not None:
+            # The order of events without fields does not matter.
+            yield from itertools.repeat(_NO_FIELDS, verdicts.count(True))
+            unknown = map(operator.is_, verdicts, itertools.repeat(None))
+            yield from reader.events(
+                itertools.compress(zip(ends, lines, strict=True), unknown), selection.test
+            )
             continue
         found = few.exactly(lines)
         if found is None:

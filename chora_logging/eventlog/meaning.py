@@ -32,7 +32,7 @@ from typing import Any
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.severities import SCALE_KEYS, SEVERITIES, level_name, severity, standard_number
-from chora_logging.eventlog.times import milliseconds, seconds
+from chora_logging.eventlog.times import LONGEST_DURATION_MS, milliseconds, seconds
 from chora_logging.options import parse_fields
 from chora_logging.schema import LEVELS
 
@@ -115,6 +115,7 @@ class Meaning:
         self._durations = self._names["duration"].keys
         self._event, events = first["event"], self._names["event"].all
         self._events = () if "." in self._event else events[: events.index(TYPE) + 1]
+        self._event_keys = self.keys("event")
 
     def time_of(self, event: Fields) -> float | None:
         """Return the time of *event*, in seconds since 1970; None if it has none.
@@ -173,6 +174,8 @@ class Meaning:
         name = event.get(self._event)
         if isinstance(name, str) and name:
             return name
+        if name is None and self._event_keys.isdisjoint(event):
+            return None
         for field in self._events:
             name = event.get(field)
             # In ECS `event` is an object that has the name and others.
@@ -212,7 +215,10 @@ class Meaning:
 
     def duration_of(self, event: Fields) -> float | None:
         """Return the duration of *event*, in milliseconds; None if it has none or not a valid one."""
-        duration = milliseconds(event.get(self._duration))
+        value = event.get(self._duration)
+        if value.__class__ is int and 0 <= value < LONGEST_DURATION_MS:
+            return float(value)
+        duration = None if value is None else milliseconds(value)
         if duration is not None:
             return duration
         if self._durations.isdisjoint(event) and not isinstance(event.get("event"), dict):

@@ -190,13 +190,25 @@ class Selection:
 
     def sift_lines(self, lines: Sequence[bytes]) -> Iterable[bool | Test] | None:
         """Return what `sift` says of each of *lines*, in valid UTF-8; None if it is of no use for them."""
-        if self._level is not None and self._is_level_alone:
-            verdicts, test = self._level.of_lines(lines), self._level.test
-            if verdicts is not None:
-                return [test if verdict is None else verdict for verdict in verdicts]
+        verdicts = self.levels_of(lines)
+        if verdicts is not None:
+            test = self._tests[0]
+            return [test if verdict is None else verdict for verdict in verdicts]
         few = few_fields(self.keys)
         found = None if few is None else few.of(lines)
         return None if found is None else map(self.sift, found)
+
+    def levels_of(self, lines: Sequence[bytes]) -> Sequence[bool | None] | None:
+        """Return whether *lines*, in valid UTF-8, match if only their levels are asked for.
+
+        None stands for a line that must be tested. Without another filter it is the fastest way.
+
+        Returns:
+            None if there are other filters, or if it is of no use.
+        """
+        if self._level is None or not self._is_level_alone:
+            return None
+        return self._level.of_lines(lines)
 
     def passes_over(self, lines: Sequence[bytes]) -> bool:
         """Return whether none of *lines*, in valid UTF-8, can match by its time; False is no answer."""

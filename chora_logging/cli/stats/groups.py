@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from datetime import time as midnight
 from typing import Any
 
 from chora_logging.cli.stats.measures import DIGITS, MEASURES, Distinct, Numbers, Pool
-from chora_logging.cli.values import keys_of, numbers_of, value_of
+from chora_logging.cli.values import LARGEST, is_plain, keys_of, numbers_of, reader_of, value_of
 from chora_logging.eventlog.meaning import Meaning
 
 #: How many groups are counted separately: the first ones.
@@ -121,35 +121,50 @@ class Groups:
 
     def add(self, event: Mapping[str, Any], meaning: Meaning) -> None:
         """Count *event*."""
-        self.events += 1
+        self.add_all((event,), meaning)
+
+    def add_all(self, events: Iterable[Mapping[str, Any]], meaning: Meaning) -> None:
+        """Count *events*."""
+        step, time_of, known = self._asked.step, meaning.time_of, self._by_text
+        plain = {name for name in self._measured if is_plain(name, meaning)}
+        read = [reader_of(name, meaning) for name in self._asked.by]
         start = None
-        if self._asked.step is not None:
-            time = meaning.time_of(event)
-            if time is None:
-                self.without_time += 1
-                return
-            start = _start(time, self._asked.step)
-        values = [value_of(event, name, meaning) for name in self._asked.by]
-        key = (start, *values) if _TEXT.issuperset(map(type, values)) else None
-        group = None if key is None else self._by_text.get(key)
-        if group is None:
-            group = self._group((start, *map(_cut, values)))
-            if group is not None and key is not None and len(self._by_text) < MOST_GROUPS:
-                self._by_text[key] = group
-        if group is None:
-            self.others += 1
-            return
-        group.events += 1
-        for name, numbers in group.numbers.items():
-            found, odd = numbers_of(event, name, meaning)
-            for number in found:
-                numbers.add(number)
-            if odd:
-                self.no_numbers[name] += odd
-        for name, distinct in group.distinct.items():
-            value = value_of(event, name, meaning)
-            if value is not None:
-                distinct.add(json.dumps(value))
+        for event in events:
+            self.events += 1
+            if step is not None:
+                time = time_of(event)
+                if time is None:
+                    self.without_time += 1
+                    continue
+                start = _start(time, step)
+            values = [value_in(event) for value_in in read]
+            key = (start, *values) if _TEXT.issuperset(map(type, values)) else None
+            group = None if key is None else known.get(key)
+            if group is None:
+                group = self._group((start, *map(_cut, values)))
+                if group is None:
+                    self.others += 1
+                    continue
+                if key is not None and len(known) < MOST_GROUPS:
+                    known[key] = group
+            group.events += 1
+            for name, numbers in group.numbers.items():
+                value = event.get(name)
+                if value.__class__ is int and 0 <= value < LARGEST and name in plain:
+                    numbers.add(value)
+                else:
+                    self._add_numbers(numbers, name, event, meaning)
+            for name, distinct in group.distinct.items():
+                value = value_of(event, name, meaning)
+                if value is not None:
+                    distinct.add(json.dumps(value))
+
+    def _add_numbers(self, numbers: Numbers, name: str, event: Mapping[str, Any], meaning: Meaning) -> None:
+        found, odd = numbers_of(event, name, meaning)
+        for number in found:
+            numbers.add(number)
+        if odd:
+            self.no_numbers[name] += odd
 
     def rows(self) -> list[Row]:
         """Return the groups: by time if there are intervals, else and within these the largest first."""
