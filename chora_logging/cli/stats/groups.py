@@ -145,7 +145,7 @@ class Groups:
                 if group is None:
                     self.others += 1
                     continue
-                if key is not None and len(known) < MOST_GROUPS:
+                if key is not None and len(known) < MOST_GROUPS and all(map(_is_short, values)):
                     known[key] = group
             group.events += 1
             for name, numbers in group.numbers.items():
@@ -218,6 +218,10 @@ def _start(time: float, step: int) -> float:
     days = step // _DAY_SECONDS  # a day in which the clocks are changed has another length
     number = (datetime.fromtimestamp(time).date() - _FIRST_DAY).days // days * days
     return datetime.combine(_FIRST_DAY + timedelta(number), midnight()).timestamp()
+
+
+def _is_short(value: str | None) -> bool:
+    return len(value or "") <= LONGEST_VALUE
 
 
 def _cut(value: Any) -> str:
