@@ -94,7 +94,7 @@ class TestPrograms:
         """There is no block in a language that is not tested here."""
         known = {
             README: {"python", "json", "text", "sh", "nginx"},
-            EXAMPLES: {"python", "json", "text", "yaml"},
+            EXAMPLES: {"python", "json", "text", "yaml", "sh"},
             TESTS: {"sh"},
             SPEED: set(),
         }

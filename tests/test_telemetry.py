@@ -412,6 +412,30 @@ class TestErrors:
 
         assert len(lines_of(emitter)) == 1
 
+    @pytest.mark.parametrize("kind", ["hard link", "link that changes"])
+    def test_a_file_that_becomes_the_same(self, tmp_path, kind):
+        """The file itself decides, not its path: a deployment links `current` to another folder."""
+        (tmp_path / "first").mkdir()
+        (tmp_path / "second").mkdir()
+        current = tmp_path / "current"
+        current.symlink_to("first")
+        emitter = EventEmitter(current / "events.jsonl")
+        emitter.emit(content(1))
+        if kind == "hard link":
+            os.link(tmp_path / "first" / "events.jsonl", tmp_path / "second" / "events.jsonl")
+        else:
+            current.unlink()
+            current.symlink_to("second")
+        handler = EventFileHandler(tmp_path / "second" / "events.jsonl")
+        handler.setFormatter(EventFormatter())
+        logging.getLogger("chora_events").addHandler(handler)
+        logging.getLogger("chora_events").setLevel(logging.INFO)
+        emitter.emit(content(2))
+        handler.close()
+
+        found = [json.loads(line)["duration_ms"] for line in lines_of(emitter)]
+        assert found == ([1, 2] if kind == "hard link" else [2])
+
     def test_a_handler_gives_the_shared_emitter_its_settings(self, tmp_path):
         """The shared emitter makes files with the permissions and the compression of its handler."""
         log = tmp_path / "events.jsonl"

@@ -26,7 +26,7 @@ from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.options import checked_names
 from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER, WRITTEN_TO_ATTRIBUTE
 from chora_logging.telemetry.event_schemas import TelemetryEvent
-from chora_logging.writing import locking
+from chora_logging.writing import locking, loss
 from chora_logging.writing.backups import find_backups
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.shared_log import SharedLog
@@ -130,6 +130,7 @@ class EventEmitter:
         try:
             owned = log_files.read_backups(path).owned or {}
             backups = find_backups(path, str, self._log.backup_count, owned).backups
+            loss.forget(path, backups=True)
             for name in (path, *(backup.path for backup in backups if backup.is_in(owned))):
                 Path(name).unlink(missing_ok=True)
         finally:
@@ -173,7 +174,7 @@ class EventEmitter:
             self._pass_on(record)
 
     def _pass_on(self, record: logging.LogRecord) -> None:
-        record = _written(record, self._log.identity)
+        record = _written(record, self._log.path)
         try:
             logger = logging.getLogger(TELEMETRY_LOGGER)
             # Without handlers `handle` would print errors by the handler of last resort.
@@ -190,7 +191,7 @@ class _WrittenRecord(logging.LogRecord):
 
 
 def _written(record: logging.LogRecord, path: str) -> logging.LogRecord:
-    """Return *record*, marked as a line of the file *path*, without links; both share their attributes."""
+    """Return *record*, marked as a line of the file *path*; both share their attributes."""
     written = _WrittenRecord.__new__(_WrittenRecord)
     written.__dict__ = record.__dict__
     setattr(written, WRITTEN_TO_ATTRIBUTE, path)

@@ -21,7 +21,7 @@ from functools import partial
 from io import TextIOWrapper
 from typing import Any
 
-from chora_logging import speedups
+from chora_logging import log_files, speedups
 from chora_logging.errors import UnsyncedError
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.options import (
@@ -38,6 +38,7 @@ from chora_logging.options import (
 )
 from chora_logging.schema import WRITTEN_TO_ATTRIBUTE
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
+from chora_logging.writing import loss
 from chora_logging.writing.locking import Written
 from chora_logging.writing.reporting import ReportingHandler
 from chora_logging.writing.rotation_schedule import Hooks
@@ -137,6 +138,8 @@ class EventFileHandler(ReportingHandler):
             compress=parse_flag("compress", compress),
             first_bytes=self._bom,
         )
+        if begins == "w":
+            loss.forget(log_files.real_path(self._log.path))
         if delay:  # else `_open` does it, and must
             _make_folder(self._log.path)
             if begins == "w":  # now, because forked children may be the first to write
@@ -167,11 +170,10 @@ class EventFileHandler(ReportingHandler):
         writer = self._writer
         if writer is not None and writer.write(self, record):
             return True
-        if (
-            type(record) is not logging.LogRecord
-            and getattr(record, WRITTEN_TO_ATTRIBUTE, None) == self._log.identity
-        ):
-            return False
+        if type(record) is not logging.LogRecord:
+            path = getattr(record, WRITTEN_TO_ATTRIBUTE, None)
+            if path is not None and _is_same_file(path, self._log.path):
+                return False
         passed = self.filter(record)
         if passed:
             # From Python 3.12 on a filter may return another record to use instead.
@@ -381,6 +383,16 @@ class _OpenedByHandler(_HandlerLog):
             super().reopen()
         else:
             handler.stream = handler._open()
+
+
+def _is_same_file(path: str, other: str) -> bool:
+    """Return whether two paths are one file: by links, mounts, or a folder whose link was changed."""
+    if path == other:
+        return True
+    try:
+        return os.path.samefile(path, other)
+    except OSError:  # one is not there at the moment
+        return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _empty(path: str) -> None:
