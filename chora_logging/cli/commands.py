@@ -39,6 +39,7 @@ COMMANDS = {
     "check": ("chora_logging.cli.check.command", "Check every line of the logs for damage."),
     "serve": ("chora_logging.cli.serve", "Serve the logs over HTTP: a live page, REST and streams."),
     "ship": ("chora_logging.cli.ship", "Copy logs into a NATS JetStream stream, from many machines."),
+    "audit": ("chora_logging.cli.audit", "Compare logs with what a NATS JetStream stream has of them."),
     "config": ("chora_logging.cli.config", "Print the configuration that the environment gives."),
     "completion": ("chora_logging.cli.completion", "Print the script for shell completion."),
 }
