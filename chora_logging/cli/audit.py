@@ -60,8 +60,8 @@ def command(
 
     \b
     Examples:
-      chora-logging audit nats://n1,n2,n3/CLOG --log events.jsonl
-      chora-logging audit nats://n1/CLOG --log events.jsonl --host web1 --repair
+      chora-logging audit nats://n1,n2/CLOG --log var/telemetry/events.jsonl
+      chora-logging audit nats://n1/CLOG --log var/telemetry/events.jsonl --repair
     """
     logs = logs_of(named)
     for log in logs.values():

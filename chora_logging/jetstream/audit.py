@@ -143,7 +143,7 @@ class Audit:
             state = patiently(lambda: call(self._stream.connection, state_of(self._stream)))
             if state is None:
                 raise AnswerError(self._address, "there is no such stream", NO_STREAM)
-            last, late = self._last(self._subject), self._last(f"{self._subject}.{LATE}")
+            last = self._last(self._subject)
             # The files after the position, so that they have what is before it.
             position = None if last is None else self._position_of(last)
             holding = self._holding = Holding(self._log.path, position)
@@ -151,10 +151,8 @@ class Audit:
             if last is not None:
                 for received in self._messages(self._subject, state.first, last.sequence):
                     self._take(received, holding)
-            if late is not None:
-                self._late_sequence = late.sequence
-                for received in self._messages(late.subject, state.first, late.sequence):
-                    self._take_late(received, holding)
+            for received in self._messages(f"{self._subject}.{LATE}", state.first, state.last):
+                self._take_late(received, holding)
         except AnswerError as error:
             raise with_advice(error) from None
         self._judge(holding, position, may_have_expired=state.first > 1)
@@ -274,6 +272,7 @@ class Audit:
 
     def _take_late(self, received: Received, holding: Holding) -> None:
         """Note a block that a repair has shipped."""
+        self._late_sequence = received.sequence
         block = self._unpacked(received)
         if block is None or block[2] is None:
             return
