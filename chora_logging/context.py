@@ -65,9 +65,10 @@ class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc")
 
     The id applies to the current task or thread and to every task and `asyncio.to_thread` call that
     starts from it. The end of the block restores the former id. A thread started by hand or by an
-    executor does not inherit the context, unless Python 3.14 runs with `thread_inherit_context` (the
-    default of its free-threaded builds); pass it the id with
-    `executor.submit(trace_context(get_trace_id())(work))`.
+    executor does not inherit the id; pass it with `executor.submit(trace_context(get_trace_id())(work))`.
+    From Python 3.14 on that is needed also with `-X thread_inherit_context=1`, the default of
+    free-threaded builds: a thread inherits the id where it is started, and an executor's thread keeps that
+    of the call it was started for.
 
     Args:
         trace_id: The id; `None` makes a new one.
@@ -271,6 +272,23 @@ def _ignore(problem: str) -> None:
     fields = {"event": "trace_id_ignored"}
     with contextlib.suppress(Exception):  # a logger class or record factory of the program may raise
         logging.getLogger(OWN_LOGGER).warning("%s; it is ignored", problem, extra=fields)
+
+
+# Visible ASCII: what headers, environments, URLs and terminals carry unchanged.
+_in_header = re.compile(f"[\x21-\x7e]{{1,{TRACE_ID_MAX}}}").fullmatch
+
+
+def trace_id_of_headers(get: Callable[[str], str]) -> str | None:
+    """Return the trace id in the headers of a request, or `None`.
+
+    Args:
+        get: Returns the value of the header with a lower-case name, or an empty string.
+    """
+    parent = parse_traceparent(get("traceparent"))
+    if parent is not None:
+        return parent
+    given = (get("x-trace-id"), get("x-request-id"))
+    return next((value for value in given if _in_header(value)), None)
 
 
 def parse_traceparent(value: str) -> str | None:

@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
+from debian import Failed, attempt, debian_archive
 from needs import NOT_TRIED
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -41,10 +42,6 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 chroot "$root" "$@"
 """
-
-
-class NoRoot(Exception):
-    """No root folder can be made here; the message has the reason."""
 
 
 class BareRoot:
@@ -91,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     ) as folder:
         try:
             root = make_root(pathlib.Path(folder, "root"))
-        except NoRoot as error:
+        except Failed as error:
             say(f"no bare root can be made here: {error}")
             return NO_ROOT
         checkout = put_checkout(root, user)
@@ -115,12 +112,12 @@ def make_root(folder: pathlib.Path) -> BareRoot:
     """Make a root folder.
 
     Raises:
-        NoRoot: It cannot be made here.
+        Failed: It cannot be made here.
     """
     if os.geteuid() != 0:
-        raise NoRoot("only root may make one")
+        raise Failed("only root may make one")
     if not shutil.which("apt-get"):
-        raise NoRoot("this system has no apt-get, so no Debian archive is known")
+        raise Failed("this system has no apt-get, so no Debian archive is known")
     root = BareRoot(folder)
     if not shutil.which("debootstrap"):
         attempt("apt-get", "update", "-qq")
@@ -131,36 +128,6 @@ def make_root(folder: pathlib.Path) -> BareRoot:
     carry_over(folder)
     attempt(*root.command("true"))
     return root
-
-
-def attempt(*command: str) -> str:
-    """Run a command that a root folder needs and return its output.
-
-    Raises:
-        NoRoot: It failed; the message has the end of its output.
-    """
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    if done.returncode:
-        raise NoRoot(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}")
-    return done.stdout
-
-
-def debian_archive() -> tuple[str, str]:
-    """Return the address of the archive that apt uses here, and the name of this system's release in it."""
-    text = pathlib.Path("/etc/os-release").read_text()
-    release = dict(re.findall(r'^(\w+)="?(.*?)"?$', text, re.MULTILINE))
-    suite = release.get("VERSION_CODENAME", "")
-    if release.get("ID") != "debian" or not suite:
-        raise NoRoot(f"this system is {release.get('PRETTY_NAME', 'unknown')}, not a release of Debian")
-    targets = "apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", f"Codename: {suite}"
-    if not (listed := attempt(*targets).split()):
-        attempt("apt-get", "update", "-qq")
-        listed = attempt(*targets).split()
-    if not listed:
-        raise NoRoot(f"apt has no archive of {suite}: see apt-get indextargets")
-    return listed[1], suite
 
 
 def carry_over(folder: pathlib.Path) -> None:

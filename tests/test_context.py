@@ -206,6 +206,23 @@ class TestWhereItGoes:
 
         assert (bare.result(), wrapped.result(), copied.result(), seen) == (None, "a", "a", ["a"])
 
+    def test_threads_that_inherit_the_context(self):
+        """With `thread_inherit_context` an executor's thread keeps its first id; wrapped work has its own."""
+        program = """
+import concurrent.futures
+from chora_logging.context import get_trace_id, trace_context
+with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    for trace_id in ("a", "b"):
+        with trace_context(trace_id):
+            bare = pool.submit(get_trace_id)
+            print(bare.result(), pool.submit(trace_context(get_trace_id())(get_trace_id)).result())
+"""
+        inheriting = [sys.executable, "-X", "thread_inherit_context=1", "-c", program]
+        done = subprocess.run(inheriting, capture_output=True, text=True, check=True)
+
+        bare = "a" if sys.version_info >= (3, 14) else "None"
+        assert done.stdout.splitlines() == [f"{bare} a", f"{bare} b"]
+
     def test_run_in_executor(self):
         """Wrapped work has the id in `loop.run_in_executor`."""
 

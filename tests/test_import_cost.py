@@ -46,6 +46,7 @@ OWN = {
     "chora_logging.formatting.plans",
     "chora_logging.writing.reporting",
     "chora_logging.writing.journal",
+    "chora_logging.writing.loss",
     "chora_logging.writing.rotation",
     "chora_logging.writing.rotation_schedule",
     "chora_logging.log_files",
@@ -59,7 +60,8 @@ EARLIER = {
     "chora_logging.handler",
     "chora_logging.queue_handler",
 }
-STANDARD = {"_contextvars", "_struct", "contextvars", "fcntl", "struct", "zlib"}
+STANDARD = {"_contextvars", "_struct", "contextvars", "fcntl", "math", "struct", "zlib"}
+STANDARD |= {"_math_integer", "math.integer"}  # of `math`, from Python 3.15 on
 
 
 def loaded(statement: str) -> set[str]:

@@ -33,6 +33,7 @@ LAYERS = {
     "formatting": 3,
     "optimizing": 4,
     "web": 4,
+    "wsgi": 4,
     "writing": 4,
     "attaching": 5,
     "jetstream": 5,

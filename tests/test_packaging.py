@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import importlib.util
 import os
@@ -17,6 +18,7 @@ import zipfile
 import pytest
 
 from tests.checkout import ROOT, files_of
+from tests.lowest import constraints
 from tests.needs import need
 
 #: If the build requirements are installed, nothing is downloaded; otherwise pip and build download them.
@@ -148,6 +150,19 @@ def test_the_wheel_has_the_compiled_part(wheel, installed, tmp_path):
     assert in_use(installed / "python", tmp_path) == "True"
 
 
+def test_the_compiled_part_compiles_without_warnings(sdist, tmp_path):
+    """With every warning as an error the extension, which may fail to compile, is still built."""
+    need("a C compiler", "Python's headers")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    (unpacked,) = tmp_path.iterdir()
+    run(
+        sys.executable, "setup.py", "build_ext", "--inplace", cwd=unpacked, CFLAGS="-O2 -Wall -Wextra -Werror"
+    )
+
+    assert len(list(unpacked.glob("chora_logging/speedups/*.so"))) == 1
+
+
 @pytest.mark.parametrize(
     ("variable", "value"), [("CC", "false"), ("CHORA_LOGGING_PURE", "1")], ids=["no compiler", "not wanted"]
 )
@@ -205,6 +220,33 @@ def test_the_command_without_its_extra_says_what_to_install(installed, tmp_path,
     assert "pip install 'chora_logging[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_supported_pythons_are_those_of_the_test_command():
+    """The classifiers, pip's lower bound and the README name the Pythons that `tests/run.py` tests."""
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    supported = ast.literal_eval(
+        re.search(r"^SUPPORTED = (.*)$", (ROOT / "tests/run.py").read_text(), re.MULTILINE)[1]
+    )
+
+    named = re.findall(r":: Python :: (3\.\d+)$", parser["metadata"]["classifiers"], re.MULTILINE)
+    assert named == [*supported]
+    assert parser["options"]["python_requires"] == f">={supported[0]}"
+    assert f"Python {supported[0]} to {supported[-1]}, POSIX systems" in (ROOT / "README.md").read_text()
+    assert f"Needs a Python {supported[0]} to {supported[-1]} " in (ROOT / "tests/run.py").read_text()
+
+
+def test_every_dependency_has_a_lower_bound_and_no_other():
+    """Each has the bound that `tests/lowest.py` tests, and none excludes versions that are to come."""
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    extras = parser["options.extras_require"]
+    wanted = [parser["options"]["install_requires"]]
+    wanted += [text for name, text in extras.items() if name not in ("all", "test")]
+
+    lines = [line for text in wanted for line in text.split()]
+    assert [re.sub(r"\[\w+\]|", "", line).replace(">=", "==") for line in lines] == constraints()
 
 
 def test_all_gathers_every_extra():

@@ -76,15 +76,22 @@ class Log:
             self.events.close()
 
     def read(
-        self, *, limit: int | None = None, newest_first: bool = False, raw: bool = False, **filters: Any
+        self,
+        *,
+        limit: int | None = None,
+        newest_first: bool = False,
+        raw: bool = False,
+        unended: bool = False,
+        **filters: Any,
     ) -> Iterator[Event]:
-        """Return its events, with *raw* also the lines that are not events, as `RawLine`."""
+        """Return its events; with *raw* and *unended* also what `Selection` says."""
         events = self.events
         if isinstance(events, Pipe):
             return events.read(limit=limit, newest_first=newest_first, raw=raw, **filters)
-        if not raw:
+        if not (raw or unended):
             return events.read(limit=limit, newest_first=newest_first, **filters)
-        selection = self.selection(raw=True, **filters)
+        selection = self.selection(raw=raw, **filters)
+        selection.unended = unended
         return itertools.islice(events.select(selection, newest_first=newest_first), limit)
 
     def selection(self, *, raw: bool, **filters: Any) -> Selection:
@@ -314,7 +321,8 @@ def merged(streams: Sequence[Iterable[Found]], *, newest_first: bool = False) ->
 
 
 def _found(log: Log, limit: int | None, newest_first: bool, filters: dict[str, Any]) -> Iterator[Found]:
-    for event in log.read(limit=limit, newest_first=newest_first, **filters):
+    # Nobody follows: nothing comes after a last line without its newline.
+    for event in log.read(limit=limit, newest_first=newest_first, unended=True, **filters):
         yield Found(log, event)
 
 

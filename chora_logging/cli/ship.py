@@ -22,6 +22,7 @@ from chora_logging.jetstream.address import Address
 from chora_logging.jetstream.connection import ADVISED_VERSION, Connection
 from chora_logging.jetstream.messages import subject
 from chora_logging.jetstream.oversize import Oversize
+from chora_logging.jetstream.progress import Progress
 from chora_logging.jetstream.provision import Wanted, create
 from chora_logging.jetstream.shipping import Shipment
 from chora_logging.jetstream.state import State
@@ -34,6 +35,8 @@ STOP_SECONDS = 5.0
 
 #: The pause before the next try to make the stream, in seconds.
 CREATE_AGAIN_SECONDS = 1.0
+
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 _DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*d", re.ASCII)
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)", re.ASCII)
@@ -165,6 +168,9 @@ def command(
                 found = {name: (logs[name], shipment.progress) for name, shipment in shipments.items()}
                 server = metrics.serve(metrics.Metrics(connection, found), *listen)
                 stack.callback(server.shutdown)
+            # Until the event loop takes them: Python would raise in the middle of making the loop.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+            stack.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOPPING)
             asyncio.run(_run(stream, logs, shipments, wanted, linger, not once))
         except ServerError as error:
             raise click.ClickException(str(error)) from None
@@ -180,23 +186,25 @@ async def _run(
 ) -> None:
     asked = asyncio.Event()
     stop = asyncio.Event()  # of the connection's event loop, in which no message has to change threads
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPPING:
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
     refusals: list[ServerError] = []
 
     async def ship_one(log: EventLog, shipment: Shipment) -> None:
         try:
-            await ship(log, shipment, linger=linger, live=live, stop=stop)
+            unreadable = shipment.progress.fail
+            await ship(log, shipment, linger=linger, live=live, stop=stop, on_unreadable=unreadable)
         except ServerError as error:  # the other logs go on
-            shipment.progress.problem, shipment.progress.needs_a_person = error.reason, True
+            shipment.progress.fail(error)
             refusals.append(error)
             if len(shipments) > 1:
                 say("ship", str(error))
 
     async def work() -> None:
         if wanted is not None:
-            await _create(stream, wanted)
+            await _create(stream, wanted, [shipment.progress for shipment in shipments.values()])
         await asyncio.gather(*(ship_one(logs[name], shipment) for name, shipment in shipments.items()))
         if refusals:
             raise refusals[0]
@@ -220,7 +228,7 @@ async def _run(
         await asyncio.wait(tasks)
 
 
-async def _create(stream: Stream, wanted: Wanted) -> None:
+async def _create(stream: Stream, wanted: Wanted, waiting: Sequence[Progress]) -> None:
     """Make the stream, as soon as the servers can."""
     said = ""
     while True:
@@ -229,6 +237,8 @@ async def _create(stream: Stream, wanted: Wanted) -> None:
                 say("ship", f"{stream.connection.address} exists: its {difference}; it is used as it is")
             return
         except NoAnswerError as error:
+            for progress in waiting:
+                progress.fail(error)
             if said != error.reason:
                 said = error.reason
                 say("ship", f"the stream cannot be made yet, trying again: {error}")

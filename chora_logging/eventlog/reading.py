@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
+from chora_logging.eventlog.last_line import last_line
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.cursor import GUARD
@@ -79,8 +80,10 @@ def read_backwards(
         unread = files[::-1]
         hold_next(unread)
         for file, newer in zip(unread, [None, *unread], strict=False):
+            last = _last_line(file, selection, tally)
+            yield from last or ()
             yield from events_backwards([file], selection, tally)
-            if file.place.number and (file.damage or not file.compressed):
+            if last is None and file.place.number and (file.damage or not file.compressed):
                 file.seek(end_of_lines(file))
                 if (rest := file.rest()) is not None:
                     tally(rest)
@@ -92,6 +95,13 @@ def read_backwards(
                 tally.warn(hole)
     finally:
         close_all(files)
+
+
+def _last_line(file: LogFile, selection: Selection, tally: Tally) -> Iterator[Event] | None:
+    if not selection.unended or file.compressed:
+        return None
+    file.seek(end_of_lines(file))
+    return last_line(file, selection, tally)
 
 
 def _parts(
@@ -106,7 +116,9 @@ def _parts(
                 yield _gap(lost, before, file)
                 lost = []
             yield events_in(block, selection, skipped)
-        if file in finished and (rest := file.rest()) is not None:
+        if selection.unended and (last := last_line(file, selection, skipped)) is not None:
+            yield last
+        elif file in finished and (rest := file.rest()) is not None:
             skipped(rest)
         hole = locating.gap_of_hole(file, following)
         file.close()

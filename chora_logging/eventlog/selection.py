@@ -65,12 +65,13 @@ class Selection:
         text: The text; None without one.
         since: The earliest time, in seconds since 1970; None without one.
         raw: Whether lines that are not events are given too, each as a `RawLine`.
+        unended: Whether a last line without its newline is given too, if it is whole; see `last_line`.
 
     Raises:
         ConfigurationError: an argument is invalid.
     """
 
-    raw = False
+    raw = unended = False
 
     def __init__(
         self,

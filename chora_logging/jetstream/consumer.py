@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
@@ -189,6 +190,27 @@ class Consumer:
 
     def _lost(self, reason: str) -> ServerError:
         return NoAnswerError(str(self._stream.connection.address), reason)
+
+
+async def read_singly(
+    stream: Stream, start: int, count: int, subject: str = ">", *, before: float = math.inf
+) -> list[Received]:
+    """Return the next messages with sequences less than *before*, each by a request to the leader.
+
+    This is slow, and reads over a message whose subject or headers are malformed: as nothing checks them when
+    they are stored, such a message may end each connection by which a consumer receives it.
+
+    Raises:
+        ServerError: the messages cannot be read now.
+    """
+    found: list[Received] = []
+    while len(found) < count and start < before:
+        each = await stream.next_message(start, subject)
+        if each is None or each.sequence >= before:
+            break
+        found.append(Received(each.sequence, each.subject, each.payload, each.headers, each.time, 0))
+        start = each.sequence + 1
+    return found
 
 
 def _config(name: str, start: int | datetime, subject: str) -> dict[str, Any]:

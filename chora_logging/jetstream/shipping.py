@@ -13,7 +13,6 @@ import random
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote
@@ -37,6 +36,7 @@ from chora_logging.jetstream.messages import (
 )
 from chora_logging.jetstream.oversize import Oversize, pieces, replacement
 from chora_logging.jetstream.pressure import Pressure
+from chora_logging.jetstream.progress import Progress
 from chora_logging.jetstream.provision import what_is_wrong, with_advice
 from chora_logging.jetstream.state import Checkpoint, State
 from chora_logging.jetstream.stream import Stored, Stream
@@ -62,33 +62,6 @@ _WARNING_SECONDS = 60.0
 _Result = TypeVar("_Result")
 
 _logger = logging.getLogger(OWN_LOGGER)
-
-
-@dataclass
-class Progress:
-    """What a shipment has done, for metrics.
-
-    Attributes:
-        lines, bytes, blocks: Stored by this process; bytes before compression.
-        resends: Messages that were sent again because no answer had come.
-        gaps: Gaps that were shipped.
-        oversize: Lines that were replaced because no message can hold them.
-        problem: Why nothing is stored now; empty if all is well.
-        needs_a_person: Whether trying again will not help.
-        end: The cursor after the last block stored.
-        level_since: When the position was last known to be stored, in seconds of the monotonic clock.
-    """
-
-    lines: int = 0
-    bytes: int = 0
-    blocks: int = 0
-    resends: int = 0
-    gaps: int = 0
-    oversize: int = 0
-    problem: str = ""
-    needs_a_person: bool = False
-    end: str | None = None
-    level_since: float = field(default_factory=time.monotonic)
 
 
 class Shipment:
@@ -148,6 +121,7 @@ class Shipment:
         last = await self._last()
         saved = self._state.load(self._stream.name, self.subject)
         self._gap, self._resumed = None, last
+        self._recover()
         if last is None:
             self._expected = 0
             self.progress.end = None if saved is None else saved.end
@@ -240,9 +214,7 @@ class Shipment:
     async def _stored(self, block: Block, sequence: int) -> None:
         self._expected = sequence
         progress = self.progress
-        if progress.problem:
-            _logger.info("%s: %s is shipped again", self._stream.connection.address, self._log.address)
-        progress.problem, progress.needs_a_person = "", False
+        self._recover()
         self._pressure.forget()
         progress.gaps += self._gap is not None
         self._gap = None
@@ -254,6 +226,10 @@ class Shipment:
         self._state.save(Checkpoint(self._stream.name, self.subject, progress.end, sequence))
         if self._state.is_sync_due() and (self._syncing is None or self._syncing.done()):
             self._syncing = asyncio.get_running_loop().run_in_executor(None, self._state.sync)
+
+    def _recover(self) -> None:
+        if self.progress.recover():
+            _logger.info("%s: %s is shipped again", self._stream.connection.address, self._log.address)
 
     async def _sequence_of(self, made: Message) -> int | None:
         """Return the sequence of *made* if it is stored; None to send it again.
@@ -346,15 +322,14 @@ class Shipment:
         """Log why nothing is stored, unless that is known."""
         if isinstance(error, AnswerError):
             error = with_advice(error)
-        reason, needs_a_person = error.reason, isinstance(error, RefusedError)
         # Not at the first silence.
         asked = isinstance(error, NoAnswerError) and self.progress.problem
         if asked and (wrong := await what_is_wrong(self._stream, self.subject)):
-            reason, needs_a_person = wrong, True
-        if reason != self.progress.problem:
-            log = _logger.error if needs_a_person else _logger.warning
-            log("%s: %s waits: %s", self._stream.connection.address, self._log.address, reason)
-        self.progress.problem, self.progress.needs_a_person = reason, needs_a_person
+            error = RefusedError(error.address, wrong)
+        if error.reason != self.progress.problem:
+            log = _logger.error if isinstance(error, RefusedError) else _logger.warning
+            log("%s: %s waits: %s", self._stream.connection.address, self._log.address, error.reason)
+        self.progress.fail(error)
 
     async def _wait(self, pause: float) -> float:
         """Wait before the next try, and return the pause before the one after it."""

@@ -28,7 +28,7 @@ class Stream(Protocol):
     scope: MutableMapping[str, Any]
 
     def check(self, now: float) -> None:
-        """Send a heartbeat if one is due; end if the client is stalled."""
+        """Send a heartbeat if one is due; end if the client is stalled or its session is over."""
 
     def end(self) -> None:
         """End because the server stops."""

@@ -22,6 +22,7 @@ from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.subscription import Subscribed, in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
+from chora_logging.web.access import SESSION
 from chora_logging.web.connections import abort
 from chora_logging.web.limits import GRACE_SECONDS, LONGEST_CURSOR
 from chora_logging.web.parameters import refused, stream_query
@@ -99,8 +100,11 @@ class EventStream:
             self._subscription.close()
 
     def check(self, now: float) -> None:
-        """Send a heartbeat if one is due; end if the client has read nothing for too long."""
+        """Send a heartbeat if one is due; end with the session, or if the client is stalled."""
         limits = self._site.limits
+        session = self.scope.get(SESSION)
+        if session is not None and not session.is_open():
+            self.end()
         if self._began is not None:
             if now - self._began >= limits.stalled:
                 self._is_stalled = True

@@ -186,10 +186,11 @@ class TestDamage:
         writer.write(3)
         writer.close()
         assert not [found for found in problems_in(call, writer.log, status=0) if found[2] != "out of order"]
+        size = os.path.getsize(f"{writer.log}.3")
         harm(f"{writer.log}.3")
 
         told = [found for found in problems_in(call, writer.log) if found[2] == "missing"]
-        reason = "app.log.3 deleted, emptied or replaced: restore from a copy"
+        reason = f"app.log.3 ({size} B) deleted, emptied or replaced: restore from a copy"
         assert told == [("app.log.2", 0, "missing", reason)]
 
     def test_a_backup_that_was_cut(self, tmp_path, call):
@@ -209,7 +210,7 @@ class TestDamage:
         for number in range(1, 4):
             os.truncate(writer.backup(number), 0)
         told = [found for found in problems_in(call, writer.log) if found[2] == "missing"]
-        gone = "3 backups older than this file deleted, emptied or replaced: restore from a copy"
+        gone = f"app.log.3 to app.log.1 ({3 * size} B) deleted, emptied or replaced: restore from a copy"
         assert told == [("app.log", 0, "missing", gone)]
 
     def test_an_empty_backup(self, log, call):

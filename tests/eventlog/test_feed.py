@@ -519,7 +519,6 @@ def follow_in_child(log, following, results):
     own.close()
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 class TestForks:
     def test_a_child_has_a_feed_of_its_own(self, log):
         """In a forked child the inherited subscriber continues with a new feed; so does the parent's."""

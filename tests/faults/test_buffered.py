@@ -21,8 +21,6 @@ from tests.faults.test_disk import run
 from tests.faults.test_many_writers import KEEP, finish, start_writer
 from tests.faults.writer import logger_on, write
 
-forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-
 #: How late a thread may be scheduled on a busy machine, in seconds.
 SCHEDULING = 2.0
 
@@ -134,7 +132,6 @@ def start_worker(log):
     ).handlers
 
 
-@forks
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_of_a_pool(tmp_path, method):
     """A worker process writes its buffer when it ends, however it was started."""
@@ -156,7 +153,6 @@ def inherited(logger, number):
         sys.exit(0)
 
 
-@forks
 def test_forked_workers(tmp_path):
     """Children that inherit a handler with buffered lines write their own lines, all of them, none twice."""
     log = tmp_path / "events.log"
@@ -176,7 +172,6 @@ def test_forked_workers(tmp_path):
     assert_exact(log, {"parent": 160, **workers})
 
 
-@forks
 def test_fork_under_logging_threads(tmp_path):
     """40 forks while 6 threads log: no child hangs, nothing is lost or doubled in parent or children."""
     log = tmp_path / "events.log"

@@ -14,8 +14,6 @@ from chora_logging.writing import compression, locking
 from tests.accounting import assert_exact, assert_small, files_of
 from tests.faults.writer import logger_on, write
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-
 
 @pytest.fixture
 def fork():

@@ -8,8 +8,6 @@ import subprocess
 import sys
 import threading
 
-import pytest
-
 from tests.accounting import assert_exact, assert_small, files_of
 from tests.faults.writer import logger_on, write
 
@@ -42,7 +40,6 @@ def finish(processes):
         assert process.exitcode == 0
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_forked(tmp_path):
     """8 forked processes with 4,000 events each, rotated at 100 kB: 0 lost, 0 doubled, 0 torn."""
     log = tmp_path / "events.log"
@@ -115,7 +112,6 @@ def test_two_handlers_in_one_process(tmp_path):
     assert_small(log, 2_000)
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_fork_under_logging_threads(tmp_path):
     """100 forks while 6 threads log: no child hangs, and no event is lost."""
     log = tmp_path / "events.log"

@@ -190,11 +190,12 @@ class Certificates:
         self.ca, self.ca_key = folder / "ca.pem", folder / "ca.key"
         self.cert, self.key = folder / "server.pem", folder / "server.key"
         request, names = folder / "server.csr", folder / "names"
-        names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        # Python 3.13 and later want both extensions.
+        names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nauthorityKeyIdentifier=keyid\n")
+        signs = ["-addext", "keyUsage=critical,keyCertSign"]
         kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        _openssl(
-            "req", "-x509", *kind, "-keyout", self.ca_key, "-out", self.ca, "-subj", "/CN=tests", "-days", "2"
-        )
+        subject = ["-subj", "/CN=tests", "-days", "2", *signs]
+        _openssl("req", "-x509", *kind, "-keyout", self.ca_key, "-out", self.ca, *subject)
         _openssl("req", *kind, "-keyout", self.key, "-out", request, "-subj", "/CN=localhost")
         signed = ["-CA", self.ca, "-CAkey", self.ca_key, "-CAcreateserial", "-days", "2", "-extfile", names]
         _openssl("x509", "-req", "-in", request, *signed, "-out", self.cert)

@@ -179,7 +179,6 @@ class TestWhen:
 
         assert lines_of(tmp_path / "app.log") == expected(0)
 
-    @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
     def test_fork(self, tmp_path, open_log):
         """All is written before a fork; the child starts with an empty buffer and its own thread."""
         logger = open_log()

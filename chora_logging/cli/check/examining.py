@@ -109,7 +109,7 @@ class Examiner:
         self._on_problem = on_problem
         self._time_of = meaning.time_of
         self._window = Window()
-        self._older = 0  # the number of the file before
+        self._older: int | None = None  # the number of the file before
 
     def examine(self, file: LogFile) -> Examination:
         """Examine every line of *file*."""
@@ -136,6 +136,10 @@ class Examiner:
                 reason = f"{amounts.size(size)} cut off its end since it was rotated: restore from a copy"
                 self._report(found, MISSING, reason, b"")
         return found
+
+    def examine_lost(self, found: Examination, kind: str, reason: str) -> None:
+        """Report what is missing of the live file, which was examined if it is there."""
+        self._report(found, kind, reason, b"")
 
     def examine_left_out(self, path: str) -> Examination:
         """Report why the file *path* is not read with the others."""
@@ -204,16 +208,21 @@ class Examiner:
         self._on_problem(Problem(found.path, found.lines, kind, reason, line[:SHOWN_LINE_BYTES]))
 
 
-def _missing(file: LogFile, older: int) -> str:
-    """Return what is missing before *file* in words, with the names if they are known from the numbers."""
+def _missing(file: LogFile, older: int | None) -> str:
+    """Return what is missing before *file* in words, with the names if they are known from the numbers.
+
+    A live file that was deleted never got a number.
+    """
     log = os.path.basename(file.path)
     if file.place.number:
         log = log.removesuffix(COMPRESSED).removesuffix(f".{file.place.number}")
-    numbers = range(file.place.number + 1, older)
-    if len(numbers) != file.missing_before:
-        return f"{amounts.many(file.missing_before, 'backup')} older than this file"
-    names = [f"{log}.{number}" for number in (numbers[-1], numbers[0])]
-    return names[0] if len(numbers) == 1 else " to ".join(names)
+    count, first = file.missing_before, file.place.number + 1
+    names = [f"{log}.{number}" for number in range(first, first + count if older is None else older)]
+    if len(names) != count or any(rotated.is_gone for rotated in file.record.values()):
+        what = f"{amounts.many(count, 'file')} older than this one"
+    else:
+        what = names[0] if count == 1 else f"{names[-1]} to {names[0]}"
+    return f"{what} ({amounts.size(file.missing_bytes)})" if file.missing_bytes else what
 
 
 def kind_of(line: bytes) -> str:

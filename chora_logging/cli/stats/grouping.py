@@ -115,7 +115,7 @@ def count_groups(logs: Iterable[Log], filters: dict[str, Any], asked: Asked) -> 
     """
     groups = Groups(asked)
     for log in logs:
-        for event in log.events.read(**filters):
+        for event in log.read(unended=True, **filters):
             groups.add(event, log.meaning)
     return groups
 

@@ -123,6 +123,14 @@ class LogFile:
             return None
         return Skipped(self.path, self.offset, reason, data)
 
+    def unended(self) -> Block | None:
+        """Return the rest after the last line, with a newline; None if there is none that can be read."""
+        data = self._read(LONGEST_LINE_BYTES, self.offset)
+        if self.damage or not data.strip() or len(data) == LONGEST_LINE_BYTES:
+            return None
+        origin, line = self._origin(self._head), self._line(self.offset, 1)
+        return Block(self.path, self.offset, data + b"\n", len(data) + 1, self.tail, origin, first_line=line)
+
     def seek(self, offset: int) -> None:
         """Go to *offset*; `read_block` raises if the file was truncated meanwhile."""
         start = max(0, offset - GUARD)

@@ -11,7 +11,7 @@ from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import HEAD, NO_LOG, Position
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated.stored import Lost
-from chora_logging.log_files import Rotated
+from chora_logging.log_files import Rotated, generation_of
 
 #: How much earlier than its last event the mtime of a file may be, in milliseconds: file systems take
 #: it from a clock that ticks.
@@ -157,7 +157,8 @@ def after_recorded(files: Sequence[LogFile], position: Position) -> tuple[int, G
         return None
     # Another tool may have rotated the file of the position in the same generation.
     has_head = position.offset >= min(HEAD, rotated.size)
-    if position.head != rotated.head if has_head else _are_moved(files):
+    is_certain = rotated.is_gone and not any(rotated.head)  # there was no other tool, and no head to read
+    if not is_certain and (position.head != rotated.head if has_head else _are_moved(files)):
         return None
     newer = [index for index, file in enumerate(files) if (file.generation or 0) > position.generation]
     there = {file.generation: file for file in files}
@@ -180,7 +181,8 @@ def _are_moved(files: Sequence[LogFile]) -> bool:
     newest = files[-1].generation
     if newest is None or files[-1].place.number:
         return True
-    return any(file.generation not in (None, newest - file.place.number) for file in files)
+    places = ((file, generation_of(file.place.number, newest, file.record)) for file in files)
+    return any(file.generation not in (None, generation) for file, generation in places)
 
 
 def _is_unknown(file: LogFile) -> bool:
