@@ -11,9 +11,9 @@ import click
 
 from chora_logging.cli import amounts, paths
 from chora_logging.cli.commands import LogCommand
-from chora_logging.cli.shipped_logs import logs_of, shipped_logs, state_path, warnings_on_stderr
+from chora_logging.cli.shipped_logs import logs_of, say, shipped_logs, state_path, warnings_on_stderr
 from chora_logging.cli.terminal import printable
-from chora_logging.errors import ServerError
+from chora_logging.errors import OtherShipperError, ServerError
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated.cursor import NO_LOG, Position
@@ -54,9 +54,10 @@ def command(
     disturb the shipper. Readers give these events at their place in the stream, with the field `late`. It
     may be killed and called again: nothing is shipped twice.
 
-    Credentials are those of `ship`. The user needs the rights to publish to $JS.API.STREAM.INFO.STREAM,
-    $JS.API.STREAM.MSG.GET.STREAM and $JS.API.CONSUMER.*.STREAM.>, to subscribe to _INBOX.>, and for
-    --repair to publish to PREFIX.HOST.>.
+    Credentials come from the environment, as those of `ship`. The user needs the rights to publish to
+    $JS.API.STREAM.INFO.STREAM, $JS.API.STREAM.MSG.GET.STREAM, $JS.API.CONSUMER.CREATE.STREAM.>,
+    $JS.API.CONSUMER.DELETE.STREAM.> and $JS.API.CONSUMER.MSG.NEXT.STREAM.>, and to subscribe to _INBOX.>;
+    for --repair also to publish to PREFIX.HOST.>.
 
     \b
     Examples:
@@ -73,44 +74,45 @@ def command(
         try:
             for name, log in logs.items():
                 with Audit(Stream(connection), subject(machine, name, prefix), log) as audit:
-                    found = audit.run()
-                    _print(f"{name} of {machine}", found)
-                    if not (repair and found.missing):
-                        is_whole &= _conclude(found, NOTHING)
-                        continue
-                    with contextlib.closing(_oversize(name, log)) as oversize:
-                        is_whole &= _conclude(found, audit.repair(oversize))
+                    is_whole &= _examine(f"{name} of {machine}", audit, _oversize_path(name, log), repair)
         except ServerError as error:
             raise click.ClickException(str(error)) from None
     if not is_whole:
         ctx.exit(1)
 
 
-def _oversize(name: str, log: EventLog) -> Oversize:
-    return Oversize(f"{state_path(name, log, None)}.oversize")
-
-
-def _print(name: str, found: Findings) -> None:
-    click.echo(f"{printable(name)} ({printable(found.subject)})")
-    for label, text in _facts(found):
-        click.echo(f"  {label:<{_INDENT}}{printable(text)}")
-
-
-def _conclude(found: Findings, shipped: Amount) -> bool:
-    """Print the last line for a log, and return whether nothing is missing any more."""
+def _examine(name: str, audit: Audit, oversize: str, repair: bool) -> bool:
+    """Print what an audit finds, repair it if that is wanted, and return whether nothing is missing."""
+    try:
+        found = audit.run()
+        click.echo(f"{printable(name)} ({printable(found.subject)})")
+        for label, text in _facts(found):
+            click.echo(f"  {label:<{_INDENT}}{printable(text)}")
+        shipped = NOTHING
+        if repair and found.missing:
+            with contextlib.closing(Oversize(oversize)) as kept:
+                shipped = audit.repair(kept)
+    except OtherShipperError as error:  # the other logs are audited all the same
+        say("audit", str(error))
+        return False
     missing = total(found.missing)
-    if missing.lines and shipped == missing:
-        text = f"Repaired: {_many(shipped)} shipped as late blocks"
-    elif missing.lines:
-        text = f"Missing: {_many(missing)}; --repair ships what the files have"
-    elif not found.blocks:
-        text = "The stream has nothing of this log: is that its --host, its --prefix and its name?"
-    else:
-        text = "Nothing is missing" if not found.lost else "Nothing else is missing"
-    if found.lost:
-        text += f". Lost: lines at {amounts.many(len(found.lost), 'place')}"
-    click.echo(f"  {text}.".replace("?.", "?"))
+    click.echo(f"  {_conclusion(found, missing, shipped)}")
     return bool(found.blocks) and not found.lost and shipped == missing
+
+
+def _oversize_path(name: str, log: EventLog) -> str:
+    return f"{state_path(name, log, None)}.oversize"
+
+
+def _conclusion(found: Findings, missing: Amount, shipped: Amount) -> str:
+    lost = f" Lost: lines at {amounts.many(len(found.lost), 'place')}." if found.lost else ""
+    if not found.blocks:
+        return "The stream has nothing of this log: is that its --host, its --prefix and its name?"
+    if not missing.lines:
+        return f"Nothing {'else ' if lost else ''}is missing.{lost}"
+    if shipped == missing:
+        return f"Repaired: {_many(shipped)} shipped as late blocks.{lost}"
+    return f"Missing: {_many(missing)}; --repair ships what the files have.{lost}"
 
 
 def _facts(found: Findings) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from chora_logging.errors import AnswerError, NoAnswerError, OtherShipperError, RefusedError
+from chora_logging.errors import AnswerError, NoAnswerError, OtherShipperError
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated import cursor
@@ -136,7 +136,7 @@ class Audit:
         Raises:
             NoAnswerError: the servers cannot be read now.
             RefusedError: there is no such stream, or this user may not read it.
-            OtherShipperError: the stream has another log under this name.
+            OtherShipperError: the stream has something else under this name.
             OSError: the log cannot be read.
         """
         try:
@@ -198,7 +198,7 @@ class Audit:
         head = head_of(last.headers)
         if head is None:
             reason = f"sequence {last.sequence} of {last.subject} was not made by a shipper"
-            raise RefusedError(self._address, f"{reason}: take another --prefix")
+            raise OtherShipperError(self._address, f"{reason}: take another --prefix")
         return cursor.decode(head.end)
 
     def _check_log(self, last: Stored | None, holding: Holding) -> None:
@@ -331,7 +331,7 @@ class Audit:
     def _judge(self, holding: Holding, position: Position | None, *, may_have_expired: bool) -> None:
         """Sort what the stream does not have."""
         found = self._findings
-        found.files = [File(file.path, file.size()) for file in holding.files]
+        found.files = [File(file.path, holding.size(index)) for index, file in enumerate(holding.files)]
         oldest = self._oldest if may_have_expired else None
         tails = []
         for part in holding.parts(holding.shipped, *([oldest] if oldest else [])):

@@ -133,6 +133,7 @@ class Holding:
         sidecar = read_sidecar(path)
         self.log_id = NO_LOG if sidecar is None else sidecar.log_id[:8]
         self._has = [Ranges() for _ in self.files]
+        self._sizes: dict[int, int] = {}  # a compressed file is unpacked to count its bytes
         self._read: tuple[int, Block] | None = None  # the last read for comparing
 
     def close(self) -> None:
@@ -174,7 +175,7 @@ class Holding:
     def find_late(self, lines: bytes, before: int) -> Spot | None:
         """Return where lines without a position are: in a file with an index less than *before*."""
         for index in range(min(before, len(self.files))):
-            for start, end in self._has[index].outside():
+            for start, end in self._outside(index):
                 offset = _search(self.files[index], lines, start, end)
                 if offset is not None:
                     return Spot(index, offset)
@@ -190,7 +191,7 @@ class Holding:
     def parts(self, *cuts: Spot) -> Iterator[Part]:
         """Yield what the stream does not have, oldest first; no part goes beyond any of *cuts*."""
         for index, file in enumerate(self.files):
-            for start, end in self._has[index].outside():
+            for start, end in self._outside(index):
                 inside = {cut.offset for cut in cuts if cut.file == index and cut.offset > start}
                 stops = sorted(offset for offset in inside if end is None or offset < end)
                 for stop in (*stops, end):
@@ -203,6 +204,17 @@ class Holding:
     def blocks(self, part: Part) -> Iterator[Block]:
         """Yield the lines of *part*."""
         yield from self._lines(self.files[part.start.file], part.start.offset, part.end)
+
+    def size(self, index: int) -> int:
+        """Return the number of bytes in a file."""
+        if index not in self._sizes:
+            self._sizes[index] = self.files[index].size()
+        return self._sizes[index]
+
+    def _outside(self, index: int) -> list[tuple[int, int | None]]:
+        """Return the ranges of a file that the stream does not have; the end of the last one is None."""
+        outside = self._has[index].outside()
+        return [(start, end) for start, end in outside if end is not None or start < self.size(index)]
 
     def _candidates(self, position: Position) -> list[int]:
         """Return the indexes of the files that begin like that of *position*, the likeliest first."""

@@ -165,6 +165,18 @@ class TestAudit:
         assert status == 1
         assert "is that its --host, its --prefix and its name?" in output
 
+    def test_another_log_of_the_name(self, call, stream, shipped, log, tmp_path):
+        """A log with another id is said in one line; the others are audited all the same."""
+        (tmp_path / "other").mkdir()
+        written(tmp_path / "other" / "app.log", 3)
+        other = ("--log", tmp_path / "other" / "app.log", "--log", f"web={log}")
+        status, output, errors = call("audit", shipped, *other, "--host", "web1")
+
+        assert status == 1
+        assert errors.count("\n") == 1
+        assert "is of another log than" in errors
+        assert output.startswith("web of web1 (clog.web1.web)\n")
+
     def test_lost(self, call, stream, shipped, log):
         """What neither has is told, with status 1, also after a repair."""
         delete(stream, 2, 5)

@@ -292,6 +292,24 @@ class TestMissing:
             assert missing == sorted(lines_of(gone))
             assert sorted(machine.numbers()) == list(range(2500))
 
+    def test_beside_writers_and_a_shipper(self, machine):
+        """Blocks are lost and repaired while the log is written, rotated and shipped: each is there once."""
+        chosen, repaired = random.Random(7), 0
+        with write(machine.log, 5000, rate=1200, size=60_000) as writer, machine.shipper():
+            wait_for(lambda: len(machine.blocks()) > 3)
+            while writer.poll() is None:
+                blocks = machine.blocks()
+                if len(blocks) > 3:  # the first may have expired, and the last is the shipper's position
+                    machine.delete(chosen.choice(blocks[1:-1]).sequence)
+                repaired += machine.repair().lines
+            assert writer.wait() == 0
+            wait_for_numbers(machine.stream, machine.subject, range(5000))
+            machine.age()  # what was lost at the ends of files might have been on its way before
+            machine.repair()
+
+        assert repaired
+        assert sorted(machine.numbers()) == list(range(5000))
+
     def test_the_first_block(self, machine):
         """The first block is missing if the stream has not deleted anything from its beginning."""
         machine.write(1000)
@@ -509,7 +527,7 @@ class TestRefusals:
         """A subject that is used by others is refused."""
         machine.write(10)
         publish(machine.stream, machine.subject, b"{}\n")
-        with pytest.raises(RefusedError, match="was not made by a shipper: take another --prefix"):
+        with pytest.raises(OtherShipperError, match="was not made by a shipper: take another --prefix"):
             machine.found()
 
     def test_no_stream(self, machine):
