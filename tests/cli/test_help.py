@@ -55,9 +55,13 @@ def examples_of(name):
 
 
 def is_endless(line):
-    """Whether it runs until Ctrl-C, or for seconds."""
+    """Whether it runs until Ctrl-C, or for seconds, such as those in which it waits for servers."""
     words = line.split()
-    return words[1] in ("serve", "ship") or (words[1] == "demo" and "--json" not in words) or "-f" in words
+    return (
+        words[1] in ("serve", "ship", "audit")
+        or (words[1] == "demo" and "--json" not in words)
+        or "-f" in words
+    )
 
 
 #: The line that a server prints when it listens.
