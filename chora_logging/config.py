@@ -15,6 +15,7 @@ from chora_logging import optimizing, settings
 from chora_logging.attaching import attach, make_handlers
 from chora_logging.console import ConsoleFormatter as ConsoleFormatter
 from chora_logging.console import may_be_console
+from chora_logging.hosts import join_hosts
 from chora_logging.optimizing import OptimizingHandler as OptimizingHandler
 from chora_logging.options import checked_names, parse_fields, parse_flag
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
@@ -169,7 +170,9 @@ def setup_logging(
     to a console (rich's, a queue's, any of an unknown class), no second console is added. Loggers that
     do not propagate to the root logger (uvicorn's and gunicorn's) keep their console, and their records
     of *log_level* and above are also written to the general log; a server that sets up logging after
-    this call (`uvicorn.run` does) needs `log_config=None` for that. The level
+    this call (`uvicorn.run` does) needs `log_config=None` for that. Where Celery is imported, its workers
+    leave logging as it is set up here, and tasks get the trace id of their caller in a header of their
+    message: call this in the module of the Celery application, after its import. The level
     that the application gave its root logger stays unless *log_level* or `LOG_LEVEL` sets another;
     our handlers have their own.
 
@@ -212,6 +215,7 @@ def setup_logging(
     for handler in replaced:
         if handler not in handlers.values():
             handler.close()
+    join_hosts()
     if captures:
         logging.captureWarnings(True)
     if optimizes:

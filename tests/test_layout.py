@@ -35,6 +35,7 @@ LAYERS = {
     "web": 4,
     "writing": 4,
     "attaching": 5,
+    "hosts": 5,
     "jetstream": 5,
     "config": 6,
     "telemetry": 6,
