@@ -721,7 +721,7 @@ class TestNotAFile:
 
     @pytest.mark.parametrize("device", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
     def test_stdout_that_cannot_be_opened(self, tmp_path, device):
-        """Where stdout is a socket, as under systemd, its path cannot be opened: it is written to as it is."""
+        """Where stdout is a socket, as under systemd, its path cannot be opened: its descriptor is used."""
         if device == "link":
             device = str(tmp_path / "app.log")
             os.symlink("/dev/stdout", device)
@@ -732,10 +732,12 @@ class TestNotAFile:
 
             assert ours.recv(1000) == b"one\ntwo\n"
 
-    def test_stdout_after_rights_were_dropped(self):
+    @pytest.mark.parametrize("user", [65534, 77777], ids=["nobody", "without a name"])
+    def test_stdout_after_rights_were_dropped(self, user):
         """A process may write to the pipe that it got as root, though it may not open it any more."""
         need("root")
-        done = subprocess.run([sys.executable, "-c", TO_STREAM, "/dev/stdout", "65534"], capture_output=True)
+        command = [sys.executable, "-c", TO_STREAM, "/dev/stdout", str(user)]
+        done = subprocess.run(command, capture_output=True)
 
         assert (done.stdout, done.stderr) == (b"one\ntwo\n", b"")
 
