@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
 from chora_logging.eventlog.events import Event, Gap
@@ -64,6 +64,14 @@ class MergedSubscription:
         begin = dict.fromkeys(logs, "") if after is None or self._from_end else decode(after, logs)
         self._cursors = resumable(begin)
         self._parts: list[_Part] = []
+        self.skipped = 0
+
+    def unreadable(self) -> dict[str, int]:
+        """Return the numbers of events that filters passed over in all logs; see `Selection.unreadable`."""
+        numbers: Counter[str] = Counter()
+        for part in self._parts:
+            numbers.update(part.selection.unreadable)
+        return dict(numbers)
 
     def take(self) -> Items | None:
         """Return the new items without waiting; None if there are none. Only while `fed`."""
@@ -71,6 +79,7 @@ class MergedSubscription:
             part.is_idle = False
         items = self._merge()
         self.fed = all(part.subscription.fed for part in self._parts)
+        self.skipped = sum(part.subscription.skipped for part in self._parts)
         return items
 
     def read(self) -> Items | None:
@@ -109,8 +118,9 @@ class MergedSubscription:
             # A cursor for each log, so that whoever resumes misses nothing in those without an event yet.
             self._cursors = {name: _end_of(log) for name, log in self._logs.items()}
         for name, log in self._logs.items():
-            subscription = log.subscribe(self._selection(log.meaning), self._cursors[name] or None)
-            self._parts.append(_Part(name, log.meaning, subscription))
+            selection = self._selection(log.meaning)
+            subscription = log.subscribe(selection, self._cursors[name] or None)
+            self._parts.append(_Part(name, selection, subscription))
 
     def _merge(self) -> Items | None:
         items: Items = []
@@ -146,13 +156,14 @@ class _Part:
         is_idle: Whether there was nothing more at the last look.
     """
 
-    def __init__(self, name: str, meaning: Meaning, subscription: Subscribed) -> None:
+    def __init__(self, name: str, selection: Selection, subscription: Subscribed) -> None:
         self.name = name
+        self.selection = selection
         self.subscription = subscription
         self.pending: deque[tuple[float, Event | Gap]] = deque()
         self.is_idle = False
         self._key = -math.inf
-        self._time_of = meaning.time_of
+        self._time_of = selection.meaning.time_of
 
     def is_ready(self) -> bool:
         """Return whether its next item is known, or that it has none now."""

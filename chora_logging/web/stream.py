@@ -1,5 +1,10 @@
 """Streams a log as server-sent events: the stored events, then new ones, without gap or repetition.
 
+Events have no name, so that `onmessage` gets them, and an `id`. Two kinds of messages have a name and no
+`id`: `gap`, where events are missing, and `unreadable`, when something could not be understood. Its data are
+the numbers since the stream began, as JSON: `lines` that are no events, and events that the filters passed
+over, by what was asked of them as in the pages of the REST interface, such as `level`.
+
 It does not use sse-starlette, which takes events one at a time and as text (so that each is encoded
 once per client), creates timers and tasks for each send, and never closes a stalled connection.
 """
@@ -10,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -63,9 +68,11 @@ async def event_stream(site: Site, request: Request) -> EventStream:
         except CursorError:
             gap = Gap("Last-Event-ID is not a cursor of this log; events may be missing or repeated")
     if len(logs) > 1:
-        return EventStream(site, logs, MergedSubscription(logs, query.selection, after), gap)
+        merged = MergedSubscription(logs, query.selection, after)
+        return EventStream(site, logs, merged, merged.unreadable, gap)
     (log,) = logs.values()
-    return EventStream(site, logs, log.subscribe(query.selection(log.meaning), after), gap)
+    selection = query.selection(log.meaning)
+    return EventStream(site, logs, log.subscribe(selection, after), lambda: selection.unreadable, gap)
 
 
 class EventStream:
@@ -75,18 +82,27 @@ class EventStream:
         site: The site of the logs.
         logs: The logs by name.
         subscription: The source of the events; it is closed with the stream.
+        unreadable: Returns the numbers of events that its filters passed over; see `Selection.unreadable`.
         gap: A gap to send before the first event.
     """
 
     def __init__(
-        self, site: Site, logs: Mapping[str, Source], subscription: Subscribed, gap: Gap | None = None
+        self,
+        site: Site,
+        logs: Mapping[str, Source],
+        subscription: Subscribed,
+        unreadable: Callable[[], dict[str, int]],
+        gap: Gap | None = None,
     ) -> None:
         self.scope: MutableMapping[str, Any] = {}
         self._site = site
         self._logs = logs
         self._name = ",".join(logs)
+        self._unreadable = unreadable
+        self._told: dict[str, int] = {}  # what could not be understood
         self._subscription = subscription
         self._gap = gap
+        self._is_started = False
         self._is_stalled = False
         self._began: float | None = None  # when the current send began
         self._sent: float | None = None  # when the last send ended
@@ -139,7 +155,7 @@ class EventStream:
 
     async def _pump(self) -> None:
         body = await self._read_on()
-        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await self._start()
         if self.scope["method"] == "HEAD":
             return
         await self._put(sse.opening(self._site.limits.retry))
@@ -182,8 +198,15 @@ class EventStream:
         return None if items is None else self._frame(items)
 
     def _frame(self, items: Sequence[Event | Gap]) -> bytes:
-        if not items:
-            return b""
+        counts = self._unreadable()
+        if self._subscription.skipped:
+            counts["lines"] = self._subscription.skipped
+        if counts == self._told:
+            return self._items(items) if items else b""
+        self._told = counts
+        return (self._items(items) if items else b"") + sse.unreadable_frame(counts)
+
+    def _items(self, items: Sequence[Event | Gap]) -> bytes:
         metrics = self._site.metrics
         for name, log in self._logs.items():
             own = [item for item in items if self._name == name or log_of(item) == name]
@@ -209,9 +232,15 @@ class EventStream:
                 await self._send({"type": "http.response.body", "body": part, "more_body": True})
             self._began, self._sent = None, loop.time()
 
+    async def _start(self) -> None:
+        self._is_started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+
     async def _finish(self) -> None:
         """End the response. The server closes the connection when the client has read the rest."""
         with contextlib.suppress(asyncio.TimeoutError):
+            if not self._is_started:  # the server stops already: an `EventSource` comes back after a 200
+                await self._start()
             end = self._send({"type": "http.response.body", "body": b"", "more_body": False})
             await asyncio.wait_for(end, GRACE_SECONDS)
 

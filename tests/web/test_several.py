@@ -211,6 +211,25 @@ class TestStreams:
             assert f'chora_logging_events_read_total{{log="{log}"}} {events}.0' in text
             assert f'chora_logging_clients{{log="{log}"}} 1.0' in text
 
+    def test_what_could_not_be_understood(self, app, paths):
+        """Lines that are no events, and events that filters cannot judge, are counted over both logs."""
+        paths[0].write_bytes(b"no event\n")
+        append(paths[0], {"n": 0, "level": "INFO", "timestamp": START}, {"n": 1})
+        paths[1].write_bytes(b"[]\n")
+        append(paths[1], {"n": 2})
+
+        async def scenario():
+            found = []
+            async with serving(app) as port, event_source(port, f"{BOTH}/stream?level=info") as client:
+                while ("unreadable", {"lines": 2, "level": 2}) not in found or "message" not in dict(found):
+                    found += await client.next(1)
+            return found
+
+        found = run(scenario)
+
+        assert [event["event"]["n"] for kind, event in found if kind == "message"] == [0]
+        assert {kind for kind, _ in found} == {"message", "unreadable"}
+
     def test_a_cursor_of_one_log(self, app, paths):
         """A `Last-Event-ID` of one log is a gap, then the stream begins as without it."""
         append(paths[0], *at(0))
