@@ -100,6 +100,7 @@ class EventStream:
         self._told: dict[str, int] = {}  # what could not be understood
         self._subscription = subscription
         self._gap = gap
+        self._is_started = False
         self._is_stalled = False
         self._began: float | None = None  # when the current send began
         self._sent: float | None = None  # when the last send ended
@@ -152,7 +153,7 @@ class EventStream:
 
     async def _pump(self) -> None:
         body = await self._read_on()
-        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await self._start()
         if self.scope["method"] == "HEAD":
             return
         await self._put(sse.opening(self._site.limits.retry))
@@ -225,9 +226,15 @@ class EventStream:
                 await self._send({"type": "http.response.body", "body": part, "more_body": True})
             self._began, self._sent = None, loop.time()
 
+    async def _start(self) -> None:
+        self._is_started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+
     async def _finish(self) -> None:
         """End the response. The server closes the connection when the client has read the rest."""
         with contextlib.suppress(asyncio.TimeoutError):
+            if not self._is_started:  # the server stops already: an `EventSource` comes back after a 200
+                await self._start()
             end = self._send({"type": "http.response.body", "body": b"", "more_body": False})
             await asyncio.wait_for(end, GRACE_SECONDS)
 

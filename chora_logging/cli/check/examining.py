@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from chora_logging.cli import amounts
-from chora_logging.eventlog.lines import REFUSED, SHOWN_LINE_BYTES, decode, read_malformed
+from chora_logging.eventlog.decoding import REFUSED, decode
+from chora_logging.eventlog.lines import SHOWN_LINE_BYTES, read_malformed
 from chora_logging.eventlog.meaning import USUAL, Meaning
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.log_files import COMPRESSED
