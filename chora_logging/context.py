@@ -274,6 +274,23 @@ def _ignore(problem: str) -> None:
         logging.getLogger(OWN_LOGGER).warning("%s; it is ignored", problem, extra=fields)
 
 
+# Visible ASCII: what headers, environments, URLs and terminals carry unchanged.
+_in_header = re.compile(f"[\x21-\x7e]{{1,{TRACE_ID_MAX}}}").fullmatch
+
+
+def trace_id_of_headers(get: Callable[[str], str]) -> str | None:
+    """Return the trace id in the headers of a request, or `None`.
+
+    Args:
+        get: Returns the value of the header with a lower-case name, or an empty string.
+    """
+    parent = parse_traceparent(get("traceparent"))
+    if parent is not None:
+        return parent
+    given = (get("x-trace-id"), get("x-request-id"))
+    return next((value for value in given if _in_header(value)), None)
+
+
 def parse_traceparent(value: str) -> str | None:
     """Return the trace id of a W3C `traceparent`, or `None` if that is invalid."""
     match = _traceparent(value)

@@ -21,7 +21,13 @@ What follows says what the last rotations have made, so that readers see what is
 (4), then for each rotation the generation of the file (8, signed), its inode (8), its size (8, all bits set
 if it is unknown), the CRC-32 of its first line (4) and a digest of its head (6). The checksum covers the
 sequence. Versions that do not know this part ignore it, and cut it off where they write the list: then it
-says nothing.
+says nothing. A live file that somebody has deleted or emptied is in the record, too, as a generation that
+never got a number: its inode has all bits set.
+
+The last part says what has to be there: CRC-32 (4), the generation of the oldest backup that this package
+has not deleted (8, signed), then the inode of the live file (8), the size that it has had at least (8) and
+the CRC-32 of its first line (4). The checksum covers the sequence. Unlike the others, it may change while
+nothing is rotated.
 """
 
 from __future__ import annotations
@@ -33,7 +39,7 @@ import re
 import stat
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -64,6 +70,12 @@ RECORD_ENTRY = struct.Struct("<qQQI6s")
 
 #: The size of a file in the record, if it is unknown.
 UNKNOWN_SIZE = 2**64 - 1
+
+#: The inode in the record of a file that was gone before it could be rotated.
+NO_INODE = 2**64 - 1
+
+#: The last part of a sidecar, which says what has to be there.
+RETAINED = struct.Struct("<IqQQI")
 
 #: How much of the first line of a backup its checksum covers, in bytes.
 FIRST_LINE_BYTES = 256
@@ -229,12 +241,6 @@ def parse_sidecar(data: bytes) -> Sidecar | None:
     return Sidecar(log_id, sequence, inode, step)
 
 
-def is_settled(log: str) -> bool:
-    """Return whether *log* has a sidecar, and no rotation has begun and not ended."""
-    state = read_sidecar(log)
-    return state is not None and not state.under_way
-
-
 def read_sidecar(log: str) -> Sidecar | None:
     """Return the current sidecar of *log*, or None if it is missing, unreadable or invalid."""
     try:
@@ -262,6 +268,25 @@ class Rotated(NamedTuple):
     first_line: int
     head: bytes = b""
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was gone before it could be rotated, so that no number was for it."""
+        return self.inode == NO_INODE
+
+
+class Live(NamedTuple):
+    """What a sidecar says of the live file.
+
+    Attributes:
+        inode: Its inode.
+        size: The size that it has had at least, in bytes.
+        first_line: The CRC-32 of its first line; 0 if it is unknown.
+    """
+
+    inode: int
+    size: int = 0
+    first_line: int = 0
+
 
 class Backups(NamedTuple):
     """What a sidecar says.
@@ -273,6 +298,8 @@ class Backups(NamedTuple):
             could not be read); None if it does not say.
         record: What the last rotations have made, by generation, as far as it says.
         is_copied: Whether it was written to the sidecar of another folder.
+        kept_from: The generation from which on this package has deleted nothing; None if it does not say.
+        live: What is known of the live file; None if it does not say.
     """
 
     state: Sidecar | None = None
@@ -280,6 +307,14 @@ class Backups(NamedTuple):
     owned: dict[int, int] | None = None
     record: Mapping[int, Rotated] = MappingProxyType({})
     is_copied: bool = False
+    kept_from: int | None = None
+    live: Live | None = None
+
+    def fits(self, live: os.stat_result) -> bool:
+        """Return whether no rotation is under way, and the live file is as it says."""
+        if self.live is None or self.state is None or self.state.under_way:
+            return False
+        return self.live.inode == live.st_ino and self.live.size <= live.st_size
 
 
 def read_backups(log: str) -> Backups:
@@ -306,10 +341,14 @@ def parse_backups(data: bytes, inode: int) -> Backups:
     if len(data) < end or checksum != zlib.crc32(said):
         return Backups(state, is_copied=of != inode)
     record = _parse_record(data[end:], state)
+    kept_from, live = _parse_retained(data[end:], state)
     if of == inode:
-        return Backups(state, keep, dict(BACKUP_ENTRY.iter_unpack(data[begin:end])), record)
-    record = {each: rotated._replace(inode=0) for each, rotated in record.items()}
-    return Backups(state, record=record, is_copied=True)
+        owned = dict(BACKUP_ENTRY.iter_unpack(data[begin:end]))
+        return Backups(state, keep, owned, record, kept_from=kept_from, live=live)
+    record = {
+        each: rotated if rotated.is_gone else rotated._replace(inode=0) for each, rotated in record.items()
+    }
+    return Backups(state, record=record, is_copied=True, kept_from=kept_from)
 
 
 def _parse_record(data: bytes, state: Sidecar) -> dict[int, Rotated]:
@@ -324,3 +363,35 @@ def _parse_record(data: bytes, state: Sidecar) -> dict[int, Rotated]:
         each: Rotated(inode, None if size == UNKNOWN_SIZE else size, first_line, head)
         for each, inode, size, first_line, head in RECORD_ENTRY.iter_unpack(entries)
     }
+
+
+def _parse_retained(data: bytes, state: Sidecar) -> tuple[int | None, Live | None]:
+    """Return the last part of a sidecar from its record on."""
+    start = RECORD.size + RECORD.unpack_from(data)[1] * RECORD_ENTRY.size if len(data) >= RECORD.size else 0
+    if not start or len(data) < start + RETAINED.size:
+        return None, None
+    checksum, kept_from, *live = RETAINED.unpack_from(data, start)
+    if checksum != zlib.crc32(b"%s %d %d %d %d %d" % (state.log_id, state.sequence, kept_from, *live)):
+        return None, None
+    return kept_from, Live(*live) if live[0] else None
+
+
+def gone_in(record: Mapping[int, Rotated]) -> list[int]:
+    """Return the generations of live files that were gone before they could be rotated, the newest first."""
+    return sorted((each for each, rotated in record.items() if rotated.is_gone), reverse=True)
+
+
+def generation_of(number: int, newest: int, gone: Sequence[int]) -> int:
+    """Return the generation of the backup with this *number* if the live file has the generation *newest*.
+
+    *gone* is what `gone_in` returns, of generations before *newest*.
+
+    >>> generation_of(2, 10, []), generation_of(2, 10, [9]), generation_of(2, 10, [7])
+    (8, 7, 8)
+    """
+    generation = newest - number
+    for each in gone:
+        if each < generation:
+            break
+        generation -= 1
+    return generation

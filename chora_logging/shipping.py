@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from chora_logging.errors import ServerError
@@ -51,6 +51,7 @@ async def ship(
     linger: float = 0.0,
     live: bool = True,
     stop: asyncio.Event | None = None,
+    on_unreadable: Callable[[OSError], None] | None = None,
 ) -> None:
     """Ship *log* to *destination*, until *stop* is set, or to its end if it is not *live*.
 
@@ -63,6 +64,7 @@ async def ship(
         linger: How long to wait after a first new line for others to come into its block, in seconds.
         live: Go on at the end of the log.
         stop: Ends the shipping after the item under way.
+        on_unreadable: Called each time the log could not be read; it is tried again.
 
     Raises:
         ServerError: the destination refuses the log.
@@ -78,6 +80,8 @@ async def ship(
         except OSError as error:
             if isinstance(error, ServerError):
                 raise
+            if on_unreadable is not None:
+                on_unreadable(error)
             if problem != str(error):
                 problem = str(error)
                 _logger.warning("%s cannot be read, trying again: %s", log.address, error)

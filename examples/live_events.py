@@ -1,4 +1,4 @@
-"""A FastAPI application that shows its own events live, behind its own login.
+"""A FastAPI application that shows its own events live, under its own dependency.
 
 Run `python live_events.py [folder]` (on port 8000, or PORT), then
 
@@ -16,18 +16,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from typing import Annotated
 
 import uvicorn
-from fastapi import FastAPI
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import Depends, FastAPI, Header, HTTPException
 
 from chora_logging import (
     TraceMiddleware,
     child_env,
+    include,
     log_orchestrator_event,
-    routes,
     setup_orchestrator_logging,
 )
 
@@ -37,22 +35,16 @@ log_orchestrator_event("order_packed", task_id="{order_id}", message="Packed by 
 """
 
 
-class UsersOnly:
+def user(x_user: Annotated[str | None, Header()] = None) -> str:
     """Stands in for the authentication of the application."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if b"x-user" in dict(scope["headers"]):
-            await self.app(scope, receive, send)
-        else:
-            await PlainTextResponse("who are you?", 401)(scope, receive, send)
+    if x_user is None:
+        raise HTTPException(401, "who are you?")
+    return x_user
 
 
 app = FastAPI()
 app.add_middleware(TraceMiddleware)
-app.mount("/logs", UsersOnly(Starlette(routes=routes())))
+include(app, prefix="/logs", dependencies=[Depends(user)])
 
 
 @app.post("/orders/{order_id}")

@@ -70,6 +70,7 @@ TOOLS = (
     "tests/test_benchmarks.py",
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_serve.py",
+    "tests/test_benchmarks_shipping.py",
     "tests/test_coming_from.py",
     "tests/test_example_celery.py",
     "tests/test_freezing.py",
@@ -404,13 +405,19 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     )
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
     rest = [*FAULTS, *without(*TOOLS, *READERS, *SERVERS)]
+    limit = 4 * LIMIT if whole else LIMIT  # the soaks are longer
     for version in versions:
-        done += in_parallel([pytest_step("servers", version, SERVERS), pytest_step("faults", version, rest)])
+        done += in_parallel(
+            [
+                pytest_step("servers", version, SERVERS, limit=limit),
+                pytest_step("faults", version, rest, limit=limit),
+            ]
+        )
     if whole:
         done.append(pytest_step("core", LOWEST, without(*SEPARATE)).run())
         done.append(Step("sanitizers", [python, "-m", "tests.sanitizers"]).run())
         as_user = [sys.executable, "tests/bare_root.py", "--user"]
-        done.append(Step("bare root, as a user", as_user, live=True, limit=4 * LIMIT).run())
+        done.append(Step("bare root, as a user", as_user, live=True, limit=limit).run())
     return done
 
 

@@ -353,6 +353,26 @@ print(*((line["level"], line.get("level_")) for line in lines(".devlogs/orch-o-g
 """
         assert run(program) == ["('ERROR', None) ('INFO', 'bad')"]
 
+    @ORCHESTRATOR("its router")
+    def test_its_router(self, run):
+        """One call adds the routes, under the application's own guard."""
+        program = f"""
+import httpx
+from fastapi import FastAPI
+from chora_logging.web import include
+log_orchestrator_event("step", task_id="task-1")
+app = FastAPI()
+def user(request):
+    return "x-user" in request.headers
+{orchestrator("its router")}
+async def ask(**headers):
+    transport = httpx.ASGITransport(app=app, client=("192.0.2.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop.example") as client:
+        return await client.get("/api/v1/orchestrator/events?task_id=task-1", headers=headers)
+print(asyncio.run(ask()).status_code, len(asyncio.run(ask(x_user="ann")).json()["events"]))
+""".replace("x_user", "X-User").replace('X-User="ann"', '**{"X-User": "ann"}')
+        assert run(program) == ["403 1"]
+
     @ORCHESTRATOR("REST: everything up to 1,000")
     def test_pages(self, run):
         """A page has 100 events, or up to the 1,000 requested, with `next` and `more`."""

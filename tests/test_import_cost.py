@@ -46,6 +46,7 @@ OWN = {
     "chora_logging.formatting.plans",
     "chora_logging.writing.reporting",
     "chora_logging.writing.journal",
+    "chora_logging.writing.loss",
     "chora_logging.writing.rotation",
     "chora_logging.writing.rotation_schedule",
     "chora_logging.log_files",

@@ -117,11 +117,12 @@ class TestShip:
         monkeypatch.setattr(shipping, "READ_AGAIN_SECONDS", 0.01)
         folder = tmp_path / "folder"
         folder.symlink_to(folder)  # a link that leads in a circle
-        there = Memory()
+        there, errors = Memory(), []
 
         async def run():
             stop = asyncio.Event()
-            running = asyncio.ensure_future(ship(EventLog(folder / "app.log"), there, stop=stop))
+            log = EventLog(folder / "app.log")
+            running = asyncio.ensure_future(ship(log, there, stop=stop, on_unreadable=errors.append))
             await until(lambda: caplog.records)
             await asyncio.sleep(0.05)
             folder.unlink()
@@ -136,3 +137,5 @@ class TestShip:
         assert [record.getMessage().partition(": ")[0] for record in caplog.records] == [
             f"{folder / 'app.log'} cannot be read, trying again"
         ]
+        assert errors
+        assert all(isinstance(error, OSError) for error in errors)

@@ -92,9 +92,9 @@ def _source(log: Log, after: str | None, raw: bool, filters: dict[str, Any]) -> 
     events = log.events
     if isinstance(events, Pipe):
         return events.reader(raw=raw, **filters)
-    if not isinstance(events, EventLog):
-        return events.subscribe(log.selection(raw=False, **filters), after)
     selection = log.selection(raw=raw, **filters)
+    if not isinstance(events, EventLog):
+        return events.subscribe(selection, after)
     return Follower(log.address, after=after, selection=selection, on_skip=log.count_skipped)
 
 

@@ -76,16 +76,31 @@ class Log:
             self.events.close()
 
     def read(
-        self, *, limit: int | None = None, newest_first: bool = False, raw: bool = False, **filters: Any
+        self,
+        *,
+        limit: int | None = None,
+        newest_first: bool = False,
+        raw: bool = False,
+        unended: bool = False,
+        **filters: Any,
     ) -> Iterator[Event]:
-        """Return its events, with *raw* also the lines that are not events, as `RawLine`."""
+        """Return its events; with *raw* and *unended* also what `Selection` says."""
         events = self.events
         if isinstance(events, Pipe):
             return events.read(limit=limit, newest_first=newest_first, raw=raw, **filters)
-        if not raw:
+        if not (raw or unended):
             return events.read(limit=limit, newest_first=newest_first, **filters)
-        selection = self.selection(raw=True, **filters)
+        selection = self.selection(raw=raw, **filters)
+        selection.unended = unended
         return itertools.islice(events.select(selection, newest_first=newest_first), limit)
+
+    def fields_of_events(self, keys: frozenset[str], **filters: Any) -> Iterator[Mapping[str, Any]]:
+        """Return its events with at least the fields *keys*, a last one without its newline included."""
+        if not isinstance(self.events, EventLog):
+            return self.read(unended=True, **filters)
+        selection = self.selection(raw=False, **filters)
+        selection.unended = True
+        return self.events.select_fields(selection, keys)
 
     def selection(self, *, raw: bool, **filters: Any) -> Selection:
         """Return the filter of its events."""
@@ -314,7 +329,8 @@ def merged(streams: Sequence[Iterable[Found]], *, newest_first: bool = False) ->
 
 
 def _found(log: Log, limit: int | None, newest_first: bool, filters: dict[str, Any]) -> Iterator[Found]:
-    for event in log.read(limit=limit, newest_first=newest_first, **filters):
+    # Nobody follows: nothing comes after a last line without its newline.
+    for event in log.read(limit=limit, newest_first=newest_first, unended=True, **filters):
         yield Found(log, event)
 
 

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
+import ipaddress
 import json
-import logging
-import logging.config
 import os
-import resource
 import socket
+import ssl
 from collections.abc import Sequence
-from typing import Literal
 
 import click
-import uvicorn
 
+from chora_logging.cli import serving
 from chora_logging.cli.commands import LogCommand
 from chora_logging.cli.filters import fields_option
-from chora_logging.config import get_logging_config
 from chora_logging.eventlog.rotated.file_set import paths_of
 from chora_logging.eventlog.source import is_address
 from chora_logging.options import is_loopback
-from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
-from chora_logging.web import Limits, create_app
-from chora_logging.web.access import TOKEN_VARIABLE, token_from_environment, token_from_file
+from chora_logging.web import create_app
+from chora_logging.web.prefix import check_prefix
 from chora_logging.web.site import default_logs
+from chora_logging.web.tokens import TOKEN_VARIABLE, tokens_from_environment, tokens_from_file
 
-#: How long open connections may take to finish when the server stops, in seconds.
-SHUTDOWN_SECONDS = 5
-
-#: How long a client may be unreachable before its connection is closed, in seconds.
-CLIENT_TIMEOUT_SECONDS = 30
-
-#: How many connections may wait to be accepted.
-WAITING_CONNECTIONS = 2048
-
-#: How many connections are allowed in addition to those of streams.
-OTHER_CONNECTIONS = 200
+#: The beginning of the variables that have the values of options.
+VARIABLES = "CHORA_LOGGING_"
 
 
 @click.command("serve", cls=LogCommand)
@@ -58,10 +44,41 @@ OTHER_CONNECTIONS = 200
     show_default=True,
     help="The port to listen on; 0 takes a free one.",
 )
+@click.option("--uds", metavar="PATH", help="A Unix socket to listen on instead; its group may connect.")
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False),
-    help=f"A file with the token that clients must send. Without it: {TOKEN_VARIABLE}.",
+    help="A file with the token that clients must send, or with several lines of a name and a token. "
+    f"Without it: {TOKEN_VARIABLE}.",
+)
+@click.option(
+    "--allowed-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A host name under which clients may ask, or *.NAME; may be given several times. Without it: any "
+    "with a token, else those of this machine.",
+)
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    metavar="URL",
+    help="Another site whose pages may read, such as https://example.org; may be given several times.",
+)
+@click.option(
+    "--proxy",
+    "proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="An address or network of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, or "
+    "`unix` for one on the Unix socket; may be given several times.",
+)
+@click.option("--prefix", default="", metavar="PATH", help="The path below which a proxy serves this.")
+@click.option("--tls-cert", type=click.Path(), help="A file with the certificate, and those above it.")
+@click.option("--tls-key", type=click.Path(), help="A file with the key of the certificate.")
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="The number of processes."
 )
 @click.option(
     "--json",
@@ -74,72 +91,65 @@ def command(
     meanings: dict[str, str],
     host: str,
     port: int,
+    uds: str | None,
     token_file: str | None,
+    hosts: Sequence[str],
+    origins: Sequence[str],
+    proxies: Sequence[str],
+    prefix: str,
+    tls_cert: str | None,
+    tls_key: str | None,
+    workers: int,
     as_json: bool,
 ) -> None:
     """Serve the logs over HTTP: a live page for a browser, REST and server-sent events for programs.
 
     Without a token only this machine may read. Access logs go to stderr, and to LOG_FILE if that is set.
+    Each option is also a variable: --tls-cert is CHORA_LOGGING_TLS_CERT; several values have spaces
+    between them.
 
     \b
     Examples:
       chora-logging serve
       chora-logging serve --log web=/var/log/shop/web.log --port 8080
       chora-logging serve --port 0 --json
-      openssl rand -hex 32 > token
+      chora-logging token > token
       chora-logging serve --host 0.0.0.0 --token-file token
     """
-    token = token_from_environment() if token_file is None else token_from_file(token_file)
-    if token is None and not is_loopback(host):
+    tokens = tokens_from_environment() if token_file is None else tokens_from_file(token_file)
+    if not tokens and uds is not None:
+        raise click.UsageError(
+            "--uds is for a proxy, and without a token everybody whom it serves could read the logs. "
+            "Create one (chora-logging token > token) and pass it: --token-file token"
+        )
+    if not tokens and not is_loopback(host):
         raise click.UsageError(
             f"--host {host!r} admits other machines, and without a token they could all read the logs. "
-            f"Create one (openssl rand -hex 32 > token) and pass it: --token-file token"
+            f"Create one (chora-logging token > token) and pass it: --token-file token"
         )
     logs = _logs(named)
-    limits = Limits()
-    app = create_app(logs, token=token, limits=limits, fields=meanings)
-    _set_up_logging("json" if as_json else "text")
-    if token is not None:
-        logging.getLogger("uvicorn.access").addFilter(_WithoutToken(token))
-    _allow_descriptors()
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        lifespan="off",
-        server_header=False,
-        limit_concurrency=limits.streams + OTHER_CONNECTIONS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    app = {
+        "logs": logs,
+        "token": tokens or None,
+        "allowed_hosts": hosts or None,
+        "origins": origins,
+        "prefix": check_prefix(prefix),
+        "fields": meanings,
+    }
+    create_app(**app)  # type: ignore[arg-type]  # raises before it listens
+    service = serving.Service(
+        app, "json" if as_json else "text", _proxies(proxies, uds), _tls(tls_cert, tls_key), workers
     )
-    with _listen(host, port) as listening:
-        _Server(config, _words(logs, _url(listening), as_json)).run([listening])
+    with serving.listen(host, port) if uds is None else serving.listen_unix(uds) as listening:
+        url = f"{'https' if service.tls else 'http'}://{_where(listening)}{prefix}/"
+        if uds is not None:
+            url = f"unix:{uds}"
+        serving.run(service, listening, lambda: click.echo(_words(logs, url, as_json)))
 
 
-class _WithoutToken(logging.Filter):
-    """Keeps the token out of the access log, in case a client puts it into a URL."""
-
-    def __init__(self, token: str) -> None:
-        super().__init__()
-        self._token = token
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                arg.replace(self._token, "(the token)") if isinstance(arg, str) else arg
-                for arg in record.args
-            )
-        return True
-
-
-class _Server(uvicorn.Server):
-    """Prints its URL once it handles Ctrl-C: an earlier one would leave a coroutine unawaited."""
-
-    def __init__(self, config: uvicorn.Config, words: str) -> None:
-        super().__init__(config)
-        self._words = words
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        click.echo(self._words)
+for _parameter in command.params:
+    if isinstance(_parameter, click.Option) and _parameter.envvar is None:
+        _parameter.envvar = VARIABLES + _parameter.opts[0].removeprefix("--").upper().replace("-", "_")
 
 
 def _logs(named: Sequence[str]) -> dict[str, str]:
@@ -154,6 +164,33 @@ def _logs(named: Sequence[str]) -> dict[str, str]:
     return logs or {name: os.fspath(path) for name, path in default_logs().items()}
 
 
+def _proxies(given: Sequence[str], uds: str | None) -> list[serving.Network | str]:
+    found: list[serving.Network | str] = []
+    for text in given:
+        if text == serving.UNIX and uds is not None:
+            found.append(text)
+            continue
+        try:
+            found.append(ipaddress.ip_network(text))
+        except ValueError:
+            allowed = "an IP address, a network such as 10.0.0.0/8, or `unix` with --uds"
+            raise click.BadParameter(f"{text!r} is not {allowed}", param_hint="'--proxy'") from None
+    return found
+
+
+def _tls(cert: str | None, key: str | None) -> tuple[str, str] | None:
+    if cert is None and key is None:
+        return None
+    if cert is None or key is None:
+        raise click.UsageError("--tls-cert and --tls-key belong together")
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise click.UsageError(f"cannot use --tls-cert {cert} with --tls-key {key}: {reason}") from error
+    return cert, key
+
+
 def _words(logs: dict[str, str], url: str, as_json: bool) -> str:
     if as_json:
         return json.dumps({"url": url, "logs": logs})
@@ -164,46 +201,10 @@ def _remark(log: str) -> str:
     return "" if is_address(log) or paths_of(os.path.abspath(log)) else " (not there yet)"
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(AttributeError, OSError):
-            # Accepted sockets inherit it. Without it, a client that vanished is noticed after 15 minutes.
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, CLIENT_TIMEOUT_SECONDS * 1000)
-        listening.bind(address)
-        listening.listen(WAITING_CONNECTIONS)
-    except OSError as error:
-        option = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
-        words = f"cannot listen on {_bracketed(host)}:{port}: {error.strerror}; choose another {option}"
-        raise click.UsageError(words) from error
-    return listening
-
-
-def _url(listening: socket.socket) -> str:
+def _where(listening: socket.socket) -> str:
+    if listening.family == socket.AF_UNIX:
+        return ""
     host, port = listening.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
-    return f"http://{_bracketed(host)}:{port}/"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _set_up_logging(console: Literal["text", "json"]) -> None:
-    """Log to stderr and to LOG_FILE, but not to the logs that are served."""
-    config = get_logging_config(console=console)
-    for name in (ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER):
-        for handler in config["loggers"].pop(name)["handlers"]:
-            del config["handlers"][handler]
-    config["loggers"]["uvicorn.error"] = {"level": "WARNING"}
-    logging.config.dictConfig(config)
-
-
-def _allow_descriptors() -> None:
-    """Raise the limit of open descriptors to its maximum: each client needs one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return f"{serving.bracketed(host)}:{port}"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from chora_logging.errors import ConfigurationError, MissingExtraError, NoAnswerError, RefusedError
 from chora_logging.jetstream.address import Address
-from chora_logging.jetstream.credentials import Credentials, with_advice
+from chora_logging.jetstream.credentials import NO_TLS, Credentials, is_encrypted, over_tls, with_advice
 from chora_logging.schema import OWN_LOGGER
 
 if TYPE_CHECKING:
@@ -35,18 +35,16 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 5.0
 #: How often a server is asked whether it is there, in seconds, and how many answers may be missing.
 _PING_SECONDS, _MISSING_PINGS = 5, 2
 
-#: How often a client is asked whether it was closed, in seconds: it does not always call back.
-_LOOK_SECONDS = 1.0
-
 #: The oldest server: older ones store what two publishers send with the same expected sequence twice.
 OLDEST_VERSION = (2, 10)
 ADVISED_VERSION = (2, 12)
 
-NO_TLS = "the server has no TLS, and NATS_CA or NATS_CERT is set"
-
 _DENIED = re.compile(r"permissions violation for (publish|subscription) to \"?([^\"\s]+)", re.IGNORECASE)
 
 _Result = TypeVar("_Result")
+
+#: What the names of the threads begin with.
+_THREAD = "nats "
 
 _logger = logging.getLogger(OWN_LOGGER)
 
@@ -184,10 +182,11 @@ class Connection:
         return await asyncio.wrap_future(self.submit(work))
 
     def _start(self) -> None:
+        logging.getLogger("nats.aio.client").addFilter(_is_of_others)
         self._loop = asyncio.new_event_loop()
         self._connected = asyncio.Event()
         self._supervisor = self._loop.create_task(self._supervise())
-        self._thread = threading.Thread(target=self._run_loop, name=f"nats {self.address}", daemon=True)
+        self._thread = threading.Thread(target=self._run_loop, name=f"{_THREAD}{self.address}", daemon=True)
         self._thread.start()
 
     def _run_loop(self) -> None:
@@ -224,10 +223,7 @@ class Connection:
             self.problem, pause = "", FIRST_PAUSE_SECONDS
             self._said.clear()
             self._connected.set()
-            while not live.lost.is_set() and not live.client.is_closed:
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(live.lost.wait(), _LOOK_SECONDS)
-            live.lost.set()
+            await live.lost.wait()
             self._connected.clear()
             self._learn(live.client)
             self.problem = "the connection was lost"
@@ -266,7 +262,7 @@ class Connection:
         client = Client()
         if "tls" in options:
             secrets = {name: options[name] for name in ("password", "token") if name in options}
-            options = options | {name: _over_tls(client, secret) for name, secret in secrets.items()}
+            options = options | {name: over_tls(client, secret) for name, secret in secrets.items()}
         try:
             await asyncio.wait_for(
                 client.connect(
@@ -291,7 +287,7 @@ class Connection:
         except asyncio.CancelledError:
             await _dispose(client)
             raise
-        if "tls" in options and not _is_encrypted(client):
+        if "tls" in options and not is_encrypted(client):
             await _dispose(client)
             return NO_TLS
         version = _version_of(client)
@@ -301,7 +297,12 @@ class Connection:
                 f"the server has version {_text(version)}, and one before {_text(OLDEST_VERSION)} may store "
                 f"the same events twice: upgrade it"
             )
-        return _Live(client, lost) if client.is_connected else "the server closed the connection"
+        reading = client._reading_task
+        if reading is None or not client.is_connected:
+            return "the server closed the connection"
+        # It ends by a malformed message, too, without a word and without closing the client.
+        reading.add_done_callback(lambda _: lost.set())
+        return _Live(client, lost)
 
     def _learn(self, client: Client) -> None:
         """Remember the other servers of the cluster, for when those of the address are gone."""
@@ -348,7 +349,10 @@ class Connection:
             if doing.done() and not doing.cancelled():
                 return doing.result()
         except NoRespondersError:
-            raise NoAnswerError(str(self.address), f"nobody answers to {subject}") from None
+            hint = ": enable JetStream on the servers, or wait for its leader" * subject.startswith(
+                "$JS.API."
+            )
+            raise NoAnswerError(str(self.address), f"nobody answers to {subject}{hint}") from None
         except (Error, OSError, asyncio.TimeoutError) as error:
             reason = (str(error) or type(error).__name__).removeprefix("nats: ")
             raise NoAnswerError(str(self.address), reason) from None
@@ -371,19 +375,12 @@ class Connection:
                 denied.set_result(None)
 
 
-def _over_tls(client: Client, secret: str) -> Callable[[], str]:
-    """Return a function for the client that gives *secret*, but not to a server without TLS."""
+def _is_of_others(record: logging.LogRecord) -> bool:
+    """Return whether the client logs for somebody else: errors of this package's are reported by itself.
 
-    def give() -> str:
-        if not _is_encrypted(client):
-            raise OSError(NO_TLS)
-        return secret
-
-    return give
-
-
-def _is_encrypted(client: Client) -> bool:
-    return bool(client._server_info.get("tls_required"))  # the client has begun TLS then, or failed
+    What the client logs must not come into a log that is shipped by it.
+    """
+    return not (record.threadName or "").startswith(_THREAD)
 
 
 async def _dispose(client: Client) -> None:

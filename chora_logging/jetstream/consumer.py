@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
@@ -23,6 +24,9 @@ _ASKED_FOR, _ASKED_SECONDS = 10_000, 60.0
 
 #: How long the server keeps a consumer that nobody uses, in seconds.
 _UNUSED_SECONDS = 30.0
+
+#: What a server stores with each message, and with each header, besides their text, in bytes.
+_MESSAGE_BYTES, _HEADER_BYTES = 46, 4
 
 #: The statuses of an answer: there is nothing (more), the request has expired, it was used up.
 _HEARTBEAT, _EMPTY, _EXPIRED = "100", "404", "408"
@@ -46,6 +50,12 @@ class Received(NamedTuple):
     headers: Mapping[str, str]
     time: float
     pending: int
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in the stream."""
+        headers = sum(len(name) + len(value) + _HEADER_BYTES for name, value in self.headers.items())
+        return len(self.payload) + len(self.subject) + headers + _MESSAGE_BYTES
 
 
 class Consumer:
@@ -189,6 +199,27 @@ class Consumer:
 
     def _lost(self, reason: str) -> ServerError:
         return NoAnswerError(str(self._stream.connection.address), reason)
+
+
+async def read_singly(
+    stream: Stream, start: int, count: int, subject: str = ">", *, before: float = math.inf
+) -> list[Received]:
+    """Return the next messages with sequences less than *before*, each by a request to the leader.
+
+    This is slow, and reads over a message whose subject or headers are malformed: as nothing checks them when
+    they are stored, such a message may end each connection by which a consumer receives it.
+
+    Raises:
+        ServerError: the messages cannot be read now.
+    """
+    found: list[Received] = []
+    while len(found) < count and start < before:
+        each = await stream.next_message(start, subject)
+        if each is None or each.sequence >= before:
+            break
+        found.append(Received(each.sequence, each.subject, each.payload, each.headers, each.time, 0))
+        start = each.sequence + 1
+    return found
 
 
 def _config(name: str, start: int | datetime, subject: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,8 @@ VARIABLES = {
 
 #: What a file of credentials of a JWT has; without the first the client would read it forever.
 _PARTS_OF_CREDS = (b"BEGIN NATS USER JWT", b"BEGIN USER NKEY SEED")
+
+NO_TLS = "the server has no TLS, and NATS_CA or NATS_CERT is set"
 
 _WRONG_CREDENTIALS = ("authorization violation", "authentication", "nkey")
 
@@ -143,6 +145,22 @@ def with_advice(error: str, options: Mapping[str, Any]) -> str:
     if "certificate" in lowered or "ssl" in lowered:
         return f"{reason}: check NATS_CA" if "tls" in options else f"{reason}: set NATS_CA"
     return reason
+
+
+def over_tls(client: Any, secret: str) -> Callable[[], str]:
+    """Return a function for the client of `nats-py` that gives *secret*, but not to a server without TLS."""
+
+    def give() -> str:
+        if not is_encrypted(client):
+            raise OSError(NO_TLS)
+        return secret
+
+    return give
+
+
+def is_encrypted(client: Any) -> bool:
+    """Return whether the client of `nats-py` talks TLS."""
+    return bool(client._server_info.get("tls_required"))  # the client has begun TLS then, or failed
 
 
 def _no_password() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any
 from chora_logging.eventlog.log import EventLog
 from chora_logging.jetstream.connection import Connection
 from chora_logging.jetstream.pressure import behind
-from chora_logging.jetstream.shipping import Progress
+from chora_logging.jetstream.progress import KINDS, Progress
 
 #: The prefix of the names of the metrics.
 PREFIX = "chora_logging_ship"
@@ -25,9 +26,15 @@ _METRICS = {
     "resends_total": ("counter", "Messages sent again because no answer had come."),
     "gaps_total": ("counter", "Gaps shipped."),
     "oversize_total": ("counter", "Lines replaced because no message can hold them."),
-    "lag_bytes": ("gauge", "Bytes of the log that are not stored."),
+    "lag_bytes": ("gauge", "Bytes of the log that are not stored; NaN for one that cannot be read."),
     "lag_seconds": ("gauge", "Time since everything was stored."),
     "up": ("gauge", "Whether the log is being stored."),
+}
+
+#: The same, for each kind of error. Its text may have any length, and is in `/healthz`.
+_METRICS_BY_KIND = {
+    "errors_total": ("counter", "Errors, also those that passed."),
+    "last_error_timestamp_seconds": ("gauge", "Time of the last error since 1970; 0 if there was none."),
 }
 
 
@@ -52,7 +59,15 @@ class Metrics:
         for metric, (kind, text) in _METRICS.items():
             rows += [f"# HELP {PREFIX}_{metric} {text}", f"# TYPE {PREFIX}_{metric} {kind}"]
             rows += [
-                f'{PREFIX}_{metric}{{log="{_escaped(log)}"}} {found[metric]}' for log, found in values.items()
+                f'{PREFIX}_{metric}{{log="{_escaped(log)}"}} {_number(found[metric])}'
+                for log, found in values.items()
+            ]
+        for metric, (kind, text) in _METRICS_BY_KIND.items():
+            rows += [f"# HELP {PREFIX}_{metric} {text}", f"# TYPE {PREFIX}_{metric} {kind}"]
+            rows += [
+                f'{PREFIX}_{metric}{{log="{_escaped(log)}",kind="{error}"}} {value}'
+                for log, (_, progress) in self._shipments.items()
+                for error, value in _values_by_kind(progress)[metric].items()
             ]
         version = _escaped(self._connection.server_version)
         rows += [
@@ -69,7 +84,7 @@ class Metrics:
         return healthy, {"status": "ok" if healthy else "error", "problems": problems}
 
     def _values(self, log: EventLog, progress: Progress) -> dict[str, float]:
-        unread = behind(log, progress.end).unread
+        unread = _unread(log, progress.end)
         if not unread:
             progress.level_since = time.monotonic()
         return {
@@ -83,6 +98,21 @@ class Metrics:
             "lag_seconds": round(time.monotonic() - progress.level_since, 3) if unread else 0,
             "up": int(not progress.problem),
         }
+
+
+def _unread(log: EventLog, end: str | None) -> float:
+    """Return how many bytes of *log* are after the cursor *end*; NaN for a log that cannot be read."""
+    try:
+        return behind(log, end).unread
+    except OSError:
+        return math.nan
+
+
+def _values_by_kind(progress: Progress) -> dict[str, dict[str, float]]:
+    return {
+        "errors_total": {kind: progress.errors[kind] for kind in KINDS},
+        "last_error_timestamp_seconds": {kind: progress.failed_at.get(kind, 0) for kind in KINDS},
+    }
 
 
 def serve(metrics: Metrics, host: str, port: int) -> http.server.ThreadingHTTPServer:
@@ -117,6 +147,10 @@ def serve(metrics: Metrics, host: str, port: int) -> http.server.ThreadingHTTPSe
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server
+
+
+def _number(value: float) -> str:
+    return "NaN" if math.isnan(value) else str(value)
 
 
 def _escaped(text: str) -> str:

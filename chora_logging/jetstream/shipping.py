@@ -12,8 +12,8 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -36,6 +36,7 @@ from chora_logging.jetstream.messages import (
 )
 from chora_logging.jetstream.oversize import Oversize, pieces, replacement
 from chora_logging.jetstream.pressure import Pressure
+from chora_logging.jetstream.progress import Progress
 from chora_logging.jetstream.provision import what_is_wrong, with_advice
 from chora_logging.jetstream.state import Checkpoint, State
 from chora_logging.jetstream.stream import Stored, Stream
@@ -63,33 +64,6 @@ _Result = TypeVar("_Result")
 _logger = logging.getLogger(OWN_LOGGER)
 
 
-@dataclass
-class Progress:
-    """What a shipment has done, for metrics.
-
-    Attributes:
-        lines, bytes, blocks: Stored by this process; bytes before compression.
-        resends: Messages that were sent again because no answer had come.
-        gaps: Gaps that were shipped.
-        oversize: Lines that were replaced because no message can hold them.
-        problem: Why nothing is stored now; empty if all is well.
-        needs_a_person: Whether trying again will not help.
-        end: The cursor after the last block stored.
-        level_since: When the position was last known to be stored, in seconds of the monotonic clock.
-    """
-
-    lines: int = 0
-    bytes: int = 0
-    blocks: int = 0
-    resends: int = 0
-    gaps: int = 0
-    oversize: int = 0
-    problem: str = ""
-    needs_a_person: bool = False
-    end: str | None = None
-    level_since: float = field(default_factory=time.monotonic)
-
-
 class Shipment:
     """A `Destination`: the subject of one log in a stream.
 
@@ -101,6 +75,7 @@ class Shipment:
         oversize: Keeps lines that are too long.
         compress: Compress the lines.
         with_ids: Give the messages ids, by which the server finds duplicates too.
+        headers: More headers for its messages.
         sleep: Waits for so many seconds.
 
     Attributes:
@@ -120,6 +95,7 @@ class Shipment:
         oversize: Oversize,
         compress: bool = True,
         with_ids: bool = True,
+        headers: Mapping[str, str] = MappingProxyType({}),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.subject = subject
@@ -131,6 +107,7 @@ class Shipment:
         self._oversize = oversize
         self._compress = compress
         self._with_ids = with_ids
+        self._headers = headers
         self._sleep = sleep
         self._expected = 0
         self._gap: Gap | None = None
@@ -144,6 +121,7 @@ class Shipment:
         last = await self._last()
         saved = self._state.load(self._stream.name, self.subject)
         self._gap, self._resumed = None, last
+        self._recover()
         if last is None:
             self._expected = 0
             self.progress.end = None if saved is None else saved.end
@@ -151,6 +129,10 @@ class Shipment:
         self._expected = last.sequence
         self.progress.end = self._head(last).end
         return self.progress.end
+
+    def begin(self, sequence: int) -> None:
+        """Go on after the message *sequence* of the subject, 0 before the first, instead of `resume`."""
+        self._expected = sequence
 
     async def put(self, item: Block | Gap) -> None:
         """Store *item*; see `Destination`. A gap is stored with the block that follows it.
@@ -199,7 +181,7 @@ class Shipment:
         return sequence
 
     def _made_of(self, block: Block) -> Message:
-        return message(
+        made = message(
             block,
             self.subject,
             stream=self._stream.name,
@@ -209,6 +191,8 @@ class Shipment:
             compress=self._compress,
             with_id=self._with_ids,
         )
+        made.headers.update(self._headers)
+        return made
 
     def _replacement(self, block: Block, made: Message, limit: int) -> Message:
         """Return *made* with a marked event in place of the line of *block*, which is too long."""
@@ -230,9 +214,7 @@ class Shipment:
     async def _stored(self, block: Block, sequence: int) -> None:
         self._expected = sequence
         progress = self.progress
-        if progress.problem:
-            _logger.info("%s: %s is shipped again", self._stream.connection.address, self._log.address)
-        progress.problem, progress.needs_a_person = "", False
+        self._recover()
         self._pressure.forget()
         progress.gaps += self._gap is not None
         self._gap = None
@@ -244,6 +226,10 @@ class Shipment:
         self._state.save(Checkpoint(self._stream.name, self.subject, progress.end, sequence))
         if self._state.is_sync_due() and (self._syncing is None or self._syncing.done()):
             self._syncing = asyncio.get_running_loop().run_in_executor(None, self._state.sync)
+
+    def _recover(self) -> None:
+        if self.progress.recover():
+            _logger.info("%s: %s is shipped again", self._stream.connection.address, self._log.address)
 
     async def _sequence_of(self, made: Message) -> int | None:
         """Return the sequence of *made* if it is stored; None to send it again.
@@ -336,15 +322,14 @@ class Shipment:
         """Log why nothing is stored, unless that is known."""
         if isinstance(error, AnswerError):
             error = with_advice(error)
-        reason, needs_a_person = error.reason, isinstance(error, RefusedError)
         # Not at the first silence.
         asked = isinstance(error, NoAnswerError) and self.progress.problem
         if asked and (wrong := await what_is_wrong(self._stream, self.subject)):
-            reason, needs_a_person = wrong, True
-        if reason != self.progress.problem:
-            log = _logger.error if needs_a_person else _logger.warning
-            log("%s: %s waits: %s", self._stream.connection.address, self._log.address, reason)
-        self.progress.problem, self.progress.needs_a_person = reason, needs_a_person
+            error = RefusedError(error.address, wrong)
+        if error.reason != self.progress.problem:
+            log = _logger.error if isinstance(error, RefusedError) else _logger.warning
+            log("%s: %s waits: %s", self._stream.connection.address, self._log.address, error.reason)
+        self.progress.fail(error)
 
     async def _wait(self, pause: float) -> float:
         """Wait before the next try, and return the pause before the one after it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-import functools
+import contextlib
 import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from datetime import datetime, timezone
@@ -15,7 +15,7 @@ from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.subscription import LONGEST_WAIT_SECONDS
 from chora_logging.jetstream.blocks import LATE, PlacedSelection, place_of
 from chora_logging.jetstream.connection import Connection
-from chora_logging.jetstream.consumer import Consumer, Received
+from chora_logging.jetstream.consumer import Consumer, Received, read_singly
 from chora_logging.jetstream.messages import token
 from chora_logging.jetstream.stream import NO_STREAM, Stream
 from chora_logging.jetstream.stream_cursor import Position, incarnation_of
@@ -168,6 +168,7 @@ class StoredReader:
         self._is_exact = True  # whether the next message must follow the position
         self._gap: Gap | None = None  # not yet returned
         self._after = after
+        self._failed_at: Position | None = None
         self.position = after
 
     @property
@@ -226,12 +227,13 @@ class StoredReader:
                 return None
             self._gap = self._begin(state, await self._scope.subject(self._stream, state)) or self._gap
         assert self._consumer is not None and self.position is not None and self._state is not None
+        subject = await self._scope.subject(self._stream, self._state)
         expected = self.position.sequence
-        messages = await self._consumer.fetch(BATCH)
+        messages = await self._fetch(self._consumer, self.position, subject)
         gap, self._gap = self._gap, None
         found: list[Received | Gap] = [] if gap is None else [gap]
         if not messages:
-            if not self._is_exact:
+            if not self._is_exact and self._consumer is not None:
                 self.position, self._is_exact = self.position._replace(sequence=self._consumer.first), True
             return found or None
         is_contiguous = messages[-1].sequence - expected + 1 == len(messages)
@@ -245,6 +247,18 @@ class StoredReader:
         self.position = Position(self._state.incarnation, messages[-1].sequence + 1)
         self._is_exact = True
         return found
+
+    async def _fetch(self, consumer: Consumer, position: Position, subject: str) -> list[Received]:
+        """Return the next messages; singly if the consumer has failed before it returned one of them."""
+        if position == self._failed_at:
+            self._drop()
+            self._failed_at = None
+            return await read_singly(self._stream, position.sequence, BATCH, subject)
+        try:
+            return await consumer.fetch(BATCH)
+        except NoAnswerError:
+            self._failed_at = position
+            raise
 
     def _begin(self, state: State, subject: str) -> Gap | None:
         """Make the consumer; return the gap before the messages that it gives."""
@@ -298,7 +312,7 @@ def backwards(
     window, end = _FIRST_WINDOW, before
     while end > state.first:
         start = max(state.first, end - window)
-        found = patiently(functools.partial(_read_window, stream, scope, state, start, end))
+        found = _read_window(stream, scope, state, start, end)
         yield [
             message for message in reversed(found) if scope.has(place_of(message.subject, message.headers))
         ]
@@ -310,7 +324,10 @@ def backwards(
 
 
 def _read_window(stream: Stream, scope: Scope, state: State, start: int, end: int) -> list[Received]:
-    return call(stream.connection, _window(stream, scope, state, start, end))
+    """Return the messages with sequences from *start* and before *end*; singly if a consumer fails."""
+    with contextlib.suppress(NoAnswerError):
+        return call(stream.connection, _window(stream, scope, state, start, end))
+    return patiently(lambda: call(stream.connection, _single_window(stream, scope, state, start, end)))
 
 
 async def _last(stream: Stream, scope: Scope, state: State) -> int:
@@ -320,6 +337,11 @@ async def _last(stream: Stream, scope: Scope, state: State) -> int:
         return state.last if state.first <= state.last else 0
     found = await stream.last_message(subject)
     return 0 if found is None else found.sequence
+
+
+async def _single_window(stream: Stream, scope: Scope, state: State, start: int, end: int) -> list[Received]:
+    subject = await scope.subject(stream, state)
+    return await read_singly(stream, start, end - start, subject, before=end)
 
 
 async def _window(stream: Stream, scope: Scope, state: State, start: int, end: int) -> list[Received]:

@@ -8,6 +8,7 @@ import json
 from typing import Any, NamedTuple
 
 from chora_logging.errors import AnswerError, NoAnswerError
+from chora_logging.eventlog.times import seconds
 from chora_logging.jetstream.connection import ANSWER_SECONDS, Connection
 from chora_logging.jetstream.messages import Message
 
@@ -28,12 +29,13 @@ class Ack(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A message of a stream."""
+    """A message of a stream, and when the server stored it, in seconds since 1970."""
 
     sequence: int
     subject: str
     payload: bytes
     headers: dict[str, str]
+    time: float
 
 
 class Stream:
@@ -65,19 +67,14 @@ class Stream:
 
         The leader answers: another server may not have it yet.
         """
-        try:
-            answer = await self.api(f"STREAM.MSG.GET.{self.name}", {"last_by_subj": subject})
-        except AnswerError as error:
-            if error.code == NO_MESSAGE:
-                return None
-            raise
-        try:
-            found = answer["message"]
-            headers = parse_headers(base64.b64decode(found.get("hdrs") or b""))
-            payload = base64.b64decode(found.get("data") or b"")
-            return Stored(int(found["seq"]), found["subject"], payload, headers)
-        except (KeyError, TypeError, ValueError, binascii.Error):
-            raise self._unclear(subject) from None
+        return await self._message({"last_by_subj": subject})
+
+    async def next_message(self, sequence: int, subject: str = ">") -> Stored | None:
+        """Return the first message of *subject* with *sequence* or a later one; None if there is none.
+
+        The leader answers, and also gives a message that ends the connection of a client that receives it.
+        """
+        return await self._message({"seq": sequence, "next_by_subj": subject})
 
     async def info(self) -> dict[str, Any]:
         """Return the answer of `STREAM.INFO`: its `config`, `created`, `state` and more."""
@@ -87,6 +84,24 @@ class Stream:
         """Call *method* of the API of JetStream, such as `STREAM.INFO.CLOG`, and return its answer."""
         body = b"" if request is None else json.dumps(request).encode()
         return await self._ask(f"$JS.API.{method}", body, None, ANSWER_SECONDS)
+
+    async def _message(self, which: dict[str, Any]) -> Stored | None:
+        method = f"STREAM.MSG.GET.{self.name}"
+        try:
+            answer = await self.api(method, which)
+        except AnswerError as error:
+            if error.code == NO_MESSAGE:
+                return None
+            raise
+        try:
+            found = answer["message"]
+            headers = parse_headers(base64.b64decode(found.get("hdrs") or b""))
+            payload = base64.b64decode(found.get("data") or b"")
+            return Stored(
+                int(found["seq"]), found["subject"], payload, headers, seconds(found["time"]) or 0.0
+            )
+        except (KeyError, TypeError, ValueError, binascii.Error):
+            raise self._unclear(method) from None
 
     async def _ask(
         self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout: float

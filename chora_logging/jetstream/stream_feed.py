@@ -16,10 +16,16 @@ from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.subscription import Items, Subscription
 from chora_logging.jetstream.address import Address
 from chora_logging.jetstream.blocks import PlacedSelection, events_of, place_of, unpack
-from chora_logging.jetstream.consumer import HEARTBEAT_SECONDS, MISSING_HEARTBEATS, Consumer, Received
+from chora_logging.jetstream.consumer import (
+    HEARTBEAT_SECONDS,
+    MISSING_HEARTBEATS,
+    Consumer,
+    Received,
+    read_singly,
+)
 from chora_logging.jetstream.credentials import Credentials
 from chora_logging.jetstream.shared_connections import shared_connection
-from chora_logging.jetstream.stored import Scope, StoredReader, patiently, state_of
+from chora_logging.jetstream.stored import BATCH, Scope, StoredReader, patiently, state_of
 from chora_logging.jetstream.stream import Stream
 from chora_logging.jetstream.stream_cursor import Position, decode
 
@@ -41,10 +47,12 @@ class End(NamedTuple):
     Attributes:
         position: The position after the message.
         place: Where the message comes from; see `blocks.place_of`.
+        message: The message, if it has something that is no event.
     """
 
     position: Position
     place: tuple[str, str] | None
+    message: Received | None
 
 
 class StreamFeed(Feed):
@@ -66,6 +74,7 @@ class StreamFeed(Feed):
         self._has_begun = threading.Event()
         self._running: Future[None] | None = None
         self._problem: ServerError | None = None
+        self._failed_at: Position | None = None  # where the consumer ended
         self._heard = 0.0
 
     def start(self) -> None:
@@ -128,9 +137,15 @@ class StreamFeed(Feed):
     async def _follow(self) -> None:
         if self._position is None:
             return
+        if self._position == self._failed_at:
+            self._failed_at = None
+            self._deliver(await read_singly(self._stream, self._position.sequence, BATCH))
         consumer = Consumer(self._stream, self._position.sequence)
         try:
             await consumer.follow(self._deliver)
+        except NoAnswerError:
+            self._failed_at = self._position
+            raise
         finally:
             await asyncio.shield(consumer.close())
 
@@ -253,6 +268,9 @@ class StreamSubscription(Subscription):
         self._position = end.position
         if not self._scope.has(end.place):
             return []
+        selection = self._scope.selection
+        if selection.rest.raw and end.message is not None:
+            return _items(end.message, end.position.incarnation, 0, selection, self._skipped.append)
         self._skipped += batch.skipped
         return batch.items
 
@@ -270,7 +288,8 @@ class StreamSubscription(Subscription):
 def _batch(message: Received, incarnation: str) -> Batch:
     skipped: list[Skipped] = []
     items = _items(message, incarnation, 0, _ALL, skipped.append)
-    end = End(Position(incarnation, message.sequence + 1), place_of(message.subject, message.headers))
+    position, place = Position(incarnation, message.sequence + 1), place_of(message.subject, message.headers)
+    end = End(position, place, message if skipped else None)
     return Batch(items, skipped, end, len(message.payload))
 
 

@@ -14,6 +14,7 @@ class Appender:
     device: int
     links: int
     end: int
+    mark: int
 
 class LineWriter:
     def __init__(

@@ -32,7 +32,7 @@ typedef struct {
     PyObject *name;                       /* bytes */
     int fd;
     unsigned long long inode, device;
-    long long links, end;
+    long long links, end, mark;
     int locality;                         /* 0 while unknown, then one of the constants below */
 } Appender;
 
@@ -93,17 +93,16 @@ read_state(const char *name, FileState *seen)
     return 1;
 }
 
-/* Whether so many bytes may be appended: the path still names the file, the file stays below the limit, and
-   if another writer has appended, its line is whole. */
+/* Whether so many bytes may be appended: the path still names the file, the file stays below the limit, it has
+   lost nothing, its size need not be noted, and if another writer has appended, its line is whole. */
 static int
 may_append(const Appender *self, const FileState *seen, Py_ssize_t length, long long limit)
 {
     char last;
 
     return seen->inode == self->inode && seen->device == self->device && seen->links == self->links
-           && seen->size < limit - length
-           && (seen->size == self->end || seen->size == 0
-               || (pread(self->fd, &last, 1, seen->size - 1) == 1 && last == '\n'));
+           && seen->size < limit - length && seen->size >= self->end && seen->size < self->mark
+           && (seen->size == self->end || (pread(self->fd, &last, 1, seen->size - 1) == 1 && last == '\n'));
 }
 
 /* Write all the bytes or none. */
@@ -175,6 +174,7 @@ static PyMemberDef members[] = {
     {"device", T_ULONGLONG, offsetof(Appender, device), 0, NULL},
     {"links", T_LONGLONG, offsetof(Appender, links), 0, NULL},
     {"end", T_LONGLONG, offsetof(Appender, end), 0, NULL},
+    {"mark", T_LONGLONG, offsetof(Appender, mark), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -26,7 +26,7 @@ from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.options import checked_names
 from chora_logging.schema import OWN_LOGGER, TELEMETRY_LOGGER, WRITTEN_TO_ATTRIBUTE
 from chora_logging.telemetry.event_schemas import TelemetryEvent
-from chora_logging.writing import locking
+from chora_logging.writing import locking, loss
 from chora_logging.writing.backups import find_backups
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.shared_log import SharedLog
@@ -130,6 +130,7 @@ class EventEmitter:
         try:
             owned = log_files.read_backups(path).owned or {}
             backups = find_backups(path, str, self._log.backup_count, owned).backups
+            loss.forget(path, backups=True)
             for name in (path, *(backup.path for backup in backups if backup.is_in(owned))):
                 Path(name).unlink(missing_ok=True)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chora_logging.errors import MissingExtraError
 
 try:
-    from chora_logging.web.app import create_app, routes
+    from chora_logging.web.app import create_app, include, routes
     from chora_logging.web.limits import Limits
     from chora_logging.web.middleware import TraceMiddleware
 except ModuleNotFoundError as error:
@@ -14,4 +14,4 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError(package.replace("_", "-"), "web") from error
 
-__all__ = ["Limits", "TraceMiddleware", "create_app", "routes"]
+__all__ = ["Limits", "TraceMiddleware", "create_app", "include", "routes"]

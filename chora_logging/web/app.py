@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import http
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,36 +14,43 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.web.access import Guard, Login, check_token, token_from_environment
+from chora_logging.web.access import Check, Guard
 from chora_logging.web.health import healthz, metrics_page
 from chora_logging.web.limits import Limits
+from chora_logging.web.login import Login
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.middleware import TraceMiddleware
 from chora_logging.web.openapi import document
 from chora_logging.web.pages import events_page, logs_list, trace_page
+from chora_logging.web.prefix import PrefixMiddleware, check_prefix, mounted_at
 from chora_logging.web.responses import INDEX, Files, HeadersMiddleware, Refusal, json_response, protected
 from chora_logging.web.site import Logs, Site
 from chora_logging.web.stream import event_stream
 from chora_logging.web.table import TABLE, table_module
+from chora_logging.web.tokens import MaskingMiddleware, check_tokens, masking, tokens_from_environment
 
 _ERRORS = {404: ("not_found", "there is no such route"), 405: ("method_not_allowed", "use another method")}
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
-Check = Callable[[Request], None]
+Access = Callable[[Request], Awaitable[Response | None]]
 
 READ = ("GET", "HEAD")
+
+DESCRIPTION = "/api/v1/openapi.json"
 
 
 def create_app(
     logs: Logs | None = None,
     *,
-    token: str | None = None,
+    token: str | Mapping[str, str] | None = None,
+    check: Check | None = None,
     allowed_hosts: Sequence[str] | None = None,
     origins: Sequence[str] = (),
+    prefix: str = "",
     limits: Limits | None = None,
     fields: Mapping[str, str] | None = None,
 ) -> Starlette:
@@ -48,34 +58,61 @@ def create_app(
 
     Without a token it accepts only requests from this machine, for a loopback name or address
     (`localhost`, `127.0.0.1`, `[::1]`). With a token, only the files of the viewer, `/login`, `/logout`
-    and `/healthz` are served without it; they contain no events. `uvicorn --factory
-    chora_logging.web:create_app` runs it. Streams end when uvicorn stops, alone or under gunicorn.
+    and `/healthz` are served without it; they contain no events. With a check, all is subject to it.
+    `uvicorn --factory chora_logging.web:create_app` runs it, and `app.mount("/logs", create_app())` mounts
+    it in an application. Streams end when uvicorn stops, alone or under gunicorn.
+
+    The lifespan of the application closes the connections to the addresses in *logs*, not those of given
+    sources. A server calls it; an application in which this one is mounted does not, and one without it
+    keeps the connections until the process ends: give it a `JetStreamLog` and close that.
 
     Args:
         logs: Names and paths (or addresses `nats://host/STREAM`, or sources such as `EventLog`), or one
             address, whose stream names the log. None serves `orchestrator` and `telemetry` from
             the paths to which programs with this environment write them.
         token: The token that clients send in `Authorization: Bearer`, or once in the form of the
-            viewer. None takes that of the variable `CHORA_LOGGING_TOKEN`, if it is set.
+            viewer; or several by name: a new one is added, then the old one is taken away. None takes
+            those of the variable `CHORA_LOGGING_TOKEN`, if it is set: a line is a token, or a name and
+            a token.
+        check: Who may read, instead of a token: a function (called in a thread) or coroutine function that
+            gets each request. It raises an `HTTPException`, returns False or a response to refuse it, such
+            as a redirect to a login, and returns anything else to accept it.
         allowed_hosts: The allowed host names; `*.example.org` allows all names below, `*` any name.
             None allows any name with a token, and only those of the loopback without one.
-        origins: The origins of other sites whose pages may read with the token (CORS), such as
-            `https://example.org`.
+        origins: The origins of other sites whose pages may read, log in and out, with the token or with a
+            cookie (CORS with credentials), such as `https://example.org`.
+        prefix: The path below which a proxy serves this application, such as `/logs`, whether it takes the
+            path away from addresses or not.
         limits: The limits of this application, in each server process.
         fields: The names of fields that mean something, for the logs that are not sources; see `EventLog`.
 
     Raises:
         ConfigurationError: an argument or variable is invalid.
     """
-    token = token_from_environment() if token is None else check_token("token", token)
-    guard = Guard(token, allowed_hosts)
-    middleware = [Middleware(HeadersMiddleware), Middleware(TraceMiddleware)]
+    tokens = _tokens(token, check)
+    guard = Guard(tokens, allowed_hosts, check)
+    middleware = [
+        Middleware(MaskingMiddleware, masking(tokens.values())),
+        Middleware(HeadersMiddleware),
+        Middleware(TraceMiddleware),
+    ]
+    if check_prefix(prefix):
+        middleware.append(Middleware(PrefixMiddleware, prefix))
     if origins:
         middleware.append(_cors(origins))
     site = Site(logs, limits, fields)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(site.close)
+
     app = Starlette(
-        routes=[*_login_routes(site, guard), *_routes(site, guard)],
+        routes=[*_login_routes(site, guard, origins), *_routes(site, guard)],
         middleware=middleware,
+        lifespan=lifespan,
         exception_handlers={HTTPException: _http_error, Exception: _fault},
     )
     # Redirects would go to the host in the header Host before it was checked.
@@ -83,33 +120,116 @@ def create_app(
     return app
 
 
-def routes(
-    logs: Logs | None = None, *, limits: Limits | None = None, fields: Mapping[str, str] | None = None
-) -> list[BaseRoute]:
-    """Return the routes alone, to mount in a Starlette or FastAPI application under any prefix.
+class Routes(list[BaseRoute]):
+    """A list of routes that is also an ASGI application, so that it can be mounted as either."""
 
-    `Mount("/logs", routes=routes())` for Starlette; `app.mount("/logs", Starlette(routes=routes()))`
-    for FastAPI. They need no lifespan. They have no access control: the application must restrict who
-    may read.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request by one of the routes."""
+        await Router(self, redirect_slashes=False)(scope, receive, send)
+
+
+def routes(
+    logs: Logs | None = None,
+    *,
+    check: Check | None = None,
+    limits: Limits | None = None,
+    fields: Mapping[str, str] | None = None,
+) -> Routes:
+    """Return the routes alone, to mount in a Starlette application: `Mount("/logs", routes=routes())`.
+
+    They need no lifespan; connections to addresses in *logs* last until the process ends (give a
+    `JetStreamLog`, and close it, for shorter ones). Without *check* they let in whom `create_app` does:
+    requests from this machine, or with a token of `CHORA_LOGGING_TOKEN`. FastAPI's dependencies do not
+    reach them: see `include`.
 
     Args:
         logs: As for `create_app`.
+        check: As for `create_app`. `lambda request: None` accepts all requests, where something in front
+            of the routes restricts who may read.
         limits: As for `create_app`.
         fields: As for `create_app`.
 
     Raises:
         ConfigurationError: an argument or variable is invalid.
     """
-    return _routes(Site(logs, limits, fields), None)
+    return Routes(_guarded(Site(logs, limits, fields), Guard(_tokens(None, check), None, check)))
 
 
-def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
+def include(
+    app: Any,
+    logs: Logs | None = None,
+    *,
+    prefix: str = "",
+    check: Check | None = None,
+    dependencies: Iterable[Any] = (),
+    limits: Limits | None = None,
+    fields: Mapping[str, str] | None = None,
+) -> None:
+    """Add the routes to a FastAPI or Starlette application, or to a router of one.
+
+    `include(app, dependencies=[Depends(user)])`: FastAPI's dependencies decide who may read, those of the
+    router and of the application too. `include(app, check=user)`: a function decides. With neither, the
+    routes let in whom `create_app` does. Connections to addresses in *logs* last as with `routes`.
+
+    Args:
+        app: A `FastAPI`, `APIRouter`, `Starlette` or `Router`.
+        logs: As for `create_app`.
+        prefix: The path of the routes in the application, such as `/logs`.
+        check: As for `create_app`.
+        dependencies: FastAPI's dependencies for each route, one of which restricts who may read.
+        limits: As for `create_app`.
+        fields: As for `create_app`.
+
+    Raises:
+        ConfigurationError: an argument or variable is invalid.
+    """
+    dependencies = list(dependencies)
+    is_fastapi = hasattr(app, "add_api_route")
+    if dependencies and not is_fastapi:
+        raise ConfigurationError("dependencies", dependencies, "empty: Starlette has none; use check")
+    site = Site(logs, limits, fields)
+    guard = None if dependencies and check is None else Guard(_tokens(None, check), None, check)
+    for route in _guarded(site, guard):
+        path = check_prefix(prefix) + route.path
+        if is_fastapi:
+            options = {"dependencies": dependencies, "include_in_schema": False, "response_model": None}
+            app.add_api_route(path, _for_fastapi(route.endpoint), methods=["GET", "HEAD", "POST"], **options)
+        else:
+            getattr(app, "router", app).routes.append(Route(path, route.endpoint))
+
+
+class _Answer(Response):
+    """A response that an application sends."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__()
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+        if self.background is not None:
+            await self.background()
+
+
+def _for_fastapi(endpoint: ASGIApp) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return _Answer(endpoint)
+
+    return answer
+
+
+def _guarded(site: Site, guard: Guard | None) -> list[Route]:
+    login = [] if guard is None or guard.sessions is None else _login_routes(site, guard, ())
+    return [*login, *_routes(site, guard)]
+
+
+def _routes(site: Site, guard: Guard | None) -> list[Route]:
     anyone, holder = (None, None) if guard is None else (guard.anyone, guard.holder)
     login = guard is not None and guard.sessions is not None
     viewer = Files("viewer", {TABLE: table_module()})
 
-    def on_site(handler: Callable[[Site, Request], Awaitable[ASGIApp]], check: Check | None) -> Endpoint:
-        return Endpoint(lambda request: handler(site, request), site.metrics, check)
+    def on_site(handler: Callable[[Site, Request], Awaitable[ASGIApp]], access: Access | None) -> Endpoint:
+        return Endpoint(lambda request: handler(site, request), site.metrics, access)
 
     async def page(site: Site, request: Request) -> Response:
         return viewer.response(request, request.path_params.get("name", INDEX))
@@ -118,7 +238,7 @@ def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
         return logs_list(site, login=login)
 
     async def description(site: Site, request: Request) -> Response:
-        root = request.scope.get("root_path", "")
+        root = mounted_at(request, DESCRIPTION)
         return json_response(document(list(site.logs), root, site.limits, login=login))
 
     return [
@@ -126,7 +246,7 @@ def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
         # keeps its filters, and a link from another site, which comes without the cookie, opens.
         Route("/", on_site(page, anyone)),
         Route("/viewer/{name}", on_site(page, anyone)),
-        Route("/api/v1/openapi.json", on_site(description, holder)),
+        Route(DESCRIPTION, on_site(description, holder)),
         Route("/api/v1/logs", on_site(names, holder)),
         Route("/api/v1/{log}/events", on_site(events_page, holder)),
         Route("/api/v1/{log}/events/stream", on_site(event_stream, holder)),
@@ -136,8 +256,14 @@ def _routes(site: Site, guard: Guard | None) -> list[BaseRoute]:
     ]
 
 
-def _login_routes(site: Site, guard: Guard) -> list[BaseRoute]:
-    login = Login(guard)
+def _tokens(token: str | Mapping[str, str] | None, check: Check | None) -> dict[str, str]:
+    if token is not None:
+        return check_tokens("token", token)
+    return {} if check is not None else tokens_from_environment()
+
+
+def _login_routes(site: Site, guard: Guard, origins: Sequence[str]) -> list[Route]:
+    login = Login(guard.sessions, origins)
     return [
         Route("/login", Endpoint(login.begin, site.metrics, guard.anyone, ("POST",))),
         Route("/logout", Endpoint(login.end, site.metrics, guard.anyone, ("POST",))),
@@ -151,7 +277,8 @@ def _cors(origins: Sequence[str]) -> Middleware:
     return Middleware(
         CORSMiddleware,
         allow_origins=origins,
-        allow_methods=["GET"],
+        allow_methods=["GET", "POST"],
+        allow_credentials=True,
         allow_headers=["Authorization", "Last-Event-ID", "If-None-Match", "traceparent", "X-Trace-Id"],
         expose_headers=["X-Trace-Id", "ETag", "Retry-After"],
     )
@@ -179,7 +306,7 @@ class Endpoint:
         handler: Makes the response. A `Refusal` raised by it, or by the response before its first byte,
             becomes the answer.
         metrics: Counts refusals.
-        check: Raises a `Refusal` for a request without access.
+        access: Raises a `Refusal` for a request without access, or returns the answer to it.
         methods: The allowed methods.
     """
 
@@ -187,12 +314,12 @@ class Endpoint:
         self,
         handler: Handler,
         metrics: Metrics,
-        check: Check | None = None,
+        access: Access | None = None,
         methods: tuple[str, ...] = READ,
     ) -> None:
         self._handler = handler
         self._metrics = metrics
-        self._check = check
+        self._access = access
         self._methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -206,10 +333,12 @@ class Endpoint:
 
         try:
             request = Request(scope, receive)
-            if self._check is not None:
-                self._check(request)
-            self._check_method(request.method)
-            response = await self._handler(request)
+            response: ASGIApp | None = None
+            if self._access is not None:
+                response = await self._access(request)
+            if response is None:
+                self._check_method(request.method)
+                response = await self._handler(request)
             await response(scope, receive, starting)
         except Refusal as refusal:
             if started:

@@ -43,7 +43,7 @@ async def _health(site: Site, log: Source, *, is_used: bool) -> Health:
     """Return the health of *log*; a log that is used may take some time until it is followed."""
     deadline = time.monotonic() + FOLLOWER_START_SECONDS
     while True:
-        health = await site.read(log.health)
+        health = await site.read_health(log)
         if health.following or not is_used or time.monotonic() > deadline:
             return health
         await asyncio.sleep(0.05)

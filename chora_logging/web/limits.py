@@ -15,8 +15,8 @@ LONGEST_CURSOR = 200
 #: The longest accepted form, in bytes.
 LONGEST_FORM_BYTES = 4096
 
-#: The most wrong tokens from one address in a period, its length in seconds, and the most addresses counted.
-WRONG_TOKENS, WRONG_TOKENS_SECONDS, REMEMBERED_ADDRESSES = 10, 60.0, 4096
+#: How long a client may take to send a form, in seconds.
+FORM_SECONDS = 10.0
 
 #: How long a client may take to read the end of its stream when it is aborted or the server stops, in
 #: seconds.

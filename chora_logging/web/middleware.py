@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,17 +13,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chora_logging.context import new_trace_id, parse_traceparent, set_trace_id
-from chora_logging.schema import TRACE_ID_MAX
+from chora_logging.context import new_trace_id, set_trace_id, trace_id_of_headers
 
 #: The response header with the trace id.
 HEADER = "X-Trace-Id"
 
 # The key of the id in the scope of a request: an application mounted in another one uses the same id.
 _DONE = "chora_logging.trace_id"
-
-# Visible ASCII: what headers, environments, URLs and terminals carry unchanged.
-_id = re.compile(rb"[\x21-\x7e]{1,%d}" % TRACE_ID_MAX).fullmatch
 
 
 class TraceMiddleware:
@@ -117,15 +112,7 @@ def _error() -> Response:
 
 
 def _trace_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return the trace id in the headers of a request, or None."""
     found: dict[bytes, bytes] = {}
     for name, value in headers:
         found.setdefault(name.lower(), value)
-    parent = parse_traceparent(found.get(b"traceparent", b"").decode("latin-1"))
-    if parent is not None:
-        return parent
-    for name in (b"x-trace-id", b"x-request-id"):
-        value = found.get(name, b"")
-        if _id(value):
-            return value.decode("ascii")
-    return None
+    return trace_id_of_headers(lambda name: found.get(name.encode(), b"").decode("latin-1"))

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from chora_logging import settings
 from chora_logging.errors import ConfigurationError
-from chora_logging.eventlog.source import Source, is_address, open_source
+from chora_logging.eventlog.source import Health, Source, is_address, open_source
 from chora_logging.settings import StrPath
 from chora_logging.web.connections import Streams
 from chora_logging.web.limits import DEFAULT_LIMITS, Limits
@@ -45,12 +45,16 @@ class Site:
         limits: Limits | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> None:
-        self.logs = _checked(default_logs() if logs is None else logs, fields)
+        given = _named(default_logs() if logs is None else logs)
+        self.logs = _checked(given, fields)
+        self._own = [source for name, source in self.logs.items() if source is not given[name]]
         self.limits = limits or DEFAULT_LIMITS
         self.metrics = Metrics(self.logs)
         self.streams = Streams(self.limits, self.metrics)
         self._reading = 0
         self._readers = ThreadPoolExecutor(READING_THREADS, "chora-logging-reader")
+        # Pages that take long keep the health check waiting no longer than the interpreter does.
+        self._health = ThreadPoolExecutor(1, "chora-logging-health")
 
     def log(self, name: str) -> Source:
         """Return the log *name*.
@@ -62,6 +66,15 @@ class Site:
             known = ", ".join(self.logs)
             raise Refusal(404, "unknown_log", f"there is no log of that name; the logs are {known}")
         return self.logs[name]
+
+    def close(self) -> None:
+        """Close the sources that were opened here, not those that were given; they can still be used."""
+        for source in self._own:
+            source.close()
+
+    async def read_health(self, log: Source) -> Health:
+        """Return the health of *log*, read in a thread of its own."""
+        return await asyncio.get_running_loop().run_in_executor(self._health, log.health)
 
     async def read(self, function: Callable[[], _Result]) -> _Result:
         """Call *function* in a reading thread; a cancellation takes effect after it has returned."""
@@ -110,12 +123,16 @@ def default_logs() -> dict[str, StrPath]:
     }
 
 
-def _checked(logs: Logs, fields: Mapping[str, str] | None) -> dict[str, Source]:
+def _named(logs: Logs) -> Mapping[str, StrPath | Source]:
     if isinstance(logs, str) and is_address(logs):
         logs = {logs.rpartition("/")[2]: logs}
     if not isinstance(logs, Mapping) or not logs:
         allowed = "a mapping of names to paths with at least one log, or the address of a stream"
         raise ConfigurationError("logs", logs, allowed)
+    return logs
+
+
+def _checked(logs: Mapping[str, StrPath | Source], fields: Mapping[str, str] | None) -> dict[str, Source]:
     found = {}
     for name, log in logs.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):

@@ -21,7 +21,7 @@ from functools import partial
 from io import TextIOWrapper
 from typing import Any
 
-from chora_logging import speedups
+from chora_logging import log_files, speedups
 from chora_logging.errors import UnsyncedError
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.options import (
@@ -38,6 +38,7 @@ from chora_logging.options import (
 )
 from chora_logging.schema import WRITTEN_TO_ATTRIBUTE
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
+from chora_logging.writing import loss
 from chora_logging.writing.locking import Written
 from chora_logging.writing.reporting import ReportingHandler
 from chora_logging.writing.rotation_schedule import Hooks
@@ -137,6 +138,8 @@ class EventFileHandler(ReportingHandler):
             compress=parse_flag("compress", compress),
             first_bytes=self._bom,
         )
+        if begins == "w":
+            loss.forget(log_files.real_path(self._log.path))
         if delay:  # else `_open` does it, and must
             _make_folder(self._log.path)
             if begins == "w":  # now, because forked children may be the first to write

@@ -26,11 +26,13 @@ from chora_logging.log_files import (
     LARGEST_SIDECAR_BYTES,
     RECORD,
     RECORD_ENTRY,
+    RETAINED,
     SIDECAR_BYTES,
     SIDECAR_IDENTITY,
     SIDECAR_LAYOUT,
     SIDECAR_MAGIC,
     UNKNOWN_SIZE,
+    Live,
     Rotated,
     Sidecar,
 )
@@ -59,6 +61,8 @@ class Journal:
         owned: The backups that this package has made; None if it does not say.
         keep: How many backups the rotation under way keeps; 0 if it does not say.
         record: What the last rotations have made, by generation; a change is written by the next `write`.
+        kept_from: The generation from which on no backup was deleted by this package; as for *record*.
+        live: What is known of the live file; as for *record*. None if nothing is.
         generation: How many rotations have begun; 0 in the copy of a folder.
     """
 
@@ -69,18 +73,22 @@ class Journal:
         self.state = Sidecar(os.urandom(16))
         self.owned: Owned | None = None
         self.record: dict[int, Rotated] = {}
-        self.keep = self.generation = self._inode = 0
+        self.keep = self.generation = self._inode = self.kept_from = self._retained_at = 0
+        self.live: Live | None = None
         if fd is None:
             return
         self._inode = os.fstat(fd).st_ino
         data = os.pread(fd, LARGEST_SIDECAR_BYTES, 0)
-        state, self.keep, self.owned, record, is_copied = log_files.parse_backups(data, self._inode)
-        if state is None:
+        said = log_files.parse_backups(data, self._inode)
+        if said.state is None:
             self.write(self.state)
             return
-        self.state = state
-        self.record.update(record)
-        self.generation = 0 if is_copied else (state.sequence + 1) // 2
+        self.state, self.keep, self.owned, self.live = said.state, said.keep, said.owned, said.live
+        self.record.update(said.record)
+        # What a version of this package has deleted that does not say it is unknown.
+        self.kept_from = said.state.generation if said.kept_from is None else said.kept_from
+        self.generation = 0 if said.is_copied else (said.state.sequence + 1) // 2
+        self._retained_at = 0 if said.kept_from is None else len(data) - RETAINED.size
 
     @property
     def marked(self) -> int:
@@ -101,7 +109,11 @@ class Journal:
             os.pwrite(self._fd, pack_sidecar(state), 0)
         else:
             data = pack_sidecar(state) + _pack_owned(state, owned, keep, self._inode)
-            data += pack_record(state, self.record, LARGEST_SIDECAR_BYTES - len(data))
+            record = pack_record(state, self.record, LARGEST_SIDECAR_BYTES - RETAINED.size - len(data))
+            data += record
+            self._retained_at = len(data) if record else 0
+            if record:
+                data += pack_retained(state, self.kept_from, self.live or Live(0))
             if os.pwrite(self._fd, data, 0) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.ftruncate(self._fd, len(data))
@@ -117,6 +129,12 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.link(self._log, self._mark)
 
+    def note(self, live: Live) -> None:
+        """Record what is known of the live file, if the sidecar has a place for it."""
+        self.live = live
+        if self._fd is not None and self._retained_at:
+            os.pwrite(self._fd, pack_retained(self.state, self.kept_from, live), self._retained_at)
+
     def pack(self, inode: int, packed: int) -> None:
         """Note that the backup *inode* has been compressed into *packed*."""
         for each, rotated in self.record.items():
@@ -129,7 +147,9 @@ class Journal:
         One file more stays in the record than is kept, for readers that have read it to its end.
         """
         if self.keep:
-            oldest = sequence // 2 - self.keep - 1
+            kept = log_files.generation_of(self.keep, sequence // 2, log_files.gone_in(self.record))
+            self.kept_from = max(self.kept_from, kept)
+            oldest = max((each for each in self.record if each < kept), default=kept)
             self.record = {each: rotated for each, rotated in self.record.items() if each >= oldest}
         self.unmark(self.state.inode, owned)
         self.write(self.state._replace(sequence=sequence, inode=0, step=0), owned)
@@ -189,6 +209,12 @@ def pack_record(state: Sidecar, record: Mapping[int, Rotated], room: int) -> byt
     )
     checksum = zlib.crc32(b"%s %d %s" % (state.log_id, state.sequence, entries))
     return RECORD.pack(checksum, count) + entries
+
+
+def pack_retained(state: Sidecar, kept_from: int, live: Live) -> bytes:
+    """Return the bytes of the last part of a sidecar."""
+    checksum = zlib.crc32(b"%s %d %d %d %d %d" % (state.log_id, state.sequence, kept_from, *live))
+    return RETAINED.pack(checksum, kept_from, *live)
 
 
 def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> io.FileIO | None:

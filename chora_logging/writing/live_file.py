@@ -77,6 +77,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         is_last: Whether its path names no file that may be opened. Then it stays in use.
         end: The offset of the end of the last line written through it; -1 before the first.
         links: The expected link count; 0 has the sidecar checked before the next record.
+        mark: The size from which on the next record has the size noted in the sidecar.
+        state: What the sidecar says of the log, if there is one, since this is the live file.
     """
 
     def __init__(self, fd: int, path: str, log: str, first_bytes: bytes = b"", fsync: bool = False) -> None:
@@ -88,7 +90,9 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         self.end = -1
         self.is_rotatable = stat.S_ISREG(status.st_mode) and not _leads_to_stream(path)
         self.is_shared = self.is_last = False
-        self.links = 1 if log_files.is_settled(log) else 0
+        said = log_files.read_backups(log)
+        self.state = said.state
+        self.links, self.mark = (1, said.live.size + 1) if said.live and said.fits(status) else (0, 0)
         self._first_bytes, self._fsync = first_bytes, fsync
         self._text: io.TextIOWrapper | None = None
         former = _by_descriptor.get(fd)
@@ -194,7 +198,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         """Append *line* if nothing is unusual: the fast path of nearly all lines. Return whether it was.
 
         It is not if the descriptor is not this file, the lock is held, the path names another file, the file
-        would reach *limit* bytes, or a partial line lacks its *newline*.
+        is shorter than it was or its size is to be noted, it would reach *limit* bytes, or a partial line
+        lacks its *newline*.
 
         Raises:
             OSError: the line was not written.
@@ -211,7 +216,9 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             if status is None or status.st_nlink != self.links:
                 return False
             size = status.st_size
-            if size + len(line) >= limit or (0 != size != self.end and self._missing_newline(newline, size)):
+            if size + len(line) >= limit or size < self.end or size >= self.mark:
+                return False
+            if 0 != size != self.end and self._missing_newline(newline, size):
                 return False
             append_whole(self.fd, line, written, undo=True)
             self.end = size + len(line)

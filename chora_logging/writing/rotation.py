@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from chora_logging.errors import ForeignBackupsError, RotationBlockedError
-from chora_logging.log_files import Rotated, digest
-from chora_logging.writing import adoption, opening
+from chora_logging.log_files import Live, Rotated, digest
+from chora_logging.writing import adoption, loss, opening
 from chora_logging.writing.backups import Backup, Found, NameOf, Owned, find_backups, identify
 from chora_logging.writing.journal import Journal, Report, open_journal
+from chora_logging.writing.loss import Gone
 
 #: How many files of another tool a message names.
 _SHOWN_NAMES = 3
@@ -87,10 +88,11 @@ class Rollover(NamedTuple):
                 backups = self._move(journal, found, step, status, moved)
             self._finish(journal, self.keep, backups)
 
-    def complete(self) -> bool:
+    def complete(self, gone: Gone | None = None) -> bool:
         """Complete the rotation of a killed process; return whether there was one.
 
-        The sidecar is created if the log has none yet, and lists the backups that are there.
+        Else the sidecar is created if the log has none yet, with the backups that are there; and what is
+        *gone* is recorded, and what the live file is now.
 
         Raises:
             Exception: as `run`.
@@ -103,10 +105,10 @@ class Rollover(NamedTuple):
             if journal.state.under_way:
                 self._resume(journal, status)
                 return True
-            owned = journal.owned
-            if owned is None:
-                owned = self._find(journal).owned
-                journal.write(journal.state, owned)
+            found = self._find(journal)
+            loss.account(journal, status, found, gone)
+            owned = found.owned if journal.owned is None else journal.owned
+            journal.write(journal.state, owned)
             journal.unmark(status.st_ino, owned)
         return False
 
@@ -177,8 +179,10 @@ class Rollover(NamedTuple):
                 backups[backup.path] = backup
         generation = journal.state.sequence // 2
         for inode, first_line in found.live.items():
-            head = digest(found.head)
-            journal.record[generation] = Rotated(inode, status.st_size, first_line, head)
+            size = status.st_size
+            if journal.live is not None and journal.live[::2] == (inode, first_line):
+                size = max(size, journal.live.size)  # more than it has if it was cut
+            journal.record[generation] = Rotated(inode, size, first_line, digest(found.head))
         journal.write(journal.state._replace(step=0), {**found.owned, **found.live}, journal.keep)
         first, product = self._name(1), found.live
         if os.path.lexists(first) and first not in backups:  # where `App.log` is another name of `app.log`
@@ -279,6 +283,10 @@ class Rollover(NamedTuple):
                 with contextlib.suppress(OSError):  # the next rotation tries again
                     os.unlink(backup.path)
                     kept.pop(backup.inode, None)
+        with contextlib.suppress(OSError):
+            journal.live = Live(os.stat(self.log).st_ino)
+        if self._name(1) != f"{self.log}.1":  # where readers that do not know the namer find no backup
+            journal.kept_from = journal.state.sequence // 2 + 1
         journal.end(journal.state.sequence + 1, kept)
         if self.made is not None:
             self.made.clear()

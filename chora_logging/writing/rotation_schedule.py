@@ -9,7 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chora_logging import log_files
 from chora_logging.errors import RotationBusyError
+from chora_logging.writing import loss
 from chora_logging.writing.backups import NameOf
 from chora_logging.writing.journal import LARGEST_COUNT
 from chora_logging.writing.rotation import Rollover, RotateFile
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 #: The first and the longest pause before a failed rotation is retried, in seconds.
 FIRST_ROTATION_RETRY_SECONDS = 1.0
 LONGEST_ROTATION_RETRY_SECONDS = 60.0
+
+#: By which factor the live file grows until its size is recorded again.
+_GROWTH = 4
 
 #: Decides whether to rotate before a line, instead of the rule about sizes.
 Due = Callable[[], bool]
@@ -89,6 +94,7 @@ class RotationSchedule:
         self._compressor = _compressor() if compress else None
         self.retry_at, self._retry_pause = 0.0, FIRST_ROTATION_RETRY_SECONDS
         self._made: dict[int, int] = {}
+        self._gone: loss.Gone | None = None
 
     def rotate(self, hooks: Hooks) -> bool:
         """Rotate; return whether the file is to be opened anew."""
@@ -111,20 +117,31 @@ class RotationSchedule:
             report = partial(log.notice_once, "compression_blocked")
             self._compressor.start(log.real_path, log.backup_count, hooks.name_of, report)
 
-    def complete(self, file: LiveFile) -> bool:
-        """Complete the rotation of a killed writer, if there is one; return whether there was."""
-        if time.monotonic() < self.retry_at:
-            return False
-        try:
-            completed = self._rollover(self._log.hooks(), 0).complete()
-        except RotationBusyError:
-            return False
-        except Exception as error:
-            self._failed(error)
-            return False
-        with contextlib.suppress(OSError):  # deleted meanwhile: the next check notices
-            file.links = os.stat(file.path).st_nlink
-        return completed
+    def settle(self, file: LiveFile, status: os.stat_result, length: int | None) -> bool:
+        """Bring the sidecar up to date before *length* bytes are written to *file*, the live one.
+
+        *status* is its status; without *length* it is to be rotated, which records its size. Returns whether
+        the file is to be opened anew: the rotation of a killed writer was completed.
+        """
+        size = status.st_size
+        if size < file.end:
+            self._gone, self.retry_at = loss.emptied(file), 0.0
+            file.links, file.end, file.mark = 0, -1, 0
+        elif length is not None and file.mark <= size != 0:
+            self._note(file, size)
+            file.mark = _GROWTH * size
+        is_settled = status.st_nlink == file.links and self._gone is None
+        return not is_settled and self._complete(file)
+
+    def left(self, file: LiveFile) -> None:
+        """Note that the log's path does not name *file* any more."""
+        if (gone := loss.deleted(file)) is not None:
+            self._gone, self.retry_at = gone, 0.0
+
+    def closing(self, file: LiveFile | None) -> None:
+        """Note how much was written to *file*, which is about to be closed."""
+        if file is not None:
+            self._note(file, file.end)
 
     def join(self) -> None:
         """Wait for a compression under way."""
@@ -135,6 +152,24 @@ class RotationSchedule:
         """Start anew in a forked child: a compression is the parent's."""
         if self._compressor is not None:
             self._compressor = _compressor()
+
+    def _note(self, file: LiveFile, size: int) -> None:
+        loss.note(file, self._log.real_path, size, self._log.file_mode)
+
+    def _complete(self, file: LiveFile) -> bool:
+        if time.monotonic() < self.retry_at:
+            return False
+        try:
+            completed = self._rollover(self._log.hooks(), 0).complete(self._gone)
+        except RotationBusyError:
+            return False
+        except Exception as error:
+            self._failed(error)
+            return False
+        self._gone, file.state = None, log_files.read_sidecar(self._log.real_path)
+        with contextlib.suppress(OSError):  # deleted meanwhile: the next check notices
+            file.links = os.stat(file.path).st_nlink
+        return completed
 
     def _failed(self, error: Exception) -> None:
         self.retry_at = time.monotonic() + self._retry_pause

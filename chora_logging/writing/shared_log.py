@@ -62,9 +62,8 @@ class SharedLog(Rotated):
         first_bytes: bytes = b"",
     ) -> None:
         super().__init__()
-        self.path = path
-        self.max_bytes, self.backup_count = max_bytes, backup_count
-        self.lock_timeout = lock_timeout
+        self.path = self.real_path = path
+        self.max_bytes, self.backup_count, self.lock_timeout = max_bytes, backup_count, lock_timeout
         self._is_lock_late = False  # lines try the lock without waiting, until one of them gets it
         self.file_mode, self.fsync, self.compress = file_mode, fsync, compress
         self.identity = os.path.realpath(path)  # the same for all logs that are one file
@@ -75,7 +74,6 @@ class SharedLog(Rotated):
         self._usual_file: LiveFile | None = None
         self._fast_file: LiveFile | None = None
         self._first_flags, self._first_bytes = first_flags, first_bytes
-        self.real_path = path
         self._schedule = RotationSchedule(self, compress=compress)
         _logs.add(self)
 
@@ -174,6 +172,7 @@ class SharedLog(Rotated):
         with (mutex := self.mutex).lock:
             if not (mutex.busy and mutex.is_interrupted()):
                 mutex.catch_up()
+            self._schedule.closing(self.file)
             self._close_file()
             self.is_closed = True
         self._schedule.join()
@@ -250,10 +249,11 @@ class SharedLog(Rotated):
                 locked, status = not file.is_shared and self._is_locked(look), look.status
                 if status is None:
                     file.wait_for_next()
+                    self._schedule.left(file)
                     if self._reopen_or_keep(file):
                         continue
                     status = os.fstat(file.fd)
-                elif status.st_nlink != file.links and locked and self._schedule.complete(file):
+                elif locked and self._schedule.settle(file, status, length):
                     self._close_file()
                     continue
                 is_due = locked and not file.is_last and self._is_due(status.st_size, length, due)

@@ -186,10 +186,11 @@ class TestDamage:
         writer.write(3)
         writer.close()
         assert not [found for found in problems_in(call, writer.log, status=0) if found[2] != "out of order"]
+        size = os.path.getsize(f"{writer.log}.3")
         harm(f"{writer.log}.3")
 
         told = [found for found in problems_in(call, writer.log) if found[2] == "missing"]
-        reason = "app.log.3 deleted, emptied or replaced: restore from a copy"
+        reason = f"app.log.3 ({size} B) deleted, emptied or replaced: restore from a copy"
         assert told == [("app.log.2", 0, "missing", reason)]
 
     def test_a_backup_that_was_cut(self, tmp_path, call):
@@ -209,7 +210,7 @@ class TestDamage:
         for number in range(1, 4):
             os.truncate(writer.backup(number), 0)
         told = [found for found in problems_in(call, writer.log) if found[2] == "missing"]
-        gone = "3 backups older than this file deleted, emptied or replaced: restore from a copy"
+        gone = f"app.log.3 to app.log.1 ({3 * size} B) deleted, emptied or replaced: restore from a copy"
         assert told == [("app.log", 0, "missing", gone)]
 
     def test_an_empty_backup(self, log, call):
@@ -272,6 +273,35 @@ class TestDamage:
         written(log, line_at(6), line_at(7)[:30], age=-3600)
 
         assert problems_in(call, log, status=0) == [("app.log", 2, "unfinished", "no newline at its end yet")]
+
+    @pytest.mark.parametrize("age", [5, 3600])
+    def test_a_line_that_goes_on(self, log, age):
+        """A line of which more has come since the file was opened is not torn, however old it is."""
+        written(log, line_at(6), line_at(7)[:30], age=age)
+        told = []
+        files = open_set(str(log))
+        written(log, line_at(6), line_at(7)[:40], age=age)
+        Examiner(told.append).examine(files[-1])
+        close_all(files)
+
+        assert [problem.kind for problem in told] == ["unfinished"]
+
+    def test_a_write_that_takes_long(self, log):
+        """While a file that was written to a few seconds ago may still grow, it is looked at again."""
+        written(log, line_at(6), line_at(7)[:30], age=5)
+        told = []
+        files = open_set(str(log))
+        grow = threading.Timer(0.1, lambda: written(log, line_at(6), line_at(7)[:40], age=5))
+        grow.start()
+        Examiner(told.append).examine(files[-1])
+        close_all(files)
+        grow.join()
+        written(log, line_at(6), line_at(7)[:40], age=5)
+        files = open_set(str(log))
+        Examiner(told.append).examine(files[-1])
+        close_all(files)
+
+        assert [problem.kind for problem in told] == ["unfinished", "torn"]
 
     @pytest.mark.parametrize("harm", ["cut", "changed"])
     def test_a_broken_compressed_file(self, log, call, harm):

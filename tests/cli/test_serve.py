@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import urllib.request
 
 import pytest
 
+from chora_logging.cli import main
 from tests.cli.running import COMMAND, DEADLINE, environment
 
 
@@ -61,22 +63,37 @@ def test_json(tmp_path):
     assert '"GET /healthz?x=%0A HTTP/1.1" 200' in logged[0]["message"]
 
 
-def test_the_token_is_not_logged(tmp_path):
-    """A token that a client wrongly puts into a URL does not reach the access log."""
-    token = "a-token-of-enough-characters"
-    (tmp_path / "token").write_text(token)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "token=a%2Bb",
+        "x=a%2bb&y",
+        "token=a%252Bb",
+        "token=%61%2B%62",
+        "where=a+b",
+        "access_token=a-former-one",
+    ],
+)
+def test_the_token_is_not_logged(tmp_path, query):
+    """A token that a client wrongly puts into a URL does not reach the access log, whatever its form."""
+    rest = "-token-of-enough-characters"
+    (tmp_path / "token").write_text(f"a+b{rest}")
     command = [*COMMAND, "serve", "--log", f"app={tmp_path / 'app.log'}", "--port", "0", "--json"]
     command += ["--token-file", str(tmp_path / "token")]
+    address = "healthz?" + re.sub("(a%2Bb|a%252Bb|%61%2B%62|a[+]b)", rf"\1{rest}", query, flags=re.IGNORECASE)
     with subprocess.Popen(
         command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as server:
         url = json.loads(server.stdout.readline())["url"]
-        with urllib.request.urlopen(f"{url}healthz?token={token}&x=1", timeout=DEADLINE):
+        with urllib.request.urlopen(f"{url}{address}&last=1", timeout=DEADLINE):
             server.send_signal(signal.SIGTERM)
         _, errors = server.communicate(timeout=DEADLINE)
 
-    assert token not in errors
-    assert "GET /healthz?token=(the token)&x=1 HTTP/1.1" in errors
+    name = query.partition("=")[0]
+    assert f"GET /healthz?{name}=(masked)" in errors
+    assert "&last=1 HTTP/1.1" in errors
+    assert rest not in errors
+    assert "former" not in errors
 
 
 def test_an_address_that_cannot_be_used(tmp_path):
@@ -117,3 +134,28 @@ def test_wrong_use(arguments, said):
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+class TestServe:
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "logs.example.org"])
+    def test_another_address_needs_a_token(self, host, capsys):
+        """serve refuses to listen for other machines without a token, and says what to do."""
+        assert main(["serve", "--host", host]) == 2
+        said = capsys.readouterr().err
+        assert "--token-file" in said
+        assert "chora-logging token" in said
+
+    def test_a_token_file_is_checked(self, tmp_path, capsys):
+        """A token file with too short a token is an error that does not show it."""
+        (tmp_path / "token").write_text("geheim\n")
+
+        assert main(["serve", "--token-file", str(tmp_path / "token")]) == 2
+        assert "geheim" not in capsys.readouterr().err
+
+    @pytest.mark.parametrize("text", ["x", "=x", "x=", "a=1 --log a=2"])
+    def test_a_log_has_a_name_and_a_path(self, text, capsys):
+        """--log without a name or a path, or twice with one name, is wrong use."""
+        arguments = [part for one in text.split(" --log ") for part in ("--log", one)]
+
+        assert main(["serve", *arguments]) == 2
+        assert "--log" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import urllib.request
 
 import pytest
 
+from chora_logging.jetstream import Credentials, JetStreamLog
 from tests.jetstream.servers import (
     ADMIN,
     PASSWORD,
@@ -154,6 +155,45 @@ class TestUnwillingServers:
         servers = Servers(newest_program, tmp_path / "servers", jetstream=False)
         with servers, ship(servers.address, log) as shipper:
             wait_for(lambda: "nobody answers to $JS.API.STREAM.MSG.GET.CLOG" in shipper.said)
+            assert "enable JetStream on the servers" in shipper.said
+
+    def test_account_limit(self, newest_program, tmp_path, log):
+        """A limit of the account is said with what to do; what was written meanwhile is not lost."""
+        limited = "no_auth_user: u\naccounts { A { users: [{user: u, password: p}], jetstream { %s } } }\n"
+        servers = Servers(newest_program, tmp_path / "servers", more=limited % "max_file: 100KB")
+        written(log, 2000, first=10)
+        with servers, connected(servers.address) as stream:
+            create(stream)
+            with ship(servers.address, log, "--compress", "none") as shipper:
+                wait_for(lambda: "raise the limits of the account" in shipper.said)
+                done(stream, stream.api(f"STREAM.PURGE.{stream.name}", {}))
+                shipper.stop()
+            stored = messages_of(stream)
+            done(stream, stream.api(f"STREAM.PURGE.{stream.name}", {}))
+            with ship(servers.address, log, "--once") as shipper:
+                assert shipper.wait() == 0, shipper.said
+            stored += messages_of(stream)
+
+        numbers = numbers_of(stored, "clog.web1.app")
+        assert numbers == list(range(numbers[0], 2010))
+
+    def test_clock_that_jumps(self, newest, tmp_path, log):
+        """The order is that of the log, whatever the clock of the machine and the times of the events say."""
+        jumps = "import itertools, time; at = itertools.cycle([0, 2e9, 1e9]); time.time = lambda: next(at)"
+        times = ["2026-01-01T00:00:00Z", "2020-01-01T00:00:00Z", "2030-01-01T00:00:00Z"]
+        with connected(newest.address) as stream:
+            create(stream)
+            with ship(newest.address, log, code=jumps) as shipper, open(log, "a") as file:
+                wait_for_numbers(stream, "clog.web1.app", range(10))
+                for number in range(10, 40):
+                    file.write(json.dumps({"timestamp": times[number % 3], "n": number}) + "\n")
+                    file.flush()
+                found = wait_for_numbers(stream, "clog.web1.app", range(40))
+                assert shipper.stop() == 0, shipper.said
+            with JetStreamLog(newest.address, credentials=Credentials()) as read:
+                events = [event["n"] for event in read.read()]
+
+        assert numbers_of(found, "clog.web1.app") == events == list(range(40))
 
     def test_old_server(self, old_program, tmp_path, log):
         """A server that stores a block twice is refused."""
@@ -217,6 +257,33 @@ class TestMetrics:
                 assert _get(port, "/healthz")[0] == 200
                 assert _get(port, "/other")[0] == 404
 
+    def test_errors(self, newest, tmp_path, log):
+        """Each log has its own errors; those that passed are still counted."""
+        port = free_port()
+        folder = tmp_path / "folder"
+        folder.symlink_to(folder)  # a link that leads in a circle
+        state = ("--state", tmp_path / "state", "--log", f"odd={folder / 'odd.log'}")
+        with ship(newest.address, log, "--metrics", f"127.0.0.1:{port}", *state) as shipper:
+            wait_for(lambda: "make the stream once with --create" in shipper.said)
+            waiting = _get(port, "/metrics")[1]
+            newest.end()
+            newest.start()
+            with connected(newest.address) as stream:
+                create(stream)
+                wait_for_numbers(stream, "clog.web1.app", range(10))
+                wait_for(
+                    lambda: 'errors_total{log="odd",kind="unreadable"} 0' not in _get(port, "/metrics")[1]
+                )
+                well, health = _get(port, "/metrics")[1], json.loads(_get(port, "/healthz")[1])
+
+        assert 'up{log="app"} 0' in waiting
+        assert 'lag_bytes{log="odd"} NaN' in waiting
+        assert 'errors_total{log="app",kind="refused"} 0' not in waiting
+        assert ('up{log="app"} 1' in well, 'up{log="odd"} 0' in well) == (True, True)
+        assert 'errors_total{log="app",kind="refused"} 0' not in well
+        assert (health["status"], health["problems"]["app"]) == ("error", "")
+        assert "odd.log" in health["problems"]["odd"]
+
     def test_taken_port(self, newest, log):
         """A port that somebody else has ends the shipper with one line."""
         with ship(newest.address, log, "--metrics", f"127.0.0.1:{newest.servers[0].port}") as shipper:
@@ -225,8 +292,6 @@ class TestMetrics:
 
 
 def _admin(servers):
-    from chora_logging.jetstream.credentials import Credentials
-
     return Credentials(user=ADMIN, password_file=str(servers.password_file))
 
 

@@ -13,7 +13,7 @@ from chora_logging.eventlog import EventLog, Gap, following
 from chora_logging.eventlog.following import Follower
 from chora_logging.writing.compression import compress_backups
 from tests.eventlog.test_between_looks import READERS
-from tests.eventlog.writing import Writer, numbers
+from tests.eventlog.writing import Writer, numbers, write
 
 #: The events of a file; the middle one of seven is damaged.
 COUNT, DAMAGED = 5, 3
@@ -203,3 +203,27 @@ def test_a_file_with_the_inode_of_an_empty_one(tmp_path):
     writer.close()
 
     assert any(isinstance(item, Gap) for item in found) or numbers(found) == [2, 3]
+
+
+def test_a_remainder_in_the_place_of_another_backup(tmp_path):
+    """A file that others have emptied, moved and begun anew is a part of the set, or not, but no error."""
+    log = str(tmp_path / "app.log")
+    write(log, 0)
+    os.rename(log, f"{log}.1")  # left by a handler of the standard library, and adopted
+    writer = Writer(log, 9)
+    for _ in range(2):
+        writer.write(1)
+        writer.rotate()
+    writer.write(1)
+    writer.close()
+    os.rename(f"{log}.3", f"{log}.tmp")
+    os.rename(f"{log}.2", f"{log}.3")
+    os.rename(f"{log}.tmp", f"{log}.2")
+    with open(f"{log}.2", "wb") as file:
+        file.write(b"half")
+
+    with Follower(log) as follower:
+        followed = list(iter(follower.poll_items, None))
+
+    assert numbers(itertools.chain(*followed)) == [0, 1, 2]
+    assert numbers(EventLog(log).read()) == [0, 1, 2]

@@ -10,6 +10,13 @@ import os
 
 from chora_logging.web import Limits, create_app
 
+
+async def anyone(request):
+    """Accept requests that came through a proxy too."""
+
+
 app = create_app(
-    {"orchestrator": os.environ["LOG"]}, limits=Limits(**json.loads(os.environ.get("LIMITS", "{}")))
+    {"orchestrator": os.environ["LOG"]},
+    check=anyone,
+    limits=Limits(**json.loads(os.environ.get("LIMITS", "{}"))),
 )

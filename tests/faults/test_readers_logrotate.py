@@ -57,20 +57,20 @@ class Record:
     def __init__(self):
         self.seen = collections.defaultdict(list)
         self.told = collections.defaultdict(set)  # the numbers missing at a reported gap
-        self.gaps = 0
-        self.gaps_before = collections.Counter()  # each writer's last event
+        self.gaps = []
+        self.gaps_before = collections.Counter()  # before each writer's last event
         self.cursor = None
 
     def take(self, items):
         for item in items:
             if isinstance(item, Gap):
-                self.gaps += 1
+                self.gaps.append(item)
                 continue
             numbers = self.seen[item["writer"]]
             assert not numbers or item["seq"] > numbers[-1], "repeated, or out of order"
-            if numbers and self.gaps > self.gaps_before[item["writer"]]:
+            if numbers and len(self.gaps) > self.gaps_before[item["writer"]]:
                 self.told[item["writer"]] |= set(range(numbers[-1] + 1, item["seq"]))
-            self.gaps_before[item["writer"]] = self.gaps
+            self.gaps_before[item["writer"]] = len(self.gaps)
             numbers.append(item["seq"])
             self.cursor = item.cursor
 
@@ -143,7 +143,7 @@ def test_live_and_resumed(tmp_path, mode, options):
         # just moved: if it compresses that at once, gzip may have passed the end ("file size changed").
         is_whole = "compress" not in options or "delaycompress" in options
         for record in (followed, resumed):
-            assert record.gaps == 0
+            assert record.gaps == []
             assert stored == record.seen or not is_whole
             assert stored.keys() == record.seen.keys()
         assert all(numbers == list(range(len(numbers))) for numbers in followed.seen.values())

@@ -16,7 +16,7 @@ import time
 import pytest
 
 from chora_logging import EventFileHandler, EventFormatter
-from chora_logging.cli import serve
+from chora_logging.cli import serving
 from tests.eventlog.writing import write
 from tests.faults.serving import SERVE, STREAM, UVICORN, Client, Server, wait_for
 from tests.needs import need
@@ -24,7 +24,7 @@ from tests.needs import need
 #: `serve`, with less patience for clients that are away.
 IMPATIENT = [
     "-c",
-    "import sys; from chora_logging.cli import main, serve; serve.CLIENT_TIMEOUT_SECONDS = 2; "
+    "import sys; from chora_logging.cli import main, serving; serving.CLIENT_TIMEOUT_SECONDS = 2; "
     "sys.exit(main(sys.argv[1:]))",
 ]
 
@@ -72,7 +72,7 @@ class TestVanished:
     def test_without_a_word(self, tmp_path, log):
         """A client whose machine has lost its power is dropped after half a minute, here two seconds."""
         need("socket filters")
-        assert serve.CLIENT_TIMEOUT_SECONDS == 30
+        assert serving.CLIENT_TIMEOUT_SECONDS == 30
         with Server([*IMPATIENT, *SERVE[2:]], log, tmp_path) as server:
             client = Client(server.port).read_until(b'{"n": 1,')
             client.vanish()

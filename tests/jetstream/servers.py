@@ -102,10 +102,21 @@ class Servers:
         more: More configuration of each server.
         jetstream: Whether they have JetStream.
         advertise: Whether a server tells its clients the addresses of the others.
+        storage: More configuration of JetStream.
     """
 
     def __init__(
-        self, program, folder, number=1, *, users=False, tls=None, more="", advertise=True, jetstream=True
+        self,
+        program,
+        folder,
+        number=1,
+        *,
+        users=False,
+        tls=None,
+        more="",
+        advertise=True,
+        jetstream=True,
+        storage="",
     ):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +128,7 @@ class Servers:
             name = f"n{index + 1}"
             text = f'server_name: {name}\nlisten: "127.0.0.1:{port}"\n{common}'
             if jetstream:
-                text += f'jetstream {{ store_dir: "{self.folder / name}" }}\n'
+                text += f'jetstream {{ store_dir: "{self.folder / name}"\n{storage} }}\n'
             if number > 1:
                 routes = ", ".join(f'"nats://127.0.0.1:{other}"' for _, other in ports)
                 alone = str(not advertise).lower()
@@ -190,11 +201,12 @@ class Certificates:
         self.ca, self.ca_key = folder / "ca.pem", folder / "ca.key"
         self.cert, self.key = folder / "server.pem", folder / "server.key"
         request, names = folder / "server.csr", folder / "names"
-        names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        # Python 3.13 and later want both extensions.
+        names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nauthorityKeyIdentifier=keyid\n")
+        signs = ["-addext", "keyUsage=critical,keyCertSign"]
         kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        _openssl(
-            "req", "-x509", *kind, "-keyout", self.ca_key, "-out", self.ca, "-subj", "/CN=tests", "-days", "2"
-        )
+        subject = ["-subj", "/CN=tests", "-days", "2", *signs]
+        _openssl("req", "-x509", *kind, "-keyout", self.ca_key, "-out", self.ca, *subject)
         _openssl("req", *kind, "-keyout", self.key, "-out", request, "-subj", "/CN=localhost")
         signed = ["-CA", self.ca, "-CAkey", self.ca_key, "-CAcreateserial", "-days", "2", "-extfile", names]
         _openssl("x509", "-req", "-in", request, *signed, "-out", self.cert)

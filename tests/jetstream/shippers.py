@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from chora_logging.errors import NoAnswerError
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.jetstream.messages import END, START, gap_of, head_of, lines_of
 from tests.jetstream.servers import PATIENCE, done, wait_for
@@ -159,10 +160,16 @@ def untiled(messages):
 
 
 def wait_for_numbers(stream, subject, expected, patience=PATIENCE):
-    """Wait until the last message of the subject has the last of the numbers; return all messages."""
+    """Wait until the last message of the subject has the last of the numbers; return all messages.
+
+    Servers that do not answer now, because a leader has just died, are asked again.
+    """
 
     def complete():
-        last = done(stream, stream.last_message(subject))
+        try:
+            last = done(stream, stream.last_message(subject))
+        except NoAnswerError:
+            return False
         return last and json.loads(lines_of(last.payload, last.headers).splitlines()[-1])["n"] == expected[-1]
 
     wait_for(complete, f"{subject} up to {expected[-1]}", patience)

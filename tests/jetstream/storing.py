@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import socket
 import zlib
 
 from chora_logging.eventlog.rotated.cursor import NO_LOG, Position, encode
@@ -51,6 +52,20 @@ class Place:
 def publish(stream, subject, payload, headers=None):
     """Publish a message; return its sequence."""
     return json.loads(done(stream, stream.connection.request(subject, payload, headers)))["seq"]
+
+
+def publish_raw(port, subject, payload, headers=b""):
+    """Publish any bytes as no client does, to the server that listens on *port*."""
+    head = b"HPUB %s %d %d" % (subject, len(headers), len(headers) + len(payload))
+    if not headers:
+        head = b"PUB %s %d" % (subject, len(payload))
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=20) as client,
+        client.makefile("rb") as answers,
+    ):
+        client.sendall(b'CONNECT {"verbose":false,"headers":true,"protocol":1}\r\n')
+        client.sendall(b"%s\r\n%s%s\r\nPING\r\n" % (head, headers, payload))
+        assert b"PONG\r\n" in iter(answers.readline, b"")
 
 
 def line(**fields):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import subprocess
+import sys
+import zlib
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from chora_logging.cli import amounts, progress
+from chora_logging.cli.logs import named
 from tests.cli.calling import Caller
-from tests.cli.running import COMMAND, environment
+from tests.cli.running import COMMAND, Terminal, environment
 from tests.jetstream.servers import done, wait_for
 from tests.jetstream.shippers import Shipper, written
-from tests.jetstream.storing import Place, line, lines
+from tests.jetstream.storing import Place, line, lines, publish
 
 #: Each command line, but for `--log`.
 COMMANDS = [
@@ -105,6 +110,11 @@ def test_the_same_as_on_files(call, tmp_path, stream, written, cuts, compress):
     assert numbers_of(call, stream.connection.address) == numbers_of(call, path)
 
 
+def append(path, data):
+    with open(path, "ab") as file:
+        file.write(data)
+
+
 def without_sizes(result):
     """Leave out the table of the logs: it has the sizes of their storage, and the numbers of files."""
     status, output, errors = result
@@ -192,6 +202,35 @@ class TestStream:
         assert (status, output) == (1, "")
         assert "nats://127.0.0.1:1/CLOG: not connected" in errors
 
+    @pytest.mark.parametrize("command", ["query", "tail", "stats"])
+    def test_without_the_extra(self, call, monkeypatch, command):
+        """Without nats-py the error names the extra to install."""
+        monkeypatch.setitem(sys.modules, "nats", None)
+
+        status, output, errors = call(command, "--log", "nats://127.0.0.1:1/CLOG")
+
+        assert (status, output) == (2, "")
+        assert "pip install 'chora_logging[nats]'" in errors
+
+    def test_hostile_content(self, call, stream, shop):
+        """What is no block is passed over and counted, in one line for people."""
+        shop.store(lines(1))
+        publish(stream, f"{shop.subjects}.web1.shop", b"foreign")
+        shop.store(lines(2) + b'{"n": 3}')
+        shop.store(b"", headers={"Content-Encoding": "deflate"}, payload=b"no deflate")
+        shop.store(b"", headers={"Content-Encoding": "deflate"}, payload=zlib.compress(bytes(2**25 + 1)))
+        shop.store(b"", headers={"Content-Encoding": "deflate"}, payload=zlib.compress(lines(4))[:-1])
+        shop.store(lines(5), compress=True)
+
+        status, output, errors = call("query", "--json", "--log", stream.connection.address)
+
+        assert (status, [json.loads(text)["n"] for text in output.splitlines()]) == (0, [1, 2, 5])
+        assert "5" in errors
+        assert errors.count("\n") == 1
+        for command in (["tail", "--json"], ["stats", "--json"], ["trace", "t"], ["query", "--count"]):
+            _, _, errors = call(*command, "--log", stream.connection.address)
+            assert "Traceback" not in errors
+
     @pytest.mark.parametrize("command", ["check"])
     def test_commands_for_files(self, call, command):
         """A command about files says so."""
@@ -199,6 +238,25 @@ class TestStream:
 
         assert (status, output) == (2, "")
         assert "must be the path of a log" in errors
+
+    @pytest.mark.parametrize("newest_first", [False, True])
+    def test_progress(self, stream, shop, monkeypatch, newest_first):
+        """At a terminal a bar shows how much of the stream has been read."""
+        for number in range(0, 400, 20):
+            shop.store(lines(*range(number, number + 20), text="x" * 200), compress=number % 40 == 0)
+        stderr = Terminal()
+        monkeypatch.setattr(sys, "stderr", stderr)
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
+        (log,) = named([str(stream.connection.address)]).all
+        size = log.events.size()
+        with contextlib.closing(log), progress.progress([log]):
+            assert sum(1 for _ in log.read(newest_first=newest_first)) == 400
+            wait_for(lambda: f"{amounts.size(min(log.events.bytes_read, size))} of" in stderr.text)
+
+        assert f" of {amounts.size(size)}" in stderr.text
+        assert 0.97 < log.events.bytes_read / size < 1.03
 
     def test_tail_follows(self, stream, shop):
         """`tail -f` prints what is stored, and then what is new, and ends at once with Ctrl-C."""
@@ -216,6 +274,34 @@ class TestStream:
 
         assert [event["n"] for event in found] == [1, 2, 3, 4]
         assert (process.returncode, errors) == (130, b"")
+
+    @pytest.mark.parametrize("arguments", [(), ("--json",), ("--full",), ("--json", "--where", "n>0")])
+    def test_tail_follows_odd_lines(self, stream, shop, tmp_path, arguments):
+        """`tail -f` prints lines that are not events in their place, stored and new, as of files."""
+        path = tmp_path / f"{stream.name}.log"
+        place = {"host": "h", "log": "l", "timestamp": "2025-09-28T08:00:00Z"}
+        written = [
+            line(n=1, **place) + b"no event\n" + line(n=2, **place),
+            b"Traceback\n  File x\n" + line(n=3, **place) + b"\xff\n",
+            line(n=4, event="the end", **place),
+        ]
+        found = []
+        for log, write in ((path, lambda data: append(path, data)), (stream.connection.address, shop.store)):
+            write(written[0])
+            command = [*COMMAND, "tail", "-f", "-n", "2", *arguments, "--log", str(log)]
+            options = {"env": environment(), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            with subprocess.Popen(command, **options) as process:
+                output = process.stdout.readline()
+                for block in written[1:]:
+                    write(block)
+                while b"the end" not in (text := process.stdout.readline()):
+                    output += text
+                process.send_signal(2)
+                _, errors = process.communicate(timeout=30)
+            found.append((output + text, errors))
+
+        assert found[1] == found[0]
+        assert (b"Traceback" in found[0][0]) is (not arguments or arguments == ("--full",))
 
     def test_serve(self, stream, shop):
         """`serve` serves a stream under a name."""

@@ -19,7 +19,7 @@ from chora_logging.jetstream.credentials import Credentials
 from chora_logging.jetstream.log import JetStreamLog
 from tests.eventlog.writing import numbers
 from tests.jetstream.servers import connected, create, done, wait_for
-from tests.jetstream.storing import Place, line, lines, publish
+from tests.jetstream.storing import Place, line, lines, publish, publish_raw
 
 
 def page(log, **options):
@@ -156,6 +156,40 @@ class TestRead:
             assert numbers(page(other).events) == [1, 3]
 
         assert len(skipped) == 9
+
+    @pytest.mark.parametrize(
+        ("subject", "headers"),
+        [
+            (b"%s.web1.shop", b"NATS/1.0 \xff\xff\xff\r\n\r\n"),
+            (b"%s.web1.shop", b"NATS/1.0"),
+            (b"%s.\xff.shop", b""),
+            (b"%s.\v.shop", b""),
+        ],
+        ids=["status", "short", "bytes", "space"],
+    )
+    def test_what_ends_the_connection_of_a_client(self, shop, log, running, caplog, subject, headers):
+        """A message that no client can receive is reported and passed over, by all who read the stream."""
+        skipped = []
+        subject = subject % shop.subjects.encode()
+        shop.store(lines(1))
+        publish_raw(running.servers[0].port, subject, b"x", headers)
+        shop.store(lines(2))
+        with JetStreamLog(log.address, on_skip=skipped.append, credentials=Credentials()) as other:
+            assert numbers(other.read()) == [1, 2]
+            assert numbers(other.read(newest_first=True)) == [2, 1]
+            following = other.follow_sync()
+            found = [next(following) for _ in range(2)]
+            shop.store(lines(3))
+            found.append(next(following))
+            publish_raw(running.servers[0].port, subject, b"x", headers)
+            shop.store(lines(4))
+            found.append(next(following))
+            following.close()
+            assert numbers(page(other).events) == [1, 2, 3, 4]
+
+        assert numbers(found) == [1, 2, 3, 4]
+        assert len(skipped) == 4
+        assert [record for record in caplog.records if record.name.startswith("nats")] == []
 
     def test_nothing(self, stream, log):
         """An empty stream has no events."""

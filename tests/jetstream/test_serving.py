@@ -9,15 +9,17 @@ import signal
 import subprocess
 import threading
 import time
+import zlib
 
 import httpx
 import pytest
 
 from chora_logging.errors import ServerError
+from chora_logging.jetstream.shared_connections import _connections
 from chora_logging.web import create_app
 from tests.cli.running import COMMAND, environment
 from tests.jetstream.servers import PATIENCE, connected, create, done
-from tests.jetstream.storing import SOME_CURSOR, Place, line, lines
+from tests.jetstream.storing import SOME_CURSOR, Place, line, lines, publish, publish_raw
 from tests.web.serving import ask, event_source, serving
 
 EVENTS = "/api/v1/all/events"
@@ -97,6 +99,75 @@ class TestRest:
         assert (page.status_code, page.json()["error"]) == (503, "log_unreadable")
         assert "127.0.0.1" not in page.text
         assert (health.status_code, health.json()["logs"]["all"]["readable"]) == (503, False)
+
+
+class TestHostileContent:
+    def test_is_passed_over(self, app, stream, shop, running):
+        """Pages, traces and live streams have the events around what is no block."""
+        hostile = [
+            lambda: publish(stream, f"{shop.subjects}.web1.shop", b"foreign"),
+            lambda: publish(stream, f"{shop.subjects}.a.b.c", b"", {"Clog-Log": "x"}),
+            lambda: shop.store(b"", headers={"Content-Encoding": "deflate"}, payload=b"no deflate"),
+            lambda: shop.store(
+                b"", headers={"Content-Encoding": "deflate"}, payload=zlib.compress(bytes(2**25 + 1))
+            ),
+            lambda: shop.store(b'{"n": "no newline"}'),
+            lambda: publish_raw(running.servers[0].port, f"{shop.subjects}.x.y".encode() + b"\xff", b"x"),
+        ]
+
+        async def scenario():
+            found = []
+            async with serving(app) as port, event_source(port, STREAM) as source:
+                for number, store in enumerate(hostile):
+                    await asyncio.to_thread(shop.store, line(n=number, trace_id="t"))
+                    await asyncio.to_thread(store)
+                    await asyncio.to_thread(shop.store, lines(-number))
+                    found += await source.numbers(2)
+            return found
+
+        expected = [n for number in range(len(hostile)) for n in (number, -number)]
+        assert run(scenario) == expected
+        assert [event["n"] for event in ask(app, EVENTS).json()["events"]] == expected
+        newest = ask(app, f"{EVENTS}?order=desc").json()["events"]
+        assert [event["n"] for event in newest] == expected[::-1]
+        trace = ask(app, "/api/v1/all/traces/t").json()["events"]
+        assert [entry["event"]["n"] for entry in trace] == list(range(len(hostile)))
+
+
+class TestLifespan:
+    def test_closes_what_it_has_opened(self, stream, shop):
+        """The connection to an address ends with the application, which can be started again."""
+        shop.store(lines(1))
+        address = str(stream.connection.address)
+        app = create_app({"all": address})
+
+        async def lived():
+            async with app.router.lifespan_context(app):
+                transport = httpx.ASGITransport(app, client=("127.0.0.1", 50000))
+                async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as browser:
+                    found = (await browser.get(EVENTS)).json()["events"]
+                return [event["n"] for event in found], is_connected(address)
+
+        for _ in range(2):
+            assert run(lived) == ([1], True)
+            assert not is_connected(address)
+
+    def test_leaves_what_it_was_given(self, app, shop, log):
+        """A source of the caller's stays open."""
+        shop.store(lines(1))
+
+        async def lived():
+            async with app.router.lifespan_context(app):
+                await asyncio.to_thread(log.exists)
+
+        run(lived)
+
+        assert is_connected(log.address)
+
+
+def is_connected(address):
+    """Return whether readers share a connection to *address*."""
+    return any(str(known) == address and each.is_connected for (known, _), each in _connections.items())
 
 
 class TestStreams:

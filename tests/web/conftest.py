@@ -14,6 +14,15 @@ def no_token(monkeypatch):
     monkeypatch.delenv("CHORA_LOGGING_TOKEN", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path_factory, monkeypatch):
+    """A folder for what servers remember; returns it."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    return folder
+
+
 @pytest.fixture
 def logs(tmp_path):
     write(tmp_path / "orch.log", 1, 2)

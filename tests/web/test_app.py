@@ -176,7 +176,7 @@ class TestHeaders:
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
     def test_given_origins_may(self, logs):
-        """Pages of the given origins may, with the token in a header and never with a cookie."""
+        """Pages of the given origins may, with the token in a header or with a cookie; others may not."""
         app = create_app(logs, origins=["https://good.example"])
         asked = {"access-control-request-method": "GET", "access-control-request-headers": "authorization"}
         for origin, allowed in (("https://good.example", True), ("https://evil.example", False)):
@@ -184,7 +184,8 @@ class TestHeaders:
             before = ask(app, EVENTS, method="OPTIONS", headers={"origin": origin, **asked})
             assert (answer.headers.get("access-control-allow-origin") == origin) is allowed
             assert (before.status_code == 200) is allowed
-            assert "access-control-allow-credentials" not in answer.headers
+            assert ("access-control-allow-origin" in answer.headers) is allowed
+            assert answer.headers.get("access-control-allow-origin") != "*"
 
 
 class TestMounted:
@@ -199,10 +200,6 @@ class TestMounted:
         asyncio.run(scenario())
         assert ask(app, f"/deep/logs{EVENTS}?limit=x").status_code == 422
         assert ask(app, "/deep/logs/").headers["content-type"].startswith("text/html")
-        assert (
-            ask(app, f"/deep/logs{EVENTS}", base="http://any.example", client=("192.0.2.1", 1)).status_code
-            == 200
-        )
 
     def test_in_fastapi(self, logs):
         """A whole application mounted in FastAPI works under its prefix, with a session of its own."""
@@ -217,8 +214,8 @@ class TestMounted:
         assert ask(app, f"/logs{EVENTS}", headers={"cookie": cookie.split(";")[0]}).status_code == 200
         assert ask(app, "/logs/nothing").json()["error"] == "not_found"
 
-    def test_behind_the_auth_of_fastapi(self, logs):
-        """Routes that are added to a FastAPI router are behind the dependencies of that router."""
+    def test_behind_a_middleware(self, logs):
+        """Routes of an application are behind its middleware."""
         app = FastAPI()
 
         @app.middleware("http")

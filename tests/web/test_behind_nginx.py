@@ -8,10 +8,12 @@ import subprocess
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from tests.benchmarks.servers import answers
 from tests.browser.site import Site
 from tests.documents import README
+from tests.faults.clients import browser_page
 from tests.needs import find_program, need
 
 TOKEN = "a-token-of-32-visible-characters"
@@ -81,26 +83,48 @@ def test_pages_and_the_token(proxied):
     assert event["message"] == "first"
 
 
-def log_in(address):
+def log_in(address, **headers):
     """Log in like a browser; return the answer, and whether events can be read then."""
-    with httpx.Client(base_url=f"{address}/logs/", headers={"Origin": address}) as client:
+    with httpx.Client(base_url=f"{address}/logs/", headers={"Origin": address, **headers}) as client:
         status = client.post("login", data={"token": TOKEN}).status_code
         return status, client.get(EVENTS).status_code
 
 
 def test_the_login(proxied):
     """People log in once, and have a session."""
-    assert log_in(proxied()) == (204, 200)
+    assert log_in(proxied(), **{"Sec-Fetch-Site": "same-origin"}) == (204, 200)
 
 
-def test_the_login_without_the_host(proxied):
-    """Without the line for the host the login refuses the form as one of another site."""
+def test_the_login_of_a_browser(site, proxied):
+    """A real browser logs in behind nginx, which passes another host on than the page's, and logs out."""
+    address = f"{proxied()}/logs/"
+    with browser_page() as page:
+        page.goto(address)
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("#count")).to_have_text("1 event")
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_label("Token")).to_be_focused()
 
-    def without_host(location):
-        lines = location.splitlines(keepends=True)
-        return "".join(line for line in lines if "Host" not in line)
 
-    assert log_in(proxied(without_host)) == (403, 401)
+def test_a_form_of_another_site(proxied):
+    """A form that another site sends is refused behind nginx too."""
+    assert log_in(proxied(), **{"Sec-Fetch-Site": "cross-site"}) == (403, 401)
+    assert log_in(proxied(), Origin="https://evil.example") == (403, 401)
+
+
+def test_without_a_token(tmp_path, proxied, site):
+    """A server without a token refuses what comes through nginx with any of the usual lines for headers."""
+    site.stop()
+    site.token = None
+    site.start()
+    usual = ("Host $host", "X-Forwarded-For $remote_addr", "X-Real-IP $remote_addr")
+    with httpx.Client() as client:
+        for line in usual:
+            address = proxied(lambda text, line=line: text.replace("}", f"proxy_set_header {line};}}"))
+            answer = client.get(f"{address}/logs/{EVENTS}", headers={"Host": "logs.example"})
+            assert answer.status_code == 403
+            assert "set CHORA_LOGGING_TOKEN" in answer.json()["detail"]
 
 
 def test_streams_are_not_held_back(site, proxied):

@@ -112,12 +112,36 @@ def test_a_damaged_record(tmp_path):
     first, *_ = EventLog(writer.log).read()
     whole = sidecar.read_bytes()
     end = HEAD.size + LIST.size + 3 * ENTRY.size
-    for at in (end, end + 5, len(whole) - 1):
+    for at in (end, end + 5, len(whole) - log_files.RETAINED.size - 1):
         sidecar.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         assert recorded(writer) == {}
         sidecar.write_bytes(whole[:at])
         assert recorded(writer) == {}
         assert numbers(EventLog(writer.log).read(after=first.cursor)) == list(range(1, 12))
+
+
+def test_a_damaged_end(tmp_path):
+    """What has to be there is unknown if it was not written whole; the record still says what it says."""
+    writer, sidecar = written(tmp_path)
+    whole, record = sidecar.read_bytes(), recorded(writer)
+    for at in (len(whole) - log_files.RETAINED.size, len(whole) - 1):
+        for data in (whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :], whole[:at]):
+            sidecar.write_bytes(data)
+            said = log_files.read_backups(writer.log)
+            assert (said.record, said.kept_from, said.live) == (record, None, None)
+
+
+def test_what_has_to_be_there(tmp_path):
+    """The oldest backup that was not deleted is recorded, whatever the number of backups was before."""
+    writer, _ = written(tmp_path, files=8)
+    found = [log_files.read_backups(writer.log).kept_from]
+    for keep in (2, 9, 9, 1, 9):
+        writer.handler.backupCount = keep
+        writer.write(1)
+        writer.rotate()
+        found.append(log_files.read_backups(writer.log).kept_from)
+
+    assert found == [3, 7, 7, 7, 11, 11]
 
 
 def test_more_than_a_sidecar_has_room_for():

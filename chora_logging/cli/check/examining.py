@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from chora_logging.cli import amounts
-from chora_logging.eventlog.lines import REFUSED, SHOWN_LINE_BYTES, decode, read_malformed
+from chora_logging.eventlog.decoding import REFUSED, decode
+from chora_logging.eventlog.lines import SHOWN_LINE_BYTES, read_malformed
 from chora_logging.eventlog.meaning import USUAL, Meaning
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.log_files import COMPRESSED
@@ -33,8 +33,9 @@ DAMAGE = (TORN, FOREIGN, DUPLICATED, UNREADABLE, MISSING)
 #: take their timestamps before they take the lock. 24 ms were measured; it is more on a busy machine.
 JITTER_SECONDS = 1.0
 
-#: After how many seconds without a write an unfinished line is torn. A writer writes a line in one call.
-UNFINISHED_SECONDS = 1.0
+#: After how many seconds without a write an unfinished line is torn. A writer writes a line in one call, and
+#: the file gets its time when the call begins, so that one which is not older than the longest call may grow.
+UNFINISHED_SECONDS, LONGEST_WRITE_SECONDS = 1.0, 60.0
 
 #: The least number of earlier lines with which each line is compared. A file that is twice in a set, as an
 #: interrupted `copytruncate` leaves it, is no farther from its copy; 10 MB are some 40,000 lines.
@@ -109,7 +110,7 @@ class Examiner:
         self._on_problem = on_problem
         self._time_of = meaning.time_of
         self._window = Window()
-        self._older = 0  # the number of the file before
+        self._older: int | None = None  # the number of the file before
 
     def examine(self, file: LogFile) -> Examination:
         """Examine every line of *file*."""
@@ -136,6 +137,10 @@ class Examiner:
                 reason = f"{amounts.size(size)} cut off its end since it was rotated: restore from a copy"
                 self._report(found, MISSING, reason, b"")
         return found
+
+    def examine_lost(self, found: Examination, kind: str, reason: str) -> None:
+        """Report what is missing of the live file, which was examined if it is there."""
+        self._report(found, kind, reason, b"")
 
     def examine_left_out(self, path: str) -> Examination:
         """Report why the file *path* is not read with the others."""
@@ -194,26 +199,31 @@ class Examiner:
         found.lines += 1
         if file.damage:
             self._report(found, UNREADABLE, rest.reason, rest.line)
-        elif time.time() - file.time() / 1000 > UNFINISHED_SECONDS:
-            self._report(found, TORN, "no newline at its end", rest.line)
-        else:
+        elif file.is_growing(UNFINISHED_SECONDS, LONGEST_WRITE_SECONDS):
             self._report(found, UNFINISHED, "no newline at its end yet", rest.line)
+        else:
+            self._report(found, TORN, "no newline at its end", rest.line)
 
     def _report(self, found: Examination, kind: str, reason: str, line: bytes) -> None:
         found.found[kind] += 1
         self._on_problem(Problem(found.path, found.lines, kind, reason, line[:SHOWN_LINE_BYTES]))
 
 
-def _missing(file: LogFile, older: int) -> str:
-    """Return what is missing before *file* in words, with the names if they are known from the numbers."""
+def _missing(file: LogFile, older: int | None) -> str:
+    """Return what is missing before *file* in words, with the names if they are known from the numbers.
+
+    A live file that was deleted never got a number.
+    """
     log = os.path.basename(file.path)
     if file.place.number:
         log = log.removesuffix(COMPRESSED).removesuffix(f".{file.place.number}")
-    numbers = range(file.place.number + 1, older)
-    if len(numbers) != file.missing_before:
-        return f"{amounts.many(file.missing_before, 'backup')} older than this file"
-    names = [f"{log}.{number}" for number in (numbers[-1], numbers[0])]
-    return names[0] if len(numbers) == 1 else " to ".join(names)
+    count, first = file.missing_before, file.place.number + 1
+    names = [f"{log}.{number}" for number in range(first, first + count if older is None else older)]
+    if len(names) != count or any(rotated.is_gone for rotated in file.record.values()):
+        what = f"{amounts.many(count, 'file')} older than this one"
+    else:
+        what = names[0] if count == 1 else f"{names[-1]} to {names[0]}"
+    return f"{what} ({amounts.size(file.missing_bytes)})" if file.missing_bytes else what
 
 
 def kind_of(line: bytes) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from chora_logging.cli.amounts import stamp
 from chora_logging.cli.check.examining import DAMAGE, LATE, UNFINISHED, Examination, Examiner, Problem
+from chora_logging.cli.check.live import lost_of_live
 from chora_logging.cli.logs import Log
 from chora_logging.eventlog.rotated.file_set import close_all, open_set, paths_of
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
@@ -96,6 +97,7 @@ def judge(log: Log, limit: int, *, is_expected: bool) -> Verdict:
             problems.append(problem)
 
     examiner = Examiner(keep, log.meaning)
+    lost = lost_of_live(log.address)
     before = _identities(log.address)
     files = open_set(log.address)
     try:
@@ -103,6 +105,10 @@ def judge(log: Log, limit: int, *, is_expected: bool) -> Verdict:
         left_out = [path for who, path in _identities(log.address).items() if who in before.keys() - opened]
         found = [examiner.examine_left_out(path) for path in left_out]
         found += [examiner.examine(file) for file in files]
+        if lost is not None:
+            if not found or found[-1].number:
+                found.append(Examination(log.address))
+            examiner.examine_lost(found[-1], *lost)
     finally:
         close_all(files)
     return Verdict(log, found, problems, retention_of(found, is_expected=is_expected))

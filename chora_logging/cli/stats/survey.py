@@ -92,7 +92,7 @@ def take_survey(logs: Iterable[Log], filters: dict[str, Any]) -> Survey:
         extent = Extent(log)
         survey.extents.append(extent)
         extent.files, extent.size = len(log.files()), log.events.size()
-        for event in log.events.read(**filters):
+        for event in log.read(unended=True, **filters):
             extent.add(survey.tally.add(event, log.meaning))
     return survey
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -123,6 +124,14 @@ class LogFile:
             return None
         return Skipped(self.path, self.offset, reason, data)
 
+    def unended(self) -> Block | None:
+        """Return the rest after the last line, with a newline; None if there is none that can be read."""
+        data = self._read(LONGEST_LINE_BYTES, self.offset)
+        if self.damage or not data.strip() or len(data) == LONGEST_LINE_BYTES:
+            return None
+        origin, line = self._origin(self._head), self._line(self.offset, 1)
+        return Block(self.path, self.offset, data + b"\n", len(data) + 1, self.tail, origin, first_line=line)
+
     def seek(self, offset: int) -> None:
         """Go to *offset*; `read_block` raises if the file was truncated meanwhile."""
         start = max(0, offset - GUARD)
@@ -194,6 +203,26 @@ class LogFile:
         if self.compressed and (self.damage or self.length() < self.expected):  # the trailer is not its end
             return max(0, self.expected - self.size())
         return max(0, self.expected - self.length())
+
+    def is_growing(self, pause: float, longest: float) -> bool:
+        """Return whether somebody is writing to it: it has grown since it was opened, or does within *pause*.
+
+        Args:
+            pause: How long to look, in seconds, and how long ago the last write was.
+            longest: How long ago the last write began, at most, so that it is worth it.
+        """
+        begun = time.monotonic()
+        try:
+            while not self.compressed and self._content.size() <= self.size():
+                age = time.time() - self._content.time() / 1000
+                if age <= pause:
+                    return True
+                if age > longest or time.monotonic() - begun >= pause:
+                    return False
+                time.sleep(pause / 20)
+        except OSError:  # it was rotated meanwhile
+            return True
+        return not self.compressed
 
     def peek(self, size: int, offset: int) -> bytes:
         """Return at most *size* bytes from *offset* on, as they are now."""

@@ -111,7 +111,7 @@ def _open_once(path: str, namer: Namer | None, find: Find | None, *, is_last: bo
             return None
         created = list(filter(_is_created, files))
         close_all(created)
-        files = list(itertools.filterfalse(_is_created, files))
+        files = [file for file in files if file not in created]
         if is_numbered and state is not None:
             files = in_order(files, created, state, backups, backups_now)
         siblings = frozenset(file.place.identity for file in files)

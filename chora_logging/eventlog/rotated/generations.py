@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from chora_logging.eventlog.rotated.cursor import HEAD
 from chora_logging.eventlog.rotated.file import LogFile
-from chora_logging.log_files import FIRST_LINE_BYTES, Backups, Rotated, Sidecar
+from chora_logging.log_files import FIRST_LINE_BYTES, Backups, Rotated, Sidecar, generation_of, gone_in
 
 #: The backups that a sidecar lists: see `Backups.owned`.
 Listed = Mapping[int, int]
@@ -56,7 +56,10 @@ def in_order(
     listed = {inode: line for owned in lists for inode, line in owned.items()}
     by_list = listed if len(lists) == 2 else None
     # Where another tool has moved files, the numbers do not say the generations of the others.
-    places = {file.place.identity: state.generation - file.place.number for file in files}
+    gone_live = gone_in(record)
+    places = {
+        file.place.identity: generation_of(file.place.number, state.generation, gone_live) for file in files
+    }
     is_moved = any(known.get(each, place) != place for each, place in places.items())
     for file in files:
         file.record = record
@@ -67,13 +70,17 @@ def in_order(
             generation = places[file.place.identity]
         if generation is not None:
             file.log_id, file.generation = state.log_id[:8], generation
-    found = _sorted(_useful(files, record))
     # An empty file is listed with 0 for its first line, and is no loss.
     there = recorded | {file.place.inode for file in files if is_listed(file, listed)}
+    found = _sorted(_useful(files, record))
     is_alone = len(lists) == 2 and all(not file.place.number or file.place.inode in listed for file in files)
     gone = {inode for inode in listed if listed[inode] and all(inode in owned for owned in lists)} - there
     overwritten = [file for file in files if file.generation is None]
-    _count_missing(found, [*emptied, *spent, *overwritten], record, len(gone) if is_alone else 0)
+    damaged: list[LogFile] = [*emptied, *spent, *overwritten]
+    inodes = {file.place.inode for file in damaged}
+    kept_from = state.generation if after.kept_from is None else after.kept_from
+    kept = {each for each in record if each >= kept_from or record[each].inode in inodes}
+    _count_missing(found, kept, record, len(gone) if is_alone else 0)
     return found
 
 
@@ -97,7 +104,8 @@ def _recorded(
 ) -> dict[tuple[int, int], int]:
     """Return the generations of those of *files* that are in the *record*, by their identities."""
     backups = {file.place.identity: file for file in files if file.place.number}
-    seen = {identity: _evidence(file, newest) for identity, file in backups.items()}
+    gone = gone_in(record)
+    seen = {identity: _evidence(file, newest, gone) for identity, file in backups.items()}
     made = {
         each: (rotated.first_line, rotated.size, rotated.inode, each)
         for each, rotated in record.items()
@@ -120,9 +128,10 @@ def _recorded(
     return found
 
 
-def _evidence(file: LogFile, newest: int) -> tuple[int, int, int, int]:
+def _evidence(file: LogFile, newest: int, gone: Sequence[int]) -> tuple[int, int, int, int]:
     """Return what shows which file it is: its first line, size, inode, and the generation by its number."""
-    return _first_line(file), file.length(), file.place.inode, newest - file.place.number
+    generation = generation_of(file.place.number, newest, gone)
+    return _first_line(file), file.length(), file.place.inode, generation
 
 
 def _is_remainder(file: LogFile) -> bool:
@@ -175,14 +184,13 @@ def _generation(file: LogFile) -> int:
 
 
 def _count_missing(
-    files: Sequence[LogFile], damaged: Sequence[LogFile], record: Mapping[int, Rotated], gone: int
+    files: Sequence[LogFile], kept: Set[int], record: Mapping[int, Rotated], gone: int
 ) -> None:
     """Count the files that are missing before each of *files*; of those not in the *record*, *gone* are.
 
-    What is older than the first may have been deleted because it was not to be kept, but not the *damaged*.
+    What is older than the first may have been deleted because it was not to be kept, but not the *kept*.
     """
     there = {file.generation for file in files}
-    inodes = {file.place.inode for file in damaged}
     lost = {each for each, rotated in record.items() if each not in there and rotated.size != 0}
     older: int | None = None
     for file in files:
@@ -194,7 +202,7 @@ def _count_missing(
             missing = lost.intersection(between)
             unrecorded = len(between) - len(record.keys() & set(between))
         else:
-            missing = {each for each in lost if each < file.generation and record[each].inode in inodes}
+            missing = {each for each in lost & kept if each < file.generation}
             unrecorded = 0
         file.missing_before = len(missing) + min(unrecorded, gone)
         file.missing_bytes = sum(record[each].size or 0 for each in missing)

@@ -4,6 +4,9 @@ import { elements, fields, text } from "./json.js";
 
 const PAGE_EVENTS = 500;
 
+// Pages of other sites cannot send it, so the server knows its own forms behind any proxy.
+const OWN_FORM = { "X-Requested-With": "chora_logging" };
+
 /** An error response of the server. */
 export class Refusal extends Error {
   /**
@@ -117,9 +120,9 @@ export async function trace(log, traceId, signal) {
 
 /** @param {string} token */
 export async function logIn(token) {
-  await ask("login", { method: "POST", body: new URLSearchParams({ token }) });
+  await ask("login", { method: "POST", headers: OWN_FORM, body: new URLSearchParams({ token }) });
 }
 
 export async function logOut() {
-  await ask("logout", { method: "POST" });
+  await ask("logout", { method: "POST", headers: OWN_FORM });
 }
