@@ -217,6 +217,11 @@ class TestWhole:
         assert (found.missing, found.differing, found.lost) == ([], [], [])
         assert found.rotated.lines == 0
 
+        machine.delete(2)
+        assert machine.repair() == (1, len(json.dumps(lines[1])) + 1)
+        assert machine.found().missing == []
+        assert sorted(machine.numbers()) == [0, 1, 2]
+
     def test_beside_writers_and_a_shipper(self, machine):
         """Nothing is missing, whenever it is asked, while the log is written, rotated and shipped."""
         with write(machine.log, 6000, rate=1500, size=40_000, keep=3) as writer, machine.shipper():
