@@ -34,6 +34,7 @@ SCENARIOS = {
     "read": "read",
     "follow": "follow",
     "serve": "serve",
+    "shipping": "shipping",
 }
 #: The dependencies of the package, and its rivals, on which neither the package nor its tests depend.
 REQUIREMENTS = (
@@ -46,6 +47,7 @@ REQUIREMENTS = (
     "structlog>=25",
     "loguru>=0.7",
     "eliot>=1.17",
+    "nats-py[nkeys]>=2.9",
     *readers.REQUIREMENTS,
     *servers.REQUIREMENTS,
 )
