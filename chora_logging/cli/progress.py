@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from chora_logging.cli import amounts
 from chora_logging.cli.logs import Log
@@ -31,19 +31,31 @@ def progress(logs: Sequence[Log]) -> contextlib.AbstractContextManager[None]:
         return (
             contextlib.nullcontext()
         )  # a stream is not asked for its size in vain; that of a pipe is unknown
-    sizes = [None if is_address(log.address) else log.events.size() for log in logs]
-    return progress_over(None if None in sizes else sum(filter(None, sizes)))
+    streams = [log.events for log in logs if is_address(log.address)]
+
+    def received() -> int:
+        return sum(getattr(stream, "bytes_read", 0) for stream in streams)
+
+    return progress_over(sum(log.events.size() for log in logs), received)
 
 
 @contextlib.contextmanager
-def progress_over(size: int | None) -> Iterator[None]:
-    """Show in the same way how much of *size* bytes has been read; None if that cannot be seen."""
+def progress_over(size: int, received: Callable[[], int] = int) -> Iterator[None]:
+    """Show in the same way how much of *size* bytes has been read.
+
+    Args:
+        size: How many bytes are read from files and servers.
+        received: Returns how many came from servers so far.
+    """
     if not _is_watched():
         yield
         return
+
+    def read() -> int | None:
+        return None if (of_files := _bytes_read()) is None else of_files + received()
+
     done = threading.Event()
-    start = None if size is None else _bytes_read()
-    thread = threading.Thread(target=_show, args=(size, start, done), daemon=True)
+    thread = threading.Thread(target=_show, args=(size, read, read(), done), daemon=True)
     thread.start()
     try:
         yield
@@ -60,7 +72,7 @@ def goes_to_file() -> bool:
         return False
 
 
-def _show(size: int | None, start: int | None, done: threading.Event) -> None:
+def _show(size: int, read: Callable[[], int | None], start: int | None, done: threading.Event) -> None:
     if done.wait(SHOWN_AFTER_SECONDS):
         return
     from rich.console import Console
@@ -77,8 +89,8 @@ def _show(size: int | None, start: int | None, done: threading.Event) -> None:
     with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
         task = bar.add_task("", total=None if start is None else size, amount="")
         while not done.wait(DRAW_SECONDS):
-            if start is not None and size is not None:
-                completed = min((_bytes_read() or 0) - start, size)
+            if start is not None:
+                completed = min((read() or 0) - start, size)
                 bar.update(task, completed=completed, amount=_amount(completed, size, console.width))
             bar.refresh()
 
@@ -90,10 +102,10 @@ def _amount(completed: int, size: int, width: int) -> str:
 
 
 def _bytes_read() -> int | None:
-    """Return how many bytes this process has read so far, or None if the kernel does not report it.
+    """Return how many bytes of files this process has read so far, or None if the kernel does not say.
 
-    The kernel counts all reads, so that readers need no counter. Compressed files count with their size
-    on disk.
+    The kernel counts all reads, so that readers of files need no counter, but not what comes from sockets.
+    Compressed files count with their size on disk.
     """
     try:
         with open("/proc/self/io", "rb") as file:

@@ -27,16 +27,10 @@ from chora_logging.cli.terminal import JsonLines, flushed_often, open_console, o
 from chora_logging.cli.values import keys_of, value_of
 
 FORMATS = ("table", "json", "csv")
-#: The file name suffixes that `--to` accepts.
-ENDINGS = (".csv", ".jsonl", ".parquet")
 
 
-def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
-    if path is not None and not path.endswith(ENDINGS):
-        raise click.BadParameter(f"must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, got {path!r}")
-    if path is not None and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
-        raise click.BadParameter(f"must be in a folder that exists, got {path!r}")
-    if path is not None and path.endswith(".parquet"):
+def _check_target(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
+    if export.check_target(ctx, param, path) and str(path).endswith(".parquet"):
         export.check_parquet()
     return path
 
@@ -66,7 +60,7 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
     "path",
     metavar="FILE",
     type=click.Path(dir_okay=False),
-    callback=_check_ending,
+    callback=_check_target,
     help="Write to this file, .csv, .jsonl or .parquet (extra `parquet`); an existing file is replaced.",
 )
 def command(
@@ -240,9 +234,7 @@ def _print_counts(
 
 
 def _write(logs: Sequence[Log], found: Iterable[Found], path: str, projection: Projection) -> None:
-    mine = {os.path.realpath(file) for log in logs for file in log.files()}
-    if os.path.realpath(path) in mine:
-        raise click.BadParameter(f"must not be a log that is read, got {path!r}", param_hint="'--to'")
+    export.check_is_no_log(path, logs)
     with_log = len(logs) > 1
     with progress(logs):
         rows = Rows(projection.all_of(found), fields=projection.fields)

@@ -25,6 +25,9 @@ _ASKED_FOR, _ASKED_SECONDS = 10_000, 60.0
 #: How long the server keeps a consumer that nobody uses, in seconds.
 _UNUSED_SECONDS = 30.0
 
+#: What a server stores with each message, and with each header, besides their text, in bytes.
+_MESSAGE_BYTES, _HEADER_BYTES = 46, 4
+
 #: The statuses of an answer: there is nothing (more), the request has expired, it was used up.
 _HEARTBEAT, _EMPTY, _EXPIRED = "100", "404", "408"
 
@@ -47,6 +50,12 @@ class Received(NamedTuple):
     headers: Mapping[str, str]
     time: float
     pending: int
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in the stream."""
+        headers = sum(len(name) + len(value) + _HEADER_BYTES for name, value in self.headers.items())
+        return len(self.payload) + len(self.subject) + headers + _MESSAGE_BYTES
 
 
 class Consumer:

@@ -69,6 +69,7 @@ class JetStreamLog:
         address: The address.
         meaning: Says what the fields of its events mean.
         asked: As that of `EventLog`.
+        bytes_read: About how much of the `size` of the stream `read`, `select` and `last` have read so far.
 
     Raises:
         ConfigurationError: *address*, *fields* or the credentials are invalid.
@@ -94,6 +95,7 @@ class JetStreamLog:
         self._credentials = Credentials.from_environment() if credentials is None else credentials
         self.meaning = Meaning(fields)
         self.asked: dict[str, Asked] = {}
+        self.bytes_read = 0
         shared_connection(self._address, self._credentials, self)
 
     def __repr__(self) -> str:
@@ -246,6 +248,7 @@ class JetStreamLog:
                     else:
                         yield item
                     continue
+                self.bytes_read += item.size
                 unpacked = unpack(item, reader.incarnation, reader.offset_of(item), tally)
                 if unpacked is None:
                     continue
@@ -286,6 +289,7 @@ class JetStreamLog:
             return
         for messages in backwards(self._stream, scope, state, state.last + 1):
             for message in messages:
+                self.bytes_read += message.size
                 unpacked = unpack(message, state.incarnation, 0, tally)
                 if unpacked is not None:
                     yield from events_of(unpacked, scope.selection, tally, newest_first=True)

@@ -169,7 +169,7 @@ def include(
 
     `include(app, dependencies=[Depends(user)])`: FastAPI's dependencies decide who may read, those of the
     router and of the application too. `include(app, check=user)`: a function decides. With neither, the
-    routes let in whom `create_app` does.
+    routes let in whom `create_app` does. Connections to addresses in *logs* last as with `routes`.
 
     Args:
         app: A `FastAPI`, `APIRouter`, `Starlette` or `Router`.

@@ -39,7 +39,7 @@ class Streams:
 
     A server that stops waits for its responses to end before it notifies the application, so open
     streams would block it for ever. Therefore each loop with open streams polls whether its server is
-    stopping.
+    stopping: uvicorn has a flag, and others have closed the socket on which they listened.
     """
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
@@ -85,10 +85,13 @@ class _Monitor:
     def __init__(self) -> None:
         self._streams: set[Stream] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._listening: tuple[int, int] | None = None
 
     def add(self, stream: Stream) -> None:
         self._streams.add(stream)
         if self._timer is None:
+            if running_server() is None:
+                self._listening = _listening_at(_address(stream.scope.get("server")))
             self._schedule(asyncio.get_running_loop())
 
     def remove(self, stream: Stream) -> None:
@@ -103,7 +106,7 @@ class _Monitor:
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         self._schedule(loop)
         now = loop.time()
-        if server_is_stopping():
+        if server_is_stopping() or not _is_open(self._listening):
             loop.call_later(GRACE_SECONDS, abort, [stream.scope for stream in self._streams])
             for stream in self._streams:
                 stream.end()
@@ -152,11 +155,34 @@ def running_server() -> object:
     return getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
 
 
+def _listening_at(address: _Address | None) -> tuple[int, int] | None:
+    """Return the descriptor and the inode of the socket that listens on a port; None if there is none."""
+    if address is None:
+        return None
+    for held, descriptor in _sockets():
+        with held, contextlib.suppress(OSError):
+            is_listening = held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if is_listening and (_address(held.getsockname()) or ("", 0))[1] == address[1]:
+                return descriptor, os.fstat(held.fileno()).st_ino
+    return None
+
+
+def _is_open(listening: tuple[int, int] | None) -> bool:
+    """Return whether a socket is still open, or is not known."""
+    if listening is None:
+        return True
+    descriptor, inode = listening
+    try:
+        return os.fstat(descriptor).st_ino == inode
+    except OSError:
+        return False
+
+
 def _shut_down(scopes: Iterable[Mapping[str, Any]]) -> int:
     wanted = {(_address(scope.get("client")), _address(scope.get("server"))) for scope in scopes}
     wanted = {pair for pair in wanted if None not in pair}
     found = 0
-    for held in _sockets() if wanted else ():
+    for held, _ in _sockets() if wanted else ():
         with held, contextlib.suppress(OSError):
             if (_address(held.getpeername()), _address(held.getsockname())) in wanted:
                 held.shutdown(socket.SHUT_RDWR)
@@ -164,12 +190,12 @@ def _shut_down(scopes: Iterable[Mapping[str, Any]]) -> int:
     return found
 
 
-def _sockets() -> Iterator[socket.socket]:
-    """Yield a duplicate of each socket of this process; another thread may close the original."""
+def _sockets() -> Iterator[tuple[socket.socket, int]]:
+    """Yield a duplicate of each socket of this process, since another thread may close it, and itself."""
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
-                yield socket.socket(fileno=os.dup(int(name)))
+                yield socket.socket(fileno=os.dup(int(name))), int(name)
 
 
 def _address(value: Any) -> _Address | None:

@@ -12,7 +12,7 @@ clients take one for an event without data (httpx-sse does once it has seen an i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -37,6 +37,11 @@ def frames(items: Iterable[Event | Gap]) -> bytes:
 def gap_frame(gap: Gap) -> bytes:
     """Return a gap as a server-sent event named `gap`."""
     return b"event: gap\ndata: %s\n\n" % msgspec.json.encode(gap_fields(gap))
+
+
+def unreadable_frame(counts: Mapping[str, int]) -> bytes:
+    """Return what could not be understood since the stream began, as an event named `unreadable`."""
+    return b"event: unreadable\ndata: %s\n\n" % msgspec.json.encode(counts)
 
 
 def _event(event: Event) -> bytes:

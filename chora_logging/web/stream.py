@@ -1,5 +1,10 @@
 """Streams a log as server-sent events: the stored events, then new ones, without gap or repetition.
 
+Events have no name, so that `onmessage` gets them, and an `id`. Two kinds of messages have a name and no
+`id`: `gap`, where events are missing, and `unreadable`, when something could not be understood. Its data are
+the numbers since the stream began, as JSON: `lines` that are no events, and events that the filters passed
+over, by what was asked of them as in the pages of the REST interface, such as `level`.
+
 It does not use sse-starlette, which takes events one at a time and as text (so that each is encoded
 once per client), creates timers and tasks for each send, and never closes a stalled connection.
 """
@@ -19,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 from chora_logging.errors import ConfigurationError, CursorError
 from chora_logging.eventlog import Event, Gap
 from chora_logging.eventlog.meaning import Meaning
+from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.subscription import Subscribed, in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
@@ -61,7 +67,8 @@ async def event_stream(site: Site, request: Request) -> EventStream:
             after = last
         except CursorError:
             gap = Gap("Last-Event-ID is not a cursor of this log; events may be missing or repeated")
-    return EventStream(site, name, log.meaning, log.subscribe(query.selection, after), gap)
+    subscription = log.subscribe(query.selection, after)
+    return EventStream(site, name, log.meaning, query.selection, subscription, gap)
 
 
 class EventStream:
@@ -71,19 +78,29 @@ class EventStream:
         site: The site of the log.
         name: The name of the log.
         meaning: The meaning of its fields.
+        selection: The filter of the subscription.
         subscription: The source of the events; it is closed with the stream.
         gap: A gap to send before the first event.
     """
 
     def __init__(
-        self, site: Site, name: str, meaning: Meaning, subscription: Subscribed, gap: Gap | None = None
+        self,
+        site: Site,
+        name: str,
+        meaning: Meaning,
+        selection: Selection,
+        subscription: Subscribed,
+        gap: Gap | None = None,
     ) -> None:
         self.scope: MutableMapping[str, Any] = {}
         self._site = site
         self._name = name
         self._meaning = meaning
+        self._selection = selection
+        self._told: dict[str, int] = {}  # what could not be understood
         self._subscription = subscription
         self._gap = gap
+        self._is_started = False
         self._is_stalled = False
         self._began: float | None = None  # when the current send began
         self._sent: float | None = None  # when the last send ended
@@ -136,7 +153,7 @@ class EventStream:
 
     async def _pump(self) -> None:
         body = await self._read_on()
-        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await self._start()
         if self.scope["method"] == "HEAD":
             return
         await self._put(sse.opening(self._site.limits.retry))
@@ -179,8 +196,15 @@ class EventStream:
         return None if items is None else self._frame(items)
 
     def _frame(self, items: Sequence[Event | Gap]) -> bytes:
-        if not items:
-            return b""
+        counts = self._selection.unreadable
+        if self._subscription.skipped:
+            counts["lines"] = self._subscription.skipped
+        if counts == self._told:
+            return self._items(items) if items else b""
+        self._told = counts
+        return (self._items(items) if items else b"") + sse.unreadable_frame(counts)
+
+    def _items(self, items: Sequence[Event | Gap]) -> bytes:
         metrics, name = self._site.metrics, self._name
         events = sum(isinstance(item, Event) for item in items)
         metrics.read.labels(name).inc(events)
@@ -202,9 +226,15 @@ class EventStream:
                 await self._send({"type": "http.response.body", "body": part, "more_body": True})
             self._began, self._sent = None, loop.time()
 
+    async def _start(self) -> None:
+        self._is_started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+
     async def _finish(self) -> None:
         """End the response. The server closes the connection when the client has read the rest."""
         with contextlib.suppress(asyncio.TimeoutError):
+            if not self._is_started:  # the server stops already: an `EventSource` comes back after a 200
+                await self._start()
             end = self._send({"type": "http.response.body", "body": b"", "more_body": False})
             await asyncio.wait_for(end, GRACE_SECONDS)
 

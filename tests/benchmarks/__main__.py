@@ -35,6 +35,7 @@ SCENARIOS = {
     "scale": "scale",
     "follow": "follow",
     "serve": "serve",
+    "shipping": "shipping",
 }
 #: The dependencies of the package, and its rivals, on which neither the package nor its tests depend.
 REQUIREMENTS = (
@@ -47,6 +48,11 @@ REQUIREMENTS = (
     "structlog>=25",
     "loguru>=0.7",
     "eliot>=1.17",
+    "nats-py[nkeys]>=2.9",
+    "click>=8.2",
+    "rich>=14",
+    "pyyaml>=6",
+    "tomli-w>=1",
     *readers.REQUIREMENTS,
     *servers.REQUIREMENTS,
 )

@@ -60,18 +60,30 @@ class TestShown:
         assert stderr.text.endswith("\x1b[2K")
         assert threads() == before
 
-    def test_without_a_size(self, watch, monkeypatch):
-        """A reading of unknown size, such as that of a stream, has a bar without an amount, and no red."""
+    def test_in_green(self, watch, logs, monkeypatch):
+        """The bar has no red, which is for failures."""
         stderr = watch()
         monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
-        with progress.progress_over(None):
+        with progress.progress(logs):
+            deadline = time.monotonic() + DEADLINE
+            while "━" not in stderr.text:
+                assert time.monotonic() < deadline, stderr.text
+                time.sleep(0.01)
+
+        assert not re.search("\x1b\\[(31|91|35)m", stderr.text)
+
+    def test_where_the_kernel_does_not_count(self, watch, logs, monkeypatch):
+        """Where nobody knows what has been read, the bar has no amount."""
+        stderr = watch()
+        monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
+        monkeypatch.setattr(progress, "_bytes_read", lambda: None)
+        with progress.progress(logs):
             deadline = time.monotonic() + DEADLINE
             while "━" not in stderr.text:
                 assert time.monotonic() < deadline, stderr.text
                 time.sleep(0.01)
 
         assert " of " not in stderr.text
-        assert not re.search("\x1b\\[(31|91|35)m", stderr.text)
 
     def test_an_error_ends_it(self, watch, logs, monkeypatch):
         """An exception that ends the reading ends the bar."""

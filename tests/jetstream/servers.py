@@ -102,10 +102,21 @@ class Servers:
         more: More configuration of each server.
         jetstream: Whether they have JetStream.
         advertise: Whether a server tells its clients the addresses of the others.
+        storage: More configuration of JetStream.
     """
 
     def __init__(
-        self, program, folder, number=1, *, users=False, tls=None, more="", advertise=True, jetstream=True
+        self,
+        program,
+        folder,
+        number=1,
+        *,
+        users=False,
+        tls=None,
+        more="",
+        advertise=True,
+        jetstream=True,
+        storage="",
     ):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +128,7 @@ class Servers:
             name = f"n{index + 1}"
             text = f'server_name: {name}\nlisten: "127.0.0.1:{port}"\n{common}'
             if jetstream:
-                text += f'jetstream {{ store_dir: "{self.folder / name}" }}\n'
+                text += f'jetstream {{ store_dir: "{self.folder / name}"\n{storage} }}\n'
             if number > 1:
                 routes = ", ".join(f'"nats://127.0.0.1:{other}"' for _, other in ports)
                 alone = str(not advertise).lower()

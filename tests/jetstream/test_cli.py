@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from chora_logging.cli import amounts, progress
+from chora_logging.cli.logs import named
 from tests.cli.calling import Caller
-from tests.cli.running import COMMAND, environment
+from tests.cli.running import COMMAND, Terminal, environment
 from tests.jetstream.servers import done, wait_for
 from tests.jetstream.shippers import Shipper, written
 from tests.jetstream.storing import Place, line, lines, publish
@@ -161,6 +164,14 @@ class TestStream:
         assert (status, "2 events written" in errors) == (0, True)
         assert [json.loads(text)["n"] for text in target.read_text().splitlines()] == [1, 2]
 
+    def test_sql(self, call, stream, shop):
+        """A query reads a stream as it reads files."""
+        shop.store(lines(1, 2))
+        query = "SELECT log, sum((line->'n')::INT) AS n, count(*) AS events FROM events GROUP BY log"
+
+        found = call.json("sql", query, "--json", "--log", stream.connection.address)
+        assert (found["n"], found["events"]) == (3, 2)
+
     def test_a_machine(self, call, stream, shop):
         """`--where host=…` reads those of one machine."""
         shop.store(lines(1))
@@ -235,6 +246,25 @@ class TestStream:
 
         assert (status, output) == (2, "")
         assert "must be the path of a log" in errors
+
+    @pytest.mark.parametrize("newest_first", [False, True])
+    def test_progress(self, stream, shop, monkeypatch, newest_first):
+        """At a terminal a bar shows how much of the stream has been read."""
+        for number in range(0, 400, 20):
+            shop.store(lines(*range(number, number + 20), text="x" * 200), compress=number % 40 == 0)
+        stderr = Terminal()
+        monkeypatch.setattr(sys, "stderr", stderr)
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setattr(progress, "SHOWN_AFTER_SECONDS", 0)
+        (log,) = named([str(stream.connection.address)]).all
+        size = log.events.size()
+        with contextlib.closing(log), progress.progress([log]):
+            assert sum(1 for _ in log.read(newest_first=newest_first)) == 400
+            wait_for(lambda: f"{amounts.size(min(log.events.bytes_read, size))} of" in stderr.text)
+
+        assert f" of {amounts.size(size)}" in stderr.text
+        assert 0.97 < log.events.bytes_read / size < 1.03
 
     def test_tail_follows(self, stream, shop):
         """`tail -f` prints what is stored, and then what is new, and ends at once with Ctrl-C."""

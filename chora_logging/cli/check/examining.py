@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,8 +33,9 @@ DAMAGE = (TORN, FOREIGN, DUPLICATED, UNREADABLE, MISSING)
 #: take their timestamps before they take the lock. 24 ms were measured; it is more on a busy machine.
 JITTER_SECONDS = 1.0
 
-#: After how many seconds without a write an unfinished line is torn. A writer writes a line in one call.
-UNFINISHED_SECONDS = 1.0
+#: After how many seconds without a write an unfinished line is torn. A writer writes a line in one call, and
+#: the file gets its time when the call begins, so that one which is not older than the longest call may grow.
+UNFINISHED_SECONDS, LONGEST_WRITE_SECONDS = 1.0, 60.0
 
 #: The least number of earlier lines with which each line is compared. A file that is twice in a set, as an
 #: interrupted `copytruncate` leaves it, is no farther from its copy; 10 MB are some 40,000 lines.
@@ -199,10 +199,10 @@ class Examiner:
         found.lines += 1
         if file.damage:
             self._report(found, UNREADABLE, rest.reason, rest.line)
-        elif time.time() - file.time() / 1000 > UNFINISHED_SECONDS:
-            self._report(found, TORN, "no newline at its end", rest.line)
-        else:
+        elif file.is_growing(UNFINISHED_SECONDS, LONGEST_WRITE_SECONDS):
             self._report(found, UNFINISHED, "no newline at its end yet", rest.line)
+        else:
+            self._report(found, TORN, "no newline at its end", rest.line)
 
     def _report(self, found: Examination, kind: str, reason: str, line: bytes) -> None:
         found.found[kind] += 1

@@ -11,7 +11,7 @@ from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import HEAD, NO_LOG, Position
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated.stored import Lost
-from chora_logging.log_files import Rotated, generation_of
+from chora_logging.log_files import Rotated, digest, generation_of, gone_in
 
 #: How much earlier than its last event the mtime of a file may be, in milliseconds: file systems take
 #: it from a clock that ticks.
@@ -79,12 +79,20 @@ def is_newer(file: LogFile, position: Position) -> bool:
     """Return whether *file* is certainly newer than *position*, by time.
 
     A file last written to before the position's file is older. A file that ends with an event of that
-    time or earlier is an unfinished or restored copy; an empty file may be one.
+    time or earlier is an unfinished or restored copy; an empty file may be one. But no older file, nor a
+    copy of one, has an event that is newer than the last write to an older file. So the next file is known
+    although both end at the same time, or the clock has been set back by less than the file lasted.
     """
-    if not file.head() or file.time() <= position.time:
+    head = file.head()
+    if not head:
         return False
     last = _last_time(file)
-    return last is None or last * 1000 > position.time + _CLOCK_TICK_MS
+    if file.time() > position.time and (last is None or last * 1000 > position.time + _CLOCK_TICK_MS):
+        return True
+    if position.older is None or last is None or last * 1000 <= position.older + _CLOCK_TICK_MS:
+        return False
+    compared = min(HEAD, position.offset)
+    return len(head) >= compared and digest(head[:compared]) != position.head
 
 
 def is_older(file: LogFile, position: Position) -> bool:
@@ -144,7 +152,7 @@ def _has_late_lines(file: LogFile, since: int) -> bool:
     if file.compressed:  # tools give it various times, and its header has whole seconds
         is_larger = file.expected is not None and file.size() > file.expected  # if the trailer is its end
         return is_larger and file.time() // 1000 >= since // 1000
-    return file.time() > since
+    return file.time() > since and file.has_line()
 
 
 def after_recorded(files: Sequence[LogFile], position: Position) -> tuple[int, Gap | None] | None:
@@ -181,7 +189,8 @@ def _are_moved(files: Sequence[LogFile]) -> bool:
     newest = files[-1].generation
     if newest is None or files[-1].place.number:
         return True
-    places = ((file, generation_of(file.place.number, newest, file.record)) for file in files)
+    gone = gone_in(files[-1].record)
+    places = ((file, generation_of(file.place.number, newest, gone)) for file in files)
     return any(file.generation not in (None, generation) for file, generation in places)
 
 
