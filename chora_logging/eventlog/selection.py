@@ -200,6 +200,11 @@ class Selection:
         found = None if few is None else few.of(lines)
         return None if found is None else map(self.sift, found)
 
+    @property
+    def level_keys(self) -> frozenset[str]:
+        """The keys of an event on which depends whether its level is high enough."""
+        return frozenset() if self._level is None else self._level.keys
+
     def levels_of(self, lines: Sequence[bytes]) -> Sequence[bool | None] | None:
         """Return whether *lines*, in valid UTF-8, match if only their levels are asked for.
 
