@@ -101,6 +101,7 @@ class Subscribed:
     """A subscriber, which takes what is new in the list."""
 
     fed = True
+    skipped = 0
 
     def __init__(self, source, selection, after):
         self.source, self.selection, self.after = source, selection, after
