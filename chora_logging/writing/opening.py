@@ -189,3 +189,27 @@ def own(fd: int, like: os.stat_result) -> None:
 def permissions(status: os.stat_result, mode: int | None = None) -> int:
     """Return the permission bits *mode*, or those of *status* if it is None."""
     return stat.S_IMODE(status.st_mode) if mode is None else mode
+
+
+def is_same_file(path: str, other: str) -> bool:
+    """Return whether two paths are one file: by links, mounts, or a folder whose link was changed."""
+    if path == other:
+        return True
+    try:
+        return os.path.samefile(path, other)
+    except OSError:  # one is not there at the moment
+        return os.path.realpath(path) == os.path.realpath(other)
+
+
+def empty(path: str) -> None:
+    """Empty the file *path*, if it is one and may be written."""
+    with contextlib.suppress(OSError):  # it does not exist, or is no file
+        os.truncate(path, 0)
+
+
+def make_folder(path: str) -> None:
+    """Create the folder of *path*, if possible: with *delay* the first record reports an error."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    except OSError:
+        return

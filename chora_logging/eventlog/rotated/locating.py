@@ -152,7 +152,7 @@ def _has_late_lines(file: LogFile, since: int) -> bool:
     if file.compressed:  # tools give it various times, and its header has whole seconds
         is_larger = file.expected is not None and file.size() > file.expected  # if the trailer is its end
         return is_larger and file.time() // 1000 >= since // 1000
-    return file.time() > since
+    return file.time() > since and file.has_line()
 
 
 def after_recorded(files: Sequence[LogFile], position: Position) -> tuple[int, Gap | None] | None:
