@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from chora_logging.web import TraceMiddleware as TraceMiddleware
     from chora_logging.web import create_app as create_app
+    from chora_logging.web import include as include
     from chora_logging.web import routes as routes
     from chora_logging.writing.buffered import BufferedEventFileHandler
     from chora_logging.writing.handler import EventFileHandler
@@ -109,7 +110,7 @@ _EXPORTS = {
     "writing.handler": ("EventFileHandler",),
     "writing.queue_handler": ("EventQueueHandler",),
     # Not in __all__: `from chora_logging import *` works without extras.
-    "web": ("TraceMiddleware", "create_app", "routes"),
+    "web": ("TraceMiddleware", "create_app", "include", "routes"),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 _MODULES = {module.partition(".")[0] for module in _EXPORTS}

@@ -52,7 +52,8 @@ def make_handlers(config: dict[str, Any]) -> dict[str, logging.Handler]:
 
 def _source(entry: dict[str, Any], formatters: dict[str, Any]) -> tuple[Any, ...]:
     """Return all that decides what the handler made of *entry* writes, and where."""
-    where = os.path.abspath(entry["filename"]) if "filename" in entry else sys.stderr
+    stream = sys.stdout if "stream" in entry else sys.stderr
+    where = os.path.abspath(entry["filename"]) if "filename" in entry else stream
     return where, dict(entry), formatters[entry["formatter"]]
 
 

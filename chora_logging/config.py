@@ -15,9 +15,10 @@ from chora_logging import optimizing, settings
 from chora_logging.attaching import attach, make_handlers
 from chora_logging.console import ConsoleFormatter as ConsoleFormatter
 from chora_logging.console import may_be_console
+from chora_logging.hosts import join_hosts
 from chora_logging.optimizing import OptimizingHandler as OptimizingHandler
 from chora_logging.options import checked_names, parse_fields, parse_flag
-from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
+from chora_logging.schema import ORCHESTRATOR_LOGGER, OWN_LOGGER, TELEMETRY_LOGGER
 from chora_logging.settings import StrPath
 from chora_logging.writing.handler import EventFileHandler
 
@@ -30,7 +31,7 @@ OPTIMIZER = "chora_optimizer"
 #: The general log's handler on loggers that do not propagate, where only its own level limits it.
 ISOLATED = "chora_log_file_isolated"
 
-Console = bool | Literal["text", "json"]
+Console = bool | Literal["text", "json", "stdout"]
 Config = dict[str, Any]
 
 # The orchestrator's handler that the program set up explicitly: `setup_logging` leaves it.
@@ -84,7 +85,7 @@ def get_logging_config(
         events_max_bytes: As *max_bytes*, for the file of the typed events.
         events_backup_count: As *backup_count*, for the file of the typed events.
         console: Whether to write the root logger's records to stderr: True or `"text"` for people,
-            `"json"` for machines.
+            `"json"` for machines. `"stdout"` writes JSON to stdout, where containers' logs are collected.
         propagate: Whether events also go to the root logger's handlers.
         timestamp_format: As for `EventFormatter`.
         static_fields: Fields of every JSON line, such as `{"service": "billing"}`.
@@ -128,9 +129,11 @@ def get_logging_config(
     if found.console is not None:
         config["handlers"][CONSOLE] = {
             "class": "logging.StreamHandler",
-            "formatter": "event" if found.console == "json" else "console",
+            "formatter": "console" if found.console == "text" else "event",
             "filters": ["trace"],
         }
+        if found.console == "stdout":
+            config["handlers"][CONSOLE]["stream"] = "ext://sys.stdout"
         config["formatters"]["console"] = {"()": f"{__name__}.ConsoleFormatter"}
     config["root"] = {
         "level": _level_name(found.log_level),
@@ -166,15 +169,18 @@ def setup_logging(
     """Set up logging as `get_logging_config` describes it, and keep the application's handlers.
 
     The application's handlers on the root logger get their records as before; if one of them may write
-    to a console (rich's, a queue's, any of an unknown class), no second console is added. Loggers that
+    to a console (rich's, a queue's, any of an unknown class), no second console is added; a warning says
+    so if JSON was asked for. Loggers that
     do not propagate to the root logger (uvicorn's and gunicorn's) keep their console, and their records
     of *log_level* and above are also written to the general log; a server that sets up logging after
-    this call (`uvicorn.run` does) needs `log_config=None` for that. The level
+    this call (`uvicorn.run` does) needs `log_config=None` for that. Where Celery is imported, its workers
+    leave logging as it is set up here, and tasks get the trace id of their caller in a header of their
+    message: call this in the module of the Celery application, after its import. The level
     that the application gave its root logger stays unless *log_level* or `LOG_LEVEL` sets another;
     our handlers have their own.
 
-    Calling it again changes only the settings that differ; our console moves to a `sys.stderr` that was
-    replaced since. No line is doubled or lost, even while
+    Calling it again changes only the settings that differ; our console moves to a `sys.stderr` or
+    `sys.stdout` that was replaced since. No line is doubled or lost, even while
     other threads log. The log of `setup_orchestrator_logging` stays unless *orch_id* or
     *orch_log_file* is passed.
 
@@ -191,7 +197,8 @@ def setup_logging(
     captures, optimizes = parse_flag("capture_warnings", capture_warnings), parse_flag("optimize", optimize)
     config = get_logging_config(log_level, log_file, **options)
     root = logging.getLogger()
-    if CONSOLE in config["handlers"] and any(map(_is_console, root.handlers)):
+    consoles = [handler for handler in root.handlers if _is_console(handler)]
+    if CONSOLE in config["handlers"] and consoles:
         del config["handlers"][CONSOLE]
         config["root"]["handlers"].remove(CONSOLE)
     if options.get("orch_id") is None and options.get("orch_log_file") is None:
@@ -212,6 +219,9 @@ def setup_logging(
     for handler in replaced:
         if handler not in handlers.values():
             handler.close()
+    join_hosts()
+    if consoles and options.get("console") in ("json", "stdout"):
+        _report_console(options["console"], consoles[0])
     if captures:
         logging.captureWarnings(True)
     if optimizes:
@@ -312,6 +322,13 @@ def _leave_root_level(config: Config, root: logging.Logger) -> None:
 def _is_console(handler: logging.Handler) -> bool:
     ours = isinstance(handler, OptimizingHandler) or handler.name in (CONSOLE, GENERAL)
     return not ours and may_be_console(handler)
+
+
+def _report_console(asked: str, found: logging.Handler) -> None:
+    """Log that the console that was *asked* for is not there, because the application's may be one."""
+    text = "console=%r adds nothing beside %s, which may write to a console: remove it from the root logger"
+    fields = {"event": "console_kept"}
+    logging.getLogger(OWN_LOGGER).warning(text, asked, repr(found), extra=fields)
 
 
 def _loggers() -> list[logging.Logger]:

@@ -39,7 +39,7 @@ import re
 import stat
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -312,7 +312,7 @@ class Backups(NamedTuple):
 
     def fits(self, live: os.stat_result) -> bool:
         """Return whether no rotation is under way, and the live file is as it says."""
-        if self.state is None or self.state.under_way or self.live is None:
+        if self.live is None or self.state is None or self.state.under_way:
             return False
         return self.live.inode == live.st_ino and self.live.size <= live.st_size
 
@@ -367,32 +367,30 @@ def _parse_record(data: bytes, state: Sidecar) -> dict[int, Rotated]:
 
 def _parse_retained(data: bytes, state: Sidecar) -> tuple[int | None, Live | None]:
     """Return the last part of a sidecar from its record on."""
-    if len(data) < RECORD.size:
+    start = RECORD.size + RECORD.unpack_from(data)[1] * RECORD_ENTRY.size if len(data) >= RECORD.size else 0
+    if not start or len(data) < start + RETAINED.size:
         return None, None
-    said = data[RECORD.size + RECORD.unpack_from(data)[1] * RECORD_ENTRY.size :][: RETAINED.size]
-    if len(said) < RETAINED.size:
+    checksum, kept_from, *live = RETAINED.unpack_from(data, start)
+    if checksum != zlib.crc32(b"%s %d %d %d %d %d" % (state.log_id, state.sequence, kept_from, *live)):
         return None, None
-    _, kept_from, *values = RETAINED.unpack(said)
-    live = Live(*values)
-    if pack_retained(state, kept_from, live) != said:
-        return None, None
-    return kept_from, live if live.inode else None
+    return kept_from, Live(*live) if live[0] else None
 
 
-def pack_retained(state: Sidecar, kept_from: int, live: Live) -> bytes:
-    """Return the last part of the sidecar *state*."""
-    checksum = zlib.crc32(b"%s %d %d %d %d %d" % (state.log_id, state.sequence, kept_from, *live))
-    return RETAINED.pack(checksum, kept_from, *live)
+def gone_in(record: Mapping[int, Rotated]) -> list[int]:
+    """Return the generations of live files that were gone before they could be rotated, the newest first."""
+    return sorted((each for each, rotated in record.items() if rotated.is_gone), reverse=True)
 
 
-def generation_of(number: int, newest: int, record: Mapping[int, Rotated]) -> int:
+def generation_of(number: int, newest: int, gone: Sequence[int]) -> int:
     """Return the generation of the backup with this *number* if the live file has the generation *newest*.
 
-    >>> generation_of(2, 10, {}), generation_of(2, 10, {9: Rotated(NO_INODE, 5, 0)})
-    (8, 7)
+    *gone* is what `gone_in` returns, of generations before *newest*.
+
+    >>> generation_of(2, 10, []), generation_of(2, 10, [9]), generation_of(2, 10, [7])
+    (8, 7, 8)
     """
     generation = newest - number
-    for each in sorted((each for each in record if each < newest and record[each].is_gone), reverse=True):
+    for each in gone:
         if each < generation:
             break
         generation -= 1

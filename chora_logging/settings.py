@@ -221,9 +221,9 @@ def _given(variable: str, default: Any, **arguments: Any) -> tuple[str, Any]:
 
 
 def _parse_console(name: str, value: object) -> str | None:
-    if value in ("text", "json"):
+    if value in ("text", "json", "stdout"):
         return str(value)
-    return "text" if parse_flag(name, value, 'True, False, "text" or "json"') else None
+    return "text" if parse_flag(name, value, 'True, False, "text", "json" or "stdout"') else None
 
 
 def _is_name_part(text: str) -> bool:

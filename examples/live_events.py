@@ -21,8 +21,13 @@ from typing import Annotated
 import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException
 
-from chora_logging import TraceMiddleware, child_env, log_orchestrator_event, setup_orchestrator_logging
-from chora_logging.web import include
+from chora_logging import (
+    TraceMiddleware,
+    child_env,
+    include,
+    log_orchestrator_event,
+    setup_orchestrator_logging,
+)
 
 PACKER = """
 from chora_logging import log_orchestrator_event

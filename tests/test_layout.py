@@ -21,6 +21,7 @@ LAYERS = {
     "_version": 0,
     "errors": 0,
     "foreign_loggers": 0,
+    "freezing": 0,
     "log_files": 0,
     "schema": 0,
     "console": 1,
@@ -36,6 +37,7 @@ LAYERS = {
     "wsgi": 4,
     "writing": 4,
     "attaching": 5,
+    "hosts": 5,
     "jetstream": 5,
     "config": 6,
     "telemetry": 6,
@@ -54,6 +56,7 @@ OPTIONAL = {
     "uvicorn": {"web", "cli"},
     "prometheus_client": {"web"},
     "click": {"cli"},
+    "duckdb": {"cli"},
     "rich": {"cli"},
     "tomli_w": {"cli"},
     "yaml": {"cli"},
@@ -66,7 +69,8 @@ LONGEST = 400
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "base", "common", "misc"}
 TOP_LEVEL = {"setup.cfg", "setup.py", "chora_logging", "tests", "examples", "README.md"}
 
-MODULES = sorted(PACKAGE.rglob("*.py"))
+#: Not the hooks, which PyInstaller runs as programs.
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "pyinstaller")
 TESTS = sorted(path for path in (ROOT / "tests").rglob("test_*.py"))
 
 

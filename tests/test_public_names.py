@@ -42,7 +42,7 @@ EARLIER = [
 ]
 
 #: The names that need an extra.
-OF_EXTRAS = ("TraceMiddleware", "create_app", "routes")
+OF_EXTRAS = ("TraceMiddleware", "create_app", "include", "routes")
 
 
 def run(code, cwd=None):

@@ -6,7 +6,11 @@ import sys
 from collections.abc import Sequence
 
 #: The packages that the commands import and only an extra installs, each with that extra.
-_EXTRAS = {"click": "cli", "rich": "cli", "tomli_w": "cli", "yaml": "cli", "uvicorn": "web"}
+_EXTRAS = {
+    **dict.fromkeys(("click", "rich", "tomli_w", "yaml"), "cli"),
+    "duckdb": "sql",
+    "uvicorn": "web",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

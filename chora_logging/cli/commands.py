@@ -36,10 +36,12 @@ COMMANDS = {
     ),
     "trace": ("chora_logging.cli.trace", "Show the events of one trace in all logs as a timeline."),
     "stats": ("chora_logging.cli.stats.command", "Show statistics of the events in the logs."),
+    "sql": ("chora_logging.cli.sql.command", "Ask the logs in SQL what no other command answers."),
     "check": ("chora_logging.cli.check.command", "Check every line of the logs for damage."),
     "serve": ("chora_logging.cli.serve", "Serve the logs over HTTP: a live page, REST and streams."),
     "token": ("chora_logging.cli.token", "Make a token for those who may read what serve serves."),
     "ship": ("chora_logging.cli.ship", "Copy logs into a NATS JetStream stream, from many machines."),
+    "audit": ("chora_logging.cli.audit", "Compare logs with what a NATS JetStream stream has of them."),
     "config": ("chora_logging.cli.config", "Print the configuration that the environment gives."),
     "completion": ("chora_logging.cli.completion", "Print the script for shell completion."),
 }

@@ -1,4 +1,4 @@
-"""Writes events as CSV and Parquet, and replaces files atomically."""
+"""Writes events as CSV and Parquet, and checks and replaces files atomically."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any
 
+import click
+
+from chora_logging.cli.logs import Log
 from chora_logging.cli.rows import Rows
 from chora_logging.errors import MissingExtraError
+
+#: The file name suffixes that `--to` accepts.
+ENDINGS = (".csv", ".jsonl", ".parquet")
 
 #: The characters that begin a formula in a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -26,6 +32,29 @@ BATCH_EVENTS = 10_000
 _INT64 = range(-(2**63), 2**63)
 #: Up to this magnitude a float represents every integer exactly.
 _EXACT = 2**53
+
+
+def check_target(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
+    """Check the path of a file to write, the value of an option.
+
+    Raises:
+        click.BadParameter: its suffix is not one of `ENDINGS`, or there is no such folder.
+    """
+    if path is not None and not path.endswith(ENDINGS):
+        raise click.BadParameter(f"must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, got {path!r}")
+    if path is not None and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        raise click.BadParameter(f"must be in a folder that exists, got {path!r}")
+    return path
+
+
+def check_is_no_log(path: str, logs: Iterable[Log]) -> None:
+    """Check that *path*, the value of `--to`, is not a file of one of *logs*.
+
+    Raises:
+        click.BadParameter: it is.
+    """
+    if os.path.realpath(path) in {os.path.realpath(file) for log in logs for file in log.files()}:
+        raise click.BadParameter(f"must not be a log that is read, got {path!r}", param_hint="'--to'")
 
 
 def write_csv(rows: Rows, file: IO[str], *, with_log: bool, shown: Callable[[str], str] = str) -> None:

@@ -94,6 +94,14 @@ class Log:
         selection.unended = unended
         return itertools.islice(events.select(selection, newest_first=newest_first), limit)
 
+    def fields_of_events(self, keys: frozenset[str], **filters: Any) -> Iterator[Mapping[str, Any]]:
+        """Return its events with at least the fields *keys*, a last one without its newline included."""
+        if not isinstance(self.events, EventLog):
+            return self.read(unended=True, **filters)
+        selection = self.selection(raw=False, **filters)
+        selection.unended = True
+        return self.events.select_fields(selection, keys)
+
     def selection(self, *, raw: bool, **filters: Any) -> Selection:
         """Return the filter of its events."""
         selection = Selection(**filters, meaning=self.meaning, asked=self.events.asked)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -25,19 +24,13 @@ from chora_logging.cli.progress import goes_to_file, progress, progress_over
 from chora_logging.cli.projection import Projection, projection_options
 from chora_logging.cli.rows import Rows
 from chora_logging.cli.terminal import JsonLines, flushed_often, open_console, open_text, printable
-from chora_logging.cli.values import value_of
+from chora_logging.cli.values import keys_of, value_of
 
 FORMATS = ("table", "json", "csv")
-#: The file name suffixes that `--to` accepts.
-ENDINGS = (".csv", ".jsonl", ".parquet")
 
 
-def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
-    if path is not None and not path.endswith(ENDINGS):
-        raise click.BadParameter(f"must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, got {path!r}")
-    if path is not None and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
-        raise click.BadParameter(f"must be in a folder that exists, got {path!r}")
-    if path is not None and path.endswith(".parquet"):
+def _check_target(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
+    if export.check_target(ctx, param, path) and str(path).endswith(".parquet"):
         export.check_parquet()
     return path
 
@@ -67,7 +60,7 @@ def _check_ending(ctx: click.Context, param: click.Parameter, path: str | None) 
     "path",
     metavar="FILE",
     type=click.Path(dir_okay=False),
-    callback=_check_ending,
+    callback=_check_target,
     help="Write to this file, .csv, .jsonl or .parquet (extra `parquet`); an existing file is replaced.",
 )
 def command(
@@ -127,18 +120,17 @@ def command(
         raise click.UsageError(f"--json cannot be used together with --format {form}")
     form = "json" if as_json else form or "table"
     chosen = logs.existing()
-    find = functools.partial(read, chosen, **filters)
     found: Iterable[Found]
     if context is None:
         # A line that is not an event matches no filter, and only a person can read it.
         raw = form == "table" and not filters and path is None
-        found = find(limit=limit, newest_first=newest_first, raw=raw)
+        found = read(chosen, limit=limit, newest_first=newest_first, raw=raw, **filters)
     else:
         found = InContext(chosen, filters, context, limit=limit, newest_first=newest_first)
     if fields:
-        _print_counts(chosen, find, fields, limit, form)
+        _print_counts(chosen, filters, fields, limit, form)
     elif count:
-        _print_count(chosen, find, form)
+        _print_count(chosen, filters, form)
     elif path is not None:
         _write(chosen, found, path, projection)
     elif form == "table":
@@ -200,9 +192,9 @@ def _print_json(logs: Sequence[Log], found: Iterable[Found]) -> None:
             lines.write(event.json)
 
 
-def _print_count(logs: Sequence[Log], find: Callable[..., Iterator[Found]], form: str) -> None:
+def _print_count(logs: Sequence[Log], filters: dict[str, Any], form: str) -> None:
     with progress(logs):
-        number = sum(1 for _ in find())
+        number = sum(1 for log in logs for _ in log.fields_of_events(frozenset(), **filters))
     click.echo(json.dumps({"count": number}) if form == "json" else "count\n" * (form == "csv") + str(number))
     if not number:
         raise _nothing()
@@ -210,7 +202,7 @@ def _print_count(logs: Sequence[Log], find: Callable[..., Iterator[Found]], form
 
 def _print_counts(
     logs: Sequence[Log],
-    find: Callable[..., Iterator[Found]],
+    filters: dict[str, Any],
     fields: Sequence[str],
     limit: int | None,
     form: str,
@@ -218,7 +210,8 @@ def _print_counts(
     with progress(logs):
         counts = Counter(
             tuple(json.dumps(value_of(event, field, log.meaning)) for field in fields)
-            for log, event in find()
+            for log in logs
+            for event in log.fields_of_events(keys_of(fields, log.meaning), **filters)
         )
     if not counts:
         raise _nothing()
@@ -241,9 +234,7 @@ def _print_counts(
 
 
 def _write(logs: Sequence[Log], found: Iterable[Found], path: str, projection: Projection) -> None:
-    mine = {os.path.realpath(file) for log in logs for file in log.files()}
-    if os.path.realpath(path) in mine:
-        raise click.BadParameter(f"must not be a log that is read, got {path!r}", param_hint="'--to'")
+    export.check_is_no_log(path, logs)
     with_log = len(logs) > 1
     with progress(logs):
         rows = Rows(projection.all_of(found), fields=projection.fields)

@@ -84,9 +84,9 @@ class Service:
         _allow_descriptors()
         return create_app(**self.app)
 
-    def trusts(self, host: str | None) -> bool:
+    def trusts(self, host: str) -> bool:
         """Return whether the peer with this address may have many connections."""
-        if host is None or is_loopback(host):
+        if host == UNIX or is_loopback(host):
             return True
         with contextlib.suppress(ValueError):
             address = ipaddress.ip_address(host)
@@ -95,8 +95,6 @@ class Service:
 
     def config(self) -> uvicorn.Config:
         """Return the configuration of uvicorn."""
-        # A peer on a Unix socket has no address; uvicorn has no other word for it.
-        trusted = "*" if UNIX in self.proxies else [str(network) for network in self.proxies]
         return uvicorn.Config(
             self,
             factory=True,
@@ -106,7 +104,7 @@ class Service:
             lifespan="on",  # closes the connections to streams
             server_header=False,
             proxy_headers=bool(self.proxies),
-            forwarded_allow_ips=trusted,
+            forwarded_allow_ips=[str(network) for network in self.proxies],
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             workers=self.workers,
             ssl_certfile=self.tls and self.tls[0],
@@ -132,9 +130,11 @@ class BoundedProtocol(HTTPProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begin a connection."""
         super().connection_made(transport)
+        # Without an address, uvicorn could only believe all that a header says, and not its last entry.
+        self.client = self.client or (UNIX, 0)
         self._await_head()
         connections: list[Any] = list(self.connections)
-        host = self.client[0] if self.client else None
+        host = self.client[0]
         service: Service = self.config.app  # type: ignore[assignment]
         if not service.trusts(host):
             own = [each for each in connections if each.client and each.client[0] == host]
@@ -187,6 +187,12 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in sockets or ():  # afterwards uvicorn ends the process by the signal that it got
+            if listening.family == socket.AF_UNIX:
+                _remove(listening.getsockname())
+        await super().shutdown(sockets)
 
 
 def run(service: Service, listening: socket.socket, started: Callable[[], None]) -> None:
@@ -253,8 +259,12 @@ def listen_unix(path: str) -> Iterator[socket.socket]:
         try:
             yield listening
         finally:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+            _remove(path)
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
 
 
 def _remove_dead(path: str) -> None:

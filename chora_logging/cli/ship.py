@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
 import re
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from chora_logging.cli.commands import PROGRAM, LogCommand
-from chora_logging.cli.terminal import printable
+from chora_logging.cli.commands import LogCommand
+from chora_logging.cli.shipped_logs import logs_of, parsed, say, shipped_logs, state_path, warnings_on_stderr
 from chora_logging.errors import ConfigurationError, NoAnswerError, ServerError
 from chora_logging.eventlog.log import EventLog
-from chora_logging.eventlog.source import is_address
 from chora_logging.eventlog.times import DURATION_UNITS
 from chora_logging.jetstream import metrics
 from chora_logging.jetstream.address import Address
 from chora_logging.jetstream.connection import ADVISED_VERSION, Connection
-from chora_logging.jetstream.messages import PREFIX, subject
+from chora_logging.jetstream.messages import subject
 from chora_logging.jetstream.oversize import Oversize
 from chora_logging.jetstream.progress import Progress
 from chora_logging.jetstream.provision import Wanted, create
 from chora_logging.jetstream.shipping import Shipment
 from chora_logging.jetstream.state import State
 from chora_logging.jetstream.stream import Stream
-from chora_logging.log_files import real_path
 from chora_logging.options import is_loopback, parse_size
-from chora_logging.schema import OWN_LOGGER
 from chora_logging.shipping import ship
 
 #: How long the block under way may take when the shipper is stopped, in seconds, if there is a connection.
@@ -43,21 +38,8 @@ CREATE_AGAIN_SECONDS = 1.0
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
-_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}(?:\.[A-Za-z0-9_-]{1,64})*", re.ASCII)
 _DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*d", re.ASCII)
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)", re.ASCII)
-
-
-def _parsed(parse: Callable[[str], Any]) -> Callable[..., Any]:
-    """Return a callback of click that parses the value of an option, or None."""
-
-    def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-        try:
-            return None if value is None else parse(value)
-        except ConfigurationError as error:
-            raise click.BadParameter(f"must be {error.allowed}, got {error.value!r}") from None
-
-    return callback
 
 
 def _age(text: str) -> float:
@@ -75,12 +57,6 @@ def _size(text: str) -> int:
     return parse_size("--max-size", text, least=1)
 
 
-def _prefix(text: str) -> str:
-    if _PREFIX.fullmatch(text):
-        return text
-    raise ConfigurationError("--prefix", text, "letters, digits, - and _, with dots between parts")
-
-
 def _host_and_port(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not (colon and host and port.isdecimal() and int(port) < 65536):
@@ -92,24 +68,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
 
 
 @click.command("ship", cls=LogCommand)
-@click.argument("address", metavar="nats://HOST[:PORT][,HOST…]/STREAM", callback=_parsed(Address.parse))
-@click.option(
-    "--log",
-    "named",
-    multiple=True,
-    required=True,
-    metavar="PATH",
-    help="A log to ship, with its backups; may be given several times. Its name in the stream is that of "
-    "the file without its suffix; NAME=PATH gives another one.",
-)
-@click.option("--host", help="The name of this machine in the stream. Without it: its host name.")
-@click.option(
-    "--prefix",
-    default=PREFIX,
-    show_default=True,
-    callback=_parsed(_prefix),
-    help="The beginning of the subjects: PREFIX.HOST.LOG.",
-)
+@shipped_logs("A log to ship, with its backups")
 @click.option("--create", "make", is_flag=True, help="Make the stream unless it exists.")
 @click.option(
     "--replicas",
@@ -122,12 +81,12 @@ def _host_and_port(text: str) -> tuple[str, int]:
     "--max-age",
     default="7d",
     show_default=True,
-    callback=_parsed(_age),
+    callback=parsed(_age),
     help="With --create: how long the stream keeps events; 0 for ever.",
 )
 @click.option(
     "--max-size",
-    callback=_parsed(_size),
+    callback=parsed(_size),
     help="With --create: how much the stream keeps, such as 50GB. Without it: no limit.",
 )
 @click.option(
@@ -149,7 +108,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
     "--metrics",
     "listen",
     metavar="HOST:PORT",
-    callback=_parsed(_host_and_port),
+    callback=parsed(_host_and_port),
     help="Serve /metrics and /healthz there, to this machine alone.",
 )
 @click.option("--once", is_flag=True, help="End when everything that the logs have now is stored.")
@@ -184,17 +143,17 @@ def command(
       chora-logging ship nats://n1,n2,n3/CLOG --log /var/log/shop/web.log
       chora-logging ship nats://n1/CLOG --log app.log --create --replicas 1 --once
     """
-    logs = _logs(named)
+    logs = logs_of(named)
     wanted = Wanted(prefix, replicas, max_age, max_size or -1) if make else None
     machine = host or socket.gethostname()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_warnings_on_stderr())
+        stack.enter_context(warnings_on_stderr("ship"))
         connection = stack.enter_context(Connection(address))
         stream = Stream(connection)
         shipments = {}
         try:
             for name, log in logs.items():
-                path = _state_path(name, log, state)
+                path = state_path(name, log, state)
                 own = stack.enter_context(contextlib.closing(State(f"{path}.ship", log.path)))
                 whole = stack.enter_context(contextlib.closing(Oversize(f"{path}.oversize")))
                 shipments[name] = Shipment(
@@ -241,7 +200,7 @@ async def _run(
             shipment.progress.fail(error)
             refusals.append(error)
             if len(shipments) > 1:
-                _say(str(error))
+                say("ship", str(error))
 
     async def work() -> None:
         if wanted is not None:
@@ -275,14 +234,14 @@ async def _create(stream: Stream, wanted: Wanted, waiting: Sequence[Progress]) -
     while True:
         try:
             for difference in await create(stream, wanted):
-                _say(f"{stream.connection.address} exists: its {difference}; it is used as it is")
+                say("ship", f"{stream.connection.address} exists: its {difference}; it is used as it is")
             return
         except NoAnswerError as error:
             for progress in waiting:
                 progress.fail(error)
             if said != error.reason:
                 said = error.reason
-                _say(f"the stream cannot be made yet, trying again: {error}")
+                say("ship", f"the stream cannot be made yet, trying again: {error}")
         await asyncio.sleep(CREATE_AGAIN_SECONDS)
 
 
@@ -293,60 +252,4 @@ async def _advise(connection: Connection) -> None:
     version = connection.server_version
     if tuple(map(int, version.split(".")[:2])) < ADVISED_VERSION:
         advised = ".".join(map(str, ADVISED_VERSION))
-        _say(f"{connection.address}: the server has version {version}; {advised} or later is advised")
-
-
-def _logs(named: Sequence[str]) -> dict[str, EventLog]:
-    logs: dict[str, EventLog] = {}
-    paths: set[str] = set()
-    for text in named:
-        name, equals, path = text.partition("=")
-        if not equals or "/" in name:
-            name, path = os.path.splitext(os.path.basename(text))[0], text
-        if not name or not path or is_address(path):
-            raise click.BadParameter(f"{text!r} is not [NAME=]PATH", param_hint="'--log'")
-        if os.path.isdir(path):
-            raise click.BadParameter(f"{path!r} is a folder", param_hint="'--log'")
-        if name in logs:
-            hint = f"{name!r} is the name of two logs: give one another name, --log NAME={path}"
-            raise click.BadParameter(hint, param_hint="'--log'")
-        if (real := real_path(os.path.abspath(path))) in paths:
-            raise click.BadParameter(f"{path!r} is given twice", param_hint="'--log'")
-        paths.add(real)
-        logs[name] = EventLog(path)
-    return logs
-
-
-def _state_path(name: str, log: EventLog, state: str | None) -> str:
-    """Return how the paths of the shipper's files begin: beside the log, or in the folder *state*."""
-    if state is None:
-        folder, filename = os.path.split(real_path(log.path))
-        return os.path.join(folder, f".{filename}")
-    with contextlib.suppress(OSError):  # `State` warns
-        os.makedirs(state, exist_ok=True)
-    return os.path.join(state, f".{name}")
-
-
-@contextlib.contextmanager
-def _warnings_on_stderr() -> Iterator[None]:
-    """Print what this package logs, and keep it out of files: a log that is shipped must not grow by it."""
-    logger, handler = logging.getLogger(OWN_LOGGER), _Lines()
-    before = logger.propagate, logger.level
-    logger.propagate = False
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate, level = before[0], before[1]
-        logger.setLevel(level)
-
-
-class _Lines(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        _say(record.getMessage())
-
-
-def _say(text: str) -> None:
-    click.echo(f"{PROGRAM} ship: {printable(text)}", err=True)
+        say("ship", f"{connection.address}: the server has version {version}; {advised} or later is advised")

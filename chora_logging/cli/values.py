@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog import comparing
 from chora_logging.eventlog.comparing import number_of, values_at
 from chora_logging.eventlog.conditions import parse_path
 from chora_logging.eventlog.meaning import Meaning
+from chora_logging.eventlog.times import LONGEST_DURATION_MS
+
+#: The fields that stand for what they mean, and its name in `meaning`.
+_MEANINGS = {"event": "event", "level": "level", "trace_id": "trace", "duration_ms": "duration"}
 
 #: A number of this size or more is taken for an error.
 LARGEST_NUMBER = 1e300
 
 
-def value_of(event: dict[str, Any], field: str, meaning: Meaning) -> Any:
+#: Whole numbers from 0 up to this one are durations in milliseconds, too.
+LARGEST = int(LONGEST_DURATION_MS)
+
+
+def keys_of(fields: Iterable[str], meaning: Meaning) -> frozenset[str]:
+    """Return the keys of an event on which depend the values and numbers of *fields*."""
+    keys: set[str] = set()
+    for field in fields:
+        keys |= {field} | comparing.keys_of(_path(field))
+        if field in _MEANINGS:
+            keys |= meaning.keys(_MEANINGS[field])
+    return frozenset(keys)
+
+
+def reader_of(field: str, meaning: Meaning) -> Callable[[Mapping[str, Any]], Any]:
+    """Return the function that returns the `value_of` *field* in an event."""
+    if field == "event":
+        return meaning.event_of
+    return lambda event: value_of(event, field, meaning)
+
+
+def value_of(event: Mapping[str, Any], field: str, meaning: Meaning) -> Any:
     """Return the value of *field* in *event*; None without one, a list if a path reaches several.
 
     Our own names stand for what they mean, as in the filters: `event`, `level` and `trace_id`.
@@ -30,7 +57,7 @@ def value_of(event: dict[str, Any], field: str, meaning: Meaning) -> Any:
     return value
 
 
-def numbers_of(event: dict[str, Any], field: str, meaning: Meaning) -> tuple[list[float], int]:
+def numbers_of(event: Mapping[str, Any], field: str, meaning: Meaning) -> tuple[list[float], int]:
     """Return the numbers of *field* in *event*, and how many of its values are none.
 
     `duration_ms` stands for the duration, whatever it is called.
@@ -42,6 +69,11 @@ def numbers_of(event: dict[str, Any], field: str, meaning: Meaning) -> tuple[lis
     read = [number_of(value) for value in values]
     numbers = [number for number in read if number is not None and abs(number) < LARGEST_NUMBER]
     return numbers, len(values) - len(numbers)
+
+
+def is_plain(field: str, meaning: Meaning) -> bool:
+    """Return whether a whole number from 0 to `LARGEST` that an event has as *field* is its only number."""
+    return field not in _MEANINGS or (field == "duration_ms" and meaning.names("duration")[0] == field)
 
 
 @functools.cache

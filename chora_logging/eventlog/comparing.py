@@ -68,6 +68,7 @@ class Conditions:
         values: What the line of such an event must contain, for a `Prefilter`.
         texts: What it must contain in any case.
         exponents: The fields that may have a number among *values* with an exponent.
+        keys: The keys of an event on which the tests depend.
 
     Raises:
         ConfigurationError: a value is of no use with its operator.
@@ -78,11 +79,13 @@ class Conditions:
         self.texts: list[str] = []
         self.exponents: list[str] = []
         self.tests: list[Test] = []
+        self.keys: set[str] = set()
         self._names: list[tuple[Names, Asked]] = []
         alternatives: dict[tuple[str, ...], list[Condition]] = {}
         for condition in conditions:
             found = asked.setdefault(WHERE + condition.field, Asked())
             self._names.append((Names(condition.path), found))
+            self.keys |= keys_of(condition.path)
             if condition.is_alternative:
                 alternatives.setdefault(condition.path, []).append(condition)
             else:
@@ -116,6 +119,12 @@ class Conditions:
 
 def _any(tests: list[Test]) -> Test:
     return lambda event: any(test(event) for test in tests)
+
+
+def keys_of(path: tuple[str, ...]) -> set[str]:
+    """Return the keys of an event on which depends what is at *path*; see `values_at`."""
+    names = path.index("") if "" in path else len(path)
+    return {".".join(path[:length]) for length in range(1, names + 1)}
 
 
 def values_at(event: Fields, path: tuple[str, ...]) -> list[Any]:

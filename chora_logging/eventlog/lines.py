@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import operator
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import msgspec
-
+from chora_logging.eventlog.decoding import LINES, REFUSED, are_short, decode, few_fields, is_utf8
 from chora_logging.eventlog.events import Block, Event, RawLine, Skipped, strict_json
+from chora_logging.eventlog.quick_tests import Test
 from chora_logging.eventlog.rotated.cursor import GUARD
 from chora_logging.eventlog.selection import Selection
+from chora_logging.eventlog.texts import Text
 
 #: How much of a malformed line is shown, in bytes.
 SHOWN_LINE_BYTES = 200
 
-#: The exceptions that `decode` raises.
-REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)
+#: Where more of the lines than this share match, decoding all of them whole is faster.
+MANY = 0.4
+
+_NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\r\n]*")
 _value_at = json.JSONDecoder().raw_decode
-
-#: Decodes a strict JSON object.
-decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def events_in(
@@ -44,38 +47,145 @@ def events_in(
         newest_first: Start with the last line.
     """
     if block.overlong:
-        reason = f"{block.overlong} bytes are too long for a line"
-        skipped(Skipped(block.path, block.start, reason, b"", block.first_line()))
+        skipped(_overlong(block))
         return
-    chunk, start, origin = block.chunk, block.start, block.origin
-    selection.look(chunk)
-    lines: Iterable[tuple[int, bytes]]
-    lines = _lines(chunk) if selection.prefilter is None else selection.prefilter.lines(chunk)
-    if newest_first:
-        lines = reversed(list(lines))
-    matches = selection.has_fields if selection.narrows else None
-    text = selection.text
-    malformed = _MalformedLines(block, skipped, raw=selection.raw)
-    new = Event.__new__
-    for end, line in lines:
-        if text is not None and not text.is_in(line):
+    reader = _Reader(block, selection, skipped)
+    # Of lines with a value or a text most match.
+    is_narrowed = selection.prefilter is not None or selection.text is not None
+    if selection.narrows and not is_narrowed and is_utf8(block.chunk):
+        yield from reader.sift(newest_first)
+    else:
+        lines = reader.lines()
+        lines = reversed(list(lines)) if newest_first else lines
+        yield from reader.events(lines, selection.test, newest_first)
+
+
+def fields_in(
+    block: Block, selection: Selection, skipped: Callable[[Skipped], None], keys: frozenset[str]
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the fields *keys*, and perhaps others, of the events of *block* that match *selection*.
+
+    Args:
+        block, selection, skipped: As for `events_in`.
+        keys: The names of the fields.
+    """
+    if block.overlong:
+        skipped(_overlong(block))
+        return
+    reader = _Reader(block, selection, skipped)
+    few = few_fields(keys | selection.keys) if is_utf8(block.chunk) else None
+    if few is None:
+        yield from reader.events(reader.lines(), selection.test)
+        return
+    text, is_all, may_pass_over = selection.text, selection.test is None, True
+    for lines, ends in reader.parts():
+        if text is not None:
+            lines, ends = _with_text(lines, ends, text)
+        may_pass_over = may_pass_over and selection.passes_over(lines)
+        if may_pass_over:
             continue
-        try:
-            fields = decode(line)
-        except REFUSED:
-            found = malformed.events(line, end - len(line) - 1)
-            if newest_first:
-                found.reverse()
-            yield from found if matches is None else filter(selection.matches, found)
+        verdicts = selection.levels_of(lines) if not keys and are_short(lines) else None
+        if verdicts is not None:
+            # The order of events without fields does not matter.
+            yield from itertools.repeat(_NO_FIELDS, verdicts.count(True))
+            unknown = [verdict is None for verdict in verdicts]
+            of_levels = few_fields(selection.level_keys)
+            found = None if of_levels is None else of_levels.of(itertools.compress(lines, unknown))
+            if found is not None:
+                yield from filter(selection.test, found)
+            else:
+                undecided = itertools.compress(zip(ends, lines, strict=True), unknown)
+                yield from reader.events(undecided, selection.test)
             continue
-        if matches is not None and not matches(fields):
-            continue
-        # `Event(…)` and `block.place(end)` inlined: the calls would take half as long as all the rest.
-        event = new(Event)
-        event |= fields
-        event._line = line
-        event._place = (origin, start + end, chunk[end - GUARD : end]) if end >= GUARD else block.place(end)
-        yield event
+        found = few.exactly(lines)
+        if found is None:
+            yield from reader.events(zip(ends, lines, strict=True), selection.test)
+        elif is_all:
+            yield from found
+        else:
+            places = zip(ends, lines, strict=True)
+            for fields, place, verdict in zip(found, places, map(selection.sift, found), strict=True):
+                if verdict is True:
+                    yield fields
+                elif verdict is not False:
+                    yield from reader.events((place,), verdict)
+
+
+class _Reader:
+    """Reads the events of *block* that match *selection*."""
+
+    def __init__(self, block: Block, selection: Selection, skipped: Callable[[Skipped], None]) -> None:
+        selection.look(block.chunk)
+        self._block = block
+        self._selection = selection
+        self._malformed = _MalformedLines(block, skipped, raw=selection.raw)
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Return the lines that can match without their newlines, and the offsets after the newlines."""
+        prefilter = self._selection.prefilter
+        return _lines(self._block.chunk) if prefilter is None else prefilter.lines(self._block.chunk)
+
+    def parts(self, newest_first: bool = False) -> Iterable[tuple[Sequence[bytes], Iterable[int]]]:
+        """Return the same, some at a time, apart from the offsets."""
+        prefilter = self._selection.prefilter
+        if prefilter is not None:
+            return _in_parts(prefilter.lines(self._block.chunk))
+        parts = _parts(self._block.chunk)
+        return list(parts)[::-1] if newest_first else parts
+
+    def events(
+        self, lines: Iterable[tuple[int, bytes]], test: Test | None, newest_first: bool = False
+    ) -> Iterator[Event]:
+        """Yield the events of *lines* that have the text and pass *test*."""
+        block, selection = self._block, self._selection
+        chunk, start, origin, text = block.chunk, block.start, block.origin, selection.text
+        matches = test if text is None else selection.matches  # of several events on a line
+        new = Event.__new__
+        for end, line in lines:
+            if text is not None and not text.is_in(line):
+                continue
+            try:
+                fields = decode(line)
+            except REFUSED:
+                found = self._malformed.events(line, end - len(line) - 1)
+                if newest_first:
+                    found.reverse()
+                yield from found if matches is None else filter(matches, found)
+                continue
+            if test is not None and not test(fields):
+                continue
+            # `Event(…)` and `block.place(end)` inlined: the calls would take half as long as all the rest.
+            event = new(Event)
+            event |= fields
+            event._line = line
+            if end >= GUARD:
+                event._place = (origin, start + end, chunk[end - GUARD : end])
+            else:
+                event._place = block.place(end)
+            yield event
+
+    def sift(self, newest_first: bool) -> Iterator[Event]:
+        """Yield the events that match; while few do, the others are not decoded whole."""
+        selection, step = self._selection, -1 if newest_first else 1
+        may_pass_over, are_many = True, False
+        for lines, ends in self.parts(newest_first):
+            may_pass_over = may_pass_over and selection.passes_over(lines)
+            if may_pass_over:
+                continue
+            verdicts = None if are_many else selection.sift_lines(lines[::step])
+            places = list(zip(ends, lines, strict=True))[::step]
+            number = 0
+            if verdicts is None:
+                for event in self.events(places, selection.test, newest_first):
+                    number += 1
+                    yield event
+            else:
+                # Each is tested when it is asked for: what cannot be read is counted up to there.
+                for place, verdict in zip(places, verdicts, strict=True):
+                    if verdict is not False:
+                        number += 1
+                        yield from self.events((place,), None if verdict is True else verdict)
+            are_many = number > len(lines) * MANY
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
@@ -88,13 +198,44 @@ def parse(line: bytes) -> dict[str, Any] | None:
 
 
 def _lines(chunk: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield each complete line without its newline, and the offset after the newline."""
+    """Return each complete line without its newline, and the offset after the newline."""
     lines = chunk.split(b"\n")
     del lines[-1]
-    end = 0
-    for line in lines:
-        end += len(line) + 1
-        yield end, line
+    return zip(_ends(lines, 0), lines, strict=True)
+
+
+def _parts(chunk: bytes) -> Iterator[tuple[list[bytes], Iterator[int]]]:
+    """Yield the same, some lines at a time, apart from the offsets, which take time."""
+    lines = chunk.split(b"\n")
+    del lines[-1]
+    start = 0
+    for first in range(0, len(lines), LINES):
+        part = lines[first : first + LINES]
+        yield part, _ends(part, start)
+        start += sum(map(len, part)) + len(part)
+
+
+def _in_parts(places: Iterable[tuple[int, bytes]]) -> Iterator[tuple[list[bytes], list[int]]]:
+    places = iter(places)
+    while part := list(itertools.islice(places, LINES)):
+        yield [line for _, line in part], [end for end, _ in part]
+
+
+def _ends(lines: Iterable[bytes], start: int) -> Iterator[int]:
+    """Return the offset after the newline of each of *lines*, of which the first begins at *start*."""
+    return map(operator.add, itertools.accumulate(map(len, lines)), itertools.count(start + 1))
+
+
+def _with_text(
+    lines: Iterable[bytes], ends: Iterable[int], text: Text
+) -> tuple[Sequence[bytes], Iterable[int]]:
+    places = [(line, end) for line, end in zip(lines, ends, strict=True) if text.is_in(line)]
+    return [line for line, _ in places], [end for _, end in places]
+
+
+def _overlong(block: Block) -> Skipped:
+    reason = f"{block.overlong} bytes are too long for a line"
+    return Skipped(block.path, block.start, reason, b"", block.first_line())
 
 
 class _MalformedLines:

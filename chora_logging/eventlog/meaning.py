@@ -31,8 +31,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.eventlog.severities import SEVERITIES, level_name, severity, standard_number
-from chora_logging.eventlog.times import milliseconds, seconds
+from chora_logging.eventlog.severities import SCALE_KEYS, SEVERITIES, level_name, severity, standard_number
+from chora_logging.eventlog.times import LONGEST_DURATION_MS, milliseconds, seconds
 from chora_logging.options import parse_fields
 from chora_logging.schema import LEVELS
 
@@ -115,6 +115,7 @@ class Meaning:
         self._durations = self._names["duration"].keys
         self._event, events = first["event"], self._names["event"].all
         self._events = () if "." in self._event else events[: events.index(TYPE) + 1]
+        self._event_keys = self.keys("event")
 
     def time_of(self, event: Fields) -> float | None:
         """Return the time of *event*, in seconds since 1970; None if it has none.
@@ -173,6 +174,8 @@ class Meaning:
         name = event.get(self._event)
         if isinstance(name, str) and name:
             return name
+        if name is None and self._event_keys.isdisjoint(event):
+            return None
         for field in self._events:
             name = event.get(field)
             # In ECS `event` is an object that has the name and others.
@@ -212,7 +215,10 @@ class Meaning:
 
     def duration_of(self, event: Fields) -> float | None:
         """Return the duration of *event*, in milliseconds; None if it has none or not a valid one."""
-        duration = milliseconds(event.get(self._duration))
+        value = event.get(self._duration)
+        if value.__class__ is int and 0 <= value < LONGEST_DURATION_MS:
+            return float(value)
+        duration = None if value is None else milliseconds(value)
         if duration is not None:
             return duration
         if self._durations.isdisjoint(event) and not isinstance(event.get("event"), dict):
@@ -255,6 +261,19 @@ class Meaning:
     def names(self, meaning: str) -> tuple[str, ...]:
         """Return the names of the fields that have *meaning*, a key of `NAMES`, in their order."""
         return self._names[meaning].all
+
+    def keys(self, meaning: str) -> frozenset[str]:
+        """Return the keys of an event on which depends what it says of *meaning*, a key of `NAMES`.
+
+        Those of the level also decide whether it is an error.
+        """
+        names = self._names[meaning]
+        keys = names.keys | {"event"} if names.is_in_event else names.keys
+        if meaning == "event":
+            return keys | {self._event, *self._events}
+        if meaning == "level":
+            return keys | SCALE_KEYS | {*OUTCOMES, TYPE, "error_message", self._error, "@t", "@mt", "@m"}
+        return keys
 
     def _other_time(self, event: Fields) -> float | None:
         for name, value in self._names["time"].found(event):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.last_line import last_line
-from chora_logging.eventlog.lines import events_in
+from chora_logging.eventlog.lines import events_in, fields_in
 from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.cursor import GUARD
 from chora_logging.eventlog.rotated.file import CHUNK, LONGEST_LINE_BYTES, LogFile, ReadAt
@@ -16,6 +18,9 @@ from chora_logging.eventlog.rotated.file_set import Namer, close_all, open_at, o
 from chora_logging.eventlog.rotated.stored import hold_next
 from chora_logging.eventlog.selection import Selection
 from chora_logging.schema import OWN_LOGGER
+
+#: Returns what is read from a block.
+_Contents = Callable[[Block, Selection, Callable[[Skipped], None]], Iterator[Any]]
 
 _reported_counts: dict[str, int] = {}
 
@@ -38,6 +43,32 @@ def read_forwards(
         CursorError: *after* is not a cursor.
         OSError: the live file exists and cannot be opened.
     """
+    return _read_forwards(path, selection, events_in, after, on_skip, namer)
+
+
+def read_fields(
+    path: str,
+    selection: Selection,
+    keys: frozenset[str],
+    on_skip: Callable[[Skipped], None] | None,
+    namer: Namer | None = None,
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the fields *keys*, and perhaps others, of the stored events of the log *path*, oldest first.
+
+    Raises:
+        OSError: the live file exists and cannot be opened.
+    """
+    return _read_forwards(path, selection, partial(fields_in, keys=keys), None, on_skip, namer)
+
+
+def _read_forwards(
+    path: str,
+    selection: Selection,
+    contents: _Contents,
+    after: str | None,
+    on_skip: Callable[[Skipped], None] | None,
+    namer: Namer | None,
+) -> Generator[Any, None, None]:
     first: int | None = 0
     gap = None
     if after is None:
@@ -48,7 +79,7 @@ def read_forwards(
     try:
         unread = files[len(files) if first is None else first :]
         hold_next(unread)
-        for part in _parts(unread, selection, tally):
+        for part in _parts(unread, selection, contents, tally):
             if isinstance(part, Gap):
                 gap = part if gap is None else locating.joined(gap, part)
                 continue
@@ -105,8 +136,8 @@ def _last_line(file: LogFile, selection: Selection, tally: Tally) -> Iterator[Ev
 
 
 def _parts(
-    files: Sequence[LogFile], selection: Selection, skipped: Callable[[Skipped], None]
-) -> Iterator[Iterator[Event] | Gap]:
+    files: Sequence[LogFile], selection: Selection, contents: _Contents, skipped: Callable[[Skipped], None]
+) -> Iterator[Iterator[Any] | Gap]:
     lost: list[LogFile] = []
     before: cursor.Position | None = None
     finished = {file for file in files if file.place.number}  # the live file may be rotated meanwhile
@@ -115,7 +146,7 @@ def _parts(
             if lost:
                 yield _gap(lost, before, file)
                 lost = []
-            yield events_in(block, selection, skipped)
+            yield contents(block, selection, skipped)
         if selection.unended and (last := last_line(file, selection, skipped)) is not None:
             yield last
         elif file in finished and (rest := file.rest()) is not None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.comparing import Asked, Conditions, missing
 from chora_logging.eventlog.conditions import Condition, parse_conditions
+from chora_logging.eventlog.decoding import few_fields
 from chora_logging.eventlog.events import Event, strict_json
 from chora_logging.eventlog.meaning import USUAL, Meaning
 from chora_logging.eventlog.prefilter import Prefilter, can_find, can_find_text, in_json
+from chora_logging.eventlog.quick_tests import QuickTest, Test, at_least, between
 from chora_logging.eventlog.severities import severity
 from chora_logging.eventlog.texts import Text
 from chora_logging.eventlog.times import parse_iso
@@ -62,8 +64,10 @@ class Selection:
     Attributes:
         narrows: Whether it has a filter, so that some events may not match.
         prefilter: Finds the lines that can match; None if all can.
+        keys: The keys of an event that `sift` reads.
         text: The text; None without one.
         since: The earliest time, in seconds since 1970; None without one.
+        meaning: That of the arguments.
         raw: Whether lines that are not events are given too, each as a `RawLine`.
         unended: Whether a last line without its newline is given too, if it is whole; see `last_line`.
 
@@ -90,36 +94,47 @@ class Selection:
         asked: dict[str, Asked] | None = None,
     ) -> None:
         self.asked: dict[str, Asked] = {} if asked is None else asked
-        self._meaning = meaning
+        self.meaning = meaning
         given = [("task_id", task_id), ("run_id", run_id), ("status", status), *_named(where)]
         self._fields = [(name, str(value)) for name, value in given if value is not None]
         self._expressions = _expressions(where)
-        self._other_tests: list[Callable[[Fields], bool]] = []
+        self._other_tests: list[Test] = []
         self._other_values: list[bytes] = []
+        self._other_keys: set[str] = set()
         if event is not None:
             value = str(event)
             self._other_tests.append(_means(meaning.names("event"), meaning.event_of, value))
+            self._other_keys |= meaning.keys("event")
             self._other_values += [in_json(value)] if can_find(value) else []
         if trace_id is not None:
             value = str(trace_id)
             self._other_tests.append(_means(meaning.names("trace")[:1], meaning.trace_of, value))
+            self._other_keys |= meaning.keys("trace")
             # The id may be the last part of a path.
             self._other_values += [in_json(value).lstrip(b'"')] if can_find(value) else []
+        self._level: QuickTest | None = None
         if level is not None:
-            asked_levels = self.asked.setdefault("level", Asked())
-            self._other_tests.append(_at_least(_least(level), meaning, asked_levels))
+            self._level = at_least(_least(level), meaning, self.asked.setdefault("level", Asked()))
         self.since = _limit("since", since)
+        self._time: QuickTest | None = None
         if since is not None or until is not None:
             limits = self.since, _limit("until", until)
-            self._other_tests.append(_between(*limits, meaning, self.asked.setdefault("time", Asked())))
+            self._time = between(*limits, meaning, self.asked.setdefault("time", Asked()))
         self.text = None if text is None else Text(text)
         self._combine()
 
     def _combine(self) -> None:
-        self._conditions = Conditions(self._expressions, self._meaning, self.asked)
-        self._tests = [_equal((name,), value) for name, value in self._fields]
-        self._tests += [*self._conditions.tests, *self._other_tests]
+        self._conditions = Conditions(self._expressions, self.meaning, self.asked)
+        exact = [*(_equal((name,), value) for name, value in self._fields), *self._conditions.tests]
+        exact += self._other_tests
+        # First the time: of an event at another time, nothing else is asked.
+        before, after = ([] if quick is None else [quick] for quick in (self._time, self._level))
+        self._tests = [*(quick.test for quick in before), *exact, *(quick.test for quick in after)]
+        self._sieves = [*(quick.sieve for quick in before), *exact, *(quick.sieve for quick in after)]
+        self._is_level_alone = not exact and not before
         self.narrows = bool(self._tests) or self.text is not None
+        names = {name for name, _ in self._fields} | {quick.key for quick in (*before, *after)}
+        self.keys = frozenset(names | self._conditions.keys | self._other_keys)
         # A value is searched in the whole line, so that it does not matter which field has it.
         values = [in_json(value) for _, value in self._fields if can_find(value)]
         values += [*self._other_values, *self._conditions.values]
@@ -141,6 +156,7 @@ class Selection:
         by_names._fields = [(name, value) for name, value in self._fields if name in names]
         by_names._expressions = [each for each in self._expressions if each.path[0] in names]
         by_names._other_tests, by_names._other_values, by_names.text = [], [], None
+        by_names._other_keys, by_names._level, by_names._time = set(), None, None
         rest._fields = [(name, value) for name, value in self._fields if name not in names]
         rest._expressions = [each for each in self._expressions if each.path[0] not in names]
         by_names._combine()
@@ -153,6 +169,61 @@ class Selection:
         rest.text = None
         rest._combine()
         return rest
+
+    @property
+    def test(self) -> Test | None:
+        """The same as `has_fields`, as fast as can be; None if all events pass."""
+        if not self._tests:
+            return None
+        return self._tests[0] if len(self._tests) == 1 else self.has_fields
+
+    def sift(self, fields: Fields) -> bool | Test:
+        """Return whether an event matches of which only the `keys` are known, whatever its text.
+
+        Where these do not decide, return what is left to test of the whole event.
+        """
+        for number, sieve in enumerate(self._sieves):
+            verdict = sieve(fields)
+            if verdict is None:
+                return self._rest(number)
+            if not verdict:
+                return False
+        return True
+
+    def sift_lines(self, lines: Sequence[bytes]) -> Iterable[bool | Test] | None:
+        """Return what `sift` says of each of *lines*, in valid UTF-8; None if it is of no use for them."""
+        verdicts = self.levels_of(lines)
+        if verdicts is not None:
+            test = self._tests[0]
+            return [test if verdict is None else verdict for verdict in verdicts]
+        few = few_fields(self.keys)
+        found = None if few is None else few.of(lines)
+        return None if found is None else map(self.sift, found)
+
+    @property
+    def level_keys(self) -> frozenset[str]:
+        """The keys of an event on which depends whether its level is high enough."""
+        return frozenset() if self._level is None else self._level.keys
+
+    def levels_of(self, lines: Sequence[bytes]) -> Sequence[bool | None] | None:
+        """Return whether *lines*, in valid UTF-8, match if only their levels are asked for.
+
+        None stands for a line that must be tested. Without another filter it is the fastest way.
+
+        Returns:
+            None if there are other filters, or if it is of no use.
+        """
+        if self._level is None or not self._is_level_alone:
+            return None
+        return self._level.of_lines(lines)
+
+    def passes_over(self, lines: Sequence[bytes]) -> bool:
+        """Return whether none of *lines*, in valid UTF-8, can match by its time; False is no answer."""
+        return self._time is not None and self._time.passes_over(lines)
+
+    def _rest(self, first: int) -> Test:
+        tests = self._tests[first:]
+        return tests[0] if len(tests) == 1 else lambda event: all(test(event) for test in tests)
 
     @property
     def unreadable(self) -> dict[str, int]:
@@ -233,7 +304,7 @@ def _limit(name: str, value: datetime | str | None) -> float | None:
     return None if value is None else parse_time(name, value)
 
 
-def _equal(names: tuple[str, ...], text: str) -> Callable[[Fields], bool]:
+def _equal(names: tuple[str, ...], text: str) -> Test:
     meant = as_json(text)
 
     def is_equal(event: Fields) -> bool:
@@ -248,7 +319,7 @@ def _equal(names: tuple[str, ...], text: str) -> Callable[[Fields], bool]:
     return is_equal
 
 
-def _means(names: tuple[str, ...], answer: Callable[[Fields], Any], text: str) -> Callable[[Fields], bool]:
+def _means(names: tuple[str, ...], answer: Callable[[Fields], Any], text: str) -> Test:
     is_equal = _equal(names, text)
 
     def means(event: Fields) -> bool:
@@ -258,38 +329,8 @@ def _means(names: tuple[str, ...], answer: Callable[[Fields], Any], text: str) -
     return means
 
 
-def _at_least(least: int, meaning: Meaning, asked: Asked) -> Callable[[Fields], bool]:
-    severity_of = meaning.severity_of
-
-    def is_high_enough(event: Fields) -> bool:
-        asked.events += 1
-        number = severity_of(event)
-        if number is None:
-            asked.unreadable += 1
-            return False
-        return number >= least
-
-    return is_high_enough
-
-
 def _least(level: str | int) -> int:
     number = severity(level) if isinstance(level, str | int) and not isinstance(level, bool) else None
     if number is None:
         raise ConfigurationError("level", level, f"a number or one of {', '.join(LEVELS)}")
     return number
-
-
-def _between(
-    since: float | None, until: float | None, meaning: Meaning, asked: Asked
-) -> Callable[[Fields], bool]:
-    time_of = meaning.time_of
-
-    def is_between(event: Fields) -> bool:
-        asked.events += 1
-        time = time_of(event)
-        if time is None:
-            asked.unreadable += 1
-            return False
-        return (since is None or since <= time) and (until is None or time < until)
-
-    return is_between

@@ -47,6 +47,11 @@ OPENTELEMETRY = (5, 10, 20, 30, 40, 50)
 #: The numbers of pino and bunyan, each ten above that of the standard library.
 PINO = (10, 20, 30, 40, 50, 60)
 
+#: The keys of an event on which the scale of its number depends.
+SCALE_KEYS = frozenset(
+    ("pid", "hostname", "v", "time", "msg", "short_message", "host", "version", "reqId", "remoteAddr")
+)
+
 _NUMBERED = re.compile(r"(?:LEVEL )?(\d{1,9})", re.ASCII | re.IGNORECASE)
 #: What Go's slog writes for a level between two.
 _BETWEEN = re.compile(r"(\w+)[+-]\d+", re.ASCII)

@@ -32,11 +32,13 @@ class Subscribed(Protocol):
 
     Attributes:
         fed: Whether to call `take`, which returns immediately; otherwise call `read`, which may block.
+        skipped: How many lines that are no events were read.
 
     For one thread at a time. Whoever subscribed closes it.
     """
 
     fed: bool
+    skipped: int
 
     def take(self) -> Items | None:
         """Return the new items without waiting; None if there are none. All subscribers share them."""
@@ -75,12 +77,14 @@ class Subscription:
 
     Attributes:
         fed: Whether to call `take`; otherwise call `read`.
+        skipped: How many lines that are no events were read.
 
     `close` it; garbage collection closes it too. For one thread at a time.
     """
 
     # On the class, so that `close` works if Ctrl-C interrupted `__init__`.
     _feed: Feed | None = None
+    skipped = 0
 
     def __init__(
         self, after: str | None, selection: Selection, on_skip: Callable[[Skipped], None] | None
@@ -158,6 +162,7 @@ class Subscription:
     def _report_skipped(self) -> None:
         skipped = self._skipped.copy()
         self._skipped.clear()
+        self.skipped += len(skipped)
         if self._on_skip is not None:
             for line in skipped:
                 self._on_skip(line)

@@ -38,7 +38,7 @@ _DURATION = re.compile(rf"(?:{_PART} ?)+", re.ASCII)
 _DURATION_PART = re.compile(_PART, re.ASCII)
 
 #: Where the second dash of a day is; later Pythons also read days without dashes.
-_SECOND_DASH = slice(7, 8)
+SECOND_DASH = slice(7, 8)
 
 
 def seconds(value: object) -> float | None:
@@ -49,7 +49,7 @@ def seconds(value: object) -> float | None:
             milliseconds, microseconds or nanoseconds, which are told apart by their size.
     """
     if isinstance(value, str):
-        if value[_SECOND_DASH] != "-":
+        if value[SECOND_DASH] != "-":
             return None
         try:
             moment = _quick(value)
@@ -77,7 +77,7 @@ def parse_iso(text: str) -> datetime | None:
     Between the day and the time is a `T` or a space, before the fraction a point or a comma; the zone is
     `Z`, `+00:00` or `+0000`. Every Python reads these forms.
     """
-    if text[_SECOND_DASH] != "-":
+    if text[SECOND_DASH] != "-":
         return None
     try:
         return _quick(text)

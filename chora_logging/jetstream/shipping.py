@@ -12,7 +12,8 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -74,6 +75,7 @@ class Shipment:
         oversize: Keeps lines that are too long.
         compress: Compress the lines.
         with_ids: Give the messages ids, by which the server finds duplicates too.
+        headers: More headers for its messages.
         sleep: Waits for so many seconds.
 
     Attributes:
@@ -93,6 +95,7 @@ class Shipment:
         oversize: Oversize,
         compress: bool = True,
         with_ids: bool = True,
+        headers: Mapping[str, str] = MappingProxyType({}),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.subject = subject
@@ -104,6 +107,7 @@ class Shipment:
         self._oversize = oversize
         self._compress = compress
         self._with_ids = with_ids
+        self._headers = headers
         self._sleep = sleep
         self._expected = 0
         self._gap: Gap | None = None
@@ -125,6 +129,10 @@ class Shipment:
         self._expected = last.sequence
         self.progress.end = self._head(last).end
         return self.progress.end
+
+    def begin(self, sequence: int) -> None:
+        """Go on after the message *sequence* of the subject, 0 before the first, instead of `resume`."""
+        self._expected = sequence
 
     async def put(self, item: Block | Gap) -> None:
         """Store *item*; see `Destination`. A gap is stored with the block that follows it.
@@ -173,7 +181,7 @@ class Shipment:
         return sequence
 
     def _made_of(self, block: Block) -> Message:
-        return message(
+        made = message(
             block,
             self.subject,
             stream=self._stream.name,
@@ -183,6 +191,8 @@ class Shipment:
             compress=self._compress,
             with_id=self._with_ids,
         )
+        made.headers.update(self._headers)
+        return made
 
     def _replacement(self, block: Block, made: Message, limit: int) -> Message:
         """Return *made* with a marked event in place of the line of *block*, which is too long."""

@@ -52,7 +52,7 @@ class State:
     A file that cannot be made, read or written costs a warning, not an event: then nothing is kept.
 
     Args:
-        path: The file.
+        path: The file; empty to keep nothing.
         log: The log, for people.
 
     Attributes:
@@ -69,6 +69,8 @@ class State:
         self._number = 0
         self._synced = time.monotonic()
         self._has_failed = False
+        if not path:
+            return
         try:
             opened = open_regular(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:

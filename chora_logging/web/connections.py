@@ -39,27 +39,28 @@ class Streams:
 
     A server that stops waits for its responses to end before it notifies the application, so open
     streams would block it for ever. Therefore each loop with open streams polls whether its server is
-    stopping.
+    stopping: uvicorn has a flag, and others have closed the socket on which they listened.
     """
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self._limits = limits
         self._metrics = metrics
+        self._number = 0
         self._open: Counter[str] = Counter()
         self._monitors: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Monitor] = (
             weakref.WeakKeyDictionary()
         )
 
     def __len__(self) -> int:
-        return self._open.total()
+        return self._number
 
     def count(self, log: str) -> int:
         """Return the number of open streams of *log*."""
         return self._open[log]
 
     @contextlib.contextmanager
-    def admit(self, stream: Stream, log: str) -> Iterator[None]:
-        """Count *stream* as open, and check it regularly, during the `with` block.
+    def admit(self, stream: Stream, logs: Iterable[str]) -> Iterator[None]:
+        """Count *stream* as open for each of its *logs*, and check it regularly, during the `with` block.
 
         Raises:
             Refusal: the limit of open streams is reached.
@@ -67,16 +68,19 @@ class Streams:
         if len(self) >= self._limits.streams:
             raise busy(f"{len(self)} streams are open, the most allowed")
         monitor = self._monitors.setdefault(asyncio.get_running_loop(), _Monitor())
-        clients = self._metrics.clients.labels(log)
-        clients.inc()
-        self._open[log] += 1
+        self._count(logs, 1)
         monitor.add(stream)
         try:
             yield
         finally:
             monitor.remove(stream)
-            self._open[log] -= 1
-            clients.dec()
+            self._count(logs, -1)
+
+    def _count(self, logs: Iterable[str], number: int) -> None:
+        self._number += number
+        for log in logs:
+            self._open[log] += number
+            self._metrics.clients.labels(log).inc(number)
 
 
 class _Monitor:
@@ -85,10 +89,13 @@ class _Monitor:
     def __init__(self) -> None:
         self._streams: set[Stream] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._listening: tuple[int, int] | None = None
 
     def add(self, stream: Stream) -> None:
         self._streams.add(stream)
         if self._timer is None:
+            if running_server() is None:
+                self._listening = _listening_at(_address(stream.scope.get("server")))
             self._schedule(asyncio.get_running_loop())
 
     def remove(self, stream: Stream) -> None:
@@ -103,7 +110,7 @@ class _Monitor:
     def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         self._schedule(loop)
         now = loop.time()
-        if server_is_stopping():
+        if server_is_stopping() or not _is_open(self._listening):
             loop.call_later(GRACE_SECONDS, abort, [stream.scope for stream in self._streams])
             for stream in self._streams:
                 stream.end()
@@ -152,11 +159,34 @@ def running_server() -> object:
     return getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
 
 
+def _listening_at(address: _Address | None) -> tuple[int, int] | None:
+    """Return the descriptor and the inode of the socket that listens on a port; None if there is none."""
+    if address is None:
+        return None
+    for held, descriptor in _sockets():
+        with held, contextlib.suppress(OSError):
+            is_listening = held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if is_listening and (_address(held.getsockname()) or ("", 0))[1] == address[1]:
+                return descriptor, os.fstat(held.fileno()).st_ino
+    return None
+
+
+def _is_open(listening: tuple[int, int] | None) -> bool:
+    """Return whether a socket is still open, or is not known."""
+    if listening is None:
+        return True
+    descriptor, inode = listening
+    try:
+        return os.fstat(descriptor).st_ino == inode
+    except OSError:
+        return False
+
+
 def _shut_down(scopes: Iterable[Mapping[str, Any]]) -> int:
     wanted = {(_address(scope.get("client")), _address(scope.get("server"))) for scope in scopes}
     wanted = {pair for pair in wanted if None not in pair}
     found = 0
-    for held in _sockets() if wanted else ():
+    for held, _ in _sockets() if wanted else ():
         with held, contextlib.suppress(OSError):
             if (_address(held.getpeername()), _address(held.getsockname())) in wanted:
                 held.shutdown(socket.SHUT_RDWR)
@@ -164,12 +194,12 @@ def _shut_down(scopes: Iterable[Mapping[str, Any]]) -> int:
     return found
 
 
-def _sockets() -> Iterator[socket.socket]:
-    """Yield a duplicate of each socket of this process; another thread may close the original."""
+def _sockets() -> Iterator[tuple[socket.socket, int]]:
+    """Yield a duplicate of each socket of this process, since another thread may close it, and itself."""
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
-                yield socket.socket(fileno=os.dup(int(name)))
+                yield socket.socket(fileno=os.dup(int(name))), int(name)
 
 
 def _address(value: Any) -> _Address | None:

@@ -12,7 +12,7 @@ clients take one for an event without data (httpx-sse does once it has seen an i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -39,6 +39,11 @@ def gap_frame(gap: Gap) -> bytes:
     return b"event: gap\ndata: %s\n\n" % msgspec.json.encode(gap_fields(gap))
 
 
+def unreadable_frame(counts: Mapping[str, int]) -> bytes:
+    """Return what could not be understood since the stream began, as an event named `unreadable`."""
+    return b"event: unreadable\ndata: %s\n\n" % msgspec.json.encode(counts)
+
+
 def _event(event: Event) -> bytes:
     return b"id: %s\ndata: %s\n\n" % (event.cursor.encode(), event.json)
 
@@ -49,6 +54,8 @@ def gap_fields(gap: Gap) -> dict[str, Any]:
     for name in ("since", "until"):
         if name in fields:
             fields[name] = rfc3339(fields[name])
+    if log := getattr(gap, "log", ""):  # one of several
+        fields["log"] = log
     if os.path.isabs(fields.get("resumes", "")):  # a file; another source names a place
         fields["resumes"] = os.path.basename(fields["resumes"])
     return fields

@@ -1,5 +1,10 @@
 """Streams a log as server-sent events: the stored events, then new ones, without gap or repetition.
 
+Events have no name, so that `onmessage` gets them, and an `id`. Two kinds of messages have a name and no
+`id`: `gap`, where events are missing, and `unreadable`, when something could not be understood. Its data are
+the numbers since the stream began, as JSON: `lines` that are no events, and events that the filters passed
+over, by what was asked of them as in the pages of the REST interface, such as `level`.
+
 It does not use sse-starlette, which takes events one at a time and as text (so that each is encoded
 once per client), creates timers and tasks for each send, and never closes a stalled connection.
 """
@@ -10,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -18,7 +23,9 @@ from starlette.types import Receive, Scope, Send
 
 from chora_logging.errors import ConfigurationError, CursorError
 from chora_logging.eventlog import Event, Gap
-from chora_logging.eventlog.meaning import Meaning
+from chora_logging.eventlog.merged_subscription import MergedSubscription, log_of
+from chora_logging.eventlog.several import check_cursor
+from chora_logging.eventlog.source import Source
 from chora_logging.eventlog.subscription import Subscribed, in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
@@ -50,40 +57,52 @@ async def event_stream(site: Site, request: Request) -> EventStream:
     cursor is not an error, because a browser would not reconnect after one: the stream begins with a
     gap, then continues as without the header.
     """
-    name = request.path_params["log"]
-    log = site.log(name)
-    query = stream_query(request.scope["query_string"], log)
+    logs = site.chosen(request.path_params["log"])
+    query = stream_query(request.scope["query_string"], logs)
     after, gap = query.after, None
-    last = request.headers.get("last-event-id", "")
+    last = request.headers.get("last-event-id", "")[:LONGEST_CURSOR]
     if last:
         try:
-            log.check_cursor(last[:LONGEST_CURSOR])
+            check_cursor(last, logs)
             after = last
         except CursorError:
             gap = Gap("Last-Event-ID is not a cursor of this log; events may be missing or repeated")
-    return EventStream(site, name, log.meaning, log.subscribe(query.selection, after), gap)
+    if len(logs) > 1:
+        merged = MergedSubscription(logs, query.selection, after)
+        return EventStream(site, logs, merged, merged.unreadable, gap)
+    (log,) = logs.values()
+    selection = query.selection(log.meaning)
+    return EventStream(site, logs, log.subscribe(selection, after), lambda: selection.unreadable, gap)
 
 
 class EventStream:
     """One client's stream, as an ASGI response.
 
     Args:
-        site: The site of the log.
-        name: The name of the log.
-        meaning: The meaning of its fields.
+        site: The site of the logs.
+        logs: The logs by name.
         subscription: The source of the events; it is closed with the stream.
+        unreadable: Returns the numbers of events that its filters passed over; see `Selection.unreadable`.
         gap: A gap to send before the first event.
     """
 
     def __init__(
-        self, site: Site, name: str, meaning: Meaning, subscription: Subscribed, gap: Gap | None = None
+        self,
+        site: Site,
+        logs: Mapping[str, Source],
+        subscription: Subscribed,
+        unreadable: Callable[[], dict[str, int]],
+        gap: Gap | None = None,
     ) -> None:
         self.scope: MutableMapping[str, Any] = {}
         self._site = site
-        self._name = name
-        self._meaning = meaning
+        self._logs = logs
+        self._name = ",".join(logs)
+        self._unreadable = unreadable
+        self._told: dict[str, int] = {}  # what could not be understood
         self._subscription = subscription
         self._gap = gap
+        self._is_started = False
         self._is_stalled = False
         self._began: float | None = None  # when the current send began
         self._sent: float | None = None  # when the last send ended
@@ -94,7 +113,7 @@ class EventStream:
         self.scope, self._send, self._lock = scope, send, asyncio.Lock()
         self._ended = asyncio.get_running_loop().create_future()
         try:
-            with self._site.streams.admit(self, self._name):
+            with self._site.streams.admit(self, self._logs):
                 await self._serve(receive)
         finally:
             self._subscription.close()
@@ -136,7 +155,7 @@ class EventStream:
 
     async def _pump(self) -> None:
         body = await self._read_on()
-        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await self._start()
         if self.scope["method"] == "HEAD":
             return
         await self._put(sse.opening(self._site.limits.retry))
@@ -179,17 +198,28 @@ class EventStream:
         return None if items is None else self._frame(items)
 
     def _frame(self, items: Sequence[Event | Gap]) -> bytes:
-        if not items:
-            return b""
-        metrics, name = self._site.metrics, self._name
-        events = sum(isinstance(item, Event) for item in items)
-        metrics.read.labels(name).inc(events)
-        if events < len(items):
-            metrics.gaps.labels(name).inc(len(items) - events)
-        happened = self._meaning.time_of(items[-1]) if isinstance(items[-1], Event) else None
-        # The age of events that were already stored is not lag.
-        if happened is not None and self._subscription.fed:
-            metrics.lag.labels(name).set(max(0.0, time.time() - happened))
+        counts = self._unreadable()
+        if self._subscription.skipped:
+            counts["lines"] = self._subscription.skipped
+        if counts == self._told:
+            return self._items(items) if items else b""
+        self._told = counts
+        return (self._items(items) if items else b"") + sse.unreadable_frame(counts)
+
+    def _items(self, items: Sequence[Event | Gap]) -> bytes:
+        metrics = self._site.metrics
+        for name, log in self._logs.items():
+            own = [item for item in items if self._name == name or log_of(item) == name]
+            events = sum(isinstance(item, Event) for item in own)
+            metrics.read.labels(name).inc(events)
+            if events < len(own):
+                metrics.gaps.labels(name).inc(len(own) - events)
+            newest = own[-1] if own and self._subscription.fed else None
+            # The age of events that were already stored is not lag.
+            if isinstance(newest, Event):
+                happened = log.meaning.time_of(newest if self._name == name else newest["event"])
+                if happened is not None:
+                    metrics.lag.labels(name).set(max(0.0, time.time() - happened))
         return sse.frames(items)
 
     async def _put(self, body: bytes) -> None:
@@ -202,14 +232,21 @@ class EventStream:
                 await self._send({"type": "http.response.body", "body": part, "more_body": True})
             self._began, self._sent = None, loop.time()
 
+    async def _start(self) -> None:
+        self._is_started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+
     async def _finish(self) -> None:
         """End the response. The server closes the connection when the client has read the rest."""
         with contextlib.suppress(asyncio.TimeoutError):
+            if not self._is_started:  # the server stops already: an `EventSource` comes back after a 200
+                await self._start()
             end = self._send({"type": "http.response.body", "body": b"", "more_body": False})
             await asyncio.wait_for(end, GRACE_SECONDS)
 
     async def _disconnect(self, receive: Receive) -> None:
-        self._site.metrics.dropped.labels(self._name).inc()
+        for name in self._logs:
+            self._site.metrics.dropped.labels(name).inc()
         logging.getLogger(OWN_LOGGER).warning(
             "a client of the stream of %s read nothing for %g seconds and is disconnected",
             self._name,

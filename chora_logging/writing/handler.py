@@ -12,7 +12,6 @@ It deviates from the standard library's handler on purpose:
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import weakref
@@ -38,7 +37,7 @@ from chora_logging.options import (
 )
 from chora_logging.schema import WRITTEN_TO_ATTRIBUTE
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
-from chora_logging.writing import loss
+from chora_logging.writing import loss, opening
 from chora_logging.writing.locking import Written
 from chora_logging.writing.reporting import ReportingHandler
 from chora_logging.writing.rotation_schedule import Hooks
@@ -141,9 +140,9 @@ class EventFileHandler(ReportingHandler):
         if begins == "w":
             loss.forget(log_files.real_path(self._log.path))
         if delay:  # else `_open` does it, and must
-            _make_folder(self._log.path)
+            opening.make_folder(self._log.path)
             if begins == "w":  # now, because forked children may be the first to write
-                _empty(self._log.path)
+                opening.empty(self._log.path)
         super().__init__(filename, mode, max_bytes, backup_count, encoding, delay, errors)
 
     def createLock(self) -> None:
@@ -172,7 +171,7 @@ class EventFileHandler(ReportingHandler):
             return True
         if type(record) is not logging.LogRecord:
             path = getattr(record, WRITTEN_TO_ATTRIBUTE, None)
-            if path is not None and _is_same_file(path, self._log.path):
+            if path is not None and opening.is_same_file(path, self._log.path):
                 return False
         passed = self.filter(record)
         if passed:
@@ -383,26 +382,3 @@ class _OpenedByHandler(_HandlerLog):
             super().reopen()
         else:
             handler.stream = handler._open()
-
-
-def _is_same_file(path: str, other: str) -> bool:
-    """Return whether two paths are one file: by links, mounts, or a folder whose link was changed."""
-    if path == other:
-        return True
-    try:
-        return os.path.samefile(path, other)
-    except OSError:  # one is not there at the moment
-        return os.path.realpath(path) == os.path.realpath(other)
-
-
-def _empty(path: str) -> None:
-    with contextlib.suppress(OSError):  # it does not exist, or is no file
-        os.truncate(path, 0)
-
-
-def _make_folder(path: str) -> None:
-    """Create the folder of *path*, if possible: with *delay* the first record reports an error."""
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-    except OSError:
-        return

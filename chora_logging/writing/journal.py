@@ -113,7 +113,7 @@ class Journal:
             data += record
             self._retained_at = len(data) if record else 0
             if record:
-                data += log_files.pack_retained(state, self.kept_from, self.live or Live(0))
+                data += pack_retained(state, self.kept_from, self.live or Live(0))
             if os.pwrite(self._fd, data, 0) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.ftruncate(self._fd, len(data))
@@ -133,7 +133,7 @@ class Journal:
         """Record what is known of the live file, if the sidecar has a place for it."""
         self.live = live
         if self._fd is not None and self._retained_at:
-            os.pwrite(self._fd, log_files.pack_retained(self.state, self.kept_from, live), self._retained_at)
+            os.pwrite(self._fd, pack_retained(self.state, self.kept_from, live), self._retained_at)
 
     def pack(self, inode: int, packed: int) -> None:
         """Note that the backup *inode* has been compressed into *packed*."""
@@ -147,7 +147,7 @@ class Journal:
         One file more stays in the record than is kept, for readers that have read it to its end.
         """
         if self.keep:
-            kept = log_files.generation_of(self.keep, sequence // 2, self.record)
+            kept = log_files.generation_of(self.keep, sequence // 2, log_files.gone_in(self.record))
             self.kept_from = max(self.kept_from, kept)
             oldest = max((each for each in self.record if each < kept), default=kept)
             self.record = {each: rotated for each, rotated in self.record.items() if each >= oldest}
@@ -209,6 +209,12 @@ def pack_record(state: Sidecar, record: Mapping[int, Rotated], room: int) -> byt
     )
     checksum = zlib.crc32(b"%s %d %s" % (state.log_id, state.sequence, entries))
     return RECORD.pack(checksum, count) + entries
+
+
+def pack_retained(state: Sidecar, kept_from: int, live: Live) -> bytes:
+    """Return the bytes of the last part of a sidecar."""
+    checksum = zlib.crc32(b"%s %d %d %d %d %d" % (state.log_id, state.sequence, kept_from, *live))
+    return RETAINED.pack(checksum, kept_from, *live)
 
 
 def _open(log: str, mode: int, like: os.stat_result, report: Report | None) -> io.FileIO | None:

@@ -20,12 +20,10 @@ from chora_logging.errors import LineTooLongError, UnsyncedError
 from chora_logging.log_files import LONGEST_LINE_BYTES
 from chora_logging.writing import locking
 from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, Written, flock
+from chora_logging.writing.opening import link_targets
 
 #: Paths that may lead to a regular file (`app > file`), which is not ours to rename.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
-
-#: How many links lead to a file at most, as on Linux.
-_MOST_LINKS = 40
 
 #: How long to wait for the next log after another program has moved the log away, in milliseconds.
 #: Meanwhile nothing is written to the old one, which that program may be compressing.
@@ -325,11 +323,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
 
 def _leads_to_stream(path: str) -> bool:
     """Return whether *path* is one of `_STREAMS`, or a symbolic link to one, as in a container."""
-    for _ in range(_MOST_LINKS):
-        if path.startswith(_STREAMS) or not os.path.islink(path):
-            break
-        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
-    return path.startswith(_STREAMS)
+    return any(target.startswith(_STREAMS) for target in link_targets(path))
 
 
 def line_too_long(path: str, length: int) -> LineTooLongError:

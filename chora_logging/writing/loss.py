@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: How many files that are gone stay in the record, at most, if the log is never rotated.
 _MOST_GONE = 100
 
+#: How long to wait for the sidecar before the log is emptied, in seconds.
+_WAIT_SECONDS = 1.0
+
 
 class Gone(NamedTuple):
     """A live file that has lost its content.
@@ -48,12 +51,15 @@ def deleted(file: LiveFile) -> Gone | None:
     """Return what is gone with *file*, which its path does not name any more; None if it has another name."""
     try:
         status = os.fstat(file.fd)
-        if status.st_nlink or not status.st_size:
-            return None
-        head = os.pread(file.fd, HEAD_BYTES, 0)
-    except OSError:  # this process may not read it
+    except OSError:  # other code has closed it just now
         return None
-    return Gone(file.state, file.inode, status.st_size, _first_line(head), log_files.digest(head))
+    if status.st_nlink or not status.st_size:
+        return None
+    gone = Gone(file.state, file.inode, status.st_size)
+    with contextlib.suppress(OSError):  # this process may not read it
+        head = os.pread(file.fd, HEAD_BYTES, 0)
+        gone = gone._replace(first_line=_first_line(head), head=log_files.digest(head))
+    return gone
 
 
 def emptied(file: LiveFile) -> Gone:
@@ -85,7 +91,7 @@ def account(journal: Journal, status: os.stat_result, found: Found, gone: Gone |
         generation = state.generation
         journal.record[generation] = Rotated(NO_INODE, gone.size, gone.first_line, gone.head)
         journal.state = state._replace(sequence=state.sequence + 2)
-        for each in sorted(each for each in journal.record if journal.record[each].is_gone)[:-_MOST_GONE]:
+        for each in log_files.gone_in(journal.record)[_MOST_GONE:]:
             del journal.record[each]
     size = gone.size if gone is not None and is_cut and gone.inode == status.st_ino else 0
     journal.live = Live(status.st_ino, max(status.st_size, size), first_line)
@@ -139,7 +145,7 @@ def forget(log: str, *, backups: bool = False) -> None:
     """
     with contextlib.suppress(OSError):
         like = os.stat(log_files.sidecar_path(log))
-        with open_journal(log, like, None, 0) as journal:
+        with open_journal(log, like, None, _WAIT_SECONDS) as journal:
             if journal is None or journal.owned is None or journal.state.under_way:
                 return
             generation = journal.state.generation

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 import stat
+from collections.abc import Iterator
 
 from chora_logging import log_files
+
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})", re.ASCII)
+
+#: How many links lead to a file at most, as on Linux.
+_MOST_LINKS = 40
 
 
 def open_log(path: str, log: str, flags: int, mode: int | None) -> int:
@@ -25,6 +33,34 @@ def open_log(path: str, log: str, flags: int, mode: int | None) -> int:
         OSError: it cannot be opened.
     """
     flags |= os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    try:
+        return _open_path(path, log, flags, mode)
+    except OSError:
+        descriptor = _own_descriptor(path)
+        if descriptor is None:
+            raise
+        # A socket, or a pipe that a process got before it dropped its rights: only the path cannot be opened.
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def _own_descriptor(path: str) -> int | None:
+    """Return the descriptor of this process that *path* leads to, as `/dev/stdout` does, or None."""
+    named = (_DESCRIPTOR.fullmatch(target) for target in link_targets(path))
+    return next((int(found[1]) for found in named if found), None)
+
+
+def link_targets(path: str) -> Iterator[str]:
+    """Give *path* and, while that is a symbolic link, what it points at."""
+    yield path
+    for _ in range(_MOST_LINKS):
+        try:
+            path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+        except OSError:
+            return
+        yield path
+
+
+def _open_path(path: str, log: str, flags: int, mode: int | None) -> int:
     try:
         readable = stat.S_ISREG(os.stat(path).st_mode)
     except FileNotFoundError:
@@ -153,3 +189,27 @@ def own(fd: int, like: os.stat_result) -> None:
 def permissions(status: os.stat_result, mode: int | None = None) -> int:
     """Return the permission bits *mode*, or those of *status* if it is None."""
     return stat.S_IMODE(status.st_mode) if mode is None else mode
+
+
+def is_same_file(path: str, other: str) -> bool:
+    """Return whether two paths are one file: by links, mounts, or a folder whose link was changed."""
+    if path == other:
+        return True
+    try:
+        return os.path.samefile(path, other)
+    except OSError:  # one is not there at the moment
+        return os.path.realpath(path) == os.path.realpath(other)
+
+
+def empty(path: str) -> None:
+    """Empty the file *path*, if it is one and may be written."""
+    with contextlib.suppress(OSError):  # it does not exist, or is no file
+        os.truncate(path, 0)
+
+
+def make_folder(path: str) -> None:
+    """Create the folder of *path*, if possible: with *delay* the first record reports an error."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    except OSError:
+        return

@@ -117,16 +117,17 @@ class RotationSchedule:
             report = partial(log.notice_once, "compression_blocked")
             self._compressor.start(log.real_path, log.backup_count, hooks.name_of, report)
 
-    def settle(self, file: LiveFile, status: os.stat_result) -> bool:
-        """Bring the sidecar up to date before a record is written to *file*, the live one, with *status*.
+    def settle(self, file: LiveFile, status: os.stat_result, length: int | None) -> bool:
+        """Bring the sidecar up to date before *length* bytes are written to *file*, the live one.
 
-        Returns whether the file is to be opened anew: the rotation of a killed writer was completed.
+        *status* is its status; without *length* it is to be rotated, which records its size. Returns whether
+        the file is to be opened anew: the rotation of a killed writer was completed.
         """
         size = status.st_size
         if size < file.end:
-            self._gone = loss.emptied(file)
+            self._gone, self.retry_at = loss.emptied(file), 0.0
             file.links, file.end, file.mark = 0, -1, 0
-        elif file.mark <= size != 0:
+        elif length is not None and file.mark <= size != 0:
             self._note(file, size)
             file.mark = _GROWTH * size
         is_settled = status.st_nlink == file.links and self._gone is None
@@ -134,7 +135,8 @@ class RotationSchedule:
 
     def left(self, file: LiveFile) -> None:
         """Note that the log's path does not name *file* any more."""
-        self._gone = loss.deleted(file) or self._gone
+        if (gone := loss.deleted(file)) is not None:
+            self._gone, self.retry_at = gone, 0.0
 
     def closing(self, file: LiveFile | None) -> None:
         """Note how much was written to *file*, which is about to be closed."""

@@ -253,7 +253,7 @@ class SharedLog(Rotated):
                     if self._reopen_or_keep(file):
                         continue
                     status = os.fstat(file.fd)
-                elif locked and self._schedule.settle(file, status):
+                elif locked and self._schedule.settle(file, status, length):
                     self._close_file()
                     continue
                 is_due = locked and not file.is_last and self._is_due(status.st_size, length, due)

@@ -274,6 +274,35 @@ class TestDamage:
 
         assert problems_in(call, log, status=0) == [("app.log", 2, "unfinished", "no newline at its end yet")]
 
+    @pytest.mark.parametrize("age", [5, 3600])
+    def test_a_line_that_goes_on(self, log, age):
+        """A line of which more has come since the file was opened is not torn, however old it is."""
+        written(log, line_at(6), line_at(7)[:30], age=age)
+        told = []
+        files = open_set(str(log))
+        written(log, line_at(6), line_at(7)[:40], age=age)
+        Examiner(told.append).examine(files[-1])
+        close_all(files)
+
+        assert [problem.kind for problem in told] == ["unfinished"]
+
+    def test_a_write_that_takes_long(self, log):
+        """While a file that was written to a few seconds ago may still grow, it is looked at again."""
+        written(log, line_at(6), line_at(7)[:30], age=5)
+        told = []
+        files = open_set(str(log))
+        grow = threading.Timer(0.1, lambda: written(log, line_at(6), line_at(7)[:40], age=5))
+        grow.start()
+        Examiner(told.append).examine(files[-1])
+        close_all(files)
+        grow.join()
+        written(log, line_at(6), line_at(7)[:40], age=5)
+        files = open_set(str(log))
+        Examiner(told.append).examine(files[-1])
+        close_all(files)
+
+        assert [problem.kind for problem in told] == ["unfinished", "torn"]
+
     @pytest.mark.parametrize("harm", ["cut", "changed"])
     def test_a_broken_compressed_file(self, log, call, harm):
         """A compressed backup that cannot be read to its end is reported."""

@@ -25,6 +25,7 @@ PRINTING = (
     ("query", "--log", "app.log", "--json"),
     ("query", "--log", "app.log", "--format", "csv"),
     ("stats", "--log", "app.log"),
+    ("sql", "FROM events", "--log", "app.log"),
     ("check", "--log", "app.log"),
     ("trace", "t", "--log", "app.log"),
     ("config",),
@@ -121,6 +122,8 @@ class TestErrors:
             ["query", "--log", log, f"--{text}"],
             ["query", f"--log={log}", f"--limit={text}"],
             ["trace", text, "--log", log],
+            ["sql", text, "--log", log],
+            ["sql", f"SELECT '{text}'::INT", "--log", log],
             ["serve", "--host", text],
         ):
             screen = Terminal()

@@ -51,3 +51,15 @@ def test_serve_names_its_own():
         2,
         "chora-logging: starlette is not installed: pip install 'chora_logging[web]'\n",
     ]
+
+
+def test_sql_names_its_own(tmp_path):
+    """A query needs the extra `sql`, its help does not."""
+    log = tmp_path / "app.log"
+    log.write_text("{}\n")
+    program = PROGRAM.replace('[name, "--help"]', '["sql", *name.split("|")]')
+    command = [sys.executable, "-c", program, "duckdb", "--help", f"FROM events|{log}"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=DEADLINE)
+
+    missing = "chora-logging: duckdb is not installed: pip install 'chora_logging[sql]'\n"
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [[0, ""], [2, missing]]

@@ -33,22 +33,35 @@ with trace_context("4bf92f3577b34da6a3ce929d0e0e4736"):
     log("job_failed", "build", "r1", level="ERROR", status="failed", duration_ms=5)
 with trace_context():
     log("job_completed", "build", "r2", status="completed", duration_ms=7)
+    log("task_started", "deploy", "r3", status="running")
 """
 
 
 def examples_of(name):
-    """The lines below "Example:" or "Examples:" in a command's help."""
+    """The lines below "Example:" or "Examples:" in a command's help, without comments.
+
+    A line whose quotation mark is open goes on in the next one.
+    """
     context = commands.make_context("chora-logging", [name], resilient_parsing=True)
     text = (commands.get_command(context, name) or commands).help or ""
     _, _, after = text.partition("Example")
-    lines = after.split("\n\n")[0].splitlines()[1:]
-    return [line.strip() for line in lines if line.strip()]
+    found = [""]
+    for line in map(str.strip, after.split("\n\n")[0].splitlines()[1:]):
+        if found[-1].count('"') % 2:
+            found[-1] += f"\n{line}"
+        elif line and not line.startswith("#"):
+            found.append(line)
+    return found[1:]
 
 
 def is_endless(line):
-    """Whether it runs until Ctrl-C, or for seconds."""
+    """Whether it runs until Ctrl-C, or for seconds, such as those in which it waits for servers."""
     words = line.split()
-    return words[1] in ("serve", "ship") or (words[1] == "demo" and "--json" not in words) or "-f" in words
+    return (
+        words[1] in ("serve", "ship", "audit")
+        or (words[1] == "demo" and "--json" not in words)
+        or "-f" in words
+    )
 
 
 #: The line that a server prints when it listens.

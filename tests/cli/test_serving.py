@@ -21,6 +21,7 @@ from chora_logging.cli.serving import BoundedProtocol
 from chora_logging.web.tokens import make_token
 from tests.cli.running import COMMAND, DEADLINE, environment
 from tests.eventlog.writing import write
+from tests.needs import need
 
 EVENTS = "/api/v1/app/events"
 TOKEN = make_token()
@@ -141,7 +142,7 @@ class TestConnections:
     def test_one_client_has_a_part(self):
         """Another machine has at most a quarter of the connections; this one and proxies have all."""
         service = serving.Service({}, "text", serving_proxies("10.0.0.0/8", "2001:db8::1"))
-        trusted = ("127.0.0.1", "::1", None, "10.2.3.4", "2001:db8::1")
+        trusted = ("127.0.0.1", "::1", "unix", "10.2.3.4", "2001:db8::1")
 
         assert [service.trusts(host) for host in trusted] == [True] * 5
         assert [service.trusts(host) for host in ("192.0.2.1", "2001:db8::2", "x")] == [False] * 3
@@ -326,6 +327,7 @@ class TestVariables:
 class TestWorkers:
     def test_they_are_one_server(self, serve, tmp_path):
         """All workers answer at one address; metrics are those of all, also after one has been killed."""
+        need("iproute2")
         url = serve("--workers", "2", "--token-file", str(tmp_path / "token"))
         read = 0
         pids = set()

@@ -21,7 +21,7 @@ from chora_logging.eventlog.rotated import file_set, stored
 from chora_logging.eventlog.selection import Selection
 from chora_logging.writing import live_file
 from tests.eventlog.test_paging import run
-from tests.eventlog.writing import DatedWriter, Writer, numbers, open_files
+from tests.eventlog.writing import DatedWriter, Writer, numbers, open_files, write
 
 LOOKS = ("listdir", "stat", "open", "fstat", "pread")
 
@@ -229,6 +229,26 @@ def test_a_rotation_seen_in_its_middle(tmp_path, reader, index, distance):
             assert len(items) >= 9 - index
             if not made:
                 break
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_late_line_is_given_or_told(logs, reader):
+    """A line that is added to a backup is given, or is a gap to whoever resumes, and never both."""
+    for look in itertools.count():
+        writer = logs()
+        backup = writer.backup(1)
+        os.utime(backup, ns=(os.stat(backup).st_mtime_ns - 10**9,) * 2)
+        event = next(EventLog(writer.log).read())
+        with before_look(look, lambda path=backup: write(path, 99)) as made:
+            items = reader(writer.log, event.cursor)
+        resumed = reader(writer.log, items[-1].cursor)
+
+        found = [item for item in (*items, *resumed) if not isinstance(item, Gap)]
+        gaps = len(items) + len(resumed) - len(found)
+        assert sorted(number for number in numbers(found) if number != 99) == list(range(1, 10))
+        assert (numbers(found).count(99), gaps) in ([(1, 0), (0, 1)] if made else [(0, 0)])
+        if not made:
+            break
 
 
 @pytest.mark.parametrize("change", KEEPING)

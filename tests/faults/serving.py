@@ -35,10 +35,12 @@ class Server:
         command: The arguments of Python.
         log: The log that it serves.
         folder: The working directory.
+        port: The port at which it listens; None if it chooses one, and prints it.
         limits: The limits of the application.
     """
 
-    def __init__(self, command, log, folder, **limits):
+    def __init__(self, command, log, folder, port=None, **limits):
+        self._port = port
         self._said = folder / "server.txt"
         env = {**os.environ, "PYTHONPATH": str(ROOT), "LOG": str(log), "LIMITS": json.dumps(limits)}
         env["HOME"] = str(folder)
@@ -62,6 +64,8 @@ class Server:
     @property
     def port(self):
         """The port that it chose; None until it has printed it."""
+        if self._port is not None:
+            return self._port
         found = re.search(r"http://127\.0\.0\.1:(\d+)", self.said)
         return found and int(found[1])
 
@@ -132,9 +136,13 @@ class Client:
         if buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(PATIENCE)
-        self.socket.connect(("127.0.0.1", port))
         head = [f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
-        self.socket.sendall("\r\n".join(head).encode())
+        try:
+            self.socket.connect(("127.0.0.1", port))
+            self.socket.sendall("\r\n".join(head).encode())
+        except OSError:
+            self.socket.close()
+            raise
         self.got = bytearray()
 
     def read_until(self, text):

@@ -1,4 +1,4 @@
-"""Random histories of a log whose backups somebody deletes, empties, cuts, copies, swaps, packs and replaces.
+"""Random histories of a log whose files somebody deletes, empties, cuts, copies, swaps, packs and replaces.
 
 1,000 are run by `tests/run.py --whole`, else 250, always the same ones; CHORA_HOLE_HISTORIES=20000 runs so
 many. Each is made from its number alone, so a failing history fails again.
@@ -17,8 +17,10 @@ import zlib
 
 import pytest
 
+from chora_logging import log_files
 from chora_logging.eventlog import EventLog, Gap, following
 from chora_logging.eventlog.following import Follower
+from chora_logging.writing.backups import find_backups
 from chora_logging.writing.compression import compress_backups
 from tests.eventlog.test_between_looks import READERS
 from tests.eventlog.writing import Writer, numbers
@@ -100,6 +102,13 @@ class History:
 
     def poll(self):
         self.live.take(self.follower.poll_items() or [])
+
+    def lose_live(self):
+        """The live file is deleted or emptied, and the writer goes on; not where another tool has files."""
+        owned = log_files.read_backups(self.log).owned
+        if owned is not None and not find_backups(self.log, str, KEEP, owned).foreign:
+            self.random.choice([os.unlink, lambda path: os.truncate(path, 0)])(self.log)
+            self.append()
 
     def look(self):
         """Everything is told to the follower, and to readers from the beginning and from the end."""
@@ -209,7 +218,15 @@ def _lines(path):
     return data.split(b"\n")[:-1]
 
 
-STEPS_ALONE = [History.append, History.rotate, History.rotate, History.poll, History.look, History.resume]
+STEPS_ALONE = [
+    History.append,
+    History.rotate,
+    History.rotate,
+    History.poll,
+    History.look,
+    History.resume,
+    History.lose_live,
+]
 DAMAGES = [
     History.delete,
     History.empty,

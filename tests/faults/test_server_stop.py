@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
+import signal
+import socket
+import threading
 
 import pytest
 
 from tests.eventlog.writing import write
-from tests.faults.serving import GUNICORN, SERVE, STREAM, UVICORN, Client, Server, wait_for
+from tests.faults.serving import APP, GUNICORN, SERVE, STREAM, UVICORN, Client, Server, wait_for
+from tests.needs import need
 
 #: Much longer than a stop takes, and shorter than every server's own limit for it, in seconds.
 GRACE = 8.0
@@ -72,3 +77,82 @@ def test_the_limit_of_descriptors(tmp_path, log):
         (line,) = (line for line in file if line.startswith("Max open files"))
 
     assert int(line.split()[3]) == hard >= soft
+
+
+def free_port():
+    """A port that nothing listens on; some servers do not tell the one that they chose."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+#: Servers that are told their port.
+OTHERS = {
+    "hypercorn": ["-m", "hypercorn", APP, "--graceful-timeout", "2", "--bind"],
+    "granian": ["-m", "granian", "--interface", "asgi", "--workers-kill-timeout", "2", APP, "--port"],
+}
+WORKERS = {
+    "serve --workers": [*SERVE, "--workers", "2"],
+    "gunicorn --workers": [*GUNICORN, "--workers", "2"],
+}
+
+
+class Visitor(threading.Thread):
+    """Opens one stream after the other, as an `EventSource` does, until nothing listens any more.
+
+    Attributes:
+        answers: The statuses that it got; None for a connection that ended without one.
+    """
+
+    def __init__(self, port, number):
+        super().__init__(daemon=True)
+        self.answers = []
+        self._port = port
+        self._number = number
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                client = Client(self._port)
+            except ConnectionRefusedError:
+                return
+            except ConnectionError:
+                continue
+            with contextlib.suppress(ConnectionError), contextlib.closing(client):
+                self.answers.append(None)
+                head = client.socket.recv(65536)
+                if not head:
+                    continue
+                self.answers[-1] = int(head.split()[1])
+                if self._number % 3 == 0:
+                    client.read_to_end()
+                elif self._number % 3 == 1:
+                    client.reset()
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *OTHERS, *WORKERS])
+@pytest.mark.parametrize(
+    "signals", [(signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)], ids=["TERM", "INT INT"]
+)
+def test_a_stop_among_clients_that_come_and_go(tmp_path, log, name, signals):
+    """While streams begin, run and are cut, a stop gives no 5xx and no traceback: all clients come back."""
+    command, port = {**COMMANDS, **WORKERS}.get(name), None
+    if name in OTHERS:
+        if name == "granian":
+            need("granian")
+        port = free_port()
+        command = [*OTHERS[name], f"127.0.0.1:{port}" if name == "hypercorn" else str(port)]
+    with Server(command, log, tmp_path, port) as server:
+        visitors = [Visitor(server.port, number) for number in range(25)]
+        wait_for(lambda: sum(len(visitor.answers) for visitor in visitors) > 100)
+        for number in signals:
+            # A terminal sends Ctrl-C to all processes; gunicorn's workers wait for their own.
+            send = os.killpg if number == signal.SIGINT else os.kill
+            send(server.process.pid, number)
+        server.process.wait(30)
+        for visitor in visitors:
+            visitor.join(30)
+
+        assert {answer for visitor in visitors for answer in visitor.answers} <= {200, None}
+        assert "Traceback" not in server.said
+        assert "Exception" not in server.said

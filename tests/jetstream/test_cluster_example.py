@@ -59,6 +59,7 @@ def test_each_user_has_the_rights_that_it_needs(servers, tmp_path):
 
     assert call("reader", tmp_path, "query", "--log", servers, "--count") == "2\n"
     assert "second" in call("reader", tmp_path, "tail", "--log", servers)
+    assert "Nothing is missing" in call("reader", tmp_path, "audit", servers, "--log", log, "--host", "m1")
 
 
 def test_the_service_has_options_that_exist():

@@ -37,6 +37,49 @@ def run(scenario):
     asyncio.run(asyncio.wait_for(scenario, 60))
 
 
+class TestUnreadable:
+    def test_what_is_not_understood_is_told(self, log):
+        """Lines that are no events, and events without a level, are counted, stored ones and new ones."""
+
+        async def scenario():
+            log.write_text('{"n": 1}\nwhat?\n{"n": 2, "level": "ERROR"}\n')
+            async with streaming(app_of(log), f"{STREAM}?level=warning") as source:
+                assert await source.next(2) == [
+                    ("message", {"n": 2, "level": "ERROR"}),
+                    ("unreadable", {"level": 1, "lines": 1}),
+                ]
+                await until(lambda: threads_of(log))
+                for text, told in (
+                    ('{"n": 3}\n', {"level": 2, "lines": 1}),
+                    ("what?\nwho?\n", {"level": 2, "lines": 3}),
+                ):
+                    with open(log, "a") as file:
+                        file.write(text)
+                    assert await source.next(1) == [("unreadable", told)]
+                write(log, 4)
+                with open(log, "a") as file:
+                    file.write('{"n": 5, "level": "ERROR"}\n')
+                found = []
+                while not found or found[-1][0] != "message":
+                    found += await source.next(1)
+                assert found[-1] == ("message", {"n": 5, "level": "ERROR"})
+                assert source.parser.last_event_id == source.parser.ids[-1]
+
+        run(scenario())
+
+    def test_nothing_is_told_without_need(self, log):
+        """A stream whose lines are all understood has no such message."""
+
+        async def scenario():
+            write(log, 1, 2)
+            async with streaming(app_of(log), f"{STREAM}?where=n>=1") as source:
+                assert [kind for kind, _ in await source.next(2)] == ["message", "message"]
+                write(log, 3)
+                assert await source.next(1) == [("message", {"n": 3, "pad": ""})]
+
+        run(scenario())
+
+
 class TestEvents:
     def test_stored_then_live_without_a_seam(self, log):
         """A stream gives the stored events, then each new one, once and in order."""

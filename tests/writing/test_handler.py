@@ -8,6 +8,7 @@ import json
 import logging
 import mmap
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -21,6 +22,20 @@ from chora_logging.writing import compression
 from chora_logging.writing.backups import find_backups
 from chora_logging.writing.handler import EventFileHandler
 from tests.accounting import bytes_of, events_of, files_of, lines_of, snapshot
+from tests.needs import need
+
+#: Writes two lines to a path, as another user if there is a second argument.
+TO_STREAM = """
+import logging, os, sys
+from chora_logging.writing.handler import EventFileHandler
+if sys.argv[2:]:
+    os.setgroups([])
+    os.setuid(int(sys.argv[2]))
+logger = logging.Logger("x", 1)
+logger.addHandler(EventFileHandler(sys.argv[1], maxBytes=5))
+logger.info("one")
+logger.info("two")
+"""
 
 
 @pytest.fixture
@@ -703,6 +718,28 @@ class TestNotAFile:
         assert (piped.stdout, piped.stderr) == (b"one\ntwo\n", b"")
         assert (tmp_path / "out").read_bytes() == b"one\ntwo\n"
         assert os.listdir(tmp_path) == ["out"]
+
+    @pytest.mark.parametrize("device", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
+    def test_stdout_that_cannot_be_opened(self, tmp_path, device):
+        """Where stdout is a socket, as under systemd, its path cannot be opened: its descriptor is used."""
+        if device == "link":
+            device = str(tmp_path / "app.log")
+            os.symlink("/dev/stdout", device)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            program = [sys.executable, "-c", TO_STREAM, device]
+            subprocess.run(program, stdout=theirs, stderr=subprocess.PIPE, check=True)
+
+            assert ours.recv(1000) == b"one\ntwo\n"
+
+    @pytest.mark.parametrize("user", [65534, 77777], ids=["nobody", "without a name"])
+    def test_stdout_after_rights_were_dropped(self, user):
+        """A process may write to the pipe that it got as root, though it may not open it any more."""
+        need("root")
+        command = [sys.executable, "-c", TO_STREAM, "/dev/stdout", str(user)]
+        done = subprocess.run(command, capture_output=True)
+
+        assert (done.stdout, done.stderr) == (b"one\ntwo\n", b"")
 
 
 def interrupted(*args):

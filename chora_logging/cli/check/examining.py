@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from chora_logging.cli import amounts
-from chora_logging.eventlog.lines import REFUSED, SHOWN_LINE_BYTES, decode, read_malformed
+from chora_logging.eventlog.decoding import REFUSED, decode
+from chora_logging.eventlog.lines import SHOWN_LINE_BYTES, read_malformed
 from chora_logging.eventlog.meaning import USUAL, Meaning
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.log_files import COMPRESSED
@@ -33,8 +33,9 @@ DAMAGE = (TORN, FOREIGN, DUPLICATED, UNREADABLE, MISSING)
 #: take their timestamps before they take the lock. 24 ms were measured; it is more on a busy machine.
 JITTER_SECONDS = 1.0
 
-#: After how many seconds without a write an unfinished line is torn. A writer writes a line in one call.
-UNFINISHED_SECONDS = 1.0
+#: After how many seconds without a write an unfinished line is torn. A writer writes a line in one call, and
+#: the file gets its time when the call begins, so that one which is not older than the longest call may grow.
+UNFINISHED_SECONDS, LONGEST_WRITE_SECONDS = 1.0, 60.0
 
 #: The least number of earlier lines with which each line is compared. A file that is twice in a set, as an
 #: interrupted `copytruncate` leaves it, is no farther from its copy; 10 MB are some 40,000 lines.
@@ -198,10 +199,10 @@ class Examiner:
         found.lines += 1
         if file.damage:
             self._report(found, UNREADABLE, rest.reason, rest.line)
-        elif time.time() - file.time() / 1000 > UNFINISHED_SECONDS:
-            self._report(found, TORN, "no newline at its end", rest.line)
-        else:
+        elif file.is_growing(UNFINISHED_SECONDS, LONGEST_WRITE_SECONDS):
             self._report(found, UNFINISHED, "no newline at its end yet", rest.line)
+        else:
+            self._report(found, TORN, "no newline at its end", rest.line)
 
     def _report(self, found: Examination, kind: str, reason: str, line: bytes) -> None:
         found.found[kind] += 1

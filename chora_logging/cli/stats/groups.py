@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from datetime import time as midnight
 from typing import Any
 
 from chora_logging.cli.stats.measures import DIGITS, MEASURES, Distinct, Numbers, Pool
-from chora_logging.cli.values import numbers_of, value_of
+from chora_logging.cli.values import LARGEST, is_plain, keys_of, numbers_of, reader_of, value_of
 from chora_logging.eventlog.meaning import Meaning
 
 #: How many groups are counted separately: the first ones.
@@ -20,6 +20,9 @@ MOST_GROUPS = 50_000
 LONGEST_VALUE = 200
 
 _DAY_SECONDS = 86400
+
+#: The types of values that are equal only if they name the same group.
+_TEXT = frozenset((str, type(None)))
 _FIRST_DAY = date(1970, 1, 1)
 
 
@@ -44,6 +47,11 @@ class Asked:
         """The names of all columns."""
         measured = [f"{measure}_{field}" for measure, field in self.measures]
         return [*(["time"] if self.step else []), *self.by, "events", *measured]
+
+    def keys(self, meaning: Meaning) -> frozenset[str]:
+        """Return the keys of an event that are needed to count it."""
+        fields = keys_of([*self.by, *(field for _, field in self.measures)], meaning)
+        return fields if self.step is None else fields | meaning.keys("time")
 
     def __bool__(self) -> bool:
         return bool(self.by or self.step or self.measures)
@@ -94,6 +102,8 @@ class Groups:
         self._asked = asked
         self._pool = Pool()
         self._groups: dict[tuple[Any, ...], _Group] = {}
+        # Their names are JSON, to tell 1 from true; of text that takes longer than all the rest.
+        self._by_text: dict[tuple[Any, ...], _Group] = {}
         measures = asked.measures
         self._distinct = list(dict.fromkeys(name for measure, name in measures if measure == "distinct"))
         self._measured = list(dict.fromkeys(name for measure, name in measures if measure in MEASURES))
@@ -109,34 +119,80 @@ class Groups:
         """The number of digits to which percentiles are right."""
         return DIGITS[self._pool.step]
 
-    def add(self, event: dict[str, Any], meaning: Meaning) -> None:
+    def add(self, event: Mapping[str, Any], meaning: Meaning) -> None:
         """Count *event*."""
-        self.events += 1
-        start = None
-        if self._asked.step is not None:
-            time = meaning.time_of(event)
-            if time is None:
-                self.without_time += 1
-                return
-            start = _start(time, self._asked.step)
-        key = (start, *[_cut(value_of(event, name, meaning)) for name in self._asked.by])
-        group = self._groups.get(key)
-        if group is None:
-            if len(self._groups) >= MOST_GROUPS or self._pool.is_full:
+        self.add_all((event,), meaning)
+
+    def add_all(self, events: Iterable[Mapping[str, Any]], meaning: Meaning) -> None:
+        """Count *events*."""
+        step, time_of = self._asked.step, meaning.time_of
+        find, start = self._finder(meaning), None
+        measured = [(name, is_plain(name, meaning), keys_of([name], meaning)) for name in self._measured]
+        for event in events:
+            self.events += 1
+            if step is not None:
+                time = time_of(event)
+                if time is None:
+                    self.without_time += 1
+                    continue
+                start = _start(time, step)
+            group = find(event, start)
+            if group is None:
                 self.others += 1
-                return
-            group = self._groups[key] = self._new()
-        group.events += 1
-        for name, numbers in group.numbers.items():
-            found, odd = numbers_of(event, name, meaning)
-            for number in found:
-                numbers.add(number)
-            if odd:
-                self.no_numbers[name] += odd
-        for name, distinct in group.distinct.items():
-            value = value_of(event, name, meaning)
-            if value is not None:
-                distinct.add(json.dumps(value))
+                continue
+            group.events += 1
+            for name, plain, keys in measured:
+                value = event.get(name)
+                if plain and value.__class__ is int and 0 <= value < LARGEST:
+                    group.numbers[name].add(value)
+                elif value is not None or not keys.isdisjoint(event):
+                    self._add_numbers(group.numbers[name], name, event, meaning)
+            for name, distinct in group.distinct.items():
+                value = value_of(event, name, meaning)
+                if value is not None:
+                    distinct.add(json.dumps(value))
+
+    def _add_numbers(self, numbers: Numbers, name: str, event: Mapping[str, Any], meaning: Meaning) -> None:
+        found, odd = numbers_of(event, name, meaning)
+        for number in found:
+            numbers.add(number)
+        if odd:
+            self.no_numbers[name] += odd
+
+    def _finder(self, meaning: Meaning) -> Callable[[Mapping[str, Any], float | None], _Group | None]:
+        """Return the function that finds the group of an event in the interval that begins at a time."""
+        names, known = self._asked.by, self._by_text
+        read = [reader_of(name, meaning) for name in names]
+
+        def find(event: Mapping[str, Any], start: float | None) -> _Group | None:
+            values = [value_in(event) for value_in in read]
+            key = (start, *values) if _TEXT.issuperset(map(type, values)) else None
+            group = None if key is None else known.get(key)
+            if group is None:
+                group = self._group((start, *map(_cut, values)))
+                is_kept = key is not None and len(known) < MOST_GROUPS and all(map(_is_short, values))
+                if group is not None and key is not None and is_kept:
+                    known[key] = group
+            return group
+
+        if len(names) != 1 or self._asked.step is not None:
+            return find
+        (name,), keys = names, keys_of(names, meaning)
+        first = meaning.names("event")[0] if name == "event" else name
+        by_value: dict[str | None, _Group] = {}
+
+        def find_by_one(event: Mapping[str, Any], start: float | None) -> _Group | None:
+            value = event.get(first)
+            if (value.__class__ is str and value) or (value is None and keys.isdisjoint(event)):
+                group = by_value.get(value)
+                if group is None:
+                    group = find(event, start)
+                    if group is not None and len(by_value) < MOST_GROUPS and _is_short(value):
+                        by_value[value] = group
+                return group
+            return find(event, start)
+
+        return find_by_one
 
     def rows(self) -> list[Row]:
         """Return the groups: by time if there are intervals, else and within these the largest first."""
@@ -152,6 +208,15 @@ class Groups:
             if self._asked.top is None or shown[row.time] <= self._asked.top:
                 kept.append(row)
         return kept
+
+    def _group(self, key: tuple[Any, ...]) -> _Group | None:
+        """Return the group with this *key*, a new one if there is room for it."""
+        group = self._groups.get(key)
+        if group is None:
+            if len(self._groups) >= MOST_GROUPS or self._pool.is_full:
+                return None
+            group = self._groups[key] = self._new()
+        return group
 
     def _size(self, row: Row) -> tuple[float, int]:
         if len(row.measured) == 1:
@@ -181,6 +246,10 @@ def _start(time: float, step: int) -> float:
     days = step // _DAY_SECONDS  # a day in which the clocks are changed has another length
     number = (datetime.fromtimestamp(time).date() - _FIRST_DAY).days // days * days
     return datetime.combine(_FIRST_DAY + timedelta(number), midnight()).timestamp()
+
+
+def _is_short(value: str | None) -> bool:
+    return len(value or "") <= LONGEST_VALUE
 
 
 def _cut(value: Any) -> str:

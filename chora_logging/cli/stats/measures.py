@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import heapq
 import math
@@ -116,6 +117,7 @@ def _plain(value: float) -> float:
     return int(value) if abs(value) < _EXACT and value == int(value) else value
 
 
+@functools.lru_cache(maxsize=2**14)
 def _rounded(value: float, step: int) -> float:
     digits = DIGITS[step]
     if abs(value) < SMALLEST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import json
 import math
@@ -19,6 +20,11 @@ DISTINCT_VALUES = 200
 LONGEST_NAME = 200
 #: How many of the slowest events are held.
 SLOWEST_EVENTS = 5
+
+#: How many combinations of type, status and level are remembered.
+REMEMBERED = 1000
+#: The types of values that are equal only if they have the same name.
+_TEXT = frozenset((str, type(None)))
 
 #: A shorter duration, in milliseconds, counts as 0: a nanosecond.
 SHORTEST_DURATION_MS = 1e-6
@@ -44,7 +50,7 @@ class Durations:
         if value > self.longest:
             self.longest = value
         if not (value < 1000 and value.is_integer()):
-            value = float(f"{value:.2e}")
+            value = _to_three_digits(value)
         self._counts[value] = self._counts.get(value, 0) + 1
 
     def percentile(self, percent: float) -> float | None:
@@ -55,6 +61,11 @@ class Durations:
             if rank <= 0:
                 return min(value, self.longest)
         return None
+
+
+@functools.lru_cache(maxsize=2**14)
+def _to_three_digits(value: float) -> float:
+    return float(f"{value:.2e}")
 
 
 @dataclass
@@ -84,23 +95,26 @@ class Groups:
 
     Attributes:
         by_name: The groups; None is the name of that of events without the field.
-        others: The number of events with other values.
     """
 
     def __init__(self) -> None:
         self.by_name: dict[str | None, Group] = {}
-        self.others = 0
+        self._rest = Group()
 
-    def add(self, value: Any, failed: bool, duration: float | None = None) -> None:
-        """Count an event with this value."""
+    def of(self, value: Any) -> Group:
+        """Return the group of an event with this value."""
         name = _name(value)
         group = self.by_name.get(name)
         if group is None:
             if len(self.by_name) >= DISTINCT_VALUES:
-                self.others += 1
-                return
+                return self._rest
             group = self.by_name[name] = Group()
-        group.add(failed, duration)
+        return group
+
+    @property
+    def others(self) -> int:
+        """The number of events with other values."""
+        return self._rest.events
 
     def largest_first(self) -> list[tuple[str | None, Group]]:
         """Return the groups with their names, the largest first."""
@@ -127,6 +141,8 @@ class Tally:
         self.levels = Groups()
         self.timeline = Timeline()
         self.unreadable: Counter[str] = Counter()
+        # By type, status and level: most events have some that were seen before.
+        self._seen: dict[tuple[Any, ...], tuple[Group, Group, Group]] = {}
         self._slowest: list[tuple[float, int, Event]] = []
 
     def add(self, event: Event, meaning: Meaning = USUAL) -> float | None:
@@ -134,9 +150,12 @@ class Tally:
         failed, duration = meaning.is_error(event), meaning.duration_of(event)
         level, time = meaning.level_of(event), meaning.time_of(event)
         self.all.add(failed, duration)
-        self.types.add(type_of(event, meaning), failed, duration)
-        self.statuses.add(event.get(STATUS), failed)
-        self.levels.add(level, failed)
+        of_type, of_status, of_level = self._groups_of(type_of(event, meaning), event.get(STATUS), level)
+        of_type.add(failed, duration)
+        of_status.events += 1
+        of_status.errors += failed
+        of_level.events += 1
+        of_level.errors += failed
         if duration is not None:
             self._keep_if_slow(duration, event)
         if level is None and not event.get(TYPE):
@@ -151,6 +170,17 @@ class Tally:
     def slowest(self) -> list[tuple[float, Event]]:
         """The slowest events with their durations in milliseconds, the slowest first."""
         return [(duration, event) for duration, _, event in sorted(self._slowest, reverse=True)]
+
+    def _groups_of(self, kind: Any, status: Any, level: str | None) -> tuple[Group, Group, Group]:
+        values = kind, status, level
+        if not _TEXT.issuperset(map(type, values)):
+            return self.types.of(kind), self.statuses.of(status), self.levels.of(level)
+        groups = self._seen.get(values)
+        if groups is None:
+            groups = self.types.of(kind), self.statuses.of(status), self.levels.of(level)
+            if len(self._seen) < REMEMBERED and all(len(value or "") <= LONGEST_NAME for value in values):
+                self._seen[values] = groups
+        return groups
 
     def _keep_if_slow(self, duration: float, event: Event) -> None:
         # Of equal durations the first is kept; its number also keeps events from being compared.

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -202,6 +203,26 @@ class LogFile:
         if self.compressed and (self.damage or self.length() < self.expected):  # the trailer is not its end
             return max(0, self.expected - self.size())
         return max(0, self.expected - self.length())
+
+    def is_growing(self, pause: float, longest: float) -> bool:
+        """Return whether somebody is writing to it: it has grown since it was opened, or does within *pause*.
+
+        Args:
+            pause: How long to look, in seconds, and how long ago the last write was.
+            longest: How long ago the last write began, at most, so that it is worth it.
+        """
+        begun = time.monotonic()
+        try:
+            while not self.compressed and self._content.size() <= self.size():
+                age = time.time() - self._content.time() / 1000
+                if age <= pause:
+                    return True
+                if age > longest or time.monotonic() - begun >= pause:
+                    return False
+                time.sleep(pause / 20)
+        except OSError:  # it was rotated meanwhile
+            return True
+        return not self.compressed
 
     def peek(self, size: int, offset: int) -> bytes:
         """Return at most *size* bytes from *offset* on, as they are now."""

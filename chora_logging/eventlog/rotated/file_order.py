@@ -70,9 +70,10 @@ class FileOrder:
         The index is None if there is no next file yet. If *file* itself now has another identity, its
         index is returned, and the file at that index is moved to the offset of *file*.
         """
-        # While its descriptor is open, no other file can get its inode.
+        # While its descriptor is open, no other file can get its inode; but a packed one can be overwritten.
         for index, other in enumerate(files):
-            if other.place.identity == file.place.identity:
+            is_file = other.place.identity == file.place.identity
+            if is_file and other.fingerprint() == file.fingerprint():
                 if index + 1 == len(files):
                     return None, None
                 file.expected = other.expected

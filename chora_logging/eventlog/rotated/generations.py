@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from chora_logging.eventlog.rotated.cursor import HEAD
 from chora_logging.eventlog.rotated.file import LogFile
-from chora_logging.log_files import FIRST_LINE_BYTES, Backups, Rotated, Sidecar, generation_of
+from chora_logging.log_files import FIRST_LINE_BYTES, Backups, Rotated, Sidecar, generation_of, gone_in
 
 #: The backups that a sidecar lists: see `Backups.owned`.
 Listed = Mapping[int, int]
@@ -56,8 +56,9 @@ def in_order(
     listed = {inode: line for owned in lists for inode, line in owned.items()}
     by_list = listed if len(lists) == 2 else None
     # Where another tool has moved files, the numbers do not say the generations of the others.
+    gone_live = gone_in(record)
     places = {
-        file.place.identity: generation_of(file.place.number, state.generation, record) for file in files
+        file.place.identity: generation_of(file.place.number, state.generation, gone_live) for file in files
     }
     is_moved = any(known.get(each, place) != place for each, place in places.items())
     for file in files:
@@ -103,7 +104,8 @@ def _recorded(
 ) -> dict[tuple[int, int], int]:
     """Return the generations of those of *files* that are in the *record*, by their identities."""
     backups = {file.place.identity: file for file in files if file.place.number}
-    seen = {identity: _evidence(file, newest, record) for identity, file in backups.items()}
+    gone = gone_in(record)
+    seen = {identity: _evidence(file, newest, gone) for identity, file in backups.items()}
     made = {
         each: (rotated.first_line, rotated.size, rotated.inode, each)
         for each, rotated in record.items()
@@ -126,9 +128,9 @@ def _recorded(
     return found
 
 
-def _evidence(file: LogFile, newest: int, record: Mapping[int, Rotated]) -> tuple[int, int, int, int]:
+def _evidence(file: LogFile, newest: int, gone: Sequence[int]) -> tuple[int, int, int, int]:
     """Return what shows which file it is: its first line, size, inode, and the generation by its number."""
-    generation = generation_of(file.place.number, newest, record)
+    generation = generation_of(file.place.number, newest, gone)
     return _first_line(file), file.length(), file.place.inode, generation
 
 

@@ -11,7 +11,7 @@ from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import HEAD, NO_LOG, Position
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated.stored import Lost
-from chora_logging.log_files import Rotated, generation_of
+from chora_logging.log_files import Rotated, generation_of, gone_in
 
 #: How much earlier than its last event the mtime of a file may be, in milliseconds: file systems take
 #: it from a clock that ticks.
@@ -144,7 +144,7 @@ def _has_late_lines(file: LogFile, since: int) -> bool:
     if file.compressed:  # tools give it various times, and its header has whole seconds
         is_larger = file.expected is not None and file.size() > file.expected  # if the trailer is its end
         return is_larger and file.time() // 1000 >= since // 1000
-    return file.time() > since
+    return file.time() > since and file.has_line()
 
 
 def after_recorded(files: Sequence[LogFile], position: Position) -> tuple[int, Gap | None] | None:
@@ -181,7 +181,8 @@ def _are_moved(files: Sequence[LogFile]) -> bool:
     newest = files[-1].generation
     if newest is None or files[-1].place.number:
         return True
-    places = ((file, generation_of(file.place.number, newest, file.record)) for file in files)
+    gone = gone_in(files[-1].record)
+    places = ((file, generation_of(file.place.number, newest, gone)) for file in files)
     return any(file.generation not in (None, generation) for file, generation in places)
 
 

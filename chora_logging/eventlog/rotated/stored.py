@@ -18,6 +18,10 @@ HELD_BYTES = 8 * 1024 * 1024
 #: How many files are held open at most.
 HELD_FILES = 16
 
+#: How often a file is looked at until nobody writes to it between its time and its end. A line from between
+#: would be given, and be a gap to whoever resumes.
+_LOOKS = 10
+
 
 class Lost(NamedTuple):
     """A description of a file whose bytes have moved; the file is found again by this alone.
@@ -63,8 +67,11 @@ class StoredFile(LogFile):
         self._find = find
         self._is_held = True
         self._is_gone = False
-        self._time = content.time()
-        self._remember_end(None if content.packed else content.size())
+        for _ in range(_LOOKS):
+            self._time = content.time()
+            self._remember_end(None if content.packed else content.size())
+            if content.time() == self._time:
+                break
 
     def time(self) -> int:
         """Return the time of the last write before it was opened, in milliseconds since 1970."""

@@ -20,6 +20,7 @@ const DECODE_SLICE_MS = 8;
  * @property {(events: string[], next: string | null, unreadable: number) => void} onHistory newest first
  * @property {(raw: string) => void} onEvent
  * @property {(raw: string) => void} onGap
+ * @property {(count: number) => void} onUnreadable events that the filters passed over
  * @property {(state: State) => void} onState
  *
  * @typedef {{kind: "connecting"} | {kind: "live"} | {kind: "login"} | {kind: "refused", why: string}
@@ -34,6 +35,8 @@ export class Feed {
   /** @type {string | null} */ #after = null;
   #isLoaded = false;
   #isRunning = false;
+  /** How many unreadable events the server has told since the stream began. */
+  #unreadable = 0;
   /** @type {() => void} */ #wake = () => {};
 
   /**
@@ -92,6 +95,7 @@ export class Feed {
     this.#stopping.signal.addEventListener("abort", end);
     try {
       if (!this.#isLoaded) await this.#load(ending.signal);
+      this.#unreadable = 0;
       const body = await stream(this.log, this.filters, this.#after, ending.signal);
       this.listener.onState({ kind: "live" });
       return await this.#read(body, end);
@@ -148,6 +152,10 @@ export class Feed {
         this.#after = message.id ?? this.#after;
       } else if (message.name === "gap") {
         this.listener.onGap(message.data);
+      } else if (message.name === "unreadable") {
+        const { level = 0 } = JSON.parse(message.data);
+        this.listener.onUnreadable(level - this.#unreadable);
+        this.#unreadable = level;
       }
       if (performance.now() - began > DECODE_SLICE_MS) {
         await yieldToPage();

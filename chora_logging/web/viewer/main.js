@@ -104,6 +104,7 @@ function follow() {
     onHistory: isMine(onHistory),
     onEvent: isMine(onEvent),
     onGap: isMine(onGap),
+    onUnreadable: isMine(onUnreadable),
     onState: isMine(onState),
   });
   feed.run();
@@ -117,12 +118,17 @@ function search() {
 /** @param {string[]} events @param {string | null} next @param {number} unreadable events that the filters passed over */
 function onHistory(events, next, unreadable) {
   older = next;
-  withoutLevel += unreadable;
-  byId("unreadable").hidden = !withoutLevel;
-  byId("unreadable").textContent = `${plural(withoutLevel, "event")} without a level that can be read`;
+  onUnreadable(unreadable);
   for (const event of store.prepend(events)) chart.add(event);
   chart.draw();
   list.changed();
+}
+
+/** @param {number} count events that the filters passed over */
+function onUnreadable(count) {
+  withoutLevel += count;
+  byId("unreadable").hidden = !withoutLevel;
+  byId("unreadable").textContent = `${plural(withoutLevel, "event")} without a level that can be read`;
 }
 
 /** @param {string} raw */
