@@ -67,6 +67,7 @@ class Selection:
         keys: The keys of an event that `sift` reads.
         text: The text; None without one.
         since: The earliest time, in seconds since 1970; None without one.
+        meaning: That of the arguments.
         raw: Whether lines that are not events are given too, each as a `RawLine`.
         unended: Whether a last line without its newline is given too, if it is whole; see `last_line`.
 
@@ -93,7 +94,7 @@ class Selection:
         asked: dict[str, Asked] | None = None,
     ) -> None:
         self.asked: dict[str, Asked] = {} if asked is None else asked
-        self._meaning = meaning
+        self.meaning = meaning
         given = [("task_id", task_id), ("run_id", run_id), ("status", status), *_named(where)]
         self._fields = [(name, str(value)) for name, value in given if value is not None]
         self._expressions = _expressions(where)
@@ -123,7 +124,7 @@ class Selection:
         self._combine()
 
     def _combine(self) -> None:
-        self._conditions = Conditions(self._expressions, self._meaning, self.asked)
+        self._conditions = Conditions(self._expressions, self.meaning, self.asked)
         exact = [*(_equal((name,), value) for name, value in self._fields), *self._conditions.tests]
         exact += self._other_tests
         # First the time: of an event at another time, nothing else is asked.
