@@ -73,6 +73,7 @@ TOOLS = (
     "tests/test_benchmarks_shipping.py",
     "tests/test_coming_from.py",
     "tests/test_example_celery.py",
+    "tests/test_freezing.py",
     "tests/test_installing.py",
     "tests/test_layout.py",
     "tests/test_leftovers.py",

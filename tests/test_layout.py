@@ -21,6 +21,7 @@ LAYERS = {
     "_version": 0,
     "errors": 0,
     "foreign_loggers": 0,
+    "freezing": 0,
     "log_files": 0,
     "schema": 0,
     "console": 1,
@@ -68,7 +69,8 @@ LONGEST = 400
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "managers", "base", "common", "misc"}
 TOP_LEVEL = {"setup.cfg", "setup.py", "chora_logging", "tests", "examples", "README.md"}
 
-MODULES = sorted(PACKAGE.rglob("*.py"))
+#: Not the hooks, which PyInstaller runs as programs.
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent.name != "pyinstaller")
 TESTS = sorted(path for path in (ROOT / "tests").rglob("test_*.py"))
 
 

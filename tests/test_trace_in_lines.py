@@ -16,6 +16,7 @@ import threading
 import pytest
 
 from chora_logging import context
+from chora_logging.config import setup_logging
 from chora_logging.context import TraceIdFilter, child_env, get_trace_id, set_trace_id, trace_context
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.schema import OWN_LOGGER
@@ -143,6 +144,15 @@ def test_exception_that_is_caught_in_a_thread(app):
     thread.join()
 
     assert traces() == {"failed": "t"}
+
+
+def test_the_records_of_caplog(caplog, tmp_path):
+    """The records that pytest keeps have the trace id, though its handler has no filter."""
+    setup_logging(log_file=tmp_path / "app.log", console=False)
+    with trace_context("t"):
+        logging.getLogger("shop").info("Order placed")
+
+    assert [record.trace_id for record in caplog.records] == ["t"]
 
 
 def test_unhandled_exception_of_a_program(tmp_path):

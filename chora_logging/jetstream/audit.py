@@ -7,6 +7,7 @@ to begin where the one before it ends; where it does not, and no file has what w
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.rotated.cursor import NO_LOG, Position
 from chora_logging.jetstream.blocks import LATE, LATE_HEADER
 from chora_logging.jetstream.consumer import Consumer, Received
-from chora_logging.jetstream.holding import NOTHING, Amount, Holding, Part, Spot
+from chora_logging.jetstream.holding import NOTHING, Amount, Holding, Part, Spot, amount_of
 from chora_logging.jetstream.messages import EXPECTED_SEQUENCE, LINES, gap_of, head_of, lines_of
 from chora_logging.jetstream.oversize import Oversize
 from chora_logging.jetstream.provision import with_advice
@@ -170,7 +171,7 @@ class Audit:
         Raises:
             OtherShipperError: another process repairs the same log.
         """
-        shipped = Amount()
+        shipped = NOTHING
         assert self._holding is not None
         shipment = Shipment(
             self._stream,
@@ -184,7 +185,7 @@ class Audit:
         for part in self._findings.missing:
             for block in self._holding.blocks(part):
                 call(self._stream.connection, shipment.put(block))
-            shipped = shipped.plus(part.amount)
+                shipped = shipped.plus(amount_of(block))
         return shipped
 
     @property
@@ -354,10 +355,7 @@ class Audit:
 
 def total(parts: Iterable[Part]) -> Amount:
     """Return the sum of *parts*."""
-    amount = Amount()
-    for part in parts:
-        amount = amount.plus(part.amount)
-    return amount
+    return functools.reduce(Amount.plus, (part.amount for part in parts), NOTHING)
 
 
 def _amount_of(lines: bytes) -> Amount:

@@ -7,6 +7,7 @@ Nothing is kept of a block but its range, and ranges that touch are one.
 from __future__ import annotations
 
 import bisect
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -195,7 +196,9 @@ class Holding:
                 inside = {cut.offset for cut in cuts if cut.file == index and cut.offset > start}
                 stops = sorted(offset for offset in inside if end is None or offset < end)
                 for stop in (*stops, end):
-                    amount = _amount(self._lines(file, start, stop))
+                    amount = functools.reduce(
+                        Amount.plus, map(amount_of, self._lines(file, start, stop)), NOTHING
+                    )
                     if amount.bytes:
                         is_tail = stop is None and start > 0 and index < len(self.files) - 1
                         yield Part(file.path, Spot(index, start), amount, is_tail, file.time())
@@ -258,12 +261,9 @@ def _replaced_bytes(lines: bytes) -> int | None:
     return length if isinstance(length, int) else None
 
 
-def _amount(blocks: Iterator[Block]) -> Amount:
-    lines = size = 0
-    for block in blocks:
-        lines += block.chunk.count(b"\n", 0, block.size) or 1
-        size += block.length
-    return Amount(lines, size)
+def amount_of(block: Block) -> Amount:
+    """Return how many lines *block* has."""
+    return Amount(block.chunk.count(b"\n", 0, block.size) + bool(block.overlong), block.length)
 
 
 def _search(file: LogFile, lines: bytes, start: int, end: int | None) -> int | None:

@@ -32,6 +32,7 @@ SCENARIOS = {
     "processes": "processes",
     "import": "import_cost",
     "read": "read",
+    "scale": "scale",
     "follow": "follow",
     "serve": "serve",
     "shipping": "shipping",
@@ -48,6 +49,10 @@ REQUIREMENTS = (
     "loguru>=0.7",
     "eliot>=1.17",
     "nats-py[nkeys]>=2.9",
+    "click>=8.2",
+    "rich>=14",
+    "pyyaml>=6",
+    "tomli-w>=1",
     *readers.REQUIREMENTS,
     *servers.REQUIREMENTS,
 )

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chora_logging.errors import OtherShipperError, RefusedError
+from chora_logging.errors import OtherShipperError, RefusedError, ServerError
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.jetstream.audit import SETTLING_SECONDS, Audit, total
@@ -217,6 +217,11 @@ class TestWhole:
         assert (found.missing, found.differing, found.lost) == ([], [], [])
         assert found.rotated.lines == 0
 
+        machine.delete(2)
+        assert machine.repair() == (1, len(json.dumps(lines[1])) + 1)
+        assert machine.found().missing == []
+        assert sorted(machine.numbers()) == [0, 1, 2]
+
     def test_beside_writers_and_a_shipper(self, machine):
         """Nothing is missing, whenever it is asked, while the log is written, rotated and shipped."""
         with write(machine.log, 6000, rate=1500, size=40_000, keep=3) as writer, machine.shipper():
@@ -354,6 +359,31 @@ class TestMissing:
                 other.repair(kept)
 
         assert sorted(machine.numbers()) == list(range(3000))
+
+
+class TestCluster:
+    def test_the_leader_dies(self, cluster, tmp_path):
+        """A repair goes on with the next leader, and ships each block once."""
+        with connected(cluster.address) as stream:
+            create(stream, num_replicas=3)
+            machine = Machine(stream, tmp_path / "one")
+            machine.write(3000)
+            machine.ship()
+            machine.delete(2, 3, 5, 8)
+            with machine.audit() as audit, machine.oversize() as kept:
+                missing = total(audit.run().missing)
+                cluster.leader(done(stream, stream.info())).end()
+                assert audit.repair(kept) == missing
+            found = wait_for(lambda: _try(machine.found))
+
+            assert (found.missing, found.lost, found.doubled.lines) == ([], [], 0)
+            assert found.stored.lines == 3000
+
+
+def _try(work):
+    """The result of *work*; None as long as there is no leader."""
+    with contextlib.suppress(ServerError):
+        return work()
 
 
 class TestLost:

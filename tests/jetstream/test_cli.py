@@ -164,6 +164,14 @@ class TestStream:
         assert (status, "2 events written" in errors) == (0, True)
         assert [json.loads(text)["n"] for text in target.read_text().splitlines()] == [1, 2]
 
+    def test_sql(self, call, stream, shop):
+        """A query reads a stream as it reads files."""
+        shop.store(lines(1, 2))
+        query = "SELECT log, sum((line->'n')::INT) AS n, count(*) AS events FROM events GROUP BY log"
+
+        found = call.json("sql", query, "--json", "--log", stream.connection.address)
+        assert (found["n"], found["events"]) == (3, 2)
+
     def test_a_machine(self, call, stream, shop):
         """`--where host=…` reads those of one machine."""
         shop.store(lines(1))

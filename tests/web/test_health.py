@@ -6,14 +6,17 @@ import asyncio
 import json
 import os
 import re
+import threading
 from datetime import datetime, timezone
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.file_feed import FileFeed
 from chora_logging.web import create_app, health
+from chora_logging.web.site import READING_THREADS
 from tests.eventlog.writing import write
 from tests.web.serving import ask, event_source, serving
 
@@ -63,6 +66,34 @@ class TestHealth:
 
         assert {answer.status_code for answer in answers} == {503}
         assert answers[0].json()["logs"]["a"]["readable"] is False
+
+    def test_pages_that_take_long_do_not_hold_it_up(self, app, monkeypatch):
+        """While every thread that reads pages is occupied, health is answered."""
+        begun, release = threading.Semaphore(0), threading.Event()
+
+        def slow(*arguments, **options):
+            begun.release()
+            release.wait(60)
+            yield
+            raise AssertionError
+
+        monkeypatch.setattr(EventLog, "page", slow)
+
+        async def scenario():
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as browser:
+                pages = [asyncio.ensure_future(browser.get(EVENTS)) for _ in range(READING_THREADS + 3)]
+                try:
+                    for _ in range(READING_THREADS):
+                        await asyncio.to_thread(begun.acquire)
+                    return (await browser.get("/healthz")).status_code, [page.done() for page in pages]
+                finally:
+                    release.set()
+                    await asyncio.gather(*pages)
+
+        status, done = asyncio.run(asyncio.wait_for(scenario(), 60))
+
+        assert (status, set(done)) == (200, {False})
 
     def test_a_follower_that_dies_is_unhealthy(self, app, logs, monkeypatch):
         """While a log with clients is not followed the server is unhealthy; clients still get all events."""

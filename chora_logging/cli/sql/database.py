@@ -19,8 +19,8 @@ from chora_logging.cli.sql.results import Result, Row
 #: How much memory a query may take, in bytes with their unit; what needs more goes to temporary files.
 MEMORY = "1GB"
 
-#: How many rows are fetched at a time.
-FETCHED_ROWS = 1000
+#: How many rows are fetched at a time, and how much of a result is held before the first ones are given.
+FETCHED_ROWS, HELD_RESULT = 1000, "16KB"
 
 #: How often a query that is to end is told so, in seconds.
 _INTERRUPT_SECONDS = 0.05
@@ -84,6 +84,7 @@ class Database:
             allowed = "" if written is None else _quoted(written, "'")
             for setting in (
                 "TimeZone = 'UTC'",
+                f"streaming_buffer_size = '{HELD_RESULT}'",
                 f"allowed_paths = [{allowed}]",
                 "enable_external_access = false",
             ):
