@@ -104,10 +104,10 @@ class History:
         self.live.take(self.follower.poll_items() or [])
 
     def lose_live(self):
-        """The live file is deleted or emptied, and the writer goes on; not where another tool has files."""
+        """The live file is deleted, and the writer goes on; not where another tool has files."""
         owned = log_files.read_backups(self.log).owned
         if owned is not None and not find_backups(self.log, str, KEEP, owned).foreign:
-            self.random.choice([os.unlink, lambda path: os.truncate(path, 0)])(self.log)
+            os.unlink(self.log)
             self.append()
 
     def look(self):

@@ -157,8 +157,10 @@ def after_recorded(files: Sequence[LogFile], position: Position) -> tuple[int, G
         return None
     # Another tool may have rotated the file of the position in the same generation.
     has_head = position.offset >= min(HEAD, rotated.size)
-    is_certain = rotated.is_gone and not any(rotated.head)  # there was no other tool, and no head to read
-    if not is_certain and (position.head != rotated.head if has_head else _are_moved(files)):
+    is_emptied = rotated.is_gone and not any(rotated.head)  # by nobody who rotates; it may have been larger
+    if is_emptied and position.offset >= rotated.size:
+        return None
+    if not is_emptied and (position.head != rotated.head if has_head else _are_moved(files)):
         return None
     newer = [index for index, file in enumerate(files) if (file.generation or 0) > position.generation]
     there = {file.generation: file for file in files}
