@@ -11,6 +11,7 @@ from chora_logging.cli.commands import PROGRAM
 from chora_logging.cli.terminal import printable
 from chora_logging.errors import nearest
 from chora_logging.eventlog.comparing import WHERE, Asked
+from chora_logging.eventlog.field_counts import paths_in
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.pipe import Pipe
 from chora_logging.eventlog.source import Source
@@ -49,10 +50,7 @@ def _names(logs: Iterable[Source | Pipe]) -> list[str]:
         except OSError:
             continue
         for event in newest:
-            for name, value in event.items():
-                names[name] = None
-                if isinstance(value, dict):
-                    names.update(dict.fromkeys(f"{name}.{inner}" for inner in value))
+            names.update(dict.fromkeys(name for name, _ in paths_in(event)))
     return list(names)
 
 

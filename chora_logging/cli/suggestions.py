@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -14,9 +14,6 @@ from chora_logging.schema import LEVELS
 
 #: How many of the newest events are searched, and how many values and how long ones are offered.
 SEARCHED_EVENTS, MOST_VALUES, LONGEST_VALUE = 300, 50, 60
-
-#: How deep objects are searched for fields.
-DEPTH = 3
 
 #: Where the logs are that programs with this environment write.
 _EXPECTED = (settings.resolve_orch_log_file, settings.resolve_events_file, settings.resolve_log_file)
@@ -56,17 +53,12 @@ def values(field: str) -> Complete:
 
 
 def _fields(ctx: click.Context) -> list[str]:
+    from chora_logging.eventlog.field_counts import paths_in  # loaded late, as in `_events`
+
     found: dict[str, None] = {}
     for event in _events(ctx):
-        found.update(dict.fromkeys(_paths(event, "", DEPTH)))
+        found.update(dict.fromkeys(name for name, _ in paths_in(event)))
     return sorted(filter(_is_offered, found))
-
-
-def _paths(event: Mapping[str, Any], before: str, depth: int) -> Iterator[str]:
-    for name, value in event.items():
-        yield before + name
-        if isinstance(value, dict) and depth > 1:
-            yield from _paths(value, f"{before}{name}.", depth - 1)
 
 
 def _events(ctx: click.Context) -> list[Mapping[str, Any]]:

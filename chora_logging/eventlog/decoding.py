@@ -24,7 +24,7 @@ MOST_FIELDS = 100
 LONGEST_LINE_BYTES = 640
 
 #: How many lines are decoded at a time.
-LINES = 128
+LINES = 256
 
 
 class FewFields:

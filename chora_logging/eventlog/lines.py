@@ -88,10 +88,14 @@ def fields_in(
         if verdicts is not None:
             # The order of events without fields does not matter.
             yield from itertools.repeat(_NO_FIELDS, verdicts.count(True))
-            unknown = map(operator.is_, verdicts, itertools.repeat(None))
-            yield from reader.events(
-                itertools.compress(zip(ends, lines, strict=True), unknown), selection.test
-            )
+            unknown = [verdict is None for verdict in verdicts]
+            of_levels = few_fields(selection.level_keys)
+            found = None if of_levels is None else of_levels.of(itertools.compress(lines, unknown))
+            if found is not None:
+                yield from filter(selection.test, found)
+            else:
+                undecided = itertools.compress(zip(ends, lines, strict=True), unknown)
+                yield from reader.events(undecided, selection.test)
             continue
         found = few.exactly(lines)
         if found is None:

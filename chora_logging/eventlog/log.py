@@ -16,7 +16,7 @@ from chora_logging.eventlog.feed import is_followed
 from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.meaning import Meaning
-from chora_logging.eventlog.paging import Page, read_page, state_of
+from chora_logging.eventlog.paging import Page, PageRequest, read_page, state_of
 from chora_logging.eventlog.reading import read_backwards, read_fields, read_forwards
 from chora_logging.eventlog.rotated import cursor as cursors
 from chora_logging.eventlog.rotated.file_set import Namer, paths_of
@@ -273,17 +273,12 @@ class EventLog:
         limit: int,
         budget: int,
         newest_first: bool = False,
+        including: bool = False,
+        each: Callable[[Event], bool] | None = None,
     ) -> Generator[None, None, Page]:
         """Read a page of stored events in short steps; see `read_page`."""
-        return read_page(
-            self.path,
-            selection,
-            after=after,
-            limit=limit,
-            budget=budget,
-            newest_first=newest_first,
-            namer=self._namer,
-        )
+        asked = PageRequest(after, limit, budget, newest_first, including, each)
+        return read_page(self.path, selection, asked, namer=self._namer)
 
     def state(self) -> tuple[tuple[int, ...], ...]:
         """Return the state of the log's files, to notice changes without reading; see `state_of`."""

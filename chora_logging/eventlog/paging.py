@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
-from chora_logging.eventlog.lines import events_in
+from chora_logging.eventlog.lines import events_in, parse
 from chora_logging.eventlog.reading import blocks_backwards, end_of_lines
 from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.cursor import GUARD, Position
@@ -36,6 +36,9 @@ class Page(NamedTuple):
         unreadable: The number of events that filters passed over because what they ask for cannot be
             read; see `Selection.unreadable`.
         missing: The fields of `where` expressions that no line has, of those that were read.
+        skipped: The number of lines that are neither blank nor an event, of those that were decoded.
+        reached: The time of the last line read, in seconds since 1970; None at the end of the log, or if
+            no line nearby has a time.
     """
 
     events: list[Event]
@@ -45,36 +48,79 @@ class Page(NamedTuple):
     live: str | None = None
     unreadable: Mapping[str, int] = MappingProxyType({})
     missing: Sequence[str] = ()
+    skipped: int = 0
+    reached: float | None = None
+
+
+class PageRequest(NamedTuple):
+    """What is asked of a page besides the filter.
+
+    Attributes:
+        after: The `next` of the previous page, with the same *newest_first*; None for the first page.
+        limit: The maximum number of events.
+        budget: About how many bytes are read before the page ends with the events found so far.
+        newest_first: Read from the end of the log to its beginning.
+        including: Begin with the event that ends at *after*; only with *newest_first*.
+        each: Called with each event of the page, which then holds none; the page ends after one for which
+            it returns False.
+    """
+
+    after: str | None = None
+    limit: int = 100
+    budget: int = 1 << 26
+    newest_first: bool = False
+    including: bool = False
+    each: Callable[[Event], bool] | None = None
 
 
 class Collected:
     """The page under construction: its events, next cursor and remaining budget."""
 
-    def __init__(self, after: str | None, limit: int, budget: int, selection: Selection) -> None:
+    def __init__(self, asked: PageRequest, selection: Selection) -> None:
         self.events: list[Event] = []
         self.gap: Gap | None = None
-        self.next = after
+        self.next = asked.after
         self.live: str | None = None
-        self._limit = limit
-        self._left = budget
+        self.asked = asked
+        self._left = asked.budget
         self._selection = selection
-        self._unreadable: Mapping[str, int] | None = None
-        self._when_full: Mapping[str, int] | None = None
+        self._number = 0
+        self._last: Event | None = None
+        self._block: Block | None = None  # with the last line read, if that is not the last event
+        self._is_full = False
+        self._skipped = 0
+        self._counts: tuple[Mapping[str, int], int] | None = None
+        self._when_full: tuple[Mapping[str, int], int] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the page has no event yet."""
+        return self._last is None
 
     def add(self, event: Event) -> bool:
         """Add *event*; return False if the page was already full."""
-        if len(self.events) == self._limit:
-            self.next = self.events[-1].cursor
-            self._unreadable = self._when_full
+        if self._is_full:
+            assert self._last is not None
+            self.next = self._last.cursor
+            self._block, self._counts = None, self._when_full
             return False
-        self.events.append(event)
-        if len(self.events) == self._limit:
-            self._when_full = self._selection.unreadable
+        self._last = event
+        self._number += 1
+        if self.asked.each is None:
+            self.events.append(event)
+        elif not self.asked.each(event):
+            self._is_full = True
+        if self._is_full or self._number == self.asked.limit:
+            self._is_full, self._when_full = True, (self._selection.unreadable, self._skipped)
         return True
 
-    def pass_by(self, length: int, position: str) -> bool:
-        """Count *length* bytes read up to *position*; return False if the budget is used up."""
-        self.next = position
+    def skip(self, skipped: Skipped) -> None:
+        """Count a line that is not an event."""
+        self._skipped += 1
+
+    def pass_by(self, length: int, position: str, block: Block | None = None) -> bool:
+        """Count *length* bytes read up to *position*, the lines of *block*; return False if none are left."""
+        self.next, self._block = position, block
         self._left -= length
         return self._left > 0
 
@@ -89,7 +135,7 @@ class Collected:
         Where files between them are missing, the page ends, and the next one begins with the gap.
         """
         hole = None if following is None else locating.gap_of_hole(file, following)
-        if hole is not None and self.events:
+        if hole is not None and not self.is_empty:
             return False
         if hole is not None:
             self.gap = hole if self.gap is None else locating.joined(self.gap, hole)
@@ -97,19 +143,23 @@ class Collected:
 
     def page(self, more: bool) -> Page:
         """Return the page; *more* says whether there may be more events now."""
-        unreadable = self._selection.unreadable if self._unreadable is None else self._unreadable
-        return Page(self.events, self.next, more, self.gap, self.live, unreadable, self._selection.missing)
+        unreadable, skipped = self._counts or (self._selection.unreadable, self._skipped)
+        missing, reached = self._selection.missing, self._reached() if more else None
+        return Page(self.events, self.next, more, self.gap, self.live, unreadable, missing, skipped, reached)
+
+    def _reached(self) -> float | None:
+        """Return the time of the last line read, or of the nearest one before it that has a time."""
+        time_of = self._selection.meaning.time_of
+        if self._block is None:
+            return None if self._last is None else time_of(self._last)
+        lines = self._block.chunk[: self._block.size].split(b"\n")
+        events = map(parse, lines if self.asked.newest_first else reversed(lines))
+        times = (time_of(event) for event in events if event is not None)
+        return next((time for time in times if time is not None), None)
 
 
 def read_page(
-    path: str,
-    selection: Selection,
-    *,
-    after: str | None = None,
-    limit: int,
-    budget: int,
-    newest_first: bool = False,
-    namer: Namer | None = None,
+    path: str, selection: Selection, asked: PageRequest, *, namer: Namer | None = None
 ) -> Generator[None, None, Page]:
     """Read one page of the log *path* in short steps; the generator returns the page.
 
@@ -119,29 +169,38 @@ def read_page(
     Args:
         path: The live file; it need not exist.
         selection: The filter, of this page alone.
-        after: The `next` of the previous page, with the same *newest_first*.
-        limit: The maximum number of events.
-        budget: About how many bytes are read before the page ends with the events found so far.
-        newest_first: Read from the end of the log to its beginning.
+        asked: Where the page begins and ends.
         namer: The namer of the handler that makes the backups, if it has one.
 
     Raises:
         CursorError: *after* is not a cursor.
         OSError: the live file exists and cannot be read.
     """
-    position = None if after is None else cursor.decode(after)
-    found = Collected(after, limit, budget, selection)
+    position = None if asked.after is None else cursor.decode(asked.after)
+    found = Collected(asked, selection)
     first: int | None = 0
     if position is None:
         files = open_set(path, namer=namer)
     else:
         files, first, found.gap = open_at(path, position, namer=namer)
     try:
-        if newest_first:
+        if asked.newest_first:
             return (yield from _backwards(files, first, position, selection, found))
         return (yield from _forwards(files[len(files) if first is None else first :], selection, found))
     finally:
         close_all(files)
+
+
+def run(steps: Generator[None, None, Page]) -> Page:
+    """Run all *steps* of reading a page, and return it."""
+
+    def through() -> Iterator[None]:
+        pages.append((yield from steps))
+
+    pages: list[Page] = []
+    for _ in through():
+        pass
+    return pages[0]
 
 
 def state_of(path: str, namer: Namer | None = None) -> tuple[tuple[int, ...], ...]:
@@ -160,10 +219,10 @@ def _forwards(unread: list[LogFile], selection: Selection, found: Collected) -> 
     hold_next(unread)
     for file, following in itertools.zip_longest(unread, unread[1:]):
         while block := file.read_block():
-            for event in events_in(block, selection, _ignore):
+            for event in events_in(block, selection, found.skip):
                 if not found.add(event):
                     return found.page(more=True)
-            if not found.pass_by(max(block.size, block.overlong), cursor.encode(file.position())):
+            if not found.pass_by(block.length, cursor.encode(file.position()), block):
                 return found.page(more=True)
             yield
         is_last = not found.may_pass(file, following)
@@ -195,11 +254,11 @@ def _backwards(
             for block in blocks_backwards(file, read_at, _end(file, read_at, size, offset)):
                 if block.size and found.live is None:
                     found.live = block.cursor(block.size)
-                events = events_in(block, selection, _ignore, newest_first=True)
-                for event in events if offset is None else _before(offset, events):
+                events = events_in(block, selection, found.skip, newest_first=True)
+                for event in events if offset is None else _before(offset + found.asked.including, events):
                     if not found.add(event):
                         return found.page(more=True)
-                enough = not found.pass_by(max(block.size, block.overlong), _within_oldest(block, read_at))
+                enough = not found.pass_by(block.length, _within_oldest(block, read_at), block)
                 # End the page only where the next one begins with a line that this one did not have.
                 if enough and block.start and block.start + 1 != offset:
                     return found.page(more=True)
@@ -238,7 +297,3 @@ def _within_oldest(block: Block, read_at: ReadAt) -> str:
 def _before(offset: int, events: Iterable[Event]) -> Iterator[Event]:
     """Yield those of *events*, newest first, that end before *offset*."""
     return itertools.dropwhile(lambda event: cursor.decode(event.cursor).offset >= offset, events)
-
-
-def _ignore(skipped: Skipped) -> None:
-    pass

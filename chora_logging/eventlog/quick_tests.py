@@ -39,6 +39,7 @@ class QuickTest(NamedTuple):
 
     Attributes:
         key: The field.
+        keys: All keys of an event on which the test depends.
         test: Tests an event.
         sieve: Tests an event of which perhaps only this field is known.
         passes_over: Returns whether none of many lines can match; False if they must be tested.
@@ -46,6 +47,7 @@ class QuickTest(NamedTuple):
     """
 
     key: str
+    keys: frozenset[str]
     test: Test
     sieve: Sieve
     passes_over: Callable[[Sequence[bytes]], bool] = _never
@@ -86,7 +88,7 @@ def at_least(least: int, meaning: Meaning, asked: Asked) -> QuickTest:
         asked.events += len(lines) - verdicts.count(None)
         return verdicts
 
-    return QuickTest(key, test, sieve, of_lines=of_lines)
+    return QuickTest(key, meaning.keys("level"), test, sieve, of_lines=of_lines)
 
 
 def between(since: float | None, until: float | None, meaning: Meaning, asked: Asked) -> QuickTest:
@@ -145,7 +147,7 @@ def between(since: float | None, until: float | None, meaning: Meaning, asked: A
         asked.events += len(lines)
         return True
 
-    return QuickTest(key, test, sieve, passes_over)
+    return QuickTest(key, meaning.keys("time"), test, sieve, passes_over)
 
 
 def _moment(seconds: float) -> datetime:

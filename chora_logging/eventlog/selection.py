@@ -67,6 +67,7 @@ class Selection:
         keys: The keys of an event that `sift` reads.
         text: The text; None without one.
         since: The earliest time, in seconds since 1970; None without one.
+        meaning: That of the arguments.
         raw: Whether lines that are not events are given too, each as a `RawLine`.
         unended: Whether a last line without its newline is given too, if it is whole; see `last_line`.
 
@@ -93,7 +94,7 @@ class Selection:
         asked: dict[str, Asked] | None = None,
     ) -> None:
         self.asked: dict[str, Asked] = {} if asked is None else asked
-        self._meaning = meaning
+        self.meaning = meaning
         given = [("task_id", task_id), ("run_id", run_id), ("status", status), *_named(where)]
         self._fields = [(name, str(value)) for name, value in given if value is not None]
         self._expressions = _expressions(where)
@@ -123,7 +124,7 @@ class Selection:
         self._combine()
 
     def _combine(self) -> None:
-        self._conditions = Conditions(self._expressions, self._meaning, self.asked)
+        self._conditions = Conditions(self._expressions, self.meaning, self.asked)
         exact = [*(_equal((name,), value) for name, value in self._fields), *self._conditions.tests]
         exact += self._other_tests
         # First the time: of an event at another time, nothing else is asked.
@@ -198,6 +199,11 @@ class Selection:
         few = few_fields(self.keys)
         found = None if few is None else few.of(lines)
         return None if found is None else map(self.sift, found)
+
+    @property
+    def level_keys(self) -> frozenset[str]:
+        """The keys of an event on which depends whether its level is high enough."""
+        return frozenset() if self._level is None else self._level.keys
 
     def levels_of(self, lines: Sequence[bytes]) -> Sequence[bool | None] | None:
         """Return whether *lines*, in valid UTF-8, match if only their levels are asked for.

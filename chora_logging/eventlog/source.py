@@ -124,8 +124,10 @@ class Source(Protocol):
         limit: int,
         budget: int,
         newest_first: bool = False,
+        including: bool = False,
+        each: Callable[[Event], bool] | None = None,
     ) -> Generator[None, None, Page]:
-        """Read a page of stored events in short steps; see `read_page`."""
+        """Read a page of stored events in short steps; see `PageRequest` for the arguments."""
         ...
 
     def subscribe(self, selection: Selection, after: str | None = None) -> Subscribed:

@@ -12,7 +12,7 @@ from chora_logging.eventlog.events import Event, Gap, Skipped
 from chora_logging.eventlog.feed import is_followed
 from chora_logging.eventlog.log import limited
 from chora_logging.eventlog.meaning import Meaning
-from chora_logging.eventlog.paging import Page
+from chora_logging.eventlog.paging import Page, PageRequest
 from chora_logging.eventlog.reading import Tally
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.source import Filters, Health
@@ -185,11 +185,12 @@ class JetStreamLog:
         limit: int,
         budget: int,
         newest_first: bool = False,
+        including: bool = False,
+        each: Callable[[Event], bool] | None = None,
     ) -> Generator[None, None, Page]:
         """Read a page of stored events in short steps; see `eventlog.paging.read_page`."""
-        return read_page(
-            self._stream, selection, after=after, limit=limit, budget=budget, newest_first=newest_first
-        )
+        asked = PageRequest(after, limit, budget, newest_first, including, each)
+        return read_page(self._stream, selection, asked)
 
     def subscribe(self, selection: Selection, after: str | None = None) -> StreamSubscription:
         """Return the subscription behind `follow_batches`; it reads and checks nothing before a read."""
@@ -290,6 +291,8 @@ class JetStreamLog:
         for messages in backwards(self._stream, scope, state, state.last + 1):
             for message in messages:
                 self.bytes_read += message.size
+                if not scope.has_message(message):
+                    continue
                 unpacked = unpack(message, state.incarnation, 0, tally)
                 if unpacked is not None:
                     yield from events_of(unpacked, scope.selection, tally, newest_first=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Iterable, Iterator
 
-from chora_logging.eventlog.events import Event, Gap, Skipped
-from chora_logging.eventlog.paging import Collected, Page
+from chora_logging.eventlog.events import Event, Gap
+from chora_logging.eventlog.paging import Collected, Page, PageRequest
 from chora_logging.eventlog.rotated import locating
 from chora_logging.eventlog.selection import Selection
 from chora_logging.jetstream.blocks import Unpacked, events_of, unpack
@@ -18,25 +18,17 @@ from chora_logging.jetstream.stream_cursor import Position, decode, encode
 _PATIENCE_SECONDS = 5.0
 
 
-def read_page(
-    stream: Stream,
-    selection: Selection,
-    *,
-    after: str | None,
-    limit: int,
-    budget: int,
-    newest_first: bool,
-) -> Generator[None, None, Page]:
+def read_page(stream: Stream, selection: Selection, asked: PageRequest) -> Generator[None, None, Page]:
     """Read one page of *stream* in short steps; see `eventlog.paging.read_page`.
 
     Raises:
         CursorError: *after* is not a cursor of a stream.
         ServerError: the stream cannot be read now.
     """
-    position = None if after is None else decode(after)
-    found = Collected(after, limit, budget, selection)
+    position = None if asked.after is None else decode(asked.after)
+    found = Collected(asked, selection)
     scope = Scope(selection)
-    if newest_first:
+    if asked.newest_first:
         return (yield from _backwards(stream, scope, position, found))
     return (yield from _forwards(stream, scope, position, found))
 
@@ -51,19 +43,23 @@ def _forwards(
                 unpacked: Unpacked | None = None
                 gap = item if isinstance(item, Gap) else None
                 if not isinstance(item, Gap):
-                    unpacked = unpack(item, reader.incarnation, reader.offset_of(item), _ignore)
+                    unpacked = unpack(item, reader.incarnation, reader.offset_of(item), found.skip)
                     gap = None if unpacked is None else unpacked.gap
                 if gap is not None:
-                    if found.events:  # the next page begins with it
+                    if not found.is_empty:  # the next page begins with it
                         return found.page(more=True)
                     found.gap = gap if found.gap is None else locating.joined(found.gap, gap)
                 if unpacked is None:
                     continue
-                for event in events_of(unpacked, scope.selection, _ignore):
+                block = unpacked.block
+                for event in events_of(unpacked, scope.selection, found.skip):
                     if not found.add(event):
                         return found.page(more=True)
-                if not found.pass_by(unpacked.block.size, unpacked.block.cursor(unpacked.block.size)):
+                if not found.pass_by(block.size, block.cursor(block.size), block):
                     return found.page(more=True)
+            passed, position = reader.passed_bytes, reader.position
+            if passed and position and not found.pass_by(passed, encode(position)):
+                return found.page(more=True)
             yield
         if reader.position is not None:
             found.next = encode(reader.position)
@@ -87,28 +83,37 @@ def _backwards(
     before = end if position is None else position
     for messages in backwards(stream, scope, state, before.sequence + (before.offset > 1)):
         for message in messages:
-            unpacked = unpack(message, state.incarnation, 0, _ignore)
+            unpacked = (
+                unpack(message, state.incarnation, 0, found.skip) if scope.has_message(message) else None
+            )
             if unpacked is None:
-                continue
-            events: Iterable[Event] = events_of(unpacked, scope.selection, _ignore, newest_first=True)
-            if position is not None:
-                events = _before(position, events)
-            for event in events:
-                if not found.add(event):
-                    return found.page(more=True)
-            if unpacked.gap is not None:
-                found.gap = unpacked.gap if found.gap is None else locating.joined(unpacked.gap, found.gap)
-            enough = not found.pass_by(unpacked.block.size, unpacked.block.cursor(1))
+                this = encode(Position(state.incarnation, message.sequence))
+                enough = not found.pass_by(len(message.payload), this)
+            else:
+                block = unpacked.block
+                events: Iterable[Event]
+                events = events_of(unpacked, scope.selection, found.skip, newest_first=True)
+                if position is not None:
+                    events = _before(position, events, including=found.asked.including)
+                for event in events:
+                    if not found.add(event):
+                        return found.page(more=True)
+                if unpacked.gap is not None:
+                    found.gap = (
+                        unpacked.gap if found.gap is None else locating.joined(unpacked.gap, found.gap)
+                    )
+                enough = not found.pass_by(block.size, block.cursor(1), block)
             if enough and message.sequence > state.first:
                 return found.page(more=True)
         yield
     return found.page(more=False)
 
 
-def _before(position: Position, events: Iterable[Event]) -> Iterator[Event]:
-    """Yield those of *events*, newest first, that end before *position*."""
-    return itertools.dropwhile(lambda event: decode(event.cursor) >= position, events)
+def _before(position: Position, events: Iterable[Event], *, including: bool) -> Iterator[Event]:
+    """Yield those of *events*, newest first, that end before *position*, or at it."""
 
+    def is_after(event: Event) -> bool:
+        end = decode(event.cursor)
+        return end > position if including else end >= position
 
-def _ignore(skipped: Skipped) -> None:
-    pass
+    return itertools.dropwhile(is_after, events)

@@ -23,6 +23,9 @@ from chora_logging.jetstream.stream_cursor import Position, incarnation_of
 #: How many messages are read at a time: at 64 KiB each they fit into memory.
 BATCH = 64
 
+#: The most messages that a reader backwards holds: the newest ones.
+HELD_MESSAGES = 4 * BATCH
+
 #: How long servers may be away until a reader gives up, in seconds: the death of a leader takes up to 7.
 PATIENCE_SECONDS = 15.0
 
@@ -140,6 +143,10 @@ class Scope:
             self._subject = f"{state.prefix}.{self._host}.>" if is_sure else ">"
         return self._subject
 
+    def has_message(self, message: Received) -> bool:
+        """Return whether *message* is among these."""
+        return self.has(place_of(message.subject, message.headers))
+
     def has(self, place: tuple[str, str] | None) -> bool:
         """Return whether messages from *place* are among these; see `blocks.place_of`."""
         host, log = place or (None, None)
@@ -156,6 +163,7 @@ class StoredReader:
 
     Attributes:
         position: The position after what was read; None before the first read, and without a stream.
+        passed_bytes: The length of the messages that the last read left out, because they are not of *scope*.
 
     `close` it.
     """
@@ -170,6 +178,7 @@ class StoredReader:
         self._after = after
         self._failed_at: Position | None = None
         self.position = after
+        self.passed_bytes = 0
 
     @property
     def incarnation(self) -> str:
@@ -231,6 +240,7 @@ class StoredReader:
         expected = self.position.sequence
         messages = await self._fetch(self._consumer, self.position, subject)
         gap, self._gap = self._gap, None
+        self.passed_bytes = 0
         found: list[Received | Gap] = [] if gap is None else [gap]
         if not messages:
             if not self._is_exact and self._consumer is not None:
@@ -241,9 +251,9 @@ class StoredReader:
             state = await state_of(self._stream)
             if state is not None and state.first > expected:
                 found.append(_expired(messages))
-        found += [
-            message for message in messages if self._scope.has(place_of(message.subject, message.headers))
-        ]
+        kept = [message for message in messages if self._scope.has_message(message)]
+        found += kept
+        self.passed_bytes = _bytes_of(messages) - _bytes_of(kept)
         self.position = Position(self._state.incarnation, messages[-1].sequence + 1)
         self._is_exact = True
         return found
@@ -288,6 +298,10 @@ class StoredReader:
             discard(self._stream.connection, consumer)
 
 
+def _bytes_of(messages: Sequence[Received]) -> int:
+    return sum(len(message.payload) for message in messages)
+
+
 def _expired(messages: Sequence[Received]) -> Gap:
     return Gap("messages were deleted before they were read", until=messages[0].time)
 
@@ -304,7 +318,9 @@ def discard(connection: Connection, consumer: Consumer) -> None:
 def backwards(
     stream: Stream, scope: Scope, state: State, before: int
 ) -> Generator[list[Received], None, None]:
-    """Yield the messages of *scope* with a sequence less than *before*, newest first, in lists.
+    """Yield the messages with a sequence less than *before*, newest first, in lists.
+
+    All of *scope* are among them, and others that the server cannot tell from these.
 
     Raises:
         ServerError: they cannot be read now.
@@ -313,12 +329,12 @@ def backwards(
     while end > state.first:
         start = max(state.first, end - window)
         found = _read_window(stream, scope, state, start, end)
-        yield [
-            message for message in reversed(found) if scope.has(place_of(message.subject, message.headers))
-        ]
+        yield found[::-1]
         if scope.since is not None and found and found[0].time < scope.since.timestamp():
             return
-        if len(found) < BATCH:
+        if len(found) == HELD_MESSAGES:  # there may have been more before them
+            start, window = found[0].sequence, BATCH
+        elif len(found) < BATCH:
             window = min(2 * window, _LONGEST_WINDOW)
         end = start
 
@@ -351,6 +367,7 @@ async def _window(stream: Stream, scope: Scope, state: State, start: int, end: i
         while True:
             messages = await consumer.fetch(BATCH)
             found += [message for message in messages if message.sequence < end]
+            del found[:-HELD_MESSAGES]
             if messages and messages[-1].sequence >= end - 1:
                 return found
             if len(messages) < BATCH:

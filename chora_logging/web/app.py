@@ -19,6 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.web.access import Check, Guard
+from chora_logging.web.counts import fields_list, histogram_page, traces_list
+from chora_logging.web.event import event_page
 from chora_logging.web.health import healthz, metrics_page
 from chora_logging.web.limits import Limits
 from chora_logging.web.login import Login
@@ -250,6 +252,10 @@ def _routes(site: Site, guard: Guard | None) -> list[Route]:
         Route("/api/v1/logs", on_site(names, holder)),
         Route("/api/v1/{log}/events", on_site(events_page, holder)),
         Route("/api/v1/{log}/events/stream", on_site(event_stream, holder)),
+        Route("/api/v1/{log}/events/{cursor}", on_site(event_page, holder)),
+        Route("/api/v1/{log}/histogram", on_site(histogram_page, holder)),
+        Route("/api/v1/{log}/fields", on_site(fields_list, holder)),
+        Route("/api/v1/{log}/traces", on_site(traces_list, holder)),
         Route("/api/v1/{log}/traces/{trace_id:path}", on_site(trace_page, holder)),
         Route("/healthz", on_site(healthz, anyone)),
         Route("/metrics", on_site(metrics_page, holder)),

@@ -45,21 +45,22 @@ class Streams:
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self._limits = limits
         self._metrics = metrics
+        self._number = 0
         self._open: Counter[str] = Counter()
         self._monitors: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Monitor] = (
             weakref.WeakKeyDictionary()
         )
 
     def __len__(self) -> int:
-        return self._open.total()
+        return self._number
 
     def count(self, log: str) -> int:
         """Return the number of open streams of *log*."""
         return self._open[log]
 
     @contextlib.contextmanager
-    def admit(self, stream: Stream, log: str) -> Iterator[None]:
-        """Count *stream* as open, and check it regularly, during the `with` block.
+    def admit(self, stream: Stream, logs: Iterable[str]) -> Iterator[None]:
+        """Count *stream* as open for each of its *logs*, and check it regularly, during the `with` block.
 
         Raises:
             Refusal: the limit of open streams is reached.
@@ -67,16 +68,19 @@ class Streams:
         if len(self) >= self._limits.streams:
             raise busy(f"{len(self)} streams are open, the most allowed")
         monitor = self._monitors.setdefault(asyncio.get_running_loop(), _Monitor())
-        clients = self._metrics.clients.labels(log)
-        clients.inc()
-        self._open[log] += 1
+        self._count(logs, 1)
         monitor.add(stream)
         try:
             yield
         finally:
             monitor.remove(stream)
-            self._open[log] -= 1
-            clients.dec()
+            self._count(logs, -1)
+
+    def _count(self, logs: Iterable[str], number: int) -> None:
+        self._number += number
+        for log in logs:
+            self._open[log] += number
+            self._metrics.clients.labels(log).inc(number)
 
 
 class _Monitor:

@@ -9,8 +9,20 @@ from chora_logging.errors import ConfigurationError
 #: The longest query of a request, in bytes, and the most parameters in one.
 LONGEST_QUERY_BYTES, MOST_PARAMETERS = 8192, 100
 
-#: How many characters of a `Last-Event-ID` are read.
-LONGEST_CURSOR = 200
+#: How many characters of a `Last-Event-ID` are read: a cursor of each of `MOST_LOGS` logs.
+LONGEST_CURSOR = 2048
+
+#: The most logs of one page or stream.
+MOST_LOGS = 16
+
+#: The most intervals of a histogram without a length of its own, and of one with it.
+CHOSEN_INTERVALS, MOST_INTERVALS = 240, 5000
+
+#: The most events of which fields are counted, and of how many the number is the default.
+MOST_SAMPLED, SAMPLED = 10_000, 1000
+
+#: The most ids of traces in one answer, and the default.
+MOST_TRACES, TRACES = 1000, 20
 
 #: The longest accepted form, in bytes.
 LONGEST_FORM_BYTES = 4096
@@ -35,7 +47,8 @@ class Limits:
         retry: The milliseconds that clients wait before they reconnect.
         page: The number of events on a page of a request without a limit.
         largest_page: The highest limit that a request may have.
-        scanned: The bytes of a log that one request reads; a page that ends there has a `next`.
+        scanned: The bytes that one request reads to find events; a page that ends there has a `next`.
+        counted: The bytes that one request reads to count events, fields or traces, likewise.
 
     Raises:
         ConfigurationError: a value is not greater than 0, or *page* is greater than *largest_page*.
@@ -49,6 +62,7 @@ class Limits:
     page: int = 100
     largest_page: int = 1000
     scanned: int = 64 * 1024 * 1024
+    counted: int = 16 * 1024 * 1024
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -9,7 +9,7 @@ from typing import Any
 
 from chora_logging._version import __version__
 from chora_logging.schema import LEVELS
-from chora_logging.web.limits import Limits
+from chora_logging.web.limits import MOST_SAMPLED, MOST_TRACES, SAMPLED, TRACES, Limits
 
 
 def document(logs: list[str], root: str, limits: Limits, *, login: bool) -> dict[str, Any]:
@@ -30,6 +30,10 @@ def document(logs: list[str], root: str, limits: Limits, *, login: bool) -> dict
         "{levels}": list(LEVELS),
         "{page}": limits.page,
         "{largest_page}": limits.largest_page,
+        "{most_sampled}": MOST_SAMPLED,
+        "{sampled}": SAMPLED,
+        "{most_traces}": MOST_TRACES,
+        "{traces}": TRACES,
     }
     # Each is once in the file; they are inlined, so that each operation is complete by itself.
     for kind in ("parameters", "responses"):

@@ -13,7 +13,7 @@ from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.source import Health, Source, is_address, open_source
 from chora_logging.settings import StrPath
 from chora_logging.web.connections import Streams
-from chora_logging.web.limits import DEFAULT_LIMITS, Limits
+from chora_logging.web.limits import DEFAULT_LIMITS, MOST_LOGS, Limits
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.responses import Refusal, busy
 
@@ -66,6 +66,19 @@ class Site:
             known = ", ".join(self.logs)
             raise Refusal(404, "unknown_log", f"there is no log of that name; the logs are {known}")
         return self.logs[name]
+
+    def chosen(self, names: str) -> dict[str, Source]:
+        """Return the log *names*, or the logs of several names with commas between them.
+
+        Raises:
+            Refusal: there is no log of a name, or there are too many.
+        """
+        wanted = set(names.split(","))
+        if len(wanted) > MOST_LOGS:
+            raise Refusal(422, "too_many_logs", f"at most {MOST_LOGS} logs can be read at a time")
+        for name in wanted:
+            self.log(name)
+        return {name: log for name, log in self.logs.items() if name in wanted}
 
     def close(self) -> None:
         """Close the sources that were opened here, not those that were given; they can still be used."""

@@ -54,6 +54,8 @@ def gap_fields(gap: Gap) -> dict[str, Any]:
     for name in ("since", "until"):
         if name in fields:
             fields[name] = rfc3339(fields[name])
+    if log := getattr(gap, "log", ""):  # one of several
+        fields["log"] = log
     if os.path.isabs(fields.get("resumes", "")):  # a file; another source names a place
         fields["resumes"] = os.path.basename(fields["resumes"])
     return fields

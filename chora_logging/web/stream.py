@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -23,8 +23,9 @@ from starlette.types import Receive, Scope, Send
 
 from chora_logging.errors import ConfigurationError, CursorError
 from chora_logging.eventlog import Event, Gap
-from chora_logging.eventlog.meaning import Meaning
-from chora_logging.eventlog.selection import Selection
+from chora_logging.eventlog.merged_subscription import MergedSubscription, log_of
+from chora_logging.eventlog.several import check_cursor
+from chora_logging.eventlog.source import Source
 from chora_logging.eventlog.subscription import Subscribed, in_thread
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.web import sse
@@ -56,47 +57,48 @@ async def event_stream(site: Site, request: Request) -> EventStream:
     cursor is not an error, because a browser would not reconnect after one: the stream begins with a
     gap, then continues as without the header.
     """
-    name = request.path_params["log"]
-    log = site.log(name)
-    query = stream_query(request.scope["query_string"], log)
+    logs = site.chosen(request.path_params["log"])
+    query = stream_query(request.scope["query_string"], logs)
     after, gap = query.after, None
-    last = request.headers.get("last-event-id", "")
+    last = request.headers.get("last-event-id", "")[:LONGEST_CURSOR]
     if last:
         try:
-            log.check_cursor(last[:LONGEST_CURSOR])
+            check_cursor(last, logs)
             after = last
         except CursorError:
             gap = Gap("Last-Event-ID is not a cursor of this log; events may be missing or repeated")
-    subscription = log.subscribe(query.selection, after)
-    return EventStream(site, name, log.meaning, query.selection, subscription, gap)
+    if len(logs) > 1:
+        merged = MergedSubscription(logs, query.selection, after)
+        return EventStream(site, logs, merged, merged.unreadable, gap)
+    (log,) = logs.values()
+    selection = query.selection(log.meaning)
+    return EventStream(site, logs, log.subscribe(selection, after), lambda: selection.unreadable, gap)
 
 
 class EventStream:
     """One client's stream, as an ASGI response.
 
     Args:
-        site: The site of the log.
-        name: The name of the log.
-        meaning: The meaning of its fields.
-        selection: The filter of the subscription.
+        site: The site of the logs.
+        logs: The logs by name.
         subscription: The source of the events; it is closed with the stream.
+        unreadable: Returns the numbers of events that its filters passed over; see `Selection.unreadable`.
         gap: A gap to send before the first event.
     """
 
     def __init__(
         self,
         site: Site,
-        name: str,
-        meaning: Meaning,
-        selection: Selection,
+        logs: Mapping[str, Source],
         subscription: Subscribed,
+        unreadable: Callable[[], dict[str, int]],
         gap: Gap | None = None,
     ) -> None:
         self.scope: MutableMapping[str, Any] = {}
         self._site = site
-        self._name = name
-        self._meaning = meaning
-        self._selection = selection
+        self._logs = logs
+        self._name = ",".join(logs)
+        self._unreadable = unreadable
         self._told: dict[str, int] = {}  # what could not be understood
         self._subscription = subscription
         self._gap = gap
@@ -111,7 +113,7 @@ class EventStream:
         self.scope, self._send, self._lock = scope, send, asyncio.Lock()
         self._ended = asyncio.get_running_loop().create_future()
         try:
-            with self._site.streams.admit(self, self._name):
+            with self._site.streams.admit(self, self._logs):
                 await self._serve(receive)
         finally:
             self._subscription.close()
@@ -196,7 +198,7 @@ class EventStream:
         return None if items is None else self._frame(items)
 
     def _frame(self, items: Sequence[Event | Gap]) -> bytes:
-        counts = self._selection.unreadable
+        counts = self._unreadable()
         if self._subscription.skipped:
             counts["lines"] = self._subscription.skipped
         if counts == self._told:
@@ -205,15 +207,19 @@ class EventStream:
         return (self._items(items) if items else b"") + sse.unreadable_frame(counts)
 
     def _items(self, items: Sequence[Event | Gap]) -> bytes:
-        metrics, name = self._site.metrics, self._name
-        events = sum(isinstance(item, Event) for item in items)
-        metrics.read.labels(name).inc(events)
-        if events < len(items):
-            metrics.gaps.labels(name).inc(len(items) - events)
-        happened = self._meaning.time_of(items[-1]) if isinstance(items[-1], Event) else None
-        # The age of events that were already stored is not lag.
-        if happened is not None and self._subscription.fed:
-            metrics.lag.labels(name).set(max(0.0, time.time() - happened))
+        metrics = self._site.metrics
+        for name, log in self._logs.items():
+            own = [item for item in items if self._name == name or log_of(item) == name]
+            events = sum(isinstance(item, Event) for item in own)
+            metrics.read.labels(name).inc(events)
+            if events < len(own):
+                metrics.gaps.labels(name).inc(len(own) - events)
+            newest = own[-1] if own and self._subscription.fed else None
+            # The age of events that were already stored is not lag.
+            if isinstance(newest, Event):
+                happened = log.meaning.time_of(newest if self._name == name else newest["event"])
+                if happened is not None:
+                    metrics.lag.labels(name).set(max(0.0, time.time() - happened))
         return sse.frames(items)
 
     async def _put(self, body: bytes) -> None:
@@ -239,7 +245,8 @@ class EventStream:
             await asyncio.wait_for(end, GRACE_SECONDS)
 
     async def _disconnect(self, receive: Receive) -> None:
-        self._site.metrics.dropped.labels(self._name).inc()
+        for name in self._logs:
+            self._site.metrics.dropped.labels(name).inc()
         logging.getLogger(OWN_LOGGER).warning(
             "a client of the stream of %s read nothing for %g seconds and is disconnected",
             self._name,

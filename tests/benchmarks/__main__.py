@@ -32,6 +32,7 @@ SCENARIOS = {
     "processes": "processes",
     "import": "import_cost",
     "read": "read",
+    "scale": "scale",
     "follow": "follow",
     "serve": "serve",
     "shipping": "shipping",

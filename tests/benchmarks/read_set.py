@@ -7,6 +7,7 @@ longer than reading it with every reader.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -35,6 +36,7 @@ class LogSet:
         events: The number of events.
         trace_id: The trace id of a job in the middle.
         lines: The lines of that job's events.
+        late: A time near the end.
     """
 
     path: pathlib.Path
@@ -42,6 +44,7 @@ class LogSet:
     events: int
     trace_id: str
     lines: list[bytes]
+    late: str
 
     @property
     def size(self) -> int:
@@ -49,27 +52,39 @@ class LogSet:
         return sum(pathlib.Path(file).stat().st_size for file in self.files)
 
 
-def make(folder: pathlib.Path, events: int) -> LogSet:
-    """Write a log of so many events into *folder*."""
-    lines: list[bytes] = []
-    parts: list[list[bytes]] = [[]]
-    size = 0
-    wanted, found = "", []
-    for number, fields in enumerate(_events(events)):
-        line = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
-        if size + len(line) > SIZE:
-            parts.append([])
-            size = 0
-        size += len(line)
-        parts[-1].append(line)
-        if number == events // 2:
-            wanted = fields["trace_id"]
+def make(folder: pathlib.Path, events: int, rotated_at: int | None = None) -> LogSet:
+    """Write a log of so many events into *folder*, in memory that does not grow with it.
+
+    Args:
+        folder: An empty folder, or one with the same log.
+        events: The number of events.
+        rotated_at: The size of the files, in bytes.
+    """
+    limit = SIZE if rotated_at is None else rotated_at
     path = folder / "app.log"
+    parts: list[pathlib.Path] = []
+    size = limit
+    wanted = late = ""
+    with contextlib.ExitStack() as stack:
+        for number, fields in enumerate(_events(events)):
+            line = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+            if size + len(line) > limit:
+                stack.close()
+                parts.append(folder / f"part-{len(parts)}")
+                file = stack.enter_context(parts[-1].open("wb"))
+                size = 0
+            size += file.write(line)
+            if number == events // 2:
+                wanted = fields["trace_id"]
+            if number == events - events // 100 - 1:
+                late = fields["timestamp"]
     names = [f"{path}.{number}" for number in range(len(parts) - 1, 0, -1)] + [str(path)]
-    for name, lines in zip(names, parts, strict=True):
-        pathlib.Path(name).write_bytes(b"".join(lines))
-        found += [line for line in lines if wanted.encode() in line]
-    return LogSet(path, names, events, wanted, found)
+    found: list[bytes] = []
+    for name, part in zip(names, parts, strict=True):
+        part.rename(name)
+        with open(name, "rb") as lines:
+            found += [line for line in lines if wanted.encode() in line]
+    return LogSet(path, names, events, wanted, found, late)
 
 
 def _events(count: int) -> Iterator[dict[str, Any]]:

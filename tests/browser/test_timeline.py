@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 
 import pytest
 from playwright.sync_api import expect
+
+from tests.browser.site import Application
+
+#: An application whose requests read as little as they can.
+SMALL_PAGES = """
+from chora_logging.web import Limits, create_app
+app = create_app({"orchestrator": path}, limits=Limits(scanned=1))
+"""
 
 
 @pytest.fixture
@@ -126,3 +136,26 @@ class TestTimeline:
         write("orchestrator", 3.5, "afterwards")
 
         traced.says("#timeline-summary", "5 events · 2 logs · 3 s · 1 error")
+
+
+class TestALargeLog:
+    @pytest.mark.parametrize("trace_id", ["old", "nobody"])
+    def test_it_searches_until_it_has_read_everything(self, tmp_path, open_page, trace_id):
+        """A trace that the first pages do not have is found, and only after the last page none is said."""
+        site = Application(tmp_path, SMALL_PAGES)
+        site.raw(json.dumps({"trace_id": "old", "timestamp": "2025-10-17T12:00:00Z", "event": "first"}))
+        for number in range(500):
+            site.raw(json.dumps({"n": number, "pad": "x" * 1000}))
+        with contextlib.closing(site):
+            site.start()
+            reader = open_page(site)
+            asked = []
+            reader.page.on("request", lambda request: asked.append(request.url))
+            reader.page.goto(f"{site.url}?log=orchestrator&timeline={trace_id}")
+            found = "1 event · 1 log" if trace_id == "old" else "No log has an event of this trace"
+            reader.says("#timeline-summary", re.compile(f"^{found}"))
+            reader.page.wait_for_function(
+                "() => !document.querySelector('#timeline-summary').textContent.includes('searching')"
+            )
+
+        assert sum("/traces/" in url for url in asked) > 1

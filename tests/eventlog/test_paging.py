@@ -142,3 +142,46 @@ def test_events_without_a_level_are_counted_once(tmp_path, limit, newest_first):
         counted += page.unreadable.get("level", 0)
 
     assert counted == 13
+
+
+class TestIncluding:
+    @pytest.mark.parametrize("limit", [1, 3, 100])
+    def test_the_event_at_the_cursor(self, tmp_path, limit):
+        """Newest first, a page may begin with the event whose cursor it is given, in whatever file."""
+        writer = Writer(tmp_path / "log")
+        for _ in range(3):
+            writer.write(2)
+            writer.rotate()
+        writer.close()
+        (tmp_path / "log").write_bytes(b'{"n": 6}{"n": 7}\n\n{"n": 8}\n')
+        log = EventLog(tmp_path / "log")
+
+        for event in log.read():
+            options = {"after": event.cursor, "limit": limit, "budget": 10**6, "newest_first": True}
+            page, _ = run(log.page(Selection(), including=True, **options))
+            number = event["n"]
+            assert numbers(page.events) == list(range(number, -1, -1))[:limit]
+
+
+class TestEach:
+    @pytest.mark.parametrize("newest_first", [False, True])
+    def test_events_are_given_one_by_one(self, tmp_path, newest_first):
+        """A page gives its events to a function instead of holding them, and ends when that says so."""
+        write(tmp_path / "log", *range(5))
+        log, found, after = EventLog(tmp_path / "log"), [], None
+        while True:
+            given = []
+
+            def take(event, given=given):
+                given.append(event["n"])
+                return len(given) < 2
+
+            options = {"limit": 100, "budget": 10**6, "newest_first": newest_first, "each": take}
+            page, _ = run(log.page(Selection(), after=after, **options))
+            assert page.events == []
+            found.append(given)
+            after = page.next
+            if not page.more:
+                break
+
+        assert found == ([[4, 3], [2, 1], [0]] if newest_first else [[0, 1], [2, 3], [4]])

@@ -1,4 +1,4 @@
-"""Formats that schemathesis cannot generate: cursors of the log, conditions, and the token."""
+"""Formats that schemathesis cannot generate: cursors of the logs, conditions, and the token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import os
 import schemathesis
 from hypothesis import strategies as st
 
-schemathesis.openapi.format("cursor", st.sampled_from(os.environ["KNOWN_CURSORS"].split()))
+known, merged = os.environ["KNOWN_CURSORS"].split(), os.environ["KNOWN_MERGED"].split()
+
+schemathesis.openapi.format("cursor", st.sampled_from(known))
+schemathesis.openapi.format("cursor of all logs", st.sampled_from(merged))
 schemathesis.openapi.format("password", st.just(os.environ["KNOWN_TOKEN"]) | st.text())
 schemathesis.openapi.format(
     "condition",
@@ -15,3 +18,11 @@ schemathesis.openapi.format(
         ["n=1", "n >= 1", "not n<2", "logger!=app", "event:Task", "event~=^task_(started|failed)", "a.b[]=x"]
     ),
 )
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Give a page of several logs a cursor of several."""
+    query, names = case.query or {}, case.formatted_path.removeprefix("/api/v1/").partition("/")[0]
+    if len(set(names.split(","))) > 1 and query.get("after") in known:
+        query["after"] = merged[0]

@@ -77,16 +77,16 @@ class ForSchemathesis:
             await send({"type": "http.response.body"})
 
 
-def cursors(app):
-    """The cursors of some events, oldest and newest first."""
+def cursors(app, logs):
+    """The cursors of some pages of *logs*, oldest and newest first."""
     found = []
     for order in ("asc", "desc"):
         after = ""
         for _ in range(4):
-            page = ask(app, f"/api/v1/orchestrator/events?limit=3&order={order}{after}").json()
+            page = ask(app, f"/api/v1/{logs}/events?limit=3&order={order}{after}").json()
             found.append(page["next"])
             after = f"&after={page['next']}"
-    return found
+    return " ".join(found)
 
 
 async def schemathesis(port, folder, *options, **variables):
@@ -110,12 +110,16 @@ async def schemathesis(port, folder, *options, **variables):
 def test_schemathesis_finds_no_fault(logs, token, tmp_path):
     """With every request, with the token and without: no server error, and each answer as described."""
     app = ForSchemathesis(create_app(logs, token=token))
-    known = " ".join(cursors(create_app(logs)))
+    plain = create_app(logs)
+    known = {
+        "KNOWN_CURSORS": cursors(plain, "orchestrator"),
+        "KNOWN_MERGED": cursors(plain, "orchestrator,telemetry"),
+    }
 
     async def scenario():
         async with serving(app) as port:
             options = WITH_TOKEN if token else ()
-            return await schemathesis(port, tmp_path, *options, KNOWN_CURSORS=known, KNOWN_TOKEN=TOKEN)
+            return await schemathesis(port, tmp_path, *options, KNOWN_TOKEN=TOKEN, **known)
 
     status, said = asyncio.run(scenario())
 

@@ -26,7 +26,8 @@ def page(log, **options):
     """Return one page."""
 
     def steps():
-        found.append((yield from log.page(Selection(), **{"limit": 100, "budget": 10**6, **options})))
+        asked = {"selection": Selection(), "limit": 100, "budget": 10**6, **options}
+        found.append((yield from log.page(**asked)))
 
     found = []
     for _ in steps():
@@ -507,6 +508,51 @@ class TestPages:
         shop.store(lines(3))
 
         assert numbers(log.read(after=live)) == [3]
+
+    @pytest.mark.parametrize("newest_first", [False, True])
+    def test_messages_of_other_logs_count(self, shop, log, newest_first):
+        """A page that finds nothing ends all the same after reading so much, and the next goes on there."""
+        other = Place(shop.stream, log="other")
+        for number in range(100):
+            (shop if number == 50 else other).store(lines(number, pad="x" * 100))
+        found, after, more = [], None, True
+        while more:
+            options = {"after": after, "budget": 1000, "newest_first": newest_first}
+            answer = page(log, selection=Selection(where={"log": "shop"}), **options)
+            found.append(numbers(answer.events))
+            after, more = answer.next, answer.more
+
+        assert [number for each in found for number in each] == [50]
+        assert len(found) > 1
+
+    def test_a_search_from_the_end_holds_so_many_messages(self, shop, log, monkeypatch):
+        """Where long windows without a message end, the messages before them come all, and in order."""
+        monkeypatch.setattr(stored, "HELD_MESSAGES", 3)
+        monkeypatch.setattr(stored, "BATCH", 2)
+        for number in range(30):
+            shop.store(lines(number))
+        for number in range(40):
+            Place(shop.stream, "web2").store(lines(number))
+
+        assert numbers(log.read(newest_first=True, where={"host": "web1"})) == list(range(29, -1, -1))
+
+    def test_how_far_a_page_has_read(self, shop, log):
+        """A page that does not reach the end has the time of the last line that it read."""
+        for number in range(5):
+            shop.store(line(n=number, timestamp=1_700_000_000 + number))
+
+        assert page(log, limit=2).reached == 1_700_000_001
+        assert page(log, selection=Selection(where="n=9"), budget=1).reached == 1_700_000_000
+        assert page(log, limit=2, newest_first=True).reached == 1_700_000_003
+        assert page(log).reached is None
+
+    def test_the_event_at_the_cursor(self, shop, log):
+        """Newest first, a page may begin with the event whose cursor it is given."""
+        shop.store(lines(0, 1))
+        shop.store(lines(2))
+        for event in log.read():
+            found = page(log, after=event.cursor, newest_first=True, including=True)
+            assert numbers(found.events) == list(range(event["n"], -1, -1))
 
     def test_the_last_page(self, shop, log):
         """Its `next` is the end, after which newer events come."""

@@ -75,6 +75,41 @@ class TestRest:
 
         assert [entry["event"]["n"] for entry in answer["events"]] == [1, 3]
 
+    def test_one_event_and_counts(self, app, shop):
+        """Each event is found by its cursor, with those around it; events and fields are counted."""
+        shop.store(lines(0, 1, timestamp=1_735_689_600))
+        Place(shop.stream, "web2").store(lines(2, 3, level="ERROR", timestamp=1_735_689_700))
+        for number, cursor in enumerate(ask(app, f"{EVENTS}?cursors=true").json()["cursors"]):
+            found = ask(app, f"{EVENTS}/{cursor}?before=9&after=1").json()
+            assert found["event"]["event"]["n"] == number
+            assert [entry["event"]["n"] for entry in found["before"]] == list(range(number))
+            assert [entry["event"]["n"] for entry in found["after"]] == list(range(number + 1, 4))[:1]
+        counted = ask(app, "/api/v1/all/histogram?step=1m").json()
+        (field,) = ask(app, "/api/v1/all/fields?where=host=web2&limit=1").json()["fields"][:1]
+
+        assert [interval["counts"] for interval in counted["intervals"]] == [{"other": 2}, {"ERROR": 2}]
+        assert field["name"] == "host"
+        assert field["values"] == [{"value": "web2", "events": 1}]
+
+    def test_beside_files(self, log, shop, tmp_path):
+        """A stream and files are one sequence of events, on pages and followed."""
+        app = create_app({"all": log, "files": tmp_path / "app.jsonl"})
+        shop.store(lines(0, timestamp=1) + lines(2, timestamp=3))
+        (tmp_path / "app.jsonl").write_bytes(lines(1, timestamp=2) + lines(3, timestamp=4))
+        both = "/api/v1/all,files/events"
+        page = ask(app, f"{both}?limit=2").json()
+        rest = ask(app, f"{both}?after={page['next']}").json()
+
+        async def scenario():
+            address = f"{both}/stream?after={page['next']}"
+            async with serving(app) as port, event_source(port, address) as source:
+                found = await source.next(2)
+                await asyncio.to_thread(shop.store, lines(4))
+                return found + await source.next(1)
+
+        assert [entry["event"]["n"] for entry in page["events"] + rest["events"]] == [0, 1, 2, 3]
+        assert [entry["event"]["n"] for _, entry in run(scenario)] == [2, 3, 4]
+
     def test_cursors_of_files(self, app):
         """A cursor of files is refused."""
         answer = ask(app, f"{EVENTS}?after={SOME_CURSOR}")

@@ -62,17 +62,19 @@ class MemorySource:
     def follow_sync(self, after=None, **filters):
         return items_sync(self.subscribe(Selection(**filters), after))
 
-    def page(self, selection, *, after=None, limit, budget, newest_first=False):
+    def page(self, selection, *, after=None, limit, budget, newest_first=False, including=False, each=None):
         yield
-        items = self.since(after)
+        items = self.since(None if newest_first else after)
         gap = items.pop(0) if items and isinstance(items[0], Gap) else None
-        found = [event for event in items if selection.matches(event)]
         if newest_first:
-            found.reverse()
-        page = found[:limit]
+            end = int(after[2:]) - 1 + including if after else len(self.events)
+            items = self.events[self.lost : max(end, 0)][::-1]
+        found = [event for event in items if selection.matches(event)]
+        page = list(found[:limit] if each is None else itertools.takewhile(each, found[:limit]))
         rest = len(found) > limit
-        end = page[-1].cursor if page and rest else f"m.{len(self.events)}"
-        return Page(page, end, rest, gap, f"m.{len(self.events)}" if newest_first else None)
+        end = found[limit - 1].cursor if rest else f"m.{self.lost if newest_first else len(self.events)}"
+        live = f"m.{len(self.events)}" if newest_first else None
+        return Page([] if each else page, end, rest, gap, live)
 
     def subscribe(self, selection, after=None):
         return Subscribed(self, selection, after)

@@ -284,6 +284,11 @@ class TestViewer:
         assert ask(app, "/", headers={"if-none-match": tag}).status_code == 304
 
 
+def some_cursor(app):
+    """The cursor of an event."""
+    return ask(app, "/api/v1/orchestrator/events?limit=1").json()["next"]
+
+
 class TestDescription:
     def test_it_describes_what_there_is(self, logs):
         """Every route of the description exists, with its prefix, and accepts its parameters."""
@@ -292,8 +297,9 @@ class TestDescription:
 
         assert found["openapi"].startswith("3.1")
         assert found["servers"] == [{"url": "/logs"}]
+        cursor = some_cursor(create_app(logs))
         for path, operations in found["paths"].items():
-            address = f"/logs{path}".format(log="orchestrator", trace_id="t")
+            address = f"/logs{path}".format(log="orchestrator", trace_id="t", cursor=cursor)
             query = "&".join(
                 f"{parameter['name']}="
                 for parameter in operations["get"]["parameters"]
@@ -305,7 +311,16 @@ class TestDescription:
             assert answer.headers["content-type"].split(";")[0] in kinds
 
     @pytest.mark.parametrize(
-        "path", ["/api/v1/{log}/events", "/api/v1/{log}/events/stream", "/api/v1/{log}/traces/{trace_id}"]
+        "path",
+        [
+            "/api/v1/{log}/events",
+            "/api/v1/{log}/events/stream",
+            "/api/v1/{log}/events/{cursor}",
+            "/api/v1/{log}/histogram",
+            "/api/v1/{log}/fields",
+            "/api/v1/{log}/traces",
+            "/api/v1/{log}/traces/{trace_id}",
+        ],
     )
     def test_it_names_every_parameter(self, app, path):
         """The described parameters of a route are those that the server accepts, with their limits."""
@@ -315,7 +330,7 @@ class TestDescription:
             for parameter in operation["parameters"]
             if parameter["in"] == "query"
         }
-        address = path.format(log="orchestrator", trace_id="t")
+        address = path.format(log="orchestrator", trace_id="t", cursor=some_cursor(app))
         detail = ask(app, f"{address}?unheard=1").json()["detail"]
 
         assert set(detail.partition("; use ")[2].split(", ")) == set(named)

@@ -235,6 +235,27 @@ class TestUnreadable:
         assert "unreadable" not in ask(app, f"{EVENTS}?level=debug&where=n=1").json()
         assert ask(app, f"{EVENTS}?where=level>5").json()["unreadable"] == {"where level": 1}
 
+    def test_skipped_lines_are_counted(self, app, log):
+        """A page has the number of lines that are no events, if any, each on one page alone."""
+        log.write_bytes(b'{"n": 0}\nTraceback\n[1]\n\n{"n": 1}\n{"n": 2}\nend\n')
+
+        for order, limit, expected in (("asc", 2, [2, 1]), ("desc", 2, [1, 2]), ("asc", 9, [3])):
+            found = pages(app, f"order={order}&limit={limit}")
+            assert [page.get("skipped", 0) for page in found] == expected
+
+    @pytest.mark.parametrize(("order", "expected"), [("asc", NOW), ("desc", "2020-01-01T00:00:00.000000Z")])
+    def test_how_far_it_has_read(self, log, order, expected):
+        """A page that is not at the end of the log has the time up to which it has read."""
+        app = create_app({"orchestrator": log}, limits=Limits(scanned=1))
+        append(log, *({"n": n, "timestamp": "2020-01-01T00:00:00Z", "pad": "x" * 1000} for n in range(500)))
+        append(log, *({"n": n, "timestamp": NOW, "pad": "x" * 1000} for n in range(500)))
+        times = [page["read_to"]["orchestrator"] for page in pages(app, f"order={order}&where=n=-1")[:-1]]
+
+        assert len(times) > 2
+        assert {times[0], times[-1]} == {"2020-01-01T00:00:00.000000Z", NOW.replace("+00:00", "Z")}
+        assert times[-1] == expected.replace("+00:00", "Z")
+        assert "read_to" not in pages(app, f"order={order}&where=n=-1")[-1]
+
     def test_fields_that_no_event_has_are_named(self, app, log):
         """A page has the fields of conditions that no line has; those of others are not named."""
         append(log, {"n": 0}, {"n": 1, "level": "INFO"})
@@ -304,61 +325,3 @@ class TestWhatAClientHas:
             write(log, 2)
 
         assert ask(app, f"{EVENTS}?{query}", headers={"if-none-match": tag}).status_code == 200
-
-
-class TestTraces:
-    def test_a_trace_over_all_logs_in_time_order(self, app, log, tmp_path):
-        """The events of a trace come from all logs, with their names, in time order."""
-        append(log, {"trace_id": "t", "timestamp": "2025-01-01T00:00:01Z", "n": 1}, {"trace_id": "u"})
-        append(log, {"trace_id": "t", "n": 2}, {"trace_id": "t", "timestamp": 1735689604, "n": 4})
-        append(tmp_path / "events.jsonl", {"trace_id": "t", "timestamp": "2025-01-01T01:00:02+01:00", "n": 3})
-
-        body = ask(app, "/api/v1/orchestrator/traces/t").json()
-
-        assert [(entry["log"], entry["event"]["n"]) for entry in body["events"]] == [
-            ("orchestrator", 1),
-            ("orchestrator", 2),
-            ("telemetry", 3),
-            ("orchestrator", 4),
-        ]
-        assert (body["trace_id"], body["more"]) == ("t", False)
-
-    def test_an_event_without_a_time_stays_at_its_place(self, app, log, tmp_path):
-        """It goes before the first event with a time of its log, or behind the one before it."""
-        append(log, {"n": 0, "trace_id": "t"}, {"n": 1, "trace_id": "t", "timestamp": 5})
-        append(tmp_path / "events.jsonl", {"n": 2, "trace_id": "t", "timestamp": 1})
-        found = ask(app, "/api/v1/orchestrator/traces/t").json()["events"]
-
-        assert [entry["event"]["n"] for entry in found] == [2, 0, 1]
-
-    def test_a_long_trace_is_cut(self, app, log):
-        """A trace with more events than the limit gives the first ones, and says that there are more."""
-        append(log, *({"trace_id": "t", "n": n} for n in range(5)))
-
-        body = ask(app, "/api/v1/telemetry/traces/t?limit=2").json()
-
-        assert [entry["event"]["n"] for entry in body["events"]] == [0, 1]
-        assert body["more"] is True
-
-    def test_no_id_is_no_trace(self, app):
-        """An address without an id is 404."""
-        answer = ask(app, "/api/v1/orchestrator/traces/")
-
-        assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
-
-    def test_any_id_can_be_asked_for(self, app, log):
-        """An id with reserved characters is found when it is escaped."""
-        append(log, {"trace_id": "a b?c&d%ü", "n": 1})
-
-        body = ask(app, "/api/v1/orchestrator/traces/a%20b%3Fc%26d%25%C3%BC").json()
-
-        assert len(body["events"]) == 1
-
-    def test_a_trace_that_is_known_is_not_read_again(self, app, log):
-        """An unchanged trace is answered with 304."""
-        append(log, {"trace_id": "t", "n": 1})
-        tag = ask(app, "/api/v1/orchestrator/traces/t").headers["etag"]
-
-        answer = ask(app, "/api/v1/orchestrator/traces/t", headers={"if-none-match": tag})
-
-        assert answer.status_code == 304

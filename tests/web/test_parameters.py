@@ -7,8 +7,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chora_logging.eventlog import EventLog
+from chora_logging.eventlog.rotated.cursor import NO_LOG, Position, encode
 from chora_logging.web import create_app
-from chora_logging.web.parameters import FILTERS, page_query, stream_query, trace_query
+from chora_logging.web.parameters import (
+    FILTERS,
+    event_query,
+    fields_query,
+    histogram_query,
+    page_query,
+    stream_query,
+    trace_query,
+    traces_query,
+)
 from chora_logging.web.responses import Refusal
 from tests.web.serving import ask
 
@@ -38,15 +48,37 @@ BAD = [
 ]
 
 
+LOG = EventLog("app.log")
+
+NAMES = [
+    *(*FILTERS, "where", "limit", "after", "before", "order", "from"),
+    *("cursors", "step", "prefix"),
+]
+
+SOME_CURSOR = encode(Position(NO_LOG, 0, 0, bytes(6), bytes(6), 0, 0))
+
+
 @pytest.fixture
 def app(tmp_path):
     return create_app({"orchestrator": tmp_path / "orch.log"})
 
 
+#: What parses the query of each route, of an application with one log.
+PARSERS = [
+    lambda query: page_query(query, {"app": LOG}),
+    lambda query: stream_query(query, {"app": LOG}),
+    lambda query: trace_query(query, {"app": LOG}),
+    lambda query: traces_query(query, {"app": LOG}),
+    lambda query: histogram_query(query, LOG),
+    lambda query: fields_query(query, LOG),
+    lambda query: event_query(query, SOME_CURSOR, LOG),
+]
+
+
 def status(parse, query):
     """Return the answer to a request with that query."""
     try:
-        parse(query) if parse is trace_query else parse(query, EventLog("app.log"))
+        parse(query)
     except Refusal as refusal:
         return refusal.status
     return 200
@@ -90,10 +122,10 @@ class TestAnyQuery:
     @example(b"%00=%ff%fe")
     def test_every_query_is_answered_or_refused(self, query):
         """Any bytes as a query are either parsed or refused."""
-        assert {status(parse, query) for parse in (page_query, trace_query, stream_query)} <= {200, 422}
+        assert {status(parse, query) for parse in PARSERS} <= {200, 422}
 
-    @given(st.sampled_from([*FILTERS, "where", "limit", "after", "order", "from"]), st.text(max_size=60))
+    @given(st.sampled_from(NAMES), st.text(max_size=60))
     def test_every_value_is_answered_or_refused(self, name, value):
         """Any text as the value of a parameter is either parsed or refused."""
         query = f"{name}={''.join(f'%{byte:02X}' for byte in value.encode('utf-8', 'surrogatepass'))}"
-        assert {status(parse, query.encode()) for parse in (page_query, stream_query)} <= {200, 422}
+        assert {status(parse, query.encode()) for parse in PARSERS} <= {200, 422}

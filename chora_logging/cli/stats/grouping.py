@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,12 +20,10 @@ from chora_logging.cli.logs import Log
 from chora_logging.cli.stats.groups import Asked, Groups, Row
 from chora_logging.cli.table import shown
 from chora_logging.cli.terminal import open_console, open_text, printable
+from chora_logging.eventlog.histogram import parse_interval
 
 #: The least width to which a column of values is cut.
 NARROWEST_COLUMNS = 6
-
-_INTERVAL = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 _HELP = {
     "p50": "The median of this field, of each group.",
@@ -100,9 +97,8 @@ def _names(ctx: click.Context, param: click.Parameter, values: Sequence[str]) ->
 def _interval(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
-    found = _INTERVAL.fullmatch(value.strip())
-    seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
-    if not 0 < seconds < 3650 * 86400:
+    seconds = parse_interval(value)
+    if seconds is None:
         raise click.BadParameter(f"must be a length of time such as 30s, 1m, 1h or 1d, got {value!r}")
     return seconds
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from datetime import time as midnight
@@ -125,10 +125,9 @@ class Groups:
 
     def add_all(self, events: Iterable[Mapping[str, Any]], meaning: Meaning) -> None:
         """Count *events*."""
-        step, time_of, known = self._asked.step, meaning.time_of, self._by_text
-        plain = {name for name in self._measured if is_plain(name, meaning)}
-        read = [reader_of(name, meaning) for name in self._asked.by]
-        start = None
+        step, time_of = self._asked.step, meaning.time_of
+        find, start = self._finder(meaning), None
+        measured = [(name, is_plain(name, meaning), keys_of([name], meaning)) for name in self._measured]
         for event in events:
             self.events += 1
             if step is not None:
@@ -137,23 +136,17 @@ class Groups:
                     self.without_time += 1
                     continue
                 start = _start(time, step)
-            values = [value_in(event) for value_in in read]
-            key = (start, *values) if _TEXT.issuperset(map(type, values)) else None
-            group = None if key is None else known.get(key)
+            group = find(event, start)
             if group is None:
-                group = self._group((start, *map(_cut, values)))
-                if group is None:
-                    self.others += 1
-                    continue
-                if key is not None and len(known) < MOST_GROUPS and all(map(_is_short, values)):
-                    known[key] = group
+                self.others += 1
+                continue
             group.events += 1
-            for name, numbers in group.numbers.items():
+            for name, plain, keys in measured:
                 value = event.get(name)
-                if value.__class__ is int and 0 <= value < LARGEST and name in plain:
-                    numbers.add(value)
-                else:
-                    self._add_numbers(numbers, name, event, meaning)
+                if plain and value.__class__ is int and 0 <= value < LARGEST:
+                    group.numbers[name].add(value)
+                elif value is not None or not keys.isdisjoint(event):
+                    self._add_numbers(group.numbers[name], name, event, meaning)
             for name, distinct in group.distinct.items():
                 value = value_of(event, name, meaning)
                 if value is not None:
@@ -165,6 +158,41 @@ class Groups:
             numbers.add(number)
         if odd:
             self.no_numbers[name] += odd
+
+    def _finder(self, meaning: Meaning) -> Callable[[Mapping[str, Any], float | None], _Group | None]:
+        """Return the function that finds the group of an event in the interval that begins at a time."""
+        names, known = self._asked.by, self._by_text
+        read = [reader_of(name, meaning) for name in names]
+
+        def find(event: Mapping[str, Any], start: float | None) -> _Group | None:
+            values = [value_in(event) for value_in in read]
+            key = (start, *values) if _TEXT.issuperset(map(type, values)) else None
+            group = None if key is None else known.get(key)
+            if group is None:
+                group = self._group((start, *map(_cut, values)))
+                is_kept = key is not None and len(known) < MOST_GROUPS and all(map(_is_short, values))
+                if group is not None and key is not None and is_kept:
+                    known[key] = group
+            return group
+
+        if len(names) != 1 or self._asked.step is not None:
+            return find
+        (name,), keys = names, keys_of(names, meaning)
+        first = meaning.names("event")[0] if name == "event" else name
+        by_value: dict[str | None, _Group] = {}
+
+        def find_by_one(event: Mapping[str, Any], start: float | None) -> _Group | None:
+            value = event.get(first)
+            if (value.__class__ is str and value) or (value is None and keys.isdisjoint(event)):
+                group = by_value.get(value)
+                if group is None:
+                    group = find(event, start)
+                    if group is not None and len(by_value) < MOST_GROUPS and _is_short(value):
+                        by_value[value] = group
+                return group
+            return find(event, start)
+
+        return find_by_one
 
     def rows(self) -> list[Row]:
         """Return the groups: by time if there are intervals, else and within these the largest first."""

@@ -8,20 +8,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-#: The maximum number of intervals while counting.
-COUNTED_STRETCHES = 4096
-
-#: Their length in seconds: the next one as soon as there are too many intervals. Each is a multiple of the
-#: one before, so that counts can be combined.
-_KEPT = (1, 5, 15, 60, 300, 900, 3600, 10800, 43200, 86400, 604800)
-
-#: The length of the intervals that are shown, in seconds: units that people use.
-_SHOWN = (
-    *(1, 2, 5, 10, 15, 30),
-    *(60 * minutes for minutes in (1, 2, 5, 10, 15, 30)),
-    *(3600 * hours for hours in (1, 2, 3, 6, 12)),
-    *(86400 * days for days in (1, 2, 7, 14, 28, 91, 364)),
-)
+from chora_logging.eventlog.histogram import Histogram
 
 _UNITS = (("minute", 60), ("hour", 3600), ("day", 86400))
 
@@ -59,9 +46,7 @@ class Timeline:
     def __init__(self) -> None:
         self.first = math.inf
         self.last = -math.inf
-        self._step = 1
-        self._events: dict[int, int] = {}
-        self._errors: dict[int, int] = {}
+        self._histogram: Histogram[bool] = Histogram()
 
     def add(self, time: float, is_error: bool) -> None:
         """Count an event at *time*, in seconds since 1970 as from `time_of`; the order does not matter."""
@@ -69,47 +54,23 @@ class Timeline:
             self.first = time
         if time > self.last:
             self.last = time
-        slot = int(time // self._step)
-        self._events[slot] = self._events.get(slot, 0) + 1
-        if is_error:
-            self._errors[slot] = self._errors.get(slot, 0) + 1
-        while len(self._events) > COUNTED_STRETCHES:
-            self._coarsen()
+        self._histogram.add(time, is_error)
 
     def series(self, most: int) -> Series | None:
         """Return all counts in at most *most* intervals, at least 2; None if nothing was counted."""
-        if not self._events:
+        histogram = self._histogram
+        if not len(histogram):
             return None
-        first, last = min(self._events) * self._step, max(self._events) * self._step
-        step = next((step for step in _steps(self._step) if last // step - first // step < most), None)
-        if step is None:
-            raise ValueError(f"most must be at least 2, got {most}")
-        start, count = first // step, last // step - first // step + 1
-        series = Series(start * step, step, [0] * count, [0] * count)
-        for counted, shown in ((self._events, series.events), (self._errors, series.errors)):
-            for slot, number in counted.items():
-                shown[slot * self._step // step - start] += number
+        step = histogram.step_for(most)
+        counts = list(histogram.intervals())
+        start = counts[0][0] // step * step
+        length = (counts[-1][0] - start) // step + 1
+        series = Series(start, step, [0] * length, [0] * length)
+        for time, numbers in counts:
+            place = (time - start) // step
+            series.events[place] += sum(numbers.values())
+            series.errors[place] += numbers.get(True, 0)
         return series
-
-    def _coarsen(self) -> None:
-        step = next((step for step in _KEPT if step > self._step), self._step * 2)
-        self._events = _regrouped(self._events, self._step, step)
-        self._errors = _regrouped(self._errors, self._step, step)
-        self._step = step
-
-
-def _regrouped(counts: dict[int, int], old: int, new: int) -> dict[int, int]:
-    grouped: dict[int, int] = {}
-    for slot, number in counts.items():
-        group = slot * old // new
-        grouped[group] = grouped.get(group, 0) + number
-    return grouped
-
-
-def _steps(least: int) -> list[int]:
-    """Return the lengths that can be shown if *least* was used for counting, shortest first."""
-    years = [364 * 86400 * 2**power for power in range(1, 20)]
-    return [step for step in (*_SHOWN, *years) if step % least == 0]
 
 
 def columns_for(width: int) -> int:

@@ -141,6 +141,17 @@ def decode(cursor: str) -> Position:
     )
 
 
+def same_place(one: str, other: str) -> bool:
+    """Return whether two cursors of one log are at the same place, though made at different times."""
+    if one == other:
+        return True
+    try:
+        found, wanted = decode(one), decode(other)
+    except CursorError:  # those of other sources never change
+        return False
+    return (found.offset, found.guard) == (wanted.offset, wanted.guard)
+
+
 def _difference(position: Position) -> int:
     if position.older is None:
         return _NONE

@@ -11,7 +11,7 @@ from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import HEAD, NO_LOG, Position
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated.stored import Lost
-from chora_logging.log_files import Rotated, digest, generation_of, gone_in
+from chora_logging.log_files import Rotated, generation_of, gone_in
 
 #: How much earlier than its last event the mtime of a file may be, in milliseconds: file systems take
 #: it from a clock that ticks.
@@ -79,20 +79,12 @@ def is_newer(file: LogFile, position: Position) -> bool:
     """Return whether *file* is certainly newer than *position*, by time.
 
     A file last written to before the position's file is older. A file that ends with an event of that
-    time or earlier is an unfinished or restored copy; an empty file may be one. But no older file, nor a
-    copy of one, has an event that is newer than the last write to an older file. So the next file is known
-    although both end at the same time, or the clock has been set back by less than the file lasted.
+    time or earlier is an unfinished or restored copy; an empty file may be one.
     """
-    head = file.head()
-    if not head:
+    if not file.head() or file.time() <= position.time:
         return False
     last = _last_time(file)
-    if file.time() > position.time and (last is None or last * 1000 > position.time + _CLOCK_TICK_MS):
-        return True
-    if position.older is None or last is None or last * 1000 <= position.older + _CLOCK_TICK_MS:
-        return False
-    compared = min(HEAD, position.offset)
-    return len(head) >= compared and digest(head[:compared]) != position.head
+    return last is None or last * 1000 > position.time + _CLOCK_TICK_MS
 
 
 def is_older(file: LogFile, position: Position) -> bool:

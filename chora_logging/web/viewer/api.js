@@ -103,19 +103,26 @@ export async function stream(log, filters, after, signal) {
 }
 
 /**
- * The events of one trace from all logs.
+ * The pages of one trace in all logs: each is in the order of time, and the next one has older events.
+ * A page without events need not be the last.
  * @param {string} log any of the logs
  * @param {string} traceId
  * @param {AbortSignal} signal
+ * @returns {AsyncGenerator<{events: {log: string, raw: string}[], isLast: boolean}>}
  */
-export async function trace(log, traceId, signal) {
-  const answer = await ask(address(log, `traces/${encodeURIComponent(traceId)}`, {}), { signal });
-  const found = fields(await answer.text());
-  const events = elements(found.get("events") ?? "[]").map((entry) => {
-    const parts = fields(entry);
-    return { log: text(parts.get("log") ?? '""'), raw: parts.get("event") ?? "{}" };
-  });
-  return { events, isCut: found.get("more") === "true" };
+export async function* trace(log, traceId, signal) {
+  let after = "";
+  for (let isLast = false; !isLast; ) {
+    const answer = await ask(address(log, `traces/${encodeURIComponent(traceId)}`, { after }), { signal });
+    const found = fields(await answer.text());
+    const events = elements(found.get("events") ?? "[]").map((entry) => {
+      const parts = fields(entry);
+      return { log: text(parts.get("log") ?? '""'), raw: parts.get("event") ?? "{}" };
+    });
+    isLast = found.get("more") !== "true";
+    after = position(found.get("next")) ?? "";
+    yield { events, isLast };
+  }
 }
 
 /** @param {string} token */

@@ -27,6 +27,7 @@ export class Timeline extends EventTarget {
   /** @type {Entry[]} */ #entries = [];
   #asking = new AbortController();
   #refreshing = 0;
+  #isLoading = false;
   /** The id of the shown trace; empty if none is shown. */
   traceId = "";
   log = "";
@@ -64,7 +65,9 @@ export class Timeline extends EventTarget {
   refreshSoon() {
     this.#refreshing ||= setTimeout(() => {
       this.#refreshing = 0;
-      if (this.traceId) this.#load();
+      if (!this.traceId) return;
+      if (this.#isLoading) this.refreshSoon();
+      else this.#load();
     }, 500);
   }
 
@@ -72,20 +75,30 @@ export class Timeline extends EventTarget {
     this.#asking.abort();
     this.#asking = new AbortController();
     const { signal } = this.#asking;
+    /** @type {{log: string, raw: string}[]} */
+    const found = [];
+    this.#isLoading = true;
     try {
-      const { events, isCut } = await trace(this.log, this.traceId, signal);
-      if (signal.aborted) return;
-      this.#entries = inOrder(events);
-      this.#draw(isCut, events.length - this.#entries.length);
+      for await (const { events, isLast } of trace(this.log, this.traceId, signal)) {
+        if (signal.aborted) return;
+        found.unshift(...events);
+        const entries = inOrder(found);
+        // What is shown stays until as much has been found again.
+        if (!isLast && entries.length < this.#entries.length) continue;
+        this.#entries = entries;
+        this.#draw(isLast, found.length - entries.length);
+      }
     } catch (failure) {
       if (signal.aborted) return;
       if (failure.status === 401) this.dispatchEvent(new Event("login"));
       this.#announce(`The trace cannot be shown: ${failure.message}`);
+    } finally {
+      if (!signal.aborted) this.#isLoading = false;
     }
   }
 
-  /** @param {boolean} isCut @param {number} timeless the events without a time, which have no place */
-  #draw(isCut, timeless) {
+  /** @param {boolean} isWhole @param {number} timeless the events without a time, which have no place */
+  #draw(isWhole, timeless) {
     const start = Math.min(...this.#entries.map((entry) => entry.start));
     const end = Math.max(...this.#entries.map((entry) => entry.start + (entry.duration ?? 0)));
     const whole = Math.max(end - start, 0.001);
@@ -95,7 +108,7 @@ export class Timeline extends EventTarget {
     const focused = this.#rows.contains(document.activeElement) ? this.#focusedIndex() : -1;
     this.#rows.replaceChildren(...this.#entries.map((entry, index) => rowOf(entry, index, start, whole)));
     this.#step(Math.max(0, focused), focused >= 0);
-    this.#announce(summary(this.#entries, end - start, isCut, timeless));
+    this.#announce(summary(this.#entries, end - start, isWhole, timeless));
   }
 
   /** @param {string} words */
@@ -203,13 +216,13 @@ function axis(whole) {
   return ticks;
 }
 
-/** @param {Entry[]} entries @param {number} whole @param {boolean} isCut @param {number} timeless */
-function summary(entries, whole, isCut, timeless) {
+/** @param {Entry[]} entries @param {number} whole @param {boolean} isWhole @param {number} timeless */
+function summary(entries, whole, isWhole, timeless) {
   const others = timeless ? [`${plural(timeless, "event")} without a time that can be read`] : [];
-  if (!entries.length) return others[0] ?? "No log has an event of this trace";
+  if (!isWhole) others.push("searching for older ones");
+  if (!entries.length) return others.join(" · ") || "No log has an event of this trace";
   const errors = entries.filter((entry) => entry.event.isError).length;
   const logs = new Set(entries.map((entry) => entry.log)).size;
   const parts = [plural(entries.length, "event"), plural(logs, "log"), span(whole), plural(errors, "error"), ...others];
-  if (isCut) parts.push("only the first are shown");
   return parts.join(" · ");
 }

@@ -1,0 +1,68 @@
+"""The route for one event, by its cursor, with the events around it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import NamedTuple
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chora_logging.eventlog import Event, Source
+from chora_logging.eventlog.rotated.cursor import same_place
+from chora_logging.eventlog.selection import Selection
+from chora_logging.web.parameters import EventQuery, event_query
+from chora_logging.web.reading import headers_of, read
+from chora_logging.web.responses import Refusal, unchanged
+from chora_logging.web.site import Site
+
+
+class _Around(NamedTuple):
+    """Events, oldest first, and the position of the one in the middle; None if it is not there."""
+
+    events: list[Event]
+    middle: int | None
+    reason: str
+
+
+async def event_page(site: Site, request: Request) -> Response:
+    """Answer with the event at a cursor, and so many events before and after it, whatever they are."""
+    name = request.path_params["log"]
+    log = site.log(name)
+    query = event_query(request.scope["query_string"], request.path_params["cursor"], log, site.limits)
+    headers = await headers_of(site, request, [log])
+    if same := unchanged(request, headers):
+        return same
+    events, middle, reason = await read(site, request, _around(log, query, site.limits.scanned // 2))
+    if middle is None:
+        raise Refusal(404, "no_event", f"there is no event at this cursor: {reason}")
+    site.metrics.read.labels(name).inc(len(events))
+    parts = (events[:middle], [events[middle]], events[middle + 1 :])
+    before, (event,), after = ([_entry(each) for each in part] for part in parts)
+    body = b'{"before":[%s],"event":%s,"after":[%s]}' % (b",".join(before), event, b",".join(after))
+    return Response(body, headers=headers, media_type="application/json")
+
+
+def _around(log: Source, query: EventQuery, budget: int) -> Generator[None, None, _Around]:
+    older = yield from log.page(
+        Selection(),
+        after=query.cursor,
+        limit=query.before + 1,
+        budget=budget,
+        newest_first=True,
+        including=True,
+    )
+    if older.gap is not None and not older.events:
+        return _Around([], None, older.gap.reason)
+    if not older.events or not same_place(older.events[0].cursor, query.cursor):
+        return _Around([], None, "the line that ends there is none, or has been deleted")
+    newer = list[Event]()
+    if query.after:
+        page = yield from log.page(Selection(), after=query.cursor, limit=query.after, budget=budget)
+        newer = page.events
+    return _Around([*older.events[::-1], *newer], len(older.events) - 1, "")
+
+
+def _entry(event: Event) -> bytes:
+    return b'{"cursor":%s,"event":%s}' % (msgspec.json.encode(event.cursor), event.json)
