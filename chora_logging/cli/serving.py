@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import uvicorn
-from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
 from chora_logging.config import get_logging_config
@@ -78,7 +77,7 @@ class Service:
     tls: tuple[str, str] | None = None
     workers: int = 1
 
-    def __call__(self) -> Starlette:
+    def __call__(self) -> Callable[..., Any]:
         """Set up the process that serves, and return its application."""
         _set_up_logging(self.console)
         _allow_descriptors()
