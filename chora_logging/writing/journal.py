@@ -149,7 +149,8 @@ class Journal:
         if self.keep:
             kept = log_files.generation_of(self.keep, sequence // 2, log_files.gone_in(self.record))
             self.kept_from = max(self.kept_from, kept)
-            oldest = max((each for each in self.record if each < kept), default=kept)
+            older = (each for each, rotated in self.record.items() if each < kept and not rotated.is_gone)
+            oldest = max(older, default=kept)
             self.record = {each: rotated for each, rotated in self.record.items() if each >= oldest}
         self.unmark(self.state.inode, owned)
         self.write(self.state._replace(sequence=sequence, inode=0, step=0), owned)
