@@ -36,8 +36,8 @@ def command(ctx: click.Context, logs: Logs, limit: int, as_json: bool) -> None:
       foreign     something other than an event
       duplicated  the same line again, with the same timestamp
       unreadable  a damaged or inaccessible file, or a line that is too long
-      missing     a file that was deleted, emptied, cut or replaced; not one that was too
-                  old to be kept, or that another tool has rotated
+      missing     a file that was deleted, emptied, cut or replaced; not one that
+                  was too old to be kept, or that another tool has rotated
 
     Reported, but not damage: events out of order (several writers take their timestamps before they
     take the lock, and clocks are set back), a last line that is still being written, a file that is a
