@@ -172,13 +172,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except ChoraLoggingError as error:
         _print_error(PROGRAM, str(error))
         return 1 if isinstance(error, ServerError) else 2
-    except OSError as error:
-        _print_error(PROGRAM, _message_of(error))
-        return 1
-    except ReaderEnded:  # it came while another exception was on its way
+    except (OSError, ReaderEnded) as error:
+        if isinstance(error, OSError) and not _is_end_of_reader(error):
+            _print_error(PROGRAM, _message_of(error))
+            return 1
         _discard_output()
         return PIPE_CLOSED
     return status if isinstance(status, int) else 0
+
+
+def _is_end_of_reader(error: BaseException | None) -> bool:
+    """Return whether *error* came of `ReaderEnded`, which may have interrupted the closing of a file."""
+    while error is not None and not isinstance(error, ReaderEnded):
+        error = error.__context__
+    return error is not None
 
 
 @contextlib.contextmanager

@@ -53,15 +53,15 @@ SCALE_KEYS = frozenset(
 )
 
 _NUMBERED = re.compile(r"(?:LEVEL )?(\d{1,9})", re.ASCII | re.IGNORECASE)
-_TOO_LARGE = 10**9
+_LARGEST = 10**9
 #: What Go's slog writes for a level between two.
 _BETWEEN = re.compile(r"(\w+)[+-]\d+", re.ASCII)
 
 
 def severity(level: str | int) -> int | None:
-    """Return the number of *level*, a number or a name in any case; None if it is unknown or too large."""
+    """Return the number of *level*, a number or a name in any case; None if the name is unknown."""
     if not isinstance(level, str):
-        return level if abs(level) < _TOO_LARGE else None
+        return max(-_LARGEST, min(level, _LARGEST))  # a larger one may be no float
     number = SEVERITIES.get(level)  # as our own lines have it
     return SEVERITIES.get(level.upper()) or _unusual(level) if number is None else number
 

@@ -274,7 +274,11 @@ class TestMetrics:
                 wait_for(
                     lambda: 'errors_total{log="odd",kind="unreadable"} 0' not in _get(port, "/metrics")[1]
                 )
-                well, health = _get(port, "/metrics")[1], json.loads(_get(port, "/healthz")[1])
+                # While it is tried again it is not known to be unreadable.
+                well = wait_for(lambda: (text := _get(port, "/metrics")[1]) * ('up{log="odd"} 0' in text))
+                health = wait_for(
+                    lambda: (found := json.loads(_get(port, "/healthz")[1]))["problems"]["odd"] and found
+                )
 
         assert 'up{log="app"} 0' in waiting
         assert 'lag_bytes{log="odd"} NaN' in waiting

@@ -137,12 +137,12 @@ class TestColumns:
         assert found == [expected(event, "app", Meaning()) for event in EventLog(log).read()]
 
     def test_a_huge_number(self, call, tmp_path):
-        """A number that no column can hold is no level and no duration."""
+        """A number that no column can hold is the highest level, and no duration."""
         log = write_events(tmp_path / "app.log", {"level": 10**400, "duration_ms": 10**400})
         found, _ = rows_of(call, "SELECT severity, duration_ms, line FROM events", log)
 
         line = {"level": 10**400, "duration_ms": 10**400}
-        assert found == [{"severity": None, "duration_ms": None, "line": line}]
+        assert found == [{"severity": 1e9, "duration_ms": None, "line": line}]
 
     def test_names_of_fields(self, call, tmp_path):
         """`--field` says which field has a meaning."""
