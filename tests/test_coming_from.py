@@ -390,7 +390,7 @@ for query in ("", "{orchestrator("REST: everything up to 1,000")}"):
     print(len(page["events"]), sorted(page), page["more"])
 """
         keys = ["events", "more", "next"]
-        assert run(program) == [f"100 {keys} True", f"150 {keys} False"]
+        assert run(program) == [f"100 {[*keys, 'read_to']} True", f"150 {keys} False"]
 
     @ORCHESTRATOR("stream_orchestrator_events gives text")
     def test_streams(self, run):

@@ -158,9 +158,10 @@ def test_a_filter_finds_the_same(lines, chosen, number, chunk):
         with decoded_whole():
             slow = answers(path)
 
-        assert quick[:3] == slow[:3]
-        # A number that is too long is noticed only if its line is decoded whole.
+        assert quick[:2] == slow[:2]
+        # A number that is too long is noticed only if its line is decoded whole: else that counts, too.
         assert set(quick[3]) <= set(slow[3])
+        assert quick[2] == slow[2] or quick[3] != slow[3]
 
 
 @settings(max_examples=150, deadline=None)
