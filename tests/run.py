@@ -92,11 +92,14 @@ SCREENS = ("tests/browser", "tests/terminal")
 #: These run real NATS servers.
 SHIPPING = (
     "tests/cli/test_ship.py",
+    "tests/jetstream/test_audit.py",
     "tests/jetstream/test_cli.py",
     "tests/jetstream/test_cluster_example.py",
     "tests/jetstream/test_connection.py",
     "tests/jetstream/test_consumer.py",
     "tests/jetstream/test_log.py",
+    "tests/jetstream/test_many_machines.py",
+    "tests/jetstream/test_no_loop.py",
     "tests/jetstream/test_serving.py",
     "tests/jetstream/test_shipping.py",
 )
