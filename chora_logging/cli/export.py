@@ -15,6 +15,7 @@ from typing import IO, Any
 import click
 
 from chora_logging.cli.logs import Log
+from chora_logging.cli.reader_end import uninterrupted
 from chora_logging.cli.rows import Rows
 from chora_logging.errors import MissingExtraError
 
@@ -160,7 +161,8 @@ def replacing(path: str) -> Iterator[str]:
 
 def _pyarrow() -> tuple[Any, Any]:
     try:
-        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+        with uninterrupted():
+            return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ModuleNotFoundError:
         raise MissingExtraError("pyarrow", "parquet") from None
 

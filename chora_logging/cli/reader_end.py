@@ -56,6 +56,20 @@ def ended_with_reader() -> Iterator[None]:
         signal.signal(_SIGNAL, before)
 
 
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let the block end before `ReaderEnded` or `KeyboardInterrupt` is raised in the main thread.
+
+    An extension module that is interrupted while it is imported may end the process.
+    """
+    held = {_SIGNAL, signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _watch(fd: int, ending: int, main: int) -> None:
     both, block = select.poll(), select.poll()
     both.register(fd, 0)  # errors are reported in any case

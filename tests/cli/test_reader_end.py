@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from chora_logging.cli.reader_end import ReaderEnded, ended_with_reader
+from chora_logging.cli.reader_end import ReaderEnded, ended_with_reader, uninterrupted
 from tests.cli.calling import write_events
 from tests.cli.running import DEADLINE, running
 
@@ -92,3 +92,24 @@ class TestBlock:
                 assert threading.active_count() == threads + 1
             assert threading.active_count() == threads
             pipe.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGURG, signal.SIGINT])
+def test_a_block_that_ends_first(number):
+    """What interrupts the main thread waits for the end of the block, and comes then."""
+
+    def interrupt(number, frame):
+        raise ReaderEnded
+
+    steps = []
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(ReaderEnded):  # the block is what is tested
+            with uninterrupted():
+                signal.pthread_kill(threading.get_ident(), number)
+                steps.append("whole")
+            steps.append("after")
+    finally:
+        signal.signal(number, before)
+
+    assert steps == ["whole"]

@@ -16,6 +16,7 @@ from chora_logging.cli.amounts import many, size
 from chora_logging.cli.commands import PROGRAM, LogCommand, NothingFound
 from chora_logging.cli.logs import Log, Logs, log_option
 from chora_logging.cli.progress import goes_to_file, progress
+from chora_logging.cli.reader_end import uninterrupted
 from chora_logging.cli.sql import columns, results
 from chora_logging.cli.sql.arrow import Stream
 from chora_logging.cli.sql.results import Result
@@ -108,8 +109,8 @@ def command(query: str, logs: Logs, form: str | None, as_json: bool, path: str |
     if as_json and form not in (None, "json"):
         raise click.UsageError(f"--json cannot be used together with --format {form}")
     form = "json" if as_json else form or "table"
-    from chora_logging.cli.sql.database import Database, QueryError  # its package needs the extra
-
+    with uninterrupted():
+        from chora_logging.cli.sql.database import Database, QueryError  # its package needs the extra
     asked = [log.events.asked for log in logs.existing()]
     with logs.rereadable() as found:
         try:
