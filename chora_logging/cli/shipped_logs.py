@@ -1,4 +1,4 @@
-"""What the commands `ship` and `audit` share: the stream, the logs and their names in it, and warnings."""
+"""The stream, the logs with their names in it, and the warnings of the commands `ship` and `audit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the blocks of a log in a stream follow each other, by the positions in their headers.
+"""Compares the positions in the headers of blocks: in a stream, each block of a log follows another.
 
 Two cursors of one place may differ, because they have the time and the inode of the file too. What tells a
 place is the offset and the content before it, and the generation of the file where it is known.

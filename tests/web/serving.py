@@ -24,6 +24,16 @@ def ask(app, path, *, method="GET", client=("127.0.0.1", 50000), base="http://lo
     return asyncio.run(send())
 
 
+def all_pages(app, path):
+    """Return every page of *path*, which has a query, as a client reads them."""
+    found, after = [], ""
+    while True:
+        found.append(ask(app, f"{path}{after}").json())
+        if not found[-1]["more"]:
+            return found
+        after = f"&after={found[-1]['next']}"
+
+
 @contextlib.asynccontextmanager
 async def serving(app, **options):
     """Serve *app* with uvicorn in this loop; yields the port. At the end the server stops gracefully."""

@@ -1,4 +1,4 @@
-"""What is counted over HTTP: events by time and level, fields and values, and the ids of traces."""
+"""Counts over HTTP: events by time and level, fields and values, and the ids of traces."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from chora_logging.web import Limits, create_app, limits
 from tests.eventlog.writing import write
-from tests.web.serving import ask
+from tests.web.serving import all_pages, ask
 from tests.web.test_pages import append
 
 LOG = "/api/v1/orchestrator"
@@ -22,16 +22,6 @@ def log(tmp_path):
 @pytest.fixture
 def app(log, tmp_path):
     return create_app({"orchestrator": log, "telemetry": tmp_path / "events.jsonl"})
-
-
-def all_pages(app, path):
-    """Return every page of *path*."""
-    found, after = [], ""
-    while True:
-        found.append(ask(app, f"{path}{after}").json())
-        if not found[-1]["more"]:
-            return found
-        after = f"&after={found[-1]['next']}"
 
 
 class TestHistogram:

@@ -8,7 +8,7 @@ import pytest
 
 from chora_logging.web import create_app
 from tests.web.memory_source import MemorySource
-from tests.web.serving import ask, event_source, serving
+from tests.web.serving import all_pages, ask, event_source, serving
 from tests.web.test_pages import append
 
 BOTH = "/api/v1/orchestrator,telemetry/events"
@@ -34,15 +34,6 @@ def numbers(page):
     return [entry["event"]["n"] for entry in page["events"]]
 
 
-def pages(app, query):
-    found, after = [], ""
-    while True:
-        found.append(ask(app, f"{BOTH}?{query}{after}").json())
-        if not found[-1]["more"]:
-            return found
-        after = f"&after={found[-1]['next']}"
-
-
 class TestPages:
     @pytest.mark.parametrize("limit", [1, 3, 100])
     @pytest.mark.parametrize("order", ["asc", "desc"])
@@ -50,7 +41,7 @@ class TestPages:
         """The pages have the events of both logs in the order of time, each with its log, in both orders."""
         append(paths[0], *at(0, 1, 4, 5, 9))
         append(paths[1], *at(2, 3, 6, 7, 8))
-        found = pages(app, f"order={order}&limit={limit}")
+        found = all_pages(app, f"{BOTH}?order={order}&limit={limit}")
 
         listed = [number for page in found for number in numbers(page)]
         assert listed == list(range(10))[:: 1 if order == "asc" else -1]

@@ -6,7 +6,7 @@ import pytest
 
 from chora_logging.web import Limits, create_app
 from tests.eventlog.writing import write
-from tests.web.serving import ask
+from tests.web.serving import all_pages, ask
 from tests.web.test_pages import append
 
 
@@ -22,13 +22,8 @@ def app(log, tmp_path):
 
 def pages(app, limit):
     """Return the field `n` of the events of each page of the trace `t`, read like a client."""
-    found, after = [], ""
-    while True:
-        page = ask(app, f"/api/v1/orchestrator/traces/t?limit={limit}{after}").json()
-        found.append([entry["event"]["n"] for entry in page["events"]])
-        if not page["more"]:
-            return found
-        after = f"&after={page['next']}"
+    found = all_pages(app, f"/api/v1/orchestrator/traces/t?limit={limit}")
+    return [[entry["event"]["n"] for entry in page["events"]] for page in found]
 
 
 class TestTraces:
