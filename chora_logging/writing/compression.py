@@ -57,13 +57,12 @@ _ROOM_BYTES = 1024 * 1024
 class BackupCompressor:
     """Compresses the backups of one log in a thread of its own.
 
-    It has no lock, because a `__del__` that logs, and so rotates, may run at any point of it. At worst
-    two threads run for a moment, and the second finds the first one's file locked.
+    Nothing waits for its lock, because a `__del__` that logs, and so rotates, may run at any point of it.
     """
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
-        self._wanted = self._running = False
+        self._wanted, self._running = False, threading.Lock()
         self._obstacle = ""
         self._retry_at, self._retry_pause = 0.0, FIRST_ROOM_RETRY_SECONDS
 
@@ -76,9 +75,8 @@ class BackupCompressor:
         if obstacle and report is not None:
             report(obstacle)
         self._wanted = True
-        if self._running and self._thread is not None and self._thread.is_alive():
-            return
-        self._running = True
+        if not self._running.acquire(blocking=False):
+            return  # the thread looks again when it has released the lock
         try:
             thread = threading.Thread(
                 target=self._run, args=(log, count, name_of), name="chora-logging-gzip", daemon=True
@@ -86,9 +84,9 @@ class BackupCompressor:
             thread.start()
             self._thread = thread  # `join` may run in another thread meanwhile
         except (RuntimeError, MemoryError):  # perhaps at the end of the interpreter: another one compresses
-            self._running = False
+            self._release()
         except BaseException:  # of a signal handler
-            self._running = False
+            self._release()
             raise
 
     def join(self) -> None:
@@ -98,14 +96,19 @@ class BackupCompressor:
             thread.join()
 
     def _run(self, log: str, count: int, name_of: NameOf) -> None:
-        try:
-            while self._wanted:
+        while True:
+            try:
                 while self._wanted:
                     self._wanted = False
                     self._try(log, count, name_of)
-                self._running = False  # earlier requests are in `_wanted`, later ones start a thread
-        finally:
-            self._running = False
+            finally:
+                self._release()
+            if not (self._wanted and self._running.acquire(blocking=False)):
+                return
+
+    def _release(self) -> None:
+        with contextlib.suppress(RuntimeError):  # `start` was interrupted when the thread already ran
+            self._running.release()
 
     def _try(self, log: str, count: int, name_of: NameOf) -> None:
         if time.monotonic() < self._retry_at:

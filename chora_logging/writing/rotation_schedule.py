@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chora_logging import log_files
 from chora_logging.errors import RotationBusyError
-from chora_logging.writing import loss
+from chora_logging.writing import locking, loss
 from chora_logging.writing.backups import NameOf
 from chora_logging.writing.journal import LARGEST_COUNT
 from chora_logging.writing.rotation import Rollover, RotateFile
@@ -138,10 +138,18 @@ class RotationSchedule:
         if (gone := loss.deleted(file)) is not None:
             self._gone, self.retry_at = gone, 0.0
 
-    def closing(self, file: LiveFile | None) -> None:
-        """Note how much was written to *file*, which is about to be closed."""
-        if file is not None:
-            self._note(file, file.end)
+    def closing(self, file: LiveFile | None, wait: float) -> None:
+        """Note how much was written to *file*, which is about to be closed.
+
+        Not if its lock is not free within *wait* seconds: a compression, which has the lock, would find the
+        sidecar in use and give up.
+        """
+        look = None if file is None else file.look(wait)
+        if file is not None and look is not None and look.is_locked:
+            try:
+                self._note(file, file.end)
+            finally:
+                locking.flock(file.fd, locking.UNLOCK)
 
     def join(self) -> None:
         """Wait for a compression under way."""
@@ -172,6 +180,10 @@ class RotationSchedule:
         return completed
 
     def _failed(self, error: Exception) -> None:
+        if not os.path.lexists(
+            self._log.real_path
+        ):  # another tool has moved it: the next line makes a new one
+            return
         self.retry_at = time.monotonic() + self._retry_pause
         self._retry_pause = min(self._retry_pause * 2, LONGEST_ROTATION_RETRY_SECONDS)
         self._log.notice_once(

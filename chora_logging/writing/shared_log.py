@@ -172,7 +172,7 @@ class SharedLog(Rotated):
         with (mutex := self.mutex).lock:
             if not (mutex.busy and mutex.is_interrupted()):
                 mutex.catch_up()
-            self._schedule.closing(self.file)
+            self._schedule.closing(self.file, 0 if self._is_lock_late else self.lock_timeout)
             self._close_file()
             self.is_closed = True
         self._schedule.join()

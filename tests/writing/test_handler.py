@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
+import itertools
 import json
 import logging
 import mmap
@@ -12,13 +14,14 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from chora_logging import log_files
 from chora_logging.errors import ConfigurationError
-from chora_logging.writing import compression
+from chora_logging.writing import compression, loss
 from chora_logging.writing.backups import find_backups
 from chora_logging.writing.handler import EventFileHandler
 from tests.accounting import bytes_of, events_of, files_of, lines_of, snapshot
@@ -763,6 +766,74 @@ class TestCompression:
         assert {stat.S_IMODE(path.stat().st_mode) for path in backups} == {0o640}
         assert lines_of(tmp_path / "app.log") == [b"line %d" % number for number in range(300)]
         assert not (tmp_path / ".app.log.gz.new").exists()
+
+    def test_closing_does_not_interrupt_it(self, tmp_path, open_log, monkeypatch):
+        """A backup is packed though its compression ends while the handler is being closed."""
+        closing = threading.Event()
+        compress, open_journal = compression._compress, loss.open_journal
+
+        def compress_later(*args):
+            assert closing.wait(20)
+            return compress(*args)
+
+        @contextlib.contextmanager
+        def open_long(*args):
+            with open_journal(*args) as journal:
+                closing.set()
+                for thread in threading.enumerate():
+                    if thread.name == "chora-logging-gzip":
+                        thread.join(0.5)
+                yield journal
+
+        monkeypatch.setattr(compression, "_compress", compress_later)
+        logger = open_log(maxBytes=20, backupCount=9, compress=True)
+        for number in range(3):
+            logger.info("line %d", number)
+        monkeypatch.setattr(loss, "open_journal", open_long)
+        logger.handlers[0].close()
+
+        assert [path.name for path in files_of(tmp_path / "app.log")] == ["app.log.1.gz", "app.log"]
+
+    def test_one_thread_compresses(self, monkeypatch):
+        """Rotations at any point of the thread have one thread compress, for whose end `join` waits."""
+        running, most, wanted = 0, 0, 0
+
+        def compress(*_):
+            nonlocal running, most, wanted
+            wanted, running = 0, running + 1
+            most = max(most, running)
+            time.sleep(0.02)
+            running -= 1
+
+        def start():
+            nonlocal wanted
+            wanted = 1
+            compressor.start("app.log", 1, str)
+
+        def trace(frame, event, arg):
+            return at_line if frame.f_code is run else None
+
+        def at_line(frame, event, arg):
+            if event == "line" and next(lines) == at:
+                start()
+                time.sleep(0.001)
+                start()
+            return at_line
+
+        run = compression.BackupCompressor._run.__code__
+        monkeypatch.setattr(compression, "compress_backups", compress)
+        for at in itertools.count():
+            lines, compressor = itertools.count(), compression.BackupCompressor()
+            threading.settrace(trace)
+            try:
+                start()
+            finally:
+                threading.settrace(None)
+            for _ in range(2):  # the thread that was traced, and the one that it has started
+                compressor.join()
+            assert (running, wanted, most) == (0, 0, 1)
+            if next(lines) <= at:
+                break
 
     def test_leftovers(self, tmp_path, open_log, monkeypatch):
         """Backups that a killed process left plain, half compressed or in both forms are compressed."""
