@@ -1,6 +1,6 @@
 """Random histories of one log, and readers of each kind that are killed and resumed anywhere in them.
 
-2,000 are run, in about a minute on one core, always the same ones; CHORA_READER_HISTORIES=20000 runs so
+2,000 are run by `tests/run.py --whole`, else 500, always the same ones; CHORA_READER_HISTORIES=20000 runs so
 many others. Nothing runs concurrently, so a failing history fails again.
 """
 
@@ -21,8 +21,9 @@ from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
 from tests.eventlog.writing import Writer, alone, numbers
 from tests.faults.test_interrupted_compression import die_at
+from tests.soaks import soak
 
-COUNT = int(os.environ.get("CHORA_READER_HISTORIES", "2000"))
+COUNT = int(os.environ.get("CHORA_READER_HISTORIES", soak(2000)))
 KEEP = 3
 
 
