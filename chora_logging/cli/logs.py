@@ -82,16 +82,22 @@ class Log:
         newest_first: bool = False,
         raw: bool = False,
         unended: bool = False,
+        trace_prefix: str = "",
         **filters: Any,
     ) -> Iterator[Event]:
-        """Return its events; with *raw* and *unended* also what `Selection` says."""
+        """Return its events; with *raw* and *unended* also what `Selection` says.
+
+        With *trace_prefix*, only those whose trace id begins with it, but not of a pipe.
+        """
         events = self.events
         if isinstance(events, Pipe):
             return events.read(limit=limit, newest_first=newest_first, raw=raw, **filters)
-        if not (raw or unended):
+        if not (raw or unended or trace_prefix):
             return events.read(limit=limit, newest_first=newest_first, **filters)
         selection = self.selection(raw=raw, **filters)
         selection.unended = unended
+        if trace_prefix:
+            selection.begin_trace(trace_prefix)
         return itertools.islice(events.select(selection, newest_first=newest_first), limit)
 
     def fields_of_events(self, keys: frozenset[str], **filters: Any) -> Iterator[Mapping[str, Any]]:
