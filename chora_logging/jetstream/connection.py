@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from chora_logging.errors import ConfigurationError, MissingExtraError, NoAnswerError
 from chora_logging.jetstream.address import Address
 from chora_logging.jetstream.answers import Answers
-from chora_logging.jetstream.credentials import NO_TLS, Credentials, is_encrypted, over_tls, with_advice
+from chora_logging.jetstream.credentials import (
+    NO_TLS,
+    Credentials,
+    Problem,
+    is_encrypted,
+    over_tls,
+    with_advice,
+)
 from chora_logging.schema import OWN_LOGGER
 
 if TYPE_CHECKING:
@@ -68,6 +75,7 @@ class Connection:
     Attributes:
         address: As given.
         problem: Why there is no connection, or what a person must change; empty if all is well.
+        needs_a_person: Whether there is no connection until a person changes something.
 
     Raises:
         ConfigurationError: the credentials in the environment do not fit together.
@@ -83,6 +91,7 @@ class Connection:
             raise MissingExtraError("nats-py", "nats") from None
         self.address = address
         self.problem = "not connected yet"
+        self.needs_a_person = False
         self._credentials = Credentials.from_environment() if credentials is None else credentials
         self._servers = list(address.servers)
         self._live: _Live | None = None
@@ -218,7 +227,7 @@ class Connection:
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 continue
             self._live = live
-            self.problem, pause = "", FIRST_PAUSE_SECONDS
+            self.problem, self.needs_a_person, pause = "", False, FIRST_PAUSE_SECONDS
             self._said.clear()
             self._connected.set()
             await asyncio.wait({live.lost})
@@ -229,21 +238,22 @@ class Connection:
 
     async def _connect_somewhere(self) -> _Live | None:
         """Try each server once, in random order; if none takes this client, return None and set `problem`."""
-        problems: dict[str, str] = {}
+        problems: dict[Problem, str] = {}
         try:
             options = self._credentials.options()
         except ConfigurationError as error:
-            self._say(str(error))
+            self._say(str(error), True)
             return None
         for server in random.sample(self._servers, len(self._servers)):
             found = await self._connect(server, options)
             if isinstance(found, _Live):
                 return found
             problems.setdefault(found, server)
-        self._say("; ".join(f"{server}: {problem}" for problem, server in problems.items()))
+        text = "; ".join(f"{server}: {problem.reason}" for problem, server in problems.items())
+        self._say(text, any(problem.needs_a_person for problem in problems))
         return None
 
-    async def _connect(self, server: str, options: dict[str, Any]) -> _Live | str:
+    async def _connect(self, server: str, options: dict[str, Any]) -> _Live | Problem:
         """Return a client that is connected to *server*, or why there is none."""
         from nats.aio.client import Client
 
@@ -293,24 +303,25 @@ class Connection:
             raise
         if "tls" in options and not is_encrypted(client):
             await _dispose(client)
-            return NO_TLS
+            return Problem(NO_TLS, True)
         version = _version_of(client)
         if version[:2] < OLDEST_VERSION:
             await _dispose(client)
-            return (
+            return Problem(
                 f"the server has version {_text(version)}, and one before {_text(OLDEST_VERSION)} may store "
-                f"the same events twice: upgrade it"
+                f"the same events twice: upgrade it",
+                True,
             )
         reading = client._reading_task
         if reading is None or not client.is_connected:
-            return "the server closed the connection"
+            return Problem("the server closed the connection")
         # It ends by a malformed message, too, without a word and without closing the client.
         reading.add_done_callback(lambda _: lose())
         try:
             await answers.listen()
         except Exception as error:
             await _dispose(client)
-            return str(error) or type(error).__name__
+            return Problem(str(error) or type(error).__name__)
         return _Live(client, answers, lost)
 
     def _learn(self, client: Client) -> None:
@@ -319,8 +330,8 @@ class Connection:
             if uri.netloc and uri.netloc not in self._servers and len(self._servers) < 100:
                 self._servers.append(uri.netloc)
 
-    def _say(self, problem: str) -> None:
-        self.problem = problem
+    def _say(self, problem: str, needs_a_person: bool) -> None:
+        self.problem, self.needs_a_person = problem, needs_a_person
         if problem not in self._said:
             self._said.add(problem)
             _logger.warning("%s: not connected, trying again: %s", self.address, problem)

@@ -130,6 +130,11 @@ class Shipment:
         self.progress.end = self._head(last).end
         return self.progress.end
 
+    def readable(self) -> None:
+        """Note that the log can be read, whether or not there is anything new."""
+        if self.progress.readable():
+            _logger.info("%s can be read again", self._log.address)
+
     def begin(self, sequence: int) -> None:
         """Go on after the message *sequence* of the subject, 0 before the first, instead of `resume`."""
         self._expected = sequence
