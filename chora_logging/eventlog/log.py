@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.blocks import blocks
 from chora_logging.eventlog.comparing import Asked
+from chora_logging.eventlog.equal_events import EqualEvents
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.feed import is_followed
 from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
@@ -162,9 +163,14 @@ class EventLog:
         found = read_forwards(self.path, selection, None, self._on_skip, self._namer)
         return cast(Iterator[Event], found)  # gaps come only after a cursor
 
-    def select_fields(self, selection: Selection, keys: frozenset[str]) -> Iterator[Mapping[str, Any]]:
-        """Iterate over the same, with the fields *keys* and perhaps others, which is faster."""
-        return read_fields(self.path, selection, keys, self._on_skip, self._namer)
+    def select_fields(
+        self, selection: Selection, keys: frozenset[str], equal: EqualEvents | None = None
+    ) -> Iterator[Mapping[str, Any]]:
+        """Iterate over the same, with the fields *keys* and perhaps others, which is faster.
+
+        The events that *equal* counts are left out.
+        """
+        return read_fields(self.path, selection, keys, self._on_skip, self._namer, equal)
 
     def last(self, n: int, **filters: Unpack[Filters]) -> list[Event]:
         """Return the newest *n* events, oldest first, without reading the whole log.

@@ -149,14 +149,18 @@ class Journal:
         """Record that the rotation has ended.
 
         One file more stays in the record than is kept, for readers that have read it to its end, and so do
-        those that were gone after it.
+        those that were gone after it; and older ones in *owned*, which have got the number of a newer one.
         """
         if self.keep:
             kept = log_files.generation_of(self.keep, sequence // 2, log_files.gone_in(self.record))
             self.kept_from = max(self.kept_from, kept)
             older = (each for each, rotated in self.record.items() if each < kept and not rotated.is_gone)
             oldest = max(older, default=min(self.record, default=kept))
-            self.record = {each: rotated for each, rotated in self.record.items() if each >= oldest}
+            self.record = {
+                each: rotated
+                for each, rotated in self.record.items()
+                if each >= oldest or owned.get(rotated.inode) == rotated.first_line
+            }
         self.unmark(self.state.inode, owned)
         self.write(self.state._replace(sequence=sequence, inode=0, step=0), owned)
 

@@ -269,6 +269,32 @@ def test_who_has_read_the_first_live_file_that_is_gone(tmp_path, reader):
     assert numbers(items) == [2, 3, 4]
 
 
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("other", [1, 2, 3])
+def test_an_old_backup_in_the_place_of_a_newer_one(tmp_path, reader, other):
+    """It outlives newer ones, which are deleted in its stead: they are a gap, and the order is as before."""
+    log = str(tmp_path / "app.log")
+    writer = Writer(log, 4)
+    for _ in range(4):
+        writer.write(1)
+        writer.rotate()
+    os.rename(f"{log}.4", f"{log}.tmp")
+    os.rename(f"{log}.{other}", f"{log}.4")
+    os.rename(f"{log}.tmp", f"{log}.{other}")
+    for _ in range(4 - other):
+        writer.write(1)
+        writer.rotate()
+    writer.write(1)
+    writer.close()
+
+    found = list(EventLog(log).read())
+    assert numbers(found) == sorted(numbers(found))
+    assert found[0]["n"] == 0
+    gap, *items = reader(log, found[0].cursor)
+    assert isinstance(gap, Gap)
+    assert numbers(items) == numbers(found[1:])
+
+
 def cut_in_first_line(path):
     """Leave as much of a compressed file as is unpacked to no whole line."""
     with open(path, "rb") as file:
