@@ -24,6 +24,7 @@ from chora_logging.cli.fields import report_fields
 from chora_logging.cli.filters import fields_option, not_empty
 from chora_logging.cli.reader_end import ended_with_reader
 from chora_logging.cli.terminal import color_option, printable
+from chora_logging.eventlog.equal_events import EqualEvents
 from chora_logging.eventlog.events import Event, Skipped
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.meaning import Meaning
@@ -82,25 +83,36 @@ class Log:
         newest_first: bool = False,
         raw: bool = False,
         unended: bool = False,
+        trace_prefix: str = "",
         **filters: Any,
     ) -> Iterator[Event]:
-        """Return its events; with *raw* and *unended* also what `Selection` says."""
+        """Return its events; with *raw* and *unended* also what `Selection` says.
+
+        With *trace_prefix*, only those whose trace id begins with it, but not of a pipe.
+        """
         events = self.events
         if isinstance(events, Pipe):
             return events.read(limit=limit, newest_first=newest_first, raw=raw, **filters)
-        if not (raw or unended):
+        if not (raw or unended or trace_prefix):
             return events.read(limit=limit, newest_first=newest_first, **filters)
         selection = self.selection(raw=raw, **filters)
         selection.unended = unended
+        if trace_prefix:
+            selection.begin_trace(trace_prefix)
         return itertools.islice(events.select(selection, newest_first=newest_first), limit)
 
-    def fields_of_events(self, keys: frozenset[str], **filters: Any) -> Iterator[Mapping[str, Any]]:
-        """Return its events with at least the fields *keys*, a last one without its newline included."""
+    def fields_of_events(
+        self, keys: frozenset[str], equal: EqualEvents | None = None, **filters: Any
+    ) -> Iterator[Mapping[str, Any]]:
+        """Return its events with at least the fields *keys*, a last one without its newline included.
+
+        Those that *equal* counts are left out.
+        """
         if not isinstance(self.events, EventLog):
             return self.read(unended=True, **filters)
         selection = self.selection(raw=False, **filters)
         selection.unended = True
-        return self.events.select_fields(selection, keys)
+        return self.events.select_fields(selection, keys, equal)
 
     def selection(self, *, raw: bool, **filters: Any) -> Selection:
         """Return the filter of its events."""

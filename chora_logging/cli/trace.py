@@ -51,39 +51,37 @@ def command(logs: Logs, trace_id: str, as_json: bool) -> None:
         console.show(line)
 
 
-def _find(logs: Sequence[Log], trace_id: str) -> list[Found]:
+def _find(logs: Sequence[Log], wanted: str) -> list[Found]:
+    """Return the events of the trace with the id *wanted*, or of the one whose id begins with it."""
+    tests = {log: log.selection(raw=False, trace_id=wanted).has_fields for log in logs}
+    found: list[Found] = []
+    others: dict[str, list[Found]] = {}
     with progress(logs):
-        found = list(read(logs, trace_id=trace_id))
-    if found:
-        return found
-    for log in logs:
-        log.skipped.clear()
-    with progress(logs):
-        full = _complete(logs, trace_id)
-    with progress(logs):
-        # `_complete` has counted the skipped lines; these new logs keep them from being counted again.
-        return list(read([Log(log.name, log.address, log.fields) for log in logs], trace_id=full))
-
-
-def _complete(logs: Sequence[Log], prefix: str) -> str:
-    """Return the one trace id in *logs* that begins with *prefix*."""
-    ids: dict[str, None] = {}
-    for log, event in read(logs):
-        text = log.meaning.trace_of(event)
-        if text is not None and text.startswith(prefix):
-            ids[text] = None
-            if len(ids) > NAMED_IDS:
-                break
-    if not ids:
-        raise NothingFound(f"no trace id in {_names(logs)} begins with {printable(prefix)}")
-    if len(ids) > 1:
-        named = ", ".join(printable(text) for text in itertools.islice(ids, NAMED_IDS))
-        more = " and others" if len(ids) > NAMED_IDS else ""
+        for each in read(logs, trace_prefix=wanted):
+            if tests[each.log](each.event):
+                found.append(each)
+                others.clear()
+            elif not found and len(others) <= NAMED_IDS:
+                _add(others, each)
+    if not (found or others):
+        raise NothingFound(f"no trace id in {_names(logs)} begins with {printable(wanted)}")
+    if len(others) > 1:
+        named = ", ".join(printable(text) for text in itertools.islice(others, NAMED_IDS))
+        more = " and others" if len(others) > NAMED_IDS else ""
         raise click.BadParameter(
-            f"must be the prefix of one trace id, got {printable(prefix)}, the prefix of {named}{more}",
+            f"must be the prefix of one trace id, got {printable(wanted)}, the prefix of {named}{more}",
             param_hint="'ID'",
         )
-    return next(iter(ids))
+    return found or next(iter(others.values()))
+
+
+def _add(traces: dict[str, list[Found]], each: Found) -> None:
+    """Add an event to its trace; of several traces only the ids are kept."""
+    events = traces.setdefault(each.log.meaning.trace_of(each.event) or "", [])
+    if len(traces) == 1:
+        events.append(each)
+    else:
+        next(iter(traces.values())).clear()
 
 
 def _names(logs: Sequence[Log]) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog import comparing
 from chora_logging.eventlog.comparing import number_of, values_at
 from chora_logging.eventlog.conditions import parse_path
-from chora_logging.eventlog.meaning import Meaning
+from chora_logging.eventlog.equal_events import can_count
+from chora_logging.eventlog.meaning import TYPE, Meaning
 from chora_logging.eventlog.times import LONGEST_DURATION_MS
 
 #: The fields that stand for what they mean, and its name in `meaning`.
@@ -32,6 +33,24 @@ def keys_of(fields: Iterable[str], meaning: Meaning) -> frozenset[str]:
         if field in _MEANINGS:
             keys |= meaning.keys(_MEANINGS[field])
     return frozenset(keys)
+
+
+def kinds_of(fields: Iterable[str], numbers: Collection[str], meaning: Meaning) -> dict[str, Any] | None:
+    """Return the types that the `keys_of` *fields* have in events that can be counted by `EqualEvents`.
+
+    Those of *numbers* are numbers, others text, and other names of what a field means are missing. None if
+    one is a path, or may not be the name of a field.
+    """
+    fields = frozenset(fields)
+    if not fields or not all(map(can_count, fields)) or any(map(_path, fields)):
+        return None
+    kinds: dict[str, Any] = dict.fromkeys(fields, str)
+    for field in fields & _MEANINGS.keys():
+        name = _MEANINGS[field]
+        usual = meaning.keys(name) if field == "level" else {meaning.names(name)[0]}
+        others = dict.fromkeys(meaning.keys(name) - kinds.keys() - usual - {TYPE})
+        kinds = dict.fromkeys(usual | meaning.keys(name) & {TYPE}, str) | others | kinds
+    return kinds | dict.fromkeys(fields & set(numbers), int | float)
 
 
 def reader_of(field: str, meaning: Meaning) -> Callable[[Mapping[str, Any]], Any]:

@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from chora_logging.eventlog.decoding import LINES, REFUSED, are_short, decode, few_fields, is_utf8
+from chora_logging.eventlog.decoding import (
+    LINES,
+    LONGEST_LINE_BYTES,
+    REFUSED,
+    are_short,
+    decode,
+    few_fields,
+    is_utf8,
+)
+from chora_logging.eventlog.equal_events import EqualEvents
 from chora_logging.eventlog.events import Block, Event, RawLine, Skipped, strict_json
 from chora_logging.eventlog.quick_tests import Test
 from chora_logging.eventlog.rotated.cursor import GUARD
@@ -61,13 +70,18 @@ def events_in(
 
 
 def fields_in(
-    block: Block, selection: Selection, skipped: Callable[[Skipped], None], keys: frozenset[str]
+    block: Block,
+    selection: Selection,
+    skipped: Callable[[Skipped], None],
+    keys: frozenset[str],
+    equal: EqualEvents | None = None,
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the fields *keys*, and perhaps others, of the events of *block* that match *selection*.
 
     Args:
         block, selection, skipped: As for `events_in`.
         keys: The names of the fields.
+        equal: Counts events that need not be yielded then.
     """
     if block.overlong:
         skipped(_overlong(block))
@@ -97,6 +111,11 @@ def fields_in(
                 undecided = itertools.compress(zip(ends, lines, strict=True), unknown)
                 yield from reader.events(undecided, selection.test)
             continue
+        if equal is not None and is_all and text is None:
+            are_long = [len(line) >= LONGEST_LINE_BYTES for line in lines]
+            if equal.add(itertools.compress(lines, map(operator.not_, are_long))):
+                lines = list(itertools.compress(lines, are_long))
+                ends = itertools.compress(ends, are_long)
         found = few.exactly(lines)
         if found is None:
             yield from reader.events(zip(ends, lines, strict=True), selection.test)

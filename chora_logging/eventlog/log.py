@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.blocks import blocks
 from chora_logging.eventlog.comparing import Asked
+from chora_logging.eventlog.equal_events import EqualEvents
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.feed import is_followed
 from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
@@ -162,9 +163,14 @@ class EventLog:
         found = read_forwards(self.path, selection, None, self._on_skip, self._namer)
         return cast(Iterator[Event], found)  # gaps come only after a cursor
 
-    def select_fields(self, selection: Selection, keys: frozenset[str]) -> Iterator[Mapping[str, Any]]:
-        """Iterate over the same, with the fields *keys* and perhaps others, which is faster."""
-        return read_fields(self.path, selection, keys, self._on_skip, self._namer)
+    def select_fields(
+        self, selection: Selection, keys: frozenset[str], equal: EqualEvents | None = None
+    ) -> Iterator[Mapping[str, Any]]:
+        """Iterate over the same, with the fields *keys* and perhaps others, which is faster.
+
+        The events that *equal* counts are left out.
+        """
+        return read_fields(self.path, selection, keys, self._on_skip, self._namer, equal)
 
     def last(self, n: int, **filters: Unpack[Filters]) -> list[Event]:
         """Return the newest *n* events, oldest first, without reading the whole log.
@@ -244,7 +250,12 @@ class EventLog:
         return items_sync(self._subscribe("follow_sync", after, filters))
 
     def follow_blocks(
-        self, after: str | None = None, *, linger: float = 0.0, live: bool = True
+        self,
+        after: str | None = None,
+        *,
+        linger: float = 0.0,
+        live: bool = True,
+        on_read: Callable[[], None] | None = None,
     ) -> AsyncGenerator[list[Block | Gap], None]:
         """Like `follow`, but iterate over the lines as they stand in the files, undecoded, in blocks.
 
@@ -255,6 +266,7 @@ class EventLog:
             after: As for `follow`.
             linger: How long to wait after a first new line for others to come into its block, in seconds.
             live: Wait for new lines at the end of the log, instead of ending there.
+            on_read: Called again and again as long as the log can be read, also if nothing is new.
 
         Raises:
             CursorError: *after* is not a cursor.
@@ -263,7 +275,8 @@ class EventLog:
         if after is not None and after != cursors.END:
             self.check_cursor(after)
         self._check()
-        return blocks(Follower(self.path, after=after, namer=self._namer), linger=linger, live=live)
+        follower = Follower(self.path, after=after, namer=self._namer)
+        return blocks(follower, linger=linger, live=live, on_read=on_read)
 
     def page(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from chora_logging.eventlog.equal_events import EqualEvents
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.last_line import last_line
 from chora_logging.eventlog.lines import events_in, fields_in
@@ -52,13 +53,16 @@ def read_fields(
     keys: frozenset[str],
     on_skip: Callable[[Skipped], None] | None,
     namer: Namer | None = None,
+    equal: EqualEvents | None = None,
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the fields *keys*, and perhaps others, of the stored events of the log *path*, oldest first.
+
+    Those that *equal* counts are not yielded.
 
     Raises:
         OSError: the live file exists and cannot be opened.
     """
-    return _read_forwards(path, selection, partial(fields_in, keys=keys), None, on_skip, namer)
+    return _read_forwards(path, selection, partial(fields_in, keys=keys, equal=equal), None, on_skip, namer)
 
 
 def _read_forwards(

@@ -163,6 +163,15 @@ class Selection:
         rest._combine()
         return by_names, rest
 
+    def begin_trace(self, prefix: str) -> None:
+        """Have only events match whose trace id is, or begins with, *prefix*."""
+        trace_of = self.meaning.trace_of
+        is_whole = _means(self.meaning.names("trace")[:1], trace_of, prefix)
+        self._other_tests.append(lambda event: is_whole(event) or (trace_of(event) or "").startswith(prefix))
+        self._other_keys |= self.meaning.keys("trace")
+        self._other_values += [prefix.encode()] if can_find(prefix) else []
+        self._combine()
+
     def without_text(self) -> Selection:
         """Return the same filters without the text."""
         rest = copy.copy(self)

@@ -45,6 +45,10 @@ _ATTEMPTS = 10
 #: Called with what is wrong with a sidecar.
 Report = Callable[[str], None]
 
+#: The first size after that of the first line that is noted, in bytes; each next one is so many times more.
+FIRST_MARK_BYTES = 64 * 1024
+_MARK_GROWTH = 4
+
 #: The largest number of backups that a rotation can be told to keep.
 LARGEST_COUNT = 2**32 - 1
 
@@ -144,14 +148,19 @@ class Journal:
     def end(self, sequence: int, owned: Owned) -> None:
         """Record that the rotation has ended.
 
-        One file more stays in the record than is kept, for readers that have read it to its end.
+        One file more stays in the record than is kept, for readers that have read it to its end, and so do
+        those that were gone after it; and older ones in *owned*, which have got the number of a newer one.
         """
         if self.keep:
             kept = log_files.generation_of(self.keep, sequence // 2, log_files.gone_in(self.record))
             self.kept_from = max(self.kept_from, kept)
             older = (each for each, rotated in self.record.items() if each < kept and not rotated.is_gone)
-            oldest = max(older, default=kept)
-            self.record = {each: rotated for each, rotated in self.record.items() if each >= oldest}
+            oldest = max(older, default=min(self.record, default=kept))
+            self.record = {
+                each: rotated
+                for each, rotated in self.record.items()
+                if each >= oldest or owned.get(rotated.inode) == rotated.first_line
+            }
         self.unmark(self.state.inode, owned)
         self.write(self.state._replace(sequence=sequence, inode=0, step=0), owned)
 
@@ -185,6 +194,17 @@ def open_journal(
         return
     with locking.locked(file, timeout):
         yield Journal(log, file.fileno())
+
+
+def next_mark(size: int) -> int:
+    """Return the next size at which that of a live file of *size* bytes is noted.
+
+    One of its writers reaches it. It has the lock meanwhile, so this should be rare in small files, too.
+    """
+    mark = FIRST_MARK_BYTES if size else 1
+    while mark <= size:
+        mark *= _MARK_GROWTH
+    return mark
 
 
 def pack_sidecar(state: Sidecar) -> bytes:

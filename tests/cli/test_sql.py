@@ -22,6 +22,7 @@ from chora_logging.cli import main
 from chora_logging.cli.logs import named
 from chora_logging.cli.sql import columns, database
 from chora_logging.cli.sql.database import Plan
+from chora_logging.eventlog import lines as event_lines
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.values import text_of
@@ -193,9 +194,14 @@ lines = st.one_of(
 
 class TestSameAnswers:
     @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.lists(lines, max_size=30), st.sampled_from([b"", b"\n"]))
-    def test_any_lines(self, tmp_path_factory, found, end):
-        """Whatever the lines are, a query sees the events that the reader sees, with the same meaning."""
+    @given(
+        st.lists(lines, max_size=30), st.sampled_from([b"", b"\n"]), st.sampled_from(sorted(columns.COLUMNS))
+    )
+    def test_any_lines(self, tmp_path_factory, found, end, column):
+        """Whatever the lines are, a query sees the events that the reader sees, with the same meaning.
+
+        So does one that needs only a column, for which the lines are not decoded whole.
+        """
         log = tmp_path_factory.mktemp("any") / "app.log"
         log.write_bytes(b"\n".join(found) + end)
         events = list(named([str(log)]).existing()[0].read(unended=True))
@@ -205,6 +211,34 @@ class TestSameAnswers:
         assert [json.loads(line) for line in output.splitlines()] == [
             expected(event, "app", Meaning()) for event in events
         ]
+        status, output = called("sql", f"SELECT {column} FROM events", log, "--json")
+        assert [json.loads(line) for line in output.splitlines()] == [
+            {column: expected(event, "app", Meaning())[column]} for event in events
+        ]
+
+    @pytest.mark.parametrize("column", sorted(columns.COLUMNS.keys() - {"line"}))
+    def test_only_what_is_needed_is_decoded(self, call, tmp_path, monkeypatch, column):
+        """A column is the same alone as beside the line, whoever wrote it, and no line is decoded whole."""
+        log = write_events(tmp_path / "app.log", *(case.event for case in CASES))
+        whole, _ = rows_of(call, f"SELECT {column}, line FROM events", log)
+        decoded = []
+        decode = event_lines.decode
+        monkeypatch.setattr(event_lines, "decode", lambda line: decoded.append(line) or decode(line))
+
+        alone, _ = rows_of(call, f"SELECT {column} FROM events", log)
+        assert [row[column] for row in alone] == [row[column] for row in whole]
+        assert not decoded
+
+    @pytest.mark.parametrize("value", ["x" * 1000, ["x"] * 1000, {"x" * 500: "x" * 500}])
+    @pytest.mark.parametrize("names", [["message"], ["message", "line"]])
+    def test_long_values_make_small_batches(self, tmp_path, monkeypatch, value, names):
+        """Memory is bounded by what a batch has, whole lines or not."""
+        monkeypatch.setattr(columns, "BATCH_BYTES", 10_000)
+        log = write_events(tmp_path / "app.log", *[{"message": value}] * 100)
+        batches = list(columns.read(named([str(log)]).existing(), names)())
+
+        assert sum(batch.length for batch in batches) == 100
+        assert max(batch.length for batch in batches) <= 10
 
     def test_as_query_and_stats(self, call, tmp_path):
         """The filters of `query`, and the errors of `stats`, are columns."""

@@ -6,21 +6,27 @@ import csv
 import io
 import json
 import math
+import pathlib
 import random
+import tempfile
 import time
 import tracemalloc
 from collections import defaultdict
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from chora_logging.cli.logs import Log
 from chora_logging.cli.stats import groups as grouped
 from chora_logging.cli.stats import measures
+from chora_logging.cli.stats.grouping import count_groups
 from chora_logging.cli.stats.groups import Asked, Groups
 from chora_logging.cli.stats.measures import MEASURES, Distinct, Numbers, Pool
-from chora_logging.eventlog.meaning import USUAL
+from chora_logging.eventlog import lines
+from chora_logging.eventlog.meaning import USUAL, Meaning
 from tests.cli.calling import HOSTILE, assert_tame, write_events
 
 EVENTS = [
@@ -346,6 +352,49 @@ def test_against_the_plain_way(events, by):
         )
         for key, members in expected.items()
     }
+
+
+TEXTS = st.sampled_from(["a", "", None, "2.5"])
+COUNTED = st.fixed_dictionaries(
+    {},
+    optional={
+        "event": st.one_of(TEXTS, VALUES),
+        "event_type": st.one_of(TEXTS, VALUES),
+        "level": st.sampled_from(["INFO", "ERROR", 30, None]),
+        "status": TEXTS,
+        "duration_ms": st.one_of(st.integers(0, 3), VALUES),
+        "took": st.sampled_from([7, None]),
+        "g": TEXTS,
+        "n": st.one_of(st.just(2), VALUES),
+    },
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.one_of(COUNTED, st.fixed_dictionaries({}, optional={"event": st.just("a"), "g": TEXTS}))),
+    st.lists(st.sampled_from(["event", "level", "g", "n", "x.y", "ü"]), max_size=2, unique=True),
+    st.sampled_from(["duration_ms", "n"]),
+    st.sampled_from([{}, {"duration": "n"}, {"event": "g"}]),
+)
+def test_equal_events_are_counted_alike(events, by, field, fields):
+    """Events that are counted together are the same as those that are added one by one."""
+    asked = Asked(by=by, measures=[("p95", field), ("sum", field), ("distinct", "event")])
+    meaning = Meaning(fields)
+    plain = Groups(asked)
+    plain.add_all(events, meaning)
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(lines, "LINES", 3):
+        log = write_events(pathlib.Path(folder, "app.log"), *events)
+        counted = count_groups([Log("app", str(log), fields)], {}, asked) if events else plain
+
+    def results(groups):
+        return sorted(
+            (json.dumps(row.values), row.events, repr(row.measured[1:]), float(row.measured[0] or 0))
+            for row in groups.rows()
+        )
+
+    assert results(counted) == results(plain)
+    assert (counted.events, counted.no_numbers) == (plain.events, plain.no_numbers)
 
 
 def total(members):

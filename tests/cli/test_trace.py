@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chora_logging.cli.waterfall import bar
+from chora_logging.eventlog import lines
+from chora_logging.eventlog.rotated.file import LogFile
 from tests.cli.calling import HOSTILE, assert_tame, write_events
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -184,13 +186,37 @@ class TestWhichTrace:
         )
         assert call("trace", "", *logs)[0] == 2
 
+    @pytest.mark.parametrize("wanted", [TRACE[:5], TRACE, "none"])
+    def test_only_lines_with_the_id_are_decoded(self, logs, call, monkeypatch, wanted):
+        """To look for an id takes as long whether it is known or not: the bytes of the logs are read once."""
+        decoded, read = [], []
+        read_block, decode = LogFile.read_block, lines.decode
+        monkeypatch.setattr(LogFile, "read_block", lambda file: read.append(file) or read_block(file))
+        monkeypatch.setattr(lines, "decode", lambda line: decoded.append(line) or decode(line))
+
+        call("trace", wanted, *logs)
+
+        assert len(decoded) == sum(log.read_text().count(f'"{wanted}') for log in logs[1::2])
+        assert len(read) == 4  # twice each: the second time there is nothing more
+
     def test_lines_that_are_no_events_are_counted_once(self, tmp_path, call):
-        """Skipped lines are counted once, although the log is read several times to find the trace."""
+        """A line that has the id, and is no event, is counted once."""
         log = write_events(tmp_path / "app.log", at(0, "a"))
         with open(log, "ab") as file:
-            file.write(b"broken\n")
+            file.write(b"broken " + TRACE.encode() + b"\n")
 
-        assert ": skipped 1 line that is not an event in" in call("trace", TRACE[:5], "--log", log)[2]
+        for wanted in (TRACE[:5], TRACE):
+            assert ": skipped 1 line that is not an event in" in call("trace", wanted, "--log", log)[2]
+
+    def test_a_prefix_among_many_traces(self, tmp_path, call):
+        """An id that comes after others that begin with it is found, with all its events."""
+        others = [at(number, "b", trace_id=f"t-1{number}") for number in range(6)]
+        log = write_events(tmp_path / "app.log", *others, at(7, "a", trace_id="t-1"), *others)
+        with open(log, "ab") as file:
+            file.write(b'{"event": "c", "trace_id": "t-1"}')
+
+        found = call.json("trace", "t-1", "--log", log, "--json")
+        assert [event["event"]["event"] for event in found["events"]] == ["a", "c"]
 
     def test_an_id_that_is_a_number(self, tmp_path, call):
         """An id that was logged as a number is found as text, by a prefix too."""

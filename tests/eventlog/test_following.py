@@ -319,6 +319,31 @@ class TestTruncation:
         assert found == list(range(20, 20 + count))
         assert isinstance(gap, Gap)
 
+    @pytest.mark.parametrize("ending", ["", "x" * 300])
+    @pytest.mark.parametrize("kept", [4, 5])
+    def test_cut_and_grown_again(self, log, ending, kept):
+        """A log that lost its last lines, and has grown past the follower, is noticed.
+
+        It is begun again after a gap, or, if the new lines are as long as those in whose place they are, and
+        end alike, it goes on after a gap in which they are.
+        """
+
+        def more(*found):
+            with open(log, "a") as file:
+                file.writelines(f'{{"n": {number}, "end": "{ending}"}}\n' for number in found)
+
+        more(*range(10, 16))
+        with Follower(log) as follower:
+            drain(follower)
+            with open(log, "rb+") as file:
+                file.truncate(sum(len(file.readline()) for _ in range(kept)))
+            more(*range(20, 29))
+            gap, *found = drain(follower)
+
+        assert isinstance(gap, Gap)
+        begun_again = [*range(10, 10 + kept), *range(20, 29)]
+        assert found == ([*range(26 - kept, 29)] if ending else begun_again)
+
     def test_how_much_was_unread(self, log):
         """The bytes of a truncated file that a follower had seen but not read are counted."""
         write(log, *range(9000), size=100)

@@ -6,6 +6,7 @@ import gzip
 import itertools
 import os
 import shutil
+import zlib
 
 import pytest
 
@@ -226,3 +227,77 @@ def test_a_remainder_in_the_place_of_another_backup(tmp_path):
 
     assert numbers(itertools.chain(*followed)) == [0, 1, 2]
     assert numbers(EventLog(log).read()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("size", [400, 2000])
+def test_a_whole_copy_of_a_packed_backup_that_is_cut_in_its_first_line(tmp_path, reader, size):
+    """Nothing is missing, however much of the first line is left to recognise the backup by."""
+    log = str(tmp_path / "app.log")
+    writer = Writer(log, 3)
+    writer.write(3, size)
+    writer.rotate()
+    writer.write(1)
+    writer.close()
+    first, *_ = EventLog(log).read()
+    shutil.copyfile(f"{log}.1", f"{log}.8")
+    compress_backups(log, 3, lambda name: name)
+    cut_in_first_line(f"{log}.1.gz")
+
+    assert numbers(EventLog(log).read()) == [0, 1, 2, 3]
+    items = reader(log, first.cursor)
+    assert not [item for item in items if isinstance(item, Gap)]
+    assert numbers(items) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_who_has_read_the_first_live_file_that_is_gone(tmp_path, reader):
+    """Nothing is missing after its end as long as the file that followed it is kept."""
+    log = str(tmp_path / "app.log")
+    writer = Writer(log, 2)
+    writer.write(2)
+    *_, last = EventLog(log).read()
+    os.unlink(log)
+    for _ in range(2):
+        writer.write(1)
+        writer.rotate()
+    writer.write(1)
+    writer.close()
+
+    items = reader(log, last.cursor)
+    assert not [item for item in items if isinstance(item, Gap)]
+    assert numbers(items) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("other", [1, 2, 3])
+def test_an_old_backup_in_the_place_of_a_newer_one(tmp_path, reader, other):
+    """It outlives newer ones, which are deleted in its stead: they are a gap, and the order is as before."""
+    log = str(tmp_path / "app.log")
+    writer = Writer(log, 4)
+    for _ in range(4):
+        writer.write(1)
+        writer.rotate()
+    os.rename(f"{log}.4", f"{log}.tmp")
+    os.rename(f"{log}.{other}", f"{log}.4")
+    os.rename(f"{log}.tmp", f"{log}.{other}")
+    for _ in range(4 - other):
+        writer.write(1)
+        writer.rotate()
+    writer.write(1)
+    writer.close()
+
+    found = list(EventLog(log).read())
+    assert numbers(found) == sorted(numbers(found))
+    assert found[0]["n"] == 0
+    gap, *items = reader(log, found[0].cursor)
+    assert isinstance(gap, Gap)
+    assert numbers(items) == numbers(found[1:])
+
+
+def cut_in_first_line(path):
+    """Leave as much of a compressed file as is unpacked to no whole line."""
+    with open(path, "rb") as file:
+        packed = file.read()
+    unpacked = (zlib.decompressobj(31).decompress(packed[:size]) for size in range(len(packed)))
+    os.truncate(path, sum(1 for data in unpacked if b"\n" not in data) - 1)

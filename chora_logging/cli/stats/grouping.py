@@ -111,7 +111,10 @@ def count_groups(logs: Iterable[Log], filters: dict[str, Any], asked: Asked) -> 
     """
     groups = Groups(asked)
     for log in logs:
-        groups.add_all(log.fields_of_events(asked.keys(log.meaning), **filters), log.meaning)
+        equal = groups.equal_events(log.meaning)
+        groups.add_all(log.fields_of_events(asked.keys(log.meaning), equal, **filters), log.meaning)
+        if equal is not None:
+            equal.flush()
     return groups
 
 

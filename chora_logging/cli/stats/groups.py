@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +13,8 @@ from datetime import time as midnight
 from typing import Any
 
 from chora_logging.cli.stats.measures import DIGITS, MEASURES, Distinct, Numbers, Pool
-from chora_logging.cli.values import LARGEST, is_plain, keys_of, numbers_of, reader_of, value_of
+from chora_logging.cli.values import LARGEST, is_plain, keys_of, kinds_of, numbers_of, reader_of, value_of
+from chora_logging.eventlog.equal_events import EqualEvents
 from chora_logging.eventlog.meaning import Meaning
 
 #: How many groups are counted separately: the first ones.
@@ -52,6 +55,14 @@ class Asked:
         """Return the keys of an event that are needed to count it."""
         fields = keys_of([*self.by, *(field for _, field in self.measures)], meaning)
         return fields if self.step is None else fields | meaning.keys("time")
+
+    def kinds(self, meaning: Meaning) -> dict[str, Any] | None:
+        """Return the types of these keys in most events, or None: see `EqualEvents`."""
+        if self.step is not None:  # no two events have the same time
+            return None
+        texts = {*self.by, *(field for measure, field in self.measures if measure not in MEASURES)}
+        numbers = {field for _, field in self.measures} - texts
+        return kinds_of(texts | numbers, numbers, meaning)
 
     def __bool__(self) -> bool:
         return bool(self.by or self.step or self.measures)
@@ -125,39 +136,50 @@ class Groups:
 
     def add_all(self, events: Iterable[Mapping[str, Any]], meaning: Meaning) -> None:
         """Count *events*."""
+        self._count(zip(events, itertools.repeat(1), strict=False), meaning)
+
+    def equal_events(self, meaning: Meaning) -> EqualEvents | None:
+        """Return what counts equal events, and adds them; None if few are equal in what is asked."""
+        kinds = self._asked.kinds(meaning)
+        return None if kinds is None else EqualEvents(kinds, functools.partial(self._count, meaning=meaning))
+
+    def _count(self, events: Iterable[tuple[Mapping[str, Any], int]], meaning: Meaning) -> None:
+        """Count *events*, each so many times."""
         step, time_of = self._asked.step, meaning.time_of
         find, start = self._finder(meaning), None
         measured = [(name, is_plain(name, meaning), keys_of([name], meaning)) for name in self._measured]
-        for event in events:
-            self.events += 1
+        for event, times in events:
+            self.events += times
             if step is not None:
                 time = time_of(event)
                 if time is None:
-                    self.without_time += 1
+                    self.without_time += times
                     continue
                 start = _start(time, step)
             group = find(event, start)
             if group is None:
-                self.others += 1
+                self.others += times
                 continue
-            group.events += 1
+            group.events += times
             for name, plain, keys in measured:
                 value = event.get(name)
                 if plain and value.__class__ is int and 0 <= value < LARGEST:
-                    group.numbers[name].add(value)
+                    group.numbers[name].add(value, times)
                 elif value is not None or not keys.isdisjoint(event):
-                    self._add_numbers(group.numbers[name], name, event, meaning)
+                    self._add_numbers(group.numbers[name], name, event, meaning, times)
             for name, distinct in group.distinct.items():
                 value = value_of(event, name, meaning)
                 if value is not None:
                     distinct.add(json.dumps(value))
 
-    def _add_numbers(self, numbers: Numbers, name: str, event: Mapping[str, Any], meaning: Meaning) -> None:
+    def _add_numbers(
+        self, numbers: Numbers, name: str, event: Mapping[str, Any], meaning: Meaning, times: int
+    ) -> None:
         found, odd = numbers_of(event, name, meaning)
         for number in found:
-            numbers.add(number)
+            numbers.add(number, times)
         if odd:
-            self.no_numbers[name] += odd
+            self.no_numbers[name] += odd * times
 
     def _finder(self, meaning: Meaning) -> Callable[[Mapping[str, Any], float | None], _Group | None]:
         """Return the function that finds the group of an event in the interval that begins at a time."""

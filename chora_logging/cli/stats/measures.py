@@ -75,18 +75,18 @@ class Numbers:
         if ranked:
             pool.join(self)
 
-    def add(self, value: float) -> None:
-        """Count a finite number."""
-        self.count += 1
-        self.sum += value
+    def add(self, value: float, times: int = 1) -> None:
+        """Count a finite number so many times."""
+        self.count += times
+        self.sum += value * times
         if self.max is None or value > self.max:
             self.max = value
         if self._ranked:
             rounded = _rounded(value, self._pool.step)
             if rounded in self._counts:
-                self._counts[rounded] += 1
+                self._counts[rounded] += times
             else:
-                self._counts[rounded] = 1
+                self._counts[rounded] = times
                 self._pool.use()
 
     def measure(self, name: str) -> float | None:

@@ -21,6 +21,10 @@ from chora_logging.log_files import Rotated, digest
 
 ReadAt = Callable[[int, int], bytes]
 
+#: How many bytes before the next read are compared with what was read: more than a cursor has, because lines
+#: may be equally long and end alike.
+_TAIL = 4096
+
 
 class Place(NamedTuple):
     """The place of a file in the set.
@@ -134,7 +138,7 @@ class LogFile:
 
     def seek(self, offset: int) -> None:
         """Go to *offset*; `read_block` raises if the file was truncated meanwhile."""
-        start = max(0, offset - GUARD)
+        start = max(0, offset - _TAIL)
         self.tail = self._read(offset - start, start)
         self.offset = offset
         self._stamp = self.time()
@@ -230,6 +234,9 @@ class LogFile:
 
     def has_line(self) -> bool:
         """Return whether a whole line can be read in its first `CHUNK` bytes, or there is no end in them."""
+        # Most have one in their beginning; to unpack more takes long.
+        if b"\n" in self.peek(HEAD, 0):
+            return True
         data = self.peek(CHUNK, 0)
         return b"\n" in data or len(data) == CHUNK
 
@@ -287,7 +294,7 @@ class LogFile:
     def _next(self, size: int) -> bytes:
         length = len(self.tail)
         data = self._read(size + length, self.offset - length)
-        is_tail_whole = length == min(GUARD, self.offset)
+        is_tail_whole = length == min(_TAIL, self.offset)
         if not (is_tail_whole and data.startswith(self.tail) and self.is_as_opened()):
             raise Replaced
         return data[length:]
@@ -295,7 +302,7 @@ class LogFile:
     def _advance(self, chunk: bytes, size: int) -> Block:
         start, before = self.offset, self.tail
         self.offset += size
-        self.tail = chunk[size - GUARD : size] if size >= GUARD else (before + chunk[:size])[-GUARD:]
+        self.tail = chunk[size - _TAIL : size] if size >= _TAIL else (before + chunk[:size])[-_TAIL:]
         if len(self._head) < min(HEAD, self.offset):
             self._head = (self._head[:start] + chunk[:size])[:HEAD]
         origin = self._origin(self._head)

@@ -8,11 +8,12 @@ generation that its number says.
 
 from __future__ import annotations
 
+import collections
+import itertools
 import zlib
 from collections.abc import Mapping, Sequence, Set
 from typing import TypeVar
 
-from chora_logging.eventlog.rotated.cursor import HEAD
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.log_files import FIRST_LINE_BYTES, Backups, Rotated, Sidecar, generation_of, gone_in
 
@@ -111,12 +112,18 @@ def _recorded(
         for each, rotated in record.items()
         if rotated.first_line
     }
+    # Of files with the same first line, what is cut in it is not the one, whatever its inode and number are.
+    alike_in = collections.Counter(first_line for first_line, *_ in seen.values())
+    is_cut = {
+        identity: alike_in[seen[identity][0]] > 1 and _is_remainder(file)
+        for identity, file in backups.items()
+    }
     found: dict[tuple[int, int], int] = {}
-    for same in _SAME:
+    for cut, same in itertools.product((False, True), _SAME):
         alike: dict[tuple[int | None, ...], list[int]] = {}
         for generation in sorted(made, reverse=True):
             alike.setdefault(tuple(made[generation][each] for each in same), []).append(generation)
-        for identity in tuple(seen):
+        for identity in [each for each in seen if is_cut[each] is cut]:
             if generations := alike.get(tuple(seen[identity][each] for each in same)):
                 found[identity] = generations.pop()
                 del seen[identity], made[found[identity]]
@@ -136,8 +143,7 @@ def _evidence(file: LogFile, newest: int, gone: Sequence[int]) -> tuple[int, int
 
 def _is_remainder(file: LogFile) -> bool:
     """Return whether *file* ends in its first line, so that it cannot be recognised by it."""
-    head = file.head()
-    return len(head) < HEAD and b"\n" not in head
+    return not file.has_line()
 
 
 def _has_number_of_ours(file: LogFile, listed: Listed | None, recorded: Set[int]) -> bool:
