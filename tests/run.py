@@ -111,7 +111,7 @@ STREAMS = (
 )
 #: These kill processes at a moment, use the whole machine, or count its processes.
 FAULTS = ("tests/faults",)
-#: Those of them with servers: a third of the work.
+#: Those of them with servers, and the faults of shipping: a third of the work.
 SERVERS = (
     "tests/faults/test_server_clients.py",
     "tests/faults/test_server_load.py",
