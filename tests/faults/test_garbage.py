@@ -59,6 +59,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
+left = 0  # what is found after the counts are printed is not in them
 gc.collect()
 for logger in loggers:
     logger.handlers[0].close()
