@@ -52,6 +52,7 @@ async def ship(
     live: bool = True,
     stop: asyncio.Event | None = None,
     on_unreadable: Callable[[OSError], None] | None = None,
+    on_read: Callable[[], None] | None = None,
 ) -> None:
     """Ship *log* to *destination*, until *stop* is set, or to its end if it is not *live*.
 
@@ -65,6 +66,7 @@ async def ship(
         live: Go on at the end of the log.
         stop: Ends the shipping after the item under way.
         on_unreadable: Called each time the log could not be read; it is tried again.
+        on_read: Called again and again as long as it can be read.
 
     Raises:
         ServerError: the destination refuses the log.
@@ -74,7 +76,7 @@ async def ship(
     while not stopped.is_set():
         after = await destination.resume(log)
         try:
-            found = log.follow_blocks(after, linger=linger, live=live)
+            found = log.follow_blocks(after, linger=linger, live=live, on_read=on_read)
             if await _put_all(_items(found, stopped), destination):
                 return
         except OSError as error:

@@ -151,6 +151,7 @@ NEEDS = {
     "a C compiler": _program("gcc", "cc"),
     "Python's headers": _part_of_python(_has_headers, f"python{_VERSION}-dev"),
     "CPython's tests": _part_of_python(_has_tests_of_python, f"libpython{_VERSION}-testsuite"),
+    "caddy": _program("caddy"),
     "chromium": _program("chromium"),
     "curl": _program("curl"),
     "fish": _program("fish"),

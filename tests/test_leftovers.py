@@ -47,7 +47,7 @@ def start(tmp_path):
         return subprocess.Popen(
             [*command, "--rootdir", tmp_path, tmp_path / "test_inner.py"],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

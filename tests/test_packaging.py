@@ -79,9 +79,9 @@ def sdist(built):
 def installed(wheel, tmp_path_factory):
     """The programs of a new environment with the wheel, without extras."""
     folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     programs = folder / "bin"
-    run(programs / "python", "-m", "pip", "install", "--quiet", wheel, cwd=folder)
+    run(sys.executable, "-m", "pip", f"--python={folder}", "install", "--quiet", wheel, cwd=folder)
     return programs
 
 
@@ -109,7 +109,8 @@ def test_the_tests_run_from_the_sdist(sdist, tmp_path):
         archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (unpacked,) = tmp_path.iterdir()
     tests = ["tests/test_layout.py", "tests/test_context.py"]
-    done = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, cwd=unpacked)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
+    done = run(*command, *tests, cwd=unpacked, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 
     assert re.search(r"^\d{3,} passed", done.stdout, re.MULTILINE), done.stdout
 

@@ -628,7 +628,11 @@ class TestTelemetry:
             [*command, "-c", os.devnull, "--rootdir", ".", "test_pattern.py"],
             capture_output=True,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            },
         )
 
         assert done.returncode == 0, done.stdout + done.stderr

@@ -194,8 +194,15 @@ async def _run(
 
     async def ship_one(log: EventLog, shipment: Shipment) -> None:
         try:
-            unreadable = shipment.progress.fail
-            await ship(log, shipment, linger=linger, live=live, stop=stop, on_unreadable=unreadable)
+            await ship(
+                log,
+                shipment,
+                linger=linger,
+                live=live,
+                stop=stop,
+                on_unreadable=shipment.progress.fail,
+                on_read=shipment.readable,
+            )
         except ServerError as error:  # the other logs go on
             shipment.progress.fail(error)
             refusals.append(error)

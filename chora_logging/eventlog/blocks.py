@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from chora_logging.eventlog.events import Block, Gap
 from chora_logging.eventlog.file_feed import SHORTEST_POLL_SECONDS
@@ -19,7 +19,11 @@ _LOOK_SECONDS = 0.25
 
 
 async def blocks(
-    follower: Follower, *, linger: float = 0.0, live: bool = True
+    follower: Follower,
+    *,
+    linger: float = 0.0,
+    live: bool = True,
+    on_read: Callable[[], None] | None = None,
 ) -> AsyncGenerator[list[Block | Gap], None]:
     """Yield what *follower* returns, read in a thread of its own, and close it at the end.
 
@@ -27,6 +31,7 @@ async def blocks(
         follower: The follower of the log.
         linger: How long to wait after a first new line for others, in seconds.
         live: Wait for new lines at the end of the log, instead of ending there.
+        on_read: Called again and again as long as the log can be read, also if nothing is new.
     """
     import asyncio  # programs that only log should not pay for it
     from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +41,10 @@ async def blocks(
     threads = ThreadPoolExecutor(1, f"blocks of {follower.path}")
     try:
         while not reader.is_done:
-            if items := await loop.run_in_executor(threads, reader.read):
+            items = await loop.run_in_executor(threads, reader.read)
+            if on_read is not None:
+                on_read()
+            if items:
                 yield items
     finally:
         reader.stopped.set()

@@ -250,7 +250,12 @@ class EventLog:
         return items_sync(self._subscribe("follow_sync", after, filters))
 
     def follow_blocks(
-        self, after: str | None = None, *, linger: float = 0.0, live: bool = True
+        self,
+        after: str | None = None,
+        *,
+        linger: float = 0.0,
+        live: bool = True,
+        on_read: Callable[[], None] | None = None,
     ) -> AsyncGenerator[list[Block | Gap], None]:
         """Like `follow`, but iterate over the lines as they stand in the files, undecoded, in blocks.
 
@@ -261,6 +266,7 @@ class EventLog:
             after: As for `follow`.
             linger: How long to wait after a first new line for others to come into its block, in seconds.
             live: Wait for new lines at the end of the log, instead of ending there.
+            on_read: Called again and again as long as the log can be read, also if nothing is new.
 
         Raises:
             CursorError: *after* is not a cursor.
@@ -269,7 +275,8 @@ class EventLog:
         if after is not None and after != cursors.END:
             self.check_cursor(after)
         self._check()
-        return blocks(Follower(self.path, after=after, namer=self._namer), linger=linger, live=live)
+        follower = Follower(self.path, after=after, namer=self._namer)
+        return blocks(follower, linger=linger, live=live, on_read=on_read)
 
     def page(
         self,

@@ -265,7 +265,8 @@ class Audit:
             found.gaps.append(gap)
         if lines is not None and start.offset == end.offset:
             found.late += 1
-            self._cover(holding.find_late(lines, self._newest), lines, len(lines), holding)
+            spot, length = holding.find_late(lines, self._newest)
+            self._cover(spot, lines, length, holding)
             return
         spot = self._compare(received.sequence, start, end, lines, holding)
         self._oldest = self._oldest or spot or Spot(0, 0)

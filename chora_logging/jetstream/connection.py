@@ -12,15 +12,22 @@ import contextlib
 import logging
 import os
 import random
-import re
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from chora_logging.errors import ConfigurationError, MissingExtraError, NoAnswerError, RefusedError
+from chora_logging.errors import ConfigurationError, MissingExtraError, NoAnswerError
 from chora_logging.jetstream.address import Address
-from chora_logging.jetstream.credentials import NO_TLS, Credentials, is_encrypted, over_tls, with_advice
+from chora_logging.jetstream.answers import Answers
+from chora_logging.jetstream.credentials import (
+    NO_TLS,
+    Credentials,
+    Problem,
+    is_encrypted,
+    over_tls,
+    with_advice,
+)
 from chora_logging.schema import OWN_LOGGER
 
 if TYPE_CHECKING:
@@ -39,8 +46,6 @@ _PING_SECONDS, _MISSING_PINGS = 5, 2
 OLDEST_VERSION = (2, 10)
 ADVISED_VERSION = (2, 12)
 
-_DENIED = re.compile(r"permissions violation for (publish|subscription) to \"?([^\"\s]+)", re.IGNORECASE)
-
 _Result = TypeVar("_Result")
 
 #: What the names of the threads begin with.
@@ -53,7 +58,8 @@ class _Live(NamedTuple):
     """A client that was connected, and the event of the loss of its connection."""
 
     client: Client
-    lost: asyncio.Event
+    answers: Answers
+    lost: asyncio.Future[None]
 
 
 class Connection:
@@ -69,6 +75,7 @@ class Connection:
     Attributes:
         address: As given.
         problem: Why there is no connection, or what a person must change; empty if all is well.
+        needs_a_person: Whether there is no connection until a person changes something.
 
     Raises:
         ConfigurationError: the credentials in the environment do not fit together.
@@ -84,6 +91,7 @@ class Connection:
             raise MissingExtraError("nats-py", "nats") from None
         self.address = address
         self.problem = "not connected yet"
+        self.needs_a_person = False
         self._credentials = Credentials.from_environment() if credentials is None else credentials
         self._servers = list(address.servers)
         self._live: _Live | None = None
@@ -94,7 +102,6 @@ class Connection:
         self._thread: threading.Thread | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._connected: asyncio.Event
-        self._denied: dict[str, set[asyncio.Future[Any]]] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.address)!r})"
@@ -220,10 +227,10 @@ class Connection:
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 continue
             self._live = live
-            self.problem, pause = "", FIRST_PAUSE_SECONDS
+            self.problem, self.needs_a_person, pause = "", False, FIRST_PAUSE_SECONDS
             self._said.clear()
             self._connected.set()
-            await live.lost.wait()
+            await asyncio.wait({live.lost})
             self._connected.clear()
             self._learn(live.client)
             self.problem = "the connection was lost"
@@ -231,35 +238,42 @@ class Connection:
 
     async def _connect_somewhere(self) -> _Live | None:
         """Try each server once, in random order; if none takes this client, return None and set `problem`."""
-        problems: dict[str, str] = {}
+        problems: dict[Problem, str] = {}
         try:
             options = self._credentials.options()
         except ConfigurationError as error:
-            self._say(str(error))
+            self._say(str(error), True)
             return None
         for server in random.sample(self._servers, len(self._servers)):
             found = await self._connect(server, options)
             if isinstance(found, _Live):
                 return found
             problems.setdefault(found, server)
-        self._say("; ".join(f"{server}: {problem}" for problem, server in problems.items()))
+        text = "; ".join(f"{server}: {problem.reason}" for problem, server in problems.items())
+        self._say(text, any(problem.needs_a_person for problem in problems))
         return None
 
-    async def _connect(self, server: str, options: dict[str, Any]) -> _Live | str:
+    async def _connect(self, server: str, options: dict[str, Any]) -> _Live | Problem:
         """Return a client that is connected to *server*, or why there is none."""
         from nats.aio.client import Client
 
         errors: list[BaseException] = []
-        lost = asyncio.Event()
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def failed(error: BaseException) -> None:
             errors.append(error)
-            self._deny(str(error))
+            answers.deny(str(error))
+
+        def lose() -> None:
+            answers.lose()
+            if not lost.done():
+                lost.set_result(None)
 
         async def closed() -> None:
-            lost.set()
+            lose()
 
         client = Client()
+        answers = Answers(client, str(self.address))
         if "tls" in options:
             secrets = {name: options[name] for name in ("password", "token") if name in options}
             options = options | {name: over_tls(client, secret) for name, secret in secrets.items()}
@@ -289,20 +303,26 @@ class Connection:
             raise
         if "tls" in options and not is_encrypted(client):
             await _dispose(client)
-            return NO_TLS
+            return Problem(NO_TLS, True)
         version = _version_of(client)
         if version[:2] < OLDEST_VERSION:
             await _dispose(client)
-            return (
+            return Problem(
                 f"the server has version {_text(version)}, and one before {_text(OLDEST_VERSION)} may store "
-                f"the same events twice: upgrade it"
+                f"the same events twice: upgrade it",
+                True,
             )
         reading = client._reading_task
         if reading is None or not client.is_connected:
-            return "the server closed the connection"
+            return Problem("the server closed the connection")
         # It ends by a malformed message, too, without a word and without closing the client.
-        reading.add_done_callback(lambda _: lost.set())
-        return _Live(client, lost)
+        reading.add_done_callback(lambda _: lose())
+        try:
+            await answers.listen()
+        except Exception as error:
+            await _dispose(client)
+            return Problem(str(error) or type(error).__name__)
+        return _Live(client, answers, lost)
 
     def _learn(self, client: Client) -> None:
         """Remember the other servers of the cluster, for when those of the address are gone."""
@@ -310,69 +330,49 @@ class Connection:
             if uri.netloc and uri.netloc not in self._servers and len(self._servers) < 100:
                 self._servers.append(uri.netloc)
 
-    def _say(self, problem: str) -> None:
-        self.problem = problem
+    def _say(self, problem: str, needs_a_person: bool) -> None:
+        self.problem, self.needs_a_person = problem, needs_a_person
         if problem not in self._said:
             self._said.add(problem)
             _logger.warning("%s: not connected, trying again: %s", self.address, problem)
 
     async def _ready(self, timeout: float) -> _Live:
-        try:
-            await asyncio.wait_for(self._connected.wait(), timeout)
-        except asyncio.TimeoutError:
-            raise NoAnswerError(str(self.address), f"not connected: {self.problem}") from None
+        if not self._connected.is_set():
+            try:
+                await asyncio.wait_for(self._connected.wait(), timeout)
+            except asyncio.TimeoutError:
+                raise NoAnswerError(str(self.address), f"not connected: {self.problem}") from None
         assert self._live is not None
         return self._live
 
     async def _with_client(self, work: Callable[[Any], Awaitable[_Result]], timeout: float) -> _Result:
         live = await self._ready(timeout)
-        return await self._guarded(work(live.client), live, "")
+        return await self._guarded(work(live.client), live.lost)
 
     async def _request(
         self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout: float
     ) -> bytes:
         live = await self._ready(timeout)
-        asking = live.client.request(subject, payload, timeout, headers=headers)
-        return (await self._guarded(asking, live, subject)).data
+        return await live.answers.request(subject, payload, headers, timeout)
 
-    async def _guarded(self, work: Awaitable[_Result], live: _Live, subject: str) -> _Result:
-        """Wait for *work* until the connection is lost or *subject* is denied; raise our own errors."""
-        from nats.errors import Error, NoRespondersError
+    async def _guarded(self, work: Awaitable[_Result], lost: asyncio.Future[None]) -> _Result:
+        """Wait for *work* until the connection is *lost*; raise our own errors."""
+        from nats.errors import Error
 
         doing = asyncio.ensure_future(work)
-        losing = asyncio.ensure_future(live.lost.wait())
-        denied: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        waiting = self._denied.setdefault(subject.lower(), set())
-        waiting.add(denied)
+        waiting: set[asyncio.Future[Any]] = {doing, lost}
         try:
-            await asyncio.wait({doing, losing, denied}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if doing.done() and not doing.cancelled():
                 return doing.result()
-        except NoRespondersError:
-            hint = ": enable JetStream on the servers, or wait for its leader" * subject.startswith(
-                "$JS.API."
-            )
-            raise NoAnswerError(str(self.address), f"nobody answers to {subject}{hint}") from None
         except (Error, OSError, asyncio.TimeoutError) as error:
             reason = (str(error) or type(error).__name__).removeprefix("nats: ")
             raise NoAnswerError(str(self.address), reason) from None
         finally:
-            waiting.discard(denied)
-            if not waiting:
-                self._denied.pop(subject.lower(), None)
-            for task in (doing, losing):
-                task.cancel()
-            await asyncio.wait({doing, losing})
-        if denied.done():
-            raise RefusedError(str(self.address), f"this user may not publish to {subject}")
+            if not doing.done():
+                doing.cancel()
+                await asyncio.wait({doing})
         raise NoAnswerError(str(self.address), "the connection was lost")
-
-    def _deny(self, message: str) -> None:
-        """End the requests to the subject that a server's *message*, in small letters, says is denied."""
-        match = _DENIED.search(message)
-        for denied in self._denied.get(match[2].lower(), ()) if match else ():
-            if not denied.done():
-                denied.set_result(None)
 
 
 def _is_of_others(record: logging.LogRecord) -> bool:

@@ -6,7 +6,7 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from chora_logging.errors import ConfigurationError
 
@@ -127,7 +127,14 @@ class Credentials:
         return context
 
 
-def with_advice(error: str, options: Mapping[str, Any]) -> str:
+class Problem(NamedTuple):
+    """Why there is no connection, for people, and whether trying again will not help."""
+
+    reason: str
+    needs_a_person: bool = False
+
+
+def with_advice(error: str, options: Mapping[str, Any]) -> Problem:
     """Return the message of an *error* of the client, and what to do if it is about credentials.
 
     Args:
@@ -139,12 +146,13 @@ def with_advice(error: str, options: Mapping[str, Any]) -> str:
     if any(words in lowered for words in _WRONG_CREDENTIALS):
         given = {"user", "token", "user_credentials", "nkeys_seed_str"} & options.keys()
         hint = "check the credentials" if given else "set NATS_USER and NATS_PASSWORD_FILE, or NATS_CREDS"
-        return f"{reason}: {hint}"
+        return Problem(f"{reason}: {hint}", True)
     if "certificate_required" in lowered or "certificate required" in lowered:
-        return f"{reason}: set NATS_CERT and NATS_KEY"
+        return Problem(f"{reason}: set NATS_CERT and NATS_KEY", True)
     if "certificate" in lowered or "ssl" in lowered:
-        return f"{reason}: check NATS_CA" if "tls" in options else f"{reason}: set NATS_CA"
-    return reason
+        hint = "check NATS_CA" if "tls" in options else "set NATS_CA"
+        return Problem(f"{reason}: {hint}", "certificate" in lowered or "tls" not in options)
+    return Problem(reason)
 
 
 def over_tls(client: Any, secret: str) -> Callable[[], str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from chora_logging.eventlog.events import Block
@@ -18,6 +18,8 @@ from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated.file_set import close_all, open_at, open_set
 from chora_logging.eventlog.rotated.stored import hold_next
 from chora_logging.log_files import digest, read_sidecar
+
+_Search = Callable[[LogFile, bytes, int, int | None], int | None]
 
 
 class Amount(NamedTuple):
@@ -173,14 +175,23 @@ class Holding:
             return any(self.files[index].holds(end) for index in self._candidates(end))
         return any((file.log_id, file.generation) == start[:2] for file in self.files)
 
-    def find_late(self, lines: bytes, before: int) -> Spot | None:
-        """Return where lines without a position are: in a file with an index less than *before*."""
-        for index in range(min(before, len(self.files))):
-            for start, end in self._outside(index):
-                offset = _search(self.files[index], lines, start, end)
-                if offset is not None:
-                    return Spot(index, offset)
-        return None
+    def find_late(self, lines: bytes, before: int) -> tuple[Spot | None, int]:
+        """Return where lines without a position are, None if they are in no file, and their length there.
+
+        Args:
+            lines: As for `find`.
+            before: Only files with a lower index may have them.
+        """
+        searches: list[tuple[_Search, int]] = [(_search, len(lines))]
+        if (replaced := _replaced_bytes(lines)) is not None:
+            searches.append((_search_replaced, replaced))
+        for search, length in searches:
+            for index in range(min(before, len(self.files))):
+                for start, end in self._outside(index):
+                    offset = search(self.files[index], lines, start, end)
+                    if offset is not None:
+                        return Spot(index, offset), length
+        return None, len(lines)
 
     def add(self, start: Spot, length: int) -> bool:
         """Note that the stream has *length* bytes; return whether it was known of any of them."""
@@ -280,4 +291,24 @@ def _search(file: LogFile, lines: bytes, start: int, end: int | None) -> int | N
             return base + found + 1
         cut = max(0, len(held) - len(lines))
         held, base = held[cut:], base + cut
+    return None
+
+
+def _search_replaced(file: LogFile, lines: bytes, start: int, end: int | None) -> int | None:
+    """Return the offset of the line that the marked event *lines* stands for, between *start* and *end*."""
+    event = parse(lines.rstrip(b"\n")) or {}
+    length, text = event.get("line_bytes"), str(event.get("line", ""))
+    beginning = text.rstrip("\ufffd")  # it may be cut within a character
+    file.seek(start)
+    while (block := file.read_block(end)) is not None:
+        if block.overlong and block.overlong == length:
+            return block.start
+        offset = 0
+        while offset < block.size:
+            following = block.chunk.index(b"\n", offset) + 1
+            if following - offset == length:
+                line = block.chunk[offset:following].decode("utf-8", "replace")
+                if line.startswith(beginning):
+                    return block.start + offset
+            offset = following
     return None

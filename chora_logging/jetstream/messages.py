@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from chora_logging.errors import CursorError
 from chora_logging.eventlog.events import Block, Gap
 from chora_logging.eventlog.rotated import cursor
+from chora_logging.eventlog.rotated.cursor import FileOrigin, Position
 
 #: The first token of subjects.
 PREFIX = "clog"
@@ -135,18 +136,18 @@ def message(
         with_id: Give the message an id, by which the server finds duplicates.
     """
     lines = block.chunk[: block.size]
+    begin, end = _position(block, 0), _position(block, block.length)
     headers = {
-        MESSAGE_ID: message_id(subject, block),
         EXPECTED_STREAM: stream,
         EXPECTED_SEQUENCE: str(expected),
-        LOG: cursor.decode(block.cursor(0)).log_id.hex(),
-        START: block.cursor(0),
-        END: block.cursor(block.length),
+        LOG: (cursor.decode(block.late) if block.late else begin).log_id.hex(),
+        START: block.late or cursor.encode(begin),
+        END: block.late or cursor.encode(end),
         LINES: str(lines.count(b"\n")),
         SHIPPER: shipper,
     }
-    if not with_id:
-        del headers[MESSAGE_ID]
+    if with_id:
+        headers[MESSAGE_ID] = _id(subject, block.start, end)
     if gap is not None:
         headers[GAP] = json.dumps(gap._asdict())
     payload = zlib.compress(lines, _COMPRESSION_LEVEL) if compress else lines
@@ -163,13 +164,22 @@ def message_id(subject: str, block: Block) -> str:
     A cursor is not: it has the time of the file. Nor is the position alone: machines cloned from one image
     have the same log id and the same offsets, so the content before and after counts too.
     """
-    origin, offset, before = block.place(block.length)  # `block.cursor` is the same for all late lines
-    end = cursor.decode(origin.cursor(offset, before))
+    return _id(subject, block.start, _position(block, block.length))
+
+
+def _position(block: Block, end: int) -> Position:
+    """Return where the first *end* bytes of *block* end, which `Block.cursor` does not say of late lines."""
+    origin, offset, before = block.place(end)
+    assert isinstance(origin, FileOrigin), "only files are shipped"
+    return origin.position(offset, before)
+
+
+def _id(subject: str, start: int, end: Position) -> str:
     parts = (
         subject.encode(),
         end.log_id,
         end.generation.to_bytes(8, "big", signed=True),
-        block.start.to_bytes(8, "big"),
+        start.to_bytes(8, "big"),
         end.offset.to_bytes(8, "big"),
         end.head,
         end.guard,

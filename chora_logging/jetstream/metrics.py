@@ -79,8 +79,11 @@ class Metrics:
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Return whether no shipment waits for a person, and the problem of each log."""
-        problems = {name: progress.problem for name, (_, progress) in self._shipments.items()}
-        healthy = not any(progress.needs_a_person for _, progress in self._shipments.values())
+        is_locked_out = self._connection.needs_a_person
+        general = self._connection.problem if is_locked_out else ""
+        problems = {name: progress.problem or general for name, (_, progress) in self._shipments.items()}
+        waiting = (progress.needs_a_person for _, progress in self._shipments.values())
+        healthy = not (is_locked_out or any(waiting))
         return healthy, {"status": "ok" if healthy else "error", "problems": problems}
 
     def _values(self, log: EventLog, progress: Progress) -> dict[str, float]:

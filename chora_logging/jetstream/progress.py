@@ -28,6 +28,7 @@ class Progress:
         gaps: Gaps that were shipped.
         oversize: Lines that were replaced because no message can hold them.
         problem: Why nothing is stored now; empty if all is well.
+        kind: The kind of the problem.
         needs_a_person: Whether trying again will not help.
         errors: How many errors there were, by kind.
         failed_at: The time of the last error of each kind, in seconds since 1970.
@@ -42,6 +43,7 @@ class Progress:
     gaps: int = 0
     oversize: int = 0
     problem: str = ""
+    kind: str = ""
     needs_a_person: bool = False
     errors: Counter[str] = field(default_factory=Counter)
     failed_at: dict[str, float] = field(default_factory=dict)
@@ -50,16 +52,23 @@ class Progress:
 
     def fail(self, error: OSError) -> None:
         """Count *error*, and keep its reason as the problem."""
-        kind = _kind_of(error)
+        kind = self.kind = _kind_of(error)
         self.errors[kind] += 1
         self.failed_at[kind] = time.time()
         self.problem = error.reason if isinstance(error, ServerError) else str(error)
         self.needs_a_person = kind != NO_ANSWER
 
     def recover(self) -> bool:
-        """Forget the problem; return whether there was one."""
+        """Forget what a server has now shown to be over; return whether there was a problem of that kind."""
+        return self.kind != UNREADABLE and self._forget()
+
+    def readable(self) -> bool:
+        """Forget that the log could not be read; return whether that was the problem."""
+        return self.kind == UNREADABLE and self._forget()
+
+    def _forget(self) -> bool:
         had_one = bool(self.problem)
-        self.problem, self.needs_a_person = "", False
+        self.problem, self.kind, self.needs_a_person = "", "", False
         return had_one
 
 

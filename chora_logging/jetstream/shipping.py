@@ -130,6 +130,11 @@ class Shipment:
         self.progress.end = self._head(last).end
         return self.progress.end
 
+    def readable(self) -> None:
+        """Note that the log can be read, whether or not there is anything new."""
+        if self.progress.readable():
+            _logger.info("%s can be read again", self._log.address)
+
     def begin(self, sequence: int) -> None:
         """Go on after the message *sequence* of the subject, 0 before the first, instead of `resume`."""
         self._expected = sequence
@@ -161,7 +166,7 @@ class Shipment:
         while (sequence := await self._try(made)) is None:
             pause = await self._wait(pause)
             self.progress.resends += 1
-        await self._stored(block, sequence)
+        self._stored(block, made.headers, sequence)
 
     async def _try(self, made: Message) -> int | None:
         """Send *made* once; return its sequence if it is stored, also if it was before."""
@@ -211,7 +216,7 @@ class Shipment:
         except OSError as error:
             _logger.warning("%s: a line of %d bytes is cut: %s", self._oversize.path, block.size, error)
 
-    async def _stored(self, block: Block, sequence: int) -> None:
+    def _stored(self, block: Block, headers: Mapping[str, str], sequence: int) -> None:
         self._expected = sequence
         progress = self.progress
         self._recover()
@@ -220,8 +225,8 @@ class Shipment:
         self._gap = None
         progress.blocks += 1
         progress.bytes += block.length
-        progress.lines += block.chunk.count(b"\n", 0, block.size)
-        progress.end = block.cursor(block.length)
+        progress.lines += int(headers[LINES])
+        progress.end = headers[END]
         progress.level_since = time.monotonic()
         self._state.save(Checkpoint(self._stream.name, self.subject, progress.end, sequence))
         if self._state.is_sync_due() and (self._syncing is None or self._syncing.done()):
@@ -352,9 +357,8 @@ class Shipment:
 
 
 def _length(headers: dict[str, str]) -> int:
-    return sum(len(name) + len(value.encode()) + 4 for name, value in headers.items()) + len(
-        "NATS/1.0\r\n\r\n"
-    )
+    names_and_values = "".join([*headers, *headers.values()]).encode()
+    return len(names_and_values) + len(": \r\n") * len(headers) + len("NATS/1.0\r\n\r\n")
 
 
 def _named(shipper: str) -> str:

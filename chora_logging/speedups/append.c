@@ -93,15 +93,15 @@ read_state(const char *name, FileState *seen)
     return 1;
 }
 
-/* Whether so many bytes may be appended: the path still names the file, the file stays below the limit, it has
-   lost nothing, its size need not be noted, and if another writer has appended, its line is whole. */
+/* Whether so many bytes may be appended: the path still names the file, the file stays below the limit and its
+   mark, it has lost nothing, and if another writer has appended, its line is whole. */
 static int
 may_append(const Appender *self, const FileState *seen, Py_ssize_t length, long long limit)
 {
     char last;
 
     return seen->inode == self->inode && seen->device == self->device && seen->links == self->links
-           && seen->size < limit - length && seen->size >= self->end && seen->size < self->mark
+           && seen->size < limit - length && seen->size < self->mark - length && seen->size >= self->end
            && (seen->size == self->end || (pread(self->fd, &last, 1, seen->size - 1) == 1 && last == '\n'));
 }
 

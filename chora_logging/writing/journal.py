@@ -45,6 +45,10 @@ _ATTEMPTS = 10
 #: Called with what is wrong with a sidecar.
 Report = Callable[[str], None]
 
+#: The first size after that of the first line that is noted, in bytes; each next one is so many times more.
+FIRST_MARK_BYTES = 64 * 1024
+_MARK_GROWTH = 4
+
 #: The largest number of backups that a rotation can be told to keep.
 LARGEST_COUNT = 2**32 - 1
 
@@ -190,6 +194,17 @@ def open_journal(
         return
     with locking.locked(file, timeout):
         yield Journal(log, file.fileno())
+
+
+def next_mark(size: int) -> int:
+    """Return the next size at which that of a live file of *size* bytes is noted.
+
+    One of its writers reaches it. It has the lock meanwhile, so this should be rare in small files, too.
+    """
+    mark = FIRST_MARK_BYTES if size else 1
+    while mark <= size:
+        mark *= _MARK_GROWTH
+    return mark
 
 
 def pack_sidecar(state: Sidecar) -> bytes:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from chora_logging import log_files, speedups
 from chora_logging.errors import LineTooLongError, UnsyncedError
 from chora_logging.log_files import LONGEST_LINE_BYTES
-from chora_logging.writing import locking
+from chora_logging.writing import journal, locking
 from chora_logging.writing.locking import EXCLUSIVE, UNLOCK, Written, flock
 from chora_logging.writing.opening import link_targets
 
@@ -77,7 +77,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         is_last: Whether its path names no file that may be opened. Then it stays in use.
         end: The offset of the end of the last line written through it; -1 before the first.
         links: The expected link count; 0 has the sidecar checked before the next record.
-        mark: The size from which on the next record has the size noted in the sidecar.
+        mark: The size that no line may reach without having it noted in the sidecar.
         state: What the sidecar says of the log, if there is one, since this is the live file.
     """
 
@@ -92,7 +92,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         self.is_shared = self.is_last = False
         said = log_files.read_backups(log)
         self.state = said.state
-        self.links, self.mark = (1, said.live.size + 1) if said.live and said.fits(status) else (0, 0)
+        self.links = 1 if said.fits(status) else 0
+        self.mark = journal.next_mark(status.st_size)
         self._first_bytes, self._fsync = first_bytes, fsync
         self._text: io.TextIOWrapper | None = None
         former = _by_descriptor.get(fd)
@@ -198,8 +199,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         """Append *line* if nothing is unusual: the fast path of nearly all lines. Return whether it was.
 
         It is not if the descriptor is not this file, the lock is held, the path names another file, the file
-        is shorter than it was or its size is to be noted, it would reach *limit* bytes, or a partial line
-        lacks its *newline*.
+        is shorter than it was, it would reach *limit* bytes or its mark, or a partial line lacks its
+        *newline*.
 
         Raises:
             OSError: the line was not written.
@@ -216,7 +217,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             if status is None or status.st_nlink != self.links:
                 return False
             size = status.st_size
-            if size + len(line) >= limit or size < self.end or size >= self.mark:
+            if size + len(line) >= min(limit, self.mark) or size < self.end:
                 return False
             if 0 != size != self.end and self._missing_newline(newline, size):
                 return False

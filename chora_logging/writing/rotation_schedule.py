@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chora_logging import log_files
 from chora_logging.errors import RotationBusyError
-from chora_logging.writing import locking, loss
+from chora_logging.writing import journal, locking, loss
 from chora_logging.writing.backups import NameOf
 from chora_logging.writing.journal import LARGEST_COUNT
 from chora_logging.writing.rotation import Rollover, RotateFile
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 #: The first and the longest pause before a failed rotation is retried, in seconds.
 FIRST_ROTATION_RETRY_SECONDS = 1.0
 LONGEST_ROTATION_RETRY_SECONDS = 60.0
-
-#: By which factor the live file grows until its size is recorded again.
-_GROWTH = 4
 
 #: Decides whether to rotate before a line, instead of the rule about sizes.
 Due = Callable[[], bool]
@@ -117,21 +114,24 @@ class RotationSchedule:
             report = partial(log.notice_once, "compression_blocked")
             self._compressor.start(log.real_path, log.backup_count, hooks.name_of, report)
 
-    def settle(self, file: LiveFile, status: os.stat_result, length: int | None) -> bool:
-        """Bring the sidecar up to date before *length* bytes are written to *file*, the live one.
+    def settle(self, file: LiveFile, status: os.stat_result) -> bool:
+        """Bring the sidecar up to date before a line is written to *file*, the live one, with *status*.
 
-        *status* is its status; without *length* it is to be rotated, which records its size. Returns whether
-        the file is to be opened anew: the rotation of a killed writer was completed.
+        Returns whether the file is to be opened anew: the rotation of a killed writer was completed.
         """
-        size = status.st_size
-        if size < file.end:
+        if status.st_size < file.end:
             self._gone, self.retry_at = loss.emptied(file), 0.0
             file.links, file.end, file.mark = 0, -1, 0
-        elif length is not None and file.mark <= size != 0:
-            self._note(file, size)
-            file.mark = _GROWTH * size
+        if file.mark <= status.st_size:
+            file.mark = journal.next_mark(status.st_size)
         is_settled = status.st_nlink == file.links and self._gone is None
         return not is_settled and self._complete(file)
+
+    def written(self, file: LiveFile, locked: bool) -> None:
+        """Note the size of *file*, to which lines were just written, if it has reached its mark."""
+        if locked and file.end >= file.mark:
+            self._note(file, file.end)
+            file.mark = journal.next_mark(file.end)
 
     def left(self, file: LiveFile) -> None:
         """Note that the log's path does not name *file* any more."""

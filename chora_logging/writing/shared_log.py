@@ -253,7 +253,7 @@ class SharedLog(Rotated):
                     if self._reopen_or_keep(file):
                         continue
                     status = os.fstat(file.fd)
-                elif locked and self._schedule.settle(file, status, length):
+                elif locked and self._schedule.settle(file, status):
                     self._close_file()
                     continue
                 is_due = locked and not file.is_last and self._is_due(status.st_size, length, due)
@@ -265,6 +265,7 @@ class SharedLog(Rotated):
                             return
                         continue
                 put(file, status.st_size, locked)
+                self._schedule.written(file, locked)
                 return
             finally:  # also if a signal handler has raised right after the lock was taken
                 if file.fd >= 0 and file.is_rotatable and not file.is_shared:
@@ -373,8 +374,7 @@ class SharedLog(Rotated):
         parent's threads were writing are left to the parent.
         """
         file, self.file, self._usual_file, self._fast_file = self.file, None, None, None
-        self._is_rotating = False
-        self._first_flags = 0
+        self._is_rotating, self._first_flags = False, 0
         self.mutex.reset()
         self._schedule.after_fork()
         if file is None or not file.is_open():

@@ -48,7 +48,7 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
         outcomes: dict[str, list[Outcome]] = {key: [] for key in ENTERED if not RIVALS[key].missing}
         for _ in range(rounds):
             for key, list_of in outcomes.items():
-                list_of.append(once(key, size, events))
+                list_of.append(once(key, size, events, WRITERS))
         parts.append(
             f"### {WRITERS} processes, one log, rotation at {label}\n\n"
             f"{WRITERS} × {events:,} events, {rounds} interleaved rounds; median speed, "
@@ -57,7 +57,7 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
     return "\n".join(parts)
 
 
-def once(key: str, size: int, events: int, processes: int = WRITERS) -> Outcome:
+def once(key: str, size: int, events: int, processes: int) -> Outcome:
     """One log, all writers at once."""
     with tempfile.TemporaryDirectory() as folder:
         log = Log(pathlib.Path(folder) / "bench.log", size, 400)

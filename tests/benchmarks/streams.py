@@ -33,8 +33,8 @@ from tests.jetstream.servers import Servers, connected, create, done
 
 #: The number of single messages that may be under way.
 WINDOW = 1000
-#: The events of each trace, and the trace that is sought.
-EVENTS_A_TRACE, TRACE = 20, "trace-2"
+#: The events of each trace, and the number of the trace that is sought.
+EVENTS_A_TRACE, TRACE = 20, 2
 
 _numbers = itertools.count(1)
 
@@ -59,7 +59,7 @@ class Log:
                     "logger": "shop.orders",
                     "event": "step",
                     "task_id": f"task-{number % 97}",
-                    "trace_id": f"trace-{number % traces}",
+                    "trace_id": trace_id(number % traces),
                     "message": "A step of the task has ended",
                     "number": number,
                     "items": [{"sku": f"sku-{number % 1009}", "price": number % 89 / 10}] * 2,
@@ -76,7 +76,7 @@ class Log:
     def of_the_trace(self) -> int:
         """The number of events of the trace that is sought."""
         traces = max(self.events // EVENTS_A_TRACE, 3)
-        return len(range(int(TRACE.partition("-")[2]), self.events, traces))
+        return len(range(TRACE, self.events, traces))
 
     def blocks(self) -> list[Block]:
         """The blocks of which a shipper makes messages."""
@@ -85,6 +85,11 @@ class Log:
             while (items := follower.poll_blocks()) is not None:
                 found += [piece for block in items if isinstance(block, Block) for piece in pieces(block)]
         return found
+
+
+def trace_id(number: int) -> str:
+    """The id of a trace: all have one length, as real ones have, so that none is the beginning of another."""
+    return f"{number:032x}"
 
 
 @contextlib.contextmanager
@@ -172,13 +177,13 @@ def scan(stream: Stream) -> tuple[float, int]:
     with JetStreamLog(str(stream.connection.address), credentials=Credentials()) as log:
         log.exists()
         began = time.perf_counter()
-        found = sum(1 for _ in log.read(trace_id=TRACE))
+        found = sum(1 for _ in log.read(trace_id=trace_id(TRACE)))
         return time.perf_counter() - began, found
 
 
 def scan_events(stream: Stream, events: int) -> tuple[float, int]:
     """Find the trace in one event a message, by a callback of the client that looks for its bytes."""
-    sought = f'"{TRACE}"'.encode()
+    sought = f'"{trace_id(TRACE)}"'.encode()
     found = []
 
     async def work(js: Any) -> None:

@@ -90,3 +90,17 @@ def test_what_a_filter_cannot_judge_is_said(site, open_page):
     reader.page.locator("[name=level]").select_option("")
     reader.counts(3)
     expect(reader.page.locator("#unreadable")).to_be_hidden()
+
+
+def test_lines_that_are_no_events_are_said(site, open_page):
+    """A notice counts them: those that are there, and those that come while the page follows."""
+    site.raw("Traceback (most recent call last):")
+    reader = open_page(site).open()
+
+    reader.counts(3)
+    expect(reader.page.locator("#unreadable")).to_have_text("1 line that is no event")
+
+    site.raw("ValueError: no")
+    site.raw('{"level": "INFO", "event": "later"}')
+    reader.counts(4)
+    expect(reader.page.locator("#unreadable")).to_have_text("2 lines that are no events")

@@ -150,6 +150,39 @@ class TestAudit:
         assert again[1].splitlines()[-1] == "  Nothing is missing."
         assert numbers(stream) == list(range(3000))
 
+    def test_json(self, call, stream, shipped, log):
+        """The same as one object, with the same status."""
+        audit = ("audit", shipped, "--log", log, "--host", "web1", "--json")
+        whole = call(*audit)
+        delete(stream, 3)
+        missing, repaired = call(*audit), call(*audit, "--repair")
+        objects = [json.loads(each[1]) for each in (whole, missing, repaired)]
+        [first], [second], [third] = (each["logs"] for each in objects)
+        [part] = second["missing"]
+
+        assert [each[0] for each in (whole, missing, repaired)] == [0, 1, 0]
+        assert [each["whole"] for each in (*objects, first, second, third)] == [True, False, True] * 2
+        assert (first["log"], first["subject"], first["missing"]) == ("app", "clog.web1.app", [])
+        assert first["stream"]["lines"] == 3000
+        assert first["stream"]["start"] == {"generation": 0, "offset": 0}
+        assert sum(file["bytes"] for file in first["files"]) == first["stream"]["bytes"]
+        assert (second["repaired"]["lines"], third["repaired"]) == (
+            0,
+            {"lines": part["lines"], "bytes": part["end"] - part["start"]},
+        )
+
+    def test_json_of_an_unknown_log(self, call, stream, shipped, log, tmp_path):
+        """A log that cannot be audited is in the object too, with the reason."""
+        (tmp_path / "other").mkdir()
+        written(tmp_path / "other" / "app.log", 3)
+        other = ("--log", tmp_path / "other" / "app.log", "--log", f"web={log}")
+        status, output, _ = call("audit", shipped, *other, "--host", "web1", "--json")
+        refused, unknown = json.loads(output)["logs"]
+
+        assert status == 1
+        assert "is of another log than" in refused["error"]
+        assert (unknown["whole"], unknown["stream"]["blocks"]) == (False, 0)
+
     def test_behind(self, call, shipped, log):
         """What is not shipped yet is told, with status 0."""
         written(log, 10, first=3000)

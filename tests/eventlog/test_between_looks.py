@@ -15,13 +15,12 @@ from unittest import mock
 
 import pytest
 
-from chora_logging.eventlog import EventLog, Gap, following
+from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.rotated import file_set, stored
 from chora_logging.eventlog.selection import Selection
-from chora_logging.writing import live_file
 from tests.eventlog.test_paging import run
-from tests.eventlog.writing import DatedWriter, Writer, numbers, open_files, write
+from tests.eventlog.writing import DatedWriter, Writer, alone, numbers, open_files, write
 
 LOOKS = ("listdir", "stat", "open", "fstat", "pread")
 
@@ -57,12 +56,10 @@ def before_look(number, change, distance=1):
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
-    """Only the first file is held open, and nothing waits for late writers."""
+    """Only the first file is held open, and nothing waits for other programs."""
     monkeypatch.setattr(stored, "HELD_BYTES", 0)
     monkeypatch.setattr(file_set, "_ROTATION_WAIT_SECONDS", 0)
-    monkeypatch.setattr(live_file, "NEXT_FILE_WAIT_MS", 0)
-    monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
-    monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
+    alone(monkeypatch)
 
 
 @pytest.fixture(params=[Writer, DatedWriter], ids=["numbers", "dates"])

@@ -12,7 +12,7 @@ import pytest
 
 from chora_logging.eventlog import EventLog, Gap, following
 from chora_logging.eventlog.following import Follower
-from tests.eventlog.writing import Writer, line, numbers, open_files, write
+from tests.eventlog.writing import Writer, alone, line, numbers, open_files, write
 
 
 @pytest.fixture
@@ -24,9 +24,8 @@ def writer(tmp_path):
 
 @pytest.fixture
 def nobody_is_late(monkeypatch):
-    """Make readers not wait for late writers, because these tests have none."""
-    monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
-    monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
+    """Nobody waits for other programs, because these tests have none."""
+    alone(monkeypatch)
 
 
 @pytest.fixture

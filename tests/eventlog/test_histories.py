@@ -6,15 +6,15 @@ import contextlib
 import os
 import shutil
 import tempfile
-from unittest import mock
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from chora_logging.eventlog import EventLog, Gap, following
+from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
-from tests.eventlog.writing import Writer, numbers
+from tests.eventlog.writing import Writer, alone, numbers
 
 
 class Histories(RuleBasedStateMachine):
@@ -25,12 +25,8 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        # Readers do not wait for late writers, because there are none.
-        self.patches = [
-            mock.patch.object(following, name, 0) for name in ("SETTLING_SECONDS", "OUR_SETTLING_SECONDS")
-        ]
-        for patch in self.patches:
-            patch.start()
+        self.patch = pytest.MonkeyPatch()
+        alone(self.patch)
         self.folder = tempfile.mkdtemp()
         self.log = os.path.join(self.folder, "app.log")
         self.writer = Writer(self.log)
@@ -44,8 +40,7 @@ class Histories(RuleBasedStateMachine):
         try:
             self.check()
         finally:
-            for patch in self.patches:
-                patch.stop()
+            self.patch.undo()
             self.reader.close()
             self.writer.close()
             shutil.rmtree(self.folder)

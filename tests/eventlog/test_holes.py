@@ -10,11 +10,11 @@ import zlib
 
 import pytest
 
-from chora_logging.eventlog import EventLog, Gap, following
+from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
 from chora_logging.writing.compression import compress_backups
 from tests.eventlog.test_between_looks import READERS
-from tests.eventlog.writing import Writer, numbers, write
+from tests.eventlog.writing import Writer, alone, numbers, write
 
 #: The events of a file; the middle one of seven is damaged.
 COUNT, DAMAGED = 5, 3
@@ -22,9 +22,8 @@ COUNT, DAMAGED = 5, 3
 
 @pytest.fixture(autouse=True)
 def nobody_is_late(monkeypatch):
-    """Make readers not wait for late writers, because these tests have none."""
-    monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
-    monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
+    """Nobody waits for other programs, because these tests have none."""
+    alone(monkeypatch)
 
 
 def cut(path):

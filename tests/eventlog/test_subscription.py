@@ -15,11 +15,11 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from chora_logging.eventlog import feed as feeds
-from chora_logging.eventlog import file_feed, following
+from chora_logging.eventlog import file_feed
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
 from chora_logging.eventlog.selection import Selection
-from tests.eventlog.writing import Writer
+from tests.eventlog.writing import Writer, alone
 
 PADS = [0, 10, 400]
 
@@ -77,8 +77,7 @@ class Interleavings(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(feeds, "BUFFERED_ITEMS", 10)
         self.patch.setattr(file_feed, "join", self.join)
-        self.patch.setattr(following, "SETTLING_SECONDS", 0)
-        self.patch.setattr(following, "OUR_SETTLING_SECONDS", 0)
+        alone(self.patch)
         self.folder = tempfile.mkdtemp()
         self.log = os.path.join(self.folder, "app.log")
         self.writer = Writer(self.log, keep=200)

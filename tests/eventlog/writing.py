@@ -13,7 +13,9 @@ import time
 
 from chora_logging import log_files
 from chora_logging.eventlog import feed as feeds
+from chora_logging.eventlog import following
 from chora_logging.formatting.formatter import EventFormatter
+from chora_logging.writing import live_file
 from chora_logging.writing.backups import find_backups
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.journal import open_journal
@@ -71,6 +73,13 @@ def when_followed(log, change, count=1):
         yield
     finally:
         thread.join()
+
+
+def alone(monkeypatch):
+    """Let nobody wait for late writers, or for another program to make the next file: there are none."""
+    monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
+    monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
+    monkeypatch.setattr(live_file, "NEXT_FILE_WAIT_MS", 0)
 
 
 class Silent(EventFileHandler):

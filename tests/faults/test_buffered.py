@@ -99,7 +99,7 @@ def test_beside_others(tmp_path):
         start_writer(
             log,
             n,
-            500,
+            250,
             threads=1 + n % 2 * 3,
             buffered=n < 4,
             flush_size=900,
@@ -107,14 +107,14 @@ def test_beside_others(tmp_path):
             backupCount=KEEP,
         )
         if n < 4
-        else start_writer(log, n, 500, threads=1 + n % 2 * 3, maxBytes=2_000, backupCount=KEEP)
+        else start_writer(log, n, 250, threads=1 + n % 2 * 3, maxBytes=2_000, backupCount=KEEP)
         for n in range(6)
     ]
     for program in programs:
         assert program.wait(100) == 0
 
-    writers = {f"{n}.{t}": 500 for n in (1, 3, 5) for t in range(4)}
-    assert_exact(log, writers | dict.fromkeys((0, 2, 4), 500))
+    writers = {f"{n}.{t}": 250 for n in (1, 3, 5) for t in range(4)}
+    assert_exact(log, writers | dict.fromkeys((0, 2, 4), 250))
     assert_small(log, 2_000)
 
 

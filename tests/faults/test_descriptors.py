@@ -13,10 +13,10 @@ import pytest
 PROGRAM = """
 import logging, os, sys
 from chora_logging import BufferedEventFileHandler, EventFileHandler, EventFormatter
-from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
 
 way = sys.argv[1]
 if way == "emitter":
+    from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
     emitter = EventEmitter("app.log")
     def log(number):
         emitter.emit(ContentGeneratedEvent(content_config_id="c", generator_type="g", status="success",

@@ -46,7 +46,8 @@ def work(name):
         write(loggers[number % 2], name, number + 1, first=number)
 
 faulthandler.dump_traceback_later(60, exit=True)
-options = {"maxBytes": 20_000, "backupCount": 5000, "compress": sys.argv[2] == "compressed"}
+options = {"maxBytes": 20_000, "backupCount": 5000, "lock_timeout": 60}
+options["compress"] = sys.argv[2] == "compressed"
 loggers = [logger_on(sys.argv[1], **options) for _ in range(2)]
 ended, calls, left, interrupted, threads = collections.Counter(), itertools.count(), 900, 0, []
 for name in ("stat", "write", "replace", "rename", "link", "unlink", "pwrite", "open"):

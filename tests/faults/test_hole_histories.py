@@ -18,12 +18,12 @@ import zlib
 import pytest
 
 from chora_logging import log_files
-from chora_logging.eventlog import EventLog, Gap, following
+from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
 from chora_logging.writing.backups import find_backups
 from chora_logging.writing.compression import compress_backups
 from tests.eventlog.test_between_looks import READERS
-from tests.eventlog.writing import Writer, numbers
+from tests.eventlog.writing import Writer, alone, numbers
 from tests.soaks import soak
 
 COUNT = int(os.environ.get("CHORA_HOLE_HISTORIES", soak(1000)))
@@ -246,8 +246,7 @@ DAMAGES = [
 @pytest.mark.parametrize("first", range(0, COUNT, GROUP))
 def test_every_event_is_given_or_in_one_gap(first, tmp_path, monkeypatch):
     """Each event is given once, in order, or is in one gap; and there is no gap where nothing is missing."""
-    monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
-    monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
+    alone(monkeypatch)
     for seed in range(first, min(first + GROUP, COUNT)):
         folder = tmp_path / str(seed)
         folder.mkdir()

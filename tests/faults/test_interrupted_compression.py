@@ -24,11 +24,16 @@ STEPS = (
 
 def die_at(fatal, work):
     """Do *work* in a forked process that dies at call number *fatal*; its number of calls if it did not."""
+    return answer_of(lambda: counted_calls(fatal, work))
+
+
+def answer_of(count):
+    """The number that *count* returns in a forked process; None if it is killed there."""
     here, there = os.pipe()
     pid = os.fork()
     if not pid:
         try:
-            os.write(there, b"%d" % counted_calls(fatal, work))
+            os.write(there, b"%d" % count())
         finally:
             os._exit(1)
     os.close(there)

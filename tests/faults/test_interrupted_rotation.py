@@ -5,48 +5,47 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from chora_logging import log_files
 from tests.accounting import assert_exact, events_of, files_of
+from tests.faults.test_interrupted_compression import answer_of
 from tests.faults.writer import logger_on, write
 
 FREQUENT = {"maxBytes": 30_000, "backupCount": 100_000}
 OPTIONS = {"maxBytes": 1_500, "backupCount": 4}
 STEPS = ("rename", "replace", "link", "unlink", "pwrite", "open", "stat", "fchmod", "close")
 
-#: Fills the log and all its backups, then dies at call number N of those that change files.
-PROGRAM = f"""
-import os, sys
-from tests.faults.writer import logger_on, write
-log, fatal = sys.argv[1], int(sys.argv[2])
-logger = logger_on(log, **{OPTIONS!r})
-write(logger, "killed", 40, size=100)
-calls = 0
-def watched(name, call):
-    def step(*args, **kwargs):
-        global calls
-        calls += 1
-        if calls == fatal:
-            os.kill(os.getpid(), 9)
-        return call(*args, **kwargs)
-    return step
-for name in {STEPS!r}:
-    setattr(os, name, watched(name, getattr(os, name)))
-logger.handlers[0].doRollover()
-print(calls)
-"""
-
 
 def run(log, fatal):
-    """Run the program on a fresh log; return its exit code and its output."""
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(log), str(fatal)], capture_output=True, text=True, check=False
-    )
+    """Fill a log and all its backups in a forked process, which dies at a call of the rotation after that.
+
+    *fatal* is the number of that call among those in `STEPS`. Return how many there are; None if it died.
+    """
+
+    def fill_and_rotate():
+        logger = logger_on(log, **OPTIONS)
+        write(logger, "killed", 40, size=100)
+        calls = 0
+
+        def watched(call):
+            def step(*args, **kwargs):
+                nonlocal calls
+                calls += 1
+                if calls == fatal:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return call(*args, **kwargs)
+
+            return step
+
+        for name in STEPS:
+            setattr(os, name, watched(getattr(os, name)))
+        logger.handlers[0].doRollover()
+        return calls
+
+    return answer_of(fill_and_rotate)
 
 
 def numbers_of(log):
@@ -57,9 +56,7 @@ def numbers_of(log):
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory):
     """The number of calls in one whole rotation."""
-    done = run(tmp_path_factory.mktemp("whole") / "events.log", 0)
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+    return run(tmp_path_factory.mktemp("whole") / "events.log", 0)
 
 
 @pytest.mark.parametrize("open_before", [False, True], ids=["new writer", "writer that had it open"])
@@ -73,8 +70,7 @@ def test_every_step(tmp_path, steps, open_before):
         if open_before:
             witness = logger_on(log, **OPTIONS)
             write(witness, "witness", 1)
-        done = run(log, fatal)
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert run(log, fatal) is None
         before = numbers_of(log)
 
         write(witness or logger_on(log, **OPTIONS), "next", 1)
@@ -98,7 +94,7 @@ def test_sidecar_is_deleted(tmp_path, steps):
     """
     for fatal in range(1, steps + 1):
         log = tmp_path / str(fatal) / "events.log"
-        assert run(log, fatal).returncode == -signal.SIGKILL
+        assert run(log, fatal) is None
         before = numbers_of(log)
         (log.parent / ".events.log.lock").unlink(missing_ok=True)
         logger = logger_on(log, maxBytes=1_500, backupCount=1000)

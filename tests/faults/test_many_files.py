@@ -11,9 +11,9 @@ from unittest import mock
 
 import pytest
 
-from chora_logging.eventlog import EventLog, following
+from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.following import Follower
-from tests.eventlog.writing import Writer, line, numbers, write
+from tests.eventlog.writing import Writer, alone, line, numbers, write
 
 #: The first lines of each file, which are the same.
 BANNER = b'{"n": -1, "pad": "' + b"x" * 1500 + b'"}\n'
@@ -21,9 +21,8 @@ BANNER = b'{"n": -1, "pad": "' + b"x" * 1500 + b'"}\n'
 
 @pytest.fixture(autouse=True)
 def nobody_is_late(monkeypatch):
-    """Make readers not wait for late writers, because these tests have none."""
-    monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
-    monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
+    """Nobody waits for other programs, because these tests have none."""
+    alone(monkeypatch)
 
 
 def written(folder, count, banner=b""):

@@ -22,15 +22,15 @@ PURE = ("", "1") if sys.version_info >= (3, 11) else ("",)
 #: log was still locked after a call that was left; then waits.
 PROGRAM = """
 import builtins, fcntl, json, os, signal, sys, time
-from chora_logging.telemetry import EventEmitter, TelemetryEvent
 from tests.faults.writer import logger_on
 log, kind, base, raises = sys.argv[1:]
 Limit = type("Limit", (getattr(builtins, base),), {})
-class Numbered(TelemetryEvent):
-    event_type: str = "test.numbered"
-    seq: int
 lost = []
 if kind == "emitter":
+    from chora_logging.telemetry import EventEmitter, TelemetryEvent
+    class Numbered(TelemetryEvent):
+        event_type: str = "test.numbered"
+        seq: int
     emitter = EventEmitter(log, max_bytes=50_000, backup_count=5000)
     prepare, send = (lambda number: Numbered(status="success", seq=number)), emitter.emit
 else:

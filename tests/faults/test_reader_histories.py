@@ -1,6 +1,6 @@
 """Random histories of one log, and readers of each kind that are killed and resumed anywhere in them.
 
-2,000 are run, in about a minute on one core, always the same ones; CHORA_READER_HISTORIES=20000 runs so
+2,000 are run by `tests/run.py --whole`, else 500, always the same ones; CHORA_READER_HISTORIES=20000 runs so
 many others. Nothing runs concurrently, so a failing history fails again.
 """
 
@@ -11,19 +11,19 @@ import itertools
 import os
 import shutil
 import tempfile
-from unittest import mock
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from chora_logging.eventlog import EventLog, Gap, following
+from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
-from tests.eventlog.writing import Writer, numbers
+from tests.eventlog.writing import Writer, alone, numbers
 from tests.faults.test_interrupted_compression import die_at
+from tests.soaks import soak
 
-COUNT = int(os.environ.get("CHORA_READER_HISTORIES", "2000"))
+COUNT = int(os.environ.get("CHORA_READER_HISTORIES", soak(2000)))
 KEEP = 3
 
 
@@ -60,12 +60,8 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        # No other program is still writing: readers wait for no late writer.
-        self.patches = [
-            mock.patch.object(following, name, 0) for name in ("SETTLING_SECONDS", "OUR_SETTLING_SECONDS")
-        ]
-        for patch in self.patches:
-            patch.start()
+        self.patch = pytest.MonkeyPatch()
+        alone(self.patch)
         self.folder = tempfile.mkdtemp()
         self.log = os.path.join(self.folder, "app.log")
         self.writer = Writer(self.log, KEEP)
@@ -82,8 +78,7 @@ class Histories(RuleBasedStateMachine):
         try:
             self.check()
         finally:
-            for patch in self.patches:
-                patch.stop()
+            self.patch.undo()
             self.follower.close()
             self.writer.close()
             shutil.rmtree(self.folder)

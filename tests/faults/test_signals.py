@@ -94,11 +94,15 @@ signal.signal(signal.SIGALRM, on_alarm)
 number, returned, interrupted = 0, [], 0
 while interrupted < 1500:
     try:
-        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 3e-4))
-        while True:
-            number += 1
-            write(logger, "limited", number + 1, first=number)
-            returned.append(number)
+        try:
+            # Again later: Python itself swallows an exception in a callback of a weak reference.
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 3e-4), 0.01)
+            while True:
+                number += 1
+                write(logger, "limited", number + 1, first=number)
+                returned.append(number)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except Limit:
         interrupted += 1
 print(returned, number)

@@ -97,10 +97,10 @@ ssize_t write(int fd, const void *bytes, size_t length) {
 TICKING = """
 import logging, os, pathlib, sys, threading, time
 from chora_logging import BufferedEventFileHandler, EventFileHandler, EventFormatter
-from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
 
 way = sys.argv[1]
 if way == "emitter":
+    from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
     emitter = EventEmitter("app.log")
     def log(text):
         emitter.emit(ContentGeneratedEvent(content_config_id=text, generator_type="g", status="success",

@@ -69,10 +69,10 @@ int statx(int fd, const char *path, int flags, unsigned mask, struct statx *foun
 PROGRAM = """
 import logging, sys
 from chora_logging import BufferedEventFileHandler, EventFileHandler, EventFormatter
-from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
 
 way = sys.argv[1]
 if way == "emitter":
+    from chora_logging.telemetry import ContentGeneratedEvent, EventEmitter
     emitter = EventEmitter("app.log", max_bytes=2_000, backup_count=100)
     for number in range(20):
         emitter.emit(ContentGeneratedEvent(content_config_id="c", generator_type="g", status="success",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 from typing import NamedTuple
 
+from chora_logging import EventFileHandler, EventFormatter
 from chora_logging.errors import NoAnswerError
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.jetstream.messages import END, START, gap_of, head_of, lines_of
@@ -39,9 +42,14 @@ def write(path, number, *, name="w", rate=1e9, size=1_000_000, keep=50, first=0)
     return subprocess.Popen([sys.executable, "-c", _WRITER, *map(str, arguments)])
 
 
-def written(path, number, **options):
-    """Write events and wait until they are written."""
-    assert write(path, number, **options).wait(PATIENCE) == 0
+def written(path, number, *, name="w", size=1_000_000, keep=50, first=0):
+    """Write the same events in this process."""
+    with contextlib.closing(EventFileHandler(path, maxBytes=size, backupCount=keep)) as handler:
+        handler.setFormatter(EventFormatter())
+        logger = logging.Logger("writer", "INFO")
+        logger.addHandler(handler)
+        for n in range(first, first + number):
+            logger.info("step", extra={"w": name, "n": n, "text": "x" * 120})
 
 
 class Shipper:

@@ -470,6 +470,20 @@ class TestLateLines:
         assert (whole.late, whole.missing, whole.rotated.lines) == (3, [], 0)
         assert [n for part in found.missing for n in numbers_of(part)] == [3001]
 
+    def test_oversize(self, machine):
+        """A late line that no message can hold is in the stream, as the marked event in its place."""
+        machine.write(3000)
+        line = json.dumps({"n": 3000, "text": "é" * 1_000_000}, ensure_ascii=False)
+        with machine.shipper():
+            wait_for_numbers(machine.stream, machine.subject, range(3000))
+            with open(machine.folder / "app.log.2", "a") as file:
+                file.write(f"{line}\n" + json.dumps({"n": 3001}) + "\n")
+            wait_for_numbers(machine.stream, machine.subject, [3001])
+        machine.age()
+        found = machine.found()
+
+        assert (found.late, found.missing, found.rotated.lines) == (2, [], 0)
+
     def test_not_shipped(self, machine):
         """Lines that came while no shipper ran are missing, but for the last minute: one may ship them."""
         machine.write(3000)

@@ -17,7 +17,7 @@ from chora_logging.jetstream.oversize import Oversize
 from chora_logging.jetstream.shipping import Shipment
 from chora_logging.jetstream.state import State
 from chora_logging.shipping import Superseded, ship
-from tests.jetstream.servers import Servers, connected, create, done, wait_for
+from tests.jetstream.servers import PATIENCE, Servers, connected, create, done, wait_for
 from tests.jetstream.shippers import (
     Shipper,
     events_of,
@@ -25,6 +25,7 @@ from tests.jetstream.shippers import (
     numbers_of,
     untiled,
     wait_for_numbers,
+    write,
     written,
 )
 
@@ -100,7 +101,7 @@ class TestOnce:
     def test_live(self, stream, machine):
         """New events are shipped as they come; SIGTERM ends it with status 0, and nothing is missing."""
         with machine.ship() as shipper:
-            written(machine.log, 2000, rate=2000)
+            assert write(machine.log, 2000, rate=2000).wait(PATIENCE) == 0
             found = wait_for_numbers(stream, SUBJECT, range(2000))
             assert shipper.stop() == 0, shipper.said
 
@@ -157,7 +158,7 @@ class TestTwoShippers:
         other = Machine(tmp_path / "two", stream.connection.address)
         other.log = machine.log
         with machine.ship() as first, other.ship() as second:
-            written(machine.log, 20_000, rate=5000)
+            assert write(machine.log, 20_000, rate=5000).wait(PATIENCE) == 0
             wait_for(
                 lambda: None not in (first.process.poll(), second.process.poll()) or _one_ended(first, second)
             )

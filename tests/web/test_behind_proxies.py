@@ -1,4 +1,4 @@
-"""The examples of proxies and of a service work: nginx and HAProxy with TLS on a Unix socket, systemd."""
+"""The examples of proxies and of a service: nginx, HAProxy and Caddy with TLS on a Unix socket, systemd."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ http {{
     {example}
 }}
 """
+
+#: Nothing but the port of the test is listened at, and nothing is asked of anybody for a certificate.
+CADDY = "{\n\tadmin off\n\tauto_https off\n}\n"
 
 
 def serve_command():
@@ -114,6 +117,12 @@ def proxied(folder, served):
             user = "user root;" if os.geteuid() == 0 else ""
             (folder / name).write_text(NGINX.format(user=user, example=text))
             command = [find_program("nginx"), "-p", folder, "-c", name, "-e", "error.log"]
+        elif name == "Caddyfile":
+            need("caddy")
+            text = text.replace("logs.example.org {", f"https://logs.example.org:{port} {{\n\tbind 127.0.0.1")
+            text = text.replace("/etc/ssl/logs.pem", "cert.pem").replace("/etc/ssl/logs.key", "key.pem")
+            (folder / name).write_text(CADDY + text)
+            command = [find_program("caddy"), "run", "--config", name]
         else:
             need("haproxy")
             text = text.replace("bind :443", f"bind 127.0.0.1:{port}")
@@ -143,6 +152,7 @@ WAYS = [
     ("nginx.conf", "shop.example.org", "/logs/", str),
     ("haproxy.cfg", "logs.example.org", "/", str),
     ("haproxy.cfg", "logs.example.org", "/", everything_compressed),
+    ("Caddyfile", "logs.example.org", "/", str),
 ]
 
 
@@ -155,6 +165,7 @@ WAYS = [
         "nginx, a path",
         "HAProxy",
         "HAProxy, everything compressed",
+        "Caddy",
     ],
 )
 def test_a_proxy(folder, proxied, name, host, path, change):

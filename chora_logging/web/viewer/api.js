@@ -78,8 +78,11 @@ export async function history(log, filters, before, signal) {
     events: elements(found.get("events") ?? "[]"),
     next: found.get("more") === "true" ? position(found.get("next")) : null,
     live: position(found.get("live")),
-    // The page does not filter by time.
-    unreadable: Number(fields(found.get("unreadable") ?? "{}").get("level") ?? 0),
+    unreadable: {
+      // The page does not filter by time.
+      level: Number(fields(found.get("unreadable") ?? "{}").get("level") ?? 0),
+      lines: Number(found.get("skipped") ?? 0),
+    },
   };
 }
 

@@ -7,6 +7,7 @@
 
 import { history, Refusal, stream } from "./api.js";
 import { Decoder } from "./sse.js";
+import { difference, NONE, sum } from "./unreadable.js";
 
 /** Silence after which a connection counts as dead; the server sends a heartbeat every 15 seconds. */
 const SILENCE_MS = 45_000;
@@ -16,11 +17,13 @@ const LONGEST_RETRY_MS = 15_000;
 const DECODE_SLICE_MS = 8;
 
 /**
+ * @typedef {import("./unreadable.js").Unreadable} Unreadable
+ *
  * @typedef {object} Listener
- * @property {(events: string[], next: string | null, unreadable: number) => void} onHistory newest first
+ * @property {(events: string[], next: string | null, unreadable: Unreadable) => void} onHistory newest first
  * @property {(raw: string) => void} onEvent
  * @property {(raw: string) => void} onGap
- * @property {(count: number) => void} onUnreadable events that the filters passed over
+ * @property {(more: Unreadable) => void} onUnreadable
  * @property {(state: State) => void} onState
  *
  * @typedef {{kind: "connecting"} | {kind: "live"} | {kind: "login"} | {kind: "refused", why: string}
@@ -35,8 +38,8 @@ export class Feed {
   /** @type {string | null} */ #after = null;
   #isLoaded = false;
   #isRunning = false;
-  /** How many unreadable events the server has told since the stream began. */
-  #unreadable = 0;
+  /** What the server has told of since the stream began. */
+  #unreadable = NONE;
   /** @type {() => void} */ #wake = () => {};
 
   /**
@@ -95,7 +98,7 @@ export class Feed {
     this.#stopping.signal.addEventListener("abort", end);
     try {
       if (!this.#isLoaded) await this.#load(ending.signal);
-      this.#unreadable = 0;
+      this.#unreadable = NONE;
       const body = await stream(this.log, this.filters, this.#after, ending.signal);
       this.listener.onState({ kind: "live" });
       return await this.#read(body, end);
@@ -115,7 +118,7 @@ export class Feed {
     // The server searches a long log in parts, so a page may be empty.
     while (!page.events.length && page.next) {
       page = await history(this.log, this.filters, page.next, signal);
-      unreadable += page.unreadable;
+      unreadable = sum(unreadable, page.unreadable);
     }
     this.#after = live;
     this.#isLoaded = true;
@@ -153,9 +156,9 @@ export class Feed {
       } else if (message.name === "gap") {
         this.listener.onGap(message.data);
       } else if (message.name === "unreadable") {
-        const { level = 0 } = JSON.parse(message.data);
-        this.listener.onUnreadable(level - this.#unreadable);
-        this.#unreadable = level;
+        const { level = 0, lines = 0 } = JSON.parse(message.data);
+        this.listener.onUnreadable(difference({ level, lines }, this.#unreadable));
+        this.#unreadable = { level, lines };
       }
       if (performance.now() - began > DECODE_SLICE_MS) {
         await yieldToPage();

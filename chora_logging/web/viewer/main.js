@@ -14,6 +14,7 @@ import { Status } from "./status.js";
 import { MOST_EVENTS, Note, Store } from "./store.js";
 import { byId, count, plural } from "./text.js";
 import { Timeline } from "./timeline.js";
+import { NONE, sum, words } from "./unreadable.js";
 
 const RETRY_MS = 2_000;
 const narrow = matchMedia("(max-width: 700px)");
@@ -30,8 +31,7 @@ let store = new Store();
 let feed = null;
 /** @type {string | null} */
 let older = null;
-/** How many events the level filter passed over because they have none. */
-let withoutLevel = 0;
+let unreadable = NONE;
 let place = Place.now;
 
 const list = new List(byId("list"), byId("space"), store, (traceId) => place.with({ timeline: traceId }).address);
@@ -88,7 +88,7 @@ function follow() {
   feed?.stop();
   store = new Store(meaningOf(place.get("log")));
   older = null;
-  withoutLevel = 0;
+  unreadable = NONE;
   detail.close();
   chart.clear();
   byId("gaps").hidden = true;
@@ -115,20 +115,20 @@ function search() {
   list.show(store);
 }
 
-/** @param {string[]} events @param {string | null} next @param {number} unreadable events that the filters passed over */
-function onHistory(events, next, unreadable) {
+/** @param {string[]} events @param {string | null} next @param {import("./unreadable.js").Unreadable} more */
+function onHistory(events, next, more) {
   older = next;
-  onUnreadable(unreadable);
+  onUnreadable(more);
   for (const event of store.prepend(events)) chart.add(event);
   chart.draw();
   list.changed();
 }
 
-/** @param {number} count events that the filters passed over */
-function onUnreadable(count) {
-  withoutLevel += count;
-  byId("unreadable").hidden = !withoutLevel;
-  byId("unreadable").textContent = `${plural(withoutLevel, "event")} without a level that can be read`;
+/** @param {import("./unreadable.js").Unreadable} more */
+function onUnreadable(more) {
+  unreadable = sum(unreadable, more);
+  byId("unreadable").textContent = words(unreadable);
+  byId("unreadable").hidden = !words(unreadable);
 }
 
 /** @param {string} raw */

@@ -8,17 +8,16 @@ import shutil
 
 import pytest
 
-from chora_logging.eventlog import EventLog, Gap, following, reading
+from chora_logging.eventlog import EventLog, Gap, reading
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.rotated import file_set
-from tests.eventlog.writing import Writer, line, numbers, write
+from tests.eventlog.writing import Writer, alone, line, numbers, write
 
 
 @pytest.fixture(autouse=True)
 def nobody_is_late(monkeypatch):
-    """Make readers not wait for late writers, because these tests have none."""
-    monkeypatch.setattr(following, "SETTLING_SECONDS", 0)
-    monkeypatch.setattr(following, "OUR_SETTLING_SECONDS", 0)
+    """Nobody waits for other programs, because these tests have none."""
+    alone(monkeypatch)
 
 
 @pytest.fixture
