@@ -59,7 +59,11 @@ def test_the_log(tmp_path):
     data = log.path.read_bytes()
 
     assert data.count(b"\n") == 1000
-    assert data.count(f'"{streams.TRACE}"'.encode()) == log.of_the_trace == streams.EVENTS_A_TRACE
+    assert (
+        data.count(f'"{streams.trace_id(streams.TRACE)}"'.encode())
+        == log.of_the_trace
+        == streams.EVENTS_A_TRACE
+    )
     assert b"".join(block.chunk[: block.size] for block in log.blocks()) == data
     assert 240 < log.size / 1000 < 330
 

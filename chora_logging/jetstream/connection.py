@@ -41,6 +41,8 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 5.0
 
 #: How often a server is asked whether it is there, in seconds, and how many answers may be missing.
 _PING_SECONDS, _MISSING_PINGS = 5, 2
+#: How long to wait for the end of what is cancelled until it is cancelled again, in seconds.
+_CANCEL_SECONDS = 0.1
 
 #: The oldest server: older ones store what two publishers send with the same expected sequence twice.
 OLDEST_VERSION = (2, 10)
@@ -370,9 +372,12 @@ class Connection:
             reason = (str(error) or type(error).__name__).removeprefix("nats: ")
             raise NoAnswerError(str(self.address), reason) from None
         finally:
-            if not doing.done():
+            # Again: `wait_for` swallows a cancellation at the moment of its end (before Python 3.12).
+            while not doing.done():
                 doing.cancel()
-                await asyncio.wait({doing})
+                await asyncio.wait({doing}, timeout=_CANCEL_SECONDS)
+            if not doing.cancelled():
+                doing.exception()  # else asyncio says that nobody has asked for it
         raise NoAnswerError(str(self.address), "the connection was lost")
 
 

@@ -156,7 +156,7 @@ class TestCommands:
             (["stats"], 1),
             (["check"], 1),
             (["trace", "t-1"], 1),
-            (["trace", "t"], 3),
+            (["trace", "t"], 1),
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )

@@ -17,6 +17,9 @@ from chora_logging.eventlog.rotated import cursor
 from chora_logging.jetstream.messages import END, START, gap_of, head_of, lines_of
 from tests.jetstream.servers import PATIENCE, done, wait_for
 
+#: How many times all messages are read again.
+ATTEMPTS = 5
+
 #: A writer: path, name, number of events, events a second, maxBytes, backupCount, first number.
 _WRITER = """
 import logging, sys, time
@@ -106,15 +109,18 @@ class Found(NamedTuple):
 
 
 def messages_of(stream):
-    """All messages that the stream has now, in order."""
+    """All messages that the stream has now, in order.
+
+    A server that lags, or whose connection is lost, may not give all of them: then they are read again.
+    """
     state = done(stream, stream.info())["state"]
     if not state["messages"]:
         return []
-    found = []
 
     async def read(client):
         import asyncio
 
+        found = []
         complete = asyncio.get_running_loop().create_future()
 
         async def took(message):
@@ -133,12 +139,15 @@ def messages_of(stream):
         jetstream = client.jetstream()
         subscription = await jetstream.subscribe(">", stream=stream.name, ordered_consumer=True, cb=took)
         try:
-            await asyncio.wait_for(complete, PATIENCE)
+            await asyncio.wait_for(complete, PATIENCE / ATTEMPTS)
         finally:
             await subscription.unsubscribe()
+        return found
 
-    done(stream, stream.connection.with_client(read))
-    return found
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(NoAnswerError):
+            return done(stream, stream.connection.with_client(read))
+    raise AssertionError(f"the servers do not give all of {state['messages']} messages")
 
 
 def events_of(messages):

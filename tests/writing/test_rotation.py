@@ -586,31 +586,28 @@ class TestCompression:
     def test_sidecar_is_deleted_meanwhile(self, log, writer, monkeypatch):
         """Between its two last steps a deleted sidecar lets no rotation in: no backup is lost."""
         writer.write(3)
-        unlink = os.unlink
-        rotation = threading.Thread(target=writer.write, args=(1,))
+        unlink, lock, children = os.unlink, locking.lock, []
+        waits, says = os.pipe()
+
+        def waiting(fd, timeout):
+            os.write(says, b"!")
+            return lock(fd, timeout)
 
         def interrupted(path):
             if str(path).endswith(".1") or str(path).endswith(".2"):
                 monkeypatch.undo()
                 unlink(log_files.sidecar_path(str(log)))
-                rotation.start()
-                until(lambda: writer.waits)
+                children.append(os.fork())
+                if not children[0]:
+                    locking.lock = waiting
+                    writer.write(1)
+                    os._exit(0)
+                assert os.read(waits, 1)
             unlink(path)
 
-        lock = locking.lock
-        writer.waits = False
-
-        def waiting(fd, timeout):
-            writer.waits = writer.waits or threading.current_thread() is rotation
-            return lock(fd, timeout)
-
         monkeypatch.setattr(os, "unlink", interrupted)
-        locking.lock = waiting
-        try:
-            compression.compress_backups(str(log), 9, str)
-            rotation.join()
-        finally:
-            locking.lock = lock
+        compression.compress_backups(str(log), 9, str)
+        os.waitpid(children[0], 0)
 
         assert numbers(log) == list(range(4))
 
