@@ -16,6 +16,7 @@ from chora_logging.cli.commands import LogCommand
 from chora_logging.cli.shipped_logs import logs_of, parsed, say, shipped_logs, state_path, warnings_on_stderr
 from chora_logging.errors import ConfigurationError, NoAnswerError, ServerError
 from chora_logging.eventlog.log import EventLog
+from chora_logging.eventlog.reading import unended_bytes
 from chora_logging.eventlog.times import DURATION_UNITS
 from chora_logging.jetstream import metrics
 from chora_logging.jetstream.address import Address
@@ -203,6 +204,8 @@ async def _run(
                 on_unreadable=shipment.progress.fail,
                 on_read=shipment.readable,
             )
+            if not live:
+                _say_what_is_left(log)
         except ServerError as error:  # the other logs go on
             shipment.progress.fail(error)
             refusals.append(error)
@@ -233,6 +236,13 @@ async def _run(
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+def _say_what_is_left(log: EventLog) -> None:
+    with contextlib.suppress(OSError):
+        if left := unended_bytes(log.path):
+            what = f"the last line is not whole: {left:,} bytes without a newline are not shipped yet"
+            say("ship", f"{log.path}: {what}")
 
 
 async def _create(stream: Stream, wanted: Wanted, waiting: Sequence[Progress]) -> None:

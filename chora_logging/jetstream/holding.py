@@ -158,6 +158,8 @@ class Holding:
             for index in candidates
             if length == len(lines) and self._bytes(index, start.offset, length) == lines
         ]
+        if not equal and length == len(lines) - 1:  # a last line without its newline
+            equal = [i for i in candidates if self.files[i].peek(length, start.offset) == lines[:-1]]
         if equal:  # of equal files each has its turn
             new = (index for index in equal if not self._has[index].has(start.offset, end.offset))
             return Spot(next(new, equal[0]), start.offset), True
@@ -208,7 +210,7 @@ class Holding:
                 stops = sorted(offset for offset in inside if end is None or offset < end)
                 for stop in (*stops, end):
                     amount = functools.reduce(
-                        Amount.plus, map(amount_of, self._lines(file, start, stop)), NOTHING
+                        Amount.plus, map(amount_of, self._lines(index, start, stop)), NOTHING
                     )
                     if amount.bytes:
                         is_tail = stop is None and start > 0 and index < len(self.files) - 1
@@ -217,7 +219,7 @@ class Holding:
 
     def blocks(self, part: Part) -> Iterator[Block]:
         """Yield the lines of *part*."""
-        yield from self._lines(self.files[part.start.file], part.start.offset, part.end)
+        yield from self._lines(part.start.file, part.start.offset, part.end)
 
     def size(self, index: int) -> int:
         """Return the number of bytes in a file."""
@@ -247,13 +249,18 @@ class Holding:
         block = self._read[1]
         if _is_in(block, start, length):
             return block.chunk[start - block.start : start - block.start + length]
-        parts = self._lines(self.files[index], start, start + length)  # longer than a read
+        parts = self._lines(index, start, start + length)  # longer than a read
         return b"".join(part.chunk[: part.size] for part in parts)
 
-    def _lines(self, file: LogFile, start: int, end: int | None) -> Iterator[Block]:
+    def _lines(self, index: int, start: int, end: int | None) -> Iterator[Block]:
+        file = self.files[index]
         file.seek(start)
         while (block := file.read_block(end)) is not None:
             yield block
+        if file is self.files[-1] or (end is not None and end <= file.offset):
+            return
+        if (rest := file.read_unended(end)) is not None:  # of a rotated file
+            yield rest
 
 
 def _is_unlike(file: LogFile, position: Position) -> tuple[bool, bool]:
@@ -274,7 +281,7 @@ def _replaced_bytes(lines: bytes) -> int | None:
 
 def amount_of(block: Block) -> Amount:
     """Return how many lines *block* has."""
-    return Amount(block.chunk.count(b"\n", 0, block.size) + bool(block.overlong), block.length)
+    return Amount(block.lines().count(b"\n") + bool(block.overlong), block.length)
 
 
 def _search(file: LogFile, lines: bytes, start: int, end: int | None) -> int | None:

@@ -35,7 +35,7 @@ def pieces(block: Block, *, before: str | None = None, longest: int = BLOCK_BYTE
     while begin < block.size:
         end = block.chunk.rfind(b"\n", begin, min(begin + longest, block.size)) + 1
         if not end:
-            end = block.chunk.index(b"\n", begin) + 1
+            end = block.chunk.find(b"\n", begin, block.size) + 1 or block.size
         late = block.late if end == block.size or not before else block.late and before
         yield block._replace(
             start=block.start + begin,

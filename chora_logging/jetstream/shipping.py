@@ -212,7 +212,7 @@ class Shipment:
 
     def _keep(self, block: Block) -> None:
         try:
-            self._oversize.keep(block.chunk[: block.size])
+            self._oversize.keep(block.lines())
         except OSError as error:
             _logger.warning("%s: a line of %d bytes is cut: %s", self._oversize.path, block.size, error)
 

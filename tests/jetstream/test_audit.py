@@ -179,6 +179,24 @@ class TestWhole:
 
         assert (found.missing, found.unshipped) == ([], [])
 
+    def test_last_line_without_a_newline(self, machine):
+        """That of a rotated file counts, whether the stream has it or not, and a repair ships it."""
+        machine.log.write_bytes(b'{"n": 0}\n{"n": 1}')
+        machine.log.rename(machine.folder / "app.log.1")
+        machine.log.write_bytes(b'{"n": 2}\n')
+        machine.age()
+        machine.ship()
+        whole = machine.found()
+        machine.delete(machine.blocks()[1].sequence)
+        lacking = machine.found()
+        machine.repair()
+        repaired = machine.found()
+
+        assert (whole.missing, whole.lost, whole.differing, whole.stored.lines) == ([], [], [], 3)
+        assert [part.amount for part in lacking.missing] == [(1, 8)]
+        assert (repaired.missing, repaired.lost, repaired.differing) == ([], [], [])
+        assert sorted(machine.numbers()) == [0, 1, 2]
+
     def test_compressed_backups(self, machine):
         """Backups that were compressed after they had been shipped are compared."""
         machine.write(3000)

@@ -151,6 +151,20 @@ class TestOnce:
 
         assert b"".join(each.lines for each in messages_of(newest_stream)) == odd
 
+    def test_last_line_of_a_rotated_file(self, newest_stream, newest_machine):
+        """It is shipped with a newline after it if it has none; of the live file it is said to be left."""
+        newest_machine.log.write_bytes(b'{"n": 1}\n{"n": 2}')
+        newest_machine.ship_all()
+        newest_machine.log.rename(newest_machine.folder / "app.log.1")
+        newest_machine.log.write_bytes(b'{"n": 3}\n')
+        newest_machine.ship_all()
+        said = newest_machine.ship_all()
+        found = messages_of(newest_stream)
+
+        left = "the last line is not whole: 8 bytes without a newline are not shipped yet"
+        assert [left in text for text in said.splitlines()] == [True]
+        assert b"".join(each.lines for each in found) == b'{"n": 1}\n{"n": 2}\n{"n": 3}\n'
+
 
 class TestTwoShippers:
     def test_one_log_on_two_machines(self, stream, machine, tmp_path):

@@ -136,6 +136,24 @@ class LogFile:
         origin, line = self._origin(self._head), self._line(self.offset, 1)
         return Block(self.path, self.offset, data + b"\n", len(data) + 1, self.tail, origin, first_line=line)
 
+    def read_unended(self, stop: int | None = None) -> Block | None:
+        """Return the rest after the last line, as it stands in the file; None if none can be read.
+
+        Call it for a finished file, when `read_block` returns None.
+
+        Raises:
+            Replaced: as for `read_block`.
+        """
+        data = self._next(LONGEST_LINE_BYTES)
+        if len(data) == LONGEST_LINE_BYTES:
+            start, before = self.offset, self.tail
+            self.seek(self.size() if stop is None else stop)
+            length, origin = self.offset - start, self._origin(self._head)
+            return Block(self.path, start, self.tail, 0, before, origin, length, self._line(start, 0))
+        if stop is not None:
+            data = data[: max(0, stop - self.offset)]
+        return None if self.damage or not data.strip() else self._advance(data, len(data))
+
     def seek(self, offset: int) -> None:
         """Go to *offset*; `read_block` raises if the file was truncated meanwhile."""
         start = max(0, offset - _TAIL)
