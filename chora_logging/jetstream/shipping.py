@@ -37,7 +37,7 @@ from chora_logging.jetstream.messages import (
 from chora_logging.jetstream.oversize import Oversize, pieces, replacement
 from chora_logging.jetstream.pressure import Pressure
 from chora_logging.jetstream.progress import Progress
-from chora_logging.jetstream.provision import what_is_wrong, with_advice
+from chora_logging.jetstream.provision import longest_message, what_is_wrong, with_advice
 from chora_logging.jetstream.state import Checkpoint, State
 from chora_logging.jetstream.stream import Stored, Stream
 from chora_logging.schema import OWN_LOGGER
@@ -110,6 +110,7 @@ class Shipment:
         self._headers = headers
         self._sleep = sleep
         self._expected = 0
+        self._longest: int | None = None  # the longest message that the stream takes, if it says so
         self._gap: Gap | None = None
         self._resumed: Stored | None = None  # the message of the position, until the first block
         self._pressure = Pressure(log)
@@ -119,6 +120,7 @@ class Shipment:
     async def resume(self, log: EventLog) -> str | None:
         """Return the cursor after the last block that is stored; see `Destination`."""
         last = await self._last()
+        self._longest = await longest_message(self._stream)
         saved = self._state.load(self._stream.name, self.subject)
         self._gap, self._resumed = None, last
         self._recover()
@@ -155,7 +157,8 @@ class Shipment:
 
     async def _put(self, block: Block) -> None:
         made = self._made_of(block)
-        limit = self._stream.connection.max_payload - _length(made.headers) - _SPARE_BYTES
+        limit = self._stream.connection.max_payload - _SPARE_BYTES
+        limit = min(limit, self._longest or limit) - _length(made.headers)
         if block.overlong or len(made.payload) > limit:
             if block.chunk.count(b"\n", 0, block.size) > 1:
                 for piece in pieces(block, before=self.progress.end, longest=block.size // 2):

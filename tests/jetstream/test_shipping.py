@@ -372,6 +372,23 @@ class TestTime:
         assert gaps[0].files > 10
 
 
+class TestStreamsThatForget:
+    @pytest.mark.parametrize("retention", ["interest", "workqueue"])
+    def test_refused(self, newest, tmp_path, retention):
+        """A stream that acknowledges events and drops them is refused, and nothing is put into it."""
+        with connected(newest.address) as stream:
+            create(stream, retention=retention)
+            machine = Machine(tmp_path / "one", stream.connection.address)
+            machine.log.write_bytes(b"{}\n")
+            with machine.ship("--once") as shipper:
+                status = shipper.wait()
+            last = done(stream, stream.info())["state"]["last_seq"]
+
+        assert (status, last) == (1, 0)
+        assert f"has the retention '{retention}'" in shipper.said
+        assert "'limits' is allowed" in shipper.said
+
+
 class TestOversize:
     def test_line_over_the_limit(self, newest_program, tmp_path):
         """A line that no message can hold becomes a marked event; its neighbours and the whole line stay."""
@@ -407,6 +424,18 @@ class TestOversize:
 
         assert b"".join(each.lines for each in found) == b"".join(lines)
         assert untiled(found) == []
+
+    def test_small_messages_of_a_stream(self, newest, tmp_path):
+        """Where the stream takes shorter messages than the server, blocks are split at lines, too."""
+        lines = [json.dumps({"n": n, "text": os.urandom(500).hex()}).encode() + b"\n" for n in range(50)]
+        with connected(newest.address) as stream:
+            create(stream, max_msg_size=10_000)
+            machine = Machine(tmp_path / "one", stream.connection.address)
+            machine.log.write_bytes(b"".join(lines))
+            machine.ship_all("--compress", "none")
+            found = messages_of(stream)
+
+        assert b"".join(each.lines for each in found) == b"".join(lines)
 
     def test_line_longer_than_a_block(self, newest_stream, newest_machine):
         """A line longer than a block is a block of its own."""
