@@ -147,6 +147,7 @@ class Block(NamedTuple):
         first_line: Returns the line number of the first line, from 1; None if it is unknown.
         late: The cursor of every position in it if the lines were added to a file after newer ones had been
             read; else empty.
+        beginning: The first bytes of a line that is too long to be read.
     """
 
     path: str
@@ -158,6 +159,7 @@ class Block(NamedTuple):
     overlong: int = 0
     first_line: Callable[[], int | None] = _unknown
     late: str = ""
+    beginning: bytes = b""
 
     @property
     def length(self) -> int:

@@ -205,8 +205,7 @@ class Shipment:
     def _replacement(self, block: Block, made: Message, limit: int) -> Message:
         """Return *made* with a marked event in place of the line of *block*, which is too long."""
         self.progress.oversize += 1
-        if not block.overlong:
-            self._keep(block)
+        self._keep(block)
         line = replacement(block, max(limit, _SPARE_BYTES))
         small = self._made_of(block._replace(chunk=line, size=len(line), overlong=0))
         # The position is that of the line in the file.
@@ -214,10 +213,18 @@ class Shipment:
         return small._replace(headers={**small.headers, **same, LINES: "1"})
 
     def _keep(self, block: Block) -> None:
-        try:
-            self._oversize.keep(block.lines())
-        except OSError as error:
-            _logger.warning("%s: a line of %d bytes is cut: %s", self._oversize.path, block.size, error)
+        """Keep the only line of *block* whole, and say where it is."""
+        where = f"the whole is in {self._oversize.path}"
+        if block.overlong:
+            where = f"it is too long to be read, and stands in {block.path} from byte {block.start} on only"
+        else:
+            try:
+                self._oversize.keep(block.lines())
+            except OSError as error:
+                where = f"the whole cannot be kept: {error}"
+        _logger.warning(
+            "%s: a line of %d bytes is cut in the stream: %s", self._log.address, block.length, where
+        )
 
     def _stored(self, block: Block, headers: Mapping[str, str], sequence: int) -> None:
         self._expected = sequence

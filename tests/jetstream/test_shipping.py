@@ -399,7 +399,7 @@ class TestOversize:
             machine = Machine(tmp_path / "one", stream.connection.address)
             machine.log.write_bytes(b'{"n": 1}\n' + long + b'{"n": 3}\n')
             machine.ship_all()
-            machine.ship_all()
+            said = machine.ship_all()
             found = messages_of(stream)
 
         first, marked, last = events_of(found)[SUBJECT]
@@ -407,9 +407,23 @@ class TestOversize:
         assert (marked["truncated"], marked["trace_id"], marked["line_bytes"]) == (True, "t1", len(long))
         assert long.startswith(marked["line"].encode())
         kept = machine.state / ".app.oversize"
+        assert said.count(f"a line of {len(long)} bytes is cut in the stream: the whole is in {kept}") == 1
         assert kept.read_bytes() == long
         assert kept.stat().st_mode & 0o777 == 0o600
         assert untiled(found) == []
+
+    def test_line_that_cannot_be_read(self, newest_stream, newest_machine):
+        """A line over the limit of readers is cut to its beginning, and that is said."""
+        with open(newest_machine.log, "wb") as file:
+            for _ in range(33):
+                file.write(b"x" * 1024 * 1024)
+            file.write(b"\n{}\n")
+        said = newest_machine.ship_all()
+        marked, _ = events_of(messages_of(newest_stream))[SUBJECT]
+
+        assert marked["line_bytes"] == 33 * 1024 * 1024 + 1
+        assert marked["line"] == "x" * 65536
+        assert f"it is too long to be read, and stands in {newest_machine.log} from byte 0 on only" in said
 
     def test_small_messages(self, newest_program, tmp_path):
         """Where messages must be shorter than blocks, blocks are split at lines."""
