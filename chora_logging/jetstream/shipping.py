@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import socket
 import time
@@ -100,7 +101,7 @@ class Shipment:
     ) -> None:
         self.subject = subject
         self.progress = Progress()
-        self.shipper = f"{state.shipper} {quote(socket.gethostname())} {quote(log.path)}"
+        self.shipper = f"{state.shipper} {quote(socket.gethostname())} {quote(os.fsencode(log.path))}"
         self._stream = stream
         self._log = log
         self._state = state
@@ -244,7 +245,7 @@ class Shipment:
 
     def _recover(self) -> None:
         if self.progress.recover():
-            _logger.info("%s: %s is shipped again", self._stream.connection.address, self._log.address)
+            _logger.info("%s: %s goes on", self._stream.connection.address, self._log.address)
 
     async def _sequence_of(self, made: Message) -> int | None:
         """Return the sequence of *made* if it is stored; None to send it again.
