@@ -117,6 +117,8 @@ class Holding:
         files: The files, oldest first.
         shipped: Where a shipper goes on.
         log_id: The beginning of the log's id, or `NO_LOG`.
+        is_other: Whether *after* is not where these files would have it: they were rewritten, or are another
+            log's.
 
     Raises:
         OSError: the live file cannot be opened.
@@ -126,18 +128,26 @@ class Holding:
 
     def __init__(self, path: str, after: Position | None) -> None:
         if after is None:
-            self.files, self.shipped = open_set(path), Spot(0, 0)
+            self.files, self.shipped, self.is_other = open_set(path), Spot(0, 0), False
         else:
-            self.files, index, _ = open_at(path, after)
+            self.files, index, gap = open_at(path, after)
             self.shipped = Spot(len(self.files), 0)
             if index is not None:  # else all files are older
                 self.shipped = Spot(index, self.files[index].offset)
+            self.is_other = gap is not None and self._is_before(index, after)
         hold_next(self.files)
         sidecar = read_sidecar(path)
         self.log_id = NO_LOG if sidecar is None else sidecar.log_id[:8]
         self._has = [Ranges() for _ in self.files]
         self._sizes: dict[int, int] = {}  # a compressed file is unpacked to count its bytes
         self._read: tuple[int, Block] | None = None  # the last read for comparing
+
+    def _is_before(self, index: int | None, position: Position) -> bool:
+        """Return whether the file at *index* may be the one of *position*, or one before it."""
+        if index is None:
+            return False
+        generation = self.files[index].generation
+        return generation is None or generation <= position.generation
 
     def close(self) -> None:
         """Close the files; a second call does nothing."""

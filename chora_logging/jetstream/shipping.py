@@ -101,7 +101,7 @@ class Shipment:
     ) -> None:
         self.subject = subject
         self.progress = Progress()
-        self.shipper = f"{state.shipper} {quote(socket.gethostname())} {quote(os.fsencode(log.path))}"
+        self.shipper = f"{state.shipper} {place_of_shipper(log.path)}"
         self._stream = stream
         self._log = log
         self._state = state
@@ -291,7 +291,7 @@ class Shipment:
         if NO_LOG not in (theirs.log_id, ours.log_id) and theirs.log_id != ours.log_id:
             raise self._refused(
                 f"sequence {last.sequence} of {self.subject} is of another log, with the id "
-                f"{theirs.log_id.hex()} instead of {ours.log_id.hex()}, from {_named(head.shipper)}: two "
+                f"{theirs.log_id.hex()} instead of {ours.log_id.hex()}, from {named(head.shipper)}: two "
                 f"logs have one name; give this machine another --host, or this log another name"
             )
         # A position in our newest file or later, with other content: of a clone, unless it was ours and the
@@ -308,7 +308,7 @@ class Shipment:
     def _other(self, last: Stored, head: Head) -> OtherShipperError:
         return self._refused(
             f"another shipper ships {self.subject}: sequence {last.sequence} came from "
-            f"{_named(head.shipper)}, and this is {_named(self.shipper)}; stop one of them, or give one "
+            f"{named(head.shipper)}, and this is {named(self.shipper)}; stop one of them, or give one "
             f"another --host"
         )
 
@@ -318,10 +318,7 @@ class Shipment:
     def _head(self, stored: Stored) -> Head:
         head = head_of(stored.headers)
         if head is None:
-            raise self._refused(
-                f"sequence {stored.sequence} of {self.subject} was not made by a shipper: take another "
-                f"--prefix"
-            )
+            raise self._refused(not_made_by_a_shipper(stored, self._stream.name))
         return head
 
     async def _last(self) -> Stored | None:
@@ -372,7 +369,21 @@ def _length(headers: dict[str, str]) -> int:
     return len(names_and_values) + len(": \r\n") * len(headers) + len("NATS/1.0\r\n\r\n")
 
 
-def _named(shipper: str) -> str:
+def place_of_shipper(log: str) -> str:
+    """Return the machine, and the path of its log, as the messages of its shipper have them."""
+    return f"{quote(socket.gethostname())} {quote(os.fsencode(log))}"
+
+
+def not_made_by_a_shipper(stored: Stored, stream: str) -> str:
+    """Return what to do about a foreign message, which is the last of the subject of a log."""
+    return (
+        f"sequence {stored.sequence} of {stored.subject} was not made by a shipper: take another --prefix or "
+        f"--host, or have it removed by `nats stream rmm {stream} {stored.sequence}`, which a stream with "
+        f"deny_delete refuses"
+    )
+
+
+def named(shipper: str) -> str:
     """Return who a shipper is, for people."""
     number, _, place = shipper.partition(" ")
     return f"{place.replace(' ', ':')} ({number})" if place else "an unknown shipper"
