@@ -110,8 +110,8 @@ STREAMS = (
     "tests/jetstream/test_serving.py",
 )
 #: These kill processes at a moment, use the whole machine, or count its processes.
-FAULTS = ("tests/faults", "tests/jetstream/test_faults.py")
-#: Those of them with servers: a third of the work.
+FAULTS = ("tests/faults",)
+#: Those of them with servers, and the faults of shipping: a third of the work.
 SERVERS = (
     "tests/faults/test_server_clients.py",
     "tests/faults/test_server_load.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
@@ -10,6 +11,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from chora_logging.cli.around import Context, InContext, context_of, context_options
 from chora_logging.cli.commands import PROGRAM, LogCommand, NothingFound
 from chora_logging.cli.event_line import (
     WIDE_LINE_COLUMNS,
@@ -21,11 +23,12 @@ from chora_logging.cli.event_line import (
 )
 from chora_logging.cli.filters import filter_options
 from chora_logging.cli.live import Item, following, newest
-from chora_logging.cli.logs import Log, Logs, last, log_option
+from chora_logging.cli.logs import Found, Log, Logs, last, log_option
 from chora_logging.cli.multiline import full_option, lines_of, without_lines
 from chora_logging.cli.pacing import Pacing
 from chora_logging.cli.progress import progress
 from chora_logging.cli.projection import Projection, projection_options
+from chora_logging.cli.table import LEFT_OUT
 from chora_logging.cli.terminal import UNLIMITED, JsonLines, open_console, printable
 from chora_logging.eventlog.events import Event, Gap, RawLine
 
@@ -49,6 +52,7 @@ LABEL, SHORT_LABEL = 12, 4
 @filter_options
 @projection_options
 @full_option
+@context_options
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON Lines, as they are logged.")
 def command(
     logs: Logs,
@@ -57,6 +61,9 @@ def command(
     count: int,
     projection: Projection,
     full: bool,
+    around: int | None,
+    before: int | None,
+    after: int | None,
     as_json: bool,
 ) -> None:
     """Show the newest events of the logs, or of a pipe, and each new one as it is written.
@@ -67,6 +74,8 @@ def command(
     before they could be read. Without filters, lines that are not events are shown as they stand.
 
     A terminal that is far behind shows how many events it leaves out; a pipe or a file gets all of them.
+
+    With -C, -B or -A, which are not for new events, a line -- shows where events are left out.
 
     From a pipe, the newest events are shown when it ends, or with -f all of them as they come.
 
@@ -80,9 +89,13 @@ def command(
       chora-logging tail -n 3 'var/*/*.jsonl'
       cat .devlogs/*.log | chora-logging tail -n 5 --event job_failed
       chora-logging tail -n 1 --level error --full
+      chora-logging tail -n 3 --level error -C 2
       chora-logging tail --fields duration_ms,status
       chora-logging tail -f --json | jq .event
     """
+    context = context_of(around, before, after)
+    if follow and context is not None:
+        raise click.UsageError("-C, -B and -A are for events that are stored: they cannot be used with -f")
     chosen = list(logs.all) if follow else logs.existing()
     show: _ShowJson | _ShowLines
     show = _ShowJson(follow, projection) if as_json else _ShowLines(chosen, follow, projection, full)
@@ -97,13 +110,24 @@ def command(
             show.show_new(items)
         return
     with progress(chosen):
-        found = last(chosen, count, **asked)
-    if not found and count:
+        parts = [last(chosen, count, **asked)] if context is None else _last(chosen, count, filters, context)
+    if count and not any(parts):
         raise NothingFound("no event matches" if filters else "there is no event yet")
-    if isinstance(show, _ShowLines) and len(found) == 1:
-        show.show_single(found[0])
-    else:
-        show(found)
+    if isinstance(show, _ShowLines) and sum(map(len, parts)) == 1:
+        show.show_single(parts[0][0])
+        return
+    for number, part in enumerate(parts):
+        if number and isinstance(show, _ShowLines):
+            show.show_left_out()
+        show(part)
+
+
+def _last(logs: Sequence[Log], count: int, filters: dict[str, Any], context: Context) -> list[list[Found]]:
+    """Return the newest *count* matches with the events around them; between parts others are left out."""
+    backwards = InContext(logs, filters, context, limit=count, newest_first=True)
+    found = list(backwards)[::-1]
+    begins = [0, *sorted(len(found) - position for position in backwards.begins), len(found)]
+    return [found[begin:end] for begin, end in itertools.pairwise(begins)]
 
 
 class _ShowJson:
@@ -148,6 +172,10 @@ class _ShowLines:
                 self._console.show(as_left_out_line(left_out, self._console.width))
         if items:
             self(items)
+
+    def show_left_out(self) -> None:
+        """Show that events are left out."""
+        self._console.show(LEFT_OUT)
 
     def show_single(self, item: Item) -> None:
         """Print an item that comes alone: on a terminal nothing of it is cut off."""

@@ -249,7 +249,8 @@ class Connection:
             if isinstance(found, _Live):
                 return found
             problems.setdefault(found, server)
-        text = "; ".join(f"{server}: {problem.reason}" for problem, server in problems.items())
+        # In one order, or the same problems would be said twice.
+        text = "; ".join(sorted(f"{server}: {problem.reason}" for problem, server in problems.items()))
         self._say(text, any(problem.needs_a_person for problem in problems))
         return None
 

@@ -24,6 +24,7 @@ import zlib
 from collections.abc import Iterator
 
 from chora_logging import log_files
+from chora_logging.errors import RotationBusyError
 from chora_logging.log_files import COMPRESSED
 from chora_logging.writing import locking, opening
 from chora_logging.writing.backups import (
@@ -37,8 +38,10 @@ from chora_logging.writing.backups import (
 )
 from chora_logging.writing.journal import Report, open_journal
 
-#: How long to wait for other writers and a rotation before a compressed file is put in place, in seconds.
+#: How long to wait for other writers and a rotation before a compressed file is put in place, in seconds, and
+#: how long between two attempts.
 ROTATION_WAIT_SECONDS = 10.0
+_ROTATION_PAUSE_SECONDS = 0.002
 
 #: The first and the longest pause after a compression for which the disk had no room, in seconds.
 FIRST_ROOM_RETRY_SECONDS = 60.0
@@ -298,6 +301,33 @@ def _check_room(file: io.FileIO, size: int) -> None:
 def _put_in_place(
     log: str, source: io.FileIO, size: int, unfinished: str, count: int, name_of: NameOf
 ) -> bool:
+    """Replace the backup by the compressed file as soon as nobody writes; return as `_replace`.
+
+    A `__del__` that logs in the middle of it waits for its end, as it does in the middle of a record.
+
+    Raises:
+        RotationBusyError: the log's lock was held too long.
+    """
+    mutex, waited = locking.mutex_of(os.path.realpath(log)), 0.0
+    while True:
+        with mutex.lock:
+            try:
+                mutex.busy = True
+                return _replace(log, source, size, unfinished, count, name_of)
+            except RotationBusyError:
+                if waited >= ROTATION_WAIT_SECONDS:
+                    raise
+            finally:
+                mutex.busy = False
+                mutex.catch_up()
+        time.sleep(_ROTATION_PAUSE_SECONDS)
+        waited += _ROTATION_PAUSE_SECONDS
+
+
+locking.LogMutex.busy_code.add(_put_in_place.__code__)
+
+
+def _replace(log: str, source: io.FileIO, size: int, unfinished: str, count: int, name_of: NameOf) -> bool:
     """Replace the backup by the compressed file, under the number that it has now, if it is still there.
 
     Not if it has more than *size* bytes now, or may get more. Until the plain file is deleted, both are known
@@ -336,7 +366,7 @@ def _not_rotating(log: str) -> Iterator[bool]:
     The lock of the sidecar is not enough: whoever deletes that ends the exclusion.
 
     Raises:
-        RotationBusyError: it was held too long.
+        RotationBusyError: it is held.
         OSError: the live file cannot be opened.
     """
     opened = log_files.open_regular(log)
@@ -344,5 +374,5 @@ def _not_rotating(log: str) -> Iterator[bool]:
         yield False
         return
     file = io.FileIO(opened[0])
-    with locking.locked(file, ROTATION_WAIT_SECONDS):
+    with locking.locked(file, 0):
         yield os.path.samestat(os.lstat(log), opened[1])

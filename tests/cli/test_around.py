@@ -1,4 +1,4 @@
-"""`query -C`: the events around each match."""
+"""`query -C` and `tail -C`: the events around each match."""
 
 from __future__ import annotations
 
@@ -88,6 +88,44 @@ class TestTable:
 
         assert status == 2
         assert "-C, -B and -A cannot be used with --count or --by" in errors
+
+
+class TestTail:
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            (("-C", 1), [[2, 3, 4], [7, 8, 9]]),
+            (("-B", 2), [[1, 2, 3], [6, 7, 8]]),
+            (("-A", 2), [[3, 4, 5], [8, 9, 10]]),
+            (("-C", 2), [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]]),
+            (("-C", 1, "-A", 0), [[2, 3], [7, 8]]),
+            (("-A", 1, "-n", 1), [[8, 9]]),
+            (("-C", 0, "-n", 1), [[8]]),
+        ],
+        ids=str,
+    )
+    def test_the_newest_matches(self, log, call, options, expected):
+        """The newest matches come with the events around them; a line shows where others are left out."""
+        chosen = ("tail", log, "--level", "error", *options)
+        status, output, errors = call(*chosen)
+        parts = [
+            [int(line.rpartition("n=")[2]) for line in part.splitlines()] for part in output.split("--\n")
+        ]
+
+        assert (status, parts, errors) == (0, expected, "")
+        assert numbers(call(*chosen, "--json")[1]) == [number for part in expected for number in part]
+
+    def test_nothing_found(self, log, call):
+        """Without a match nothing is printed; with `-n 0` nothing is asked for."""
+        assert call("tail", log, "--where", "n=99", "-C", 2)[:2] == (1, "")
+        assert call("tail", log, "-n", 0, "-C", 2) == (0, "", "")
+
+    def test_not_for_new_events(self, log, call):
+        """New events come alone."""
+        status, _, errors = call("tail", log, "-f", "-C", 2)
+
+        assert status == 2
+        assert "-C, -B and -A are for events that are stored" in " ".join(errors.split())
 
 
 @settings(deadline=None)

@@ -26,6 +26,13 @@ from tests.jetstream.shippers import Shipper, messages_of, numbers_of, wait_for_
 
 ADDRESS = "nats://127.0.0.1:1/CLOG"
 
+#: A shipper tries again soon, also where only a person can help, and soon ends when it is asked to.
+SOON = (
+    "import chora_logging.shipping as one; one.READ_AGAIN_SECONDS = 0.5\n"
+    "import chora_logging.jetstream.shipping as two; two.SLOW_PAUSE_SECONDS = 0.5\n"
+    "import chora_logging.cli.ship as three; three.STOP_SECONDS = 0.5"
+)
+
 
 @pytest.fixture
 def log(tmp_path):
@@ -166,7 +173,7 @@ class TestUnwillingServers:
         written(log, 2000, first=10)
         with servers, connected(servers.address) as stream:
             create(stream)
-            with ship(servers.address, log, "--compress", "none") as shipper:
+            with ship(servers.address, log, "--compress", "none", code=SOON) as shipper:
                 wait_for(lambda: "raise the limits of the account" in shipper.said)
                 done(stream, stream.api(f"STREAM.PURGE.{stream.name}", {}))
                 shipper.stop()
@@ -298,7 +305,7 @@ class TestMetrics:
         folder = tmp_path / "folder"
         folder.symlink_to(folder)  # a link that leads in a circle
         state = ("--state", tmp_path / "state", "--log", f"odd={folder / 'odd.log'}")
-        with ship(newest.address, log, "--metrics", f"127.0.0.1:{port}", *state) as shipper:
+        with ship(newest.address, log, "--metrics", f"127.0.0.1:{port}", *state, code=SOON) as shipper:
             wait_for(lambda: "make the stream once with --create" in shipper.said)
             waiting = _get(port, "/metrics")[1]
             newest.end()

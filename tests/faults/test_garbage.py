@@ -59,9 +59,10 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-gc.collect()
+left = 0
 for logger in loggers:
     logger.handlers[0].close()
+gc.collect()  # now that no other thread collects, nothing is left for the time after the counts are printed
 print(f"interrupted={interrupted}", *(f"{name}={count}" for name, count in ended.items()), sep="\\n")
 """
 

@@ -68,8 +68,13 @@ class Server:
 
     def start(self):
         with open(self.log, "ab") as log:
+            self._log_start = log.tell()
             command = [self.program, "-c", str(self._configuration)]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def says(self, text):
+        """Return whether it has said *text* since its start."""
+        return text.encode() in self.log.read_bytes()[self._log_start :]
 
     def listens(self):
         """Return whether somebody can connect."""
@@ -121,6 +126,7 @@ class Servers:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.seed_file = None
+        self._is_jetstream_cluster = jetstream and number > 1
         ports = [(free_port(), free_port()) for _ in range(number)]
         common = more + (self._users() if users else "") + (_tls(tls) if tls else "")
         self.servers = []
@@ -153,6 +159,18 @@ class Servers:
         for server in self.servers:
             server.start()
             wait_for(server.listens, f"server {server.name}")
+        if self._is_jetstream_cluster:
+            for server in self.servers:
+                self._start_until_it_has_a_leader(server)
+
+    def _start_until_it_has_a_leader(self, server):
+        """Start it again if it learns of no leader; on a busy machine one of 2.10 now and then does not."""
+        for _ in range(5):
+            with contextlib.suppress(AssertionError):
+                return wait_for(lambda: server.says("metadata leader"), "a leader", PATIENCE / 4)
+            server.end()
+            server.start()
+        raise AssertionError(f"{server.name} learns of no leader")
 
     def end(self, number=signal.SIGKILL):
         for server in self.servers:

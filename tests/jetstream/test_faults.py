@@ -15,9 +15,11 @@ from tests.needs import NATS_SERVERS, find_nats_server, need
 from tests.soaks import WHOLE
 
 LOGS = ("one", "two", "three")
-EVENTS = 20_000
+#: Ordinarily the two runs have together what each of the four has with `--whole`.
+PARTS = 1 if WHOLE else 2
+EVENTS = 20_000 // PARTS
 RATE = 260
-KILLS, LEADERS, CUTS, SILENCES = 20, 5, 18, 2
+KILLS, LEADERS, CUTS, SILENCES = 20 // PARTS, 6 // PARTS, 18 // PARTS, 2 // PARTS
 
 #: How long the network is silent, in seconds: longer than an answer may take.
 SILENCE_SECONDS = 6.0
