@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from chora_logging.eventlog.events import Block, Gap
 from chora_logging.eventlog.file_feed import SHORTEST_POLL_SECONDS
-from chora_logging.eventlog.following import Follower
+from chora_logging.eventlog.following import SETTLING_SECONDS, Follower
 from chora_logging.eventlog.rotated.file import LogFile, Replaced
 from chora_logging.eventlog.subscription import LONGEST_POLL_SECONDS
 
@@ -43,6 +43,15 @@ class BlockFollower(Follower):
                 found = [*left, *(found or ())]
             self.bytes_read += sum(item.length for item in found or () if isinstance(item, Block))
             return found
+
+    def _is_settled(self, file: LogFile) -> bool:
+        """Let somebody who writes a line into *file* now end it, also after a rotation of our handler."""
+        is_settled = super()._is_settled(file)
+        if not is_settled or file.compressed or self._is_copy or not file.peek(1, file.offset):
+            return is_settled
+        now = time.monotonic()
+        self._still_since = self._still_since or now
+        return max(file.age(), now - self._still_since) >= SETTLING_SECONDS
 
     def _finish(self, file: LogFile) -> None:
         block = None

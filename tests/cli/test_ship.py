@@ -230,9 +230,9 @@ class TestUnwillingServers:
 
 
 class TestOnce:
-    def test_log_that_does_not_exist(self, call):
+    def test_log_that_does_not_exist(self, call, tmp_path):
         """Nothing waits for it."""
-        status, output, errors = call("ship", ADDRESS, "--log", "no.log", "--once")
+        status, output, errors = call("ship", ADDRESS, "--log", tmp_path / "no.log", "--once")
 
         assert (status, output) == (1, "")
         assert errors.endswith("/no.log does not exist, and has no backup\n")

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chora_logging.errors import CursorError
-from chora_logging.eventlog import EventLog, Gap
+from chora_logging.eventlog import EventLog, Gap, blocks
 from chora_logging.eventlog.blocks import BlockFollower
 from chora_logging.eventlog.events import Block
 from chora_logging.log_files import LONGEST_LINE_BYTES
+from chora_logging.writing.shared_log import SharedLog
 
 
 def blocks_of(path, after=None):
@@ -134,6 +135,28 @@ class TestCursors:
         assert lines_of(late) == b"\n{}\n"
         assert lines_of(blocks_of(path, left.cursor(0))) == b'{"n": 2}\n{}\n'
         assert lines_of(blocks_of(path, left.cursor(left.length))) == b"\n{}\n"
+
+    def test_line_that_is_being_written(self, tmp_path, monkeypatch):
+        """The last line of a file that our handler has rotated is awaited, too."""
+        monkeypatch.setattr(blocks, "SETTLING_SECONDS", 1000.0)
+        path = tmp_path / "app.log"
+        log = SharedLog(str(path), max_bytes=1000, backup_count=5)
+        log.append(b'{"n": 1}\n')
+        with BlockFollower(os.fspath(path)) as follower, open(path, "ab", buffering=0) as other:
+            follower.poll_blocks()
+            other.write(b'{"n": ')
+            log.rotate()
+            log.append(b'{"n": 3}\n')
+            awaited = [follower.poll_blocks() for _ in range(3)]
+            other.write(b"2}\n")
+            found = []
+            while len(found) < 2:
+                follower.has_news()
+                found += follower.poll_blocks() or []
+        log.close()
+
+        assert awaited == [None] * 3
+        assert lines_of(found) == b'{"n": 2}\n{"n": 3}\n'
 
 
 class TestFollowing:
