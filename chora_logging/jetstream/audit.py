@@ -130,7 +130,7 @@ class Audit:
             oversize=oversize,
             headers={LATE_HEADER: "1"},
         )
-        shipment.begin(self._late_sequence)
+        call(self._stream.connection, shipment.begin(self._late_sequence))
         for part in self._findings.missing:
             for block in self._holding.blocks(part):
                 call(self._stream.connection, shipment.put(block))

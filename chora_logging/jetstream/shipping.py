@@ -138,9 +138,10 @@ class Shipment:
         if self.progress.readable():
             _logger.info("%s can be read again", self._log.address)
 
-    def begin(self, sequence: int) -> None:
+    async def begin(self, sequence: int) -> None:
         """Go on after the message *sequence* of the subject, 0 before the first, instead of `resume`."""
         self._expected = sequence
+        self._longest = await longest_message(self._stream)
 
     async def put(self, item: Block | Gap) -> None:
         """Store *item*; see `Destination`. A gap is stored with the block that follows it.

@@ -287,6 +287,22 @@ class TestMissing:
             event["n"] for event in events
         ]
 
+    def test_small_messages_of_a_stream(self, newest, tmp_path):
+        """A repair keeps to the longest message that the stream takes."""
+        lines = [b'{"n": %d, "text": "%s"}\n' % (n, os.urandom(2000).hex().encode()) for n in range(30)]
+        with connected(newest.address) as stream:
+            create(stream, name=stream.name, subjects=[f"{stream.name.lower()}.>"], max_msg_size=10_000)
+            machine = Machine(stream, tmp_path / "one")
+            machine.log.write_bytes(b"".join(lines))
+            machine.age()
+            machine.ship()
+            machine.delete(*(each.sequence for each in machine.blocks()[2:5]))
+            lost = machine.found().missing
+            repaired = machine.repair()
+
+            assert repaired == total(lost) != (0, 0)
+            assert sorted(machine.numbers()) == list(range(30))
+
     def test_the_shipper_goes_on(self, machine):
         """The shipper does not see a repair, and the next audit sees both."""
         machine.write(1000)
