@@ -56,8 +56,8 @@ async def ship(
 ) -> None:
     """Ship *log* to *destination*, until *stop* is set, or to its end if it is not *live*.
 
-    While an item is stored the next one is read. A log that cannot be read is tried again and again; that is
-    logged once.
+    While an item is stored the next one is read. A *live* log that cannot be read is tried again and again;
+    that is logged once.
 
     Args:
         log: The log; it need not exist.
@@ -70,6 +70,7 @@ async def ship(
 
     Raises:
         ServerError: the destination refuses the log.
+        OSError: *log* cannot be read, and is not *live*.
     """
     stopped = asyncio.Event() if stop is None else stop
     problem = ""
@@ -80,7 +81,7 @@ async def ship(
             if await _put_all(_items(found, stopped), destination):
                 return
         except OSError as error:
-            if isinstance(error, ServerError):
+            if isinstance(error, ServerError) or not live:
                 raise
             if on_unreadable is not None:
                 on_unreadable(error)

@@ -112,6 +112,13 @@ class TestShip:
 
         assert [type(item) for item in there.items] == [Block, Gap, Block]
 
+    def test_log_that_cannot_be_read_to_its_end(self, tmp_path):
+        """A log that is shipped to its end ends with the error."""
+        folder = tmp_path / "folder"
+        folder.symlink_to(folder)
+        with pytest.raises(OSError, match="symbolic links"):
+            asyncio.run(ship(EventLog(folder / "app.log"), Memory(), live=False))
+
     def test_log_that_cannot_be_read(self, tmp_path, monkeypatch, caplog):
         """A log that cannot be read is said once, and tried again."""
         monkeypatch.setattr(shipping, "READ_AGAIN_SECONDS", 0.01)

@@ -15,8 +15,9 @@ from chora_logging.cli.shipped_logs import logs_of, shipped_logs, state_path, wa
 from chora_logging.errors import OtherShipperError, ServerError
 from chora_logging.eventlog.log import EventLog
 from chora_logging.jetstream.address import Address
-from chora_logging.jetstream.audit import Audit, total
+from chora_logging.jetstream.audit import Audit
 from chora_logging.jetstream.connection import Connection
+from chora_logging.jetstream.findings import total
 from chora_logging.jetstream.holding import NOTHING
 from chora_logging.jetstream.messages import subject
 from chora_logging.jetstream.oversize import Oversize
@@ -47,13 +48,14 @@ def command(
     yet, what only the stream has because files are deleted, what is older than the first block of a stream
     that has deleted blocks, and gaps that the shipper has reported. Lines at the end of a rotated file that
     were written in the last minute may still be shipped. What neither has any more is lost: status 1 too.
+    So is a conflict that stops the shipper: another machine's lines, or a foreign message, under the name.
 
     With --repair what is missing is shipped as late blocks under PREFIX.HOST.LOG.late, where it does not
     disturb the shipper. Readers give these events at their place in the stream, with the field `late`. It
     may be killed and called again: nothing is shipped twice.
 
     With --json the object has `whole`, and `logs` with the same for each: the ranges of `stream` and
-    `files`, `missing`, `unshipped`, `expired` and `lost` as lists, and how much was `repaired`.
+    `files`, `missing`, `unshipped`, `expired`, `lost` and `conflicts` as lists, and how much was `repaired`.
 
     Credentials come from the environment, as those of `ship`. The user needs the rights to publish to
     $JS.API.STREAM.INFO.STREAM, $JS.API.STREAM.MSG.GET.STREAM, $JS.API.CONSUMER.CREATE.STREAM.>,
@@ -96,7 +98,7 @@ def _examine(name: str, audit: Audit, oversize: str, report: Report, *, repair: 
     except OtherShipperError as error:  # the other logs are audited all the same
         report.fail(name, error)
         return False
-    is_whole = bool(found.blocks) and not found.lost and shipped == total(found.missing)
+    is_whole = not (found.is_unknown or found.lost or found.conflicts) and shipped == total(found.missing)
     report.end(name, found, shipped, is_whole=is_whole)
     return is_whole
 

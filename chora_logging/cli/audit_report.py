@@ -13,7 +13,7 @@ from chora_logging.cli.shipped_logs import say
 from chora_logging.cli.terminal import printable
 from chora_logging.eventlog.events import Gap, strict_json
 from chora_logging.eventlog.rotated.cursor import NO_LOG, Position
-from chora_logging.jetstream.audit import Findings, total
+from chora_logging.jetstream.findings import Findings, total
 from chora_logging.jetstream.holding import Amount, Part
 from chora_logging.jetstream.tiling import Hole
 
@@ -117,6 +117,7 @@ def _values(found: Findings) -> dict[str, Any]:
             {**hole._asdict(), "start": _place(hole.start), "end": _place(hole.end)} for hole in found.lost
         ],
         "gaps": [gap._asdict() for gap in found.gaps],
+        "conflicts": found.conflicts,
         "differing": found.differing,
         "unreadable": [{"sequence": sequence, "reason": reason} for sequence, reason in found.unreadable],
     }
@@ -133,7 +134,9 @@ def _place(position: Position) -> dict[str, int | None]:
 
 def _conclusion(found: Findings, missing: Amount, shipped: Amount) -> str:
     lost = f" Lost: lines at {amounts.many(len(found.lost), 'place')}." if found.lost else ""
-    if not found.blocks:
+    if found.conflicts:
+        lost += f" The shipper cannot go on: {amounts.many(len(found.conflicts), 'conflict')}."
+    if found.is_unknown and not found.conflicts:
         return "The stream has nothing of this log: is that its --host, its --prefix and its name?"
     if not missing.lines:
         return f"Nothing {'else ' if lost else ''}is missing.{lost}"
@@ -157,11 +160,13 @@ def _facts(found: Findings) -> Iterator[tuple[str, str]]:
         yield "expired", f"{_many(total(found.expired))}, older than what the stream has"
     if found.unshipped:
         where = _name(found.unshipped[0].path)
-        yield "unshipped", f"{_many(total(found.unshipped))}, from {where} on: the shipper is behind"
+        behind = "" if found.conflicts else ": the shipper is behind"
+        yield "unshipped", f"{_many(total(found.unshipped))}, from {where} on{behind}"
     if found.doubled.lines:
         yield "doubled", f"{_many(found.doubled)} that the stream has twice"
     yield from _listed("gap", map(_gap, found.gaps), len(found.gaps))
     yield from _listed("unreadable", map(_unreadable, found.unreadable), len(found.unreadable))
+    yield from _listed("conflict", found.conflicts, len(found.conflicts))
     yield from _listed("differing", map(_differing, found.differing), len(found.differing))
     yield from _listed("missing", map(_part, found.missing), len(found.missing))
     yield from _listed("lost", map(_hole, found.lost), len(found.lost))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import re
 import signal
 import socket
@@ -12,10 +14,12 @@ from typing import Any
 
 import click
 
+from chora_logging.cli import paths
 from chora_logging.cli.commands import LogCommand
 from chora_logging.cli.shipped_logs import logs_of, parsed, say, shipped_logs, state_path, warnings_on_stderr
 from chora_logging.errors import ConfigurationError, NoAnswerError, ServerError
 from chora_logging.eventlog.log import EventLog
+from chora_logging.eventlog.reading import unended_bytes
 from chora_logging.eventlog.times import DURATION_UNITS
 from chora_logging.jetstream import metrics
 from chora_logging.jetstream.address import Address
@@ -111,7 +115,11 @@ def _host_and_port(text: str) -> tuple[str, int]:
     callback=parsed(_host_and_port),
     help="Serve /metrics and /healthz there, to this machine alone.",
 )
-@click.option("--once", is_flag=True, help="End when everything that the logs have now is stored.")
+@click.option(
+    "--once",
+    is_flag=True,
+    help="End when everything that the logs have now is stored; with status 1 if one of them cannot be read.",
+)
 def command(
     address: Address,
     named: Sequence[str],
@@ -190,10 +198,12 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
-    refusals: list[ServerError] = []
+    refusals: list[str] = []
 
     async def ship_one(log: EventLog, shipment: Shipment) -> None:
         try:
+            if not live and _is_absent(log):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), log.path)
             await ship(
                 log,
                 shipment,
@@ -203,18 +213,20 @@ async def _run(
                 on_unreadable=shipment.progress.fail,
                 on_read=shipment.readable,
             )
-        except ServerError as error:  # the other logs go on
+            if not live:
+                _say_what_is_left(log)
+        except OSError as error:  # the other logs go on
             shipment.progress.fail(error)
-            refusals.append(error)
+            refusals.append(_sentence(error, log))
             if len(shipments) > 1:
-                say("ship", str(error))
+                say("ship", refusals[-1])
 
     async def work() -> None:
         if wanted is not None:
             await _create(stream, wanted, [shipment.progress for shipment in shipments.values()])
         await asyncio.gather(*(ship_one(logs[name], shipment) for name, shipment in shipments.items()))
         if refusals:
-            raise refusals[0]
+            raise click.ClickException(refusals[0])
 
     async def end() -> None:
         stop.set()
@@ -233,6 +245,33 @@ async def _run(
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+def _is_absent(log: EventLog) -> bool:
+    """Return whether *log* has no file, and nothing that cannot be read stands in its place."""
+    try:
+        os.stat(log.path)
+    except FileNotFoundError:
+        return not log.exists()
+    except OSError:
+        return False
+    return False
+
+
+def _sentence(error: OSError, log: EventLog) -> str:
+    """Return why *log* is not shipped any more, for people."""
+    if isinstance(error, ServerError):
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return paths.why_absent(log.path)
+    return f"{log.path} cannot be read: {error.strerror or error}"
+
+
+def _say_what_is_left(log: EventLog) -> None:
+    with contextlib.suppress(OSError):
+        if left := unended_bytes(log.path):
+            what = f"the last line is not whole: {left:,} bytes without a newline are not shipped yet"
+            say("ship", f"{log.path}: {what}")
 
 
 async def _create(stream: Stream, wanted: Wanted, waiting: Sequence[Progress]) -> None:

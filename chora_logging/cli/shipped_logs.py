@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from chora_logging.cli.commands import PROGRAM
+from chora_logging.cli.paths import why_absent
 from chora_logging.cli.terminal import printable
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.log import EventLog
@@ -91,6 +92,8 @@ def logs_of(named: Sequence[str]) -> dict[str, EventLog]:
             raise click.BadParameter(f"{text!r} is not [NAME=]PATH", param_hint="'--log'")
         if os.path.isdir(path):
             raise click.BadParameter(f"{path!r} is a folder", param_hint="'--log'")
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise click.BadParameter(why_absent(path), param_hint="'--log'")
         if name in logs:
             hint = f"{name!r} is the name of two logs: give one another name, --log NAME={path}"
             raise click.BadParameter(hint, param_hint="'--log'")

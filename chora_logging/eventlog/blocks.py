@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 
 from chora_logging.eventlog.events import Block, Gap
 from chora_logging.eventlog.file_feed import SHORTEST_POLL_SECONDS
-from chora_logging.eventlog.following import Follower
+from chora_logging.eventlog.following import SETTLING_SECONDS, Follower
+from chora_logging.eventlog.rotated.file import LogFile, Replaced
 from chora_logging.eventlog.subscription import LONGEST_POLL_SECONDS
 
 #: A block of this length or longer, in bytes, shows that there is more: nothing waits before the next one.
@@ -18,8 +20,52 @@ FULL_BLOCK_BYTES = 64 * 1024
 _LOOK_SECONDS = 0.25
 
 
+class BlockFollower(Follower):
+    """A `Follower` that returns lines as they stand in the files.
+
+    The last line of a rotated file is a block of its own if it has no newline. It goes up to the end of the
+    file.
+    """
+
+    _left: list[Block | Gap] = []  # noqa: RUF012  # never changed
+
+    def poll_blocks(self) -> list[Block | Gap] | None:
+        """Like `poll_items`, but return at most a gap and one block, after what is left in earlier files.
+
+        Raises:
+            OSError: the live file exists and cannot be opened.
+        """
+        with self._lock:
+            found = self._poll()
+            left, self._left = self._left, []
+            if left:
+                self._idle = None
+                found = [*left, *(found or ())]
+            self.bytes_read += sum(item.length for item in found or () if isinstance(item, Block))
+            return found
+
+    def _is_settled(self, file: LogFile) -> bool:
+        """Let somebody who writes a line into *file* now end it, also after a rotation of our handler."""
+        is_settled = super()._is_settled(file)
+        if not is_settled or file.compressed or self._is_copy or not file.peek(1, file.offset):
+            return is_settled
+        now = time.monotonic()
+        self._still_since = self._still_since or now
+        return max(file.age(), now - self._still_since) >= SETTLING_SECONDS
+
+    def _finish(self, file: LogFile) -> None:
+        block = None
+        with contextlib.suppress(Replaced):
+            block = file.read_unended()
+        if block is None:
+            super()._finish(file)
+            return
+        gap, self._gap = self._gap, None
+        self._left = [*self._left, *([] if gap is None else [gap]), block]
+
+
 async def blocks(
-    follower: Follower,
+    follower: BlockFollower,
     *,
     linger: float = 0.0,
     live: bool = True,
@@ -53,7 +99,7 @@ async def blocks(
 
 
 class _Reader:
-    def __init__(self, follower: Follower, linger: float, live: bool) -> None:
+    def __init__(self, follower: BlockFollower, linger: float, live: bool) -> None:
         self.stopped = threading.Event()
         self.is_done = False
         self._follower = follower

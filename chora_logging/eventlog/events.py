@@ -139,13 +139,15 @@ class Block(NamedTuple):
         start: The offset of the first line.
         chunk: The lines with their newlines; a part of the next line may follow. Of a line that is too long
             to be read only the last bytes, as many as a position needs.
-        size: The length of the complete lines in *chunk*, in bytes.
+        size: The length of the complete lines in *chunk*, in bytes. The last line of a rotated file counts
+            as complete without a newline for who follows blocks.
         before: The bytes before *start*, at most as many as a position needs.
         origin: The part that all positions in the block share.
         overlong: The length of a line that is too long to be read, in bytes; *size* is then 0.
         first_line: Returns the line number of the first line, from 1; None if it is unknown.
         late: The cursor of every position in it if the lines were added to a file after newer ones had been
             read; else empty.
+        beginning: The first bytes of a line that is too long to be read.
     """
 
     path: str
@@ -157,11 +159,17 @@ class Block(NamedTuple):
     overlong: int = 0
     first_line: Callable[[], int | None] = _unknown
     late: str = ""
+    beginning: bytes = b""
 
     @property
     def length(self) -> int:
         """The length of the complete lines in the file, in bytes."""
         return self.overlong or self.size
+
+    def lines(self) -> bytes:
+        """Return the complete lines, with a newline after the last one also where the file has none."""
+        lines = self.chunk[: self.size]
+        return lines + b"\n" if lines and not lines.endswith(b"\n") else lines
 
     def cursor(self, end: int) -> str:
         """Return the cursor after the first *end* bytes of the lines: 0 is before all."""

@@ -109,17 +109,6 @@ class Follower:
                 items += [item] if isinstance(item, Gap) else self._events(item)
             return items
 
-    def poll_blocks(self) -> list[Block | Gap] | None:
-        """Like `poll_items`, but return the lines as they stand in the file: at most a gap and one block.
-
-        Raises:
-            OSError: the live file exists and cannot be opened.
-        """
-        with self._lock:
-            found = self._poll()
-            self.bytes_read += sum(item.length for item in found or () if isinstance(item, Block))
-            return found
-
     def has_news(self) -> bool:
         """Return whether to poll: False if the live file has not changed since a poll without news.
 
@@ -362,14 +351,19 @@ class Follower:
 
     def _leave(self, file: LogFile, following: LogFile, gap: Gap | None) -> None:
         """Note that *file* has been read to its end, before going on in *following* after *gap*."""
+        if not following.offset:
+            self._finish(file)
         if gap is not None:
             self._report_gap(gap)
         if file.offset:
             self._last_checkpoint = Checkpoint(file.position())
-        if not following.offset and (rest := file.rest()) is not None:
-            self._skip(rest)
         self._order.finish(file)
         self._late.leave(file)
+
+    def _finish(self, file: LogFile) -> None:
+        """Handle what is left in *file*, to which nobody writes any more, after its last line."""
+        if (rest := file.rest()) is not None:
+            self._skip(rest)
 
     def _is_settled(self, file: LogFile) -> bool:
         """Return whether no writer can still append to *file*, which was rotated."""

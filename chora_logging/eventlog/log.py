@@ -9,13 +9,12 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mappi
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.eventlog.blocks import blocks
+from chora_logging.eventlog.blocks import BlockFollower, blocks
 from chora_logging.eventlog.comparing import Asked
 from chora_logging.eventlog.equal_events import EqualEvents
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.feed import is_followed
 from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
-from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page, PageRequest, read_page, state_of
 from chora_logging.eventlog.reading import read_backwards, read_fields, read_forwards
@@ -259,8 +258,8 @@ class EventLog:
     ) -> AsyncGenerator[list[Block | Gap], None]:
         """Like `follow`, but iterate over the lines as they stand in the files, undecoded, in blocks.
 
-        For who passes the lines on. `Block.cursor` gives the positions before and after them. A list has a
-        gap, a block or both. A thread of its own reads the files.
+        For who passes the lines on. `Block.cursor` gives the positions before and after them. The last line
+        of a rotated file is given without its newline if it has none. A thread of its own reads the files.
 
         Args:
             after: As for `follow`.
@@ -275,7 +274,7 @@ class EventLog:
         if after is not None and after != cursors.END:
             self.check_cursor(after)
         self._check()
-        follower = Follower(self.path, after=after, namer=self._namer)
+        follower = BlockFollower(self.path, after=after, namer=self._namer)
         return blocks(follower, linger=linger, live=live, on_read=on_read)
 
     def page(

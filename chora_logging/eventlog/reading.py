@@ -254,6 +254,20 @@ def end_of_lines(file: LogFile) -> int:
         return _after_newline(read_at, size)
 
 
+def unended_bytes(path: str) -> int:
+    """Return the length of what follows the last newline in the live file *path*; 0 if there is none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    files = open_set(path)
+    try:
+        live = files[-1] if files and not files[-1].place.number else None
+        return 0 if live is None else live.size() - end_of_lines(live)
+    finally:
+        close_all(files)
+
+
 def _after_newline(read_at: ReadAt, size: int) -> int:
     while size > 0:
         length = min(CHUNK, size)

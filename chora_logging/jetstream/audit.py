@@ -7,24 +7,21 @@ to begin where the one before it ends; where it does not, and no file has what w
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from chora_logging.errors import AnswerError, NoAnswerError, OtherShipperError
-from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.rotated import cursor
 from chora_logging.eventlog.rotated.cursor import NO_LOG, Position
 from chora_logging.jetstream.blocks import LATE, LATE_HEADER
 from chora_logging.jetstream.consumer import Consumer, Received
-from chora_logging.jetstream.holding import NOTHING, Amount, Holding, Part, Spot, amount_of
-from chora_logging.jetstream.messages import EXPECTED_SEQUENCE, LINES, gap_of, head_of, lines_of
+from chora_logging.jetstream.findings import File, Findings
+from chora_logging.jetstream.holding import NOTHING, Amount, Holding, Spot, amount_of
+from chora_logging.jetstream.messages import EXPECTED_SEQUENCE, LINES, Head, gap_of, head_of, lines_of
 from chora_logging.jetstream.oversize import Oversize
 from chora_logging.jetstream.provision import with_advice
-from chora_logging.jetstream.shipping import Shipment
+from chora_logging.jetstream.shipping import Shipment, named, not_made_by_a_shipper, place_of_shipper
 from chora_logging.jetstream.state import State
 from chora_logging.jetstream.stored import (
     BATCH,
@@ -42,56 +39,6 @@ from chora_logging.jetstream.tiling import Hole, follows
 SETTLING_SECONDS = 60.0
 
 _PAUSE_SECONDS = 0.2
-
-
-class File(NamedTuple):
-    """A file of a log, with its size in bytes, unpacked."""
-
-    path: str
-    size: int
-
-
-@dataclass
-class Findings:
-    """What an audit has found.
-
-    Attributes:
-        subject: The subject of the log.
-        files: Its files, oldest first.
-        blocks: The number of blocks in the stream.
-        late: How many of them were shipped after newer ones.
-        first, last: Their first and last sequence, without those under the subject of late blocks.
-        start, end: Their first and last position.
-        stored: What the stream has.
-        rotated: What only the stream has: the files were rotated away.
-        missing: What the stream should have, and has not.
-        unshipped: What the shipper has not come to yet.
-        expired: What is older than the first block of a stream that has deleted blocks.
-        lost: Where blocks are gone that no file has any more.
-        gaps: What was gone from the files before it could be shipped, as the shipper has reported.
-        doubled: What the stream has twice.
-        differing: The sequences of blocks with other lines than the files have in their place.
-        unreadable: The sequences of messages that are no whole blocks, with the reasons.
-    """
-
-    subject: str
-    files: list[File] = field(default_factory=list)
-    blocks: int = 0
-    late: int = 0
-    first: int = 0
-    last: int = 0
-    start: Position | None = None
-    end: Position | None = None
-    stored: Amount = NOTHING
-    rotated: Amount = NOTHING
-    missing: list[Part] = field(default_factory=list)
-    unshipped: list[Part] = field(default_factory=list)
-    expired: list[Part] = field(default_factory=list)
-    lost: list[Hole] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
-    doubled: Amount = NOTHING
-    differing: list[int] = field(default_factory=list)
-    unreadable: list[tuple[int, str]] = field(default_factory=list)
 
 
 class Audit:
@@ -146,9 +93,11 @@ class Audit:
                 raise AnswerError(self._address, "there is no such stream", NO_STREAM)
             last = self._last(self._subject)
             # The files after the position, so that they have what is before it.
-            position = None if last is None else self._position_of(last)
+            head = None if last is None else self._newest_head(last, state.first)
+            position = None if head is None else cursor.decode(head.end)
             holding = self._holding = Holding(self._log.path, position)
-            self._check_log(last, holding)
+            if head is not None:
+                self._check_log(head, holding)
             if last is not None:
                 for received in self._messages(self._subject, state.first, last.sequence):
                     self._take(received, holding)
@@ -181,7 +130,7 @@ class Audit:
             oversize=oversize,
             headers={LATE_HEADER: "1"},
         )
-        shipment.begin(self._late_sequence)
+        call(self._stream.connection, shipment.begin(self._late_sequence))
         for part in self._findings.missing:
             for block in self._holding.blocks(part):
                 call(self._stream.connection, shipment.put(block))
@@ -195,21 +144,29 @@ class Audit:
     def _last(self, subject: str) -> Stored | None:
         return patiently(lambda: call(self._stream.connection, self._stream.last_message(subject)))
 
-    def _position_of(self, last: Stored) -> Position:
-        head = head_of(last.headers)
-        if head is None:
-            reason = f"sequence {last.sequence} of {last.subject} was not made by a shipper"
-            raise OtherShipperError(self._address, f"{reason}: take another --prefix")
-        return cursor.decode(head.end)
+    def _newest_head(self, last: Stored, first: int) -> Head | None:
+        """Return the headers of the newest block; None if there is none."""
+        if (head := head_of(last.headers)) is not None:
+            return head
+        self._findings.conflicts.append(not_made_by_a_shipper(last, self._stream.name))
+        for received in self._messages(self._subject, first, last.sequence):
+            head = head_of(received.headers) or head
+        return head
 
-    def _check_log(self, last: Stored | None, holding: Holding) -> None:
-        theirs = NO_LOG if last is None else self._position_of(last).log_id
-        if last is not None and NO_LOG not in (theirs, holding.log_id) and theirs != holding.log_id:
+    def _check_log(self, head: Head, holding: Holding) -> None:
+        theirs = cursor.decode(head.end).log_id
+        if NO_LOG not in (theirs, holding.log_id) and theirs != holding.log_id:
             raise OtherShipperError(
                 self._address,
-                f"sequence {last.sequence} of {self._subject} is of another log than {self._log.path}, with "
+                f"the newest block of {self._subject} is of another log than {self._log.path}, with "
                 f"the id {theirs.hex()} instead of {holding.log_id.hex()}: give the --host, and the name of "
                 f"the log, under which it was shipped",
+            )
+        place = head.shipper.partition(" ")[2]
+        if holding.is_other and place and place != place_of_shipper(self._log.path):
+            self._findings.conflicts.append(
+                f"{named(head.shipper)} has shipped other lines under {self._subject} than {self._log.path} "
+                f"has there: give this machine another --host"
             )
 
     def _messages(self, subject: str, first: int, last: int) -> Iterator[Received]:
@@ -352,11 +309,6 @@ class Audit:
             (found.unshipped if part.time > recently else found.missing).append(part)
         found.missing.sort(key=lambda part: part.start)
         found.lost = [hole for hole in self._holes if not holding.has_begin(hole.start, hole.end)]
-
-
-def total(parts: Iterable[Part]) -> Amount:
-    """Return the sum of *parts*."""
-    return functools.reduce(Amount.plus, (part.amount for part in parts), NOTHING)
 
 
 def _amount_of(lines: bytes) -> Amount:

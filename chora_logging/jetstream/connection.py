@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from chora_logging.errors import ConfigurationError, MissingExtraError, NoAnswerError
+from chora_logging.jetstream import client_logs
 from chora_logging.jetstream.address import Address
 from chora_logging.jetstream.answers import Answers
 from chora_logging.jetstream.credentials import (
@@ -49,9 +50,6 @@ OLDEST_VERSION = (2, 10)
 ADVISED_VERSION = (2, 12)
 
 _Result = TypeVar("_Result")
-
-#: What the names of the threads begin with.
-_THREAD = "nats "
 
 _logger = logging.getLogger(OWN_LOGGER)
 
@@ -191,11 +189,13 @@ class Connection:
         return await asyncio.wrap_future(self.submit(work))
 
     def _start(self) -> None:
-        logging.getLogger("nats.aio.client").addFilter(_is_of_others)
+        client_logs.silence()
         self._loop = asyncio.new_event_loop()
         self._connected = asyncio.Event()
         self._supervisor = self._loop.create_task(self._supervise())
-        self._thread = threading.Thread(target=self._run_loop, name=f"{_THREAD}{self.address}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run_loop, name=f"{client_logs.THREAD}{self.address}", daemon=True
+        )
         self._thread.start()
 
     def _run_loop(self) -> None:
@@ -379,14 +379,6 @@ class Connection:
             if not doing.cancelled():
                 doing.exception()  # else asyncio says that nobody has asked for it
         raise NoAnswerError(str(self.address), "the connection was lost")
-
-
-def _is_of_others(record: logging.LogRecord) -> bool:
-    """Return whether the client logs for somebody else: errors of this package's are reported by itself.
-
-    What the client logs must not come into a log that is shipped by it.
-    """
-    return not (record.threadName or "").startswith(_THREAD)
 
 
 async def _dispose(client: Client) -> None:

@@ -117,6 +117,8 @@ class Holding:
         files: The files, oldest first.
         shipped: Where a shipper goes on.
         log_id: The beginning of the log's id, or `NO_LOG`.
+        is_other: Whether *after* is not where these files would have it: they were rewritten, or are another
+            log's.
 
     Raises:
         OSError: the live file cannot be opened.
@@ -126,18 +128,26 @@ class Holding:
 
     def __init__(self, path: str, after: Position | None) -> None:
         if after is None:
-            self.files, self.shipped = open_set(path), Spot(0, 0)
+            self.files, self.shipped, self.is_other = open_set(path), Spot(0, 0), False
         else:
-            self.files, index, _ = open_at(path, after)
+            self.files, index, gap = open_at(path, after)
             self.shipped = Spot(len(self.files), 0)
             if index is not None:  # else all files are older
                 self.shipped = Spot(index, self.files[index].offset)
+            self.is_other = gap is not None and self._is_before(index, after)
         hold_next(self.files)
         sidecar = read_sidecar(path)
         self.log_id = NO_LOG if sidecar is None else sidecar.log_id[:8]
         self._has = [Ranges() for _ in self.files]
         self._sizes: dict[int, int] = {}  # a compressed file is unpacked to count its bytes
         self._read: tuple[int, Block] | None = None  # the last read for comparing
+
+    def _is_before(self, index: int | None, position: Position) -> bool:
+        """Return whether the file at *index* may be the one of *position*, or one before it."""
+        if index is None:
+            return False
+        generation = self.files[index].generation
+        return generation is None or generation <= position.generation
 
     def close(self) -> None:
         """Close the files; a second call does nothing."""
@@ -158,6 +168,8 @@ class Holding:
             for index in candidates
             if length == len(lines) and self._bytes(index, start.offset, length) == lines
         ]
+        if not equal and length == len(lines) - 1:  # a last line without its newline
+            equal = [i for i in candidates if self.files[i].peek(length, start.offset) == lines[:-1]]
         if equal:  # of equal files each has its turn
             new = (index for index in equal if not self._has[index].has(start.offset, end.offset))
             return Spot(next(new, equal[0]), start.offset), True
@@ -208,7 +220,7 @@ class Holding:
                 stops = sorted(offset for offset in inside if end is None or offset < end)
                 for stop in (*stops, end):
                     amount = functools.reduce(
-                        Amount.plus, map(amount_of, self._lines(file, start, stop)), NOTHING
+                        Amount.plus, map(amount_of, self._lines(index, start, stop)), NOTHING
                     )
                     if amount.bytes:
                         is_tail = stop is None and start > 0 and index < len(self.files) - 1
@@ -217,7 +229,7 @@ class Holding:
 
     def blocks(self, part: Part) -> Iterator[Block]:
         """Yield the lines of *part*."""
-        yield from self._lines(self.files[part.start.file], part.start.offset, part.end)
+        yield from self._lines(part.start.file, part.start.offset, part.end)
 
     def size(self, index: int) -> int:
         """Return the number of bytes in a file."""
@@ -247,13 +259,18 @@ class Holding:
         block = self._read[1]
         if _is_in(block, start, length):
             return block.chunk[start - block.start : start - block.start + length]
-        parts = self._lines(self.files[index], start, start + length)  # longer than a read
+        parts = self._lines(index, start, start + length)  # longer than a read
         return b"".join(part.chunk[: part.size] for part in parts)
 
-    def _lines(self, file: LogFile, start: int, end: int | None) -> Iterator[Block]:
+    def _lines(self, index: int, start: int, end: int | None) -> Iterator[Block]:
+        file = self.files[index]
         file.seek(start)
         while (block := file.read_block(end)) is not None:
             yield block
+        if file is self.files[-1] or (end is not None and end <= file.offset):
+            return
+        if (rest := file.read_unended(end)) is not None:  # of a rotated file
+            yield rest
 
 
 def _is_unlike(file: LogFile, position: Position) -> tuple[bool, bool]:
@@ -274,7 +291,7 @@ def _replaced_bytes(lines: bytes) -> int | None:
 
 def amount_of(block: Block) -> Amount:
     """Return how many lines *block* has."""
-    return Amount(block.chunk.count(b"\n", 0, block.size) + bool(block.overlong), block.length)
+    return Amount(block.lines().count(b"\n") + bool(block.overlong), block.length)
 
 
 def _search(file: LogFile, lines: bytes, start: int, end: int | None) -> int | None:

@@ -135,7 +135,7 @@ def message(
         compress: Compress the lines, unless they would become longer.
         with_id: Give the message an id, by which the server finds duplicates.
     """
-    lines = block.chunk[: block.size]
+    lines = block.lines()
     begin, end = _position(block, 0), _position(block, block.length)
     headers = {
         EXPECTED_STREAM: stream,

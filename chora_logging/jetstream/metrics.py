@@ -136,7 +136,7 @@ def serve(metrics: Metrics, host: str, port: int) -> http.server.ThreadingHTTPSe
                 self._answer(404, "application/json", json.dumps({"error": "not_found", "detail": self.path}))
 
         def _answer(self, status: int, kind: str, text: str) -> None:
-            body = text.encode()
+            body = text.encode("utf-8", "replace")  # of a name that is not UTF-8
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))

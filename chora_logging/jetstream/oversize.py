@@ -35,7 +35,7 @@ def pieces(block: Block, *, before: str | None = None, longest: int = BLOCK_BYTE
     while begin < block.size:
         end = block.chunk.rfind(b"\n", begin, min(begin + longest, block.size)) + 1
         if not end:
-            end = block.chunk.index(b"\n", begin) + 1
+            end = block.chunk.find(b"\n", begin, block.size) + 1 or block.size
         late = block.late if end == block.size or not before else block.late and before
         yield block._replace(
             start=block.start + begin,
@@ -55,7 +55,7 @@ def replacement(block: Block, limit: int) -> bytes:
     It has `truncated` true, the fields of the line that say where it belongs, the length of the line in bytes
     as `line_bytes`, and its beginning as `line`.
     """
-    line = block.chunk[: block.size].rstrip(b"\r\n")
+    line = (block.chunk[: block.size] or block.beginning).rstrip(b"\r\n")
     known = parse(line) if line else None
     fields = {name: known[name] for name in LAYOUT if known and name in known and _is_short(known[name])}
     event = {**fields, "truncated": True, "line_bytes": block.length}

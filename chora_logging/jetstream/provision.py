@@ -16,10 +16,14 @@ DUPLICATE_SECONDS = 120
 #: has failed.
 OUTAGE = {10158, 10008, 10077}
 
+#: The retention of a stream that keeps its messages, whoever reads them.
+KEEPING = "limits"
+
 #: What to do about errors of JetStream.
 _ADVICE = {
     NO_STREAM: "make the stream once with --create",
     10002: "raise the limits of the account",
+    10054: "raise the max_msg_size of the stream: to 1 MiB, or -1 for no limit",
     10060: "another stream has the subject: name that one, or take another --prefix",
     10005: "take fewer --replicas, or more servers",
     10074: "take fewer --replicas, or more servers",
@@ -50,7 +54,7 @@ class Wanted(NamedTuple):
             "name": name,
             "description": "events, shipped by chora-logging",
             "subjects": [f"{self.prefix}.>"],
-            "retention": "limits",
+            "retention": KEEPING,
             "storage": "file",
             "discard": "old",
             "num_replicas": self.replicas,
@@ -92,6 +96,26 @@ def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
         for name, value in wanted.items()
         if name != "description" and found.get(name) != value
     ]
+
+
+async def longest_message(stream: Stream) -> int | None:
+    """Return the longest message that *stream* takes, headers included; None if that is not known.
+
+    Raises:
+        RefusedError: the stream does not keep what it acknowledges.
+    """
+    try:
+        config = (await stream.info())["config"]
+        retention, longest = config["retention"], config.get("max_msg_size", -1)
+    except (ServerError, KeyError, TypeError):  # this user may not ask
+        return None
+    if retention != KEEPING:
+        reason = (
+            f"the stream {stream.name} has the retention {retention!r}, which drops events that nobody "
+            f"waits for, or that somebody has read: {KEEPING!r} is allowed; take another stream"
+        )
+        raise RefusedError(str(stream.connection.address), reason)
+    return longest if isinstance(longest, int) and longest > 0 else None
 
 
 async def what_is_wrong(stream: Stream, subject: str) -> str:

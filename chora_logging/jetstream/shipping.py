@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import socket
 import time
@@ -37,7 +38,7 @@ from chora_logging.jetstream.messages import (
 from chora_logging.jetstream.oversize import Oversize, pieces, replacement
 from chora_logging.jetstream.pressure import Pressure
 from chora_logging.jetstream.progress import Progress
-from chora_logging.jetstream.provision import what_is_wrong, with_advice
+from chora_logging.jetstream.provision import longest_message, what_is_wrong, with_advice
 from chora_logging.jetstream.state import Checkpoint, State
 from chora_logging.jetstream.stream import Stored, Stream
 from chora_logging.schema import OWN_LOGGER
@@ -100,7 +101,7 @@ class Shipment:
     ) -> None:
         self.subject = subject
         self.progress = Progress()
-        self.shipper = f"{state.shipper} {quote(socket.gethostname())} {quote(log.path)}"
+        self.shipper = f"{state.shipper} {place_of_shipper(log.path)}"
         self._stream = stream
         self._log = log
         self._state = state
@@ -110,6 +111,7 @@ class Shipment:
         self._headers = headers
         self._sleep = sleep
         self._expected = 0
+        self._longest: int | None = None  # the longest message that the stream takes, if it says so
         self._gap: Gap | None = None
         self._resumed: Stored | None = None  # the message of the position, until the first block
         self._pressure = Pressure(log)
@@ -119,6 +121,7 @@ class Shipment:
     async def resume(self, log: EventLog) -> str | None:
         """Return the cursor after the last block that is stored; see `Destination`."""
         last = await self._last()
+        self._longest = await longest_message(self._stream)
         saved = self._state.load(self._stream.name, self.subject)
         self._gap, self._resumed = None, last
         self._recover()
@@ -135,9 +138,10 @@ class Shipment:
         if self.progress.readable():
             _logger.info("%s can be read again", self._log.address)
 
-    def begin(self, sequence: int) -> None:
+    async def begin(self, sequence: int) -> None:
         """Go on after the message *sequence* of the subject, 0 before the first, instead of `resume`."""
         self._expected = sequence
+        self._longest = await longest_message(self._stream)
 
     async def put(self, item: Block | Gap) -> None:
         """Store *item*; see `Destination`. A gap is stored with the block that follows it.
@@ -155,7 +159,8 @@ class Shipment:
 
     async def _put(self, block: Block) -> None:
         made = self._made_of(block)
-        limit = self._stream.connection.max_payload - _length(made.headers) - _SPARE_BYTES
+        limit = self._stream.connection.max_payload - _SPARE_BYTES
+        limit = min(limit, self._longest or limit) - _length(made.headers)
         if block.overlong or len(made.payload) > limit:
             if block.chunk.count(b"\n", 0, block.size) > 1:
                 for piece in pieces(block, before=self.progress.end, longest=block.size // 2):
@@ -202,8 +207,7 @@ class Shipment:
     def _replacement(self, block: Block, made: Message, limit: int) -> Message:
         """Return *made* with a marked event in place of the line of *block*, which is too long."""
         self.progress.oversize += 1
-        if not block.overlong:
-            self._keep(block)
+        self._keep(block)
         line = replacement(block, max(limit, _SPARE_BYTES))
         small = self._made_of(block._replace(chunk=line, size=len(line), overlong=0))
         # The position is that of the line in the file.
@@ -211,10 +215,18 @@ class Shipment:
         return small._replace(headers={**small.headers, **same, LINES: "1"})
 
     def _keep(self, block: Block) -> None:
-        try:
-            self._oversize.keep(block.chunk[: block.size])
-        except OSError as error:
-            _logger.warning("%s: a line of %d bytes is cut: %s", self._oversize.path, block.size, error)
+        """Keep the only line of *block* whole, and say where it is."""
+        where = f"the whole is in {self._oversize.path}"
+        if block.overlong:
+            where = f"it is too long to be read, and stands in {block.path} from byte {block.start} on only"
+        else:
+            try:
+                self._oversize.keep(block.lines())
+            except OSError as error:
+                where = f"the whole cannot be kept: {error}"
+        _logger.warning(
+            "%s: a line of %d bytes is cut in the stream: %s", self._log.address, block.length, where
+        )
 
     def _stored(self, block: Block, headers: Mapping[str, str], sequence: int) -> None:
         self._expected = sequence
@@ -234,7 +246,7 @@ class Shipment:
 
     def _recover(self) -> None:
         if self.progress.recover():
-            _logger.info("%s: %s is shipped again", self._stream.connection.address, self._log.address)
+            _logger.info("%s: %s goes on", self._stream.connection.address, self._log.address)
 
     async def _sequence_of(self, made: Message) -> int | None:
         """Return the sequence of *made* if it is stored; None to send it again.
@@ -280,7 +292,7 @@ class Shipment:
         if NO_LOG not in (theirs.log_id, ours.log_id) and theirs.log_id != ours.log_id:
             raise self._refused(
                 f"sequence {last.sequence} of {self.subject} is of another log, with the id "
-                f"{theirs.log_id.hex()} instead of {ours.log_id.hex()}, from {_named(head.shipper)}: two "
+                f"{theirs.log_id.hex()} instead of {ours.log_id.hex()}, from {named(head.shipper)}: two "
                 f"logs have one name; give this machine another --host, or this log another name"
             )
         # A position in our newest file or later, with other content: of a clone, unless it was ours and the
@@ -297,7 +309,7 @@ class Shipment:
     def _other(self, last: Stored, head: Head) -> OtherShipperError:
         return self._refused(
             f"another shipper ships {self.subject}: sequence {last.sequence} came from "
-            f"{_named(head.shipper)}, and this is {_named(self.shipper)}; stop one of them, or give one "
+            f"{named(head.shipper)}, and this is {named(self.shipper)}; stop one of them, or give one "
             f"another --host"
         )
 
@@ -307,10 +319,7 @@ class Shipment:
     def _head(self, stored: Stored) -> Head:
         head = head_of(stored.headers)
         if head is None:
-            raise self._refused(
-                f"sequence {stored.sequence} of {self.subject} was not made by a shipper: take another "
-                f"--prefix"
-            )
+            raise self._refused(not_made_by_a_shipper(stored, self._stream.name))
         return head
 
     async def _last(self) -> Stored | None:
@@ -361,7 +370,21 @@ def _length(headers: dict[str, str]) -> int:
     return len(names_and_values) + len(": \r\n") * len(headers) + len("NATS/1.0\r\n\r\n")
 
 
-def _named(shipper: str) -> str:
+def place_of_shipper(log: str) -> str:
+    """Return the machine, and the path of its log, as the messages of its shipper have them."""
+    return f"{quote(socket.gethostname())} {quote(os.fsencode(log))}"
+
+
+def not_made_by_a_shipper(stored: Stored, stream: str) -> str:
+    """Return what to do about a foreign message, which is the last of the subject of a log."""
+    return (
+        f"sequence {stored.sequence} of {stored.subject} was not made by a shipper: take another --prefix or "
+        f"--host, or have it removed by `nats stream rmm {stream} {stored.sequence}`, which a stream with "
+        f"deny_delete refuses"
+    )
+
+
+def named(shipper: str) -> str:
     """Return who a shipper is, for people."""
     number, _, place = shipper.partition(" ")
     return f"{place.replace(' ', ':')} ({number})" if place else "an unknown shipper"

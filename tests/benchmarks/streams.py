@@ -19,8 +19,8 @@ from typing import Any
 import nats
 
 from chora_logging.eventlog import EventLog
+from chora_logging.eventlog.blocks import BlockFollower
 from chora_logging.eventlog.events import Block
-from chora_logging.eventlog.following import Follower
 from chora_logging.jetstream.credentials import Credentials
 from chora_logging.jetstream.log import JetStreamLog
 from chora_logging.jetstream.messages import DEFLATE, ENCODING, Message, lines_of, message
@@ -80,7 +80,7 @@ class Log:
 
     def blocks(self) -> list[Block]:
         """The blocks of which a shipper makes messages."""
-        with Follower(str(self.path)) as follower:
+        with BlockFollower(str(self.path)) as follower:
             found: list[Block] = []
             while (items := follower.poll_blocks()) is not None:
                 found += [piece for block in items if isinstance(block, Block) for piece in pieces(block)]

@@ -198,6 +198,25 @@ class TestAudit:
         assert status == 1
         assert "is that its --host, its --prefix and its name?" in output
 
+    def test_empty(self, call, stream, shipped, tmp_path):
+        """Of a log without lines nothing is missing."""
+        (tmp_path / "empty.log").touch()
+        status, output, _ = call("audit", shipped, "--log", tmp_path / "empty.log")
+
+        assert status == 0
+        assert "Nothing is missing." in output
+
+    def test_conflict(self, call, shipped, stream, tmp_path):
+        """Another machine of the name has the status 1."""
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "app.log").write_bytes(b"{}\n")
+        status, output, _ = call("audit", shipped, "--log", tmp_path / "other" / "app.log", "--host", "web1")
+
+        assert status == 1
+        assert "  conflict   " in output
+        assert "give this machine another --host" in output
+        assert "The shipper cannot go on: 1 conflict." in output
+
     def test_another_log_of_the_name(self, call, stream, shipped, log, tmp_path):
         """A log with another id is said in one line; the others are audited all the same."""
         (tmp_path / "other").mkdir()

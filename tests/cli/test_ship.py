@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -60,6 +61,7 @@ class TestWrongUse:
             ([ADDRESS, "--log", "."], "'.' is a folder"),
             ([ADDRESS, "--log", "=a.log"], "is not [NAME=]PATH"),
             ([ADDRESS, "--log", "/tmp"], "'/tmp' is a folder"),
+            ([ADDRESS, "--log", "/dev/null"], "/dev/null is not a regular file"),
             ([ADDRESS, "--log", "a.log", "--prefix", "a.*"], "letters, digits, - and _"),
             ([ADDRESS, "--log", "a.log", "--max-age", "7"], "a duration such as 7d"),
             ([ADDRESS, "--log", "a.log", "--max-size", "much"], "a number of bytes"),
@@ -225,6 +227,39 @@ class TestUnwillingServers:
             assert numbers_of(messages_of(stream), "clog.web1.app") == list(range(10))
             assert PASSWORD not in shipper.said
             assert "n0tth1s" not in shipper.said
+
+
+class TestOnce:
+    def test_log_that_does_not_exist(self, call, tmp_path):
+        """Nothing waits for it."""
+        status, output, errors = call("ship", ADDRESS, "--log", tmp_path / "no.log", "--once")
+
+        assert (status, output) == (1, "")
+        assert errors.endswith("/no.log does not exist, and has no backup\n")
+
+    def test_log_that_cannot_be_read(self, newest, log):
+        """It ends with status 1 and says why, and the other logs are shipped."""
+        circle = log.with_name("circle")
+        circle.symlink_to(circle)
+        with connected(newest.address) as stream:
+            create(stream)
+            with ship(newest.address, log, "--log", circle / "x.log", "--once") as shipper:
+                assert shipper.wait() == 1
+            assert numbers_of(messages_of(stream), "clog.web1.app") == list(range(10))
+        assert f"{circle / 'x.log'} cannot be read: Too many levels of symbolic links" in shipper.said
+
+    def test_name_that_is_not_utf8(self, newest, tmp_path, call):
+        """A log whose name is not UTF-8 is shipped and audited; its bytes are in its subject."""
+        log = tmp_path / os.fsdecode(b"\xff.log")
+        written(log, 10)
+        with connected(newest.address) as stream:
+            create(stream)
+            with ship(newest.address, log, "--once", "--metrics", f"127.0.0.1:{free_port()}") as shipper:
+                assert shipper.wait() == 0, shipper.said
+            assert numbers_of(messages_of(stream), "clog.web1.=FF") == list(range(10))
+            status, output, errors = call("audit", newest.address, "--log", log, "--host", "web1")
+        assert (status, errors) == (0, "")
+        assert "Nothing is missing" in output
 
 
 class TestSeveralLogs:

@@ -12,16 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chora_logging.errors import CursorError
-from chora_logging.eventlog import EventLog, Gap
+from chora_logging.eventlog import EventLog, Gap, blocks
+from chora_logging.eventlog.blocks import BlockFollower
 from chora_logging.eventlog.events import Block
-from chora_logging.eventlog.following import Follower
 from chora_logging.log_files import LONGEST_LINE_BYTES
+from chora_logging.writing.shared_log import SharedLog
 
 
 def blocks_of(path, after=None):
     """All that a follower returns now."""
     found = []
-    with Follower(os.fspath(path), after=after) as follower:
+    with BlockFollower(os.fspath(path), after=after) as follower:
         while (items := follower.poll_blocks()) is not None:
             found += items
     return found
@@ -86,7 +87,7 @@ class TestCursors:
         """Lines that come late into a rotated file have the cursor of the newest line, before and after."""
         path, backup = tmp_path / "app.log", tmp_path / "app.log.1"
         path.write_bytes(b'{"n": 1}\n')
-        with Follower(os.fspath(path)) as follower:
+        with BlockFollower(os.fspath(path)) as follower:
             assert lines_of(follower.poll_blocks()) == b'{"n": 1}\n'
             path.rename(backup)
             path.write_bytes(b'{"n": 2}\n')
@@ -107,6 +108,55 @@ class TestCursors:
         assert lines_of(late) == b'{"late": 1}\n'
         assert block.cursor(0) == block.cursor(block.length) != ""
         assert blocks_of(path, block.cursor(0)) == []
+
+    def test_last_line_of_a_rotated_file(self, tmp_path):
+        """It is given if it has no newline, and the cursor after it leads to the next file."""
+        path, backup = tmp_path / "app.log", tmp_path / "app.log.1"
+        path.write_bytes(b'{"n": 1}\n{"n": 2}')
+        with BlockFollower(os.fspath(path)) as follower:
+            (first,) = follower.poll_blocks()
+            path.rename(backup)
+            path.write_bytes(b'{"n": 3}\n')
+            os.utime(backup, (1, 1))
+            found = []
+            while len(found) < 2:
+                follower.has_news()
+                found += follower.poll_blocks() or []
+            with open(backup, "ab") as file:
+                file.write(b"\n{}\n")
+            late = []
+            while not lines_of(late):
+                follower.has_news()
+                late += follower.poll_blocks() or []
+
+        assert [lines_of([block]) for block in (first, *found)] == [b'{"n": 1}\n', b'{"n": 2}', b'{"n": 3}\n']
+        left = found[0]
+        assert left.lines() == b'{"n": 2}\n'
+        assert lines_of(late) == b"\n{}\n"
+        assert lines_of(blocks_of(path, left.cursor(0))) == b'{"n": 2}\n{}\n'
+        assert lines_of(blocks_of(path, left.cursor(left.length))) == b"\n{}\n"
+
+    def test_line_that_is_being_written(self, tmp_path, monkeypatch):
+        """The last line of a file that our handler has rotated is awaited, too."""
+        monkeypatch.setattr(blocks, "SETTLING_SECONDS", 1000.0)
+        path = tmp_path / "app.log"
+        log = SharedLog(str(path), max_bytes=1000, backup_count=5)
+        log.append(b'{"n": 1}\n')
+        with BlockFollower(os.fspath(path)) as follower, open(path, "ab", buffering=0) as other:
+            follower.poll_blocks()
+            other.write(b'{"n": ')
+            log.rotate()
+            log.append(b'{"n": 3}\n')
+            awaited = [follower.poll_blocks() for _ in range(3)]
+            other.write(b"2}\n")
+            found = []
+            while len(found) < 2:
+                follower.has_news()
+                found += follower.poll_blocks() or []
+        log.close()
+
+        assert awaited == [None] * 3
+        assert lines_of(found) == b'{"n": 2}\n{"n": 3}\n'
 
 
 class TestFollowing:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from chora_logging.eventlog.blocks import BlockFollower
 from chora_logging.eventlog.events import Block
-from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.rotated.cursor import FileOrigin
 
 LOG_ID = bytes(range(8))
@@ -19,7 +19,7 @@ def block(lines, *, start=0, before=b"", log_id=LOG_ID, generation=3, inode=7, t
 
 def blocks_of(path, after=None):
     """All that a follower of *path* returns now: blocks and gaps."""
-    with Follower(str(path), after=after) as follower:
+    with BlockFollower(str(path), after=after) as follower:
         found = []
         while (items := follower.poll_blocks()) is not None:
             found += items

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from chora_logging.errors import OtherShipperError, RefusedError, ServerError
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.rotated import cursor
-from chora_logging.jetstream.audit import SETTLING_SECONDS, Audit, total
+from chora_logging.jetstream.audit import SETTLING_SECONDS, Audit
 from chora_logging.jetstream.blocks import LATE_HEADER
+from chora_logging.jetstream.findings import total
 from chora_logging.jetstream.holding import Ranges
 from chora_logging.jetstream.messages import END, START
 from chora_logging.jetstream.oversize import Oversize
@@ -179,6 +180,24 @@ class TestWhole:
 
         assert (found.missing, found.unshipped) == ([], [])
 
+    def test_last_line_without_a_newline(self, machine):
+        """That of a rotated file counts, whether the stream has it or not, and a repair ships it."""
+        machine.log.write_bytes(b'{"n": 0}\n{"n": 1}')
+        machine.log.rename(machine.folder / "app.log.1")
+        machine.log.write_bytes(b'{"n": 2}\n')
+        machine.age()
+        machine.ship()
+        whole = machine.found()
+        machine.delete(machine.blocks()[1].sequence)
+        lacking = machine.found()
+        machine.repair()
+        repaired = machine.found()
+
+        assert (whole.missing, whole.lost, whole.differing, whole.stored.lines) == ([], [], [], 3)
+        assert [part.amount for part in lacking.missing] == [(1, 8)]
+        assert (repaired.missing, repaired.lost, repaired.differing) == ([], [], [])
+        assert sorted(machine.numbers()) == [0, 1, 2]
+
     def test_compressed_backups(self, machine):
         """Backups that were compressed after they had been shipped are compared."""
         machine.write(3000)
@@ -267,6 +286,22 @@ class TestMissing:
         assert [event["n"] for event in events if "late" not in event] + missing == [
             event["n"] for event in events
         ]
+
+    def test_small_messages_of_a_stream(self, newest, tmp_path):
+        """A repair keeps to the longest message that the stream takes."""
+        lines = [b'{"n": %d, "text": "%s"}\n' % (n, os.urandom(2000).hex().encode()) for n in range(30)]
+        with connected(newest.address) as stream:
+            create(stream, name=stream.name, subjects=[f"{stream.name.lower()}.>"], max_msg_size=10_000)
+            machine = Machine(stream, tmp_path / "one")
+            machine.log.write_bytes(b"".join(lines))
+            machine.age()
+            machine.ship()
+            machine.delete(*(each.sequence for each in machine.blocks()[2:5]))
+            lost = machine.found().missing
+            repaired = machine.repair()
+
+            assert repaired == total(lost) != (0, 0)
+            assert sorted(machine.numbers()) == list(range(30))
 
     def test_the_shipper_goes_on(self, machine):
         """The shipper does not see a repair, and the next audit sees both."""
@@ -568,11 +603,46 @@ class TestRefusals:
             other.found()
 
     def test_not_a_shippers(self, machine):
-        """A subject that is used by others is refused."""
-        machine.write(10)
-        publish(machine.stream, machine.subject, b"{}\n")
-        with pytest.raises(OtherShipperError, match="was not made by a shipper: take another --prefix"):
-            machine.found()
+        """A message of others stops the shipper, is told, and what is before it is compared all the same."""
+        machine.write(3000)
+        machine.ship()
+        machine.delete(machine.blocks()[2].sequence)
+        before = machine.found()
+        foreign = publish(machine.stream, machine.subject, b"{}\n")
+        machine.write(1, first=3000)
+        found = machine.found()
+        with pytest.raises(OtherShipperError, match=f"nats stream rmm {machine.stream.name} {foreign}`"):
+            machine.ship()
+        machine.delete(foreign)
+        machine.ship()
+
+        assert [part.amount for part in found.missing] == [part.amount for part in before.missing]
+        assert (found.blocks, total(found.unshipped).lines) == (before.blocks, 1)
+        assert [sequence for sequence, _ in found.unreadable] == [foreign]
+        [conflict] = found.conflicts
+        assert conflict.startswith(f"sequence {foreign} of {machine.subject} was not made by a shipper")
+        assert (machine.found().conflicts, machine.found().unshipped) == ([], [])
+
+    def test_another_machine_of_the_name(self, machine, tmp_path):
+        """Without ids of logs, too, another machine's lines in the place of ours are a conflict."""
+        machine.log.write_bytes(b'{"n": 1}\n')
+        machine.ship()
+        other = Machine(machine.stream, tmp_path / "two")
+        other.log.write_bytes(b'{"n": 2}\n')
+        found = other.found()
+
+        [conflict] = found.conflicts
+        assert str(machine.log) in conflict
+        assert "has shipped other lines under" in conflict
+        assert machine.found().conflicts == []
+
+    def test_a_log_that_was_made_anew(self, machine):
+        """It is no conflict with itself."""
+        machine.log.write_bytes(b'{"n": 1}\n')
+        machine.ship()
+        machine.log.write_bytes(b'{"other": 2}\n')
+
+        assert machine.found().conflicts == []
 
     def test_no_stream(self, machine):
         """A stream that does not exist is named."""

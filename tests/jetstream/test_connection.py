@@ -247,6 +247,19 @@ class TestTls:
 
             assert problem_of(servers.address, "NATS_CA")
 
+    def test_silent(self, newest_program, certificates, tmp_path, caplog):
+        """Nothing is logged by asyncio when a server or this side ends a connection over TLS."""
+        credentials = Credentials(ca=str(certificates.ca))
+        servers = Servers(newest_program, tmp_path / "servers", tls=certificates)
+        with servers, connected(servers.address, credentials=credentials) as stream:
+            create(stream)
+            servers.end()
+            wait_for(lambda: not stream.connection.is_connected)
+            servers.start()
+            assert wait_for(lambda: stream.connection.is_connected)
+
+        assert [record for record in caplog.records if record.name == "asyncio"] == []
+
     def test_wrong_authority(self, newest_program, certificates, tmp_path):
         """A server that another authority vouches for is refused, and the message names the variable."""
         (tmp_path / "other").mkdir()

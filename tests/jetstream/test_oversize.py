@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,10 +71,26 @@ class TestReplacement:
         assert event["line"].startswith('{"trace_id"')
 
     def test_overlong(self):
-        """Of a line that was not read only its length is known."""
+        """Of a line that was not read only its length and its beginning are known."""
         long = block(b"")._replace(overlong=40_000_000, chunk=b'tail"}\n')
 
         assert json.loads(replacement(long, 4096)) == {"truncated": True, "line_bytes": 40_000_000}
+        shown = json.loads(replacement(long._replace(beginning=b"x" * 65536), 1_000_000))
+        assert shown == {"truncated": True, "line_bytes": 40_000_000, "line": "x" * 65536}
+
+
+def test_keeps_the_next(tmp_path):
+    """After a line that could not be written the next ones are."""
+    path = tmp_path / ".app.oversize"
+    path.mkdir()
+    whole = Oversize(str(path))
+    with pytest.raises(OSError, match="directory"):
+        whole.keep(b"one\n")
+    path.rmdir()
+    whole.keep(b"two\n")
+    whole.close()
+
+    assert path.read_bytes() == b"two\n"
 
 
 def test_keeps(tmp_path):

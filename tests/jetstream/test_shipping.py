@@ -151,6 +151,20 @@ class TestOnce:
 
         assert b"".join(each.lines for each in messages_of(newest_stream)) == odd
 
+    def test_last_line_of_a_rotated_file(self, newest_stream, newest_machine):
+        """It is shipped with a newline after it if it has none; of the live file it is said to be left."""
+        newest_machine.log.write_bytes(b'{"n": 1}\n{"n": 2}')
+        newest_machine.ship_all()
+        newest_machine.log.rename(newest_machine.folder / "app.log.1")
+        newest_machine.log.write_bytes(b'{"n": 3}\n')
+        newest_machine.ship_all()
+        said = newest_machine.ship_all()
+        found = messages_of(newest_stream)
+
+        left = "the last line is not whole: 8 bytes without a newline are not shipped yet"
+        assert [left in text for text in said.splitlines()] == [True]
+        assert b"".join(each.lines for each in found) == b'{"n": 1}\n{"n": 2}\n{"n": 3}\n'
+
 
 class TestTwoShippers:
     def test_one_log_on_two_machines(self, stream, machine, tmp_path):
@@ -358,6 +372,23 @@ class TestTime:
         assert gaps[0].files > 10
 
 
+class TestStreamsThatForget:
+    @pytest.mark.parametrize("retention", ["interest", "workqueue"])
+    def test_refused(self, newest, tmp_path, retention):
+        """A stream that acknowledges events and drops them is refused, and nothing is put into it."""
+        with connected(newest.address) as stream:
+            create(stream, retention=retention)
+            machine = Machine(tmp_path / "one", stream.connection.address)
+            machine.log.write_bytes(b"{}\n")
+            with machine.ship("--once") as shipper:
+                status = shipper.wait()
+            last = done(stream, stream.info())["state"]["last_seq"]
+
+        assert (status, last) == (1, 0)
+        assert f"has the retention '{retention}'" in shipper.said
+        assert "'limits' is allowed" in shipper.said
+
+
 class TestOversize:
     def test_line_over_the_limit(self, newest_program, tmp_path):
         """A line that no message can hold becomes a marked event; its neighbours and the whole line stay."""
@@ -368,7 +399,7 @@ class TestOversize:
             machine = Machine(tmp_path / "one", stream.connection.address)
             machine.log.write_bytes(b'{"n": 1}\n' + long + b'{"n": 3}\n')
             machine.ship_all()
-            machine.ship_all()
+            said = machine.ship_all()
             found = messages_of(stream)
 
         first, marked, last = events_of(found)[SUBJECT]
@@ -376,9 +407,23 @@ class TestOversize:
         assert (marked["truncated"], marked["trace_id"], marked["line_bytes"]) == (True, "t1", len(long))
         assert long.startswith(marked["line"].encode())
         kept = machine.state / ".app.oversize"
+        assert said.count(f"a line of {len(long)} bytes is cut in the stream: the whole is in {kept}") == 1
         assert kept.read_bytes() == long
         assert kept.stat().st_mode & 0o777 == 0o600
         assert untiled(found) == []
+
+    def test_line_that_cannot_be_read(self, newest_stream, newest_machine):
+        """A line over the limit of readers is cut to its beginning, and that is said."""
+        with open(newest_machine.log, "wb") as file:
+            for _ in range(33):
+                file.write(b"x" * 1024 * 1024)
+            file.write(b"\n{}\n")
+        said = newest_machine.ship_all()
+        marked, _ = events_of(messages_of(newest_stream))[SUBJECT]
+
+        assert marked["line_bytes"] == 33 * 1024 * 1024 + 1
+        assert marked["line"] == "x" * 65536
+        assert f"it is too long to be read, and stands in {newest_machine.log} from byte 0 on only" in said
 
     def test_small_messages(self, newest_program, tmp_path):
         """Where messages must be shorter than blocks, blocks are split at lines."""
@@ -393,6 +438,18 @@ class TestOversize:
 
         assert b"".join(each.lines for each in found) == b"".join(lines)
         assert untiled(found) == []
+
+    def test_small_messages_of_a_stream(self, newest, tmp_path):
+        """Where the stream takes shorter messages than the server, blocks are split at lines, too."""
+        lines = [json.dumps({"n": n, "text": os.urandom(500).hex()}).encode() + b"\n" for n in range(50)]
+        with connected(newest.address) as stream:
+            create(stream, max_msg_size=10_000)
+            machine = Machine(tmp_path / "one", stream.connection.address)
+            machine.log.write_bytes(b"".join(lines))
+            machine.ship_all("--compress", "none")
+            found = messages_of(stream)
+
+        assert b"".join(each.lines for each in found) == b"".join(lines)
 
     def test_line_longer_than_a_block(self, newest_stream, newest_machine):
         """A line longer than a block is a block of its own."""

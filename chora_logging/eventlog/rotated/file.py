@@ -25,6 +25,9 @@ ReadAt = Callable[[int, int], bytes]
 #: may be equally long and end alike.
 _TAIL = 4096
 
+#: How much of a line that is too long is read, in bytes.
+_SHOWN_BYTES = 64 * 1024
+
 
 class Place(NamedTuple):
     """The place of a file in the set.
@@ -135,6 +138,23 @@ class LogFile:
             return None
         origin, line = self._origin(self._head), self._line(self.offset, 1)
         return Block(self.path, self.offset, data + b"\n", len(data) + 1, self.tail, origin, first_line=line)
+
+    def read_unended(self, stop: int | None = None) -> Block | None:
+        """Return the rest after the last line, as it stands in the file; None if none can be read.
+
+        Call it for a finished file, when `read_block` returns None.
+
+        Raises:
+            Replaced: as for `read_block`.
+        """
+        data = self._next(LONGEST_LINE_BYTES)
+        if len(data) == LONGEST_LINE_BYTES:
+            start, before = self.offset, self.tail
+            self.seek(self.size() if stop is None else stop)
+            return self._overlong(start, before)
+        if stop is not None:
+            data = data[: max(0, stop - self.offset)]
+        return None if self.damage or not data.strip() else self._advance(data, len(data))
 
     def seek(self, offset: int) -> None:
         """Go to *offset*; `read_block` raises if the file was truncated meanwhile."""
@@ -340,11 +360,18 @@ class LogFile:
             found = data.find(b"\n")
             if found >= 0:
                 self.seek(scan + found + 1)
-                length, origin = self.offset - start, self._origin(self._head)
-                return Block(self.path, start, self.tail, 0, before, origin, length, self._line(start, 1))
+                return self._overlong(start, before)
             scan += len(data)
         self._scanned = scan
         return None
+
+    def _overlong(self, start: int, before: bytes) -> Block:
+        """Return the line from *start* up to the offset, which is too long to be read."""
+        length, origin = self.offset - start, self._origin(self._head)
+        # A packed file would have to be unpacked again from its beginning.
+        beginning = b"" if self.compressed else self._read(_SHOWN_BYTES, start)
+        line = self._line(start, 1)
+        return Block(self.path, start, self.tail, 0, before, origin, length, line, beginning=beginning)
 
     def _origin(self, head: bytes) -> FileOrigin:
         if self.generation is None:

@@ -19,10 +19,14 @@ _OPEN_FILES = 8
 
 
 class _Read(NamedTuple):
-    """How much of a file was read, and its first bytes, because inodes are reused."""
+    """How much of a file was read, and its first bytes, because inodes are reused.
+
+    What counts as read without having been read may end within a line.
+    """
 
     size: int
     head: bytes
+    is_exact: bool = False
 
 
 class LateLines:
@@ -39,7 +43,7 @@ class LateLines:
 
     def leave(self, file: LogFile) -> None:
         """Record that *file* was read up to its offset."""
-        self._passed[file.place.identity] = _Read(file.offset, file.head_as_read())
+        self._passed[file.place.identity] = _Read(file.offset, file.head_as_read(), is_exact=True)
 
     def hold(self, older: Iterable[LogFile]) -> None:
         """Record that *older* are the files before the current one; those seen first now count as read."""
@@ -102,5 +106,6 @@ class LateLines:
         file.resume()
         del self._passed[file.place.identity]
         start = max(0, read.size - CHUNK)
-        file.seek(start + file.peek(read.size - start, start).rfind(b"\n") + 1)
+        before = file.peek(read.size - start, start)
+        file.seek(read.size if read.is_exact else start + before.rfind(b"\n") + 1)
         return True

@@ -1,0 +1,30 @@
+"""Silences what the client of NATS, and asyncio for it, log in the thread of a connection.
+
+Errors of this package's connections are reported by itself. What the client logs must not come into a log
+that is shipped by it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+#: The beginning of the names of the threads.
+THREAD = "nats "
+
+
+def silence() -> None:
+    """Do it; a second call does nothing."""
+    logging.getLogger("nats.aio.client").addFilter(_is_of_others)
+    logging.getLogger("asyncio").addFilter(_is_no_end_of_tls)
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    return not (record.threadName or "").startswith(THREAD)
+
+
+def _is_no_end_of_tls(record: logging.LogRecord) -> bool:
+    """Return whether *record* is anything but what asyncio says when a server closes a connection over TLS.
+
+    The client begins without TLS, so its reader does not know of it, and nothing comes of that.
+    """
+    return "eof_received" not in str(record.msg) or _is_of_others(record)
