@@ -373,6 +373,8 @@ class Connection:
             if not doing.done():
                 doing.cancel()
                 await asyncio.wait({doing})
+            if not doing.cancelled():
+                doing.exception()  # else asyncio logs that nobody has asked for it
         raise NoAnswerError(str(self.address), "the connection was lost")
 
 
