@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import threading
@@ -234,6 +235,25 @@ class TestRights:
     def test_no_credentials(self, guarded):
         """Without credentials the message names the variables to set."""
         assert problem_of(guarded.address, "NATS_USER and NATS_PASSWORD_FILE")
+
+
+def test_work_that_fails_when_it_is_ended(newest, caplog):
+    """Nothing is logged by asyncio of an error that comes after the connection is lost."""
+
+    async def work(client):
+        newest.end()
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            raise ValueError from None
+
+    with connected(newest.address) as stream:
+        with pytest.raises(NoAnswerError, match="the connection was lost"):
+            done(stream, stream.connection.with_client(work))
+        newest.start()
+        wait_for(lambda: gc.collect() or stream.connection.is_connected)
+
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 class TestTls:
