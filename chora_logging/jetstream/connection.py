@@ -191,6 +191,7 @@ class Connection:
     def _start(self) -> None:
         client_logs.silence()
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(client_logs.report)
         self._connected = asyncio.Event()
         self._supervisor = self._loop.create_task(self._supervise())
         self._thread = threading.Thread(

@@ -9,6 +9,7 @@ import socket
 import threading
 
 import pytest
+from nats.errors import NoServersError
 
 from chora_logging.errors import AnswerError, NoAnswerError, RefusedError
 from chora_logging.jetstream.address import Address
@@ -254,6 +255,23 @@ def test_work_that_fails_when_it_is_ended(newest, caplog):
         wait_for(lambda: gc.collect() or stream.connection.is_connected)
 
     assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+@pytest.mark.parametrize(("error", "logged"), [(NoServersError, 0), (OSError, 0), (ValueError, 1)])
+def test_errors_that_nobody_asks_for(newest, caplog, error, logged):
+    """asyncio logs those in the event loop of a connection, unless servers or the network made them."""
+
+    async def fail():
+        raise error
+
+    async def forget(client):
+        await asyncio.wait({asyncio.ensure_future(fail())})
+
+    with connected(newest.address) as stream:
+        done(stream, stream.connection.with_client(forget))
+        wait_for(lambda: gc.collect() or stream.connection.is_connected)
+
+    assert len([record for record in caplog.records if record.name == "asyncio"]) == logged
 
 
 class TestTls:
