@@ -18,7 +18,7 @@ from tests.faults.writer import logger_on, write
 from tests.needs import need
 
 NOBODY = 65534
-OPTIONS = {"maxBytes": 2_000, "backupCount": 1000}
+OPTIONS = {"maxBytes": 2_000, "backupCount": 1000, "lock_timeout": 60}
 
 
 def as_nobody(work):
