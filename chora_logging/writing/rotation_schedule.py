@@ -180,10 +180,8 @@ class RotationSchedule:
         return completed
 
     def _failed(self, error: Exception) -> None:
-        if not os.path.lexists(
-            self._log.real_path
-        ):  # another tool has moved it: the next line makes a new one
-            return
+        if isinstance(error, FileNotFoundError) and not os.path.lexists(self._log.real_path):
+            return  # another tool has moved the log away: the next line makes a new one
         self.retry_at = time.monotonic() + self._retry_pause
         self._retry_pause = min(self._retry_pause * 2, LONGEST_ROTATION_RETRY_SECONDS)
         self._log.notice_once(

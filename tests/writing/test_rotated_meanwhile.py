@@ -50,3 +50,21 @@ def test_nothing_is_lost_or_reported(tmp_path, is_rotated):
         assert [event["message"] for event in EventLog(log).read()] == ["0", "1", "2"]
         if not made:
             break
+
+
+def test_a_rotator_that_loses_the_log(tmp_path):
+    """A rotation that fails after the log was moved is reported: it was no other tool."""
+
+    def rotate(source, target):
+        os.rename(source, tmp_path / "elsewhere")
+        raise RuntimeError("no room there")
+
+    log = str(tmp_path / "app.log")
+    handler = EventFileHandler(log, maxBytes=1, backupCount=3)
+    handler.setFormatter(EventFormatter())
+    handler.rotator = rotate
+    for message in ("0", "1", "2"):
+        write(handler, message)
+    handler.close()
+
+    assert "rotation_failed" in [event.get("event") for event in EventLog(log).read()]
