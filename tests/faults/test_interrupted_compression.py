@@ -20,11 +20,12 @@ STEPS = (
     "open", "replace", "unlink", "stat", "fstat", "fchmod", "fchown", "fsync", "ftruncate", "pwrite", "pread",
     "close", "rename", "link",
 )  # fmt: skip
+PLACES = [*((os, name) for name in STEPS), (compression.zlib, "compressobj"), (builtins, "open")]
 
 
 def die_at(fatal, work):
     """Do *work* in a forked process that dies at call number *fatal*; its number of calls if it did not."""
-    return answer_of(lambda: counted_calls(fatal, work))
+    return answer_of(lambda: counted_calls(fatal, work, PLACES))
 
 
 def answer_of(count):
@@ -44,8 +45,8 @@ def answer_of(count):
     return int(text) if text else None
 
 
-def counted_calls(fatal, work):
-    """Do *work*; how many calls of what changes files it made."""
+def counted_calls(fatal, work, places):
+    """Do *work* and die at call *fatal* of what is at *places*, modules and names; how many calls it made."""
     calls = 0
 
     def watched(call):
@@ -58,10 +59,8 @@ def counted_calls(fatal, work):
 
         return step
 
-    for name in STEPS:
-        setattr(os, name, watched(getattr(os, name)))
-    compression.zlib.compressobj = watched(compression.zlib.compressobj)
-    builtins.open = watched(open)
+    for place, name in places:
+        setattr(place, name, watched(getattr(place, name)))
     work()
     return calls
 

@@ -11,7 +11,7 @@ import pytest
 
 from chora_logging import log_files
 from tests.accounting import assert_exact, events_of, files_of
-from tests.faults.test_interrupted_compression import answer_of
+from tests.faults.test_interrupted_compression import answer_of, counted_calls
 from tests.faults.writer import logger_on, write
 
 FREQUENT = {"maxBytes": 30_000, "backupCount": 100_000}
@@ -28,22 +28,7 @@ def run(log, fatal):
     def fill_and_rotate():
         logger = logger_on(log, **OPTIONS)
         write(logger, "killed", 40, size=100)
-        calls = 0
-
-        def watched(call):
-            def step(*args, **kwargs):
-                nonlocal calls
-                calls += 1
-                if calls == fatal:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return call(*args, **kwargs)
-
-            return step
-
-        for name in STEPS:
-            setattr(os, name, watched(getattr(os, name)))
-        logger.handlers[0].doRollover()
-        return calls
+        return counted_calls(fatal, logger.handlers[0].doRollover, [(os, name) for name in STEPS])
 
     return answer_of(fill_and_rotate)
 
