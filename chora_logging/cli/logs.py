@@ -214,7 +214,8 @@ def log_option(function: Callable[..., Any]) -> Callable[..., Any]:
             for log in logs.all:
                 log.close()
 
-    of_path = click.Path(dir_okay=False)
+    # Whether it can be read is seen when it is: a look before that fails in the middle of a rotation.
+    of_path = click.Path(dir_okay=False, readable=False)
     argument = click.argument("files", metavar="[FILE]...", nargs=-1, type=of_path, callback=_check_files)
     option = click.option(
         "--log",

@@ -98,6 +98,20 @@ class TestFiles:
         assert paths.without_backups(names) == ["app.log"]
         assert len(listed) == 1
 
+    def test_one_that_is_rotated_meanwhile(self, folder, call, monkeypatch):
+        """A log whose file is moved away between two looks at it is read all the same."""
+        access = os.access
+
+        def rotated(path, *args, **more):
+            if path == "logs/a.jsonl" and os.path.exists(path):
+                os.rename(path + ".1", path + ".2")
+                os.rename(path, path + ".1")
+            return access(path, *args, **more)
+
+        monkeypatch.setattr(os, "access", rotated)
+
+        assert numbers(call("query", "--json", "logs/a.jsonl")[1]) == [*range(4)]
+
 
 class TestPipes:
     @pytest.mark.parametrize(
