@@ -27,6 +27,7 @@ from tests.formatting.test_plans import OPTIONS, names
 from tests.formatting.test_values import Colour, OddText, Text, deep
 from tests.needs import need
 from tests.records import Event, Raises, failure, record_of
+from tests.soaks import soak
 
 values = st.recursive(
     st.one_of(
@@ -154,7 +155,7 @@ class TestInUse:
 class TestLines:
     """Both write the same line."""
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=soak(800))
     @given(
         options=st.sampled_from([*OPTIONS, {"max_bytes": 512}, {"timestamp_format": "local"}]),
         extra=attributes,
@@ -188,7 +189,7 @@ class TestLines:
 
             assert {formatter.format(record) for _ in range(3)} == {reference.format(record)}
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=soak(600))
     @given(st.lists(st.floats(0, 2**33) | st.integers(0, 2**33).map(lambda n: n - 5e-7), max_size=8))
     def test_of_any_time(self, times):
         """The time is rounded in the same way, after any earlier time."""
@@ -328,7 +329,7 @@ class TestLines:
 class TestWriting:
     """A record is written as Python writes it, or left to Python."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         records=st.lists(st.tuples(messages, arguments, attributes), max_size=12),
         max_bytes=st.sampled_from([0, 300, 2000]),

@@ -24,6 +24,7 @@ from pydantic import (
 
 from chora_logging import speedups, trace_context
 from chora_logging.telemetry import EventEmitter, TelemetryEvent
+from tests.soaks import soak
 from tests.test_speedups_trace import surrounded, surroundings
 
 
@@ -196,7 +197,7 @@ def pure_emitter(path):
         return EventEmitter(path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=soak(400))
 @given(cases=st.lists(st.tuples(surroundings, events), min_size=1, max_size=5))
 def test_the_same_lines(tmp_path_factory, cases):
     """The file and the event afterwards are the same for all classes, values and sources of trace ids."""
@@ -223,7 +224,7 @@ def outcome(emit, event):
     return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=soak(600))
 @given(kind=st.sampled_from(TYPED), cases=st.lists(st.tuples(changes, st.booleans()), min_size=1, max_size=4))
 def test_the_same_lines_of_typed_fields(tmp_path_factory, kind, cases):
     """The file is the same for any value set on an event's fields after validation."""

@@ -55,7 +55,7 @@ def handler_on(path):
     return handler
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases=st.lists(st.tuples(surroundings, messages, own), min_size=1, max_size=8))
 def test_the_same_ids(tmp_path_factory, cases):
     """Lines and records are the same, for any message and fields, after any earlier sources of ids."""

@@ -13,7 +13,7 @@ from chora_logging.eventlog import meaning
 from chora_logging.eventlog.events import strict_json
 from tests import meanings
 
-SOME = settings(max_examples=60, deadline=None)
+SOME = settings(max_examples=60)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,

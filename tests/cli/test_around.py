@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chora_logging.cli.around import groups
@@ -128,7 +128,6 @@ class TestTail:
         assert "-C, -B and -A are for events that are stored" in " ".join(errors.split())
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.booleans(), max_size=20), st.integers(0, 3), st.integers(0, 3), st.none() | st.integers(1, 4)
 )

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chora_logging.cli.check.examining import DAMAGE, Examination, Examiner, Window
@@ -482,7 +482,6 @@ class TestScreen:
 
 
 class TestAgainstTheReader:
-    @settings(deadline=None)
     @given(
         st.lists(
             st.one_of(

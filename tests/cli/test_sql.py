@@ -193,7 +193,7 @@ lines = st.one_of(
 
 
 class TestSameAnswers:
-    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=10, suppress_health_check=list(HealthCheck))
     @given(
         st.lists(lines, max_size=30), st.sampled_from([b"", b"\n"]), st.sampled_from(sorted(columns.COLUMNS))
     )

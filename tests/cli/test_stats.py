@@ -11,7 +11,7 @@ import tracemalloc
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chora_logging.cli.stats.tally import Durations, Tally
@@ -245,7 +245,6 @@ class TestBounds:
 
         assert much - little < 1_000_000
 
-    @settings(deadline=None)
     @given(st.lists(st.one_of(st.integers(0, 10**9), st.floats(0, 1e14)), min_size=1), st.floats(1, 100))
     def test_percentiles(self, values, percent):
         """A percentile is the nearest rank of the sorted values, to three digits."""
@@ -257,7 +256,6 @@ class TestBounds:
         assert durations.percentile(percent) == pytest.approx(exact, rel=0.005, abs=1e-6)
         assert durations.longest == pytest.approx(max(values), abs=1e-6)
 
-    @settings(deadline=None)
     @given(st.lists(st.integers(0, 999), min_size=1))
     def test_whole_numbers(self, values):
         """Whole milliseconds below 1,000 are exact."""
@@ -267,7 +265,6 @@ class TestBounds:
 
         assert durations.percentile(50) == statistics.median_low(values)
 
-    @settings(deadline=None)
     @given(
         st.lists(st.one_of(st.floats(1e9, 1e9 + 1e4), st.floats(-6e10, 2.5e11)), min_size=1, max_size=300),
         st.integers(2, 200),
@@ -296,7 +293,6 @@ class TestBounds:
         assert sum(series.events) == 60_480
         assert series.step <= 300
 
-    @settings(deadline=None)
     @given(
         st.lists(st.tuples(st.floats(1e9, 2e9), st.booleans()), min_size=1, max_size=50), st.integers(20, 200)
     )

@@ -15,7 +15,7 @@ from collections import defaultdict
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -259,7 +259,6 @@ NUMBERS = st.integers(-5000, 5000) | st.floats(-1e6, 1e6)
 
 
 class TestMeasures:
-    @settings(deadline=None)
     @given(st.lists(NUMBERS, min_size=1))
     def test_against_the_sorted_numbers(self, values):
         """Every measure is that of all numbers: percentiles to three digits, the others exactly."""
@@ -330,7 +329,6 @@ class TestMeasures:
 VALUES = st.sampled_from(["a", "b", 1, 1.5, True, None, "2.5", [3], {"x": 1}])
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.fixed_dictionaries({}, optional={"g": VALUES, "h": VALUES, "n": VALUES})),
     st.sampled_from([["g"], ["g", "h"], []]),
@@ -370,7 +368,6 @@ COUNTED = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.one_of(COUNTED, st.fixed_dictionaries({}, optional={"event": st.just("a"), "g": TEXTS}))),
     st.lists(st.sampled_from(["event", "level", "g", "n", "x.y", "ü"]), max_size=2, unique=True),

@@ -8,7 +8,7 @@ import tempfile
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chora_logging.errors import CursorError
@@ -42,7 +42,6 @@ def lines_of(items):
 
 
 class TestCursors:
-    @settings(deadline=None)
     @given(
         st.lists(st.binary(max_size=300).map(lambda line: line.replace(b"\n", b" ")), min_size=1, max_size=8)
     )

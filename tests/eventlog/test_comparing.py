@@ -14,6 +14,7 @@ from chora_logging.eventlog import EventLog, comparing
 from chora_logging.eventlog.conditions import parse_condition
 from chora_logging.eventlog.selection import Selection
 from tests.eventlog.contents import log_of, places
+from tests.soaks import soak
 
 
 def matches(where, event):
@@ -287,7 +288,7 @@ def written(draw):
     return line.encode()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=soak(800))
 @given(st.lists(written(), max_size=8), st.lists(EXPRESSIONS, min_size=1, max_size=3))
 def test_the_quick_way_and_the_slow_one(lines, expressions):
     """Reading with conditions gives exactly the events that the written rules give, in both directions."""
@@ -309,7 +310,6 @@ def test_levels_in_any_case(name):
         assert len(list(EventLog(path).read(where=f"level={name}"))) == 3
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text("ab.", min_size=1, max_size=3), VALUES, max_size=3), PATHS)
 def test_values_at_a_path(event, path):
     """A path reaches every value that some reading of its dots reaches."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chora_logging.errors import ConfigurationError
@@ -100,7 +100,6 @@ def test_one_or_several():
 NAMES = st.text('ab.é@ :=[]"\\', min_size=1, max_size=5)
 
 
-@settings(deadline=None)
 @given(
     st.booleans(),
     NAMES,
@@ -115,7 +114,6 @@ def test_everything_can_be_quoted(negated, name, operator, value, space):
     assert parse_condition(text) == Condition(name, (name,), operator, value, negated, True)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30) | st.text('ab=!<>~:[]. "\\', max_size=12))
 def test_any_text(text):
     """Any text is either understood or refused as one."""

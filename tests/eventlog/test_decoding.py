@@ -17,6 +17,7 @@ from chora_logging.eventlog.meaning import NAMES, Meaning
 from chora_logging.eventlog.selection import Selection
 from chora_logging.eventlog.severities import SCALE_KEYS
 from tests.eventlog.contents import log_of, places
+from tests.soaks import soak
 
 NOON = datetime(2025, 9, 28, 12, tzinfo=timezone.utc)
 
@@ -141,7 +142,7 @@ def filters(draw):
     return chosen
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=soak(400))
 @given(st.lists(LINES, max_size=12), filters(), st.sampled_from([1, 2, 3, 128]), st.sampled_from([60, 2**18]))
 def test_a_filter_finds_the_same(lines, chosen, number, chunk):
     """Events, lines that are skipped, and what cannot be known are the same as if all were decoded whole."""
@@ -164,7 +165,7 @@ def test_a_filter_finds_the_same(lines, chosen, number, chunk):
         assert quick[2] == slow[2] or quick[3] != slow[3]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(LINES, max_size=12),
     filters(),
@@ -189,7 +190,7 @@ def restricted(event, keys):
     return {key: repr(event[key]) for key in keys if key in event}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(-300, 300), min_size=1, max_size=40), st.integers(-300, 300), st.integers(0, 300))
 def test_times_in_any_order(offsets, since, length):
     """However disordered the times in a log are, all events in the range are found."""
@@ -222,7 +223,7 @@ def events(draw):
     return event
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=soak(1000))
 @given(
     events(),
     st.sampled_from([{}, {"level": "zz"}, {"time": "log.when", "event": "zz"}, {"duration": "zz.a"}]),

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
 from tests.eventlog.writing import Writer, alone, numbers
+from tests.soaks import soak
 
 
 class Histories(RuleBasedStateMachine):
@@ -136,4 +137,4 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=300, stateful_step_count=30, deadline=None, derandomize=True)
+TestHistories.settings = settings(max_examples=soak(600), stateful_step_count=30, derandomize=True)

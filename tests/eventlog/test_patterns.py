@@ -6,7 +6,7 @@ import re
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chora_logging.eventlog import patterns
@@ -59,7 +59,6 @@ TEXTS = st.text("abcABé0_ -\n", min_size=1, max_size=8)
 
 
 class TestMeaning:
-    @settings(deadline=None)
     @given(st.sampled_from(["", "(?s)", "(?m)", "(?i)", "(?a)"]), EXPRESSIONS, TEXTS)
     def test_it_is_that_of_re(self, flags, expression, text):
         """An expression is found where `re` finds it, by the automaton too."""
@@ -70,7 +69,6 @@ class TestMeaning:
         assert Pattern(plain).search(text) is expected
         assert _Automaton(_program(*_parsed(plain))).search(text) is expected
 
-    @settings(deadline=None)
     @given(st.sampled_from(["", "(?i)"]), EXPRESSIONS, TEXTS)
     def test_its_literal_is_in_every_match(self, flags, expression, text):
         """A text without the literal of an expression does not match."""
@@ -162,7 +160,6 @@ class TestBounds:
         with pytest.raises(PatternCostError, match="it takes too much time"):
             pattern.search(text)
 
-    @settings(deadline=None)
     @given(EXPRESSIONS, st.lists(TEXTS, max_size=5))
     def test_forgetting_states_changes_nothing(self, expression, texts):
         """With room for one state the answers are the same."""

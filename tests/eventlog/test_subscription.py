@@ -20,6 +20,7 @@ from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.file_feed import FileFeed, FileSubscription
 from chora_logging.eventlog.selection import Selection
 from tests.eventlog.writing import Writer, alone
+from tests.soaks import soak
 
 PADS = [0, 10, 400]
 
@@ -193,9 +194,7 @@ class Interleavings(RuleBasedStateMachine):
 
 
 TestInterleavings = Interleavings.TestCase
-TestInterleavings.settings = settings(
-    max_examples=200, stateful_step_count=30, deadline=None, derandomize=True
-)
+TestInterleavings.settings = settings(max_examples=soak(400), stateful_step_count=30, derandomize=True)
 
 
 def test_cut_off_at_its_beginning(tmp_path):

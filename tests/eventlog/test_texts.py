@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chora_logging.errors import ConfigurationError
@@ -47,7 +47,6 @@ def test_what_cannot_be_searched(text):
         Text(text)
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_escapes_are_resolved(text):
     """A line shows its texts as they were before an encoder escaped them."""
@@ -57,7 +56,6 @@ def test_escapes_are_resolved(text):
 WORDS = st.text('aAßsſkK\N{KELVIN SIGN}ü/"\\\n é1', max_size=6)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(WORDS, st.booleans(), st.booleans()), max_size=8),
     WORDS.filter(bool),

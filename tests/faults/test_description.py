@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from chora_logging.web import create_app
+from tests.soaks import soak
 from tests.web.serving import ask, serving
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -93,7 +94,7 @@ async def schemathesis(port, folder, *options, **variables):
     """Run schemathesis on the description at *port*; return its exit code and its output."""
     command = [sys.executable, "-m", "schemathesis.cli", "run", *options]
     command += [f"http://localhost:{port}/api/v1/openapi.json", "--checks", "all", "--no-color"]
-    command += ["--max-examples", "25", "--request-timeout", "10", "--seed", "1"]
+    command += ["--max-examples", str(soak(40)), "--request-timeout", "10", "--seed", "1"]
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,

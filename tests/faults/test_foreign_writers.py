@@ -102,7 +102,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps=STEPS)
 def test_histories(steps):
     """Whatever part of the other's line is seen: nothing is removed, and every line of both is whole."""

@@ -246,7 +246,6 @@ TestHistories = pytest.mark.timeout(600)(Histories.TestCase)
 TestHistories.settings = settings(
     max_examples=COUNT,
     stateful_step_count=30,
-    deadline=None,
     derandomize="CHORA_READER_HISTORIES" not in os.environ,
     suppress_health_check=list(HealthCheck),
 )

@@ -16,6 +16,7 @@ from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.formatting.values import CIRCULAR
 from tests.formatting.test_values import Colour, Group, Key, NoItems, OddText, Text, deep, made
 from tests.records import Raises, line_of, record_of, strict
+from tests.soaks import soak
 
 FORMATTERS = [EventFormatter(), EventFormatter("%(levelname)s %(message)s", timestamp=True)]
 
@@ -294,7 +295,7 @@ names = (
 class TestAnything:
     """Random records."""
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=soak(600), suppress_health_check=list(HealthCheck))
     @given(
         message=st.text(st.characters()) | st.dictionaries(names, values, max_size=5) | values,
         args=st.lists(values, max_size=3),

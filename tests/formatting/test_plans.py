@@ -43,7 +43,7 @@ values = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(
 class TestSameLines:
     """A plan changes the speed and nothing else."""
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(
         options=st.sampled_from(OPTIONS),
         extra=st.dictionaries(names, values, max_size=6),

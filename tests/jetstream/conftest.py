@@ -13,9 +13,21 @@ from chora_logging.jetstream.log import JetStreamLog
 from tests.jetstream.servers import Certificates, Servers, connected, create
 from tests.jetstream.storing import Place
 from tests.needs import NATS_SERVERS, find_nats_server, find_program, need
+from tests.soaks import WHOLE
+
+#: Modules whose tests say more about this package than about a server: all but the newest version are for
+#: whole runs. Those of messages, consumers and connections have every version always.
+ON_THE_NEWEST = ("test_audit", "test_cli", "test_many_machines", "test_serving")
 
 
-@pytest.fixture(scope="module", params=NATS_SERVERS)
+def pytest_generate_tests(metafunc):
+    if "version" in metafunc.fixturenames:
+        is_few = not WHOLE and metafunc.module.__name__.rpartition(".")[2] in ON_THE_NEWEST
+        versions = NATS_SERVERS[-1:] if is_few else NATS_SERVERS
+        metafunc.parametrize("version", versions, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def version(request):
     """Each version of the server that is supported by the tests."""
     need(f"nats-server {request.param}")

@@ -86,7 +86,6 @@ def call(capsys, monkeypatch):
 @settings(
     max_examples=12,
     phases=[Phase.explicit, Phase.generate],
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(written=LINES, cuts=st.lists(st.integers(1, 4), min_size=1), compress=st.booleans())

@@ -366,7 +366,7 @@ class TestDescription:
 
         assert set(re.findall(r'"#/components/schemas/(\w+)"', text)) == set(schemas)
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
     @given(
         path=st.sampled_from(["events", "traces/t", "events/x", "traces/"]) | st.text(max_size=20),
         query=st.text(max_size=60),

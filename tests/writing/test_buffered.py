@@ -262,7 +262,7 @@ class Clock:
 @given(
     pauses=st.lists(st.floats(0, 0.2), min_size=1, max_size=30), when_full=st.sampled_from(["block", "drop"])
 )
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_no_line_waits_longer_than_the_interval(tmp_path_factory, pauses, when_full):
     """With an exact clock each line is written within the interval, whenever it arrives."""
     path = tmp_path_factory.mktemp("log") / "app.log"
@@ -293,7 +293,7 @@ class TestFiles:
         flushes=st.sets(st.integers(0, 59)),
         encoding=st.sampled_from(["utf-8", "utf-16", "latin-1"]),
     )
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     def test_rotation(self, tmp_path_factory, sizes, flushes, encoding):
         """Lines of any length, in batches of any size, are split into files as single writes split them."""
         folders = []

@@ -14,7 +14,7 @@ import tempfile
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from chora_logging.eventlog import EventLog, following
 from chora_logging.eventlog.following import Follower
@@ -307,7 +307,6 @@ class TestRotatedWhileOpened:
             yield
 
     @given(st.lists(st.booleans(), max_size=5), st.integers(0, 50), st.integers(9, 50))
-    @settings(deadline=None)
     def test_none_is_missed(self, compressed, first, each):
         """Every file that existed when the live one was opened is read once, in order."""
         with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
