@@ -74,7 +74,8 @@ class Connection:
 
     Attributes:
         address: As given.
-        problem: Why there is no connection, or what a person must change; empty if all is well.
+        problem: Why there is no connection, or what a person must change; empty before the first try and if
+            all is well.
         needs_a_person: Whether there is no connection until a person changes something.
 
     Raises:
@@ -90,7 +91,7 @@ class Connection:
         except ModuleNotFoundError:
             raise MissingExtraError("nats-py", "nats") from None
         self.address = address
-        self.problem = "not connected yet"
+        self.problem = ""
         self.needs_a_person = False
         self._credentials = Credentials.from_environment() if credentials is None else credentials
         self._servers = list(address.servers)
@@ -345,7 +346,8 @@ class Connection:
             try:
                 await asyncio.wait_for(self._connected.wait(), timeout)
             except asyncio.TimeoutError:
-                raise NoAnswerError(str(self.address), f"not connected: {self.problem}") from None
+                reason = f"not connected: {self.problem or 'no server has answered yet'}"
+                raise NoAnswerError(str(self.address), reason) from None
         assert self._live is not None
         return self._live
 

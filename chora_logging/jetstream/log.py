@@ -221,12 +221,17 @@ class JetStreamLog:
         return 0 if found is None else found.size
 
     def health(self) -> Health:
-        """Return whether the servers answer, and whether a consumer follows the stream."""
-        try:
-            self._state()
-            is_readable = True
-        except ServerError:
-            is_readable = False
+        """Return whether the servers answer, and whether a consumer follows the stream.
+
+        It does not wait for a connection that is being tried again: who asks may wait for a second only.
+        """
+        connection = self._stream.connection
+        is_readable = connection.is_connected or not connection.problem
+        if is_readable:
+            try:
+                self._state()
+            except ServerError:
+                is_readable = False
         return Health(is_readable, is_followed(StreamFeed, self._address, self._credentials))
 
     @property

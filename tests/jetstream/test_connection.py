@@ -50,7 +50,7 @@ def problem_of(address, wanted="", **options):
 
         def problem():
             found = stream.connection.problem
-            return found != "not connected yet" and wanted in found and found
+            return wanted in found and found
 
         return wait_for(problem, wanted or "a problem")
 

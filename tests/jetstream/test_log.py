@@ -241,6 +241,10 @@ class TestNoStream:
             with pytest.raises(ServerError, match=r"nats://127\.0\.0\.1:1/CLOG: not connected"):
                 log.exists()
 
+            # A probe does not wait until a server answers.
+            monkeypatch.setattr(logs, "state_of", lambda stream: pytest.fail("the servers are asked"))
+            assert log.health() == Health(readable=False, following=False)
+
 
 class TestSource:
     def test_is_a_source(self, log):
