@@ -118,15 +118,15 @@ def silence(scene, stream):
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("version", "code"), RUNS, ids=[f"{v} {'no ids' * bool(c)}" for v, c in RUNS])
-def test_everything_dies(version, code, tmp_path):
+@pytest.mark.parametrize(("release", "code"), RUNS, ids=[f"{v} {'no ids' * bool(c)}" for v, c in RUNS])
+def test_everything_dies(release, code, tmp_path):
     """Each event is stored once, in order, and starts and ends tile, whichever server is asked."""
-    need(f"nats-server {version}")
+    need(f"nats-server {release}")
     faults = (
         [kill_shipper] * KILLS + [kill_leader] * LEADERS + [kill_all] + [cut] * CUTS + [silence] * SILENCES
     )
     random.shuffle(faults)
-    servers = Servers(find_nats_server(version), tmp_path / "servers", 3, advertise=False)
+    servers = Servers(find_nats_server(release), tmp_path / "servers", 3, advertise=False)
     with servers, connected(servers.address) as stream:
         create(stream, num_replicas=3, duplicate_window=1_000_000_000)
         scene = Scene(servers, tmp_path, code)
