@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import select
 import stat
 from collections.abc import Iterable, Sequence
@@ -17,14 +18,18 @@ from chora_logging.eventlog.rotated.file_set import paths_of
 from chora_logging.eventlog.source import is_address
 from chora_logging.log_files import real_path
 
+#: The name of a backup as the handlers here and logrotate give it: the log's, a number, how it is packed.
+_NUMBERED = re.compile(r"(.+)\.[1-9][0-9]*(\.\w+)?")
+
 #: After how many seconds without input the user is told that the command waits for it.
 QUIET_SECONDS = 1.0
 
 
 def expanded(paths: Iterable[str], hint: str) -> list[str]:
-    """Return *paths* with each quoted glob (`*`, `?`, `[…]`, `**`) replaced by the files that it matches.
+    """Return *paths* with each quoted glob (`*`, `?`, `[…]`, `**`) replaced by the logs that it matches.
 
-    A path that exists is not a glob.
+    A path that exists is not a glob. A log whose live file is not there matches if it has a numbered backup:
+    in the middle of a rotation it has nothing else.
 
     Args:
         paths: The paths as the user gave them.
@@ -38,10 +43,13 @@ def expanded(paths: Iterable[str], hint: str) -> list[str]:
         if not _is_file(path) or os.path.lexists(path) or not glob.has_magic(path):
             found.append(path)
             continue
-        matches = sorted(match for match in glob.glob(path, recursive=True) if os.path.isfile(match))
+        matches = {match for match in glob.glob(path, recursive=True) if os.path.isfile(match)}
+        # The backups later: a live file that was missed has become one.
+        backed = set(map(_log_of, glob.glob(path + ".[1-9]*", recursive=True)))
+        matches.update(log for log in backed - matches if log and paths_of(log))
         if not matches:
             raise click.BadParameter(f"no file matches {path}", param_hint=f"'{hint}'")
-        found += matches
+        found += sorted(matches)
     return found
 
 
@@ -104,6 +112,12 @@ def names_of(addresses: Sequence[str]) -> list[tuple[str, str]]:
         if len(set(names)) == len(names):
             return list(zip(names, addresses, strict=True))
     return [(address, address) for address in addresses]  # they differ only in their suffixes
+
+
+def _log_of(backup: str) -> str | None:
+    """Return the path of the log that a file with a numbered name is a backup of."""
+    numbered = _NUMBERED.fullmatch(backup)
+    return numbered[1] if numbered else None
 
 
 def _parts(address: str) -> list[str]:

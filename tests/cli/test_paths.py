@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shlex
@@ -97,6 +98,25 @@ class TestFiles:
 
         assert paths.without_backups(names) == ["app.log"]
         assert len(listed) == 1
+
+    @pytest.mark.parametrize("glob", ["logs/*", "logs/*.jsonl", "log[s]/a.jsonl"])
+    @pytest.mark.parametrize("suffix", [".1", ".12.gz"])
+    def test_a_glob_in_the_middle_of_a_rotation(self, folder, call, glob, suffix):
+        """A log of which there are only backups, as between the two steps of a rotation, is matched."""
+        logs = folder / "logs"
+        (logs / "a.jsonl").unlink()
+        text = (logs / "a.jsonl.1").read_bytes()
+        (logs / "a.jsonl.1").unlink()
+        (logs / f"a.jsonl{suffix}").write_bytes(gzip.compress(text) if suffix.endswith("gz") else text)
+
+        assert sorted(numbers(call("query", "--json", "--trace", "a", glob)[1])) == [0, 1]
+
+    def test_a_glob_and_files_with_numbers(self, folder, call):
+        """A number in the name of a file is no sign of a log that is not there."""
+        write_events(folder / "logs" / "c.2025.jsonl", {"n": 8})
+        (folder / "logs" / "d.1").mkdir()
+
+        assert sorted(numbers(call("query", "--json", "logs/*")[1])) == [*range(9)]
 
     def test_one_that_is_rotated_meanwhile(self, folder, call, monkeypatch):
         """A log whose file is moved away between two looks at it is read all the same."""
