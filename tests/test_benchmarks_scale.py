@@ -13,7 +13,7 @@ def test_all_answers_are_the_same(monkeypatch):
     text = scale.run(rounds=1, events=1_000)
 
     for question, peers in scale.QUESTIONS.items():
-        rows = text.partition(f"**{question}**")[2].partition("\n**")[0]
+        rows = text.partition(f"\n**{question}**")[2].partition("\n**")[0]
         for peer in peers:
             (row,) = re.findall(rf"^\| {re.escape(peer.name)} \| (.*) \|$", rows, re.MULTILINE)
             assert row.endswith("same") or "not installed" in row
