@@ -6,6 +6,8 @@ import contextlib
 import json
 import logging
 import os
+import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -83,9 +85,17 @@ class Shipper:
         self.process.wait(PATIENCE)
 
     def stop(self):
-        """End it as a service manager does, and return its exit status."""
+        """End it as a service manager does once it has started, and return its exit status."""
+        wait_for(self._is_prepared, "the shipper's handler of SIGTERM")
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
+
+    def _is_prepared(self):
+        if self.process.poll() is not None:
+            return True
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        caught = int(re.search(r"^SigCgt:\t([0-9a-f]+)$", status, re.MULTILINE)[1], 16)
+        return caught >> (signal.SIGTERM - 1) & 1
 
     def wait(self):
         """Return its exit status once it has ended."""
