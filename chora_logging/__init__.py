@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from chora_logging._version import __version__
 
 if TYPE_CHECKING:
+    from chora_logging.binding import BoundLogger, bind, get_bound_fields, set_bound_fields
     from chora_logging.config import get_logging_config, setup_logging
     from chora_logging.context import TraceIdFilter, child_env, get_trace_id, set_trace_id, trace_context
     from chora_logging.errors import (
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArtifactAssembledEvent",
+    "BoundLogger",
     "BufferedEventFileHandler",
     "ChoraLoggingError",
     "ConfigurationError",
@@ -69,14 +71,17 @@ __all__ = [
     "TraceIdFilter",
     "ValidationCompletedEvent",
     "__version__",
+    "bind",
     "child_env",
     "emit_event",
+    "get_bound_fields",
     "get_emitter",
     "get_logging_config",
     "get_orchestrator_events",
     "get_request_logger",
     "get_trace_id",
     "log_orchestrator_event",
+    "set_bound_fields",
     "set_trace_id",
     "setup_logging",
     "setup_orchestrator_logging",
@@ -85,6 +90,7 @@ __all__ = [
 ]
 
 _EXPORTS = {
+    "binding": ("BoundLogger", "bind", "get_bound_fields", "set_bound_fields"),
     "config": ("get_logging_config", "setup_logging"),
     "context": ("TraceIdFilter", "child_env", "get_trace_id", "set_trace_id", "trace_context"),
     "errors": ("ChoraLoggingError", "ConfigurationError", "CursorError", "MissingExtraError", "TraceIdError"),

@@ -32,6 +32,7 @@ LAYERS = {
     "shipping": 3,
     "context": 3,
     "formatting": 3,
+    "binding": 4,
     "optimizing": 4,
     "web": 4,
     "wsgi": 4,
