@@ -38,6 +38,7 @@ LAYERS = {
     "wsgi": 4,
     "writing": 4,
     "attaching": 5,
+    "filtering": 5,
     "hosts": 5,
     "jetstream": 5,
     "config": 6,
