@@ -26,6 +26,9 @@ if TYPE_CHECKING:
         TraceIdError,
     )
     from chora_logging.eventlog import EventLog, Gap
+    from chora_logging.filtering.rate_limit import RateLimitFilter
+    from chora_logging.filtering.redaction import RedactFilter
+    from chora_logging.filtering.sampling import TraceSampleFilter
     from chora_logging.formatting.formatter import EventFormatter
     from chora_logging.orchestrator import (
         get_orchestrator_events,
@@ -66,9 +69,12 @@ __all__ = [
     "EventQueueHandler",
     "Gap",
     "MissingExtraError",
+    "RateLimitFilter",
+    "RedactFilter",
     "TelemetryEvent",
     "TraceIdError",
     "TraceIdFilter",
+    "TraceSampleFilter",
     "ValidationCompletedEvent",
     "__version__",
     "bind",
@@ -95,6 +101,9 @@ _EXPORTS = {
     "context": ("TraceIdFilter", "child_env", "get_trace_id", "set_trace_id", "trace_context"),
     "errors": ("ChoraLoggingError", "ConfigurationError", "CursorError", "MissingExtraError", "TraceIdError"),
     "eventlog": ("EventLog", "Gap"),
+    "filtering.rate_limit": ("RateLimitFilter",),
+    "filtering.redaction": ("RedactFilter",),
+    "filtering.sampling": ("TraceSampleFilter",),
     "formatting.formatter": ("EventFormatter",),
     "orchestrator": (
         "get_orchestrator_events",

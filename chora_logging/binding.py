@@ -131,7 +131,7 @@ class BoundLogger(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic s
 
 
 def _checked(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return *fields* if their names are allowed, and have `TraceIdFilter` look for bound fields from now on."""
+    """Return *fields* if their names are allowed; from now on `TraceIdFilter` looks for bound fields."""
     for name in fields:
         if name in _RESERVED:
             raise ConfigurationError(
