@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         emit_event,
         get_emitter,
     )
+    from chora_logging.testing import capture_events
     from chora_logging.web import TraceMiddleware as TraceMiddleware
     from chora_logging.web import create_app as create_app
     from chora_logging.web import include as include
@@ -78,6 +79,7 @@ __all__ = [
     "ValidationCompletedEvent",
     "__version__",
     "bind",
+    "capture_events",
     "child_env",
     "emit_event",
     "get_bound_fields",
@@ -121,6 +123,7 @@ _EXPORTS = {
         "emit_event",
         "get_emitter",
     ),
+    "testing": ("capture_events",),
     "writing.buffered": ("BufferedEventFileHandler",),
     "writing.handler": ("EventFileHandler",),
     "writing.queue_handler": ("EventQueueHandler",),

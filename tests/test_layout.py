@@ -41,7 +41,9 @@ LAYERS = {
     "filtering": 5,
     "hosts": 5,
     "jetstream": 5,
+    "testing": 5,
     "config": 6,
+    "pytest_plugin": 6,
     "telemetry": 6,
     "orchestrator": 7,
     "__init__": 8,
@@ -65,6 +67,7 @@ OPTIONAL = {
     "nats": {"jetstream"},
     "opentelemetry": {"context"},
     "pydantic": {"telemetry"},
+    "pytest": {"pytest_plugin"},
 }
 
 LONGEST = 400

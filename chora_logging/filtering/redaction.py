@@ -212,7 +212,9 @@ class RedactFilter(logging.Filter):
         places = [match for match in _PLACEHOLDER.finditer(template) if match["rest"] != "%"]
         if len(places) != len(arguments) or any("*" in match["rest"] for match in places):
             return template, arguments
-        kept, pieces, done = [], [], 0
+        kept: list[Any] = []
+        pieces: list[str] = []
+        done = 0
         for match, argument in zip(places, arguments, strict=True):
             if match["name"] and match["name"] in self._redactor.names and hides(argument):
                 start = match.start("rest") - 1

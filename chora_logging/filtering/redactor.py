@@ -13,11 +13,11 @@ from chora_logging.filtering.secret_names import SecretNames
 from chora_logging.filtering.secret_patterns import is_card_number, redact_forms
 from chora_logging.formatting.values import plain
 
-_HARMLESS = (type(None), bool, float, datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
-_HARMLESS += (uuid.UUID, decimal.Decimal)
+_TIMES = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
+_HARMLESS: frozenset[type] = frozenset((type(None), bool, float, *_TIMES, uuid.UUID, decimal.Decimal))
 _SHORTEST = len("pwd=x")
 _SIZED = (str, bytes, dict, list, tuple)
-_SIMPLE = frozenset((str, bytes, int, *_HARMLESS))
+_SIMPLE = _HARMLESS | {str, bytes, int}
 #: The levels of nesting up to which a value is redacted as it is; a deeper one is made plain first.
 _SIMPLE_LEVELS = 6
 

@@ -206,7 +206,7 @@ class TestBadInput:
     @pytest.mark.parametrize("rate", [0, -1, 1.5, "many", None])
     def test_is_refused(self, rate):
         """A rate that is no whole number above 0 is refused in one sentence."""
-        with pytest.raises(ConfigurationError, match="^rate must be a whole number"):
+        with pytest.raises(ConfigurationError, match=r"^rate must be a whole number"):
             RateLimitFilter(rate)
 
     def test_an_unknown_option(self):

@@ -126,7 +126,7 @@ def attach(*handlers):
 
 
 def write_with(kind, folder):
-    """Log all cases by a handler with a filter, between two without; return the text of its file, and theirs."""
+    """Log all cases by a handler with a filter, between two without; return what all have written."""
     others = [io.StringIO(), io.StringIO()]
     listener = None
     if kind == "queue":

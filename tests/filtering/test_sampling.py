@@ -73,5 +73,5 @@ def test_what_always_passes():
 @pytest.mark.parametrize("share", [-0.1, 1.1, "all", None, True, float("nan")])
 def test_bad_input(share):
     """A share that is none is refused in one sentence."""
-    with pytest.raises(ConfigurationError, match="^share must be a number from 0 to 1, got"):
+    with pytest.raises(ConfigurationError, match=r"^share must be a number from 0 to 1, got"):
         TraceSampleFilter(share)
