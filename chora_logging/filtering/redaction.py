@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from chora_logging import context
+from chora_logging.binding import get_bound_fields
 from chora_logging.errors import ConfigurationError
 from chora_logging.filtering.expressions import parse_patterns
 from chora_logging.filtering.redactor import Redactor, hides
@@ -30,6 +32,7 @@ _NOT_FIELDS = STANDARD | {"taskName", "trace_id", "span_id", SETTLED_ATTRIBUTE}
 _NOT_CHECKED = "A record could not be checked for secrets"
 _NO_STACK_LEFT = logging.makeLogRecord({"msg": _NOT_CHECKED, "levelname": "ERROR", "levelno": logging.ERROR})
 _exceptions = logging.Formatter()
+_trace_ids = context.TraceIdFilter()
 
 # A placeholder of a message, with the name before it if there is one: `password: %s`, `token=%r`.
 _PLACEHOLDER = re.compile(
@@ -113,7 +116,8 @@ class RedactFilter(logging.Filter):
     def redacted(self, record: logging.LogRecord) -> logging.LogRecord:
         """Return *record* itself if it has no secret, else a copy without them."""
         try:
-            changes = self._changes(record)
+            settled = self._settled(record)
+            changes = self._changes(settled)
         except Exception as error:  # of the caller's objects, or the stack is nearly full
             try:
                 return _unchecked(record, error)
@@ -121,12 +125,20 @@ class RedactFilter(logging.Filter):
                 return _NO_STACK_LEFT
         if not changes:
             return record
-        try:
-            clean = copy.copy(record)
-        except Exception:  # a subclass that cannot be copied
-            clean = logging.makeLogRecord(record.__dict__)
+        clean = _copy(settled)
         clean.__dict__.update(changes)
         return clean
+
+    def _settled(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Return *record*, or a copy with the bound fields if a `TraceIdFilter` could add secrets later."""
+        if context.put_bound_fields is None or SETTLED_ATTRIBUTE in record.__dict__:
+            return record
+        bound = get_bound_fields()
+        if all(self._redactor.field(name, value) is value for name, value in bound.items()):
+            return record
+        settled = _copy(record)
+        _trace_ids.filter(settled)
+        return settled
 
     def _changes(self, record: logging.LogRecord) -> dict[str, Any]:
         """Return the attributes that have secrets, with other values."""
@@ -182,7 +194,7 @@ class RedactFilter(logging.Filter):
         changed = arguments is not record.args or template is not record.msg
         rendered = record
         if changed:
-            rendered = copy.copy(record)
+            rendered = _copy(record)
             rendered.msg, rendered.args = template, kept
         text, problems = rendered_message(rendered)
         clean, clean_problems = self._redactor.text(text), self._redactor.value(problems)
@@ -228,6 +240,13 @@ class RedactFilter(logging.Filter):
         return (
             (text, tuple(kept)) if kept else (text % (), ())
         )  # without arguments, `logging` fills in nothing
+
+
+def _copy(record: logging.LogRecord) -> logging.LogRecord:
+    try:
+        return copy.copy(record)
+    except Exception:  # a subclass that cannot be copied
+        return logging.makeLogRecord(record.__dict__)
 
 
 def _is_same(one: Any, other: Any) -> bool:

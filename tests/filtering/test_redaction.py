@@ -18,6 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chora_logging.binding import bind
+from chora_logging.context import TraceIdFilter
 from chora_logging.errors import ConfigurationError, UnknownOptionError
 from chora_logging.filtering.redaction import RedactFilter
 from chora_logging.formatting.formatter import EventFormatter
@@ -223,6 +225,18 @@ class TestSecrets:
             "[redacted]",
             "t",
         )
+
+    @pytest.mark.parametrize("filters", [(RedactFilter, TraceIdFilter), (TraceIdFilter, RedactFilter)])
+    def test_bound_fields(self, filters):
+        """Secrets of `bind` are replaced, whether the filter that adds them comes first or last."""
+        handler = logging.StreamHandler(io.StringIO())
+        handler.filters += [kind() for kind in filters]
+        attach(handler)
+        with bind(user_id=7, token=HIDDEN):
+            logging.getLogger("shop").error("m")
+
+        line = json.loads(handler.stream.getvalue())
+        assert (line["user_id"], line["token"]) == (7, "[redacted]")
 
     def test_by_dict_config(self):
         """It is made by `dictConfig`, with options."""
