@@ -138,7 +138,7 @@ def _checked(fields: dict[str, Any]) -> dict[str, Any]:
                 "a bound field", name, "a name that is no attribute of logging.LogRecord"
             )
         if name == "trace_id":
-            raise ConfigurationError("a bound field", name, "another than the trace id, for trace_context")
+            raise ConfigurationError("a bound field", name, "no trace id, which is that of trace_context")
     if context.put_bound_fields is None:
         context.put_bound_fields = _put_fields
         if speedups.in_use:

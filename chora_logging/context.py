@@ -350,7 +350,7 @@ class TraceIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Put the ids and the bound fields on *record* and let it pass."""
         attributes = record.__dict__
-        if SETTLED_ATTRIBUTE in attributes:
+        if "trace_id" in attributes and SETTLED_ATTRIBUTE in attributes:
             return True
         if attributes.get("trace_id") is None:
             self._put_ids(record, attributes)

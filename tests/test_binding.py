@@ -101,7 +101,7 @@ class TestBlocks:
 
     def test_the_trace_id_has_its_own_function(self):
         """`trace_id` is refused, with the name of what sets it."""
-        with pytest.raises(ConfigurationError, match="another than the trace id, for trace_context"):
+        with pytest.raises(ConfigurationError, match="must be no trace id, which is that of trace_context"):
             bind(trace_id="a")
 
 

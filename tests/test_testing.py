@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import configparser
+import importlib
 import logging
 import logging.config
 import os
@@ -165,6 +167,14 @@ class TestUnittest(unittest.TestCase):
 
 
 class TestPlugin:
+    def test_is_registered(self):
+        """The entry point of pytest names the module with the fixture."""
+        setup = configparser.ConfigParser()
+        setup.read(ROOT / "setup.cfg")
+        name, _, module = setup["options.entry_points"]["pytest11"].strip().partition(" = ")
+
+        assert (name, hasattr(importlib.import_module(module), "capture_events")) == ("chora_logging", True)
+
     def test_the_fixture_and_its_cost(self, tmp_path):
         """The fixture captures a test's events beside `caplog`; unused it loads neither ours nor pydantic."""
         (tmp_path / "test_it.py").write_text(

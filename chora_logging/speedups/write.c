@@ -129,9 +129,9 @@ trace_record(const State *state, PyObject *attributes)
 
     if (message == NULL || !PyUnicode_CheckExact(message))
         return 0;                         /* a dict or an event may have its own id */
-    if (!lacks(state, attributes, SETTLED))
-        return 1;
     trace_id = borrow(state, attributes, TRACE_ID);
+    if (trace_id != NULL && !lacks(state, attributes, SETTLED))
+        return 1;
     if ((trace_id == NULL || trace_id == Py_None) && put_ids(state, attributes) < 0)
         return -1;
     if (state->bound_fields != NULL && put_bound_fields(state, attributes) < 0)
