@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chora_logging.binding import bind
@@ -266,7 +266,11 @@ OBJECTS = st.sampled_from(
 MESSAGES = st.text(max_size=60) | OBJECTS | st.sampled_from(["%s password=%s", "%(token)s %d", "%"])
 
 
+UNHURRIED = settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
+
+
 class TestOthers:
+    @UNHURRIED
     @given(
         message=PLAIN,
         fields=st.dictionaries(NAMES, VALUES, max_size=4),
@@ -294,6 +298,7 @@ class TestOthers:
         """Words, numbers and addresses that are no secrets stay, and so does what is redacted already."""
         assert RedactFilter().redacted(record_of(text, x=text)).__dict__["x"] == text
 
+    @UNHURRIED
     @given(message=MESSAGES, arguments=st.lists(MESSAGES, max_size=3), value=VALUES | OBJECTS)
     def test_never_raises(self, message, arguments, value):
         """Any message, arguments and fields give a record, from which a line can be made."""
