@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from chora_logging._version import __version__
 
 if TYPE_CHECKING:
+    from chora_logging.binding import BoundLogger, bind, get_bound_fields, set_bound_fields
     from chora_logging.config import get_logging_config, setup_logging
     from chora_logging.context import TraceIdFilter, child_env, get_trace_id, set_trace_id, trace_context
     from chora_logging.errors import (
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
         TraceIdError,
     )
     from chora_logging.eventlog import EventLog, Gap
+    from chora_logging.filtering.rate_limit import RateLimitFilter
+    from chora_logging.filtering.redaction import RedactFilter
+    from chora_logging.filtering.sampling import TraceSampleFilter
     from chora_logging.formatting.formatter import EventFormatter
     from chora_logging.orchestrator import (
         get_orchestrator_events,
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
         emit_event,
         get_emitter,
     )
+    from chora_logging.testing import capture_events
     from chora_logging.web import TraceMiddleware as TraceMiddleware
     from chora_logging.web import create_app as create_app
     from chora_logging.web import include as include
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArtifactAssembledEvent",
+    "BoundLogger",
     "BufferedEventFileHandler",
     "ChoraLoggingError",
     "ConfigurationError",
@@ -64,19 +70,26 @@ __all__ = [
     "EventQueueHandler",
     "Gap",
     "MissingExtraError",
+    "RateLimitFilter",
+    "RedactFilter",
     "TelemetryEvent",
     "TraceIdError",
     "TraceIdFilter",
+    "TraceSampleFilter",
     "ValidationCompletedEvent",
     "__version__",
+    "bind",
+    "capture_events",
     "child_env",
     "emit_event",
+    "get_bound_fields",
     "get_emitter",
     "get_logging_config",
     "get_orchestrator_events",
     "get_request_logger",
     "get_trace_id",
     "log_orchestrator_event",
+    "set_bound_fields",
     "set_trace_id",
     "setup_logging",
     "setup_orchestrator_logging",
@@ -85,10 +98,14 @@ __all__ = [
 ]
 
 _EXPORTS = {
+    "binding": ("BoundLogger", "bind", "get_bound_fields", "set_bound_fields"),
     "config": ("get_logging_config", "setup_logging"),
     "context": ("TraceIdFilter", "child_env", "get_trace_id", "set_trace_id", "trace_context"),
     "errors": ("ChoraLoggingError", "ConfigurationError", "CursorError", "MissingExtraError", "TraceIdError"),
     "eventlog": ("EventLog", "Gap"),
+    "filtering.rate_limit": ("RateLimitFilter",),
+    "filtering.redaction": ("RedactFilter",),
+    "filtering.sampling": ("TraceSampleFilter",),
     "formatting.formatter": ("EventFormatter",),
     "orchestrator": (
         "get_orchestrator_events",
@@ -106,6 +123,7 @@ _EXPORTS = {
         "emit_event",
         "get_emitter",
     ),
+    "testing": ("capture_events",),
     "writing.buffered": ("BufferedEventFileHandler",),
     "writing.handler": ("EventFileHandler",),
     "writing.queue_handler": ("EventQueueHandler",),

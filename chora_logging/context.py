@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from chora_logging import speedups
 from chora_logging.errors import TraceIdError
@@ -26,8 +26,12 @@ from chora_logging.schema import EVENT_MARK, OWN_LOGGER, SETTLED_ATTRIBUTE, TRAC
 TRACE_ID_VARIABLE = "CHORA_TRACE_ID"
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Value = TypeVar("_Value")
 
 current: ContextVar[str | None] = ContextVar("chora_trace_id", default=None)
+
+#: Puts the bound fields among a record's attributes; set by `chora_logging.binding` once it is imported.
+put_bound_fields: Callable[[Any, dict[str, Any]], None] | None = None
 
 # Control characters, the two line separators of Unicode, and unpaired surrogates.
 _forbidden = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
@@ -57,7 +61,82 @@ def new_trace_id() -> str:
     return os.urandom(16).hex()
 
 
-class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc"):`
+class ContextBlock(Generic[_Value]):
+    """Sets a context variable for a block of code or for each call of a function."""
+
+    __slots__ = ("_tokens",)
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[Any]] = []
+
+    def _set(self) -> tuple[_Value, Token[Any]]:
+        """Set the variable; return what `with … as` binds, and the token to restore the former value with."""
+        raise NotImplementedError
+
+    def _again(self) -> ContextBlock[_Value]:
+        """Return another block like this one, for a call of a decorated function."""
+        raise NotImplementedError
+
+    def __enter__(self) -> _Value:
+        value, token = self._set()
+        self._tokens.append(token)
+        return value
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Several tasks may have entered this object concurrently: reset the newest token of this context.
+        for token in reversed(self._tokens):
+            try:
+                token.var.reset(token)
+            except (ValueError, RuntimeError):
+                continue
+            self._tokens.remove(token)
+            return
+
+    async def __aenter__(self) -> _Value:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def __call__(self, function: _Function) -> _Function:
+        """Return *function* wrapped so that each call runs in such a block of its own."""
+        import inspect  # imported here because only decorators need it
+
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            name = type(self).__name__
+            raise TypeError(
+                f"{name} cannot decorate a generator function: its body runs in the caller's "
+                f"context; use `with {name}(…):` inside it"
+            )
+        again = self._again
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def coroutine(*args: Any, **kwargs: Any) -> Any:
+                with again():
+                    return await function(*args, **kwargs)
+
+            return cast("_Function", coroutine)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with again():
+                return function(*args, **kwargs)
+
+        return cast("_Function", call)
+
+
+class trace_context(ContextBlock[str]):  # noqa: N801 - reads as a verb: `with trace_context("abc"):`
     """Set the trace id for a block of code or for each call of a function.
 
     Use it as `with trace_context("abc"):`, as `async with`, or as a decorator of a function or
@@ -82,68 +161,18 @@ class trace_context:  # noqa: N801 - reads as a verb: `with trace_context("abc")
         True
     """
 
-    __slots__ = ("_tokens", "_trace_id")
+    __slots__ = ("_trace_id",)
 
     def __init__(self, trace_id: str | None = None) -> None:
+        super().__init__()
         self._trace_id = None if trace_id is None else check_trace_id(trace_id)
-        self._tokens: list[Token[str | None]] = []
 
-    def __enter__(self) -> str:
+    def _set(self) -> tuple[str, Token[Any]]:
         trace_id = self._trace_id or new_trace_id()
-        self._tokens.append(current.set(trace_id))
-        return trace_id
+        return trace_id, current.set(trace_id)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        # Several tasks may have entered this object concurrently: reset the newest token of this context.
-        for token in reversed(self._tokens):
-            try:
-                current.reset(token)
-            except (ValueError, RuntimeError):
-                continue
-            self._tokens.remove(token)
-            return
-
-    async def __aenter__(self) -> str:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
-
-    def __call__(self, function: _Function) -> _Function:
-        """Return *function* wrapped in this context; without an id each call gets a new one."""
-        import inspect  # imported here because only decorators need it
-
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                "trace_context cannot decorate a generator function: its body runs in the caller's "
-                "context; use `with trace_context():` inside it"
-            )
-        trace_id = self._trace_id
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def coroutine(*args: Any, **kwargs: Any) -> Any:
-                with trace_context(trace_id):
-                    return await function(*args, **kwargs)
-
-            return cast("_Function", coroutine)
-
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with trace_context(trace_id):
-                return function(*args, **kwargs)
-
-        return cast("_Function", call)
+    def _again(self) -> trace_context:
+        return trace_context(self._trace_id)
 
 
 def get_trace_id() -> str | None:
@@ -302,34 +331,40 @@ def parse_traceparent(value: str) -> str | None:
 
 
 class TraceIdFilter(logging.Filter):
-    """Put `trace_id` on each record, and `span_id` when an OpenTelemetry span is active.
+    """Put `trace_id` and the fields of `bind` on each record, and `span_id` with an OpenTelemetry span.
 
     Attach it to a *handler*: a filter on a logger does not see the records of the loggers below it.
     The first source that has an id gives it: the record itself (`extra={"trace_id": …}`, that key of
     a dict message, or a `TelemetryEvent`'s own), `trace_context`, an active OpenTelemetry span,
     `CHORA_TRACE_ID`, `TRACEPARENT`. If none has one, `trace_id` is `None`, and stays so: a second filter
-    does not look again.
+    does not look again. Of fields with the same name, the record's own wins.
 
-    Never drops a record and never raises. The id is that of the thread or task that calls the handler
-    with the filter. If records are kept back before they are written, attach it to the handler that
-    keeps them, such as a `MemoryHandler`; `EventQueueHandler` has it built in.
+    Never drops a record and never raises. Id and fields are those of the thread or task that calls the
+    handler with the filter. If records are kept back before they are written, attach it to the handler
+    that keeps them, such as a `MemoryHandler`; `EventQueueHandler` has it built in.
     """
 
     def __init__(self) -> None:
         super().__init__()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Put the ids on *record* and let it pass."""
+        """Put the ids and the bound fields on *record* and let it pass."""
         attributes = record.__dict__
-        if "trace_id" in attributes and (
-            attributes["trace_id"] is not None or SETTLED_ATTRIBUTE in attributes
-        ):
+        if "trace_id" in attributes and SETTLED_ATTRIBUTE in attributes:
             return True
+        if attributes.get("trace_id") is None:
+            self._put_ids(record, attributes)
+        if put_bound_fields is not None:
+            put_bound_fields(record.msg, attributes)
+            attributes[SETTLED_ATTRIBUTE] = None
+        return True
+
+    def _put_ids(self, record: logging.LogRecord, attributes: dict[str, Any]) -> None:
         if type(record.msg) is not str:
             trace_id = explicit_trace_id(record.msg)
             if trace_id is not None:
                 attributes["trace_id"] = trace_id
-                return True
+                return
         trace_id = context_trace_id()
         if trace_id is None:
             trace_id, span_id = surrounding_ids()
@@ -339,7 +374,6 @@ class TraceIdFilter(logging.Filter):
         attributes["trace_id"] = trace_id
         if trace_id is None:
             attributes[SETTLED_ATTRIBUTE] = None
-        return True
 
 
 def explicit_trace_id(message: Any) -> object:

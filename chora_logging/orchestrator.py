@@ -8,10 +8,11 @@ import logging
 import logging.handlers
 import os
 import sys
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from chora_logging import attaching, config, settings
+from chora_logging.binding import BoundLogger
 from chora_logging.config import get_logging_config, setup_logging
 from chora_logging.eventlog.events import Event, Gap
 from chora_logging.eventlog.log import EventLog
@@ -215,14 +216,6 @@ async def stream_orchestrator_events(
         await found.aclose()
 
 
-class _RequestLogger(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic since Python 3.11
-    """Adds fields to each record; fields of the call with the same name win."""
-
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Merge the fields into `extra`; `LoggerAdapter` itself would replace the call's `extra`."""
-        return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
-
-
 def get_request_logger(
     request_id: Any = None, user_id: Any = None, client_ip: Any = None
 ) -> logging.LoggerAdapter[logging.Logger]:
@@ -235,7 +228,7 @@ def get_request_logger(
     """
     given = {"request_id": request_id, "user_id": user_id, "client_ip": client_ip}
     fields = {name: value for name, value in given.items() if value is not None}
-    return _RequestLogger(logging.getLogger(REQUEST_LOGGER), fields)
+    return BoundLogger(logging.getLogger(REQUEST_LOGGER), **fields)
 
 
 def _is_written(logger: logging.Logger) -> bool:

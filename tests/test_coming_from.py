@@ -525,12 +525,12 @@ class TestStructlog:
 
     @STRUCTLOG('bind_contextvars(trace_id="req-1")')
     def test_context(self, run):
-        """The trace id has its own context; other fields are bound to a logger."""
+        """The trace id has its own context; other fields are bound."""
         context = code(SYSTEMS[3], 'bind_contextvars(trace_id="req-1")')
-        adapter = code(SYSTEMS[3], 'bind_contextvars(trace_id="req-1")', 1)
+        fields = code(SYSTEMS[3], 'bind_contextvars(trace_id="req-1")', 1)
         program = f"""{FILE}
-with {context}:
-    {adapter}(logging.getLogger("shop"), {{"user": "anna"}}).info("hi")
+with {context}, {fields}:
+    logging.getLogger("shop").info("hi")
 print(*lines("app.jsonl")[0].items())
 """
         assert run(program)[0].endswith("('trace_id', 'req-1') ('message', 'hi') ('user', 'anna')")

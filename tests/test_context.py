@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import concurrent.futures
 import contextvars
 import logging
@@ -24,6 +25,7 @@ from chora_logging.context import (
     trace_context,
 )
 from chora_logging.errors import TraceIdError
+from chora_logging.testing import capture_events
 from tests.records import Event, record_of
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -493,35 +495,22 @@ class TestOpenTelemetry:
         assert result.stdout.strip() == "[]", result.stderr
 
 
-class Keeping(logging.Handler):
-    """Keeps the trace ids of its records."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-        self.addFilter(TraceIdFilter())
-
-    def emit(self, record):
-        self.seen.append((record.name, record.trace_id))
-
-
 class TestOnAHandler:
-    """The filter on a handler."""
+    """The filter on a handler, that of `capture_events`."""
 
     def test_records_of_all_loggers_get_it(self):
-        """A handler of the root logger sees the records of all loggers with their id."""
-        handler = Keeping()
-        logging.getLogger().addHandler(handler)
-        with trace_context("a"):
+        """A handler sees the records of all loggers with their id."""
+        with capture_events() as captured, trace_context("a"):
             logging.getLogger("some.library").warning("m")
             logging.getLogger().warning("m")
 
-        assert handler.seen == [("some.library", "a"), ("root", "a")]
+        assert [(event["logger"], event["trace_id"]) for event in captured.events] == [
+            ("some.library", "a"),
+            ("root", "a"),
+        ]
 
     def test_concurrent_tasks_keep_apart(self):
         """Each of many concurrent requests logs with its own id."""
-        handler = Keeping()
-        logging.getLogger("requests").addHandler(handler)
 
         async def request(number):
             async with trace_context(f"request-{number}"):
@@ -533,9 +522,8 @@ class TestOnAHandler:
         async def main():
             await asyncio.gather(*(request(number) for number in range(20)))
 
-        asyncio.run(main())
+        with capture_events() as captured:
+            asyncio.run(main())
 
-        counts = {trace_id: 0 for _, trace_id in handler.seen}
-        for _, trace_id in handler.seen:
-            counts[trace_id] += 1
+        counts = collections.Counter(event["trace_id"] for event in captured.events)
         assert counts == {f"request-{number}": 4 for number in range(20)}

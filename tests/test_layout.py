@@ -32,14 +32,18 @@ LAYERS = {
     "shipping": 3,
     "context": 3,
     "formatting": 3,
+    "binding": 4,
     "optimizing": 4,
     "web": 4,
     "wsgi": 4,
     "writing": 4,
     "attaching": 5,
+    "filtering": 5,
     "hosts": 5,
     "jetstream": 5,
+    "testing": 5,
     "config": 6,
+    "pytest_plugin": 6,
     "telemetry": 6,
     "orchestrator": 7,
     "__init__": 8,
@@ -63,6 +67,7 @@ OPTIONAL = {
     "nats": {"jetstream"},
     "opentelemetry": {"context"},
     "pydantic": {"telemetry"},
+    "pytest": {"pytest_plugin"},
 }
 
 LONGEST = 400

@@ -122,6 +122,14 @@ def test_a_trace_variable_without_a_default():
         _speedups.trace_by(TraceIdFilter, variable, no_ids, ())
 
 
+def test_a_variable_of_fields():
+    """It must be a context variable with a default."""
+    with pytest.raises(TypeError, match="ContextVar"):
+        _speedups.fields_by({})
+    with pytest.raises(ValueError, match="default"):
+        _speedups.fields_by(contextvars.ContextVar("variable"))
+
+
 @pytest.mark.parametrize("signs", [({},), ([], "key"), ({}, [])], ids=["no key", "no dict", "no hash"])
 def test_signs_that_cannot_be_looked_up(signs):
     """Signs that are not dicts and keys are refused."""

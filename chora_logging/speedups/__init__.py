@@ -37,6 +37,7 @@ else:
         from chora_logging.speedups._speedups import Appender as Appender
         from chora_logging.speedups._speedups import LineWriter as LineWriter
         from chora_logging.speedups._speedups import events_are as events_are
+        from chora_logging.speedups._speedups import fields_by as fields_by
         from chora_logging.speedups._speedups import make_record as make_record
         from chora_logging.speedups._speedups import trace_by as trace_by
 

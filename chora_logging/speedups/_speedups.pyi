@@ -44,6 +44,7 @@ def trace_by(
     signs: tuple[Any, ...],
     /,
 ) -> None: ...
+def fields_by(variable: ContextVar[Any], /) -> None: ...
 def events_are(
     event: type,
     dump: Callable[..., str],

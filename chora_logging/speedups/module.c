@@ -71,6 +71,21 @@ trace_by(PyObject *module, PyObject *args)
 }
 
 static PyObject *
+fields_by(PyObject *module, PyObject *variable)
+{
+    State *state = PyModule_GetState(module);
+
+    if (!PyContextVar_CheckExact(variable)) {
+        PyErr_SetString(PyExc_TypeError, "variable must be a ContextVar");
+        return NULL;
+    }
+    if (!has_default(variable))
+        return NULL;
+    Py_XSETREF(state->bound_fields, Py_NewRef(variable));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 events_are(PyObject *module, PyObject *args)
 {
     State *state = PyModule_GetState(module);
@@ -90,6 +105,9 @@ static PyMethodDef methods[] = {
      "events_are(event, dump, loggers, name)\n--\n\n"
      "Register *event*, the class of typed events, and *dump*, its `model_dump_json`.\n\n"
      "Classes that override *dump* are left to Python. Events go to the logger called *name* in *loggers*."},
+    {"fields_by", fields_by, METH_O,
+     "fields_by(variable)\n--\n\n"
+     "Have `LineWriter.write` put the fields in the dict of the context *variable* on records, too."},
     {"make_record", (PyCFunction)(void (*)(void))make_record, METH_FASTCALL | METH_KEYWORDS,
      "make_record(*arguments)\n--\n\n"
      "Return `logging.LogRecord(*arguments)`, faster while logging's optional attributes are off."},

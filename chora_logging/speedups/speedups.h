@@ -69,6 +69,7 @@ typedef struct {
     PyObject *unknown_place[3];     /* the objects that are its file, line and function */
     PyObject *trace_filter;         /* TraceIdFilter */
     PyObject *trace_id;             /* the context variable of trace_context */
+    PyObject *bound_fields;         /* that of bind, NULL until the program uses it */
     PyObject *ids, *signs;          /* returns other ids, while one of the dicts in signs has its key */
     PyObject *event, *dump;         /* TelemetryEvent, and its model_dump_json at import */
     PyObject *loggers, *event_logger; /* all loggers by name, and the name of the logger of events */

@@ -82,19 +82,33 @@ current_ids(const State *state)
     return ids;
 }
 
-/* Do the work of TraceIdFilter. */
+/* Put the bound fields of this context among a record's attributes, except those that it has. */
 static int
-trace_record(const State *state, PyObject *attributes)
+put_bound_fields(const State *state, PyObject *attributes)
 {
-    PyObject *message = borrow(state, attributes, MSG), *trace_id, *ids, *span_id;
+    PyObject *fields, *name, *value;
+    Py_ssize_t at = 0;
+    int failed = 0;
+
+    if (PyContextVar_Get(state->bound_fields, NULL, &fields) < 0)
+        return -1;
+    if (PyDict_CheckExact(fields))        /* else None; it is never changed */
+        while (!failed && PyDict_Next(fields, &at, &name, &value)) {
+            int has = PyDict_Contains(attributes, name);
+            failed = has < 0 || (!has && PyDict_SetItem(attributes, name, value) < 0);
+        }
+    Py_DECREF(fields);
+    return failed || PyDict_SetItem(attributes, state->names[SETTLED], Py_None) < 0 ? -1 : 0;
+}
+
+/* Put the current ids among a record's attributes. */
+static int
+put_ids(const State *state, PyObject *attributes)
+{
+    PyObject *ids = current_ids(state), *span_id;
     int done = 0;
 
-    if (message == NULL || !PyUnicode_CheckExact(message))
-        return 0;                         /* a dict or an event may have its own id */
-    trace_id = borrow(state, attributes, TRACE_ID);
-    if (trace_id != NULL && (trace_id != Py_None || !lacks(state, attributes, SETTLED)))
-        return 1;
-    if ((ids = current_ids(state)) == NULL)
+    if (ids == NULL)
         return -1;
     span_id = PyTuple_GET_ITEM(ids, 1);
     if (span_id != Py_None && lacks(state, attributes, SPAN_ID))
@@ -104,7 +118,25 @@ trace_record(const State *state, PyObject *attributes)
     if (done == 0 && PyTuple_GET_ITEM(ids, 0) == Py_None)
         done = PyDict_SetItem(attributes, state->names[SETTLED], Py_None);
     Py_DECREF(ids);
-    return done < 0 ? -1 : 1;
+    return done;
+}
+
+/* Do the work of TraceIdFilter. */
+static int
+trace_record(const State *state, PyObject *attributes)
+{
+    PyObject *message = borrow(state, attributes, MSG), *trace_id;
+
+    if (message == NULL || !PyUnicode_CheckExact(message))
+        return 0;                         /* a dict or an event may have its own id */
+    trace_id = borrow(state, attributes, TRACE_ID);
+    if (trace_id != NULL && !lacks(state, attributes, SETTLED))
+        return 1;
+    if ((trace_id == NULL || trace_id == Py_None) && put_ids(state, attributes) < 0)
+        return -1;
+    if (state->bound_fields != NULL && put_bound_fields(state, attributes) < 0)
+        return -1;
+    return 1;
 }
 
 /* Give an event without a trace id the current one. */

@@ -15,7 +15,7 @@ import time
 import weakref
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from chora_logging import log_files, settings
 from chora_logging.context import TraceIdFilter
@@ -30,6 +30,9 @@ from chora_logging.writing import locking, loss
 from chora_logging.writing.backups import find_backups
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.shared_log import SharedLog
+
+if TYPE_CHECKING:
+    from chora_logging.filtering.redaction import RedactFilter
 
 #: The longest that `clear` waits for another process to finish writing, in seconds.
 CLEAR_WAIT_SECONDS = 1.0
@@ -53,6 +56,7 @@ class EventEmitter:
             it to logrotate.
         backup_count: The number of backups to keep. None takes `CHORA_EVENTS_BACKUP_COUNT`, else 5.
             0 never rotates.
+        redact: Replaces secrets in the file's lines; handlers in the logging tree have filters of their own.
 
     Raises:
         ConfigurationError: an argument or variable is invalid.
@@ -68,11 +72,13 @@ class EventEmitter:
         *,
         max_bytes: int | str | None = None,
         backup_count: int | None = None,
+        redact: RedactFilter | None = None,
     ) -> None:
         path = settings.check_path("events_file", events_file)
         size = settings.resolve_max_bytes("CHORA_EVENTS", max_bytes=max_bytes)
         count = settings.resolve_backup_count("CHORA_EVENTS", backup_count=backup_count)
-        self._formatter = EventFormatter()
+        self._formatter = EventFormatter() if redact is None else _RedactingFormatter(redact)
+        self._redact = redact
         self._use(_EventsLog(os.path.abspath(path), max_bytes=size, backup_count=count))
 
     def _use(self, log: _EventsLog) -> None:
@@ -151,7 +157,8 @@ class EventEmitter:
 
     def __getstate__(self) -> dict[str, Any]:
         log = self._log
-        return {"events_file": log.path, "max_bytes": log.max_bytes, "backup_count": log.backup_count}
+        state = {"events_file": log.path, "max_bytes": log.max_bytes, "backup_count": log.backup_count}
+        return state if self._redact is None else {**state, "redact": self._redact}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         EventEmitter.__init__(self, **state)
@@ -182,6 +189,19 @@ class EventEmitter:
                 logger.handle(record)
         except Exception:  # only errors of the write are raised
             report(record)
+
+
+class _RedactingFormatter(EventFormatter):
+    """Formats events without their secrets; the emitter's fast path needs a writer, and passes by."""
+
+    def __init__(self, redact: RedactFilter) -> None:
+        super().__init__()
+        self._redact = redact
+        self.writer = None
+
+    def encode(self, record: logging.LogRecord) -> bytes:
+        """Return the line of *record* without its secrets."""
+        return super().encode(self._redact.redacted(record))
 
 
 class _WrittenRecord(logging.LogRecord):
@@ -218,7 +238,7 @@ def get_emitter() -> EventEmitter:
     The first call creates it. Its file is that of the handler which `setup_logging` or a `dictConfig`
     gave the logger `chora_events`, else `CHORA_EVENTS_FILE`, else `var/telemetry/events.jsonl` below
     the working directory. The handler also decides when to rotate, else `CHORA_EVENTS_MAX_BYTES` and
-    `CHORA_EVENTS_BACKUP_COUNT`.
+    `CHORA_EVENTS_BACKUP_COUNT`. A `RedactFilter` of the handler is the emitter's, too.
 
     Raises:
         ConfigurationError: one of these variables is invalid.
@@ -253,7 +273,8 @@ def _beside(handler: EventFileHandler) -> EventEmitter:
     """Return an emitter with the file and the settings of *handler*."""
     log = handler._log
     size, count = handler.maxBytes, handler.backupCount
-    emitter = EventEmitter(log.path, max_bytes=size, backup_count=count)
+    redact: Any = next((found for found in handler.filters if hasattr(found, "redacted")), None)
+    emitter = EventEmitter(log.path, max_bytes=size, backup_count=count, redact=redact)
     emitter._use(
         _EventsLog(
             log.path,

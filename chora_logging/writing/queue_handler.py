@@ -87,6 +87,7 @@ class EventQueueHandler(logging.handlers.QueueHandler):
         settled = logging.LogRecord.__new__(logging.LogRecord)
         settled.__dict__.update(record.__dict__)
         _trace_ids.filter(settled)
+        settled.__dict__[SETTLED_ATTRIBUTE] = None  # a process behind the queue may have other bound fields
         further = settled.__dict__.get(FIELDS_ATTRIBUTE)
         settled.msg, problems = self._message(record, settled)
         settled.args = None

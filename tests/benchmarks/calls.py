@@ -82,6 +82,32 @@ def info_in_span(log: Log) -> Loop:
     return within
 
 
+def info_again(log: Log) -> Loop:
+    return info(log)
+
+
+def info_bound(log: Log) -> Loop:
+    from chora_logging import bind
+
+    loop = info(log)
+
+    def within(count: int) -> None:
+        with bind(user_id=7, session="4bf92f35"):
+            loop(count)
+
+    return within
+
+
+def info_redacted(log: Log) -> Loop:
+    from chora_logging import RedactFilter
+    from chora_logging.attaching import handlers_reached
+
+    loop = info(log)
+    for handler in handlers_reached(logging.getLogger("orchestrator_events")):
+        handler.addFilter(RedactFilter())
+    return loop
+
+
 def event_alone(log: Log) -> Loop:
     from chora_logging.telemetry import ContentGeneratedEvent
 
@@ -164,6 +190,11 @@ GROUPS: dict[str, dict[str, Callable[[Log], Loop]]] = {
         "**chora_logging**, none": info,
         "**chora_logging**, `CHORA_TRACE_ID` in the environment": info_with_variable,
         "**chora_logging**, an active OpenTelemetry span": info_in_span,
+    },
+    "filters: `logger.info` with six fields": {
+        "**chora_logging**, `TraceIdFilter`": info_again,
+        "**chora_logging**, two fields of `bind` more": info_bound,
+        "**chora_logging**, `RedactFilter`, no secret in the record": info_redacted,
     },
     "a typed event: `ContentGeneratedEvent(…)`": {
         "constructed, and `model_dump_json()`": event_alone,

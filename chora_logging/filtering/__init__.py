@@ -1,0 +1,1 @@
+"""Filters for handlers: they replace secrets, limit rates, and sample by trace."""
