@@ -21,18 +21,18 @@ from chora_logging.errors import ConfigurationError, NoAnswerError, ServerError
 from chora_logging.eventlog.log import EventLog
 from chora_logging.eventlog.reading import unended_bytes
 from chora_logging.eventlog.times import DURATION_UNITS
-from chora_logging.jetstream import metrics
 from chora_logging.jetstream.address import Address
 from chora_logging.jetstream.connection import ADVISED_VERSION, Connection
 from chora_logging.jetstream.messages import subject
-from chora_logging.jetstream.oversize import Oversize
-from chora_logging.jetstream.progress import Progress
 from chora_logging.jetstream.provision import Wanted, create
 from chora_logging.jetstream.shipping import Shipment
-from chora_logging.jetstream.state import State
 from chora_logging.jetstream.stream import Stream
 from chora_logging.options import is_loopback, parse_size
-from chora_logging.shipping import ship
+from chora_logging.shipping import metrics
+from chora_logging.shipping.loop import ship
+from chora_logging.shipping.oversize import Oversize
+from chora_logging.shipping.progress import Progress
+from chora_logging.shipping.state import State
 
 #: How long the block under way may take when the shipper is stopped, in seconds, if there is a connection.
 STOP_SECONDS = 5.0

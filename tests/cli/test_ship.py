@@ -28,8 +28,8 @@ ADDRESS = "nats://127.0.0.1:1/CLOG"
 
 #: A shipper tries again soon, also where only a person can help, and soon ends when it is asked to.
 SOON = (
-    "import chora_logging.shipping as one; one.READ_AGAIN_SECONDS = 0.5\n"
-    "import chora_logging.jetstream.shipping as two; two.SLOW_PAUSE_SECONDS = 0.5\n"
+    "import chora_logging.shipping.loop as one; one.READ_AGAIN_SECONDS = 0.5\n"
+    "import chora_logging.shipping.waiting as two; two.SLOW_PAUSE_SECONDS = 0.5\n"
     "import chora_logging.cli.ship as three; three.STOP_SECONDS = 0.5"
 )
 
