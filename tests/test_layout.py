@@ -40,6 +40,7 @@ LAYERS = {
     "shipping": 5,
     "config": 6,
     "jetstream": 6,
+    "otlp": 6,
     "telemetry": 6,
     "orchestrator": 7,
     "__init__": 8,
@@ -61,8 +62,10 @@ OPTIONAL = {
     "tomli_w": {"cli"},
     "yaml": {"cli"},
     "nats": {"jetstream"},
-    "opentelemetry": {"context"},
+    "google": {"otlp"},
+    "opentelemetry": {"context", "otlp"},
     "pydantic": {"telemetry"},
+    "requests": {"otlp"},
 }
 
 LONGEST = 400
