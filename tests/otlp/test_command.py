@@ -14,7 +14,7 @@ import urllib.request
 
 import pytest
 
-from tests.jetstream.servers import free_port, wait_for
+from tests.jetstream.servers import PATIENCE, free_port, wait_for
 from tests.jetstream.shippers import Shipper, write, written
 from tests.otlp.collector import RESET, SILENCE, Collector, Reply, stored_of
 from tests.soaks import soak
@@ -143,23 +143,23 @@ class TestProcess:
 
     def test_stopped(self, log):
         """SIGTERM awaits the answer under way, but not one that does not come, nor the end of an outage."""
-        release = threading.Event()
+        asked, release = threading.Event(), threading.Event()
 
         def late(request, number):
-            release.wait(20)
+            asked.set()
+            release.wait(PATIENCE)
             return Reply()
 
         with Collector(late) as collector:
             with ship(collector.address, log) as shipper:
-                wait_for(lambda: log.with_name(".app.log.otlp").exists())
+                assert asked.wait(PATIENCE)
                 shipper.process.send_signal(signal.SIGTERM)
                 release.set()
                 assert shipper.wait() == 0, shipper.said
             collector.answer = lambda request, number: SILENCE
-            before = collector.numbers()
             written(log, 1, first=10)
             with ship(collector.address, log, code=SOON) as shipper:
-                wait_for(lambda: len(collector.requests) > bool(before))
+                wait_for(lambda: len(collector.requests) == 2)
                 assert shipper.stop() == 0, shipper.said
             collector.answer = lambda request, number: Reply(503, headers={"Retry-After": "600"})
             with ship(collector.address, log) as shipper:
@@ -169,7 +169,7 @@ class TestProcess:
             with ship(collector.address, log, "--once") as shipper:
                 assert shipper.wait() == 0, shipper.said
 
-        assert list(dict.fromkeys(collector.numbers())) == list(range(11))
+        assert collector.numbers() == list(range(11))
 
     def test_locked_out(self, log):
         """A wrong key is said without it, in health and metrics too; a right one is used after a restart."""

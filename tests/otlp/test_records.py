@@ -1,54 +1,18 @@
-"""The mapping of events to OTLP log records: as OpenTelemetry's handler has it, and for foreign lines."""
+"""The mapping of events to OTLP log records: our own, those of other loggers, and hostile lines."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from chora_logging.eventlog import Gap
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.otlp.records import Request
-from tests.otlp.collector import Collector, stored_of, value_of
+from tests.otlp.collector import stored_of, value_of
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 NOON = 1760702400_000000000
-
-#: The same calls through OpenTelemetry's handler and its exporter, and through ours into a file.
-CALLS = """
-import logging, sys, warnings
-warnings.simplefilter("ignore")
-from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-from opentelemetry.sdk.trace import TracerProvider
-from chora_logging import EventFileHandler, EventFormatter, TraceIdFilter
-endpoint, path = sys.argv[1:]
-provider = LoggerProvider()
-provider.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(endpoint + "/v1/logs")))
-ours = EventFileHandler(path)
-ours.setFormatter(EventFormatter())
-ours.addFilter(TraceIdFilter())
-logging.addLevelName(25, "NOTICE")
-shop, other = logging.getLogger("shop.orders"), logging.getLogger("other")
-for logger in (shop, other):
-    logger.setLevel(1)
-    logger.handlers += [LoggingHandler(logger_provider=provider), ours]
-for level in (10, 20, 25, 30, 33, 40, 44, 50, 60):
-    shop.log(level, "Order %d placed", level)
-values = {"text": "x", "whole": -7, "part": 1.5, "yes": True}
-values |= {"many": ["a", 1, [2.5]], "deep": {"a": {"b": [1]}}}
-shop.info("With fields", extra=values)
-with TracerProvider().get_tracer("t").start_as_current_span("work"):
-    other.warning("In a span")
-try:
-    int("x")
-except ValueError:
-    shop.exception("Failed")
-provider.shutdown()
-"""
 
 
 def records_of(*events, fields=None, resource=None):
@@ -68,36 +32,6 @@ def record_of(event, **options):
 
 
 class TestOurs:
-    def test_the_same_as_opentelemetry(self, tmp_path):
-        """Of the same calls a collector gets the same records as from OpenTelemetry's own handler."""
-        path = tmp_path / "app.log"
-        with Collector() as collector:
-            done = subprocess.run(
-                [sys.executable, "-c", CALLS, collector.address, path], capture_output=True, text=True
-            )
-            assert done.returncode == 0, done.stderr
-            theirs = sorted(collector.stored, key=lambda each: each.record.time_unix_nano)  # not by logger
-        ours = records_of(*path.read_bytes().splitlines())
-
-        assert len(ours) == len(theirs) == 12
-        for our, their in zip(ours, theirs, strict=True):
-            mine, other = our.record, their.record
-            assert our.scope == their.scope
-            assert abs(mine.time_unix_nano - other.time_unix_nano) <= 1000  # a line has microseconds
-            assert mine.observed_time_unix_nano == mine.time_unix_nano
-            assert mine.severity_number == other.severity_number
-            assert mine.severity_text == other.severity_text
-            assert value_of(mine.body) == value_of(other.body)
-            assert (mine.trace_id, mine.span_id) == (other.trace_id, other.span_id)
-            # A line has no place in the code, and an exception is there as its text.
-            parts = {"code.file.path", "code.function.name", "code.line.number"}
-            parts |= {"exception.type", "exception.message"}
-            expected = {name: value for name, value in their.attributes.items() if name not in parts}
-            if "exception.stacktrace" in expected:
-                expected["exception.stacktrace"] = expected["exception.stacktrace"].rstrip("\n")
-            assert our.attributes == expected
-        assert {bool(each.record.trace_id) for each in ours} == {True, False}
-
     def test_all_parts(self):
         """Each part of a line has its place, and none is there twice."""
         event = {
