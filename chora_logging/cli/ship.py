@@ -178,7 +178,7 @@ def command(
     Examples:
       chora-logging ship nats://n1,n2,n3/CLOG --log /var/log/shop/web.log
       chora-logging ship nats://n1/CLOG --log app.log --create --replicas 1 --once
-      chora-logging ship https://collector:4318 --log /var/log/shop/web.log
+      chora-logging ship https://collector:4318 --log app.log
     """
     logs = logs_of(named)
     machine = host or socket.gethostname()
