@@ -138,6 +138,8 @@ class Shipment:
         elif block.chunk.count(b"\n", 0, block.size) > 1:
             for piece in pieces(block, before=self.progress.end, longest=block.size // 2):
                 await self._put(piece)
+        elif outcome is _Outcome.MALFORMED and not await self._takes_others():
+            await self._put(block)
         elif self._gap is not None:  # one of the two is refused
             if await self._send(b"") is not _Outcome.STORED:
                 _logger.warning("%s: a gap in %s is refused: %s", self._address, self._log.address, self._gap)
@@ -165,15 +167,24 @@ class Shipment:
 
     async def _refuse(self, block: Block, place: Block | None = None) -> None:
         """Keep the only line of *block*, which the collector refuses, and go on after *place*."""
-        if not self._takes_records:  # it may refuse everything, of which no line is the cause
-            resends = self.progress.resends
-            await self._deliver(Request(self._resource, self._log.meaning).encoded())
-            if self.progress.resends != resends:  # somebody has mended it
-                await self._put(place or block)
-                return
+        if not await self._takes_others():
+            await self._put(place or block)
+            return
         self._takes_records = False
         self._reject(block.lines(), 1, self._why_rejected)
         await self._stored(place or block, lines=0)
+
+    async def _takes_others(self) -> bool:
+        """Wait until the collector takes an empty request, and return whether it did so at once.
+
+        If not, it has refused everything, of which no line is the cause, and somebody has mended that.
+        """
+        if self._takes_records:
+            return True
+        resends = self.progress.resends
+        await self._deliver(Request(self._resource, self._log.meaning).encoded())
+        self._takes_records = True
+        return self.progress.resends == resends
 
     async def _send(self, lines: bytes) -> _Outcome:
         """Send whole *lines* after the gap, if there is one, until there is an answer to go on with."""

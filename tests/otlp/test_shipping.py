@@ -226,6 +226,21 @@ class TestRefusedRecords:
         assert (progress.rejected, shipping.kept()) == (0, [])
         assert "it answers 400" in caplog.text
 
+    def test_everything_after_a_gap(self, shipping):
+        """A gap is not given up either."""
+        written(shipping.path, 10)
+        with Collector() as collector:
+            shipping.ship(collector)
+            shipping.path.unlink()
+            shipping.write([10], pad="y" * 300)
+            refused = len(collector.requests) + 5
+            collector.answer = lambda request, number: Reply(400 if number < refused else 200)
+            shipping.ship(collector)
+
+        assert [each.record.event_name for each in collector.stored].count("gap") == 1
+        assert collector.numbers() == list(range(11))
+        assert shipping.kept() == []
+
     def test_gap_before_a_bad_record(self, shipping):
         """A bad record after a gap does not take the gap with it."""
         written(shipping.path, 10)
