@@ -11,7 +11,7 @@
     ├── BufferFullError (OSError)          a buffered record is dropped
     ├── LineTooLongError (OSError)         a record is dropped: no reader would take its line
     ├── UnsyncedError (OSError)            a record is written, but not on the disk
-    ├── ServerError (OSError)              NATS servers do not do what they are asked
+    ├── ServerError (OSError)              servers do not do what they are asked
     │   ├── NoAnswerError (ConnectionError) … because none answers now; a later try may succeed
     │   ├── RefusedError (PermissionError) … because a person must change something first
     │   ├── AnswerError                    … and say so with a number
@@ -195,10 +195,10 @@ class UnsyncedError(_PathError):
 
 
 class ServerError(ChoraLoggingError, OSError):
-    """NATS servers do not do what they are asked.
+    """The servers of a log do not do what they are asked.
 
     Attributes:
-        address: The address of the stream, without credentials.
+        address: The address of the stream or the collector, without credentials.
         reason: What happened, for people.
     """
 

@@ -91,7 +91,7 @@ READERS = (
 )
 #: In a browser or a terminal: these do not depend on the Python.
 SCREENS = ("tests/browser", "tests/terminal")
-#: These ship to real NATS servers.
+#: These ship to real NATS servers, and to collectors from processes of their own.
 SHIPPING = (
     "tests/cli/test_audit.py",
     "tests/cli/test_ship.py",
@@ -99,6 +99,9 @@ SHIPPING = (
     "tests/jetstream/test_cluster_example.py",
     "tests/jetstream/test_many_machines.py",
     "tests/jetstream/test_shipping.py",
+    "tests/otlp/test_collectors.py",
+    "tests/otlp/test_command.py",
+    "tests/otlp/test_like_opentelemetry.py",
 )
 #: These read from real NATS servers.
 STREAMS = (
@@ -155,6 +158,7 @@ INDEPENDENT = (
     "tests/cli",
     "tests/eventlog",
     "tests/jetstream",
+    "tests/otlp",
     "tests/test_example_servers.py",
     "tests/test_examples.py",
     "tests/test_import_cost.py",

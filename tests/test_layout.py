@@ -29,7 +29,6 @@ LAYERS = {
     "eventlog": 2,
     "settings": 2,
     "speedups": 2,
-    "shipping": 3,
     "context": 3,
     "formatting": 3,
     "binding": 4,
@@ -40,9 +39,11 @@ LAYERS = {
     "attaching": 5,
     "filtering": 5,
     "hosts": 5,
-    "jetstream": 5,
+    "shipping": 5,
     "testing": 5,
     "config": 6,
+    "jetstream": 6,
+    "otlp": 6,
     "pytest_plugin": 6,
     "telemetry": 6,
     "orchestrator": 7,
@@ -65,9 +66,11 @@ OPTIONAL = {
     "tomli_w": {"cli"},
     "yaml": {"cli"},
     "nats": {"jetstream"},
-    "opentelemetry": {"context"},
+    "google": {"otlp"},
+    "opentelemetry": {"context", "otlp"},
     "pydantic": {"telemetry"},
     "pytest": {"pytest_plugin"},
+    "requests": {"otlp"},
 }
 
 LONGEST = 400

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from chora_logging import shipping
 from chora_logging.errors import OtherShipperError
 from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.events import Block
-from chora_logging.shipping import Superseded, ship
+from chora_logging.shipping import loop
+from chora_logging.shipping.loop import Superseded, ship
 
 
 class Memory:
@@ -121,7 +121,7 @@ class TestShip:
 
     def test_log_that_cannot_be_read(self, tmp_path, monkeypatch, caplog):
         """A log that cannot be read is said once, and tried again."""
-        monkeypatch.setattr(shipping, "READ_AGAIN_SECONDS", 0.01)
+        monkeypatch.setattr(loop, "READ_AGAIN_SECONDS", 0.01)
         folder = tmp_path / "folder"
         folder.symlink_to(folder)  # a link that leads in a circle
         there, errors, reads, before = Memory(), [], [], []

@@ -20,8 +20,8 @@ from chora_logging.jetstream.connection import Connection
 from chora_logging.jetstream.findings import total
 from chora_logging.jetstream.holding import NOTHING
 from chora_logging.jetstream.messages import subject
-from chora_logging.jetstream.oversize import Oversize
 from chora_logging.jetstream.stream import Stream
+from chora_logging.shipping.oversize import Oversize
 
 
 @click.command("audit", cls=LogCommand)

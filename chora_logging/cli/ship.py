@@ -1,46 +1,51 @@
-"""`chora-logging ship`: copies logs into a NATS JetStream stream."""
+"""`chora-logging ship`: copies logs into a NATS JetStream stream, or to a collector by OTLP."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 import re
-import signal
 import socket
 from collections.abc import Sequence
-from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from chora_logging.cli import paths
 from chora_logging.cli.commands import LogCommand
+from chora_logging.cli.ship_to_collector import ship_to_collector
+from chora_logging.cli.shipments import metrics_of, run, signals_blocked
 from chora_logging.cli.shipped_logs import logs_of, parsed, say, shipped_logs, state_path, warnings_on_stderr
 from chora_logging.errors import ConfigurationError, NoAnswerError, ServerError
 from chora_logging.eventlog.log import EventLog
-from chora_logging.eventlog.reading import unended_bytes
 from chora_logging.eventlog.times import DURATION_UNITS
-from chora_logging.jetstream import metrics
+from chora_logging.jetstream.address import SCHEME as NATS
 from chora_logging.jetstream.address import Address
 from chora_logging.jetstream.connection import ADVISED_VERSION, Connection
 from chora_logging.jetstream.messages import subject
-from chora_logging.jetstream.oversize import Oversize
-from chora_logging.jetstream.progress import Progress
 from chora_logging.jetstream.provision import Wanted, create
 from chora_logging.jetstream.shipping import Shipment
-from chora_logging.jetstream.state import State
 from chora_logging.jetstream.stream import Stream
 from chora_logging.options import is_loopback, parse_size
-from chora_logging.shipping import ship
-
-#: How long the block under way may take when the shipper is stopped, in seconds, if there is a connection.
-STOP_SECONDS = 5.0
+from chora_logging.otlp.endpoint import SCHEMES, Endpoint
+from chora_logging.shipping.oversize import Oversize
+from chora_logging.shipping.progress import Progress
+from chora_logging.shipping.state import State
 
 #: The pause before the next try to make the stream, in seconds.
 CREATE_AGAIN_SECONDS = 1.0
 
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
+#: How long to wait after a new line for others, in seconds: a message of a stream costs less than a request.
+_LINGER_SECONDS, _LINGER_SECONDS_OF_OTLP = 0.05, 1.0
+
+#: The parameters that streams alone have.
+_OF_STREAMS = {
+    "prefix": "--prefix",
+    "make": "--create",
+    "replicas": "--replicas",
+    "max_age": "--max-age",
+    "max_size": "--max-size",
+    "compress": "--compress",
+}
 
 _DAYS = re.compile(r"(\d+(?:\.\d+)?)\s*d", re.ASCII)
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)", re.ASCII)
@@ -71,8 +76,23 @@ def _host_and_port(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _address(text: str) -> Address | Endpoint:
+    scheme = text.partition("://")[0].lower()
+    if scheme in (NATS, *SCHEMES):
+        return Address.parse(text) if scheme == NATS else Endpoint.parse(text)
+    allowed = (
+        "the address of a stream, such as nats://host1,host2:4223/STREAM, or of a collector, such as "
+        "https://collector:4318"
+    )
+    raise ConfigurationError("address", "…" if "@" in text else text, allowed)
+
+
 @click.command("ship", cls=LogCommand)
-@shipped_logs("A log to ship, with its backups")
+@shipped_logs(
+    "A log to ship, with its backups",
+    metavar="nats://HOST[:PORT][,HOST…]/STREAM|https://HOST[:PORT]",
+    parse=_address,
+)
 @click.option("--create", "make", is_flag=True, help="Make the stream unless it exists.")
 @click.option(
     "--replicas",
@@ -96,9 +116,8 @@ def _host_and_port(text: str) -> tuple[str, int]:
 @click.option(
     "--linger",
     type=click.FloatRange(0, 60),
-    default=0.05,
-    show_default=True,
-    help="How many seconds to wait after a new line for others to send with it.",
+    help=f"How many seconds to wait after a new line for others to send with it. Without it: "
+    f"{_LINGER_SECONDS}, and {_LINGER_SECONDS_OF_OTLP:g} for a collector.",
 )
 @click.option(
     "--compress", type=click.Choice(["deflate", "none"]), default="deflate", show_default=True, help="How."
@@ -120,8 +139,10 @@ def _host_and_port(text: str) -> tuple[str, int]:
     is_flag=True,
     help="End when everything that the logs have now is stored; with status 1 if one of them cannot be read.",
 )
+@click.pass_context
 def command(
-    address: Address,
+    ctx: click.Context,
+    address: Address | Endpoint,
     named: Sequence[str],
     host: str | None,
     prefix: str,
@@ -129,62 +150,73 @@ def command(
     replicas: int,
     max_age: float,
     max_size: int | None,
-    linger: float,
+    linger: float | None,
     compress: str,
     state: str | None,
     listen: tuple[str, int] | None,
     once: bool,
 ) -> None:
-    """Copy logs into a NATS JetStream stream: each line once, in order, whatever dies meanwhile.
+    """Copy logs into a NATS JetStream stream, or to an OpenTelemetry Collector and all that takes OTLP/HTTP.
 
-    It goes on where it was when it was stopped, and waits for servers and logs that are not there. The
-    position is in the stream. End it with Ctrl-C or SIGTERM.
+    It goes on where it was when it was stopped, and waits for servers and logs that are not there. End it
+    with Ctrl-C or SIGTERM.
 
-    Credentials come from the environment: NATS_CREDS, NATS_NKEY_SEED_FILE, NATS_USER with
-    NATS_PASSWORD_FILE, NATS_TOKEN_FILE; and NATS_CA, NATS_CERT, NATS_KEY for TLS. All but the user are
-    paths of files. The user needs the rights to publish to PREFIX.HOST.>, $JS.API.STREAM.INFO.STREAM and
+    A stream gets each line once, in order, whatever dies meanwhile: it has the position. Credentials come
+    from the environment: NATS_CREDS, NATS_NKEY_SEED_FILE, NATS_USER with NATS_PASSWORD_FILE,
+    NATS_TOKEN_FILE; and NATS_CA, NATS_CERT, NATS_KEY for TLS. All but the user are paths of files. The user
+    needs the rights to publish to PREFIX.HOST.>, $JS.API.STREAM.INFO.STREAM and
     $JS.API.STREAM.MSG.GET.STREAM, and to subscribe to _INBOX.>; with --create also to
     $JS.API.STREAM.CREATE.STREAM.
+
+    A collector gets each line at least once, in order: after a kill the last request comes again. The
+    position is in the file of state, .LOG.otlp. What it refuses for good is kept in .LOG.oversize, counted
+    and reported. Headers such as an API key, TLS and compression come from OTEL_EXPORTER_OTLP_HEADERS,
+    _CERTIFICATE, _CLIENT_CERTIFICATE, _CLIENT_KEY, _COMPRESSION and _TIMEOUT; OTEL_SERVICE_NAME and
+    OTEL_RESOURCE_ATTRIBUTES say where the events come from.
 
     \b
     Examples:
       chora-logging ship nats://n1,n2,n3/CLOG --log /var/log/shop/web.log
       chora-logging ship nats://n1/CLOG --log app.log --create --replicas 1 --once
+      chora-logging ship https://collector:4318 --log app.log
     """
     logs = logs_of(named)
-    wanted = Wanted(prefix, replicas, max_age, max_size or -1) if make else None
     machine = host or socket.gethostname()
+    is_stream = isinstance(address, Address)
+    if linger is None:
+        linger = _LINGER_SECONDS if is_stream else _LINGER_SECONDS_OF_OTLP
+    if not is_stream:
+        for parameter, option in _OF_STREAMS.items():
+            if ctx.get_parameter_source(parameter) is ParameterSource.COMMANDLINE:
+                raise click.UsageError(f"{option} is for streams (nats://…), and {address} is a collector")
+    wanted = Wanted(prefix, replicas, max_age, max_size or -1) if make else None
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings_on_stderr("ship"))
-        connection = stack.enter_context(Connection(address))
-        stream = Stream(connection)
-        shipments = {}
+        files = {name: state_path(name, log, state) for name, log in logs.items()}
         try:
-            for name, log in logs.items():
-                path = state_path(name, log, state)
-                own = stack.enter_context(contextlib.closing(State(f"{path}.ship", log.path)))
-                whole = stack.enter_context(contextlib.closing(Oversize(f"{path}.oversize")))
-                shipments[name] = Shipment(
-                    stream,
-                    subject(machine, name, prefix),
-                    log,
-                    state=own,
-                    oversize=whole,
-                    compress=compress != "none",
-                )
-            if listen is not None:
-                found = {name: (logs[name], shipment.progress) for name, shipment in shipments.items()}
-                server = metrics.serve(metrics.Metrics(connection, found), *listen)
-                stack.callback(server.shutdown)
-            # Until the event loop takes them: Python would raise in the middle of making the loop.
-            signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-            stack.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOPPING)
-            asyncio.run(_run(stream, logs, shipments, wanted, linger, not once))
+            if isinstance(address, Address):
+                connection = stack.enter_context(Connection(address))
+                shipments = {
+                    name: Shipment(
+                        Stream(connection),
+                        subject(machine, name, prefix),
+                        log,
+                        state=stack.enter_context(contextlib.closing(State(f"{files[name]}.ship", log.path))),
+                        oversize=stack.enter_context(contextlib.closing(Oversize(f"{files[name]}.oversize"))),
+                        compress=compress != "none",
+                    )
+                    for name, log in logs.items()
+                }
+                stack.enter_context(metrics_of(logs, shipments, listen, connection))
+                stack.enter_context(signals_blocked())
+                asyncio.run(_ship_to_stream(Stream(connection), logs, shipments, wanted, linger, not once))
+            else:
+                ship_to_collector(stack, address, logs, files, machine, listen, linger=linger, live=not once)
         except ServerError as error:
             raise click.ClickException(str(error)) from None
 
 
-async def _run(
+async def _ship_to_stream(
     stream: Stream,
     logs: dict[str, EventLog],
     shipments: dict[str, Shipment],
@@ -192,86 +224,27 @@ async def _run(
     linger: float,
     live: bool,
 ) -> None:
-    asked = asyncio.Event()
-    stop = asyncio.Event()  # of the connection's event loop, in which no message has to change threads
-    for number in _STOPPING:
-        asyncio.get_running_loop().add_signal_handler(number, asked.set)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+    connection = stream.connection
 
-    refusals: list[str] = []
-
-    async def ship_one(log: EventLog, shipment: Shipment) -> None:
-        try:
-            if not live and _is_absent(log):
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), log.path)
-            await ship(
-                log,
-                shipment,
-                linger=linger,
-                live=live,
-                stop=stop,
-                on_unreadable=shipment.progress.fail,
-                on_read=shipment.readable,
-            )
-            if not live:
-                _say_what_is_left(log)
-        except OSError as error:  # the other logs go on
-            shipment.progress.fail(error)
-            refusals.append(_sentence(error, log))
-            if len(shipments) > 1:
-                say("ship", refusals[-1])
-
-    async def work() -> None:
+    async def make() -> None:
         if wanted is not None:
             await _create(stream, wanted, [shipment.progress for shipment in shipments.values()])
-        await asyncio.gather(*(ship_one(logs[name], shipment) for name, shipment in shipments.items()))
-        if refusals:
-            raise click.ClickException(refusals[0])
 
-    async def end() -> None:
-        stop.set()
-
-    advising = asyncio.ensure_future(_advise(stream.connection))
-    working = asyncio.wrap_future(stream.connection.submit(work()))
-    stopping = asyncio.ensure_future(asked.wait())
-    tasks: set[asyncio.Future[Any]] = {working, stopping, advising}
+    advising = asyncio.ensure_future(_advise(connection))
     try:
-        await asyncio.wait(tasks - {advising}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wrap_future(stream.connection.submit(end()))
-        await asyncio.wait({working}, timeout=STOP_SECONDS if stream.connection.is_connected else 0)
-        if working.done():
-            working.result()
+        await run(
+            logs,
+            shipments,
+            linger=linger,
+            live=live,
+            # In the event loop of the connection no message has to change threads.
+            submit=lambda work: asyncio.wrap_future(connection.submit(work)),
+            may_store=lambda: connection.is_connected,
+            before=make,
+        )
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-
-
-def _is_absent(log: EventLog) -> bool:
-    """Return whether *log* has no file, and nothing that cannot be read stands in its place."""
-    try:
-        os.stat(log.path)
-    except FileNotFoundError:
-        return not log.exists()
-    except OSError:
-        return False
-    return False
-
-
-def _sentence(error: OSError, log: EventLog) -> str:
-    """Return why *log* is not shipped any more, for people."""
-    if isinstance(error, ServerError):
-        return str(error)
-    if isinstance(error, FileNotFoundError):
-        return paths.why_absent(log.path)
-    return f"{log.path} cannot be read: {error.strerror or error}"
-
-
-def _say_what_is_left(log: EventLog) -> None:
-    with contextlib.suppress(OSError):
-        if left := unended_bytes(log.path):
-            what = f"the last line is not whole: {left:,} bytes without a newline are not shipped yet"
-            say("ship", f"{log.path}: {what}")
+        advising.cancel()
+        await asyncio.wait({advising})
 
 
 async def _create(stream: Stream, wanted: Wanted, waiting: Sequence[Progress]) -> None:

@@ -43,16 +43,21 @@ def _prefix(text: str) -> str:
     raise ConfigurationError("--prefix", text, "letters, digits, - and _, with dots between parts")
 
 
-def shipped_logs(purpose: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def shipped_logs(
+    purpose: str,
+    *,
+    metavar: str = "nats://HOST[:PORT][,HOST…]/STREAM",
+    parse: Callable[[str], Any] = Address.parse,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that adds the argument `address`, and the options for logs and their subjects.
 
     Args:
         purpose: The beginning of the help of `--log`.
+        metavar: The form of the address.
+        parse: Parses it.
     """
     options = (
-        click.argument(
-            "address", metavar="nats://HOST[:PORT][,HOST…]/STREAM", callback=parsed(Address.parse)
-        ),
+        click.argument("address", metavar=metavar, callback=parsed(parse)),
         click.option(
             "--log",
             "named",

@@ -19,10 +19,8 @@ from chora_logging.jetstream.consumer import Consumer, Received
 from chora_logging.jetstream.findings import File, Findings
 from chora_logging.jetstream.holding import NOTHING, Amount, Holding, Spot, amount_of
 from chora_logging.jetstream.messages import EXPECTED_SEQUENCE, LINES, Head, gap_of, head_of, lines_of
-from chora_logging.jetstream.oversize import Oversize
 from chora_logging.jetstream.provision import with_advice
 from chora_logging.jetstream.shipping import Shipment, named, not_made_by_a_shipper, place_of_shipper
-from chora_logging.jetstream.state import State
 from chora_logging.jetstream.stored import (
     BATCH,
     PATIENCE_SECONDS,
@@ -33,6 +31,8 @@ from chora_logging.jetstream.stored import (
 )
 from chora_logging.jetstream.stream import NO_STREAM, Stored, Stream
 from chora_logging.jetstream.tiling import Hole, follows
+from chora_logging.shipping.oversize import Oversize
+from chora_logging.shipping.state import State
 
 #: For how long the last lines of a rotated file may be on their way, in seconds: a shipper looks for lines
 #: that came late when it has nothing else to do.

@@ -39,9 +39,6 @@ SHIPPER = "Clog-Shipper"
 ENCODING = "Content-Encoding"
 DEFLATE = "deflate"
 
-#: The length of a block before compression, in bytes; one line may be longer.
-BLOCK_BYTES = 64 * 1024
-
 #: The longest payload after decompression, in bytes.
 LONGEST_PAYLOAD_BYTES = 32 * 1024 * 1024
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import TypeVar
 from urllib.parse import quote
 
 from chora_logging.errors import AnswerError, NoAnswerError, OtherShipperError, RefusedError, ServerError
@@ -35,32 +33,20 @@ from chora_logging.jetstream.messages import (
     head_of,
     message,
 )
-from chora_logging.jetstream.oversize import Oversize, pieces, replacement
-from chora_logging.jetstream.pressure import Pressure
-from chora_logging.jetstream.progress import Progress
 from chora_logging.jetstream.provision import longest_message, what_is_wrong, with_advice
-from chora_logging.jetstream.state import Checkpoint, State
 from chora_logging.jetstream.stream import Stored, Stream
 from chora_logging.schema import OWN_LOGGER
-from chora_logging.shipping import Superseded
-
-#: The pause before the next try, in seconds: it doubles from the first to the longest; and when only a person
-#: can help.
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, SLOW_PAUSE_SECONDS = 0.05, 5.0, 30.0
+from chora_logging.shipping.loop import Superseded
+from chora_logging.shipping.oversize import Oversize, pieces, replacement
+from chora_logging.shipping.progress import Progress
+from chora_logging.shipping.state import Checkpoint, State
+from chora_logging.shipping.waiting import FIRST_PAUSE_SECONDS, Waiting
 
 #: The errors of JetStream if the last message of the subject is another one.
 WRONG_SEQUENCE = {10071, 10164}
 
 #: How much of the longest message of a server is left free, in bytes.
 _SPARE_BYTES = 4096
-
-#: A warning is due if the files hold what is not shipped for less than this many seconds more.
-_SHORT_SECONDS = 600.0
-
-#: The shortest pause between two such warnings, in seconds.
-_WARNING_SECONDS = 60.0
-
-_Result = TypeVar("_Result")
 
 _logger = logging.getLogger(OWN_LOGGER)
 
@@ -109,13 +95,11 @@ class Shipment:
         self._compress = compress
         self._with_ids = with_ids
         self._headers = headers
-        self._sleep = sleep
         self._expected = 0
         self._longest: int | None = None  # the longest message that the stream takes, if it says so
         self._gap: Gap | None = None
         self._resumed: Stored | None = None  # the message of the position, until the first block
-        self._pressure = Pressure(log)
-        self._warned = float("-inf")
+        self._waiting = Waiting(str(stream.connection.address), log, self.progress, sleep)
         self._syncing: asyncio.Future[None] | None = None
 
     async def resume(self, log: EventLog) -> str | None:
@@ -124,7 +108,7 @@ class Shipment:
         self._longest = await longest_message(self._stream)
         saved = self._state.load(self._stream.name, self.subject)
         self._gap, self._resumed = None, last
-        self._recover()
+        self._waiting.recover()
         if last is None:
             self._expected = 0
             self.progress.end = None if saved is None else saved.end
@@ -135,8 +119,7 @@ class Shipment:
 
     def readable(self) -> None:
         """Note that the log can be read, whether or not there is anything new."""
-        if self.progress.readable():
-            _logger.info("%s can be read again", self._log.address)
+        self._waiting.readable()
 
     async def begin(self, sequence: int) -> None:
         """Go on after the message *sequence* of the subject, 0 before the first, instead of `resume`."""
@@ -169,7 +152,7 @@ class Shipment:
             made = self._replacement(block, made, limit)
         pause = FIRST_PAUSE_SECONDS
         while (sequence := await self._try(made)) is None:
-            pause = await self._wait(pause)
+            pause = await self._waiting.wait(pause)
             self.progress.resends += 1
         self._stored(block, made.headers, sequence)
 
@@ -231,8 +214,7 @@ class Shipment:
     def _stored(self, block: Block, headers: Mapping[str, str], sequence: int) -> None:
         self._expected = sequence
         progress = self.progress
-        self._recover()
-        self._pressure.forget()
+        self._waiting.stored()
         progress.gaps += self._gap is not None
         self._gap = None
         progress.blocks += 1
@@ -243,10 +225,6 @@ class Shipment:
         self._state.save(Checkpoint(self._stream.name, self.subject, progress.end, sequence))
         if self._state.is_sync_due() and (self._syncing is None or self._syncing.done()):
             self._syncing = asyncio.get_running_loop().run_in_executor(None, self._state.sync)
-
-    def _recover(self) -> None:
-        if self.progress.recover():
-            _logger.info("%s: %s goes on", self._stream.connection.address, self._log.address)
 
     async def _sequence_of(self, made: Message) -> int | None:
         """Return the sequence of *made* if it is stored; None to send it again.
@@ -330,7 +308,7 @@ class Shipment:
                 return await self._stream.last_message(self.subject)
             except ServerError as error:
                 await self._tell(error)
-            pause = await self._wait(pause)
+            pause = await self._waiting.wait(pause)
 
     async def _tell(self, error: ServerError) -> None:
         """Log why nothing is stored, unless that is known."""
@@ -340,29 +318,7 @@ class Shipment:
         asked = isinstance(error, NoAnswerError) and self.progress.problem
         if asked and (wrong := await what_is_wrong(self._stream, self.subject)):
             error = RefusedError(error.address, wrong)
-        if error.reason != self.progress.problem:
-            log = _logger.error if isinstance(error, RefusedError) else _logger.warning
-            log("%s: %s waits: %s", self._stream.connection.address, self._log.address, error.reason)
-        self.progress.fail(error)
-
-    async def _wait(self, pause: float) -> float:
-        """Wait before the next try, and return the pause before the one after it."""
-        if pause >= LONGEST_PAUSE_SECONDS:
-            await asyncio.get_running_loop().run_in_executor(None, self._warn_of_retention)
-        if self.progress.needs_a_person:
-            pause = SLOW_PAUSE_SECONDS
-        await self._sleep(pause * random.uniform(0.5, 1))
-        return min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-    def _warn_of_retention(self) -> None:
-        left, now = self._pressure.seconds_left(self.progress.end), time.monotonic()
-        if left is not None and left < _SHORT_SECONDS and now - self._warned >= _WARNING_SECONDS:
-            self._warned = now
-            _logger.warning(
-                "%s: the files hold what is not shipped for about %.0f s more; then events are lost",
-                self._log.address,
-                left,
-            )
+        self._waiting.tell(error)
 
 
 def _length(headers: dict[str, str]) -> int:

@@ -24,11 +24,11 @@ from chora_logging.eventlog.events import Block
 from chora_logging.jetstream.credentials import Credentials
 from chora_logging.jetstream.log import JetStreamLog
 from chora_logging.jetstream.messages import DEFLATE, ENCODING, Message, lines_of, message
-from chora_logging.jetstream.oversize import Oversize, pieces
 from chora_logging.jetstream.shipping import Shipment
-from chora_logging.jetstream.state import State
 from chora_logging.jetstream.stream import Stream
-from chora_logging.shipping import ship
+from chora_logging.shipping.loop import ship
+from chora_logging.shipping.oversize import Oversize, pieces
+from chora_logging.shipping.state import State
 from tests.jetstream.servers import Servers, connected, create, done
 
 #: The number of single messages that may be under way.

@@ -28,9 +28,9 @@ ADDRESS = "nats://127.0.0.1:1/CLOG"
 
 #: A shipper tries again soon, also where only a person can help, and soon ends when it is asked to.
 SOON = (
-    "import chora_logging.shipping as one; one.READ_AGAIN_SECONDS = 0.5\n"
-    "import chora_logging.jetstream.shipping as two; two.SLOW_PAUSE_SECONDS = 0.5\n"
-    "import chora_logging.cli.ship as three; three.STOP_SECONDS = 0.5"
+    "import chora_logging.shipping.loop as one; one.READ_AGAIN_SECONDS = 0.5\n"
+    "import chora_logging.shipping.waiting as two; two.SLOW_PAUSE_SECONDS = 0.5\n"
+    "import chora_logging.cli.shipments as three; three.STOP_SECONDS = 0.5"
 )
 
 
@@ -53,7 +53,7 @@ class TestWrongUse:
         [
             (["nats://n1/CLOG"], "Missing option '--log'"),
             (["--log", "a.log"], "Missing argument"),
-            (["http://n1/CLOG", "--log", "a.log"], "must be the address of a stream"),
+            (["ftp://n1/CLOG", "--log", "a.log"], "must be the address of a stream"),
             (["nats://me:s3cret@n1/CLOG", "--log", "a.log"], "set NATS_USER and NATS_PASSWORD_FILE"),
             ([ADDRESS, "--log", "a.log", "--log", "b/a.log"], "'a' is the name of two logs"),
             ([ADDRESS, "--log", "a.log", "--log", "b=a.log"], "'a.log' is given twice"),

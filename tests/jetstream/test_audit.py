@@ -21,10 +21,10 @@ from chora_logging.jetstream.blocks import LATE_HEADER
 from chora_logging.jetstream.findings import total
 from chora_logging.jetstream.holding import Ranges
 from chora_logging.jetstream.messages import END, START
-from chora_logging.jetstream.oversize import Oversize
 from chora_logging.jetstream.shipping import Shipment
-from chora_logging.jetstream.state import State
-from chora_logging.shipping import ship
+from chora_logging.shipping.loop import ship
+from chora_logging.shipping.oversize import Oversize
+from chora_logging.shipping.state import State
 from tests.jetstream.servers import connected, create, done, wait_for
 from tests.jetstream.shippers import Shipper, messages_of, wait_for_numbers, write, written
 from tests.jetstream.storing import publish

@@ -8,8 +8,8 @@ import types
 
 from chora_logging.errors import NoAnswerError, OtherShipperError, RefusedError
 from chora_logging.eventlog import EventLog
-from chora_logging.jetstream.metrics import Metrics
-from chora_logging.jetstream.progress import Progress
+from chora_logging.shipping.metrics import Metrics
+from chora_logging.shipping.progress import Progress
 from tests.jetstream.servers import PASSWORD
 
 CONNECTION = types.SimpleNamespace(
@@ -42,6 +42,7 @@ class TestMetrics:
             "resends_total": "counter",
             "gaps_total": "counter",
             "oversize_total": "counter",
+            "rejected_total": "counter",
             "lag_bytes": "gauge",
             "lag_seconds": "gauge",
             "up": "gauge",

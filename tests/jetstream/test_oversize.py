@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chora_logging.jetstream.oversize import Oversize, pieces, replacement
+from chora_logging.shipping.oversize import Oversize, pieces, replacement
 from tests.jetstream.blocks import block
 
 lines = st.lists(

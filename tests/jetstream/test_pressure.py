@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chora_logging.eventlog import EventLog
-from chora_logging.jetstream import pressure
-from chora_logging.jetstream.pressure import Pressure, behind
+from chora_logging.shipping import pressure
+from chora_logging.shipping.pressure import Pressure, behind
 from tests.jetstream.blocks import blocks_of
 from tests.jetstream.shippers import written
 

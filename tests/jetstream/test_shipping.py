@@ -13,10 +13,10 @@ import pytest
 from chora_logging.errors import ServerError
 from chora_logging.eventlog import EventLog
 from chora_logging.jetstream.messages import message
-from chora_logging.jetstream.oversize import Oversize
 from chora_logging.jetstream.shipping import Shipment
-from chora_logging.jetstream.state import State
-from chora_logging.shipping import Superseded, ship
+from chora_logging.shipping.loop import Superseded, ship
+from chora_logging.shipping.oversize import Oversize
+from chora_logging.shipping.state import State
 from tests.jetstream.servers import PATIENCE, Servers, connected, create, done, wait_for
 from tests.jetstream.shippers import (
     Shipper,

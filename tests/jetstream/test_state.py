@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from chora_logging.errors import OtherShipperError
-from chora_logging.jetstream.state import Checkpoint, State
+from chora_logging.shipping.state import Checkpoint, State
 
 FIRST = Checkpoint("CLOG", "clog.web1.app", "cursor1", 1)
 SECOND = FIRST._replace(end="cursor2", sequence=2)
@@ -93,7 +93,7 @@ class TestHolding:
     def test_one_process(self, path):
         """A second one hears who holds it; after the first has gone it gets the file, and the same id."""
         code = (
-            "import sys; from chora_logging.jetstream.state import State\n"
+            "import sys; from chora_logging.shipping.state import State\n"
             "state = State(sys.argv[1], 'log'); print(state.shipper, flush=True); sys.stdin.read()"
         )
         command = [sys.executable, "-c", code, path]

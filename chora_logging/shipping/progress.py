@@ -27,6 +27,7 @@ class Progress:
         resends: Messages that were sent again because no answer had come.
         gaps: Gaps that were shipped.
         oversize: Lines that were replaced because no message can hold them.
+        rejected: Records that the server has rejected for good.
         problem: Why nothing is stored now; empty if all is well.
         kind: The kind of the problem.
         needs_a_person: Whether trying again will not help.
@@ -42,6 +43,7 @@ class Progress:
     resends: int = 0
     gaps: int = 0
     oversize: int = 0
+    rejected: int = 0
     problem: str = ""
     kind: str = ""
     needs_a_person: bool = False

@@ -1,6 +1,8 @@
 """The file beside a log in which its shipper keeps its position, and which only one shipper can hold.
 
-The position is in the stream; this copy is read only when the stream has no message of the log any more.
+A stream has the position itself; then this copy is read only when it has no message of the log any more.
+Other destinations have none, and this is the position.
+
 Three lines of fixed length: who holds the file, and two positions, of which the one with the higher number
 and a right checksum counts, so that a torn write loses one step at most.
 """
@@ -18,7 +20,7 @@ import time
 import zlib
 from typing import Any, NamedTuple
 
-from chora_logging.errors import OtherShipperError
+from chora_logging.errors import OtherShipperError, RefusedError
 from chora_logging.log_files import open_regular
 from chora_logging.schema import OWN_LOGGER
 
@@ -34,10 +36,10 @@ class Checkpoint(NamedTuple):
     """The last block that is stored.
 
     Attributes:
-        stream: The stream that it is stored in.
-        subject: The subject of the log.
+        stream: The stream, or the address, that it is stored in.
+        subject: The subject of the log; empty without one.
         end: The cursor after the block.
-        sequence: Its sequence in the stream.
+        sequence: Its sequence in the stream; 0 without one.
     """
 
     stream: str
@@ -54,30 +56,34 @@ class State:
     Args:
         path: The file; empty to keep nothing.
         log: The log, for people.
+        is_only: Whether nothing else has the position: then it is an error if the file cannot be held, and
+            `sync` is due after each `save`.
 
     Attributes:
         shipper: A random id that stays the same while the file exists.
 
     Raises:
         OtherShipperError: another process holds the file.
+        RefusedError: it is the only one that has the position, and cannot be held.
     """
 
-    def __init__(self, path: str, log: str) -> None:
+    def __init__(self, path: str, log: str, *, is_only: bool = False) -> None:
         self.path = path
         self.shipper = secrets.token_hex(4)
         self._fd = -1
         self._number = 0
         self._synced = time.monotonic()
         self._has_failed = False
+        self._is_only = is_only
         if not path:
             return
         try:
             opened = open_regular(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            self._warn(error.strerror or str(error))
+            self._fail(error.strerror or str(error))
             return
         if opened is None:
-            self._warn("it is not a regular file")
+            self._fail("it is not a regular file")
             return
         self._fd = opened[0]
         try:
@@ -86,18 +92,22 @@ class State:
             self.close()
             if isinstance(error, OtherShipperError):
                 raise
-            self._warn(error.strerror or str(error))
+            self._fail(error.strerror or str(error))
 
     def load(self, stream: str, subject: str) -> Checkpoint | None:
-        """Return the newest checkpoint of *subject* in *stream*; None if there is none."""
+        """Return the newest checkpoint if it is of *subject* in *stream*; None if there is none."""
+        found = self.newest()
+        return found if found is not None and found[:2] == (stream, subject) else None
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest checkpoint; None if there is none."""
         found = [(line["number"], line) for line in (self._read(1), self._read(2)) if line.get("number")]
         if not found:
             return None
         number, line = max(found, key=lambda item: int(item[0]))
         self._number = int(number)
-        if (line.get("stream"), line.get("subject")) != (stream, subject):
-            return None
-        return Checkpoint(stream, subject, str(line.get("end")), int(line.get("sequence") or 0))
+        stream, subject, end = (str(line.get(name)) for name in ("stream", "subject", "end"))
+        return Checkpoint(stream, subject, end, int(line.get("sequence") or 0))
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Keep *checkpoint*; it survives the death of this process at once, and that of the machine soon."""
@@ -111,7 +121,7 @@ class State:
 
     def is_sync_due(self) -> bool:
         """Return whether to call `sync`."""
-        return self._fd >= 0 and time.monotonic() - self._synced >= SYNC_SECONDS
+        return self._fd >= 0 and (self._is_only or time.monotonic() - self._synced >= SYNC_SECONDS)
 
     def sync(self) -> None:
         """Write the file to the disk; this may take long."""
@@ -140,7 +150,7 @@ class State:
         if isinstance(known := holder.get("shipper"), str) and known.isalnum() and len(known) == 8:
             self.shipper = known
         elif os.fstat(self._fd).st_size:
-            self._warn("it is damaged; the stream decides")
+            self._warn("it is damaged")
         self._write(
             0, {"shipper": self.shipper, "pid": os.getpid(), "host": socket.gethostname(), "log": log}
         )
@@ -164,7 +174,14 @@ class State:
         data = b"%08x %s" % (zlib.crc32(text), text)
         os.pwrite(self._fd, data.ljust(_LINE_BYTES - 1) + b"\n", line * _LINE_BYTES)
 
+    def _fail(self, reason: str) -> None:
+        if self._is_only:
+            raise RefusedError(self.path, f"the position cannot be kept: {reason}; choose another --state")
+        self._warn(reason)
+
     def _warn(self, reason: str) -> None:
-        if not self._has_failed:
-            self._has_failed = True
-            _logger.warning("%s: the position is kept in the stream only: %s", self.path, reason)
+        if self._has_failed:
+            return
+        self._has_failed = True
+        kept = "not kept, so a restart may ship lines again" if self._is_only else "kept in the stream only"
+        _logger.warning("%s: the position is %s: %s", self.path, kept, reason)

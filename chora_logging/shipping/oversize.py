@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 from chora_logging.eventlog.events import Block
 from chora_logging.eventlog.lines import parse
-from chora_logging.jetstream.messages import BLOCK_BYTES
 from chora_logging.schema import LAYOUT
 from chora_logging.writing.shared_log import SharedLog
+
+#: The length of a block before compression, in bytes; one line may be longer.
+BLOCK_BYTES = 64 * 1024
 
 #: How much of a line that is too long stays in its event, in bytes.
 KEPT_BYTES = 64 * 1024

@@ -8,12 +8,11 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from chora_logging.eventlog.log import EventLog
-from chora_logging.jetstream.connection import Connection
-from chora_logging.jetstream.pressure import behind
-from chora_logging.jetstream.progress import KINDS, Progress
+from chora_logging.shipping.pressure import behind
+from chora_logging.shipping.progress import KINDS, Progress
 
 #: The prefix of the names of the metrics.
 PREFIX = "chora_logging_ship"
@@ -26,6 +25,7 @@ _METRICS = {
     "resends_total": ("counter", "Messages sent again because no answer had come."),
     "gaps_total": ("counter", "Gaps shipped."),
     "oversize_total": ("counter", "Lines replaced because no message can hold them."),
+    "rejected_total": ("counter", "Records that the server has rejected for good."),
     "lag_bytes": ("gauge", "Bytes of the log that are not stored; NaN for one that cannot be read."),
     "lag_seconds": ("gauge", "Time since everything was stored."),
     "up": ("gauge", "Whether the log is being stored."),
@@ -38,17 +38,43 @@ _METRICS_BY_KIND = {
 }
 
 
+class Connected(Protocol):
+    """A connection that shipments share."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection now."""
+        ...
+
+    @property
+    def server_version(self) -> str:
+        """The version of the server; empty before the first connection."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why there is no connection, for people."""
+        ...
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether trying again does not help."""
+        ...
+
+
 class Metrics:
     """What is known of the shipments of a process.
 
     Args:
-        connection: The connection that they share.
+        connection: The connection that they share; None if each request may have its own.
         shipments: The progress of each, and its log, by the name of the log.
 
     Thread safe.
     """
 
-    def __init__(self, connection: Connection, shipments: Mapping[str, tuple[EventLog, Progress]]) -> None:
+    def __init__(
+        self, connection: Connected | None, shipments: Mapping[str, tuple[EventLog, Progress]]
+    ) -> None:
         self._connection = connection
         self._shipments = shipments
 
@@ -69,18 +95,19 @@ class Metrics:
                 for log, (_, progress) in self._shipments.items()
                 for error, value in _values_by_kind(progress)[metric].items()
             ]
-        version = _escaped(self._connection.server_version)
-        rows += [
-            f"# HELP {PREFIX}_connected Whether there is a connection to a server.",
-            f"# TYPE {PREFIX}_connected gauge",
-            f'{PREFIX}_connected{{server_version="{version}"}} {int(self._connection.is_connected)}',
-        ]
+        if self._connection is not None:
+            version = _escaped(self._connection.server_version)
+            rows += [
+                f"# HELP {PREFIX}_connected Whether there is a connection to a server.",
+                f"# TYPE {PREFIX}_connected gauge",
+                f'{PREFIX}_connected{{server_version="{version}"}} {int(self._connection.is_connected)}',
+            ]
         return "\n".join(rows) + "\n"
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Return whether no shipment waits for a person, and the problem of each log."""
-        is_locked_out = self._connection.needs_a_person
-        general = self._connection.problem if is_locked_out else ""
+        is_locked_out = self._connection is not None and self._connection.needs_a_person
+        general = self._connection.problem if self._connection is not None and is_locked_out else ""
         problems = {name: progress.problem or general for name, (_, progress) in self._shipments.items()}
         waiting = (progress.needs_a_person for _, progress in self._shipments.values())
         healthy = not (is_locked_out or any(waiting))
@@ -97,6 +124,7 @@ class Metrics:
             "resends_total": progress.resends,
             "gaps_total": progress.gaps,
             "oversize_total": progress.oversize,
+            "rejected_total": progress.rejected,
             "lag_bytes": unread,
             "lag_seconds": round(time.monotonic() - progress.level_since, 3) if unread else 0,
             "up": int(not progress.problem),

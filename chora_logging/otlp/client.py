@@ -1,0 +1,264 @@
+"""Posts requests to a collector, and says what it has answered."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import gzip
+import json
+import math
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, NamedTuple, TypeVar
+
+from chora_logging._version import __version__
+from chora_logging.errors import MissingExtraError, NoAnswerError, RefusedError
+from chora_logging.otlp.endpoint import Endpoint
+from chora_logging.otlp.settings import CERTIFICATE, Settings
+
+#: How much of an answer is read, in bytes, and how much of its text is shown, in characters.
+_READ_BYTES, _SHOWN_CHARACTERS = 64 * 1024, 300
+
+#: The longest pause that a collector can ask for, in seconds.
+LONGEST_RETRY_AFTER_SECONDS = 3600.0
+
+_CONNECT_SECONDS = 5.0
+_PROTOBUF = "application/x-protobuf"
+_COMPRESSION_LEVEL = 1
+_COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda data: gzip.compress(data, _COMPRESSION_LEVEL),
+    "deflate": lambda data: zlib.compress(data, _COMPRESSION_LEVEL),
+    "none": lambda data: data,
+}
+
+_Result = TypeVar("_Result")
+
+
+class Answer(NamedTuple):
+    """The answer of a collector.
+
+    Attributes:
+        status: The status of HTTP.
+        message: What it says, for people; may be empty.
+        rejected: How many records of the request it has rejected for good.
+        retry_after: How long it asks to wait, in seconds.
+    """
+
+    status: int
+    message: str = ""
+    rejected: int = 0
+    retry_after: float = 0.0
+
+
+class Client:
+    """A client of one collector.
+
+    Args:
+        endpoint: Its address.
+        settings: How to send.
+
+    Raises:
+        MissingExtraError: the extra `otlp` is not installed.
+
+    For one event loop and one request at a time. `close` it.
+    """
+
+    def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
+        try:
+            import requests  # noqa: F401
+            from opentelemetry.proto.collector.logs.v1 import logs_service_pb2  # noqa: F401
+        except ModuleNotFoundError as error:
+            missing = "requests" if error.name == "requests" else "opentelemetry-proto"
+            raise MissingExtraError(missing, "otlp") from None
+        self.endpoint = endpoint
+        self._settings = settings
+        self._compress = _COMPRESS[settings.compression]
+        self._session = self._new_session()
+
+    async def send(self, request: bytes) -> Answer:
+        """Post *request*, an `ExportLogsServiceRequest`, once, and return the answer.
+
+        Raises:
+            NoAnswerError: there was none in time; the records may have arrived all the same.
+            RefusedError: there can be none until a person changes something.
+        """
+        timeout = self._settings.timeout
+        session = self._session
+        try:
+            # The client's own time-outs are of each step alone, and there is none for looking up a name.
+            return await asyncio.wait_for(_in_thread(lambda: self._post(session, request)), timeout + 1)
+        except asyncio.TimeoutError:
+            self._session = self._new_session()  # its thread still uses the other one
+            raise NoAnswerError(str(self.endpoint), f"no answer within {timeout:g} s") from None
+
+    def close(self) -> None:
+        """Close the connection; a second call does nothing."""
+        self._session.close()
+
+    def _new_session(self) -> Any:
+        import requests
+
+        settings = self._settings
+        session = requests.Session()
+        session.auth = _leave_as_it_is  # else ~/.netrc would replace the header with the credentials
+        session.headers.clear()
+        session.headers.update(
+            {
+                "User-Agent": f"chora-logging/{__version__}",
+                "Accept-Encoding": "identity",
+                **settings.headers,
+                "Content-Type": _PROTOBUF,
+                **({} if settings.compression == "none" else {"Content-Encoding": settings.compression}),
+            }
+        )
+        if settings.certificate:
+            session.verify = settings.certificate
+        if settings.client_certificate:
+            key = settings.client_key
+            session.cert = (settings.client_certificate, key) if key else settings.client_certificate
+        return session
+
+    def _post(self, session: Any, request: bytes) -> Answer:
+        import requests
+
+        timeout = self._settings.timeout
+        try:
+            with session.post(
+                self.endpoint.url,
+                data=self._compress(request),
+                timeout=(min(_CONNECT_SECONDS, timeout), timeout),
+                # A variable for all programs must not replace the one that is for this.
+                verify=self._settings.certificate or None,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                body = response.raw.read(_READ_BYTES, decode_content=True)
+        except requests.exceptions.SSLError as error:
+            raise self._of_tls(error) from None
+        except requests.exceptions.Timeout:
+            raise NoAnswerError(str(self.endpoint), f"no answer within {timeout:g} s") from None
+        except (OSError, requests.exceptions.RequestException) as error:
+            raise NoAnswerError(str(self.endpoint), _innermost(error)) from None
+        except Exception as error:  # of the library below, when an answer is cut off
+            raise NoAnswerError(str(self.endpoint), f"no whole answer ({type(error).__name__})") from None
+        return self._answer(response.status_code, response.headers, body)
+
+    def _of_tls(self, error: BaseException) -> NoAnswerError | RefusedError:
+        reason, text = _innermost(error), str(error).lower()
+        if "wrong_version_number" in text or "record layer" in text:
+            return RefusedError(str(self.endpoint), f"{reason}: it has no TLS there, so use http://")
+        if "certificate" in text:
+            return RefusedError(str(self.endpoint), f"{reason}: check {CERTIFICATE}")
+        return NoAnswerError(str(self.endpoint), reason)
+
+    def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        wait = _retry_after(headers.get("Retry-After", ""))
+        if 200 <= status < 300:
+            if kind == "text/html":  # of a proxy that asks for a login, say
+                what = "it answers with a page for people: is this the address of a collector?"
+                raise RefusedError(str(self.endpoint), what)
+            rejected, message = _partial_success(kind, body)
+            return Answer(status, self._shown(message), rejected, wait)
+        message = f"to {headers['Location']}" if "Location" in headers else _message(kind, body)
+        return Answer(status, self._shown(message), 0, wait)
+
+    def _shown(self, message: str) -> str:
+        """Return *message* without what this client keeps secret, for people."""
+        for value in self._settings.headers.values():
+            for secret in {value, value.rpartition(" ")[2]}:
+                if len(secret) > 3:
+                    message = message.replace(secret, "…")
+        message = " ".join(message.split())
+        cut = message[:_SHOWN_CHARACTERS]
+        return cut if cut == message else f"{cut}…"
+
+
+async def _in_thread(work: Callable[[], _Result]) -> _Result:
+    """Return what *work* returns, from a thread for which nothing waits when the program ends."""
+    done: Future[_Result] = Future()
+    done.set_running_or_notify_cancel()  # else nobody could set the result of one that is cancelled
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="otlp", daemon=True).start()
+    return await asyncio.wrap_future(done)
+
+
+def _leave_as_it_is(request: _Result) -> _Result:
+    return request
+
+
+def _innermost(error: BaseException) -> str:
+    """Return what the operating system or TLS has said; the layers above add the addresses of objects."""
+    reason = type(error).__name__
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            reason = seen.strerror
+        elif type(seen).__name__ in ("RemoteDisconnected", "IncompleteRead", "ProtocolError"):
+            reason = "the connection was cut off"
+        seen = seen.__cause__ or seen.__context__
+    return reason
+
+
+def _partial_success(kind: str, body: bytes) -> tuple[int, str]:
+    """Return how many records were rejected, and why."""
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+
+    if kind == "application/json":
+        found = _json(body).get("partialSuccess")
+        if not isinstance(found, dict):
+            return 0, ""
+        rejected = str(found.get("rejectedLogRecords") or 0)
+        return int(rejected) if rejected.isdecimal() else 0, str(found.get("errorMessage") or "")
+    try:
+        partial = ExportLogsServiceResponse.FromString(body).partial_success if kind == _PROTOBUF else None
+    except DecodeError:
+        partial = None
+    return (0, "") if partial is None else (max(0, partial.rejected_log_records), partial.error_message)
+
+
+def _message(kind: str, body: bytes) -> str:
+    """Return the message of an error."""
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess
+
+    if kind == _PROTOBUF:
+        try:
+            # An error is a `google.rpc.Status`, whose first fields, a number and a text, are like these.
+            return ExportLogsPartialSuccess.FromString(body).error_message
+        except DecodeError:
+            return ""
+    if kind == "application/json":
+        found = _json(body)
+        return str(found.get("message") or found.get("error") or "")
+    return "" if kind == "text/html" else body.decode("utf-8", "replace")
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _retry_after(text: str) -> float:
+    """Return a `Retry-After` (RFC 9110, 10.2.3), seconds or a date, in seconds; 0 if it is none."""
+    try:
+        wait = float(text)
+    except ValueError:
+        try:
+            wait = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        except (TypeError, ValueError, OverflowError):
+            return 0.0
+    return min(max(0.0, wait), LONGEST_RETRY_AFTER_SECONDS) if math.isfinite(wait) else 0.0

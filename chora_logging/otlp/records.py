@@ -1,0 +1,301 @@
+"""Turns the lines of a log into OTLP log records.
+
+| of an event, by its meaning | becomes |
+|---|---|
+| time | `time_unix_nano` and `observed_time_unix_nano`; without one, the time of reading is the second |
+| level | `severity_number` and `severity_text`, as OpenTelemetry's logging handler has them |
+| message, else the name of the event | `body` |
+| name of the event | `event_name` |
+| trace and span | `trace_id` and `span_id` if they are 32 and 16 hexadecimal digits |
+| exception | the attribute `exception.stacktrace` |
+| the field `logger` | the instrumentation scope |
+| the field `service` | the attribute `service.name` of the resource |
+| every other field, and each of these that has another form | an attribute, also as a map or an array |
+
+A line that is not an event becomes a record that has it as its body.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
+
+from chora_logging.eventlog.decoding import REFUSED, decode
+from chora_logging.eventlog.events import Gap
+from chora_logging.eventlog.lines import read_malformed
+from chora_logging.eventlog.meaning import Meaning
+from chora_logging.eventlog.severities import SEVERITIES
+from chora_logging.eventlog.times import seconds
+from chora_logging.schema import OWN_LOGGER
+
+Fields = Mapping[str, Any]
+
+#: The meanings that have a place of their own in a record.
+_MEANINGS = ("time", "level", "message", "event", "trace", "span", "exception")
+
+#: The fields for which no meaning is known but the obvious one.
+LOGGER, SERVICE = "logger", "service"
+
+#: The attributes of a resource, and the attribute of an exception, by the semantic conventions.
+SERVICE_NAME, HOST_NAME, FILE_PATH = "service.name", "host.name", "log.file.path"
+STACKTRACE = "exception.stacktrace"
+
+#: The event of a gap.
+GAP_EVENT = "gap"
+
+#: The severity number of DEBUG and of each level number above it; the highest number of all is 24.
+_DEBUG, _DEBUG_NUMBER, _HIGHEST = 10, 5, 24
+_WARN = 13
+
+#: The names of levels that OpenTelemetry has another name for.
+_TEXTS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+
+#: How deeply values can be nested; below that they are text. A level is three of protobuf, whose parsers
+#: refuse more than 100.
+_DEEPEST = 20
+
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+_TRACE = re.compile(r"[0-9A-Fa-f]{32}")
+_SPAN = re.compile(r"[0-9A-Fa-f]{16}")
+_NANOSECONDS = re.compile(r"[.,]\d{6}(\d{1,3})")
+
+#: A number from here on is a time in nanoseconds.
+_LEAST_NANOSECONDS = 10**17
+
+
+class Request:
+    """A request that is being made.
+
+    Args:
+        resource: Attributes of where all its records come from.
+        meaning: Says what the fields of events mean.
+
+    Attributes:
+        records: How many records it has.
+
+    Not thread safe.
+    """
+
+    def __init__(self, resource: Mapping[str, str], meaning: Meaning) -> None:
+        self.records = 0
+        self._resource = resource
+        self._meaning = meaning
+        self._names = {kind: meaning.names(kind) for kind in _MEANINGS}
+        self._keys = {kind: frozenset(names) for kind, names in self._names.items()}
+        self._message = ExportLogsServiceRequest()
+        self._service: str | None = ""
+        self._logs: ResourceLogs | None = None
+        self._scope: ScopeLogs | None = None
+        self._now = time.time_ns()
+
+    def encoded(self) -> bytes:
+        """Return it as an `ExportLogsServiceRequest`."""
+        return self._message.SerializeToString()
+
+    def add_gap(self, gap: Gap) -> None:
+        """Add a gap, as a warning with its facts as attributes."""
+        record = self._record(None, OWN_LOGGER)
+        record.time_unix_nano = record.observed_time_unix_nano = self._now
+        record.severity_number, record.severity_text = _WARN, "WARN"  # type: ignore[assignment]
+        record.event_name = GAP_EVENT
+        record.body.string_value = f"Events are missing here: {gap.reason}"
+        facts = gap._asdict() | {"since": _iso(gap.since), "until": _iso(gap.until)}
+        for name, value in facts.items():
+            if value is not None:
+                _add(record, name, value)
+
+    def add_lines(self, lines: bytes) -> None:
+        """Add the events of whole lines, in their order."""
+        for line in lines.split(b"\n"):
+            events = _events_on(line)
+            for event in events:
+                self._add_event(event)
+            if not events and (text := line.decode("utf-8", "backslashreplace").strip(" \t\r\0")):
+                record = self._record(None, "")
+                record.observed_time_unix_nano = self._now
+                record.body.string_value = text
+
+    def _add_event(self, event: dict[str, Any]) -> None:
+        used: set[str] = set()  # the fields that need not be attributes
+        logger, service = event.get(LOGGER), event.get(SERVICE)
+        if isinstance(logger, str):
+            used.add(LOGGER)
+        if isinstance(service, str) and service:
+            used.add(SERVICE)
+        record = self._record(
+            service if SERVICE in used else None, logger if LOGGER in used and logger else ""
+        )
+        self._set_time(record, event, used)
+        self._set_level(record, event, used)
+        self._set_body(record, event, used)
+        for kind, form, value in (
+            ("trace", _TRACE, self._meaning.trace_of(event)),
+            ("span", _SPAN, self._meaning.span_of(event)),
+        ):
+            if value is not None and form.fullmatch(value) and value.strip("0"):
+                setattr(record, f"{kind}_id", bytes.fromhex(value))
+                if (field := self._field(kind, event)) is not None and str(event[field]).endswith(value):
+                    used.add(field)
+        exception = self._field("exception", event)
+        if exception is not None and isinstance(event[exception], str) and STACKTRACE not in event:
+            used.add(exception)
+            _add(record, STACKTRACE, event[exception])
+        for name, value in event.items():
+            if name not in used:
+                _add(record, name, value)
+
+    def _set_time(self, record: LogRecord, event: Fields, used: set[str]) -> None:
+        field = self._field("time", event)
+        value = None if field is None else event[field]
+        moment = seconds(value)
+        if moment is None or field != self._names["time"][0]:
+            moment = self._meaning.time_of(event)
+        if moment is None or moment < 0:
+            record.observed_time_unix_nano = self._now
+            return
+        if field is None or seconds(value) != moment:
+            value = None  # the time is elsewhere, and stays there
+        else:
+            used.add(field)
+        record.time_unix_nano = record.observed_time_unix_nano = _nanoseconds(moment, value)
+
+    def _set_level(self, record: LogRecord, event: Fields, used: set[str]) -> None:
+        number, name = self._meaning.severity_of(event), self._meaning.level_of(event) or ""
+        if number is not None and number < math.inf:  # else the level is unknown
+            record.severity_number = _severity_number(number)  # type: ignore[assignment]
+            name = name or "INFO"
+        field = self._field("level", event)
+        given = None if field is None else event[field]
+        if field is not None and isinstance(given, str | int) and not isinstance(given, bool):
+            used.add(field)
+        if isinstance(given, str) and given.upper() not in SEVERITIES:
+            name = given
+        record.severity_text = _TEXTS.get(name, name)
+
+    def _set_body(self, record: LogRecord, event: Fields, used: set[str]) -> None:
+        name = self._meaning.event_of(event)
+        if name is not None:
+            record.event_name = name if isinstance(name, str) else json.dumps(name)
+            if (field := self._field("event", event)) is not None and event[field] is name:
+                used.add(field)
+        field = self._field("message", event)
+        if field is not None:
+            used.add(field)
+        message = self._meaning.message_of(event) if field is None else event[field]
+        if message is not None or name is not None:
+            _set(record.body, record.event_name if message is None else message)
+
+    def _field(self, meaning: str, event: Fields) -> str | None:
+        """Return the first field of *event* that has a meaning and a value; None if it has none."""
+        names = self._names[meaning]
+        value = event.get(names[0])
+        if value is not None and value != "":
+            return names[0]
+        if self._keys[meaning].isdisjoint(event):
+            return None
+        return next((name for name in names if event.get(name) not in (None, "")), None)
+
+    def _record(self, service: str | None, logger: str) -> LogRecord:
+        """Return a new record; only those that follow each other share a resource and a scope, in order."""
+        logs, scope = self._logs, self._scope
+        if logs is None or service != self._service:
+            logs = self._logs = self._message.resource_logs.add()
+            self._service, scope = service, None
+            resource = self._resource if service is None else {**self._resource, SERVICE_NAME: service}
+            for name, value in resource.items():
+                attribute = logs.resource.attributes.add()
+                attribute.key, attribute.value.string_value = name, value
+        if scope is None or scope.scope.name != logger:
+            scope = self._scope = logs.scope_logs.add()
+            scope.scope.name = logger
+        self.records += 1
+        return scope.log_records.add()
+
+
+def _events_on(line: bytes) -> list[dict[str, Any]]:
+    try:
+        return [decode(line)]
+    except REFUSED:
+        pass
+    try:
+        return [decode(found.strict) for found in read_malformed(line)[0]]
+    except REFUSED:
+        return []
+
+
+def _add(record: LogRecord, name: str, value: object) -> None:
+    attribute = record.attributes.add()
+    attribute.key = name
+    if type(value) is str:  # most are
+        attribute.value.string_value = value
+    else:
+        _set(attribute.value, value)
+
+
+def _set(target: AnyValue, value: object, depth: int = 0) -> None:
+    if isinstance(value, str):
+        target.string_value = value
+    elif isinstance(value, bool):
+        target.bool_value = value
+    elif isinstance(value, int):
+        if _SMALLEST <= value <= _LARGEST:
+            target.int_value = value
+        else:
+            target.string_value = str(value)
+    elif isinstance(value, float):
+        target.double_value = value
+    elif value is None:
+        target.SetInParent()  # no value is null
+    elif depth >= _DEEPEST:
+        target.string_value = json.dumps(value, ensure_ascii=False)
+    elif isinstance(value, dict):
+        target.kvlist_value.SetInParent()
+        for name, inner in value.items():
+            pair = target.kvlist_value.values.add()
+            pair.key = name
+            _set(pair.value, inner, depth + 1)
+    elif isinstance(value, list):
+        target.array_value.SetInParent()
+        for inner in value:
+            _set(target.array_value.values.add(), inner, depth + 1)
+    else:
+        target.string_value = str(value)
+
+
+def _severity_number(level: float) -> int:
+    """Return OpenTelemetry's number for a level of the standard library, as its logging handler has it.
+
+    Levels below DEBUG, for which that has none, are those of TRACE.
+
+    >>> [_severity_number(level) for level in (5, 10, 20, 25, 30, 40, 50, 60)]
+    [1, 5, 9, 12, 13, 17, 21, 24]
+    """
+    if level < _DEBUG:
+        return 1
+    group, more = divmod(int(level), 10)
+    if group > 5:
+        return _HIGHEST
+    return _DEBUG_NUMBER + 4 * (group - 1) + min(more, 3)
+
+
+def _nanoseconds(moment: float, value: object) -> int:
+    """Return *moment*, which was read from *value*, in nanoseconds since 1970."""
+    if isinstance(value, int) and value >= _LEAST_NANOSECONDS:
+        return value
+    whole = round(moment * 1e6) * 1000
+    if isinstance(value, str) and (found := _NANOSECONDS.search(value)):
+        whole += int(found[1].ljust(3, "0"))
+    return whole
+
+
+def _iso(moment: float | None) -> str | None:
+    return None if moment is None else datetime.fromtimestamp(moment, timezone.utc).isoformat()

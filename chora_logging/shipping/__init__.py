@@ -1,0 +1,1 @@
+"""Ships logs to a destination, whatever it is: the loop, and what the shippers of all destinations share."""
