@@ -157,8 +157,7 @@ class TestLooks:
         """The open filters, a paused list and a filter without a match pass axe and fit the width."""
         reader = visit(NARROW)
         reader.page.locator("#filters-toggle").click()
-        reader.page.locator("[name=event]").fill("nothing")
-        reader.page.locator("[name=event]").press("Enter")
+        reader.asks("event=nothing")
         expect(reader.page.locator("#empty")).to_be_visible()
         reader.page.locator("#pause").click()
 
@@ -198,7 +197,7 @@ class TestLooks:
         """The form that asks for the token, over the page, passes axe and fits the width."""
         reader = visit()
         reader.page.context.clear_cookies()
-        reader.page.locator("[name=level]").select_option("ERROR")
+        reader.page.locator("#level").select_option("ERROR")
         expect(reader.page.get_by_label("Token")).to_be_focused()
 
         check(reader, tmp_path)
