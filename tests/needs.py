@@ -174,6 +174,7 @@ NEEDS = {
     "openssl": _program("openssl"),
     "systemd-analyze": _program("systemd", "systemd-analyze"),
     "tmux": _program("tmux"),
+    "typescript": _program("node-typescript", "tsc"),
     "zsh": _program("zsh"),
     "mounts": Need(
         lambda: namespace() is not None,

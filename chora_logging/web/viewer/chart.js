@@ -7,6 +7,8 @@ import { byId, count, element, plural } from "./text.js";
 const BAR_PX = 5;
 const GAP_PX = 1;
 const DAY_MS = 86_400_000;
+/** The shortest time that is drawn without being asked for. */
+const SHORTEST_MS = 60_000;
 /** The shortest interval between two draws. */
 const DRAW_INTERVAL_MS = 200;
 /** The part at the beginning that stands for what was not read, if nobody knows how long it is. */
@@ -31,7 +33,7 @@ export class Chart extends EventTarget {
     super();
     this.#tally = tally;
     const canvas = this.#canvas;
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.changed());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
     new ResizeObserver(() => this.changed()).observe(canvas);
     document.addEventListener("visibilitychange", () => this.changed());
     setInterval(() => this.#tally.range.since !== null && this.#tally.range.until === null && this.changed(), 1000);
@@ -86,6 +88,8 @@ export class Chart extends EventTarget {
     const to = range.until ?? (range.since === null ? found?.[1] ?? now : Math.max(now, found?.[1] ?? 0));
     let from = range.since ?? found?.[0] ?? to;
     if (range.since === null && !counts.isWhole && found) from -= (to - from) * UNKNOWN_PART;
+    // Before the first event of all there is none.
+    else if (range.since === null) from = Math.min(from, to - SHORTEST_MS);
     this.#step = stepFor(to - from, Math.max(2, Math.floor(width / (BAR_PX + GAP_PX))), counts.step || 1);
     const length = this.#step * 1000;
     this.#from = Math.floor(from / length) * length;

@@ -1,7 +1,7 @@
 /** The conditions of `--where`, as eventlog/conditions.py reads them: recognised, and made of values. */
 
 const EXPRESSION = /^\s*(not\s+)?("(?:[^"\\]|\\.)*"|[^\s"=!<>~:]+)\s*(~=|!=|>=|<=|==|[=<>:])(.*)$/s;
-const PLAIN_NAME = /^[^\s"=!<>~:.[\]]+$/;
+const PLAIN_NAME = /^[\p{L}\p{N}_@$/-]+$/u;
 const PLAIN_VALUE = /^[\p{L}_/][\p{L}\d_./@-]*$/u;
 /** Longer values do not fit into an address. */
 const LONGEST_VALUE_CHARS = 500;

@@ -14,7 +14,7 @@ import { isMatch, mark } from "./marks.js";
 import { setFields } from "./meaning.js";
 import { Navigation } from "./navigation.js";
 import { Opened } from "./opened.js";
-import { aroundTime, between, Range, wider } from "./range.js";
+import { aroundTime, between, limits, Range, wider } from "./range.js";
 import { wordsOf } from "./row.js";
 import { Status } from "./status.js";
 import { Note } from "./store.js";
@@ -151,7 +151,9 @@ function openTimeline(traceId) {
 }
 
 function zoomOut() {
-  if (chart.shown && !byId("wider").hidden) navigation.go(wider(...chart.shown));
+  const { since, until } = limits(navigation.place);
+  const shown = since === null ? chart.shown : [since, until ?? Date.now()];
+  if (shown && !byId("wider").hidden) navigation.go(wider(shown[0], shown[1]));
 }
 
 function switchZone() {
