@@ -79,7 +79,7 @@ class TestLinks:
         """A key shows what is around an event; Escape leads back to the filtered list, with it still open."""
         reader.asks("event=even")
         reader.counts(30)
-        for key in ("k", "k", "k", "x"):
+        for key in ("Escape", "k", "k", "k", "x"):
             reader.page.keyboard.press(key)
         reader.says("#status-words", "Not live: around one event")
         until(lambda: "number=55" in "".join(reader.rows()))

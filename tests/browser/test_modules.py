@@ -51,6 +51,15 @@ def call(site, browser):
             const known = Number.isNaN(time) ? null : time;
             return { level, isError, name, message, traceId, duration, time: known };
           },
+          bars: ({ Counts, stepFor }, number) => {
+            const counts = new Counts();
+            const none = { intervals: [], events: 0, errors: 0, without_time: 0, more: false, next: null };
+            counts.addPage({ step: 1, ...none });
+            for (let n = 0; n < number; n += 1) counts.add({ time: 7000 * n, level: "INFO", isError: n % 2 === 0 });
+            const [from, to] = counts.span;
+            const bars = [...counts.bars(from, to, stepFor(to - from, 100, counts.step)).values()];
+            return [bars.length, bars.reduce((sum, bar) => sum + bar.events, 0), counts.errors];
+          },
           pieces: ({ format }, depth) => format("[".repeat(depth) + "]".repeat(depth)).length,
         }; }"""
     )
@@ -267,6 +276,14 @@ class TestCsv:
     def test_no_cell_is_a_formula(self, call, value, written):
         """A cell that a spreadsheet would run gets an apostrophe; what has a separator is quoted."""
         assert call("csv", "cell", value) == written
+
+
+def test_counts_of_days(call):
+    """However long a page follows, its intervals are few, and none of its events is left out."""
+    bars, events, errors = call("counts", "bars", 20_000)
+
+    assert (events, errors) == (20_000, 10_000)
+    assert bars <= 101
 
 
 class TestDecoder:

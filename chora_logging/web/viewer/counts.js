@@ -11,6 +11,8 @@ const STEPS = [
   ...[1, 2, 7, 14, 28, 91, 364].map((days) => 86_400 * days),
 ];
 const LONGEST_STEP_DAYS = 999;
+/** The most intervals in memory. */
+const MOST_INTERVALS = 4000;
 
 /**
  * @typedef {object} Interval
@@ -87,6 +89,18 @@ export class Counts {
     for (const [level, number] of Object.entries(counts)) interval.counts[level] = (interval.counts[level] ?? 0) + number;
     interval.errors += errors;
     this.#intervals.set(start, interval);
+    if (this.#intervals.size > MOST_INTERVALS) this.#coarsen();
+  }
+
+  /** Combine the intervals to fewer ones: a page that follows for days has no more of them. */
+  #coarsen() {
+    const [first, last] = this.span ?? [0, 0];
+    const step = stepFor(last - first, MOST_INTERVALS / 4, this.step);
+    // A few that are far from each other cannot be combined.
+    this.step = step > this.step ? step : 2 * this.step;
+    const before = this.#intervals;
+    this.#intervals = new Map();
+    for (const [start, { counts, errors }] of before) this.#add(start, counts, errors);
   }
 
   /**

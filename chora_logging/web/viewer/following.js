@@ -9,6 +9,8 @@ import { NONE, sum } from "./unreadable.js";
 
 /** So many events fill the window: with fewer, older ones are searched for without being asked. */
 const ENOUGH_EVENTS = 100;
+/** So many pages are searched at a time; each is of a part of the logs. */
+const PATIENT_PAGES = 16;
 
 /**
  * Owns the events and their numbers. Dispatches "reset" with a new store, "changed", "state" with that of the
@@ -71,6 +73,7 @@ export class Following extends EventTarget {
   again() {
     if (this.#feed) this.#feed.run();
     else this.follow(this.place);
+    if (this.tally.failure) this.tally.countOn();
   }
 
   retryNow() {
@@ -142,7 +145,8 @@ export class Following extends EventTarget {
     const before = this.store.held;
     const filters = place.get("jump") ? sides(place)[0] : place.filters;
     try {
-      while (this.#older && this.store.held - before < wanted && !this.store.isFull) {
+      for (let left = PATIENT_PAGES; left && this.#older && !this.store.isFull; left -= 1) {
+        if (this.store.held - before >= wanted) break;
         this.dispatchEvent(new Event("changed"));
         const found = await page(place.logs, filters, { after: this.#older }, signal);
         if (!signal.aborted) this.#takeOlder(found);

@@ -13,10 +13,10 @@ function notesOn(tally) {
   const { counts } = tally;
   const notes = [];
   if (counts.timeless) notes.push(`${plural(counts.timeless, "event")} without a time`);
-  if (counts.isWhole || !counts.step) return [...notes, tally.failure].filter(Boolean).join(" · ");
+  if (counts.isWhole || !counts.step) return notes.concat(tally.failure || []).join(" · ");
   const back = Number.isNaN(counts.readTo) ? "not to the beginning" : `back to ${wholeTime(counts.readTo)}`;
   notes.push(`${tally.isCounting ? "counting, so far" : "counted"} ${back}; what is hatched is not known`);
-  return [...notes, tally.failure].filter(Boolean).join(" · ");
+  return notes.concat(tally.failure || []).join(" · ");
 }
 
 /**
@@ -87,7 +87,7 @@ function sayEmpty(following, shown) {
 function whyEmpty({ place, failure, isSearching, hasOlder, readTo }, state) {
   if (state === "refused") return byId("status-words").textContent;
   if (failure) return `No match so far: ${failure}`;
-  if (isSearching || hasOlder) return `No match so far${backTo(readTo)}. Searching further.`;
+  if (isSearching || hasOlder) return `No match so far${backTo(readTo)}.${isSearching ? " Searching further." : ""}`;
   const ending = state === "live" ? " New matches appear here." : "";
   if (place.filters.length) return `No event matches.${ending}`;
   return place.logs.length > 1 ? "These logs have no events yet. New events appear here." : "This log has no events yet. New events appear here.";

@@ -33,7 +33,7 @@ export class Tally extends EventTarget {
 
   /** Whether a part of the logs is not counted, and nothing is under way. */
   get hasMore() {
-    return !this.isCounting && this.#next !== null;
+    return !this.isCounting && (this.#next !== null || this.failure !== "");
   }
 
   /** The first and last time of the range; null where it has no limit, so that the events decide. */
