@@ -88,15 +88,7 @@ class TestKeys:
             seen.append(walker.page.evaluate("document.activeElement.id || document.activeElement.name"))
 
         order = [
-            "pause",
-            "help-open",
-            "log",
-            "level",
-            "event",
-            "task_id",
-            "run_id",
-            "trace_id",
-            "text",
+            *("pause", "zone", "download-open", "help-open", "log", "level", "range", "ask", "chart"),
             "list",
         ]
         assert [name for name in seen if name in order][: len(order)] == order

@@ -227,9 +227,9 @@ class TestExpressions:
             *((text, ["", text]) for text in ("reset", "GET /a?b=c", "", "a b", "<b>")),
             *(
                 (text, [text, ""])
-                for text in ("a=b", "not a.b >= 1", '"a b"=c', "items[].price>10", "a=", "m~=x|y")
+                for text in ("a=b", "not a.b >= 1", '"a b"=c', "items[].price>10", 'a=""', "m~=x|y")
             ),
-            *((text, ["", ""]) for text in ("a>", "not a:", "b ~= ")),
+            *((text, ["", ""]) for text in ("a>", "a=", "not a:", "b ~= ")),
             ('"a=b"', ["", "a=b"]),
         ],
     )

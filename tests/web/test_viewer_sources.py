@@ -18,7 +18,6 @@ OPTIONS = {
     "checkJs": True,
     "noEmit": True,
     "strict": True,
-    "noUnusedLocals": True,
     "useUnknownInCatchVariables": False,
     "target": "ES2022",
     "module": "ES2022",

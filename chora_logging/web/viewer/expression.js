@@ -20,9 +20,8 @@ const LONGEST_VALUE_CHARS = 500;
 export function read(typed) {
   const found = EXPRESSION.exec(typed);
   if (!found) return { where: "", text: unquoted(typed.trim()) };
-  const [, , , operator, value] = found;
-  const isWhole = value.trim() !== "" || ["=", "==", "!="].includes(operator);
-  return { where: isWhole ? typed.trim() : "", text: "" };
+  // Without a value it is being typed; an empty one is written as "".
+  return { where: found[4].trim() ? typed.trim() : "", text: "" };
 }
 
 /**
