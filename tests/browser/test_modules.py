@@ -55,7 +55,9 @@ def call(site, browser):
             const counts = new Counts();
             const none = { intervals: [], events: 0, errors: 0, without_time: 0, more: false, next: null };
             counts.addPage({ step: 1, ...none });
-            for (let n = 0; n < number; n += 1) counts.add({ time: 7000 * n, level: "INFO", isError: n % 2 === 0 });
+            for (let n = 0; n < number; n += 1) {
+              counts.add({ time: 7000 * n, level: "INFO", isError: n % 2 === 0 });
+            }
             const [from, to] = counts.span;
             const bars = [...counts.bars(from, to, stepFor(to - from, 100, counts.step)).values()];
             return [bars.length, bars.reduce((sum, bar) => sum + bar.events, 0), counts.errors];
