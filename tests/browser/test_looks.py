@@ -163,6 +163,32 @@ class TestLooks:
 
         check(reader, tmp_path)
 
+    def test_asking(self, visit, tmp_path):
+        """Suggestions, chips, one that does not apply, and a list of several logs pass axe and fit."""
+        reader = visit(NARROW)
+        reader.page.goto(f"{reader.url}?log=orchestrator,telemetry&where=not+status=x&colour=red&since=24h")
+        reader.counts(17)
+        reader.page.locator("#filters-toggle").click()
+        reader.page.locator("#ask").fill("task")
+        expect(reader.page.locator("#suggestions [role=option]")).to_have_count(1)
+
+        check(reader, tmp_path)
+
+    def test_context(self, visit, tmp_path):
+        """The events around one, and the dialog to download, pass axe and fit the width."""
+        reader = visit()
+        reader.page.locator("#space .row", has_text="Job failed").click()
+        reader.page.keyboard.press("x")
+        expect(reader.page.locator("#context-bar")).to_be_visible()
+        reader.says("#status-words", "Not live: around one event")
+        reader.page.locator("#detail-close").click()
+        (tmp_path / "context").mkdir()
+        check(reader, tmp_path / "context")
+        reader.page.locator("#download-open").click()
+        expect(reader.page.locator("#download")).to_be_visible()
+
+        check(reader, tmp_path)
+
     def test_help(self, visit, tmp_path):
         """The table of keys passes axe and fits the width."""
         reader = visit()
