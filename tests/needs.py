@@ -175,6 +175,7 @@ NEEDS = {
     "rsyslog": _program("rsyslog", "rsyslogd"),
     "systemd-analyze": _program("systemd", "systemd-analyze"),
     "tmux": _program("tmux"),
+    "typescript": _program("node-typescript", "tsc"),
     "zsh": _program("zsh"),
     "mounts": Need(
         lambda: namespace() is not None,

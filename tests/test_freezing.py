@@ -26,7 +26,7 @@ async def status_of(path):
 
 setup_logging(log_file="app.jsonl", console=False)
 logging.info("frozen")
-pages = ["/", "/viewer/main.js", "/viewer/viewer.css", "/api/v1/openapi.json", "/api/v1/app/events"]
+pages = ["/", "/viewer/main.js", "/viewer/list.css", "/api/v1/openapi.json", "/api/v1/app/events"]
 print(speedups.in_use, [asyncio.run(status_of(page)) for page in pages], flush=True)
 sys.exit(main(["query", "--json", "--log", "app.jsonl"]))
 """

@@ -61,6 +61,24 @@ class MergedPage(NamedTuple):
     reached: Mapping[str, float | None]
 
 
+class Lacks(NamedTuple):
+    """What pages of several logs do not have; see `MergedPage`."""
+
+    unreadable: Mapping[str, int]
+    missing: Sequence[str]
+    skipped: int
+
+
+def lacks_of(pages: Sequence[Page]) -> Lacks:
+    """Return what *pages* of one selection, at least one, do not have."""
+    unreadable: dict[str, int] = {}
+    for page in pages:
+        for name, number in page.unreadable.items():
+            unreadable[name] = unreadable.get(name, 0) + number
+    missing = [name for name in pages[0].missing if all(name in page.missing for page in pages)]
+    return Lacks(unreadable, missing, sum(page.skipped for page in pages))
+
+
 def encode(cursors: Mapping[str, str]) -> str:
     """Return *cursors*, by the name of the log, as one; an empty one is the beginning, or the end."""
     return _JOINT.join([_digest(cursors), *cursors.values()])
@@ -170,11 +188,6 @@ def _merged(parts: Sequence[_Part], limit: int, *, in_order: bool) -> list[Found
 
 
 def _page(parts: Sequence[_Part], found: list[Found], *, is_first: bool) -> MergedPage:
-    pages = [part.page for part in parts]
-    unreadable: dict[str, int] = {}
-    for page in pages:
-        for name, number in page.unreadable.items():
-            unreadable[name] = unreadable.get(name, 0) + number
     ends = {part.name: part.page.live or "" for part in parts}
     return MergedPage(
         found,
@@ -182,9 +195,7 @@ def _page(parts: Sequence[_Part], found: list[Found], *, is_first: bool) -> Merg
         any(part.is_unfinished for part in parts),
         {part.name: part.page.gap for part in parts if part.page.gap is not None and part.has_moved},
         encode(ends) if is_first else None,
-        unreadable,
-        [name for name in pages[0].missing if all(name in page.missing for page in pages)],
-        sum(page.skipped for page in pages),
+        *lacks_of([part.page for part in parts]),
         {part.name: part.reached for part in parts if part.is_unfinished},
     )
 

@@ -14,15 +14,16 @@ from chora_logging.eventlog import Event, Source
 from chora_logging.eventlog.events import strict_json
 from chora_logging.eventlog.field_counts import FieldCounts
 from chora_logging.eventlog.histogram import Histogram
+from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page
 from chora_logging.eventlog.selection import Selection
-from chora_logging.eventlog.several import decode, encode, resumable
+from chora_logging.eventlog.several import Lacks, decode, encode, lacks_of, resumable
 from chora_logging.eventlog.times import EARLIEST_SECONDS
 from chora_logging.formatting.timestamps import rfc3339
 from chora_logging.schema import LEVELS
 from chora_logging.web.limits import CHOSEN_INTERVALS, MOST_INTERVALS
 from chora_logging.web.pages import not_given, times_of
-from chora_logging.web.parameters import fields_query, histogram_query, traces_query
+from chora_logging.web.parameters import HistogramQuery, fields_query, histogram_query, traces_query
 from chora_logging.web.reading import headers_of, read
 from chora_logging.web.responses import unchanged
 from chora_logging.web.site import Site
@@ -36,49 +37,96 @@ _NO_LIMIT = 1 << 62
 
 
 async def histogram_page(site: Site, request: Request) -> Response:
-    """Answer with the numbers of events by time and level, from the end of the log as far as it was read."""
-    name = request.path_params["log"]
-    log = site.log(name)
-    query = histogram_query(request.scope["query_string"], log)
-    headers = await headers_of(site, request, [log])
+    """Answer with the numbers of events by time and level, from the ends of logs as far as they were read."""
+    logs = site.chosen(request.path_params["log"])
+    query = histogram_query(request.scope["query_string"], logs)
+    headers = await headers_of(site, request, logs.values())
     if query.is_repeatable and (same := unchanged(request, headers)):
         return same
-    counted: Histogram[str] = Histogram(query.step)
-    events = timeless = 0
-
-    def count(event: Event) -> bool:
-        nonlocal events, timeless
-        events += 1
-        time = log.meaning.time_of(event)
-        if time is None:
-            timeless += 1
-        else:
-            counted.add(time, _level_at(log.meaning.severity_of(event)))
-        return query.step is None or len(counted) < MOST_INTERVALS
-
-    steps = log.page(
-        query.selection,
-        after=query.after,
-        limit=_NO_LIMIT,
-        budget=site.limits.counted,
-        newest_first=True,
-        each=count,
-    )
-    page = await read(site, request, steps)
-    if query.step is None and len(counted):
-        counted.coarsen(counted.step_for(CHOSEN_INTERVALS))
-    body = {
-        "step": counted.step,
-        "intervals": [
-            {"time": rfc3339(max(start, EARLIEST_SECONDS)), "counts": counts}
-            for start, counts in counted.intervals()
-        ],
-        "events": events,
-        "without_time": timeless,
-        **({} if query.after else {"live": page.live}),
-        **_ends(name, page),
-    }
+    counted = _Counted(query.step)
+    pages = await read(site, request, _count_pages(logs, query, counted, site.limits.counted))
+    body = {**counted.body(), **({} if query.after else {"live": _live(pages)}), **_ends(pages)}
     return _json(body, headers)
+
+
+class _Counted:
+    """Numbers of events: by interval, and then by level and by whether they report a failure."""
+
+    def __init__(self, step: int | None) -> None:
+        self._step = step
+        self._times: Histogram[tuple[str, bool]] = Histogram(step)
+        self._events = self._timeless = self._timeless_errors = 0
+
+    def add(self, event: Event, meaning: Meaning) -> bool:
+        """Count *event*; return False if there are too many intervals for one answer."""
+        self._events += 1
+        time, is_error = meaning.time_of(event), meaning.is_error(event)
+        if time is None:
+            self._timeless += 1
+            self._timeless_errors += is_error
+        else:
+            self._times.add(time, (_level_at(meaning.severity_of(event)), is_error))
+        return self._step is None or len(self._times) < MOST_INTERVALS
+
+    def body(self) -> dict[str, object]:
+        """Return the numbers for JSON."""
+        if self._step is None and len(self._times):
+            self._times.coarsen(self._times.step_for(CHOSEN_INTERVALS))
+        intervals = [_interval(start, counts) for start, counts in self._times.intervals()]
+        errors = sum(interval["errors"] for interval in intervals) + self._timeless_errors
+        return {
+            "step": self._times.step,
+            "intervals": intervals,
+            "events": self._events,
+            "errors": errors,
+            "without_time": self._timeless,
+        }
+
+
+def _interval(start: int, counts: Mapping[tuple[str, bool], int]) -> dict[str, Any]:
+    levels: dict[str, int] = {}
+    for (level, _), number in counts.items():
+        levels[level] = levels.get(level, 0) + number
+    errors = sum(number for (_, is_error), number in counts.items() if is_error)
+    return {"time": rfc3339(max(start, EARLIEST_SECONDS)), "counts": levels, "errors": errors}
+
+
+def _count_pages(
+    logs: Mapping[str, Source], query: HistogramQuery, counted: _Counted, budget: int
+) -> Generator[None, None, dict[str, Page]]:
+    begins = _cursors(query.after or query.to, logs)
+    pages: dict[str, Page] = {}
+    for name, log in logs.items():
+        if begins[name] == "":  # it was empty
+            pages[name] = Page([], None, more=False)
+            continue
+
+        def add(event: Event, meaning: Meaning = log.meaning) -> bool:
+            return counted.add(event, meaning)
+
+        pages[name] = yield from log.page(
+            query.selection(log.meaning),
+            after=begins[name],
+            limit=_NO_LIMIT,
+            budget=max(1, budget // len(logs)),
+            newest_first=True,
+            including=query.after is None and query.to is not None,
+            each=add,
+        )
+    return pages
+
+
+def _cursors(cursor: str | None, logs: Mapping[str, Source]) -> dict[str, str | None]:
+    """Return the cursor of each log in *cursor*; "" for one that was empty, None without a cursor."""
+    if cursor is None or len(logs) == 1:
+        return dict.fromkeys(logs, cursor)
+    return {**resumable(decode(cursor, logs))}
+
+
+def _live(pages: Mapping[str, Page]) -> str | None:
+    if len(pages) == 1:
+        return next(iter(pages.values())).live
+    return encode({name: page.live or "" for name, page in pages.items()})
 
 
 async def fields_list(site: Site, request: Request) -> Response:
@@ -111,7 +159,7 @@ async def fields_list(site: Site, request: Request) -> Response:
         ],
         "events": counted.events,
         "others": counted.others,
-        **_ends(name, page),
+        **_ends({name: page}),
     }
     return _json(body, headers)
 
@@ -176,12 +224,22 @@ def _level_at(severity: float | None) -> str:
     return reached[-1] if reached else "DEBUG"
 
 
-def _ends(name: str, page: Page) -> dict[str, Any]:
+def _ends(pages: Mapping[str, Page]) -> dict[str, Any]:
     """Return where the next page begins, and what this one does not have."""
-    rest: dict[str, Any] = {"next": page.next, "more": page.more}
-    if page.gap is not None:
-        rest["gap"] = gap_fields(page.gap)
-    return {**rest, **not_given(page, {name: page.reached} if page.more else {})}
+    rest: dict[str, Any] = {}
+    if len(pages) == 1:
+        (page,) = pages.values()
+        rest = {"next": page.next, "more": page.more}
+        if page.gap is not None:
+            rest["gap"] = gap_fields(page.gap)
+        lacks: Page | Lacks = page
+    else:
+        rest["next"] = encode({name: page.next or "" for name, page in pages.items()})
+        rest["more"] = any(page.more for page in pages.values())
+        if gaps := {name: gap_fields(page.gap) for name, page in pages.items() if page.gap is not None}:
+            rest["gaps"] = gaps
+        lacks = lacks_of(list(pages.values()))
+    return {**rest, **not_given(lacks, {name: page.reached for name, page in pages.items() if page.more})}
 
 
 def _json(body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:

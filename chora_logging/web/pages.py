@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from chora_logging.eventlog.paging import Page
 from chora_logging.eventlog.selection import Selection
-from chora_logging.eventlog.several import MergedPage, as_entry, read_merged
+from chora_logging.eventlog.several import Lacks, MergedPage, as_entry, read_merged
 from chora_logging.formatting.timestamps import rfc3339
 from chora_logging.web.parameters import PageQuery, page_query, trace_query
 from chora_logging.web.reading import headers_of, read
@@ -107,7 +107,7 @@ def _merged_body(page: MergedPage, rest: dict[str, object]) -> bytes:
     return b'{"events":[%s],%s' % (b",".join(entries), msgspec.json.encode(rest)[1:])
 
 
-def not_given(page: Page | MergedPage, reached: Mapping[str, float | None]) -> dict[str, object]:
+def not_given(page: Page | MergedPage | Lacks, reached: Mapping[str, float | None]) -> dict[str, object]:
     """Return what a client should know of what *page* does not have; *reached* is empty at the end."""
     rest: dict[str, object] = {"read_to": times_of(reached)} if reached else {}
     if page.unreadable:

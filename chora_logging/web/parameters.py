@@ -101,24 +101,31 @@ def event_query(query: bytes, cursor: str, log: Source, limits: Limits = DEFAULT
 
 
 class HistogramQuery(NamedTuple):
-    """The parsed query of a histogram: the filter, a cursor, and the length of the intervals in seconds."""
+    """The parsed query of a histogram: the filter, cursors, and the length of the intervals in seconds.
 
-    selection: Selection
+    Events after the cursor *to* are not counted; without *after* the count begins there.
+    """
+
+    selection: Callable[[Meaning], Selection]
     after: str | None
+    to: str | None
     step: int | None
     is_repeatable: bool
 
 
-def histogram_query(query: bytes, log: Source) -> HistogramQuery:
-    """Parse the query of a histogram of *log*.
+def histogram_query(query: bytes, logs: Mapping[str, Source]) -> HistogramQuery:
+    """Parse the query of a histogram of *logs*.
 
     Raises:
         Refusal: a parameter is unknown, repeated or invalid.
     """
-    parameters = _Parameters(query, (*FILTERS, "where", "after", "step"))
-    selection = parameters.selection(log.meaning)
+    parameters = _Parameters(query, (*FILTERS, "where", "after", "to", "step"))
     return HistogramQuery(
-        selection, parameters.after({"": log}), parameters.interval("step"), parameters.is_repeatable()
+        parameters.checked_selection(logs.values()),
+        parameters.after(logs),
+        parameters.cursor(lambda value: check_cursor(value, logs), "to"),
+        parameters.interval("step"),
+        parameters.is_repeatable(),
     )
 
 
@@ -220,10 +227,10 @@ class _Parameters:
         """Return the cursor *after*, of one log or of several."""
         return self.cursor(lambda value: check_cursor(value, logs))
 
-    def cursor(self, check: Callable[[str], object]) -> str | None:
-        value = self._values.get("after")
+    def cursor(self, check: Callable[[str], object], name: str = "after") -> str | None:
+        value = self._values.get(name)
         if value is not None:
-            _check("after", value, check)
+            _check(name, value, check)
         return value
 
     def text(self, name: str) -> str:

@@ -7,6 +7,19 @@ import json
 from chora_logging.eventlog import meaning, severities, times
 from chora_logging.schema import LEVELS
 
+#: The types of the table that the viewer's own modules are checked with.
+_TYPES = """/**
+ * @type {{
+ *   names: Record<string, string[]>, type: string, outcomes: string[], failed: string[], paths: string[],
+ *   units: Record<string, number>, leastNumberSeconds: number, levels: Record<string, number>,
+ *   severities: Record<string, number>, synonyms: Record<string, string>, pino: number[],
+ *   syslog: Record<number, number>, nextcloud: Record<number, number>, opentelemetry: number[],
+ *   earliestSeconds: number, latestSeconds: number, timeUnits: [number, number][],
+ *   durationUnits: Record<string, number>, longestDuration: number
+ * }}
+ */
+"""
+
 #: The name of the module among the files of the viewer.
 TABLE = "table.js"
 
@@ -34,4 +47,4 @@ def table_module() -> bytes:
         "durationUnits": times.DURATION_UNITS,
         "longestDuration": times.LONGEST_DURATION_MS,
     }
-    return f"export const TABLE = {json.dumps(table, indent=1)};\n".encode()
+    return f"{_TYPES}export const TABLE = {json.dumps(table, indent=1)};\n".encode()

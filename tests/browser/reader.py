@@ -83,6 +83,15 @@ class Reader:
         """Wait until *number* events have arrived."""
         self.says("#count", f"{number:,} event{'' if number == 1 else 's'}")
 
+    def asks(self, typed: str) -> None:
+        """Type into the search field, and make it a filter of its own."""
+        self.page.locator("#ask").fill(typed)
+        self.page.locator("#ask").press("Enter")
+
+    def address(self) -> str:
+        """Return the query of the page's address."""
+        return str(self.page.evaluate("location.search"))
+
     def rows(self) -> list[str]:
         """Return the texts of the rows on screen, from top to bottom."""
         return [text for _, text in sorted(self.page.evaluate(ROWS))]

@@ -78,7 +78,7 @@ class TestDetail:
         opened.page.get_by_role("button", name="Only this task").click()
 
         opened.counts(1)
-        expect(opened.page.locator("[name=task_id]")).to_have_value("task-7")
+        expect(opened.page.locator(".chip")).to_have_text("task = task-7✕")
 
 
 class TestDetailOfALiveLog:

@@ -118,6 +118,25 @@ class TestHostileContent:
             assert HIDING.search(reader.page.locator("#timeline").inner_text().replace("\t", "")) is None
             assert reader.page.title() == "orchestrator · events"
 
+    def test_filters_of_hostile_values(self, reader):
+        """In chips, marks, suggestions and buttons, what a log or a link holds is text too."""
+        for name in ("image", "bidi", "attribute"):
+            attack = ATTACKS[name]
+            query = {"log": "orchestrator", "event": attack, "text": attack[:12], attack: attack}
+            reader.open("?" + urlencode(query))
+            reader.counts(1)
+            expect(reader.page.locator("#chips .chip")).to_have_count(3)
+            assert HIDING.search(reader.page.locator("#page").inner_text().replace("\t", "")) is None
+        reader.page.locator("#clear").click()
+        reader.page.locator("#ask").fill("event=")
+        expect(reader.page.locator("#suggestions [role=option]")).to_have_count(10)
+        assert HIDING.search(reader.page.locator("#suggestions").inner_text()) is None
+        reader.page.locator("#suggestions [role=option]", has_text="<img").click()
+        reader.counts(1)
+
+        assert reader.page.evaluate("document.querySelectorAll('#page :is(img, script, style)').length") == 0
+        assert reader.page.title() == "orchestrator · events"
+
     def test_one_row_stays_one_row(self, attacked):
         """Whatever an event contains, its row is as high as any other, and nothing overflows."""
         heights = attacked.page.evaluate(HEIGHTS)

@@ -73,7 +73,7 @@ class TestKeys:
         """A slash moves to the text field, where keys are no shortcuts; Escape moves back to the list."""
         press(walker, "/")
         walker.page.keyboard.type("event-7 ?jk")
-        expect(walker.page.locator("[name=text]")).to_have_value("event-7 ?jk")
+        expect(walker.page.locator("#ask")).to_have_value("event-7 ?jk")
         expect(walker.page.locator("#help")).to_be_hidden()
         press(walker, "Escape")
 
@@ -88,15 +88,7 @@ class TestKeys:
             seen.append(walker.page.evaluate("document.activeElement.id || document.activeElement.name"))
 
         order = [
-            "pause",
-            "help-open",
-            "log",
-            "level",
-            "event",
-            "task_id",
-            "run_id",
-            "trace_id",
-            "text",
+            *("pause", "zone", "download-open", "help-open", "log", "level", "range", "ask", "chart"),
             "list",
         ]
         assert [name for name in seen if name in order][: len(order)] == order

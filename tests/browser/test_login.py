@@ -65,7 +65,7 @@ class TestLogin:
 
         asked.is_live()
         asked.counts(1)
-        expect(asked.page.locator("[name=event]")).to_have_value("second")
+        expect(asked.page.locator(".chip")).to_have_text(["event = second✕", f"run = {run}✕"])
         assert asked.page.evaluate("location.search") == query
 
     def test_a_link_from_another_site_opens(self, inside, run):

@@ -157,10 +157,35 @@ class TestLooks:
         """The open filters, a paused list and a filter without a match pass axe and fit the width."""
         reader = visit(NARROW)
         reader.page.locator("#filters-toggle").click()
-        reader.page.locator("[name=event]").fill("nothing")
-        reader.page.locator("[name=event]").press("Enter")
+        reader.asks("event=nothing")
         expect(reader.page.locator("#empty")).to_be_visible()
         reader.page.locator("#pause").click()
+
+        check(reader, tmp_path)
+
+    def test_asking(self, visit, tmp_path):
+        """Suggestions, chips, one that does not apply, and a list of several logs pass axe and fit."""
+        reader = visit(NARROW)
+        reader.page.goto(f"{reader.url}?log=orchestrator,telemetry&where=not+status=x&colour=red&since=24h")
+        reader.counts(17)
+        reader.page.locator("#filters-toggle").click()
+        reader.page.locator("#ask").fill("task")
+        expect(reader.page.locator("#suggestions [role=option]")).to_have_count(1)
+
+        check(reader, tmp_path)
+
+    def test_context(self, visit, tmp_path):
+        """The events around one, and the dialog to download, pass axe and fit the width."""
+        reader = visit()
+        reader.page.locator("#space .row", has_text="Job failed").click()
+        reader.page.keyboard.press("x")
+        expect(reader.page.locator("#context-bar")).to_be_visible()
+        reader.says("#status-words", "Not live: around one event")
+        reader.page.locator("#detail-close").click()
+        (tmp_path / "context").mkdir()
+        check(reader, tmp_path / "context")
+        reader.page.locator("#download-open").click()
+        expect(reader.page.locator("#download")).to_be_visible()
 
         check(reader, tmp_path)
 
@@ -198,7 +223,7 @@ class TestLooks:
         """The form that asks for the token, over the page, passes axe and fits the width."""
         reader = visit()
         reader.page.context.clear_cookies()
-        reader.page.locator("[name=level]").select_option("ERROR")
+        reader.page.locator("#level").select_option("ERROR")
         expect(reader.page.get_by_label("Token")).to_be_focused()
 
         check(reader, tmp_path)

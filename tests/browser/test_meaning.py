@@ -77,7 +77,10 @@ def test_events_without_a_time_are_said_in_a_timeline(site, open_page):
     """A trace whose events have no time that can be read is not denied."""
     reader = open_page(site).open("?timeline=t-2")
 
-    expect(reader.page.locator("#timeline-summary")).to_have_text("1 event without a time that can be read")
+    expect(reader.page.locator("#timeline-summary")).to_have_text(
+        "1 event · 1 log · 0 errors · 1 event without a time that can be read"
+    )
+    expect(reader.page.locator("#timeline-rows .is-timeless .name")).to_have_text("nothing else")
 
 
 def test_what_a_filter_cannot_judge_is_said(site, open_page):
@@ -87,7 +90,7 @@ def test_what_a_filter_cannot_judge_is_said(site, open_page):
     reader.counts(2)
     expect(reader.page.locator("#unreadable")).to_have_text("1 event without a level that can be read")
 
-    reader.page.locator("[name=level]").select_option("")
+    reader.page.locator("#level").select_option("")
     reader.counts(3)
     expect(reader.page.locator("#unreadable")).to_be_hidden()
 

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chora_logging.eventlog import meaning
+from chora_logging.eventlog.conditions import parse_condition
 from chora_logging.eventlog.events import strict_json
+from chora_logging.eventlog.selection import Selection
 from tests import meanings
 
 SOME = settings(max_examples=60)
@@ -48,6 +50,17 @@ def call(site, browser):
             const { level, isError, name, message, traceId, duration, time } = new LogEvent(raw);
             const known = Number.isNaN(time) ? null : time;
             return { level, isError, name, message, traceId, duration, time: known };
+          },
+          bars: ({ Counts, stepFor }, number) => {
+            const counts = new Counts();
+            const none = { intervals: [], events: 0, errors: 0, without_time: 0, more: false, next: null };
+            counts.addPage({ step: 1, ...none });
+            for (let n = 0; n < number; n += 1) {
+              counts.add({ time: 7000 * n, level: "INFO", isError: n % 2 === 0 });
+            }
+            const [from, to] = counts.span;
+            const bars = [...counts.bars(from, to, stepFor(to - from, 100, counts.step)).values()];
+            return [bars.length, bars.reduce((sum, bar) => sum + bar.events, 0), counts.errors];
           },
           pieces: ({ format }, depth) => format("[".repeat(depth) + "]".repeat(depth)).length,
         }; }"""
@@ -207,6 +220,72 @@ class TestLogEvent:
             "duration": meaning.duration_of(event),
             "time": None if time is None else pytest.approx(time * 1000, abs=0.001),
         }
+
+
+class TestExpressions:
+    @pytest.mark.parametrize(
+        ("typed", "found"),
+        [
+            *((text, ["", text]) for text in ("reset", "GET /a?b=c", "", "a b", "<b>")),
+            *(
+                (text, [text, ""])
+                for text in ("a=b", "not a.b >= 1", '"a b"=c', "items[].price>10", 'a=""', "m~=x|y")
+            ),
+            *((text, ["", ""]) for text in ("a>", "a=", "not a:", "b ~= ")),
+            ('"a=b"', ["", "a=b"]),
+        ],
+    )
+    def test_what_is_typed(self, call, typed, found):
+        """A condition is told from a text, as the server tells it; one without its value is none yet."""
+        read = call("expression", "read", typed)
+
+        assert [read["where"], read["text"]] == found
+        if read["where"]:
+            parse_condition(read["where"])
+
+    @SOME
+    @given(
+        st.dictionaries(
+            TEXT, st.one_of(st.none(), st.booleans(), st.integers(), TEXT), min_size=1, max_size=2
+        )
+    )
+    def test_a_value_selects_its_event(self, call, event):
+        """The condition made of a value is met by its event, and the negated one is not."""
+        ((name, value), *_) = event.items()
+        made = [
+            call("expression", "condition", [name], json.dumps(value, ensure_ascii=False), no)
+            for no in (False, True)
+        ]
+
+        assert [Selection(where=where).matches(event) for where in made if where] == [True, False][
+            : 2 * (made[0] is not None)
+        ]
+
+
+class TestCsv:
+    @pytest.mark.parametrize(
+        ("value", "written"),
+        [
+            *(
+                (text, f"'{text}")
+                for text in ("=1+1", "+a", "-a", "@a", "\uff1da", "\x01=a", " =a", "\ta", "\u200b=a")
+            ),
+            *((text, text) for text in ("a=b", "-5", "+1.5e3", "", "\uff1e")),
+            ("\ra", '"\'\ra"'),
+            ('=a,"b"', '"\'=a,""b"""'),
+        ],
+    )
+    def test_no_cell_is_a_formula(self, call, value, written):
+        """A cell that a spreadsheet would run gets an apostrophe; what has a separator is quoted."""
+        assert call("csv", "cell", value) == written
+
+
+def test_counts_of_days(call):
+    """However long a page follows, its intervals are few, and none of its events is left out."""
+    bars, events, errors = call("counts", "bars", 20_000)
+
+    assert (events, errors) == (20_000, 10_000)
+    assert bars <= 101
 
 
 class TestDecoder:

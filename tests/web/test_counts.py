@@ -41,6 +41,43 @@ class TestHistogram:
         ]
         assert (found["events"], found["without_time"], found["more"]) == (7, 1, False)
 
+    def test_errors(self, app, log):
+        """Events that report a failure are counted apart from levels, also those without a time."""
+        append(
+            log,
+            {"timestamp": START, "level": "INFO", "status": "error"},
+            {"timestamp": START, "level": "ERROR"},
+        )
+        append(log, {"timestamp": START + 60, "level": "INFO"}, {"status": "failed"})
+        found = ask(app, f"{LOG}/histogram?step=1m").json()
+
+        assert [each["errors"] for each in found["intervals"]] == [2, 0]
+        assert (found["errors"], found["events"]) == (3, 4)
+
+    @pytest.mark.parametrize("logs", ["orchestrator", "orchestrator,telemetry"])
+    def test_up_to_a_page(self, app, log, logs):
+        """With the `live` of a page of events the events up to it are counted, whatever came later."""
+        append(log, *({"timestamp": START + n} for n in range(3)))
+        live = ask(app, f"/api/v1/{logs}/events?order=desc&limit=1").json()["live"]
+        append(log, *({"timestamp": START + n} for n in range(9)))
+
+        assert ask(app, f"/api/v1/{logs}/histogram?to={live}").json()["events"] == 3
+        assert ask(app, f"/api/v1/{logs}/histogram").json()["events"] == 12
+
+    def test_of_several_logs(self, log, tmp_path):
+        """The numbers of several logs are added; pages say of each how far it was read, and go on there."""
+        other = tmp_path / "events.jsonl"
+        app = create_app({"orchestrator": log, "telemetry": other, "empty": "none"}, limits=Limits(counted=1))
+        for path in (log, other):
+            append(path, *({"timestamp": START + n, "pad": "x" * 1000} for n in range(500)))
+        lacking = ask(app, "/api/v1/orchestrator,telemetry/histogram?where=n!=1").json()
+        found = all_pages(app, "/api/v1/orchestrator,telemetry,empty/histogram?step=1h")
+
+        assert sum(page["events"] for page in found) == 1000
+        assert set(found[0]["read_to"]) == {"orchestrator", "telemetry"}
+        assert "read_to" not in found[-1]
+        assert (lacking["missing"], lacking["events"]) == (["n"], 0)
+
     def test_of_a_selection(self, app, log):
         """The filters select what is counted, and say what they could not judge."""
         append(log, *({"timestamp": START + n, "level": "INFO", "n": n} for n in range(9)))

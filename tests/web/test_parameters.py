@@ -69,7 +69,7 @@ PARSERS = [
     lambda query: stream_query(query, {"app": LOG}),
     lambda query: trace_query(query, {"app": LOG}),
     lambda query: traces_query(query, {"app": LOG}),
-    lambda query: histogram_query(query, LOG),
+    lambda query: histogram_query(query, {"app": LOG}),
     lambda query: fields_query(query, LOG),
     lambda query: event_query(query, SOME_CURSOR, LOG),
 ]

@@ -21,9 +21,27 @@ export class Refusal extends Error {
   }
 }
 
-/** @param {string} log @param {string} rest @param {Record<string, string>} parameters */
-function address(log, rest, parameters) {
-  return `api/v1/${encodeURIComponent(log)}/${rest}?${new URLSearchParams(parameters)}`;
+/**
+ * @typedef {import("./place.js").Pairs} Pairs
+ *
+ * @typedef {object} Entry an event as the server sent it
+ * @property {string} log
+ * @property {string} cursor its place in its log
+ * @property {string} raw the event as JSON
+ *
+ * @typedef {object} Page
+ * @property {Entry[]} events
+ * @property {string | null} next where the next page begins; null if there is none now
+ * @property {string | null} live where a stream goes on after the first page; null if the log is empty
+ * @property {string[]} gaps what is missing, as JSON
+ * @property {number} readTo the time back to which all logs were read, in milliseconds; NaN if it is unknown
+ * @property {import("./unreadable.js").Unreadable} unreadable
+ */
+
+/** @param {string[]} logs @param {string} rest @param {Pairs} parameters */
+function address(logs, rest, parameters) {
+  const query = new URLSearchParams(parameters.filter(([, value]) => value));
+  return `api/v1/${logs.map(encodeURIComponent).join(",")}/${rest}?${query}`;
 }
 
 /**
@@ -64,26 +82,59 @@ export async function logs() {
 }
 
 /**
- * A page of stored events as JSON texts, newest first; an empty page need not be the last.
- * @param {string} log
- * @param {Record<string, string>} filters
- * @param {string | null} before the `next` of the previous page; null for the first page
+ * A page of stored events; an empty page need not be the last.
+ * @param {string[]} logs
+ * @param {Pairs} filters
+ * @param {{after?: string | null, order?: "asc" | "desc", limit?: number}} where `after` is the `next` of the previous page
  * @param {AbortSignal} signal
+ * @returns {Promise<Page>}
  */
-export async function history(log, filters, before, signal) {
-  const parameters = { ...filters, order: "desc", limit: String(PAGE_EVENTS), after: before ?? "" };
-  const answer = await ask(address(log, "events", parameters), { signal });
+export async function page(logs, filters, { after = null, order = "desc", limit = PAGE_EVENTS }, signal) {
+  /** @type {Pairs} */
+  const place = [["order", order], ["limit", String(limit)], ["after", after ?? ""]];
+  if (logs.length === 1) place.push(["cursors", "true"]);
+  const answer = await ask(address(logs, "events", [...filters, ...place]), { signal });
   const found = fields(await answer.text());
+  const gaps = logs.length === 1 ? [found.get("gap") ?? ""] : [...fields(found.get("gaps") ?? "{}").values()];
   return {
-    events: elements(found.get("events") ?? "[]"),
+    events: entriesOf(found, logs),
     next: found.get("more") === "true" ? position(found.get("next")) : null,
     live: position(found.get("live")),
-    unreadable: {
-      // The page does not filter by time.
-      level: Number(fields(found.get("unreadable") ?? "{}").get("level") ?? 0),
-      lines: Number(found.get("skipped") ?? 0),
-    },
+    gaps: gaps.filter(Boolean),
+    readTo: readTo(found),
+    unreadable: unreadable(found),
   };
+}
+
+/** @param {Map<string, string>} found @param {string[]} logs @returns {Entry[]} */
+function entriesOf(found, logs) {
+  const events = elements(found.get("events") ?? "[]");
+  if (logs.length > 1) return events.map((each) => entry(each));
+  const cursors = elements(found.get("cursors") ?? "[]");
+  return events.map((raw, index) => ({ log: logs[0], cursor: text(cursors[index] ?? '""'), raw }));
+}
+
+/** @param {string} raw an event with its log and cursor @param {string} [log] its log, if it does not say so */
+export function entry(raw, log = "") {
+  const found = fields(raw);
+  const name = found.has("log") ? text(found.get("log") ?? "") : log;
+  return { log: name, cursor: text(found.get("cursor") ?? '""'), raw: found.get("event") ?? "{}" };
+}
+
+/** @param {Map<string, string>} found @returns {import("./unreadable.js").Unreadable} */
+function unreadable(found) {
+  const passed = [...fields(found.get("unreadable") ?? "{}")].map(([name, number]) => [name, Number(number)]);
+  const missing = elements(found.get("missing") ?? "[]").map(text);
+  return { passed: Object.fromEntries(passed), lines: Number(found.get("skipped") ?? 0), missing };
+}
+
+/**
+ * The time back to which all logs were read, in milliseconds; NaN if it is unknown.
+ * @param {Map<string, string>} found
+ */
+function readTo(found) {
+  const times = [...fields(found.get("read_to") ?? "{}").values()];
+  return times.length ? Math.max(...times.map((time) => Date.parse(text(time)))) : NaN;
 }
 
 /** @param {string | undefined} raw */
@@ -93,39 +144,105 @@ function position(raw) {
 
 /**
  * The stream of the events after a position.
- * @param {string} log
- * @param {Record<string, string>} filters
+ * @param {string[]} logs
+ * @param {Pairs} filters
  * @param {string | null} after the position; null for the beginning of the log
  * @param {AbortSignal} signal
  * @returns {Promise<ReadableStream<Uint8Array>>}
  */
-export async function stream(log, filters, after, signal) {
+export async function stream(logs, filters, after, signal) {
   const headers = { Accept: "text/event-stream" };
-  const answer = await ask(address(log, "events/stream", { ...filters, after: after ?? "" }), { headers, signal });
+  const answer = await ask(address(logs, "events/stream", [...filters, ["after", after ?? ""]]), { headers, signal });
   return /** @type {ReadableStream<Uint8Array>} */ (answer.body);
+}
+
+/**
+ * The path of one event.
+ * @param {string} log
+ * @param {string} cursor
+ */
+export function pathOf(log, cursor) {
+  return `api/v1/${encodeURIComponent(log)}/events/${encodeURIComponent(cursor)}`;
+}
+
+/**
+ * One event with those around it, whatever they are, oldest first.
+ * @param {string} log
+ * @param {string} cursor
+ * @param {number} number how many before it and after it
+ * @param {AbortSignal} signal
+ * @returns {Promise<{before: Entry[], event: Entry, after: Entry[]}>}
+ */
+export async function around(log, cursor, number, signal) {
+  const query = `before=${number}&after=${number}`;
+  const found = fields(await (await ask(`${pathOf(log, cursor)}?${query}`, { signal })).text());
+  const [before, after] = ["before", "after"].map((name) => elements(found.get(name) ?? "[]").map((raw) => entry(raw, log)));
+  return { before, event: entry(found.get("event") ?? "{}", log), after };
+}
+
+/**
+ * The numbers of events by time, from the end as far as one answer reads.
+ * @param {string[]} logs
+ * @param {Pairs} filters
+ * @param {{after: string | null, to: string, step: string}} part
+ * @param {AbortSignal} signal
+ * @returns {Promise<import("./counts.js").Page>}
+ */
+export async function histogram(logs, filters, { after, to, step }, signal) {
+  /** @type {Pairs} */
+  const place = [["after", after ?? ""], ["to", to], ["step", step]];
+  return (await ask(address(logs, "histogram", [...filters, ...place]), { signal })).json();
+}
+
+/**
+ * The fields of the newest events of a log, and their most frequent values as JSON.
+ * @param {string} log
+ * @param {Pairs} filters
+ * @param {AbortSignal} signal
+ * @returns {Promise<{name: string, events: number, values: [string, number][]}[]>}
+ */
+export async function fieldsOf(log, filters, signal) {
+  const found = fields(await (await ask(address([log], "fields", filters), { signal })).text());
+  return elements(found.get("fields") ?? "[]").map((raw) => {
+    const field = fields(raw);
+    const values = elements(field.get("values") ?? "[]").map((each) => fields(each));
+    return {
+      name: text(field.get("name") ?? '""'),
+      events: Number(field.get("events")),
+      values: values.map((each) => [each.get("value") ?? "null", Number(each.get("events"))]),
+    };
+  });
 }
 
 /**
  * The pages of one trace in all logs: each is in the order of time, and the next one has older events.
  * A page without events need not be the last.
- * @param {string} log any of the logs
+ * @param {string[]} logs all logs
  * @param {string} traceId
  * @param {AbortSignal} signal
- * @returns {AsyncGenerator<{events: {log: string, raw: string}[], isLast: boolean}>}
+ * @returns {AsyncGenerator<{events: Entry[], isLast: boolean}>}
  */
-export async function* trace(log, traceId, signal) {
+export async function* trace(logs, traceId, signal) {
   let after = "";
   for (let isLast = false; !isLast; ) {
-    const answer = await ask(address(log, `traces/${encodeURIComponent(traceId)}`, { after }), { signal });
-    const found = fields(await answer.text());
-    const events = elements(found.get("events") ?? "[]").map((entry) => {
-      const parts = fields(entry);
-      return { log: text(parts.get("log") ?? '""'), raw: parts.get("event") ?? "{}" };
-    });
-    isLast = found.get("more") !== "true";
-    after = position(found.get("next")) ?? "";
-    yield { events, isLast };
+    const found = await tracePage(logs, traceId, after, signal);
+    isLast = !found.next;
+    after = found.next ?? "";
+    yield { events: found.events, isLast };
   }
+}
+
+/** @param {string[]} logs @param {string} traceId @param {string} after @param {AbortSignal} signal */
+async function tracePage(logs, traceId, after, signal) {
+  // Browsers take these two out of a path, however they are written.
+  if (traceId === "." || traceId === "..") {
+    const { events, next } = await page(logs, [["trace_id", traceId]], { after }, signal);
+    return { events: events.reverse(), next };
+  }
+  const rest = `traces/${encodeURIComponent(traceId)}`;
+  const found = fields(await (await ask(address(logs.slice(0, 1), rest, [["after", after]]), { signal })).text());
+  const events = elements(found.get("events") ?? "[]").map((raw) => entry(raw));
+  return { events, next: found.get("more") === "true" ? position(found.get("next")) : null };
 }
 
 /** @param {string} token */

@@ -1,118 +1,260 @@
-/** A bar chart of events and errors per second over the last three minutes. */
+/** The bars of events over time, as the server counted them; a part of them can be chosen to zoom in. */
 
-import { byId, count, plural } from "./text.js";
+import { dateOf, timeOfDay } from "./clock.js";
+import { stepFor } from "./counts.js";
+import { byId, count, element, plural } from "./text.js";
 
-const CHART_SECONDS = 180;
-const BAR_PX = 2;
-const BAR_GAP_PX = 1;
-const LOWEST_TOP_EVENTS = 10;
-const SCALE_STEPS = [1, 2, 5];
+const BAR_PX = 5;
+const GAP_PX = 1;
+const DAY_MS = 86_400_000;
+/** The shortest time that is drawn without being asked for. */
+const SHORTEST_MS = 60_000;
+/** The shortest interval between two draws. */
+const DRAW_INTERVAL_MS = 200;
+/** The part at the beginning that stands for what was not read, if nobody knows how long it is. */
+const UNKNOWN_PART = 0.06;
 
-/** Counts events by second; redraws every second, and when asked. */
-export class Chart {
-  /** @type {Map<number, {events: number, errors: number}>} */ #seconds = new Map();
+/** Draws a tally. Dispatches "zoom" with the times of the chosen part. */
+export class Chart extends EventTarget {
   #canvas = /** @type {HTMLCanvasElement} */ (byId("chart"));
-  #words = byId("rate");
-  /** @type {number | null} */ #pointed = null;
-  #end = 0;
+  #words = byId("chart-words");
+  #axis = byId("chart-axis");
+  #tally;
+  #timer = 0;
+  #from = 0;
+  #to = 0;
+  #step = 1;
+  /** @type {Map<number, import("./counts.js").Bar>} */ #bars = new Map();
+  /** @type {number | null} the time under the pointer or the keyboard's cursor */ #pointed = null;
+  /** @type {number | null} where the chosen part begins */ #begun = null;
 
-  constructor() {
-    setInterval(() => this.draw(), 1000);
-    document.addEventListener("visibilitychange", () => this.draw());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
-    new ResizeObserver(() => this.draw()).observe(this.#canvas);
-    this.#canvas.addEventListener("pointermove", (move) => this.#point(move));
-    this.#canvas.addEventListener("pointerleave", () => this.#point(null));
+  /** @param {import("./tally.js").Tally} tally */
+  constructor(tally) {
+    super();
+    this.#tally = tally;
+    const canvas = this.#canvas;
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
+    new ResizeObserver(() => this.changed()).observe(canvas);
+    document.addEventListener("visibilitychange", () => this.changed());
+    setInterval(() => this.#tally.range.since !== null && this.#tally.range.until === null && this.changed(), 1000);
+    canvas.addEventListener("pointermove", (move) => this.#point(this.#timeAt(move)));
+    canvas.addEventListener("pointerleave", () => this.#begun === null && this.#point(null));
+    canvas.addEventListener("pointerdown", (press) => this.#press(press));
+    canvas.addEventListener("pointerup", (release) => this.#release(release));
+    canvas.addEventListener("pointercancel", () => this.#letGo());
+    canvas.addEventListener("keydown", (press) => this.#key(press));
+    canvas.addEventListener("blur", () => this.#letGo());
   }
 
-  clear() {
-    this.#seconds.clear();
-    this.draw();
+  /** Draw soon. */
+  changed() {
+    this.#timer ||= setTimeout(() => this.#draw(), DRAW_INTERVAL_MS);
   }
 
-  /** @param {import("./log_event.js").LogEvent} event */
-  add(event) {
-    const second = Math.floor((Number.isNaN(event.time) ? Date.now() : event.time) / 1000);
-    if (second < Date.now() / 1000 - CHART_SECONDS) return;
-    const counted = this.#seconds.get(second) ?? { events: 0, errors: 0 };
-    counted.events += 1;
-    if (event.isError) counted.errors += 1;
-    this.#seconds.set(second, counted);
-    if (this.#seconds.size > 2 * CHART_SECONDS) this.#forget();
+  /**
+   * What is drawn, in milliseconds since 1970; null if nothing is.
+   * @returns {[number, number] | null}
+   */
+  get shown() {
+    return this.#to > this.#from ? [this.#from, this.#to] : null;
   }
 
-  #forget() {
-    const oldest = Date.now() / 1000 - CHART_SECONDS;
-    for (const second of this.#seconds.keys()) if (second < oldest) this.#seconds.delete(second);
-    // Clocks ahead of ours: any surplus is from the future.
-    for (const second of [...this.#seconds.keys()].slice(2 * CHART_SECONDS)) this.#seconds.delete(second);
-  }
-
-  draw() {
+  #draw() {
+    this.#timer = 0;
     if (document.hidden) return;
     const { width, height } = this.#canvas.getBoundingClientRect();
     if (!width || !height) return;
+    this.#measure(width);
     const scale = devicePixelRatio || 1;
     const context = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext("2d"));
     if (this.#canvas.width !== Math.round(width * scale)) this.#canvas.width = Math.round(width * scale);
     if (this.#canvas.height !== Math.round(height * scale)) this.#canvas.height = Math.round(height * scale);
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
-    // The current second is drawn when it is over.
-    this.#end = Math.floor(Date.now() / 1000) - 1;
-    const seconds = Math.floor(width / (BAR_PX + BAR_GAP_PX));
-    this.#drawBars(context, width, height, this.#top(seconds));
-    this.#showNumbers(seconds);
+    this.#drawUnread(context, width, height);
+    this.#drawBars(context, width, height);
+    this.#drawChoice(context, width, height);
+    this.#say();
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number} top */
-  #drawBars(context, width, height, top) {
+  /**
+   * Choose the range and the length of the bars.
+   * @param {number} width
+   */
+  #measure(width) {
+    const { counts, range } = this.#tally;
+    const found = counts.span;
+    const now = Date.now();
+    const to = range.until ?? (range.since === null ? found?.[1] ?? now : Math.max(now, found?.[1] ?? 0));
+    let from = range.since ?? found?.[0] ?? to;
+    if (range.since === null && !counts.isWhole && found) from -= (to - from) * UNKNOWN_PART;
+    // Before the first event of all there is none.
+    else if (range.since === null) from = Math.min(from, to - SHORTEST_MS);
+    this.#step = stepFor(to - from, Math.max(2, Math.floor(width / (BAR_PX + GAP_PX))), counts.step || 1);
+    const length = this.#step * 1000;
+    this.#from = Math.floor(from / length) * length;
+    this.#to = Math.max(this.#from + length, Math.ceil(to / length) * length);
+    this.#bars = counts.bars(this.#from, this.#to, this.#step);
+  }
+
+  /** @param {number} time @param {number} width */
+  #x(time, width) {
+    return ((time - this.#from) / (this.#to - this.#from)) * width;
+  }
+
+  /**
+   * Hatch what was not read: it is not known, and so not drawn as nothing.
+   * @param {CanvasRenderingContext2D} context
+   * @param {number} width
+   * @param {number} height
+   */
+  #drawUnread(context, width, height) {
+    const { counts } = this.#tally;
+    if (counts.isWhole) return;
+    const known = Number.isNaN(counts.readTo) ? counts.span?.[0] ?? this.#to : counts.readTo;
+    const end = Math.min(width, Math.max(0, this.#x(known, width)));
+    context.save();
+    context.beginPath();
+    context.rect(0, 0, end, height);
+    context.clip();
+    context.strokeStyle = getComputedStyle(this.#canvas).getPropertyValue("--edge");
+    context.globalAlpha = 0.5;
+    for (let x = -height; x < end; x += 6) {
+      context.beginPath();
+      context.moveTo(x, height);
+      context.lineTo(x + height, 0);
+      context.stroke();
+    }
+    context.restore();
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height */
+  #drawBars(context, width, height) {
     const style = getComputedStyle(this.#canvas);
-    const colours = { events: style.getPropertyValue("--bar"), errors: style.getPropertyValue("--bar-error") };
-    context.fillStyle = style.getPropertyValue("--line");
+    const [all, warning, error, line] = ["--bar", "--bar-warning", "--bar-error", "--line"].map((name) => style.getPropertyValue(name));
+    context.fillStyle = line;
     context.fillRect(0, height - 1, width, 1);
-    const high = height - 2;
-    for (let back = 0; back * (BAR_PX + BAR_GAP_PX) < width; back += 1) {
-      const counted = this.#seconds.get(this.#end - back);
-      if (!counted) continue;
-      const left = width - (back + 1) * (BAR_PX + BAR_GAP_PX);
-      const all = Math.max(1, (counted.events / top) * high);
-      const errors = counted.errors && Math.max(2, (counted.errors / top) * high);
-      context.fillStyle = colours.events;
-      context.fillRect(left, height - 1 - all, BAR_PX, all);
-      context.fillStyle = colours.errors;
-      context.fillRect(left, height - 1 - errors, BAR_PX, errors);
+    const most = Math.max(1, ...[...this.#bars.values()].map(({ events }) => events));
+    const high = (/** @type {number} */ number) => (number ? Math.max(2, (number / most) * (height - 2)) : 0);
+    for (const bar of this.#bars.values()) {
+      const left = this.#x(bar.start, width);
+      const wide = Math.max(1, this.#x(bar.start + this.#step * 1000, width) - left - GAP_PX);
+      let bottom = height - 1;
+      for (const [colour, number] of /** @type {[string, number][]} */ ([[error, bar.errors], [warning, bar.warnings], [all, bar.events - bar.errors - bar.warnings]])) {
+        const size = Math.min(high(number), bottom);
+        context.fillStyle = colour;
+        context.fillRect(left, bottom - size, wide, size);
+        bottom -= size;
+      }
     }
   }
 
-  /** The top of the scale: a round number, so that the bars do not jump every second. @param {number} seconds */
-  #top(seconds) {
-    let most = LOWEST_TOP_EVENTS;
-    for (let back = 0; back < seconds; back += 1) {
-      most = Math.max(most, this.#seconds.get(this.#end - back)?.events ?? 0);
+  /** @param {CanvasRenderingContext2D} context @param {number} width @param {number} height */
+  #drawChoice(context, width, height) {
+    if (this.#pointed === null) return;
+    const [start, end] = this.#chosen();
+    const [left, right] = [this.#x(start, width), this.#x(end, width)];
+    const style = getComputedStyle(this.#canvas);
+    context.fillStyle = style.getPropertyValue("--accent");
+    context.globalAlpha = 0.18;
+    context.fillRect(left, 0, Math.max(1, right - left), height);
+    context.globalAlpha = 1;
+    context.fillRect(left, 0, 1, height);
+    context.fillRect(right - 1, 0, 1, height);
+  }
+
+  /**
+   * The chosen part: whole bars.
+   * @returns {[number, number]}
+   */
+  #chosen() {
+    const length = this.#step * 1000;
+    const at = this.#pointed ?? this.#from;
+    const other = this.#begun ?? at;
+    const barOf = (/** @type {number} */ time) => Math.floor(time / length) * length;
+    return [barOf(Math.min(at, other)), barOf(Math.max(at, other)) + length];
+  }
+
+  #say() {
+    const isLong = this.#to - this.#from > DAY_MS || dateOf(this.#from) !== dateOf(this.#to - 1);
+    const words = (/** @type {number} */ time) => `${isLong ? `${dateOf(time)} ` : ""}${timeOfDay(time).slice(0, this.#step < 60 ? 8 : 5)}`;
+    const isEmpty = !this.#tally.counts.span && this.#tally.range.since === null;
+    this.#axis.replaceChildren(...(isEmpty ? [] : [this.#from, this.#to].map((time) => element("span", "", words(time)))));
+    const [start, end] = this.#chosen();
+    const levels = new Map();
+    let [events, errors] = [0, 0];
+    for (const bar of this.#bars.values()) {
+      if (bar.start < start || bar.start >= end) continue;
+      events += bar.events;
+      errors += bar.errors;
+      for (const [level, number] of Object.entries(bar.counts)) levels.set(level, (levels.get(level) ?? 0) + number);
     }
-    const power = 10 ** Math.floor(Math.log10(most));
-    return power * ([...SCALE_STEPS, 10].find((step) => step * power >= most) ?? 10);
+    const each = [...levels].map(([level, number]) => `${count(number)} ${level}`).join(", ");
+    const said = `${words(start)} – ${words(end)}: ${plural(events, "event")}, ${plural(errors, "error")}${each ? ` (${each})` : ""}`;
+    this.#words.textContent = this.#pointed === null ? "" : said;
+    const bars = Math.max(1, Math.round((this.#to - this.#from) / (this.#step * 1000)));
+    this.#canvas.setAttribute("aria-valuemax", String(bars));
+    this.#canvas.setAttribute("aria-valuenow", String(this.#pointed === null ? bars : Math.round((start - this.#from) / (this.#step * 1000)) + 1));
+    this.#canvas.setAttribute("aria-valuetext", this.#pointed === null ? `${words(this.#from)} – ${words(this.#to)}` : said);
   }
 
-  /** @param {number} seconds the number of seconds drawn */
-  #showNumbers(seconds) {
-    const second = this.#pointed === null ? this.#end : this.#end - this.#pointed;
-    const { events, errors } = this.#seconds.get(second) ?? { events: 0, errors: 0 };
-    const when = this.#pointed === null ? "" : `${new Date(second * 1000).toLocaleTimeString("en-GB")} · `;
-    this.#words.textContent = `${when}${count(events)}/s${errors ? ` · ${plural(errors, "error")}` : ""}`;
-    this.#words.classList.toggle("is-error", errors > 0);
-    const drawn = [...this.#seconds].filter(([at]) => at > this.#end - seconds && at <= this.#end);
-    const all = drawn.reduce((sum, [, counted]) => sum + counted.events, 0);
-    const bad = drawn.reduce((sum, [, counted]) => sum + counted.errors, 0);
-    const words = `Events per second: in the last ${seconds} seconds ${plural(all, "event")}, ${plural(bad, "error")}`;
-    this.#canvas.setAttribute("aria-label", words);
+  /** @param {PointerEvent} event */
+  #timeAt(event) {
+    const { left, width } = this.#canvas.getBoundingClientRect();
+    return this.#from + Math.min(Math.max(0, (event.clientX - left) / width), 0.9999) * (this.#to - this.#from);
   }
 
-  /** @param {PointerEvent | null} move */
-  #point(move) {
-    const right = this.#canvas.getBoundingClientRect().right;
-    this.#pointed = move && Math.max(0, Math.floor((right - move.clientX) / (BAR_PX + BAR_GAP_PX)));
-    this.draw();
+  /** @param {number | null} time */
+  #point(time) {
+    this.#pointed = time;
+    this.changed();
+  }
+
+  /** @param {PointerEvent} press */
+  #press(press) {
+    if (press.button !== 0) return;
+    this.#canvas.setPointerCapture(press.pointerId);
+    this.#begun = this.#pointed = this.#timeAt(press);
+    this.changed();
+  }
+
+  /** @param {PointerEvent} release */
+  #release(release) {
+    if (this.#begun === null) return;
+    this.#pointed = this.#timeAt(release);
+    this.#zoom();
+  }
+
+  #zoom() {
+    const [since, until] = this.#chosen();
+    this.#letGo();
+    this.dispatchEvent(new CustomEvent("zoom", { detail: [since, until] }));
+  }
+
+  #letGo() {
+    this.#begun = this.#pointed = null;
+    this.changed();
+  }
+
+  /** @param {KeyboardEvent} press */
+  #key(press) {
+    if (press.ctrlKey || press.metaKey || press.altKey) return;
+    const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 }[press.key] ?? 0;
+    const isEdge = press.key === "Home" || press.key === "End";
+    if (step || isEdge) {
+      const from = this.#pointed ?? this.#to - this.#step * 1000;
+      if (!press.shiftKey) this.#begun = null;
+      else this.#begun ??= from;
+      const at = press.key === "Home" ? this.#from : press.key === "End" ? this.#to : from + step * this.#step * 1000;
+      this.#point(Math.min(Math.max(this.#from, at), this.#to - this.#step * 1000));
+    } else if (press.key === "Enter" && this.#pointed !== null) {
+      this.#zoom();
+    } else if (press.key === "Escape" && this.#pointed !== null) {
+      this.#letGo();
+    } else {
+      return;
+    }
+    press.preventDefault();
+    press.stopPropagation();
   }
 }

@@ -1,13 +1,14 @@
 /** Shows one event in full: formatted JSON, and its tracebacks as they were printed. */
 
+import { pathOf } from "./api.js";
+import { copied } from "./clipboard.js";
+import { wholeTime } from "./clock.js";
+import { linesOf, MOST_CHARS } from "./detail_json.js";
 import { elements, fields, format, text } from "./json.js";
-import { dateOf, timeOfDay, value } from "./log_event.js";
-import { byId, count, element, visible, visibleLines } from "./text.js";
+import { value } from "./log_event.js";
+import { Place } from "./place.js";
+import { byId, element, visible, visibleLines } from "./text.js";
 
-/** Limits of the display, not of the copy, so that a large event does not freeze the page. */
-const LONGEST_STRING_CHARS = 5_000;
-const MOST_CHARS = 100_000;
-const MOST_PIECES = 20_000;
 /** A field that has the lines of a stack without an exception. */
 const STACK_FIELD = "stack_info";
 /** Fields to filter the list by, and the words on their buttons. */
@@ -18,32 +19,36 @@ const FILTER_FIELDS = [
   ["trace_id", "trace"],
 ];
 
-/** The pane with the event. Dispatches "filter", "trace" and "close". */
+/** The pane with the event. Dispatches "filter", "narrow", "trace", "context", "around" and "close". */
 export class Detail extends EventTarget {
   #root = byId("detail");
-  #raw = "";
+  /** @type {import("./log_event.js").LogEvent | null} */ event = null;
 
   constructor() {
     super();
     byId("detail-close").addEventListener("click", () => this.close());
     byId("copy").addEventListener("click", () => this.copy());
+    byId("copy-link").addEventListener("click", () => this.copyLink());
+    byId("copy-curl").addEventListener("click", () => this.#copy(curlOf(this.event), "Copied as a command"));
   }
 
   get isOpen() {
     return !this.#root.hidden;
   }
 
-  /** @param {import("./log_event.js").LogEvent} event @param {string} [log] its log, if it was chosen in a timeline */
-  show(event, log = "") {
-    if (this.isOpen && this.#raw === event.raw) return;
-    this.#raw = event.raw;
+  /** @param {import("./log_event.js").LogEvent} event @param {boolean} [isInList] and not chosen in a timeline */
+  show(event, isInList = true) {
+    const { event: before } = this;
+    if (this.isOpen && before?.raw === event.raw && before.cursor === event.cursor) return;
+    this.event = event;
     const found = fields(event.raw);
     byId("detail-title").textContent = visible(event.name || event.message || "Event", 120);
-    byId("detail-facts").textContent = factsOf(event, found, log);
-    byId("detail-actions").replaceChildren(...this.#actions(event, found, log === ""));
+    byId("detail-facts").textContent = factsOf(event, found);
+    byId("detail-actions").replaceChildren(...this.#actions(event, found, isInList));
     byId("detail-tracebacks").replaceChildren(...tracebacks(event, found));
-    byId("json").replaceChildren(...shown(event.raw));
+    byId("json").replaceChildren(...linesOf(event.raw, (chosen) => this.#dispatch("narrow", chosen)));
     byId("copied").textContent = "";
+    for (const name of ["copy-link", "copy-curl"]) byId(name).hidden = !event.cursor;
     this.#root.classList.toggle("is-error", event.isError);
     this.#root.hidden = false;
     byId("detail-body").scrollTop = 0;
@@ -53,16 +58,32 @@ export class Detail extends EventTarget {
     byId("detail-close").focus();
   }
 
+  hide() {
+    this.#root.hidden = true;
+  }
+
   close() {
     if (!this.isOpen) return;
     const hadFocus = this.#root.contains(document.activeElement);
-    this.#root.hidden = true;
+    this.hide();
     this.dispatchEvent(new CustomEvent("close", { detail: { hadFocus } }));
   }
 
-  async copy() {
-    const whole = format(this.#raw).map(([, piece]) => piece).join("");
-    byId("copied").textContent = (await copied(whole)) ? "Copied" : "The browser refused to copy";
+  copy() {
+    return this.#copy(format(this.event?.raw ?? "").map(([, piece]) => piece).join(""), "Copied");
+  }
+
+  /** A link that opens the event among those around it. */
+  copyLink() {
+    const { event } = this;
+    if (!event?.cursor) return;
+    const place = new Place(new URLSearchParams()).with({ log: event.log, at: event.cursor, context: "20" });
+    this.#copy(new URL(place.address, location.href).href, "Link copied");
+  }
+
+  /** @param {string} whole @param {string} words */
+  async #copy(whole, words) {
+    byId("copied").textContent = (await copied(whole)) ? words : "The browser refused to copy";
   }
 
   /**
@@ -75,12 +96,20 @@ export class Detail extends EventTarget {
     const { name, traceId } = event;
     /** @type {Record<string, string>} */
     const meant = { event: name, trace_id: traceId };
-    const timeline = traceId && isInList ? [this.#button("Timeline", "Timeline of its trace", "trace", traceId)] : [];
+    const actions = [];
+    if (traceId && isInList) actions.push(this.#button("Timeline", "Timeline of its trace", "trace", traceId));
+    if (event.cursor) actions.push(this.#button("In context", "The events around it, without filters", "context", event));
+    if (!Number.isNaN(event.time)) actions.push(this.#button("± 1 min", "The minute before and after it", "around", event.time));
     const narrowing = FILTER_FIELDS.flatMap(([key, words]) => {
       const asked = meant[key] ?? value(found, key);
       return asked ? [this.#button(words, `Only this ${words}`, "filter", { [key]: asked })] : [];
     });
-    return narrowing.length ? [...timeline, new Text("Only this"), ...narrowing] : timeline;
+    return narrowing.length ? [...actions, new Text("Only this"), ...narrowing] : actions;
+  }
+
+  /** @param {string} type @param {unknown} detail */
+  #dispatch(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
   /** @param {string} words @param {string} name @param {string} type @param {unknown} detail */
@@ -88,16 +117,29 @@ export class Detail extends EventTarget {
     const button = element("button", "", words);
     button.type = "button";
     button.ariaLabel = name;
-    button.addEventListener("click", () => this.dispatchEvent(new CustomEvent(type, { detail })));
+    button.addEventListener("click", () => this.#dispatch(type, detail));
     return button;
   }
 }
 
-/** @param {import("./log_event.js").LogEvent} event @param {Map<string, string>} found @param {string} log */
-function factsOf(event, found, log) {
+/**
+ * The command that reads the event again.
+ * @param {import("./log_event.js").LogEvent | null} event
+ */
+function curlOf(event) {
+  if (!event) return "";
+  const address = new URL(pathOf(event.log, event.cursor), location.href).href;
+  // A server with a token has a button to log out.
+  const token = byId("logout").hidden ? "" : ' -H "Authorization: Bearer $TOKEN"';
+  return `curl -s${token} '${address.replaceAll("'", "%27")}'`;
+}
+
+/** @param {import("./log_event.js").LogEvent} event @param {Map<string, string>} found */
+function factsOf(event, found) {
   const written = value(found, event.meaning.fieldOf("time", found) ?? "");
-  const time = Number.isNaN(event.time) ? written : `${dateOf(event.time)} ${timeOfDay(event.time)}`;
-  return [log, event.level, time, value(found, "logger")].filter(Boolean).map((fact) => visible(fact, 80)).join(" · ");
+  const time = Number.isNaN(event.time) ? written : wholeTime(event.time);
+  const facts = [event.log, event.level, time, value(found, "logger")];
+  return facts.filter(Boolean).map((fact) => visible(fact, 80)).join(" · ");
 }
 
 /** @param {import("./log_event.js").LogEvent} event @param {Map<string, string>} found */
@@ -113,53 +155,4 @@ function tracebacks(event, found) {
     block.setAttribute("aria-label", name);
     return block;
   });
-}
-
-/** @param {string} raw @returns {Node[]} its lines */
-function shown(raw) {
-  const lines = [line("")];
-  let left = MOST_CHARS;
-  const pieces = format(raw);
-  for (const [kind, piece] of pieces.slice(0, MOST_PIECES)) {
-    const cut = Math.min(left, LONGEST_STRING_CHARS);
-    if (kind === "space") lines.push(line(piece.slice(1)));
-    else lines[lines.length - 1].append(element("bdi", kind, visible(piece.slice(0, cut))));
-    if (piece.length > cut) {
-      lines[lines.length - 1].append(element("em", "cut", ` … ${count(piece.length - cut)} more characters`));
-    }
-    left -= Math.min(piece.length, cut);
-    if (left <= 0) break;
-  }
-  if (left <= 0 || pieces.length > MOST_PIECES) lines.push(element("em", "cut", "… truncated; the copy is complete"));
-  return lines;
-}
-
-/** @param {string} indent @returns {HTMLElement} */
-function line(indent) {
-  const made = element("span", "line", indent);
-  made.style.setProperty("--hang", `${indent.length + 2}ch`);
-  return made;
-}
-
-/** @param {string} whole @returns {Promise<boolean>} */
-async function copied(whole) {
-  try {
-    await navigator.clipboard.writeText(whole);
-    return true;
-  } catch {
-    return copiedByCommand(whole);
-  }
-}
-
-/** For pages without HTTPS, which have no `navigator.clipboard`. @param {string} whole */
-function copiedByCommand(whole) {
-  const before = document.activeElement;
-  const area = element("textarea", "off-screen");
-  area.value = whole;
-  document.body.append(area);
-  area.select();
-  const isCopied = document.execCommand("copy");
-  area.remove();
-  if (before instanceof HTMLElement) before.focus();
-  return isCopied;
 }

@@ -1,13 +1,13 @@
 /**
- * Follows one log: the stored events, then the live ones, without a gap between them.
+ * Follows logs: the newest stored events, then the live ones, without a gap between them.
  *
  * It reads the stream with `fetch` because `EventSource` exposes neither the status, nor `Retry-After`,
  * nor missing heartbeats, and stops reconnecting after some responses.
  */
 
-import { history, Refusal, stream } from "./api.js";
+import { entry, page, Refusal, stream } from "./api.js";
 import { Decoder } from "./sse.js";
-import { difference, NONE, sum } from "./unreadable.js";
+import { difference, NONE } from "./unreadable.js";
 
 /** Silence after which a connection counts as dead; the server sends a heartbeat every 15 seconds. */
 const SILENCE_MS = 45_000;
@@ -20,17 +20,17 @@ const DECODE_SLICE_MS = 8;
  * @typedef {import("./unreadable.js").Unreadable} Unreadable
  *
  * @typedef {object} Listener
- * @property {(events: string[], next: string | null, unreadable: Unreadable) => void} onHistory newest first
- * @property {(raw: string) => void} onEvent
+ * @property {(found: import("./api.js").Page) => void} onPage the newest stored events, newest first
+ * @property {(entry: import("./api.js").Entry) => void} onEvent
  * @property {(raw: string) => void} onGap
  * @property {(more: Unreadable) => void} onUnreadable
  * @property {(state: State) => void} onState
  *
- * @typedef {{kind: "connecting"} | {kind: "live"} | {kind: "login"} | {kind: "refused", why: string}
+ * @typedef {{kind: "connecting"} | {kind: "live"} | {kind: "still", why?: string} | {kind: "login"} | {kind: "refused", why: string}
  *   | {kind: "waiting", why: string, until: number}} State
  */
 
-/** Follows one log with one set of filters until it is stopped. */
+/** Follows logs with one set of filters until it is stopped. */
 export class Feed {
   #stopping = new AbortController();
   #failures = 0;
@@ -43,14 +43,16 @@ export class Feed {
   /** @type {() => void} */ #wake = () => {};
 
   /**
-   * @param {string} log
-   * @param {Record<string, string>} filters
+   * @param {string[]} logs
+   * @param {import("./place.js").Pairs} filters
    * @param {Listener} listener
    */
-  constructor(log, filters, listener) {
-    this.log = log;
+  constructor(logs, filters, listener) {
+    this.logs = logs;
     this.filters = filters;
     this.listener = listener;
+    // Nothing that comes is in a range that has ended.
+    this.isLive = !filters.some(([name]) => name === "until");
   }
 
   stop() {
@@ -76,6 +78,10 @@ export class Feed {
       this.listener.onState({ kind: "connecting" });
       const failure = await this.#attempt();
       if (this.#stopping.signal.aborted) return;
+      if (failure === null) {
+        this.listener.onState({ kind: "still" });
+        return;
+      }
       if (failure instanceof Refusal && failure.status === 401) {
         this.listener.onState({ kind: "login" });
         return;
@@ -90,7 +96,7 @@ export class Feed {
 
   /**
    * Connect and read until the connection ends.
-   * @returns {Promise<unknown>} the reason of the end
+   * @returns {Promise<unknown>} the reason of the end; null if there is nothing to follow
    */
   async #attempt() {
     const ending = new AbortController();
@@ -98,8 +104,9 @@ export class Feed {
     this.#stopping.signal.addEventListener("abort", end);
     try {
       if (!this.#isLoaded) await this.#load(ending.signal);
+      if (!this.isLive) return null;
       this.#unreadable = NONE;
-      const body = await stream(this.log, this.filters, this.#after, ending.signal);
+      const body = await stream(this.logs, this.filters, this.#after, ending.signal);
       this.listener.onState({ kind: "live" });
       return await this.#read(body, end);
     } catch (failure) {
@@ -112,17 +119,10 @@ export class Feed {
 
   /** @param {AbortSignal} signal */
   async #load(signal) {
-    let page = await history(this.log, this.filters, null, signal);
-    const { live } = page;
-    let { unreadable } = page;
-    // The server searches a long log in parts, so a page may be empty.
-    while (!page.events.length && page.next) {
-      page = await history(this.log, this.filters, page.next, signal);
-      unreadable = sum(unreadable, page.unreadable);
-    }
-    this.#after = live;
+    const found = await page(this.logs, this.filters, {}, signal);
+    this.#after = found.live;
     this.#isLoaded = true;
-    this.listener.onHistory(page.events, page.next, unreadable);
+    this.listener.onPage(found);
   }
 
   /** @param {ReadableStream<Uint8Array>} body @param {() => void} end */
@@ -151,20 +151,26 @@ export class Feed {
     for (const message of messages) {
       if (this.#stopping.signal.aborted) return;
       if (message.name === "message") {
-        this.listener.onEvent(message.data);
+        this.listener.onEvent(this.#entry(message));
         this.#after = message.id ?? this.#after;
       } else if (message.name === "gap") {
         this.listener.onGap(message.data);
       } else if (message.name === "unreadable") {
-        const { level = 0, lines = 0 } = JSON.parse(message.data);
-        this.listener.onUnreadable(difference({ level, lines }, this.#unreadable));
-        this.#unreadable = { level, lines };
+        const { lines = 0, ...passed } = JSON.parse(message.data);
+        const unreadable = { passed, lines, missing: null };
+        this.listener.onUnreadable(difference(unreadable, this.#unreadable));
+        this.#unreadable = unreadable;
       }
       if (performance.now() - began > DECODE_SLICE_MS) {
         await yieldToPage();
         began = performance.now();
       }
     }
+  }
+
+  /** @param {import("./sse.js").Message} message @returns {import("./api.js").Entry} */
+  #entry({ data, id }) {
+    return this.logs.length > 1 ? entry(data) : { log: this.logs[0], cursor: id ?? "", raw: data };
   }
 
   /** @param {unknown} failure */
@@ -190,8 +196,11 @@ function broken(failure) {
   throw failure instanceof TypeError ? new Error("The connection broke") : failure;
 }
 
-/** @param {unknown} failure */
-function reason(failure) {
+/**
+ * The words for a failure.
+ * @param {unknown} failure
+ */
+export function reason(failure) {
   if (failure instanceof Refusal) return `The server says: ${failure.message}`;
   if (failure instanceof DOMException) return "The server stopped sending";
   if (failure instanceof TypeError) return "The server does not answer";

@@ -1,122 +1,15 @@
 /** A virtual list of events: only the rows on screen exist, however many events there are. */
 
-import { fields, text } from "./json.js";
-import { LogEvent, timeOfDay, value } from "./log_event.js";
+import { LogEvent } from "./log_event.js";
+import { Row } from "./row.js";
 import { Note } from "./store.js";
-import { count, element, plural, visible } from "./text.js";
+import { element } from "./text.js";
 
-/** Fields that have a column of their own, and the meanings of others that do. */
-const COLUMNS = ["timestamp", "level", "event_type", "trace_id", "message"];
-const MEANINGS = ["time", "level", "event", "trace", "message"];
-const MOST_ROW_FIELDS = 16;
-const LONGEST_MESSAGE_CHARS = 400;
-const LONGEST_VALUE_CHARS = 120;
 const EXTRA_ROWS = 6;
 /** The shortest interval between two draws of a live list: nobody reads faster, and it is open all day. */
 const DRAW_INTERVAL_MS = 100;
 /** The height of the end of the list that the button with the number of waiting events covers. */
 const COVERED_PX = 52;
-const dayNames = new Intl.DateTimeFormat(undefined, { dateStyle: "full" });
-
-/** One row, reused for different events. */
-class Row {
-  /** @type {import("./store.js").Item | null} */ item = null;
-
-  constructor() {
-    this.time = cell("time");
-    this.level = cell("level");
-    this.name = cell("name");
-    this.content = cell("content");
-    this.trace = cell("trace");
-    this.link = element("a", "trace-link");
-    this.link.tabIndex = -1;
-    this.root = element("div", "row", [this.time, this.level, this.name, this.content, this.trace]);
-    this.root.setAttribute("role", "row");
-  }
-
-  /** @param {import("./store.js").Item} item @param {(traceId: string) => string} addressOf */
-  fill(item, addressOf) {
-    if (this.item === item) return;
-    this.item = item;
-    this.root.id = `row-${item.id}`;
-    if (item instanceof LogEvent) this.#fillEvent(item, addressOf);
-    else this.#fillNote(item);
-  }
-
-  /** @param {LogEvent} event @param {(traceId: string) => string} addressOf */
-  #fillEvent(event, addressOf) {
-    const found = fields(event.raw);
-    this.root.className = event.isError ? "row is-error" : "row";
-    this.root.dataset.level = event.level;
-    this.root.title = "";
-    this.time.textContent = Number.isNaN(event.time)
-      ? visible(value(found, event.meaning.fieldOf("time", found) ?? ""), 12)
-      : timeOfDay(event.time);
-    this.level.textContent = visible(event.level, 9);
-    this.name.textContent = visible(event.name, 80);
-    this.content.replaceChildren(...contentOf(event, found));
-    this.#fillTrace(event.traceId, addressOf);
-  }
-
-  /** @param {string} traceId @param {(traceId: string) => string} addressOf */
-  #fillTrace(traceId, addressOf) {
-    if (!traceId) {
-      this.trace.replaceChildren();
-      return;
-    }
-    this.link.textContent = visible(traceId, 60);
-    this.link.href = addressOf(traceId);
-    this.link.title = "Timeline of this trace";
-    this.trace.replaceChildren(this.link);
-  }
-
-  /** @param {Note} note */
-  #fillNote(note) {
-    this.root.className = `row note is-${note.kind}`;
-    delete this.root.dataset.level;
-    this.root.title = wordsOf(note);
-    for (const empty of [this.time, this.level, this.name, this.trace]) empty.replaceChildren();
-    this.content.textContent = wordsOf(note);
-  }
-}
-
-/** @param {string} className */
-function cell(className) {
-  const made = element("div", className);
-  made.setAttribute("role", "gridcell");
-  return made;
-}
-
-/** @param {LogEvent} event @param {Map<string, string>} found @returns {Node[]} */
-function contentOf(event, found) {
-  const parts = [];
-  const { message } = event;
-  if (message) parts.push(element("bdi", "message", visible(message, LONGEST_MESSAGE_CHARS)));
-  // The logger matters least, so it comes last.
-  const columns = new Set([...COLUMNS, ...MEANINGS.map((meaning) => event.meaning.fieldOf(meaning, found))]);
-  // An object has more than the name.
-  if (found.get("event")?.[0] === "{") columns.delete("event");
-  else columns.add("event");
-  const others = [...found].filter(([key, written]) => !columns.has(key) && written !== "null");
-  const logger = others.filter(([key]) => key === "logger");
-  for (const [key, written] of [...others.filter(([key]) => key !== "logger"), ...logger].slice(0, MOST_ROW_FIELDS)) {
-    const label = element("bdi", "key", visible(key, LONGEST_VALUE_CHARS) + "=");
-    parts.push(element("span", "field", [label, element("bdi", "value", visible(text(written), LONGEST_VALUE_CHARS))]));
-  }
-  return parts.flatMap((part) => [part, new Text(" ")]);
-}
-
-/** @param {Note} note */
-export function wordsOf(note) {
-  if (note.kind === "day") return dayNames.format(Number(note.raw));
-  const found = fields(note.raw);
-  const parts = [`Events are missing here: ${value(found, "reason") || "the log no longer has them"}`];
-  const files = Number(value(found, "files"));
-  const bytes = Number(value(found, "bytes"));
-  if (files) parts.push(`at most ${plural(files, "file")}`);
-  if (bytes) parts.push(`${count(bytes)} bytes`);
-  return visible(parts.join(" · "));
-}
 
 /** Shows a store. Dispatches "select", "open", "trace", "scrollup", "scrollend" and "drawn". */
 export class List extends EventTarget {
@@ -132,6 +25,7 @@ export class List extends EventTarget {
   #isPressed = false;
   #lastForgotten = 0;
   #lastLength = 0;
+  /** @type {number | null} the id of the item that the next draw puts in the middle */ #centred = null;
 
   /** @type {number | null} the id of the selected event */
   selected = null;
@@ -165,6 +59,12 @@ export class List extends EventTarget {
     this.respond();
   }
 
+  /** Fill all rows anew, because what they show of an event has changed. */
+  refill() {
+    for (const row of this.#pool) row.item = null;
+    this.respond();
+  }
+
   /** Draw soon, at most once per interval, because the store has changed. */
   changed() {
     this.#timer ||= setTimeout(() => this.respond(), Math.max(0, this.#drawn + DRAW_INTERVAL_MS - performance.now()));
@@ -189,7 +89,10 @@ export class List extends EventTarget {
     return item instanceof LogEvent && item.id === this.selected ? item : null;
   }
 
-  /** Move the selection down by some rows, past notes. @param {number} step */
+  /**
+   * Move the selection down by some rows, past notes.
+   * @param {number} step
+   */
   move(step) {
     const { view } = this.store;
     const here = this.selected === null ? this.#edge(step) : this.store.indexOf(this.selected) + step;
@@ -199,24 +102,48 @@ export class List extends EventTarget {
     if (found) this.select(found.id);
   }
 
-  /** The first event from a row on. @param {number} index @param {number} direction */
+  /**
+   * Select the next event that passes a test.
+   * @param {number} direction
+   * @param {(event: LogEvent) => boolean} test
+   */
+  find(direction, test) {
+    const { view } = this.store;
+    const start = this.selected === null ? this.#edge(direction) + 1 : this.store.indexOf(this.selected);
+    for (let index = start + direction; index >= 0 && index < view.length; index += direction) {
+      const item = view[index];
+      if (!(item instanceof LogEvent) || !test(item)) continue;
+      this.select(item.id);
+      return;
+    }
+  }
+
+  /**
+   * The first event from a row on.
+   * @param {number} index
+   * @param {number} direction
+   */
   #eventFrom(index, direction) {
     const { view } = this.store;
     while (view[index] instanceof Note) index += direction;
     return view[index];
   }
 
-  /** The row to begin with: the last one that is fully on screen. @param {number} step */
+  /**
+   * The row to begin with: the last one that is fully on screen.
+   * @param {number} step
+   */
   #edge(step) {
     if (Math.abs(step) > this.store.view.length) return step < 0 ? 0 : this.store.view.length - 1;
     const bottom = this.grid.scrollTop + this.grid.clientHeight - this.space.offsetTop;
     return Math.floor(bottom / this.#rowHeight) - 1;
   }
 
-  /** @param {number} id */
-  select(id) {
+  /** @param {number} id @param {boolean} [atCentre] */
+  select(id, atCentre = false) {
     this.selected = id;
-    this.#reveal(this.store.indexOf(id));
+    if (atCentre) this.#centred = id;
+    else this.#reveal(this.store.indexOf(id));
     this.respond();
     this.dispatchEvent(new Event("select"));
   }
@@ -298,8 +225,10 @@ export class List extends EventTarget {
     const moved = (this.#lastForgotten - store.forgotten) * this.#rowHeight;
     this.space.style.height = `${store.view.length * this.#rowHeight}px`;
     if (!store.isPaused) this.grid.scrollTop = this.grid.scrollHeight;
+    else if (this.#centred !== null) this.#reveal(store.indexOf(this.#centred), true);
     else if (isOtherLayout) this.#centre(centre);
     else if (moved) this.grid.scrollTop += moved;
+    this.#centred = null;
     this.#lastForgotten = store.forgotten;
     this.#remember();
     if (this.#lastLength !== store.view.length) {
@@ -343,7 +272,10 @@ export class List extends EventTarget {
     this.space.append(row.root);
   }
 
-  /** Keep the middle row in the middle after the height of the rows has changed. @param {number} row */
+  /**
+   * Keep the middle row in the middle after the height of the rows has changed.
+   * @param {number} row
+   */
   #centre(row) {
     this.grid.scrollTop = this.space.offsetTop + row * this.#rowHeight - this.grid.clientHeight / 2;
   }

@@ -9,12 +9,16 @@ export class LogEvent {
    * @param {string} raw one JSON object
    * @param {number} id its rank in the list: a later event has a greater one
    * @param {import("./meaning.js").Meaning} meaning the meaning of its fields
+   * @param {string} log the name of its log
+   * @param {string} cursor its place there
    */
-  constructor(raw, id = 0, meaning = USUAL) {
+  constructor(raw, id = 0, meaning = USUAL, log = "", cursor = "") {
     const found = fields(raw);
     this.raw = raw;
     this.id = id;
     this.meaning = meaning;
+    this.log = log;
+    this.cursor = cursor;
     this.level = meaning.levelOf(found);
     this.isError = meaning.isError(found);
     this.traceId = meaning.traceOf(found);
@@ -55,30 +59,6 @@ export class LogEvent {
 export function value(found, key) {
   const raw = found.get(key);
   return raw === undefined || raw === "null" ? "" : text(raw);
-}
-
-/** @param {number} part @param {number} width */
-function digits(part, width) {
-  return String(part).padStart(width, "0");
-}
-
-/**
- * The local time of day, to the millisecond.
- * @param {number} time
- */
-export function timeOfDay(time) {
-  const at = new Date(time);
-  const clock = [at.getHours(), at.getMinutes(), at.getSeconds()].map((part) => digits(part, 2)).join(":");
-  return `${clock}.${digits(at.getMilliseconds(), 3)}`;
-}
-
-/**
- * The local day, such as 2025-10-17; as text, days sort by time.
- * @param {number} time
- */
-export function dateOf(time) {
-  const at = new Date(time);
-  return `${digits(at.getFullYear(), 4)}-${digits(at.getMonth() + 1, 2)}-${digits(at.getDate(), 2)}`;
 }
 
 /**

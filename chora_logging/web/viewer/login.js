@@ -1,6 +1,6 @@
 /** The form that asks for the token if the server has one. */
 
-import { logIn } from "./api.js";
+import { logIn, logOut } from "./api.js";
 import { byId } from "./text.js";
 
 /** Dispatches "login" when the server has accepted the token. */
@@ -48,4 +48,14 @@ export class Login extends EventTarget {
 function wordsOf(failure) {
   if (failure.status === 401) return "This is not the token of this server.";
   return failure instanceof TypeError ? "The server does not answer. Try again." : failure.message;
+}
+
+/** End the session: after a reload the page has no events and asks for the token. */
+export async function endSession() {
+  try {
+    await logOut();
+    location.reload();
+  } catch {
+    byId("logout").textContent = "Not logged out: try again";
+  }
 }

@@ -52,7 +52,10 @@ export class Meaning {
     return undefined;
   }
 
-  /** The time in milliseconds since 1970, with its microseconds as a fraction; NaN if there is none. @param {Found} event */
+  /**
+   * The time in milliseconds since 1970, with its microseconds as a fraction; NaN if there is none.
+   * @param {Found} event
+   */
   timeOf(event) {
     const [first] = this.names.time;
     for (const [name, raw] of this.found("time", event)) {
@@ -63,26 +66,38 @@ export class Meaning {
     return NaN;
   }
 
-  /** The name of the level; empty if there is none. @param {Found} event */
+  /**
+   * The name of the level; empty if there is none.
+   * @param {Found} event
+   */
   levelOf(event) {
     const level = this.#level(event);
     if (level === undefined) return hasFailed(event, this.names.error[0]) ? "ERROR" : "";
     return levelName(level);
   }
 
-  /** Whether the event reports a failure. @param {Found} event */
+  /**
+   * Whether the event reports a failure.
+   * @param {Found} event
+   */
   isError(event) {
     const level = this.#level(event);
     return (level !== undefined && severity(level) >= ERROR) || hasFailed(event, this.names.error[0]);
   }
 
-  /** The name; empty for a plain log message. @param {Found} event */
+  /**
+   * The name; empty for a plain log message.
+   * @param {Found} event
+   */
   eventOf(event) {
     for (const [, raw] of this.found("event", event)) if (raw[0] !== "{") return text(raw);
     return "";
   }
 
-  /** The message; empty if there is none, or if it only repeats the name. @param {Found} event */
+  /**
+   * The message; empty if there is none, or if it only repeats the name.
+   * @param {Found} event
+   */
   messageOf(event) {
     for (const [, raw] of this.found("message", event)) {
       const name = this.eventOf(event);
@@ -91,7 +106,10 @@ export class Meaning {
     return "";
   }
 
-  /** The id of the trace; empty if there is none. @param {Found} event */
+  /**
+   * The id of the trace; empty if there is none.
+   * @param {Found} event
+   */
   traceOf(event) {
     const [first] = this.names.trace;
     for (const [name, raw] of this.found("trace", event)) {
@@ -103,7 +121,10 @@ export class Meaning {
     return "";
   }
 
-  /** The duration in milliseconds; null if there is none. @param {Found} event */
+  /**
+   * The duration in milliseconds; null if there is none.
+   * @param {Found} event
+   */
   durationOf(event) {
     for (const [name, raw] of this.found("duration", event)) {
       const duration = readDuration(raw, TABLE.units[name] ?? 1);
@@ -112,7 +133,10 @@ export class Meaning {
     return null;
   }
 
-  /** The traceback; empty if there is none. @param {Found} event */
+  /**
+   * The traceback; empty if there is none.
+   * @param {Found} event
+   */
   exceptionOf(event) {
     for (const [, raw] of this.found("exception", event)) {
       const isArray = raw[0] === "[" && elements(raw).every((line) => line[0] === '"');
@@ -139,7 +163,10 @@ export const USUAL = new Meaning();
 /** @type {Map<string, Meaning>} */
 const byLog = new Map();
 
-/** Set the fields that the server names for its logs. @param {Record<string, Record<string, string>>} given by log */
+/**
+ * Set the fields that the server names for its logs.
+ * @param {Record<string, Record<string, string>>} given by log
+ */
 export function setFields(given) {
   byLog.clear();
   for (const [log, own] of Object.entries(given)) byLog.set(log, new Meaning(own));
@@ -150,7 +177,12 @@ export function meaningOf(log) {
   return byLog.get(log) ?? USUAL;
 }
 
-/** The value at a name, a key or a path into objects. @param {Found} event @param {string} name @returns {string | undefined} */
+/**
+ * The value at a name, a key or a path into objects.
+ * @param {Found} event
+ * @param {string} name
+ * @returns {string | undefined}
+ */
 function at(event, name) {
   const raw = event.get(name);
   const dot = name.indexOf(".");
@@ -175,7 +207,11 @@ function levelName(level) {
   return LEVELS.find(([, least]) => number >= least)?.[0] ?? "DEBUG";
 }
 
-/** The number of a level; NaN if its name is unknown. @param {string | number} level @returns {number} */
+/**
+ * The number of a level; NaN if its name is unknown.
+ * @param {string | number} level
+ * @returns {number}
+ */
 function severity(level) {
   if (typeof level === "number") return level;
   const name = level.toUpperCase();
@@ -183,7 +219,12 @@ function severity(level) {
   return numbered ? Number(numbered[1]) : TABLE.severities[name] ?? TABLE.severities[BETWEEN.exec(name)?.[1] ?? ""] ?? NaN;
 }
 
-/** A number of a level as one of Python's. @param {number} number @param {string} field @param {Found} event */
+/**
+ * A number of a level as one of Python's.
+ * @param {number} number
+ * @param {string} field
+ * @param {Found} event
+ */
 function standardNumber(number, field, event) {
   const { pino, syslog, nextcloud, opentelemetry } = TABLE;
   const has = (/** @type {string[]} */ ...keys) => keys.every((key) => event.has(key));
@@ -199,7 +240,10 @@ function standardNumber(number, field, event) {
   return number in nextcloud && has("reqId", "remoteAddr") ? nextcloud[number] : number;
 }
 
-/** A time in milliseconds; NaN if it is none. @param {string} raw */
+/**
+ * A time in milliseconds; NaN if it is none.
+ * @param {string} raw
+ */
 function readTime(raw) {
   const time = raw[0] === '"' ? parseTime(text(raw)) : fromNumber(numberOf(raw));
   return time >= 1000 * TABLE.earliestSeconds && time < 1000 * TABLE.latestSeconds ? time : NaN;
@@ -221,7 +265,11 @@ function parseTime(iso) {
   return Date.parse(`${day}T${clock}${offset}`) + 1000 * Number(`0.${fraction.slice(0, 6)}`);
 }
 
-/** A duration in milliseconds; NaN if it is none. @param {string} raw @param {number} unit of a number */
+/**
+ * A duration in milliseconds; NaN if it is none.
+ * @param {string} raw
+ * @param {number} unit of a number
+ */
 function readDuration(raw, unit) {
   let duration = numberOf(raw) * unit;
   if (raw[0] === '"' && DURATION.test(text(raw))) {

@@ -22,7 +22,7 @@ export class Status extends EventTarget {
     this.#root.dataset.state = state.kind;
     this.#retry.hidden = state.kind !== "waiting";
     this.#countdown.textContent = "";
-    this.#announce(WORDS[state.kind] + ("why" in state ? `: ${state.why}` : ""));
+    this.#announce(WORDS[state.kind] + ("why" in state && state.why ? `: ${state.why}` : ""));
     if (state.kind !== "waiting") return;
     this.#until = state.until;
     this.#timer = setInterval(() => this.#tick(), 250);
@@ -45,6 +45,7 @@ export class Status extends EventTarget {
 const WORDS = {
   connecting: "Connecting",
   live: "Live",
+  still: "Not live",
   waiting: "Disconnected",
   login: "Not logged in",
   refused: "Refused",

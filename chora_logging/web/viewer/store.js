@@ -1,7 +1,8 @@
 /** The events of the page, shown or waiting while it is paused, in bounded memory. */
 
-import { dateOf, LogEvent } from "./log_event.js";
-import { USUAL } from "./meaning.js";
+import { dateOf } from "./clock.js";
+import { LogEvent } from "./log_event.js";
+import { meaningOf } from "./meaning.js";
 
 /** The most events, and the most characters of their JSON, that are shown; as many may wait. */
 export const MOST_EVENTS = 10_000;
@@ -34,11 +35,17 @@ class Window {
     }
   }
 
+  /** @param {Item[]} added */
+  prepend(added) {
+    this.items = added.concat(this.items);
+    this.characters += added.reduce((sum, item) => sum + item.raw.length, 0);
+  }
+
   get isOver() {
     return this.items.length > MOST_EVENTS * TRIM_FACTOR || this.characters > MOST_CHARS * TRIM_FACTOR;
   }
 
-  /** Drop the oldest items beyond the limits. */
+  /** Drop the oldest items beyond the limits, and return their number. */
   trim() {
     let gone = 0;
     let left = this.characters;
@@ -48,6 +55,7 @@ class Window {
     }
     this.items.splice(0, gone);
     this.characters = left;
+    return gone;
   }
 }
 
@@ -55,53 +63,51 @@ class Window {
 export class Store {
   #shown = new Window();
   #waiting = new Window();
-  /** @type {RegExp | null} */ #text = null;
   #nextId = 0;
   #oldestId = 0;
   #day = "";
   #lastGap = "";
   #hasForgotten = false;
-  #meaning;
 
-  /** @param {import("./meaning.js").Meaning} [meaning] the meaning of the fields of its events */
-  constructor(meaning = USUAL) {
-    this.#meaning = meaning;
-  }
-
-  /** @type {Item[]} the shown items that match the text filter */
-  view = [];
   /** The number of items removed from the start of the view, less those added there. */
   forgotten = 0;
   isPaused = false;
-  /** Events since the filters were set, dropped ones included. */
-  received = 0;
-  errors = 0;
   /** Whether the oldest loaded event is still in the store. */
   isWhole = true;
   waiting = 0;
 
-  /** The number of events in the list, without the text filter. */
-  get held() {
-    return countEvents(this.#shown.items);
+  /** @returns {Item[]} the shown items */
+  get view() {
+    return this.#shown.items;
   }
 
-  /** The number of them that match the text filter. */
-  get matching() {
-    return countEvents(this.view);
+  /** The number of events in the list. */
+  get held() {
+    return this.view.reduce((sum, item) => sum + (item instanceof LogEvent ? 1 : 0), 0);
   }
 
   get isFull() {
     return this.#shown.items.length >= MOST_EVENTS;
   }
 
-  /** @param {string} raw @returns {LogEvent} */
-  add(raw) {
-    const event = new LogEvent(raw, this.#nextId++, this.#meaning);
-    this.#count(event);
+  /** @param {import("./api.js").Entry} entry @returns {LogEvent} */
+  add(entry) {
+    const event = eventOf(entry, this.#nextId++);
     this.#place([...this.#dayBefore(event), event]);
     this.#lastGap = "";
     if (this.isPaused) this.waiting += 1;
     return event;
+  }
+
+  /**
+   * Add newer events at the end, also while the list is paused.
+   * @param {import("./api.js").Entry[]} entries oldest first
+   */
+  append(entries) {
+    const events = entries.map((entry) => eventOf(entry, this.#nextId++));
+    this.#shown.append(events.flatMap((event) => [...this.#dayBefore(event), event]));
+    if (this.#shown.isOver) this.#forget();
+    return events;
   }
 
   /** @param {string} raw the gap as JSON; the server may repeat it after a reconnection */
@@ -113,27 +119,23 @@ export class Store {
 
   /**
    * Insert older events before all others.
-   * @param {string[]} raws newest first
-   * @returns {LogEvent[]} in the order of the list
+   * @param {import("./api.js").Entry[]} entries newest first
+   * @param {string[]} gaps what is missing after them, as JSON
    */
-  prepend(raws) {
-    const first = (this.#oldestId -= 2 * raws.length);
-    const idOf = (/** @type {number} */ index) => first + 2 * (raws.length - index) - 1;
-    const events = raws.map((raw, index) => new LogEvent(raw, idOf(index), this.#meaning)).reverse();
+  prepend(entries, gaps = []) {
+    const first = (this.#oldestId -= 2 * entries.length + gaps.length);
     const last = this.#day;
     this.#day = "";
-    const items = events.flatMap((event) => {
-      this.#count(event);
-      return [...this.#dayBefore(event, event.id - 1), event];
+    /** @type {Item[]} */
+    const items = [...entries].reverse().flatMap((entry, index) => {
+      const event = eventOf(entry, first + 2 * index + 1);
+      return [...this.#dayBefore(event), event];
     });
+    items.push(...gaps.map((gap, index) => new Note("gap", gap, first + 2 * entries.length + index)));
     this.#dropDayNote(this.#day);
     if (last > this.#day) this.#day = last;
-    this.#shown.items = items.concat(this.#shown.items);
-    this.#shown.characters += items.reduce((sum, item) => sum + item.raw.length, 0);
-    const visible = items.filter((item) => this.#fits(item));
-    this.view = visible.concat(this.view);
-    this.forgotten -= visible.length;
-    return events;
+    this.#shown.prepend(items);
+    this.forgotten -= items.length;
   }
 
   /**
@@ -144,7 +146,6 @@ export class Store {
     const [first] = this.#shown.items;
     if (!(first instanceof Note) || first.kind !== "day" || dateOf(Number(first.raw)) !== day) return;
     this.#shown.items.shift();
-    this.view.shift();
     this.forgotten += 1;
   }
 
@@ -163,15 +164,10 @@ export class Store {
     this.#place(waited.items);
   }
 
-  /** @param {string} text the text that events in the view must contain; empty for all */
-  filter(text) {
-    // JSON escapes a quote with a backslash; `holds` matches both forms.
-    this.#text = text ? new RegExp(text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), "iu") : null;
-    this.view = this.#shown.items.filter((item) => this.#fits(item));
-    this.forgotten = 0;
-  }
-
-  /** The index in the view of an item, or of the next one after it. @param {number} id */
+  /**
+   * The index in the view of an item, or of the next one after it.
+   * @param {number} id
+   */
   indexOf(id) {
     let low = 0;
     let high = this.view.length;
@@ -181,6 +177,16 @@ export class Store {
       else high = middle;
     }
     return low;
+  }
+
+  /**
+   * The event at a place in a log, if it is in the list.
+   * @param {string} log
+   * @param {string} cursor
+   */
+  at(log, cursor) {
+    const found = this.view.find((item) => item instanceof LogEvent && item.cursor === cursor && item.log === log);
+    return found instanceof LogEvent ? found : null;
   }
 
   /** @param {Item[]} items */
@@ -193,48 +199,43 @@ export class Store {
       return;
     }
     this.#shown.append(items);
-    for (const item of items) if (this.#fits(item)) this.view.push(item);
     if (this.#shown.isOver) this.#forget();
   }
 
   #forget() {
-    this.#shown.trim();
     this.isWhole = false;
-    const gone = this.indexOf(this.#shown.items[0].id);
-    this.view.splice(0, gone);
-    this.forgotten += gone;
+    this.forgotten += this.#shown.trim();
   }
 
   #forgetAll() {
-    this.#shown = new Window();
     this.isWhole = false;
     this.forgotten += this.view.length;
-    this.view = [];
+    this.#shown = new Window();
+  }
+
+  /** Find the beginnings of days anew: the zone is another one. */
+  redate() {
+    this.#day = "";
+    for (const window of [this.#shown, this.#waiting]) {
+      window.items = window.items.flatMap((item) => {
+        if (item instanceof LogEvent) return [...this.#dayBefore(item), item];
+        return item.kind === "day" ? [] : [item];
+      });
+    }
   }
 
   /** @param {LogEvent} event */
-  #count(event) {
-    this.received += 1;
-    if (event.isError) this.errors += 1;
-  }
-
-  /** @param {LogEvent} event @param {number} [id] */
-  #dayBefore(event, id) {
+  #dayBefore(event) {
     if (Number.isNaN(event.time)) return [];
     const day = dateOf(event.time);
     // Events of several writers mix around midnight: only a later day gets a note.
     if (day <= this.#day) return [];
     this.#day = day;
-    return [new Note("day", String(event.time), id ?? event.id - 0.5)];
-  }
-
-  /** @param {Item} item */
-  #fits(item) {
-    return this.#text === null || item instanceof Note || item.holds(this.#text);
+    return [new Note("day", String(event.time), event.id - 0.5)];
   }
 }
 
-/** @param {Item[]} items */
-function countEvents(items) {
-  return items.reduce((sum, item) => sum + (item instanceof LogEvent ? 1 : 0), 0);
+/** @param {import("./api.js").Entry} entry @param {number} id */
+function eventOf({ log, cursor, raw }, id) {
+  return new LogEvent(raw, id, meaningOf(log), log, cursor);
 }

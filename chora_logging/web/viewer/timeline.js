@@ -1,7 +1,8 @@
 /** A trace across all logs as a waterfall: start, duration and result of each event. */
 
 import { trace } from "./api.js";
-import { LogEvent, offset, span, timeOfDay } from "./log_event.js";
+import { timeOfDay } from "./clock.js";
+import { LogEvent, offset, span } from "./log_event.js";
 import { meaningOf } from "./meaning.js";
 import { byId, element, plural, visible } from "./text.js";
 
@@ -16,7 +17,7 @@ const SHORTEST_AXIS_MS = 0.01;
  * @typedef {object} Entry
  * @property {LogEvent} event
  * @property {string} log
- * @property {number} start milliseconds since 1970
+ * @property {number} start milliseconds since 1970; NaN if it has no time, so that it has no place on the axis
  * @property {number | null} duration milliseconds; an event is written at the end of its operation
  */
 
@@ -30,7 +31,7 @@ export class Timeline extends EventTarget {
   #isLoading = false;
   /** The id of the shown trace; empty if none is shown. */
   traceId = "";
-  log = "";
+  /** @type {string[]} the names of all logs */ #logs = [];
 
   constructor() {
     super();
@@ -38,10 +39,10 @@ export class Timeline extends EventTarget {
     byId("timeline-refresh").addEventListener("click", () => this.#load());
   }
 
-  /** @param {string} log @param {string} traceId */
-  show(log, traceId) {
+  /** @param {string[]} logs the names of all logs @param {string} traceId */
+  show(logs, traceId) {
     const isOther = traceId !== this.traceId;
-    this.log = log;
+    this.#logs = logs;
     this.traceId = traceId;
     this.#root.hidden = false;
     byId("timeline-id").textContent = visible(traceId, 200);
@@ -75,18 +76,18 @@ export class Timeline extends EventTarget {
     this.#asking.abort();
     this.#asking = new AbortController();
     const { signal } = this.#asking;
-    /** @type {{log: string, raw: string}[]} */
+    /** @type {import("./api.js").Entry[]} */
     const found = [];
     this.#isLoading = true;
     try {
-      for await (const { events, isLast } of trace(this.log, this.traceId, signal)) {
+      for await (const { events, isLast } of trace(this.#logs, this.traceId, signal)) {
         if (signal.aborted) return;
         found.unshift(...events);
         const entries = inOrder(found);
         // What is shown stays until as much has been found again.
         if (!isLast && entries.length < this.#entries.length) continue;
         this.#entries = entries;
-        this.#draw(isLast, found.length - entries.length);
+        this.#draw(isLast);
       }
     } catch (failure) {
       if (signal.aborted) return;
@@ -97,18 +98,19 @@ export class Timeline extends EventTarget {
     }
   }
 
-  /** @param {boolean} isWhole @param {number} timeless the events without a time, which have no place */
-  #draw(isWhole, timeless) {
-    const start = Math.min(...this.#entries.map((entry) => entry.start));
-    const end = Math.max(...this.#entries.map((entry) => entry.start + (entry.duration ?? 0)));
-    const whole = Math.max(end - start, 0.001);
+  /** @param {boolean} isWhole */
+  #draw(isWhole) {
+    const timed = this.#entries.filter((entry) => !Number.isNaN(entry.start));
+    const start = Math.min(...timed.map((entry) => entry.start));
+    const end = Math.max(...timed.map((entry) => entry.start + (entry.duration ?? 0)));
+    const whole = timed.length ? Math.max(end - start, 0.001) : 0;
     const ticks = whole < SHORTEST_AXIS_MS ? [] : axis(whole);
     byId("timeline-axis").replaceChildren(...ticks);
     this.#rows.style.setProperty("--tick", ticks.length ? `${(100 * stepOf(whole)) / whole}%` : "100%");
     const focused = this.#rows.contains(document.activeElement) ? this.#focusedIndex() : -1;
     this.#rows.replaceChildren(...this.#entries.map((entry, index) => rowOf(entry, index, start, whole)));
     this.#step(Math.max(0, focused), focused >= 0);
-    this.#announce(summary(this.#entries, end - start, isWhole, timeless));
+    this.#announce(summary(this.#entries, end - start, isWhole));
   }
 
   /** @param {string} words */
@@ -125,7 +127,10 @@ export class Timeline extends EventTarget {
     this.#open(index);
   }
 
-  /** Move the focus down by some rows. @param {number} step */
+  /**
+   * Move the focus down by some rows.
+   * @param {number} step
+   */
   move(step) {
     const isInside = this.#rows.contains(document.activeElement);
     const target = isInside || Math.abs(step) > 1 ? this.#focusedIndex() + step : this.#focusedIndex();
@@ -137,14 +142,22 @@ export class Timeline extends EventTarget {
     if (this.#rows.contains(document.activeElement)) this.#open(this.#focusedIndex());
   }
 
-  #focusedIndex() {
-    return [...this.#rows.children].findIndex((row) => row.tabIndex === 0);
+  get #children() {
+    return /** @type {HTMLElement[]} */ ([...this.#rows.children]);
   }
 
-  /** Make one row the only one in the tab order. @param {number} index @param {boolean} isFocused */
+  #focusedIndex() {
+    return this.#children.findIndex((row) => row.tabIndex === 0);
+  }
+
+  /**
+   * Make one row the only one in the tab order.
+   * @param {number} index
+   * @param {boolean} isFocused
+   */
   #step(index, isFocused) {
-    for (const row of this.#rows.querySelectorAll('[tabindex="0"]')) row.tabIndex = -1;
-    const row = this.#rows.children[index];
+    for (const row of this.#children) row.tabIndex = -1;
+    const row = this.#children[index];
     if (!row) return;
     row.tabIndex = 0;
     if (isFocused) row.focus();
@@ -162,31 +175,37 @@ export class Timeline extends EventTarget {
   }
 }
 
-/** @param {{log: string, raw: string}[]} events @returns {Entry[]} */
+/**
+ * The events in the order of their beginnings, then those without a time.
+ * @param {import("./api.js").Entry[]} events
+ * @returns {Entry[]}
+ */
 function inOrder(events) {
-  const entries = events.map(({ log, raw }) => {
-    const event = new LogEvent(raw, 0, meaningOf(log));
+  const entries = events.map(({ log, cursor, raw }) => {
+    const event = new LogEvent(raw, 0, meaningOf(log), log, cursor);
     const { duration } = event;
     const isLong = duration !== null && duration > 0;
     return { event, log, duration, start: isLong ? event.time - duration : event.time };
   });
-  return entries.filter((entry) => !Number.isNaN(entry.start)).sort((a, b) => a.start - b.start);
+  const timeless = entries.filter((entry) => Number.isNaN(entry.start));
+  return [...entries.filter((entry) => !Number.isNaN(entry.start)).sort((a, b) => a.start - b.start), ...timeless];
 }
 
 /** @param {Entry} entry @param {number} index @param {number} start @param {number} whole */
 function rowOf(entry, index, start, whole) {
   const { event } = entry;
-  const began = element("div", "offset", offset(entry.start - start, whole));
-  began.title = timeOfDay(entry.start);
+  const isTimed = !Number.isNaN(entry.start);
+  const began = element("div", "offset", isTimed ? offset(entry.start - start, whole) : "no time");
+  if (isTimed) began.title = timeOfDay(entry.start);
   const log = element("div", "log", visible(entry.log, 40));
   const name = element("div", "name", [element("bdi", "", visible(event.name || event.message || "(no name)", 120))]);
   const bar = element("div", entry.duration ? "bar" : "bar is-moment");
   bar.style.left = `${(100 * (entry.start - start)) / whole}%`;
   bar.style.width = `${(100 * (entry.duration ?? 0)) / whole}%`;
-  const track = element("div", "track", [bar]);
+  const track = element("div", "track", isTimed ? [bar] : "");
   const took = element("div", "took", entry.duration === null ? "" : span(entry.duration));
   const state = element("div", "state", event.isError ? "error" : "");
-  const row = element("div", event.isError ? "row is-error" : "row", [began, log, name, track, took, state]);
+  const row = element("div", `row${event.isError ? " is-error" : ""}${isTimed ? "" : " is-timeless"}`, [began, log, name, track, took, state]);
   for (const part of row.children) part.setAttribute("role", "gridcell");
   row.setAttribute("role", "row");
   row.setAttribute("aria-selected", "false");
@@ -195,7 +214,10 @@ function rowOf(entry, index, start, whole) {
   return row;
 }
 
-/** The step between the ticks on the axis. @param {number} whole milliseconds */
+/**
+ * The step between the ticks on the axis.
+ * @param {number} whole milliseconds
+ */
 function stepOf(whole) {
   const clock = CLOCK_STEPS_SECONDS.find((seconds) => seconds * 1000 * MOST_TICKS >= whole);
   if (clock && whole > CLOCK_STEPS_SECONDS[0] * 1000 * TICK_STEPS[1]) return clock * 1000;
@@ -216,13 +238,14 @@ function axis(whole) {
   return ticks;
 }
 
-/** @param {Entry[]} entries @param {number} whole @param {boolean} isWhole @param {number} timeless */
-function summary(entries, whole, isWhole, timeless) {
+/** @param {Entry[]} entries @param {number} whole milliseconds @param {boolean} isWhole whether all logs were searched */
+function summary(entries, whole, isWhole) {
+  const timeless = entries.filter((entry) => Number.isNaN(entry.start)).length;
   const others = timeless ? [`${plural(timeless, "event")} without a time that can be read`] : [];
   if (!isWhole) others.push("searching for older ones");
   if (!entries.length) return others.join(" · ") || "No log has an event of this trace";
   const errors = entries.filter((entry) => entry.event.isError).length;
   const logs = new Set(entries.map((entry) => entry.log)).size;
-  const parts = [plural(entries.length, "event"), plural(logs, "log"), span(whole), plural(errors, "error"), ...others];
-  return parts.join(" · ");
+  const parts = [plural(entries.length, "event"), plural(logs, "log"), timeless < entries.length ? span(whole) : ""];
+  return [...parts, plural(errors, "error"), ...others].filter(Boolean).join(" · ");
 }

@@ -1,0 +1,96 @@
+/** The buttons at the value under the pointer: only it, without it, copy it. */
+
+import { copied } from "./clipboard.js";
+import { condition } from "./expression.js";
+import { text } from "./json.js";
+import { byId, element, visible } from "./text.js";
+
+/** @typedef {{path: string[], raw: string}} Value a value as JSON, and the names that lead to it */
+
+/** @type {WeakMap<Element, Value>} */
+const held = new WeakMap();
+
+/**
+ * Let an element stand for a value.
+ * @param {Element} shown
+ * @param {Value | null} value null for none
+ */
+export function hold(shown, value) {
+  if (value) held.set(shown, value);
+  else held.delete(shown);
+}
+
+/**
+ * The buttons for a value.
+ * @param {Value} value
+ * @param {(condition: string) => void} narrow called with the condition that is chosen
+ * @returns {HTMLButtonElement[]}
+ */
+export function buttonsFor({ path, raw }, narrow) {
+  const shown = `${visible(path.join("."), 60)}=${visible(text(raw), 60)}`;
+  const copy = button("copy-value", `Copy ${shown}`, async () => {
+    copy.classList.add((await copied(text(raw))) ? "is-done" : "is-refused");
+  });
+  const [only, not] = [condition(path, raw), condition(path, raw, true)];
+  if (only === null || not === null) return [copy];
+  return [button("only-value", `Only ${shown}`, () => narrow(only)), button("not-value", `Without ${shown}`, () => narrow(not)), copy];
+}
+
+/**
+ * A button whose sign is in its style, so that it is no part of the text around it.
+ * @param {string} className
+ * @param {string} name
+ * @param {() => void} act
+ */
+function button(className, name, act) {
+  const made = element("button", `on-value ${className}`);
+  made.type = "button";
+  made.title = made.ariaLabel = name;
+  made.addEventListener("click", (click) => {
+    click.stopPropagation();
+    act();
+  });
+  return made;
+}
+
+/** Shows the buttons beside the values of a list. Dispatches "narrow" with a condition. */
+export class ValueButtons extends EventTarget {
+  #root = byId("value-buttons");
+  /** @type {Element | null} */ #at = null;
+
+  /** @param {HTMLElement} space where the values are */
+  constructor(space) {
+    super();
+    space.addEventListener("pointerover", (over) => this.#over(/** @type {Element} */ (over.target), over));
+    space.parentElement?.addEventListener("scroll", () => this.hide(), { passive: true });
+    byId("events").addEventListener("pointerleave", () => this.hide());
+  }
+
+  hide() {
+    this.#at = null;
+    this.#root.hidden = true;
+  }
+
+  /** @param {Element} target @param {PointerEvent} over */
+  #over(target, over) {
+    // A finger opens the event; its values have the same buttons there.
+    if (over.pointerType === "touch") return;
+    const shown = target.closest(".field, .level, .name, .trace");
+    const value = shown && held.get(shown);
+    if (!shown || !value) {
+      this.hide();
+      return;
+    }
+    if (shown === this.#at) return;
+    this.#at = shown;
+    this.#root.replaceChildren(...buttonsFor(value, (chosen) => {
+      this.hide();
+      this.dispatchEvent(new CustomEvent("narrow", { detail: chosen }));
+    }));
+    this.#root.hidden = false;
+    const [box, around] = [shown.getBoundingClientRect(), byId("events").getBoundingClientRect()];
+    const left = Math.min(box.right, around.right - 24) - around.left - this.#root.offsetWidth;
+    this.#root.style.left = `${Math.max(0, left)}px`;
+    this.#root.style.top = `${Math.max(0, box.top - around.top - this.#root.offsetHeight + 3)}px`;
+  }
+}
