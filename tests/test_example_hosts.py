@@ -313,8 +313,9 @@ def test_pytest(tmp_path):
     """With the fixture of the page caplog's records have the trace id, with and without our set-up."""
     (tmp_path / "conftest.py").write_text(block("Under pytest"))
     (tmp_path / "test_shop.py").write_text(TESTED)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis"]
-    done = subprocess.run([*command, "."], cwd=tmp_path, env=environment(), **PIPES)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    alone = environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    done = subprocess.run([*command, "."], cwd=tmp_path, env=alone, **PIPES)
 
     assert done.returncode == 0, done.stdout
     assert [event["trace_id"] for event in events_of(tmp_path / "app.jsonl")] == ["req-1"] * 2
