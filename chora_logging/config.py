@@ -14,6 +14,7 @@ from typing import Any, Literal
 from chora_logging import optimizing, settings
 from chora_logging.attaching import attach, make_handlers
 from chora_logging.console import ConsoleFormatter as ConsoleFormatter
+from chora_logging.console import ConsoleHandler as ConsoleHandler
 from chora_logging.console import may_be_console
 from chora_logging.hosts import join_hosts
 from chora_logging.optimizing import OptimizingHandler as OptimizingHandler
@@ -86,6 +87,7 @@ def get_logging_config(
         events_backup_count: As *backup_count*, for the file of the typed events.
         console: Whether to write the root logger's records to stderr: True or `"text"` for people,
             `"json"` for machines. `"stdout"` writes JSON to stdout, where containers' logs are collected.
+            A stream that is not UTF-8 gets the characters that it cannot encode as escapes.
         propagate: Whether events also go to the root logger's handlers.
         timestamp_format: As for `EventFormatter`.
         static_fields: Fields of every JSON line, such as `{"service": "billing"}`.
@@ -128,7 +130,7 @@ def get_logging_config(
             file["class"] = "chora_logging.BufferedEventFileHandler"
     if found.console is not None:
         config["handlers"][CONSOLE] = {
-            "class": "logging.StreamHandler",
+            "class": f"{__name__}.ConsoleHandler",
             "formatter": "console" if found.console == "text" else "event",
             "filters": ["trace"],
         }
@@ -180,9 +182,9 @@ def setup_logging(
     our handlers have their own.
 
     Calling it again changes only the settings that differ; our console moves to a `sys.stderr` or
-    `sys.stdout` that was replaced since. No line is doubled or lost, even while
-    other threads log. The log of `setup_orchestrator_logging` stays unless *orch_id* or
-    *orch_log_file* is passed.
+    `sys.stdout` that was replaced since, as it does by itself when the former one was closed. No line is
+    doubled or lost, even while other threads log. The log of `setup_orchestrator_logging` stays unless
+    *orch_id* or *orch_log_file* is passed.
 
     Args:
         log_level: As for `get_logging_config`.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import logging.handlers
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
@@ -24,6 +26,42 @@ _NO_CONSOLES = (
     logging.handlers.SocketHandler,
     logging.handlers.SysLogHandler,
 )
+
+
+_not_ascii = re.compile("[^\x00-\x7f]+")
+
+
+class ConsoleHandler(logging.StreamHandler[TextIO]):
+    """Writes records to stderr or stdout, whatever the encoding of that is and whoever replaces it.
+
+    If the stream cannot encode a line, the line's characters beyond ASCII are written as JSON's escapes,
+    such as `\\u00fc`, which mean the same in JSON (RFC 8259, section 7). A stream that was closed, as
+    tests do with one in place of `sys.stderr`, is exchanged for the present one.
+
+    Args:
+        stream: `sys.stderr` if it is None.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+        self._standard = "stdout" if self.stream is sys.stdout else "stderr"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write *record*."""
+        if getattr(self.stream, "closed", False):
+            self.stream = getattr(sys, self._standard)
+        super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of *record*, as the stream can encode it."""
+        line = super().format(record)
+        encoding = None if line.isascii() else getattr(self.stream, "encoding", None)
+        if encoding is not None:
+            try:
+                line.encode(encoding)
+            except UnicodeEncodeError:
+                line = _not_ascii.sub(lambda found: json.dumps(found[0])[1:-1], line)
+        return line
 
 
 class ConsoleFormatter(logging.Formatter):

@@ -172,6 +172,7 @@ NEEDS = {
         "libnginx-mod-nchan",
     ),
     "openssl": _program("openssl"),
+    "redis-server": _program("redis-server"),
     "rsyslog": _program("rsyslog", "rsyslogd"),
     "systemd-analyze": _program("systemd", "systemd-analyze"),
     "tmux": _program("tmux"),

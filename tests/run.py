@@ -76,6 +76,7 @@ TOOLS = (
     "tests/test_benchmarks_shipping.py",
     "tests/test_coming_from.py",
     "tests/test_example_celery.py",
+    "tests/test_example_hosts.py",
     "tests/test_freezing.py",
     "tests/test_installing.py",
     "tests/test_layout.py",

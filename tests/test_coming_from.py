@@ -15,6 +15,7 @@ import subprocess
 import pytest
 
 from chora_logging import EventFileHandler, EventFormatter, EventLog
+from tests.checkout import ROOT
 from tests.documents import README, names_in, start
 from tests.needs import find_program, need
 
@@ -622,16 +623,19 @@ print(line["message"], line["timestamp"][:4], line["level"], line["order_id"], l
 
     @LOGURU("calls that stay as they are")
     def test_calls_stay(self, run):
-        """loguru in front of our handler: its fields are in `extra`."""
+        """loguru in front of our handler: its fields are in the line itself."""
         program = f"""{FILE}
+import sys
+sys.path.append({str(ROOT / "examples")!r})
 from loguru import logger
+from loguru_app import to_logging
 logger.remove()
 {code(SYSTEMS[4], "calls that stay as they are")}
 {BOUND}
 line = lines("app.jsonl")[0]
-print(line["level"], line["message"], line["extra"])
+print(line["level"], line["message"], line["order_id"], "extra" in line)
 """
-        assert run(program) == ["INFO Order 7 {'order_id': 7}"]
+        assert run(program) == ["INFO Order 7 7 False"]
 
 
 LOGROTATE = functools.partial(row, SYSTEMS[5])

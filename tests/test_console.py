@@ -22,6 +22,7 @@ from chora_logging.config import setup_logging
 from chora_logging.console import may_be_console
 from chora_logging.optimizing import OptimizingHandler
 from chora_logging.writing.queue_handler import EventQueueHandler
+from tests.checkout import ROOT
 
 
 class SinkHandler(logging.Handler):
@@ -225,3 +226,58 @@ class TestInAProgram:
         )
 
         assert json.loads((tmp_path / "app.log").read_text())["message"] == "record"
+
+
+LOGS = r"""
+import logging, sys
+from chora_logging import setup_logging
+setup_logging(console=sys.argv[1])
+logging.info("Gr\u00fc\u00dfe \U0001f600", extra={"Zo\u00eb": "\u00e9", "plain": "a"})
+"""
+
+
+class TestWhatAStreamCannotTake:
+    @pytest.mark.parametrize(
+        ("console", "variables"),
+        [
+            ("stdout", {"PYTHONIOENCODING": "ascii:strict"}),
+            ("stdout", {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}),
+            ("json", {"PYTHONIOENCODING": "latin-1"}),
+        ],
+        ids=["ascii", "LC_ALL=C", "latin-1 on stderr"],
+    )
+    def test_json(self, console, variables):
+        """A stream that is not UTF-8 gets every line, with characters that it lacks as JSON's escapes."""
+        done = subprocess.run(
+            [sys.executable, "-c", LOGS, console],
+            env={**os.environ, **variables, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            timeout=60,
+        )
+        written, other = (done.stdout, done.stderr) if console == "stdout" else (done.stderr, done.stdout)
+
+        line = json.loads(written.decode("ascii"))
+        assert (line["message"], line["Zoë"], line["plain"]) == ("Grüße 😀", "é", "a")
+        assert other == b""
+
+    def test_text(self, monkeypatch):
+        """A console for people gets escapes there, too."""
+        stream = io.TextIOWrapper(io.BytesIO(), "ascii", "strict")
+        monkeypatch.setattr(sys, "stderr", stream)
+        setup_logging()
+        logging.getLogger("app").warning("Grüße %s", "\ud800")
+
+        assert stream.buffer.getvalue().endswith(b" - app - WARNING - Gr\\u00fc\\u00dfe \\ud800\n")
+
+    @pytest.mark.parametrize("console", ["text", "stdout"])
+    def test_a_stream_that_was_closed(self, capsys, monkeypatch, console):
+        """A console whose stream was replaced and closed, as `capsys` does, goes to the present one."""
+        name = "stdout" if console == "stdout" else "stderr"
+        with monkeypatch.context() as patched, io.StringIO() as replaced:
+            patched.setattr(sys, name, replaced)
+            setup_logging(console=console)
+        logging.getLogger("app").warning("hello")
+
+        captured = capsys.readouterr()
+        assert "hello" in (captured.out if name == "stdout" else captured.err)
+        assert "Logging error" not in captured.err
