@@ -25,6 +25,8 @@ from chora_logging.config import get_logging_config
 from chora_logging.options import is_loopback
 from chora_logging.schema import ORCHESTRATOR_LOGGER, TELEMETRY_LOGGER
 from chora_logging.web import create_app
+from chora_logging.web.connections import PART_OF_A_CLIENT
+from chora_logging.web.connections import UNIX as UNIX
 from chora_logging.web.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
@@ -47,14 +49,8 @@ WAITING_CONNECTIONS = 2048
 #: How many connections are allowed in addition to those of streams.
 OTHER_CONNECTIONS = 200
 
-#: The most connections of one other machine that is no proxy, as a part of all.
-PART_OF_A_CLIENT = 0.25
-
 #: The permissions of a Unix socket: the server's user and group may connect.
 _SOCKET_MODE = 0o660
-
-#: The word for a proxy that connects to a Unix socket.
-UNIX = "unix"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -269,6 +269,8 @@ class _MalformedLines:
 
     def events(self, line: bytes, start: int) -> list[Event]:
         """Return the events on *line*, which begins at *start* in the block; report the rest as skipped."""
+        if not line:
+            return []
         block = self._block
         objects, reason = read_malformed(line)
         if reason and not objects and self._raw:

@@ -12,11 +12,18 @@ from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in, parse
 from chora_logging.eventlog.reading import blocks_backwards, end_of_lines
 from chora_logging.eventlog.rotated import cursor, locating
+from chora_logging.eventlog.rotated.content import TooLarge
 from chora_logging.eventlog.rotated.cursor import GUARD, Position
 from chora_logging.eventlog.rotated.file import CHUNK, LogFile, ReadAt
 from chora_logging.eventlog.rotated.file_set import Namer, close_all, open_at, open_set, paths_of
 from chora_logging.eventlog.rotated.stored import hold_next
 from chora_logging.eventlog.selection import Selection
+
+#: A line counts as so many bytes of the budget at least: short ones cost time, not bytes.
+_SHORTEST_LINE_BYTES = 100
+
+#: The bytes of the events of one page, after which it is full: many pages at a time have to fit into memory.
+_FULL_PAGE_BYTES = 1024 * 1024
 
 _DELETED = "a file was deleted or overwritten while it was read"
 
@@ -57,7 +64,7 @@ class PageRequest(NamedTuple):
 
     Attributes:
         after: The `next` of the previous page, with the same *newest_first*; None for the first page.
-        limit: The maximum number of events.
+        limit: The maximum number of events; a page of large ones has fewer.
         budget: About how many bytes are read before the page ends with the events found so far.
         newest_first: Read from the end of the log to its beginning.
         including: Begin with the event that ends at *after*; only with *newest_first*.
@@ -85,6 +92,7 @@ class Collected:
         self._left = asked.budget
         self._selection = selection
         self._number = 0
+        self._bytes = 0
         self._last: Event | None = None
         self._block: Block | None = None  # with the last line read, if that is not the last event
         self._is_full = False
@@ -108,9 +116,10 @@ class Collected:
         self._number += 1
         if self.asked.each is None:
             self.events.append(event)
+            self._bytes += len(event.json)
         elif not self.asked.each(event):
             self._is_full = True
-        if self._is_full or self._number == self.asked.limit:
+        if self._is_full or self._number == self.asked.limit or self._bytes >= _FULL_PAGE_BYTES:
             self._is_full, self._when_full = True, (self._selection.unreadable, self._skipped)
         return True
 
@@ -121,7 +130,8 @@ class Collected:
     def pass_by(self, length: int, position: str, block: Block | None = None) -> bool:
         """Count *length* bytes read up to *position*, the lines of *block*; return False if none are left."""
         self.next, self._block = position, block
-        self._left -= length
+        lines = 0 if block is None else block.chunk.count(b"\n", 0, block.size)
+        self._left -= max(length, lines * _SHORTEST_LINE_BYTES)
         return self._left > 0
 
     def miss(self, file: LogFile) -> None:
@@ -175,6 +185,7 @@ def read_page(
     Raises:
         CursorError: *after* is not a cursor.
         OSError: the live file exists and cannot be read.
+        TooLarge: more is to be unpacked than is allowed before there is anything for the page.
     """
     position = None if asked.after is None else cursor.decode(asked.after)
     found = Collected(asked, selection)
@@ -187,6 +198,10 @@ def read_page(
         if asked.newest_first:
             return (yield from _backwards(files, first, position, selection, found))
         return (yield from _forwards(files[len(files) if first is None else first :], selection, found))
+    except TooLarge:
+        if found.next == asked.after:
+            raise
+        return found.page(more=True)  # the next page is refused
     finally:
         close_all(files)
 

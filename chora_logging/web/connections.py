@@ -19,6 +19,12 @@ from chora_logging.web.responses import busy
 #: The interval between two checks of the streams, in seconds: the longest delay of their end.
 CHECK_SECONDS = 0.2
 
+#: The most streams, or connections, of one address, as a part of all.
+PART_OF_A_CLIENT = 0.25
+
+#: The word for a proxy that connects to a Unix socket, in place of its address.
+UNIX = "unix"
+
 _Address = tuple[str, int]
 
 
@@ -47,6 +53,7 @@ class Streams:
         self._metrics = metrics
         self._number = 0
         self._open: Counter[str] = Counter()
+        self._of_clients: Counter[str] = Counter()
         self._monitors: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Monitor] = (
             weakref.WeakKeyDictionary()
         )
@@ -63,21 +70,28 @@ class Streams:
         """Count *stream* as open for each of its *logs*, and check it regularly, during the `with` block.
 
         Raises:
-            Refusal: the limit of open streams is reached.
+            Refusal: the limit of open streams is reached, or the part of it of one client behind a proxy.
         """
+        client = _forwarded(stream.scope.get("client"))
+        most = max(1, int(self._limits.streams * PART_OF_A_CLIENT))
+        if client is not None and self._of_clients[client] >= most:
+            raise busy(f"{most} streams are open from {client}, the most allowed for one address")
         if len(self) >= self._limits.streams:
             raise busy(f"{len(self)} streams are open, the most allowed")
         monitor = self._monitors.setdefault(asyncio.get_running_loop(), _Monitor())
-        self._count(logs, 1)
+        self._count(logs, client, 1)
         monitor.add(stream)
         try:
             yield
         finally:
             monitor.remove(stream)
-            self._count(logs, -1)
+            self._count(logs, client, -1)
 
-    def _count(self, logs: Iterable[str], number: int) -> None:
+    def _count(self, logs: Iterable[str], client: str | None, number: int) -> None:
         self._number += number
+        if client is not None:
+            self._of_clients[client] += number
+            self._of_clients += Counter()  # forgets those without a stream
         for log in logs:
             self._open[log] += number
             self._metrics.clients.labels(log).inc(number)
@@ -157,6 +171,16 @@ def running_server() -> object:
     It is found without patching anything: its handler of SIGTERM is one of its methods.
     """
     return getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+
+
+def _forwarded(client: Any) -> str | None:
+    """Return the address of a client behind a proxy, which the server believes; None for one without.
+
+    uvicorn gives it the port 0. Connections without a proxy are limited by the server.
+    """
+    if isinstance(client, tuple | list) and len(client) == 2 and client[1] == 0 and client[0] != UNIX:
+        return str(client[0])
+    return None
 
 
 def _listening_at(address: _Address | None) -> tuple[int, int] | None:

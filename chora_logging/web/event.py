@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 import msgspec
@@ -45,23 +45,34 @@ async def event_page(site: Site, request: Request) -> Response:
 
 
 def _around(log: Source, query: EventQuery, budget: int) -> Generator[None, None, _Around]:
-    older = yield from log.page(
+    older, newer = list[Event](), list[Event]()
+    page = yield from log.page(
         Selection(),
         after=query.cursor,
         limit=query.before + 1,
         budget=budget,
         newest_first=True,
         including=True,
+        each=_into(older),
     )
-    if older.gap is not None and not older.events:
-        return _Around([], None, older.gap.reason)
-    if not older.events or not same_place(older.events[0].cursor, query.cursor):
+    if page.gap is not None and not older:
+        return _Around([], None, page.gap.reason)
+    if not older or not same_place(older[0].cursor, query.cursor):
         return _Around([], None, "the line that ends there is none, or has been deleted")
-    newer = list[Event]()
     if query.after:
-        page = yield from log.page(Selection(), after=query.cursor, limit=query.after, budget=budget)
-        newer = page.events
-    return _Around([*older.events[::-1], *newer], len(older.events) - 1, "")
+        limit, each = query.after, _into(newer)
+        yield from log.page(Selection(), after=query.cursor, limit=limit, budget=budget, each=each)
+    return _Around([*older[::-1], *newer], len(older) - 1, "")
+
+
+def _into(events: list[Event]) -> Callable[[Event], bool]:
+    """Return a function that appends an event to *events*: a page has few large ones."""
+
+    def append(event: Event) -> bool:
+        events.append(event)
+        return True
+
+    return append
 
 
 def _entry(event: Event) -> bytes:

@@ -48,7 +48,10 @@ class Limits:
         page: The number of events on a page of a request without a limit.
         largest_page: The highest limit that a request may have.
         scanned: The bytes that one request reads to find events; a page that ends there has a `next`.
-        counted: The bytes that one request reads to count events, fields or traces, likewise.
+        counted: The bytes that one request reads to count events, fields or traces, likewise. For both a
+            line has 100 bytes at least.
+        unpacked: The bytes of compressed files that one step of such a request unpacks; where that is not
+            enough to go on, the answer is 503. Streams unpack all that they pass.
 
     Raises:
         ConfigurationError: a value is not greater than 0, or *page* is greater than *largest_page*.
@@ -63,6 +66,7 @@ class Limits:
     largest_page: int = 1000
     scanned: int = 64 * 1024 * 1024
     counted: int = 16 * 1024 * 1024
+    unpacked: int = 1024 * 1024 * 1024
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

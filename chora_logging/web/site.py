@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from chora_logging import settings
 from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog.rotated.content import unpacking_at_most
 from chora_logging.eventlog.source import Health, Source, is_address, open_source
 from chora_logging.settings import StrPath
 from chora_logging.web.connections import Streams
@@ -115,7 +116,7 @@ class Site:
             raise busy(f"{self._reading} requests are being answered")
         self._reading += 1
         try:
-            while not (done := await self.read(lambda: _step(steps))):
+            while not (done := await self.read(lambda: _step(steps, self.limits.unpacked))):
                 if await gone():
                     raise Refusal(499, "gone", "the client has gone")
             return done[0]
@@ -157,10 +158,11 @@ def _checked(logs: Mapping[str, StrPath | Source], fields: Mapping[str, str] | N
     return found
 
 
-def _step(steps: Generator[None, None, _Result]) -> list[_Result]:
+def _step(steps: Generator[None, None, _Result], unpacked: int) -> list[_Result]:
     """Run one step; return the result in a list if it was the last one, else an empty list."""
     try:
-        next(steps)
+        with unpacking_at_most(unpacked):
+            next(steps)
     except StopIteration as end:
         return [end.value]
     return []

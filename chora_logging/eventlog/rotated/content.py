@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gzip
 import os
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -24,6 +25,22 @@ _HEADER_BYTES = 10
 
 #: The length of the trailer of a gzip file (RFC 1952): CRC-32 and length of the uncompressed data.
 _TRAILER_BYTES = 8
+
+
+_unpacking = threading.local()
+
+
+@contextlib.contextmanager
+def unpacking_at_most(size: int) -> Iterator[None]:
+    """Let reads of this thread unpack about *size* bytes in the `with` block; then they raise `TooLarge`.
+
+    A gzip file may unpack to a thousand times its size.
+    """
+    _unpacking.most, _unpacking.left = size, size
+    try:
+        yield
+    finally:
+        del _unpacking.most, _unpacking.left
 
 
 class Content(Protocol):
@@ -70,6 +87,10 @@ class Content(Protocol):
 
 class Moved(OSError):  # noqa: N818  # an event, not an error
     """The file that was suspended has another name now, or none."""
+
+
+class TooLarge(OSError):  # noqa: N818  # a bound, not an error of the file
+    """More is to be unpacked than `unpacking_at_most` allows."""
 
 
 def open_content(path: str) -> tuple[Content, os.stat_result] | None:
@@ -287,18 +308,27 @@ class PackedContent:
         self._raw.close()
 
     def _seek(self, offset: int) -> bool:
-        try:
-            return self._file.seek(offset) == offset
-        except (OSError, EOFError, zlib.error) as error:
-            self.damage = str(error)
-            return False
+        if self._file.tell() > offset:
+            self._file.rewind()
+        while (left := offset - self._file.tell()) > 0:
+            if not self._unpack(min(CHUNK, left)):
+                return False
+        return True
 
     def _unpack(self, size: int) -> bytes:
+        left = getattr(_unpacking, "left", None)
+        if left is not None and left <= 0:
+            most = f"{_unpacking.most / 2**20:g} MiB"
+            reason = f"a compressed file gives more than the {most} that are unpacked at a time"
+            raise TooLarge(errno.EFBIG, reason, self._path)
         try:
-            return self._file.read1(size)
+            data = self._file.read1(size)
         except (OSError, EOFError, zlib.error) as error:
             self.damage = str(error)
             return b""
+        if left is not None:
+            _unpacking.left = left - len(data)
+        return data
 
 
 def _time_before_compression(fd: int, status: os.stat_result) -> int:

@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -153,7 +153,7 @@ def open_at(
     for _ in range(_OPENING_ATTEMPTS):
         close_all(files)
         files = open_set(path, follow=follow, namer=namer)
-        with contextlib.suppress(Moved):
+        with _closing_on_error(files), contextlib.suppress(Moved):
             index, gap = locate(files, position)
             # Else the log was truncated between the two steps; on the next attempt its copy is there.
             if gap is None or all(file.is_as_opened() for file in files):
@@ -161,6 +161,15 @@ def open_at(
                     gap = locating.gap_of_late_lines(files, index, position)
                 break
     return files, index, gap
+
+
+@contextlib.contextmanager
+def _closing_on_error(files: list[LogFile]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        close_all(files)
+        raise
 
 
 def close_all(files: Iterable[LogFile]) -> None:
