@@ -18,7 +18,7 @@ from tests.faults.serving import APP, ROOT, Server, is_listening, wait_for
 from tests.needs import find_program, need
 from tests.soaks import soak
 
-KILLS, EVENTS = soak(8), 30
+KILLS, EVENTS = soak(4), 30
 
 #: More than a page of a file, and what divides lines elsewhere.
 PAD = "x" * 20_000 + "\u2028\x85\r\n\n"
