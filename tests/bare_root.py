@@ -1,8 +1,9 @@
 """Runs both commands of the README on a bare Debian: `python3 tests/bare_root.py`.
 
 The bare system is a root folder with Debian's base system, `python3`, `python3-venv` and `git`, made by
-debootstrap from the archive that apt uses here. The settings of apt and pip for their archives are copied.
-The commands see only its files and processes. The folder is below /var/tmp and is removed at the end.
+debootstrap from the archive that apt uses here. The settings of apt and pip for their archives are copied,
+and npm gets pip's certificates. The commands see only its files and processes. The folder is below /var/tmp
+and is removed at the end.
 
 As root, the commands may install packages. With `--user` they run as a user who may not: then no test may
 fail, and the tests that could not be tried are listed.
@@ -33,6 +34,8 @@ PACKAGES = "python3,python3-venv,git"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: The settings of pip for reaching its archive.
 PIP_SETTINGS = ("index-url", "cert", "proxy", "trusted-host", "timeout")
+#: Where the certificates are for reaching it, and npm's.
+CERTIFICATES = "/etc/ssl/machine.pem"
 PROXIES = re.compile(r"(https?|ftp|all|no)_proxy", re.IGNORECASE)
 #: The shell that mounts and waits is process 1 there: it reaps orphans, and all processes end with it.
 ENTER = """
@@ -62,6 +65,8 @@ class BareRoot:
         proxies = [f"{name}={value}" for name, value in os.environ.items() if PROXIES.fullmatch(name)]
         home = "/root" if user == "root" else f"/home/{user}"
         variables = [*proxies, f"PATH={PATH}", f"HOME={home}", f"USER={user}", "LANG=C.UTF-8", "TERM=dumb"]
+        if pathlib.Path(f"{self.folder}{CERTIFICATES}").exists():
+            variables.append(f"NODE_EXTRA_CA_CERTS={CERTIFICATES}")  # for npm
         apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
         inside = ["env", "-i", *variables, *command]
         if user != "root":
@@ -142,8 +147,8 @@ def carry_over(folder: pathlib.Path) -> None:
         if name.rpartition(".")[2] in PIP_SETTINGS:
             settings[name.rpartition(".")[2]] = value.strip("'")
     if certificates := settings.get("cert"):
-        settings["cert"] = "/etc/ssl/machine.pem"
-        shutil.copyfile(certificates, f"{folder}{settings['cert']}")
+        settings["cert"] = CERTIFICATES
+        shutil.copyfile(certificates, f"{folder}{CERTIFICATES}")
     text = "".join(f"{name} = {value}\n" for name, value in settings.items())
     (folder / "etc/pip.conf").write_text(f"[global]\n{text}")
 
