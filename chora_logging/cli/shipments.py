@@ -105,8 +105,10 @@ async def run(
 
     async def ship_one(log: EventLog, shipment: Shipment) -> None:
         try:
-            if not live and _is_absent(log):
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), log.path)
+            if _is_absent(log):
+                if not live:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), log.path)
+                say("ship", f"{paths.why_absent(log.path)}: waiting for it")
             await ship(
                 log,
                 shipment,

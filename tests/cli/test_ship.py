@@ -229,6 +229,17 @@ class TestUnwillingServers:
             assert "n0tth1s" not in shipper.said
 
 
+def test_log_that_does_not_exist_yet(newest, tmp_path):
+    """It says that it waits for it, and ships it once it is there."""
+    log = tmp_path / "app.log"
+    with connected(newest.address) as stream:
+        create(stream)
+        with ship(newest.address, log) as shipper:
+            wait_for(lambda: f"{log} does not exist, and has no backup: waiting for it" in shipper.said)
+            written(log, 10)
+            wait_for_numbers(stream, "clog.web1.app", range(10))
+
+
 class TestOnce:
     def test_log_that_does_not_exist(self, call, tmp_path):
         """Nothing waits for it."""
