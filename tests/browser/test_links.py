@@ -79,6 +79,7 @@ class TestLinks:
         """A key shows what is around an event; Escape leads back to the filtered list, with it still open."""
         reader.asks("event=even")
         reader.counts(30)
+        until(lambda: "number=58" in "".join(reader.rows()) and "number=59" not in "".join(reader.rows()))
         for key in ("Escape", "k", "k", "k", "x"):
             reader.page.keyboard.press(key)
         reader.says("#status-words", "Not live: around one event")

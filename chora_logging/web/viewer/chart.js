@@ -95,6 +95,12 @@ export class Chart extends EventTarget {
     this.#from = Math.floor(from / length) * length;
     this.#to = Math.max(this.#from + length, Math.ceil(to / length) * length);
     this.#bars = counts.bars(this.#from, this.#to, this.#step);
+    if (this.#pointed !== null) this.#pointed = this.#inRange(this.#pointed);
+  }
+
+  /** @param {number} time */
+  #inRange(time) {
+    return Math.min(Math.max(this.#from, time), this.#to - this.#step * 1000);
   }
 
   /** @param {number} time @param {number} width */
@@ -242,11 +248,12 @@ export class Chart extends EventTarget {
     const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 }[press.key] ?? 0;
     const isEdge = press.key === "Home" || press.key === "End";
     if (step || isEdge) {
+      this.#measure(this.#canvas.getBoundingClientRect().width); // there may be events that are not drawn yet
       const from = this.#pointed ?? this.#to - this.#step * 1000;
       if (!press.shiftKey) this.#begun = null;
       else this.#begun ??= from;
       const at = press.key === "Home" ? this.#from : press.key === "End" ? this.#to : from + step * this.#step * 1000;
-      this.#point(Math.min(Math.max(this.#from, at), this.#to - this.#step * 1000));
+      this.#point(this.#inRange(at));
     } else if (press.key === "Enter" && this.#pointed !== null) {
       this.#zoom();
     } else if (press.key === "Escape" && this.#pointed !== null) {
