@@ -37,6 +37,7 @@ _FORWARDING = (
 _KNOWN_MODULES = (
     "logging",
     "logging.handlers",
+    "chora_logging.console",
     "chora_logging.writing.handler",
     "chora_logging.writing.buffered",
     __name__,

@@ -66,7 +66,7 @@ SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 #: On two cores: most tests wait more than half of the time.
 AT_A_TIME = 4
 #: The time limit of a step in seconds: none takes half of it.
-LIMIT = 900
+LIMIT = 1800
 #: The environment with the lowest versions of the dependencies.
 LOWEST = "lowest"
 #: Seconds that an interrupted step has to clean up before it is killed.

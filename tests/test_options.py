@@ -281,7 +281,8 @@ class TestNames:
             EventEmitter("a.jsonl", colour="red")
 
         assert str(caught.value) == (
-            "EventEmitter has no option 'colour'; its options are events_file, max_bytes, backup_count"
+            "EventEmitter has no option 'colour'; its options are events_file, max_bytes, backup_count, "
+            "redact"
         )
 
     def test_its_kinds(self):

@@ -22,7 +22,9 @@ schemathesis.openapi.format(
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Give a page of several logs a cursor of several."""
+    """Give a page or a histogram of several logs a cursor of several."""
     query, names = case.query or {}, case.formatted_path.removeprefix("/api/v1/").partition("/")[0]
-    if len(set(names.split(","))) > 1 and query.get("after") in known:
-        query["after"] = merged[0]
+    if len(set(names.split(","))) > 1:
+        for name in ("after", "to"):
+            if query.get(name) in known:
+                query[name] = merged[0]
