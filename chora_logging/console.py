@@ -31,7 +31,7 @@ _NO_CONSOLES = (
 _not_ascii = re.compile("[^\x00-\x7f]+")
 
 
-class ConsoleHandler(logging.StreamHandler[TextIO]):
+class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic since Python 3.11
     """Writes records to stderr or stdout, whatever the encoding of that is and whoever replaces it.
 
     If the stream cannot encode a line, the line's characters beyond ASCII are written as JSON's escapes,
