@@ -166,7 +166,7 @@ class TestStalled:
             write(log, *range(2, 3000), size=5000)
             server.wait_until_quiet()
             write(log, 3000)
-            client.read_until(b'{"n": 3000, "pad": ""}\n\n')
+            client.read_until(b'{"n": 3000, "pad": ""}\n')
             numbers = [
                 json.loads(line[6:])["n"]
                 for line in dechunked(bytes(client.got)).split(b"\n")
