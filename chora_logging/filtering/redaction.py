@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -215,7 +216,7 @@ class RedactFilter(logging.Filter):
         clean = tuple(
             self._redactor.value(each) if type(each) in (dict, list, tuple) else each for each in arguments
         )
-        return arguments if all(map(_is_same, clean, arguments)) else clean
+        return arguments if all(map(operator.is_, clean, arguments)) else clean
 
     def _clean_template(self, template: Any, arguments: Any) -> tuple[Any, Any]:
         """Return the message and its arguments without those that follow a secret's name."""
@@ -237,9 +238,9 @@ class RedactFilter(logging.Filter):
         if not pieces:
             return template, arguments
         text = "".join((*pieces, template[done:]))
-        return (
-            (text, tuple(kept)) if kept else (text % (), ())
-        )  # without arguments, `logging` fills in nothing
+        if kept:
+            return text, tuple(kept)
+        return text % (), ()  # without arguments, `logging` fills in nothing
 
 
 def _copy(record: logging.LogRecord) -> logging.LogRecord:
@@ -247,10 +248,6 @@ def _copy(record: logging.LogRecord) -> logging.LogRecord:
         return copy.copy(record)
     except Exception:  # a subclass that cannot be copied
         return logging.makeLogRecord(record.__dict__)
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    return one is other
 
 
 def _unchecked(record: logging.LogRecord, error: Exception) -> logging.LogRecord:

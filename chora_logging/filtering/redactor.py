@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import operator
 import re
 import uuid
 from collections.abc import Callable, Sequence
@@ -133,7 +134,7 @@ class Redactor:
         for place, item in enumerate(items[:-1]):  # the arguments of a command
             if type(item) is str and item.startswith("-") and "=" not in item:
                 clean[place + 1] = self.field(item.lstrip("-"), items[place + 1])
-        if all(map(_is_same, clean, items)):
+        if all(map(operator.is_, clean, items)):
             return items
         return tuple(clean) if type(items) is tuple else clean
 
@@ -173,10 +174,6 @@ def hides(value: Any) -> bool:
     """Return whether *value* can be a secret: it is neither empty nor a yes or no."""
     kind = type(value)
     return value is not None and kind is not bool and (kind not in _SIZED or bool(value))
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    return one is other
 
 
 def _is_simple(value: Any, levels: int) -> bool:
