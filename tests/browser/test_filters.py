@@ -111,6 +111,20 @@ class TestFilters:
         chips(mixed, "task_id=task-2✕")
         mixed.counts(1)
 
+    def test_late_suggestions(self, mixed):
+        """Suggestions that arrive after the filter was made stay away: the next keys are for the list."""
+        asked = []
+        mixed.page.route("**/fields?*", lambda route: asked.append(route))
+        mixed.asks("event=step")
+        mixed.counts(6)
+        with mixed.page.expect_response("**/fields?*") as answer:
+            asked[0].continue_()
+        answer.value.finished()
+        for key in ("Escape", "k", "x"):
+            mixed.page.keyboard.press(key)
+
+        mixed.says("#status-words", "Not live: around one event")
+
     def test_every_value_has_buttons(self, mixed):
         """A value in a row or of the open event becomes a filter: only it, or without it."""
         mixed.page.locator("#space .field", has_text="number=3").hover()

@@ -22,6 +22,7 @@ export class Suggestions extends EventTarget {
   /** @type {Suggestion[]} */ #shown = [];
   #active = -1;
   #asking = new AbortController();
+  #isWanted = false;
   /** @type {Map<string, {events: number, values: Map<string, number>}> | null} */ #fields = null;
 
   /** @param {HTMLInputElement} field */
@@ -51,11 +52,14 @@ export class Suggestions extends EventTarget {
    * @param {import("./place.js").Place} place
    */
   async show(place) {
+    this.#isWanted = true;
     if (!this.#fields) await this.#load(place);
-    if (this.#fields && document.activeElement === this.#field) this.#fill(this.#fitting());
+    // The answer may come after what was typed became a filter, or the reader went elsewhere.
+    if (this.#isWanted && this.#fields && document.activeElement === this.#field) this.#fill(this.#fitting());
   }
 
   close() {
+    this.#isWanted = false;
     this.#fill([]);
   }
 
