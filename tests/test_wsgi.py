@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from chora_logging import get_trace_id
 from chora_logging.wsgi import TraceMiddleware
 from tests.checkout import ROOT
 from tests.faults.serving import is_listening, wait_for
+from tests.ports import free_port
 
 FLASK = """
 import logging
@@ -67,8 +67,7 @@ setup_logging(log_file="app.jsonl", console=False)
 def gunicorn(folder, program):
     """Serve a program with gunicorn; yields its address."""
     (folder / "program.py").write_text(program)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     options = ["--bind", f"127.0.0.1:{port}", "--access-logfile", "access.txt", "--log-file", "errors.txt"]
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "HOME": str(folder)}
     env.pop("XDG_RUNTIME_DIR", None)

@@ -26,6 +26,7 @@ from typing import Any
 
 from tests.benchmarks.worker import ROOT
 from tests.needs import NCHAN, find_program
+from tests.ports import free_port
 
 REQUIREMENTS = ("starlette>=0.48", "uvicorn>=0.30", "prometheus-client>=0.20", "sse-starlette>=2")
 #: How long a server may take to start, in seconds.
@@ -177,8 +178,7 @@ def running(rival: Rival, log: pathlib.Path, folder: pathlib.Path) -> Iterator[R
     Raises:
         RuntimeError: It did not begin; with what it said.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     said = folder / "said"
     processes: list[subprocess.Popen[bytes]] = []
     try:

@@ -36,8 +36,9 @@ from tests.benchmarks.follow import share
 from tests.benchmarks.servers import Rival, Running, answers
 from tests.benchmarks.table import table, version
 from tests.benchmarks.worker import ROOT
-from tests.jetstream.servers import Servers, done, free_port, wait_for
+from tests.jetstream.servers import Servers, done, wait_for
 from tests.needs import NATS_SERVERS, find_nats_server
+from tests.ports import free_port
 
 #: Rounds, events of the log, events that are timed one by one, and seconds of the memory.
 FULL = (7, 100_000, 600, 60.0)

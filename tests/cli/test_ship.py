@@ -19,10 +19,10 @@ from tests.jetstream.servers import (
     connected,
     create,
     done,
-    free_port,
     wait_for,
 )
 from tests.jetstream.shippers import Shipper, messages_of, numbers_of, wait_for_numbers, written
+from tests.ports import free_port
 
 ADDRESS = "nats://127.0.0.1:1/CLOG"
 

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import re
-import socket
 import subprocess
 
 import pytest
@@ -16,6 +15,7 @@ from tests.documents import README
 from tests.faults.outside_clients import Page, Reports, clients
 from tests.faults.serving import APP, ROOT, Server, is_listening, wait_for
 from tests.needs import find_program, need
+from tests.ports import free_port
 from tests.soaks import soak
 
 KILLS, EVENTS = soak(4), 30
@@ -41,12 +41,6 @@ http {{
     {example}
 }}
 """
-
-
-def free_port():
-    """A port at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 class Logger:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import resource
 import signal
-import socket
 import threading
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from tests.eventlog.writing import write
 from tests.faults.serving import APP, GUNICORN, SERVE, STREAM, UVICORN, Client, Server, wait_for
 from tests.needs import need
+from tests.ports import free_port
 
 #: Much longer than a stop takes, and shorter than every server's own limit for it, in seconds.
 GRACE = 8.0
@@ -77,12 +77,6 @@ def test_the_limit_of_descriptors(tmp_path, log):
         (line,) = (line for line in file if line.startswith("Max open files"))
 
     assert int(line.split()[3]) == hard >= soft
-
-
-def free_port():
-    """A port that nothing listens on; some servers do not tell the one that they chose."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 #: Servers that are told their port.

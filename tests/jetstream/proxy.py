@@ -8,7 +8,8 @@ import socket
 import struct
 import threading
 
-from tests.jetstream.servers import PATIENCE, free_port
+from tests.jetstream.servers import PATIENCE
+from tests.ports import free_port
 
 
 class Proxy:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import random
 import shutil
 import signal
 import socket
@@ -19,27 +18,15 @@ from chora_logging.jetstream.address import Address
 from chora_logging.jetstream.connection import Connection
 from chora_logging.jetstream.credentials import Credentials
 from chora_logging.jetstream.stream import Stream
+from tests.ports import free_port
 
 #: The longest wait for anything, in seconds.
 PATIENCE = 60.0
-
-#: Ports above are those of outgoing connections, and now and then taken.
-PORTS = range(20_000, 32_000)
 
 STREAM = "CLOG"
 SHIPPER = "shipper"
 ADMIN = "admin"
 PASSWORD = "p4ssw0rd"
-
-
-def free_port():
-    """Return a port on which nobody listens."""
-    for _ in range(1000):
-        port = random.choice(PORTS)
-        with socket.socket() as tried, contextlib.suppress(OSError):
-            tried.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port")
 
 
 def wait_for(found, what="the condition", patience=PATIENCE):

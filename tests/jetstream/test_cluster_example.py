@@ -11,7 +11,8 @@ import sys
 
 import pytest
 
-from tests.jetstream.servers import PASSWORD, Server, free_port, wait_for
+from tests.jetstream.servers import PASSWORD, Server, wait_for
+from tests.ports import free_port
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 COMMAND = [sys.executable, "-m", "chora_logging"]

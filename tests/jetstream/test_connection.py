@@ -27,9 +27,9 @@ from tests.jetstream.servers import (
     connected,
     create,
     done,
-    free_port,
     wait_for,
 )
+from tests.ports import free_port
 
 MESSAGE = Message("clog.web1.app", b"payload", {"Clog-Log": "00", "X-Two": "a:b"})
 

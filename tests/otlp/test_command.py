@@ -14,9 +14,10 @@ import urllib.request
 
 import pytest
 
-from tests.jetstream.servers import PATIENCE, free_port, wait_for
+from tests.jetstream.servers import PATIENCE, wait_for
 from tests.jetstream.shippers import Shipper, write, written
 from tests.otlp.collector import RESET, SILENCE, Collector, Reply, stored_of
+from tests.ports import free_port
 from tests.soaks import soak
 
 ADDRESS = "http://127.0.0.1:1"

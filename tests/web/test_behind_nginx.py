@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 
 import httpx
@@ -15,6 +14,7 @@ from tests.browser.site import Site
 from tests.documents import README
 from tests.faults.clients import browser_page
 from tests.needs import find_program, need
+from tests.ports import free_port
 
 TOKEN = "a-token-of-32-visible-characters"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -55,8 +55,7 @@ def proxied(site):
     processes = []
 
     def start(change=str):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         (location,) = README.blocks("nginx")
         location = change(location).replace("127.0.0.1:8000", f"127.0.0.1:{site.port}")
         user = "user root;" if os.geteuid() == 0 else ""

@@ -21,6 +21,7 @@ from tests.cli.test_serving import certificate
 from tests.eventlog.writing import write
 from tests.faults.serving import is_listening, wait_for
 from tests.needs import find_program, namespace, need
+from tests.ports import free_port
 
 EXAMPLES = ROOT / "examples"
 TOKEN = "0123456789abcdef" * 4
@@ -106,8 +107,7 @@ def proxied(folder, served):
     running = contextlib.ExitStack()
 
     def proxy(name, change=str):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         text = change((EXAMPLES / name).read_text())
         text = text.replace("/run/chora-logging", served)
         if name == "nginx.conf":
