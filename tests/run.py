@@ -8,8 +8,8 @@ into folders of their own in `.venvs/`. Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
     core        all tests except those below, on the main Python (the running one if it is supported), the
-                oldest and the newest; those in `SMOKE` on those between, unless with --whole; on the main
-                one, also the write side without its compiled part
+                oldest and the newest; those in `SMOKE` on those between; on the main one, also the write
+                side without its compiled part
     tools       the tests in `TOOLS`, on the main Python
     readers     the tests in `READERS`, on the main Python
     shipping    the tests in `SHIPPING`, on the main Python
@@ -17,9 +17,15 @@ into folders of their own in `.venvs/`. Then:
     screens     the tests in `SCREENS`, on the main Python; all these run four at a time
     script      `tests/test_orchestrator_logging.py` run as its users run it
     faults      the tests in `FAULTS`, on the main Python, in three parts, with nothing else running
-    soaks       are four times as long with --whole, see `tests/soaks.py`
-    lowest      with --whole: the core tests on the oldest Python, with the lowest versions (`lowest.py`)
-    sanitizers  with --whole: the tests of the C code under the sanitizers, see `tests/sanitizers.py`
+
+With --whole:
+
+    main        also the tests marked `whole`, and soaks four times as long, see `tests/soaks.py`
+    others      the core and the faults on each Python; tools, readers, shipping and streams on the oldest
+                and the newest
+    lowest      the core tests on the oldest Python, with the lowest versions (`lowest.py`)
+    sanitizers  the tests of the C code under the sanitizers, see `tests/sanitizers.py`
+    bare root   both commands of the README, as a user who may install nothing, see `tests/bare_root.py`
 
 A failed step never hides the next one. Exit status: 0 if everything passed, 1 if anything failed, 7 if
 nothing failed but some tests could not be tried here; these are listed at the end, each with its need.
@@ -369,7 +375,9 @@ def prepare(version: str, program: str, constraints: Sequence[str] = ()) -> list
     steps.append(Step(f"build parts {version}", [*install, "--upgrade", "pip", "setuptools", "wheel"]))
     limits = VENVS / f"{version}.txt"
     install += ["--constraint", str(limits)]
-    steps.append(Step(f"install {version}", [*install, "--no-build-isolation", "-e", ".[test]"]))
+    # A path instead of an import hook: thousands of processes start in the tests.
+    editable = ["--config-settings", "editable_mode=compat"]
+    steps.append(Step(f"install {version}", [*install, "--no-build-isolation", *editable, "-e", ".[test]"]))
     VENVS.mkdir(exist_ok=True)
     limits.write_text("".join(f"{line}\n" for line in constraints))
     done = []
@@ -445,11 +453,18 @@ def without(*paths: str) -> list[str]:
     return [f"--ignore={path}" for path in paths]
 
 
+def tests(name: str, version: str, paths: Iterable[str], *, whole: bool = False, **options: Any) -> Step:
+    """A pytest run with the tests marked `whole` and long soaks, or without them."""
+    if whole:
+        return pytest_step(name, version, paths, limit=4 * LIMIT, variables={"CHORA_WHOLE": "1"})
+    return pytest_step(name, version, ["-m", "not whole", *paths], **options)
+
+
 def cores(versions: Sequence[str], full: Iterable[str]) -> list[Step]:
     """The core tests, on each of *versions*; of these `SMOKE` on those that are not in *full*."""
     core = without(*SEPARATE)
     return [
-        pytest_step("core", version, core) if version in full else pytest_step("smoke", version, SMOKE)
+        tests("core", version, core) if version in full else tests("smoke", version, SMOKE)
         for version in versions
     ]
 
@@ -460,9 +475,10 @@ def ends(versions: Sequence[str]) -> list[str]:
 
 
 def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
-    """The checks, the core tests of each Python, the script, the rest on the main one (or on all)."""
+    """The checks, the core tests of each Python, the script, the rest on the main one (or on more)."""
     python = python_of(main)
-    versions = [main, *others] if whole else [main]
+    both_ends = ends([main, *others])
+    apart = [version for version in both_ends if version != main] if whole else []
     pure = [*without(*SEPARATE), *without(*INDEPENDENT)]
     # The longest first, so that no core is idle at the end.
     done = in_parallel(
@@ -470,31 +486,36 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
             Step("ruff check", [python, "-m", "ruff", "check", "."]),
             Step("ruff format", [python, "-m", "ruff", "format", "--check", "."]),
             Step("mypy --strict", [python, "-m", "mypy"]),
-            *cores([main, *others], [*versions, *ends([main, *others])]),
-            *(pytest_step("shipping", version, SHIPPING) for version in versions),
-            *(pytest_step("tools", version, TOOLS) for version in versions),
-            *(pytest_step("screens", version, SCREENS) for version in versions),
-            *(pytest_step("streams", version, STREAMS) for version in versions),
-            *(pytest_step("readers", version, READERS) for version in versions),
-            pytest_step("core in Python alone", main, pure, variables={"CHORA_LOGGING_PURE": "1"}),
+            tests("core", main, without(*SEPARATE), whole=whole),
+            tests("shipping", main, SHIPPING, whole=whole),
+            tests("tools", main, TOOLS, whole=whole),
+            tests("screens", main, SCREENS, whole=whole),
+            tests("streams", main, STREAMS, whole=whole),
+            tests("readers", main, READERS, whole=whole),
+            tests("core in Python alone", main, pure, variables={"CHORA_LOGGING_PURE": "1"}),
+            *cores(others, others if whole else both_ends),
+            *(tests("shipping", version, SHIPPING) for version in apart),
+            *(tests("tools", version, TOOLS) for version in apart),
+            *(tests("streams", version, STREAMS) for version in apart),
+            *(tests("readers", version, READERS) for version in apart),
         ]
     )
     done.append(Step("script", [python, "tests/test_orchestrator_logging.py"]).run())
     rest = [*FAULTS, *without(*TOOLS, *READERS, *SERVERS, *NEIGHBOURS)]
-    limit = 4 * LIMIT if whole else LIMIT  # the soaks are longer
-    for version in versions:
+    for version in [main, *others] if whole else [main]:
+        is_whole = whole and version == main
         done += in_parallel(
             [
-                pytest_step("servers", version, SERVERS, limit=limit),
-                pytest_step("neighbours", version, NEIGHBOURS, limit=limit),
-                pytest_step("faults", version, rest, limit=limit),
+                tests("servers", version, SERVERS, whole=is_whole),
+                tests("neighbours", version, NEIGHBOURS, whole=is_whole),
+                tests("faults", version, rest, whole=is_whole),
             ]
         )
     if whole:
-        done.append(pytest_step("core", LOWEST, without(*SEPARATE)).run())
+        done.append(tests("core", LOWEST, without(*SEPARATE)).run())
         done.append(Step("sanitizers", [python, "-m", "tests.sanitizers"]).run())
         as_user = [sys.executable, "tests/bare_root.py", "--user"]
-        done.append(Step("bare root, as a user", as_user, live=True, limit=limit).run())
+        done.append(Step("bare root, as a user", as_user, live=True, limit=4 * LIMIT).run())
     return done
 
 
@@ -504,9 +525,13 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--python", action="append", choices=SUPPORTED, default=[], metavar="3.12")
-    parser.add_argument("--core", action="store_true", help="run only the core tests of each Python")
     parser.add_argument(
-        "--whole", action="store_true", help="run every test on every Python, and as a user in a bare root"
+        "--others", action="store_true", help="run only the core tests of the Pythons other than the main one"
+    )
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="run every test, most on each Python, and as a user in a bare root",
     )
     return parser.parse_known_args(arguments)
 
@@ -522,8 +547,6 @@ def main(arguments: Sequence[str]) -> int:
         say(f"no Python {' or '.join(absent or SUPPORTED)} with venv and ensurepip on this machine")
         say("install one, for example: apt-get install python3-venv, or: pyenv install 3.12")
         return 2
-    if options.whole:
-        os.environ["CHORA_WHOLE"] = "1"  # soaks.py
     versions = asked or list(pythons)
     running = ".".join(map(str, sys.version_info[:2]))
     chosen = running if running in versions else versions[-1]
@@ -543,8 +566,8 @@ def main(arguments: Sequence[str]) -> int:
         others = [version for version in versions if version != chosen]
         if for_pytest:
             done += [pytest_step("tests", version, for_pytest, live=True).run() for version in versions]
-        elif options.core:
-            done += in_parallel(cores(versions, ends(versions)))
+        elif options.others:
+            done += in_parallel(cores(others, ends(versions)))
         else:
             done += everything(chosen, others, whole=options.whole)
     return close(done, time.monotonic() - began)

@@ -31,6 +31,7 @@ def row(text, start):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+@pytest.mark.whole
 def test_emit_prints_ours_and_the_floors():
     """The scenario `emit` has a row for our handler, with the logged fields, and one for the floors."""
     text = benchmark("--rounds=1", "--events=50", "emit")
@@ -52,6 +53,7 @@ def test_processes_counts_what_is_missing(monkeypatch):
     assert all([cell.strip() for cell in line.split("|")][3:6] == ["0", "0", "0"] for line in rows)
 
 
+@pytest.mark.whole
 def test_calls_are_held_against_the_first_of_their_kind():
     """The scenario `calls` has a row for each call, relative to the first of its kind."""
     text = benchmark("--rounds=1", "--events=40", "calls")
@@ -63,6 +65,7 @@ def test_calls_are_held_against_the_first_of_their_kind():
         assert ratios[next(iter(group))] == "1.00"
 
 
+@pytest.mark.whole
 def test_tails_shows_what_rotations_cost():
     """The scenario `tails` has the times of our calls, the slowest last, and of our rotations."""
     text = benchmark("--rounds=1", "--events=700", "tails")
@@ -79,6 +82,7 @@ def test_shares_of_calls():
     assert tails.percentiles([3.0, 1.0, 2.0, 4.0], [0.5, 0.99]) == [3.0, 4.0]
 
 
+@pytest.mark.whole
 def test_growth_has_a_row_for_each_number(monkeypatch):
     """The scenario `growth` has rows for numbers of threads, of earlier events and of processes."""
     monkeypatch.setattr(growth, "PROCESSES", (1, 2))

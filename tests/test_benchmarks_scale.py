@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.benchmarks import scale
 
 
+@pytest.mark.whole
 def test_all_answers_are_the_same(monkeypatch):
     """Each question has a row of each program, with the same answer if it is installed."""
     monkeypatch.setattr(scale, "SIZES", (100_000,))

@@ -19,6 +19,7 @@ def few(monkeypatch):
         monkeypatch.setattr(serve, name, value)
 
 
+@pytest.mark.whole
 def test_every_server_has_a_row():
     """Every installed server delivered each event to each client, as it is in the log."""
     text = serve.run(rounds=1, events=10)

@@ -40,6 +40,7 @@ def rows(text, name):
     return [row.split(" | ") for row in re.findall(rf"^\| {re.escape(name)} \| (.*) \|$", text, re.MULTILINE)]
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(300)
 def test_every_figure_is_there(small):
     """Each way stored, found or delivered everything, and has its row; the unit of each table is 1."""

@@ -443,6 +443,7 @@ def formatted(formatter, **fields):
 """
 
 
+@pytest.mark.whole
 class TestPythonJsonLogger:
     @JSON_LOGGER("JsonFormatter of each encoder")
     def test_options(self, run):
@@ -515,6 +516,7 @@ logging.basicConfig(level=logging.INFO, handlers=[handler])
 STRUCTLOG = functools.partial(row, SYSTEMS[3])
 
 
+@pytest.mark.whole
 class TestStructlog:
     @STRUCTLOG('log.info("order_placed", order_id=7)')
     def test_a_call(self, run):
@@ -575,6 +577,7 @@ CONTEXT = 'logger.contextualize(trace_id="req-1")'
 RECORD = "record.time.repr, record.level.name, record.extra.order_id"
 
 
+@pytest.mark.whole
 class TestLoguru:
     @LOGURU(ADDED)
     def test_a_sink(self, run):
@@ -665,6 +668,7 @@ def shop(tmp_path, monkeypatch):
     handler.close()
 
 
+@pytest.mark.whole
 class TestLogrotate:
     @LOGROTATE(NOTICES)
     @LOGROTATE("copytruncate loses lines")

@@ -93,7 +93,9 @@ def wait_for(found, folder):
 
 
 @pytest.mark.timeout(4 * DEADLINE)
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place", ["module", *(pytest.param(each, marks=pytest.mark.whole) for each in PLACES if each != "module")]
+)
 def test_every_place_of_setup_logging(tmp_path, place):
     """Each task's record, exception and result are in the log once, with the id of the task's caller."""
     log = tmp_path / "app.jsonl"

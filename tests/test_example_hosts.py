@@ -105,7 +105,7 @@ TASKS = {
 
 
 @pytest.mark.timeout(8 * DEADLINE)
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", ["rq_app", pytest.param("dramatiq_app", marks=pytest.mark.whole)])
 def test_tasks(tmp_path, redis, name):
     """Each task's record and exception are in the workers' one log once, with the id of the caller."""
     log, logger, worker = TASKS[name]

@@ -139,6 +139,7 @@ class TestGateway:
         assert [event["exit_status"] for event in events if event["event"] == "request_finished"] == [0, 0]
         assert {event["trace_id"] for event in events} == set(seen)
 
+    @pytest.mark.whole
     def test_it_can_be_run_again(self, run):
         """A second run in the same folder shows its own events, and none of the first."""
         first, second = run("gateway.py"), run("gateway.py")

@@ -48,6 +48,7 @@ ABSENT = (
 )
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(600)
 def test_a_frozen_program(tmp_path):
     """Logging with the compiled part, the viewer with its files, and a command work in a frozen program."""

@@ -6,10 +6,13 @@ import os
 import shutil
 import venv
 
+import pytest
+
 from tests.documents import README, ROOT
 from tests.test_packaging import files_of, run, stated_version
 
 
+@pytest.mark.whole
 def test_a_wheel_with_extras(tmp_path):
     """The two commands build a wheel in a checkout, and install it with both extras."""
     source, project = tmp_path / "source", tmp_path / "project"

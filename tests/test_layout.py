@@ -6,11 +6,10 @@ Only source text is read; nothing is imported. A new module needs a line in `LAY
 from __future__ import annotations
 
 import ast
+import functools
 import pathlib
 import sys
 from collections.abc import Iterator
-
-import pytest
 
 from tests.checkout import ROOT, files_of
 
@@ -109,6 +108,7 @@ def named(node: ast.Import | ast.ImportFrom, importer: str) -> Iterator[str]:
         yield full if full in NAMES | FOLDERS else source
 
 
+@functools.cache
 def imports(path: pathlib.Path) -> list[str]:
     """Every name that a module imports, at its top and inside functions."""
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -145,7 +145,21 @@ def foreign(path: pathlib.Path) -> set[str]:
     return roots - {"chora_logging"} - set(sys.stdlib_module_names)
 
 
-every_module = pytest.mark.parametrize("path", MODULES, ids=name_of)
+def for_each(paths):
+    """Make a check of a path one test of all paths: parameters would take longer than the checks."""
+
+    def made(check):
+        def test(self):
+            for path in paths:
+                check(self, path)
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+
+    return made
+
+
+every_module = for_each(MODULES)
 
 
 class TestImports:
@@ -229,7 +243,7 @@ class TestShape:
 
         assert not parts & (foreign(path) | OPTIONAL.keys())
 
-    @pytest.mark.parametrize("path", TESTS, ids=name_of)
+    @for_each(TESTS)
     def test_every_test_states_its_fact(self, path):
         """Each test has a docstring that states its fact."""
         nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))

@@ -67,6 +67,7 @@ class TestConnection:
         until(lambda: reader.page.evaluate("got.length") >= 61)
         assert reader.page.evaluate("got") == list(range(61))
 
+    @pytest.mark.whole
     def test_trying_at_once(self, site, reader):
         """A button starts the next attempt without waiting."""
         reader.open()
@@ -77,6 +78,7 @@ class TestConnection:
 
         reader.is_live()
 
+    @pytest.mark.whole
     def test_what_happens_while_it_is_paused(self, site, logger, reader, run):
         """A restart of the server while the list is paused loses no waiting event."""
         for number in range(3):
@@ -93,6 +95,7 @@ class TestConnection:
 
         reader.counts(4)
 
+    @pytest.mark.whole
     def test_another_filter_while_the_server_is_away(self, site, logger, reader, run):
         """A filter that is set while the server is away is applied when it is back."""
         for event in ("a", "b", "a"):
@@ -140,6 +143,7 @@ class TestConnection:
         assert seen[0] == 0
         assert seen[1:] == list(range(seen[1], 200))
 
+    @pytest.mark.whole
     def test_a_server_that_falls_silent(self, site, logger, reader, run):
         """A connection without any data for 45 seconds, not even a heartbeat, counts as dead."""
         reader.page.clock.install()

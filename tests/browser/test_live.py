@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.reader import NUMBER, until
@@ -93,6 +94,7 @@ class TestLiveList:
             assert [int(NUMBER.search(row)[1]) for row in mine] == list(range(PER_WRITER))
         assert len(seen) == 2 * PER_WRITER
 
+    @pytest.mark.whole
     def test_memory_is_bounded(self, logger, reader, run):
         """Of more events than the limit the newest stay; all are counted, and the list says so."""
         reader.open(f"?run_id={run}")

@@ -57,6 +57,7 @@ class TestLogin:
         asked.is_live()
         asked.counts(2)
 
+    @pytest.mark.whole
     def test_a_shared_link_keeps_its_filters(self, asked, run):
         """A reader who logs in on a link sees its view."""
         query = f"?log=orchestrator&run_id={run}&event=second"
@@ -116,6 +117,7 @@ class TestLogin:
         inside.counts(2)
         assert inside.page.evaluate("location.search") == query
 
+    @pytest.mark.whole
     def test_a_logout_without_a_server_is_told(self, site, inside):
         """A logout while the server is away shows that the session lasts, and can be repeated."""
         site.stop()

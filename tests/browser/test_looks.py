@@ -136,6 +136,7 @@ class TestLooks:
         """The list passes axe and fits the width."""
         check(visit(), tmp_path)
 
+    @pytest.mark.whole
     def test_event(self, visit, tmp_path):
         """An open event with a traceback passes axe and fits the width."""
         reader = visit()
@@ -153,6 +154,7 @@ class TestLooks:
 
         check(reader, tmp_path)
 
+    @pytest.mark.whole
     def test_filters(self, visit, tmp_path):
         """The open filters, a paused list and a filter without a match pass axe and fit the width."""
         reader = visit(NARROW)
@@ -163,6 +165,7 @@ class TestLooks:
 
         check(reader, tmp_path)
 
+    @pytest.mark.whole
     def test_asking(self, visit, tmp_path):
         """Suggestions, chips, one that does not apply, and a list of several logs pass axe and fit."""
         reader = visit(NARROW)
@@ -189,6 +192,7 @@ class TestLooks:
 
         check(reader, tmp_path)
 
+    @pytest.mark.whole
     def test_help(self, visit, tmp_path):
         """The table of keys passes axe and fits the width."""
         reader = visit()
@@ -197,6 +201,7 @@ class TestLooks:
 
         check(reader, tmp_path)
 
+    @pytest.mark.whole
     def test_busy(self, busy_site, tmp_path, open_page):
         """Two minutes of events of all levels, with a gap and a server that is away, pass axe and fit."""
         busy(busy_site)
@@ -219,6 +224,7 @@ class TestLooks:
 
         check(reader, tmp_path / "away")
 
+    @pytest.mark.whole
     def test_login(self, visit, tmp_path):
         """The form that asks for the token, over the page, passes axe and fits the width."""
         reader = visit()

@@ -102,6 +102,7 @@ class TestPausing:
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "false")
         until(lambda: "sized" in full.rows()[-1])
 
+    @pytest.mark.whole
     def test_another_width_keeps_the_place(self, full):
         """Turning a phone shows the same events: the rows change their height, the position stays."""
         full.page.keyboard.press("Space")
@@ -139,6 +140,7 @@ class TestPausing:
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "true")
         full.page.mouse.up()
 
+    @pytest.mark.whole
     def test_a_long_pause_costs_bounded_memory(self, logger, full):
         """Of more waiting events than the limit the newest are shown, and all are counted."""
         full.page.keyboard.press("Space")

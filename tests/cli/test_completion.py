@@ -74,6 +74,7 @@ class TestBash:
         """An option with fixed values offers them."""
         assert completed_in_bash(environment, "config", "--format", "") == ["json", "yaml", "toml"]
 
+    @pytest.mark.whole
     def test_levels(self, environment):
         """The names of levels are completed, in the case in which they were begun."""
         assert completed_in_bash(environment, "tail", "--level", "") == [*LEVELS]
@@ -101,6 +102,7 @@ class TestBash:
         assert completed_in_bash(environment, "tail", "-", "--event", "m") == []
         assert completed_in_bash(environment, "tail", "no/such.log", "--event", "m") == []
 
+    @pytest.mark.whole
     def test_files(self, environment):
         """An option that takes a path leaves it to the shell to complete it."""
         assert completed_in_bash(environment, "stats", "--log", "") == ["compopt -o default"]

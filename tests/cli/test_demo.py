@@ -271,7 +271,9 @@ class TestScreen:
         assert f"Nothing is missing: {total:,} events of" in done.stdout
         assert f"See for yourself: {folder}" in done.stdout
 
-    @pytest.mark.parametrize("columns", [40, 60, 120])
+    @pytest.mark.parametrize(
+        "columns", [40, *(pytest.param(each, marks=pytest.mark.whole) for each in (60, 120))]
+    )
     def test_lines_fit_the_terminal(self, columns, environment):
         """No event takes more than one line of the terminal, and the table is whole."""
         status, text = run_on_terminal(columns, "--seconds", 0.7, "--workers", 2, env=environment)
@@ -285,6 +287,7 @@ class TestScreen:
         assert [line.split() for line in lines if line.startswith(" lost ")] == [["lost", "0", "0"]]
         assert any(line.startswith("Nothing is missing") for line in lines)
 
+    @pytest.mark.whole
     def test_no_color(self, environment):
         """With NO_COLOR no escape sequence reaches the terminal."""
         env = {**environment, "NO_COLOR": "1"}
@@ -294,6 +297,7 @@ class TestScreen:
         assert "\x1b" not in text
         assert "Nothing is missing" in text
 
+    @pytest.mark.whole
     def test_an_encoding_that_cannot_write_all(self, environment):
         """An ASCII stdout gets every line, with all other characters escaped."""
         env = {**environment, "PYTHONIOENCODING": "ascii"}
@@ -389,6 +393,7 @@ class TestDamage:
         assert result["ok"] is False
         assert "worker w2 was killed by SIGKILL" in result["problems"]
 
+    @pytest.mark.whole
     def test_a_line_that_nobody_wrote_is_told(self, environment, tmp_path):
         """A line that another program adds to a log is found, and the screen reports it."""
         folder = tmp_path / "logs"
@@ -502,6 +507,7 @@ class TestEnds:
         assert_whole(folder, result)
         assert workers_in(folder) == {}
 
+    @pytest.mark.whole
     def test_ctrl_c_is_not_for_the_workers(self, environment, tmp_path):
         """A worker does not react to SIGINT: Ctrl-C may come while it is being started."""
         folder = tmp_path / "logs"
@@ -533,6 +539,7 @@ class TestEnds:
         assert "Traceback" not in errors
         assert workers_in(folder) == {}
 
+    @pytest.mark.whole
     def test_a_closed_pipe_ends_quietly(self, environment, tmp_path):
         """When the pipe is closed (`| head`), the demo ends without a message and stops its workers."""
         folder = tmp_path / "logs"
@@ -602,6 +609,7 @@ class TestUse:
         assert done.stdout == ""
         assert done.stderr == f"chora-logging: {package} is not installed: pip install 'chora_logging[cli]'\n"
 
+    @pytest.mark.whole
     def test_what_lies_in_the_working_directory(self, environment, tmp_path):
         """Workers import from the same path as the demo, not files of the user with the same names."""
         for name in ("logging", "json", "string", "pydantic"):

@@ -67,10 +67,17 @@ def is_endless(line):
 #: The line that a server prints when it listens.
 ADDRESS = re.compile(rb'http://\S+?:(\d+)/["\r]')
 
+#: The tests of the demo run it with these options too.
+LONG = [line for line in examples_of("demo") if "--" in line]
 EXAMPLES = [line for name in COMMANDS for line in examples_of(name)]
 PLAIN = [line for line in EXAMPLES if line.startswith("chora-logging ") and not set("|>$") & set(line)]
 ENDLESS = [line for line in EXAMPLES if line.startswith("chora-logging ") and is_endless(line)]
 IN_A_SHELL = [line for line in EXAMPLES if line not in PLAIN and line not in ENDLESS]
+
+
+def long_marked(lines):
+    """The lines as parameters; the long ones are for whole runs."""
+    return [pytest.param(line, marks=[pytest.mark.whole] if line in LONG else []) for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +149,7 @@ class TestText:
 
 
 class TestExamples:
-    @pytest.mark.parametrize("line", [line for line in PLAIN if line not in ENDLESS])
+    @pytest.mark.parametrize("line", long_marked(line for line in PLAIN if line not in ENDLESS))
     def test_plain_ones(self, written, monkeypatch, capsys, line):
         """It ends with status 0 if a program has logged something, and prints something."""
         monkeypatch.chdir(written)
@@ -162,7 +169,7 @@ class TestExamples:
 
         assert (process.returncode, errors) == (0, b"")
 
-    @pytest.mark.parametrize("line", ENDLESS)
+    @pytest.mark.parametrize("line", long_marked(ENDLESS))
     def test_those_that_go_on(self, written, line):
         """It shows something, and ends at Ctrl-C without an error."""
         if " serve" in line:

@@ -345,6 +345,7 @@ class TestWorkers:
         os.kill(min(pids), signal.SIGKILL)
         assert counted(url) == read
 
+    @pytest.mark.whole
     def test_a_logout_counts_in_all(self, serve, tmp_path):
         """Who logs out at one worker is logged out at all of them."""
         state = {"XDG_STATE_HOME": str(tmp_path / "state")}

@@ -134,6 +134,7 @@ class TestUnwillingServers:
         with ship(newest.address, log) as shipper:
             wait_for(lambda: "takes other.>, and not clog.web1.app" in shipper.said)
 
+    @pytest.mark.whole
     def test_other_limits(self, newest, log):
         """An existing stream is used as it is, and each difference from what was asked is said."""
         with connected(newest.address) as stream:
@@ -166,6 +167,7 @@ class TestUnwillingServers:
             wait_for(lambda: "nobody answers to $JS.API.STREAM.MSG.GET.CLOG" in shipper.said)
             assert "enable JetStream on the servers" in shipper.said
 
+    @pytest.mark.whole
     def test_account_limit(self, newest_program, tmp_path, log):
         """A limit of the account is said with what to do; what was written meanwhile is not lost."""
         limited = "no_auth_user: u\naccounts { A { users: [{user: u, password: p}], jetstream { %s } } }\n"
@@ -186,6 +188,7 @@ class TestUnwillingServers:
         numbers = numbers_of(stored, "clog.web1.app")
         assert numbers == list(range(numbers[0], 2010))
 
+    @pytest.mark.whole
     def test_clock_that_jumps(self, newest, tmp_path, log):
         """The order is that of the log, whatever the clock of the machine and the times of the events say."""
         jumps = "import itertools, time; at = itertools.cycle([0, 2e9, 1e9]); time.time = lambda: next(at)"

@@ -62,7 +62,12 @@ def hurried(monkeypatch):
     alone(monkeypatch)
 
 
-@pytest.fixture(params=[Writer, DatedWriter], ids=["numbers", "dates"])
+@pytest.fixture(
+    params=[
+        pytest.param(Writer, id="numbers"),
+        pytest.param(DatedWriter, id="dates", marks=pytest.mark.whole),
+    ]
+)
 def logs(request, tmp_path):
     """Makes logs of a live file and two backups, with events 0 to 2, 3 to 5, 6 to 9."""
     with contextlib.ExitStack() as stack:
@@ -155,7 +160,9 @@ def cut_and_write_on(writer):
 
 
 @pytest.mark.parametrize("change", KEEPING)
-@pytest.mark.parametrize(("reader", "index"), [(read, 1), (page, 1), (follow, 1), (follow, 7)])
+@pytest.mark.parametrize(
+    ("reader", "index"), [(read, 1), (page, 1), (follow, 1), pytest.param(follow, 7, marks=pytest.mark.whole)]
+)
 def test_nothing_is_lost(logs, reader, change, index):
     """Files that are renamed, copied or compressed are found again: each event once, and no gap."""
     for look in itertools.count():

@@ -17,7 +17,7 @@ from tests.soaks import WHOLE
 
 #: Modules whose tests say more about this package than about a server: all but the newest version are for
 #: whole runs. Those of messages, consumers and connections have every version always.
-ON_THE_NEWEST = ("test_audit", "test_cli", "test_many_machines", "test_serving")
+ON_THE_NEWEST = ("test_audit", "test_cli", "test_many_machines", "test_serving", "test_shipping")
 
 
 def pytest_generate_tests(metafunc):

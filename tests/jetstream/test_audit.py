@@ -246,12 +246,11 @@ class TestWhole:
         with write(machine.log, 6000, rate=1500, size=40_000, keep=3) as writer, machine.shipper():
             wait_for(machine.blocks)
             audits = 0
-            while writer.poll() is None:
+            while writer.poll() is None or not audits:
                 found = machine.found()
                 audits += 1
                 assert (found.missing, found.lost, found.differing, found.unreadable) == ([], [], [], [])
             assert writer.wait() == 0
-        assert audits
 
 
 class TestMissing:
@@ -337,7 +336,7 @@ class TestMissing:
         chosen, repaired = random.Random(7), 0
         with write(machine.log, 5000, rate=1200, size=60_000) as writer, machine.shipper():
             wait_for(lambda: len(machine.blocks()) > 3)
-            while writer.poll() is None:
+            while writer.poll() is None or not repaired:
                 blocks = machine.blocks()
                 if len(blocks) > 3:  # the first may have expired, and the last is the shipper's position
                     machine.delete(chosen.choice(blocks[1:-1]).sequence)
@@ -347,7 +346,6 @@ class TestMissing:
             machine.age()  # what was lost at the ends of files might have been on its way before
             machine.repair()
 
-        assert repaired
         assert sorted(machine.numbers()) == list(range(5000))
 
     def test_the_first_block(self, machine):

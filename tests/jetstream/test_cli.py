@@ -282,7 +282,16 @@ class TestStream:
         assert [event["n"] for event in found] == [1, 2, 3, 4]
         assert (process.returncode, errors) == (130, b"")
 
-    @pytest.mark.parametrize("arguments", [(), ("--json",), ("--full",), ("--json", "--where", "n>0")])
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            (),
+            *(
+                pytest.param(each, marks=pytest.mark.whole)
+                for each in (("--json",), ("--full",), ("--json", "--where", "n>0"))
+            ),
+        ],
+    )
     def test_tail_follows_odd_lines(self, stream, shop, tmp_path, arguments):
         """`tail -f` prints lines that are not events in their place, stored and new, as of files."""
         path = tmp_path / f"{stream.name}.log"

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from datetime import datetime, timezone
 
 import pytest
@@ -172,17 +173,18 @@ class TestTwoShippers:
         other = Machine(tmp_path / "two", stream.connection.address)
         other.log = machine.log
         with machine.ship() as first, other.ship() as second:
-            assert write(machine.log, 20_000, rate=5000).wait(PATIENCE) == 0
-            wait_for(
-                lambda: None not in (first.process.poll(), second.process.poll()) or _one_ended(first, second)
-            )
-            found = wait_for_numbers(stream, SUBJECT, range(20_000))
+            count = 0
+            while first.process.poll() is second.process.poll() is None:
+                written(machine.log, 100, first=count)
+                count += 100
+                time.sleep(0.02)
+            found = wait_for_numbers(stream, SUBJECT, range(count))
             loser = first if first.process.poll() is not None else second
 
             assert loser.wait() == 1
             assert "another shipper ships clog.web1.app: sequence" in loser.said
             assert "give one another --host" in loser.said
-        assert numbers_of(found, SUBJECT) == list(range(20_000))
+        assert numbers_of(found, SUBJECT) == list(range(count))
         assert untiled(found) == []
 
     def test_one_state_folder(self, newest_stream, newest_machine):
@@ -194,6 +196,7 @@ class TestTwoShippers:
                 assert second.wait() == 1
                 assert f"process {first.process.pid} on " in second.said
 
+    @pytest.mark.whole
     def test_cloned_log(self, stream, machine, tmp_path):
         """A cloned log under another host has all its events; under the same host it is refused."""
         written(machine.log, 100)
@@ -247,7 +250,9 @@ def spoil(state):
 
 
 class TestState:
-    @pytest.mark.parametrize("change", [damage, empty, remove, spoil])
+    @pytest.mark.parametrize(
+        "change", [damage, *(pytest.param(each, marks=pytest.mark.whole) for each in (empty, remove, spoil))]
+    )
     def test_lost_state(self, newest_stream, newest_machine, change):
         """The stream has the position: a state file that is lost, damaged or not writable costs nothing."""
         written(newest_machine.log, 10)
@@ -287,6 +292,7 @@ class TestState:
 
         assert numbers_of(messages_of(stream), SUBJECT) == list(range(10, 20))
 
+    @pytest.mark.whole
     @pytest.mark.parametrize("change", [damage, empty, remove])
     def test_everything_expired_and_the_state_lost(self, newest_stream, newest_machine, change):
         """Where both are gone, the log is shipped from the beginning: rather twice than never."""
@@ -337,6 +343,7 @@ class TestTime:
         assert numbers_of(found, SUBJECT) == list(range(10, 20))
         assert found[0].gap is None
 
+    @pytest.mark.whole
     def test_down_for_longer_than_the_duplicate_window(self, server, tmp_path):
         """A shipper that is killed and comes back after the duplicate window doubles nothing."""
         with connected(server.address) as stream:
@@ -468,10 +475,6 @@ def _answers(stream):
 def _age_of(path):
     ending = path.name.removeprefix("app.log").lstrip(".")
     return int(ending) if ending.isdecimal() else 0
-
-
-def _one_ended(*shippers):
-    return any(each.process.poll() is not None for each in shippers)
 
 
 def _is_older(stream, seconds):

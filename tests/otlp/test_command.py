@@ -142,6 +142,7 @@ class TestProcess:
         assert len(list(tmp_path.glob("app.log.*"))) >= 4
         assert "gap" not in {each.record.event_name for each in collector.stored}
 
+    @pytest.mark.whole
     def test_stopped(self, log):
         """SIGTERM awaits the answer under way, but not one that does not come, nor the end of an outage."""
         asked, release = threading.Event(), threading.Event()
@@ -172,6 +173,7 @@ class TestProcess:
 
         assert collector.numbers() == list(range(11))
 
+    @pytest.mark.whole
     def test_locked_out(self, log):
         """A wrong key is said without it, in health and metrics too; a right one is used after a restart."""
         metrics = ("--metrics", f"127.0.0.1:{(port := free_port())}")

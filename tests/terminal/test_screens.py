@@ -126,6 +126,7 @@ class TestTail:
         failed = [event["trace_id"][:8] for event in written if event.get("event") == "job_failed"]
         assert [row.split()[3] for row in shown if " job_failed " in row] == failed
 
+    @pytest.mark.whole
     def test_a_narrow_terminal(self, demo, screen):
         """At 40 columns an event is still one row, with time, level (typed events have none) and name."""
         rows = screen(demo, columns=40).run("chora-logging tail -n 15")
