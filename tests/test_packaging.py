@@ -112,7 +112,7 @@ def test_the_tests_run_from_the_sdist(sdist, tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_timeout", "-p", "no:cacheprovider"]
     done = run(*command, *tests, cwd=unpacked, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 
-    assert re.search(r"^\d{3,} passed", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^\d{2,} passed", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_the_licence(wheel, sdist):
