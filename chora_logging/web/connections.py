@@ -19,7 +19,7 @@ from chora_logging.web.responses import busy
 #: The interval between two checks of the streams, in seconds: the longest delay of their end.
 CHECK_SECONDS = 0.2
 
-#: The most streams, or connections, of one address, as a part of all.
+#: The most streams, requests for pages, or connections, of one address, as a part of all.
 PART_OF_A_CLIENT = 0.25
 
 #: The word for a proxy that connects to a Unix socket, in place of its address.
@@ -72,7 +72,7 @@ class Streams:
         Raises:
             Refusal: the limit of open streams is reached, or the part of it of one client behind a proxy.
         """
-        client = _forwarded(stream.scope.get("client"))
+        client = forwarded(stream.scope)
         most = max(1, int(self._limits.streams * PART_OF_A_CLIENT))
         if client is not None and self._of_clients[client] >= most:
             raise busy(f"{most} streams are open from {client}, the most allowed for one address")
@@ -173,11 +173,12 @@ def running_server() -> object:
     return getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
 
 
-def _forwarded(client: Any) -> str | None:
+def forwarded(scope: Mapping[str, Any]) -> str | None:
     """Return the address of a client behind a proxy, which the server believes; None for one without.
 
     uvicorn gives it the port 0. Connections without a proxy are limited by the server.
     """
+    client = scope.get("client")
     if isinstance(client, tuple | list) and len(client) == 2 and client[1] == 0 and client[0] != UNIX:
         return str(client[0])
     return None

@@ -41,7 +41,8 @@ class Limits:
 
     Attributes:
         streams: The most open streams; further ones are refused with 503.
-        pages: The most requests for pages at a time; further ones are refused with 503.
+        pages: The most requests for pages at a time; further ones are refused with 503, as are more than a
+            quarter from one address behind a proxy.
         stalled: The seconds after which a client that reads nothing is disconnected.
         heartbeat: The seconds without an event after which a stream sends a heartbeat.
         retry: The milliseconds that clients wait before they reconnect.

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog import Source
+from chora_logging.web.connections import forwarded
 from chora_logging.web.parameters import refused
 from chora_logging.web.responses import tag_of, unreadable
 from chora_logging.web.site import Site
@@ -24,7 +25,7 @@ async def read(site: Site, request: Request, steps: Generator[None, None, _Resul
             much time.
     """
     try:
-        return await site.read_in_steps(steps, request.is_disconnected)
+        return await site.read_in_steps(steps, request.is_disconnected, forwarded(request.scope))
     except OSError as error:
         raise unreadable(error) from error
     except ConfigurationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -13,7 +14,7 @@ from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.rotated.content import unpacking_at_most
 from chora_logging.eventlog.source import Health, Source, is_address, open_source
 from chora_logging.settings import StrPath
-from chora_logging.web.connections import Streams
+from chora_logging.web.connections import PART_OF_A_CLIENT, Streams
 from chora_logging.web.limits import DEFAULT_LIMITS, MOST_LOGS, Limits
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.responses import Refusal, busy
@@ -52,7 +53,7 @@ class Site:
         self.limits = limits or DEFAULT_LIMITS
         self.metrics = Metrics(self.logs)
         self.streams = Streams(self.limits, self.metrics)
-        self._reading = 0
+        self._reading: Counter[str | None] = Counter()
         self._readers = ThreadPoolExecutor(READING_THREADS, "chora-logging-reader")
         # Pages that take long keep the health check waiting no longer than the interpreter does.
         self._health = ThreadPoolExecutor(1, "chora-logging-health")
@@ -101,27 +102,35 @@ class Site:
             raise
 
     async def read_in_steps(
-        self, steps: Generator[None, None, _Result], gone: Callable[[], Awaitable[bool]]
+        self,
+        steps: Generator[None, None, _Result],
+        gone: Callable[[], Awaitable[bool]],
+        client: str | None = None,
     ) -> _Result:
         """Run *steps* in the reading threads one by one, so that long requests alternate.
 
         Args:
             steps: The generator to run and close.
             gone: Returns whether the client has disconnected.
+            client: The address of a client behind a proxy, which may have a part of the requests.
 
         Raises:
-            Refusal: too many requests are being answered, or the client has disconnected.
+            Refusal: too many requests are being answered, or of one client, or the client has disconnected.
         """
-        if self._reading >= self.limits.pages:
-            raise busy(f"{self._reading} requests are being answered")
-        self._reading += 1
+        if self._reading.total() >= self.limits.pages:
+            raise busy(f"{self._reading.total()} requests are being answered")
+        most = max(1, int(self.limits.pages * PART_OF_A_CLIENT))
+        if client is not None and self._reading[client] >= most:
+            raise busy(f"{most} requests from {client} are being answered, the most allowed for one address")
+        self._reading[client] += 1
         try:
             while not (done := await self.read(lambda: _step(steps, self.limits.unpacked))):
                 if await gone():
                     raise Refusal(499, "gone", "the client has gone")
             return done[0]
         finally:
-            self._reading -= 1
+            self._reading[client] -= 1
+            self._reading += Counter()  # forgets those without a request
             steps.close()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 
+import httpx
 import pytest
 
 from chora_logging.web import Limits, create_app
@@ -111,3 +112,23 @@ def test_one_client_behind_a_proxy_keeps_nobody_out(log):
             return first
 
     assert asyncio.run(scenario()) == [200, 200, 503, 200]
+
+
+def test_pages_of_one_client_behind_a_proxy(log):
+    """A client whose address a proxy forwards has a quarter of the requests; others are answered."""
+    write(log, *range(20_000))
+    app = create_app({"orchestrator": log}, check=anyone, limits=Limits(pages=8))
+
+    async def statuses(client, number):
+        transport = httpx.ASGITransport(app, client=(client, 0))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as browser:
+            asked = [browser.get(f"{EVENTS}?event=nothing") for _ in range(number)]
+            return [answer.status_code for answer in await asyncio.gather(*asked)]
+
+    async def scenario():
+        return await asyncio.gather(statuses("192.0.2.1", 6), statuses("192.0.2.2", 2))
+
+    greedy, other = asyncio.run(scenario())
+    assert (set(greedy), greedy.count(200) >= 2) == ({200, 503}, True)
+    assert other == [200, 200]
+    assert asyncio.run(statuses("192.0.2.1", 1)) == [200]
