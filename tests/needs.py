@@ -182,7 +182,7 @@ NEEDS = {
         "pip install aiohttp-sse-client, or use another Python",
     ),
     "caddy": _program("caddy"),
-    "chromium": _program("chromium"),
+    "chromium-headless-shell": _program("chromium-headless-shell"),
     "curl": _program("curl"),
     "firefox": _program("firefox-esr"),
     "fish": _program("fish"),

@@ -150,9 +150,9 @@ def serving(logs: Logs) -> Iterator[str]:
 def main(arguments: Sequence[str]) -> int:
     """Make both pictures."""
     folder = pathlib.Path(arguments[0]) if arguments else FOLDER
-    program = find_program("chromium")
+    program = find_program("chromium-headless-shell")
     if program is None:
-        print("chromium is needed: install Debian's package chromium", file=sys.stderr)
+        print("chromium-headless-shell is needed: install Debian's package of that name", file=sys.stderr)
         return 1
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:

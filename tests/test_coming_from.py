@@ -85,6 +85,7 @@ CHORA = functools.partial(row, SYSTEMS[0])
 chora = functools.partial(code, SYSTEMS[0])
 
 
+@pytest.mark.whole
 class TestChoraTelemetry:
     @CHORA("chora_compose.telemetry")
     def test_the_import(self, run):
@@ -257,6 +258,7 @@ ORCHESTRATOR = functools.partial(row, SYSTEMS[1])
 orchestrator = functools.partial(code, SYSTEMS[1])
 
 
+@pytest.mark.whole
 class TestOrchestrator:
     @ORCHESTRATOR("services.orchestrator.app.core.logging")
     def test_the_import(self, run):

@@ -92,10 +92,9 @@ def wait_for(found, folder):
         time.sleep(0.05)
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(4 * DEADLINE)
-@pytest.mark.parametrize(
-    "place", ["module", *(pytest.param(each, marks=pytest.mark.whole) for each in PLACES if each != "module")]
-)
+@pytest.mark.parametrize("place", PLACES)
 def test_every_place_of_setup_logging(tmp_path, place):
     """Each task's record, exception and result are in the log once, with the id of the task's caller."""
     log = tmp_path / "app.jsonl"

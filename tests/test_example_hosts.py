@@ -42,7 +42,7 @@ def run(name, folder, **variables):
 
 
 @pytest.mark.timeout(4 * DEADLINE)
-@pytest.mark.parametrize("name", WEB)
+@pytest.mark.parametrize("name", ["fastapi_app", pytest.param("django_app", marks=pytest.mark.whole)])
 def test_web_applications(tmp_path, name):
     """Under uvicorn the records of a request, its access line and its unhandled exception have its id."""
     command = ["-m", "uvicorn", "--app-dir", str(EXAMPLES), f"{name}:app", "--port", "0"]
@@ -105,7 +105,8 @@ TASKS = {
 
 
 @pytest.mark.timeout(8 * DEADLINE)
-@pytest.mark.parametrize("name", ["rq_app", pytest.param("dramatiq_app", marks=pytest.mark.whole)])
+@pytest.mark.whole
+@pytest.mark.parametrize("name", TASKS)
 def test_tasks(tmp_path, redis, name):
     """Each task's record and exception are in the workers' one log once, with the id of the caller."""
     log, logger, worker = TASKS[name]
@@ -130,6 +131,7 @@ def test_tasks(tmp_path, redis, name):
     pytest.fail("only one worker gets tasks")
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(2 * DEADLINE)
 def test_process_pool(tmp_path):
     """Workers that are not forked log each task and its exception once, with the id of the caller."""
@@ -335,6 +337,7 @@ with run_kernel(kernel_name="python3", cwd=".") as client:
 """
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(2 * DEADLINE)
 def test_notebook(tmp_path):
     """A cell that sets up logging can be run again, and an id that a cell sets is on later cells' records."""

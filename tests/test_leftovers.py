@@ -14,6 +14,8 @@ import pytest
 
 from tests.needs import NOT_TRIED
 
+pytestmark = pytest.mark.whole
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEADLINE = 60
 #: Starts a process that loses its parent and has a session of its own, as a server does.

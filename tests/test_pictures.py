@@ -32,9 +32,10 @@ def test_a_picture_is_small(name):
     check(FOLDER / name)
 
 
+@pytest.mark.whole
 def test_pictures_are_made(tmp_path):
     """The command makes both pictures, small too, from a demo of its own."""
-    need("chromium")
+    need("chromium-headless-shell")
 
     done = subprocess.run(
         [sys.executable, "-m", "tests.pictures", str(tmp_path)], cwd=ROOT, capture_output=True, text=True

@@ -30,8 +30,8 @@ expect.set_options(timeout=20_000)
 @pytest.fixture(scope="package")
 def browser():
     """Chromium, once for all tests."""
-    need("chromium")
-    program = find_program("chromium")
+    need("chromium-headless-shell")
+    program = find_program("chromium-headless-shell")
     with sync_playwright() as playwright:
         # With scroll bars, as people have them.
         browser = playwright.chromium.launch(

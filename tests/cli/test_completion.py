@@ -93,6 +93,7 @@ class TestBash:
         assert completed_in_bash(environment, "stats", log, "--where", "us") == ["user="]
         assert completed_in_bash({**environment, "LOG_FILE": log}, "tail", "--fields", "us") == ["user"]
 
+    @pytest.mark.whole
     def test_names_of_events(self, environment, tmp_path):
         """Names of events are completed, but nothing that a shell would run."""
         names = ("made", "$(touch x)", "mended", "m;id", "`id`", "-m")

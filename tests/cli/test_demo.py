@@ -408,6 +408,7 @@ class TestDamage:
         assert "The logs are not whole." in output
         assert "Nothing is missing" not in output
 
+    @pytest.mark.whole
     def test_workers_that_cannot_write_are_told(self, environment, tmp_path):
         """When no worker can write, the demo ends immediately with the reason, without a traceback."""
         folder = tmp_path / "logs"
@@ -520,6 +521,7 @@ class TestEnds:
         assert (process.returncode, errors) == (0, "")
         assert json.loads(output)["problems"] == []
 
+    @pytest.mark.whole
     def test_a_second_ctrl_c_ends_at_once(self, environment, tmp_path):
         """A second Ctrl-C ends the demo without waiting for a worker that hangs."""
         folder = tmp_path / "logs"

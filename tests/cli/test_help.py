@@ -67,8 +67,8 @@ def is_endless(line):
 #: The line that a server prints when it listens.
 ADDRESS = re.compile(rb'http://\S+?:(\d+)/["\r]')
 
-#: The tests of the demo run it with these options too.
-LONG = [line for line in examples_of("demo") if "--" in line]
+#: The tests of the demo run it too.
+LONG = examples_of("demo")
 EXAMPLES = [line for name in COMMANDS for line in examples_of(name)]
 PLAIN = [line for line in EXAMPLES if line.startswith("chora-logging ") and not set("|>$") & set(line)]
 ENDLESS = [line for line in EXAMPLES if line.startswith("chora-logging ") and is_endless(line)]

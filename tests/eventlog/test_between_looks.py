@@ -206,7 +206,8 @@ def logrotate(writer):
 
 
 @pytest.mark.parametrize(
-    ("reader", "index", "distance"), [(read, 4, 6), (page, 4, 6), (follow, 4, 1), (follow, 7, 6)]
+    ("reader", "index", "distance"),
+    [(read, 4, 6), pytest.param(page, 4, 6, marks=pytest.mark.whole), (follow, 4, 1), (follow, 7, 6)],
 )
 def test_a_rotation_seen_in_its_middle(tmp_path, reader, index, distance):
     """Whatever step of a rotation is made between two calls, each event is given once, without a gap."""

@@ -184,8 +184,8 @@ class EventSource:
 @contextlib.contextmanager
 def browser_page():
     """A page of Chromium."""
-    need("chromium")
-    program = find_program("chromium")
+    need("chromium-headless-shell")
+    program = find_program("chromium-headless-shell")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--headless", "--no-sandbox"])
         yield browser.new_page()

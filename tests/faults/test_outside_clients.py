@@ -135,7 +135,7 @@ def test_none_misses_an_event(tmp_path):
     reconnect, or not always: the test does that, with their last id. So it does for an `EventSource` that
     nginx, without the lines of the example, has answered 502.
     """
-    need("nginx with nchan", "haproxy", "chromium", "firefox", "Node.js and clients from npm")
+    need("nginx with nchan", "haproxy", "chromium-headless-shell", "firefox", "Node.js and clients from npm")
     need("aiohttp-sse-client")
     log, reports, ports = tmp_path / "orch.log", Reports(), [free_port() for _ in range(4)]
     names = ("nginx", "nginx-gzip", "haproxy-gzip", "haproxy")

@@ -315,6 +315,7 @@ class TestState:
 
         assert numbers_of(found, SUBJECT) == list(range(10, 20))
 
+    @pytest.mark.whole
     def test_another_stream(self, newest_stream, newest_machine):
         """The position in one stream is none in another."""
         written(newest_machine.log, 10)
