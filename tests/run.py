@@ -10,6 +10,7 @@ into folders of their own in `.venvs/`. Then:
     core        all tests except those below, on the main Python (the running one if it is supported), the
                 oldest and the newest; those in `SMOKE` on those between; on the main one, also the write
                 side without its compiled part
+    commands    the tests in `COMMANDS`, a third of the core tests, on the main Python
     tools       the tests in `TOOLS`, on the main Python
     readers     the tests in `READERS`, on the main Python
     shipping    the tests in `SHIPPING`, on the main Python
@@ -98,6 +99,8 @@ TOOLS = (
     "tests/test_pictures.py",
     "tests/test_pythons.py",
 )
+#: A third of the core tests: on the main Python in a step of its own, so that no processor is idle at the end.
+COMMANDS = ("tests/cli",)
 #: Long histories of a log beside its readers.
 READERS = (
     "tests/eventlog/test_between_looks.py",
@@ -486,9 +489,10 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
             Step("ruff check", [python, "-m", "ruff", "check", "."]),
             Step("ruff format", [python, "-m", "ruff", "format", "--check", "."]),
             Step("mypy --strict", [python, "-m", "mypy"]),
-            tests("core", main, without(*SEPARATE), whole=whole),
+            tests("core", main, without(*SEPARATE, *COMMANDS), whole=whole),
             tests("shipping", main, SHIPPING, whole=whole),
             tests("tools", main, TOOLS, whole=whole),
+            tests("commands", main, [*COMMANDS, *without(*TOOLS, *SHIPPING)], whole=whole),
             tests("screens", main, SCREENS, whole=whole),
             tests("streams", main, STREAMS, whole=whole),
             tests("readers", main, READERS, whole=whole),

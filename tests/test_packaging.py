@@ -125,6 +125,7 @@ def test_the_licence(wheel, sdist):
         assert any(name.endswith("/chora_logging/LICENSE") for name in archive.getnames())
 
 
+@pytest.mark.whole
 def test_pip_installs_the_sdist(sdist, tmp_path):
     """pip builds and installs the sdist, and the installed package has the version."""
     options = [] if ISOLATED else ["--no-build-isolation"]
@@ -151,6 +152,7 @@ def test_the_wheel_has_the_compiled_part(wheel, installed, tmp_path):
     assert in_use(installed / "python", tmp_path) == "True"
 
 
+@pytest.mark.whole
 def test_the_compiled_part_compiles_without_warnings(sdist, tmp_path):
     """With every warning as an error the extension, which may fail to compile, is still built."""
     need("a C compiler", "Python's headers")
@@ -164,6 +166,7 @@ def test_the_compiled_part_compiles_without_warnings(sdist, tmp_path):
     assert len(list(unpacked.glob("chora_logging/speedups/*.so"))) == 1
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("variable", "value"), [("CC", "false"), ("CHORA_LOGGING_PURE", "1")], ids=["no compiler", "not wanted"]
 )
