@@ -99,7 +99,7 @@ TOOLS = (
     "tests/test_pictures.py",
     "tests/test_pythons.py",
 )
-#: A third of the core tests: on the main Python in a step of its own, so that no processor is idle at the end.
+#: A third of the core tests: apart on the main Python, so that no processor is idle at the end.
 COMMANDS = ("tests/cli",)
 #: Long histories of a log beside its readers.
 READERS = (
