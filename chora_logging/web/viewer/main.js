@@ -266,7 +266,7 @@ const presses = [
   ["zone", switchZone],
   ["wider", zoomOut],
   ["download-open", () => download.open(navigation.place)],
-  ["count-on", () => following.tally.hasMore && following.tally.countOn()],
+  ["count-on", () => following.tally.countOn()],
   ["empty-clear", () => filters.clear()],
   ["help-open", () => byId("help").showModal()],
   ["timeline-back", () => navigation.go({ timeline: "" })],

@@ -50,7 +50,7 @@ export class Tally extends EventTarget {
     this.#asking = new AbortController();
     this.#place = place;
     this.#to = to ?? "";
-    this.countOn();
+    this.#countOn();
   }
 
   /**
@@ -69,8 +69,12 @@ export class Tally extends EventTarget {
     return since === null ? 0 : stepFor((until ?? Date.now()) - since, INTERVALS);
   }
 
-  /** Count further. */
-  async countOn() {
+  /** Count further if there is more. */
+  countOn() {
+    if (this.hasMore) this.#countOn();
+  }
+
+  async #countOn() {
     const { signal } = this.#asking;
     this.isCounting = true;
     this.failure = "";
