@@ -10,7 +10,7 @@ into folders of their own in `.venvs/`. Then:
     core        all tests except those below, on the main Python (the running one if it is supported), the
                 oldest and the newest; those in `SMOKE` on those between; on the main one, also the write
                 side without its compiled part
-    commands    the tests in `COMMANDS`, a third of the core tests, on the main Python
+    commands    the core tests in `COMMANDS`, and in `READ_SIDE`: steps of their own on the main Python
     tools       the tests in `TOOLS`, on the main Python
     readers     the tests in `READERS`, on the main Python
     shipping    the tests in `SHIPPING`, on the main Python
@@ -99,8 +99,15 @@ TOOLS = (
     "tests/test_pictures.py",
     "tests/test_pythons.py",
 )
-#: A third of the core tests: apart on the main Python, so that no processor is idle at the end.
+#: Two thirds of the core tests: apart on the main Python, so that no processor is idle at the end.
 COMMANDS = ("tests/cli",)
+READ_SIDE = (
+    "tests/eventlog",
+    "tests/web",
+    "tests/otlp",
+    "tests/test_example_servers.py",
+    "tests/test_wsgi.py",
+)
 #: Long histories of a log beside its readers.
 READERS = (
     "tests/eventlog/test_between_looks.py",
@@ -489,11 +496,12 @@ def everything(main: str, others: Sequence[str], *, whole: bool) -> list[Step]:
             Step("ruff check", [python, "-m", "ruff", "check", "."]),
             Step("ruff format", [python, "-m", "ruff", "format", "--check", "."]),
             Step("mypy --strict", [python, "-m", "mypy"]),
-            tests("core", main, without(*SEPARATE, *COMMANDS), whole=whole),
+            tests("core", main, without(*SEPARATE, *COMMANDS, *READ_SIDE), whole=whole),
             tests("shipping", main, SHIPPING, whole=whole),
             tests("tools", main, TOOLS, whole=whole),
-            tests("commands", main, [*COMMANDS, *without(*TOOLS, *SHIPPING)], whole=whole),
             tests("screens", main, SCREENS, whole=whole),
+            tests("read side", main, [*READ_SIDE, *without(*READERS, *SHIPPING)], whole=whole),
+            tests("commands", main, [*COMMANDS, *without(*TOOLS, *SHIPPING)], whole=whole),
             tests("streams", main, STREAMS, whole=whole),
             tests("readers", main, READERS, whole=whole),
             tests("core in Python alone", main, pure, variables={"CHORA_LOGGING_PURE": "1"}),
