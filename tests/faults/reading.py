@@ -27,6 +27,7 @@ def write_until(log, writer, stop, results, **options):
 def follow(log, path, asynchronous):
     """Follow *log* from where the record *path* ends, and append each item to it with one write."""
     record = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    cut_torn_line(path)
     if asynchronous:
         asyncio.run(_follow(log, path, record))
     for item in EventLog(log).follow_sync(after=last_cursor(path)):
@@ -45,6 +46,12 @@ def note(record, item):
         os.write(record, b"gap\n")
     elif "writer" in item:
         os.write(record, f"{item['writer']} {item['seq']} {item.cursor}\n".encode())
+
+
+def cut_torn_line(path):
+    """Take back the last line if it is not whole: a `write` that is killed may end at a page of memory."""
+    with open(path, "r+b") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def entries(path):
