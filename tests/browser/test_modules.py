@@ -62,6 +62,13 @@ def call(site, browser):
             const bars = [...counts.bars(from, to, stepFor(to - from, 100, counts.step)).values()];
             return [bars.length, bars.reduce((sum, bar) => sum + bar.events, 0), counts.errors];
           },
+          tree: async ({ treeOf, rowsOf }, raws) => {
+            const { LogEvent } = await import("./viewer/log_event.js");
+            const events = raws.map((raw, n) => new LogEvent(raw, 0, undefined, "a", String(n)));
+            return rowsOf(treeOf(events), () => false).map(([step, depth]) => [
+              Number(step.event.cursor), step.began && Number(step.began.cursor), depth, step.isCritical,
+            ]);
+          },
           pieces: ({ format }, depth) => format("[".repeat(depth) + "]".repeat(depth)).length,
         }; }"""
     )
@@ -333,3 +340,101 @@ class TestTimes:
         )
 
         assert second - first == pytest.approx(0.456, abs=0.001)
+
+
+def step(end, duration=None, name="step", **fields):
+    """An event that was written so many milliseconds after noon, at the end of what it reports."""
+    stamp = f"2025-10-17T12:00:{end / 1000:09.6f}Z"
+    return {
+        "timestamp": stamp,
+        "event": name,
+        **({} if duration is None else {"duration_ms": duration}),
+        **fields,
+    }
+
+
+#: The events of a trace, and for each row the number of its event, that of its beginning, and its depth.
+TREES = {
+    "by time": (
+        [step(0), step(40, 30), step(45, 5), step(90, 20), step(100, 100)],
+        [(4, None, 0), (0, None, 1), (1, None, 1), (2, None, 1), (3, None, 1)],
+    ),
+    "within each other": (
+        [step(30, 10), step(40, 30), step(50, 50)],
+        [(2, None, 0), (1, None, 1), (0, None, 2)],
+    ),
+    "equally long": ([step(50, 50), step(50, 50)], [(0, None, 0), (1, None, 1)]),
+    "rounded": ([step(49.6, 50), step(50, 50)], [(0, None, 0), (1, None, 0)]),
+    "a child that seems to begin earlier": (
+        [step(39.5, 40), step(50, 50)],
+        [(1, None, 0), (0, None, 1)],
+    ),
+    "by spans": (
+        [
+            step(10, 10, span_id="b", parent_id="a"),
+            step(15, span_id="b"),
+            step(5, 5, span_id="c", parent_id="b"),
+            step(100, 1, span_id="a"),
+        ],
+        [(3, None, 0), (0, None, 1), (2, None, 2), (1, None, 2)],
+    ),
+    "spans in a circle": (
+        [step(10, 10, span_id="a", parent_id="b"), step(30, 10, span_id="b", parent_id="a")],
+        [(1, None, 0), (0, None, 1)],
+    ),
+    "pairs": (
+        [
+            step(0, name="task_started", task_id="1"),
+            step(10, name="task_started", task_id="2"),
+            step(15, name="noted"),
+            step(20, name="task_completed", task_id="2"),
+            step(50, name="task_failed", task_id="1"),
+            step(60, name="task_failed", task_id="1"),
+        ],
+        [(4, 0, 0), (3, 1, 1), (2, None, 2), (5, None, 0)],
+    ),
+    "without a time": (
+        [{"event": "x"}, step(10, 10), {"event": "y", "span_id": "a"}],
+        [(1, None, 0), (0, None, 0), (2, None, 0)],
+    ),
+}
+
+
+class TestTree:
+    @pytest.mark.parametrize(("events", "rows"), TREES.values(), ids=TREES)
+    def test_what_is_within_what(self, call, events, rows):
+        """Spans say it, else the times; what begins and ends a step is one; no child is above its parent."""
+        found = call("trace_tree", "tree", [json.dumps(event) for event in events])
+
+        assert [tuple(row[:3]) for row in found] == rows
+
+    def test_the_critical_path(self, call):
+        """Of steps side by side, those that ended last, and before those began, decided the end."""
+        events = [step(30, 30), step(60, 40), step(90, 25), step(95, 5), step(100, 100), step(50, 10)]
+        found = call("trace_tree", "tree", [json.dumps(event) for event in events])
+
+        assert {number for number, _, _, is_critical in found if is_critical} == {1, 2, 3, 4, 5}
+
+    @SOME
+    @given(
+        st.lists(
+            st.fixed_dictionaries(
+                {"event": st.sampled_from(["step", "a_started", "a_done", "a_failed"])},
+                optional={
+                    "timestamp": st.integers(0, 50).map(lambda n: f"2025-10-17T12:00:{n:02}Z"),
+                    "duration_ms": st.integers(0, 20).map(lambda n: n * 500),
+                    "span_id": st.sampled_from("abc"),
+                    "parent_id": st.sampled_from("abc"),
+                },
+            ),
+            max_size=12,
+        )
+    )
+    def test_each_event_once(self, call, events):
+        """Whatever the events say, each is in the tree once, and no row is two deeper than the last."""
+        found = call("trace_tree", "tree", [json.dumps(event) for event in events])
+        numbers = [number for event, began, _, _ in found for number in (event, began) if number is not None]
+        depths = [depth for _, _, depth, _ in found]
+
+        assert sorted(numbers) == list(range(len(events)))
+        assert all(depth <= before + 1 for before, depth in zip([-1, *depths], depths, strict=False))

@@ -61,8 +61,8 @@ def bars(reader):
 
 
 EXPECTED = [
-    ["+0.0 ms", "orchestrator", "request_received", "", ""],
     ["+0.0 ms", "orchestrator", "request_done", "2 s", ""],
+    ["+0.0 ms", "orchestrator", "request_received", "", ""],
     ["+250.0 ms", "telemetry", "content_generated", "250 ms", ""],
     ["+500.0 ms", "telemetry", "artifact_assembled", "500 ms", "error"],
 ]
@@ -74,7 +74,7 @@ class TestTimeline:
         traced.page.locator("#space .trace-link").first.click()
 
         assert waterfall(traced) == EXPECTED
-        assert bars(traced) == [["0%", "0%"], ["0%", "100%"], ["12.5%", "12.5%"], ["25%", "25%"]]
+        assert bars(traced) == [["0%", "100%"], ["0%", "0%"], ["12.5%", "12.5%"], ["25%", "25%"]]
         traced.says("#timeline-summary", "4 events · 2 logs · 2 s · 1 error")
 
     @pytest.mark.parametrize(
@@ -159,3 +159,95 @@ class TestALargeLog:
             )
 
         assert sum("/traces/" in url for url in asked) > 1
+
+
+@pytest.fixture
+def nested(reader, run, write):
+    """A reader of a run: a task with two steps, one of which has a failed step within it."""
+    ids = {"task_id": f"task {run}"}
+    write("orchestrator", 1, "task_started", **ids)
+    write("orchestrator", 2.5, "fetched", duration_ms=1000)
+    write("telemetry", 3.2, "parsed", duration_ms=200, status="error", error_message="no JSON")
+    write("telemetry", 3.5, "read", duration_ms=800)
+    write("orchestrator", 6, "task_completed", **ids)
+    reader.open(f"?run_id={run}")
+    reader.counts(3)
+    return reader
+
+
+def tree(reader, number):
+    """The depth and the name of each row."""
+    expect(reader.page.locator("#timeline-rows .row")).to_have_count(number)
+    return reader.page.evaluate(
+        """() => [...document.querySelectorAll("#timeline-rows .row")].map((row) =>
+          [Number(row.ariaLevel), row.querySelector(".name").textContent])"""
+    )
+
+
+class TestTree:
+    def test_steps_of_a_run(self, nested, run):
+        """The timeline of a run has what begins and ends a task as one bar, and the steps within it."""
+        nested.page.locator("#space .row", has_text="task_completed").click()
+        nested.page.get_by_role("button", name="Timeline of its run").click()
+
+        assert tree(nested, 4) == [
+            [1, "task_started → task_completed"],
+            [2, "fetched"],
+            [2, "read"],
+            [3, "parsed"],
+        ]
+        nested.says("#timeline-title", f"Run {run}")
+        nested.says("#timeline-summary", "5 events · 2 logs · 5 s · 1 error")
+        critical = nested.page.locator("#timeline-rows .is-critical .name")
+        expect(critical).to_have_text(["task_started → task_completed", "fetched", "read", "parsed"])
+        nested.page.reload()
+        assert len(tree(nested, 4)) == 4
+
+    def test_a_task(self, nested, run):
+        """The timeline of a task has the events of that task alone."""
+        nested.page.goto(f"{nested.url}?log=orchestrator&timeline=task+{run}&by=task_id")
+
+        assert tree(nested, 1) == [[1, "task_started → task_completed"]]
+        nested.says("#timeline-title", f"Task task {run}")
+
+    def test_something_else(self, nested):
+        """A timeline by another field is refused in words."""
+        nested.page.goto(f"{nested.url}?log=orchestrator&timeline=x&by=colour")
+
+        nested.says("#timeline-summary", "A timeline is by run_id or task_id, not by colour")
+
+    def test_folding_and_zooming(self, nested, run):
+        """Keys fold a step and show it again, go to what failed within it, zoom in, and lead back."""
+        nested.page.goto(f"{nested.url}?log=orchestrator&timeline={run}&by=run_id")
+        tree(nested, 4)
+        press = nested.page.keyboard.press
+        for key in ("j", "ArrowLeft"):
+            press(key)
+        assert tree(nested, 1) == [[1, "task_started → task_completed"]]
+        expect(nested.page.locator("#timeline-rows .row")).to_have_attribute("aria-expanded", "false")
+        expect(nested.page.locator("#timeline-rows .state")).to_have_text("within")
+        press("e")
+        expect(nested.page.locator("#timeline-rows .row:focus .name")).to_have_text("parsed")
+        for key in ("ArrowLeft", "z"):
+            press(key)
+        assert tree(nested, 2) == [[1, "read"], [2, "parsed"]]
+        assert nested.page.locator(".tick").first.inner_text() == "0"
+        press("Escape")
+        assert len(tree(nested, 4)) == 4
+        press("Escape")
+
+        expect(nested.page.locator("#timeline")).to_be_hidden()
+
+    def test_both_events_of_a_step(self, nested, run):
+        """Enter opens the event that ended a step, and again the one that began it; so do clicks."""
+        nested.page.goto(f"{nested.url}?log=orchestrator&timeline={run}&by=run_id")
+        tree(nested, 4)
+        for key in ("j", "Enter"):
+            nested.page.keyboard.press(key)
+        nested.says("#detail-title", "task_completed")
+        nested.page.keyboard.press("Enter")
+        nested.says("#detail-title", "task_started")
+        nested.page.locator("#timeline-rows .row").first.click(position={"x": 20, "y": 8})
+        nested.says("#detail-title", "task_completed")
+        nested.page.locator("#timeline-rows .began").click()
+        nested.says("#detail-title", "task_started")

@@ -215,31 +215,32 @@ export async function fieldsOf(log, filters, signal) {
 }
 
 /**
- * The pages of one trace in all logs: each is in the order of time, and the next one has older events.
- * A page without events need not be the last.
+ * The pages of one trace, run or task in all logs: each is in the order of time, and the next one has older
+ * events. A page without events need not be the last.
  * @param {string[]} logs all logs
- * @param {string} traceId
+ * @param {string} by the field that has the id; empty for a trace
+ * @param {string} id
  * @param {AbortSignal} signal
  * @returns {AsyncGenerator<{events: Entry[], isLast: boolean}>}
  */
-export async function* trace(logs, traceId, signal) {
+export async function* subjectPages(logs, by, id, signal) {
   let after = "";
   for (let isLast = false; !isLast; ) {
-    const found = await tracePage(logs, traceId, after, signal);
+    const found = await subjectPage(logs, by, id, after, signal);
     isLast = !found.next;
     after = found.next ?? "";
     yield { events: found.events, isLast };
   }
 }
 
-/** @param {string[]} logs @param {string} traceId @param {string} after @param {AbortSignal} signal */
-async function tracePage(logs, traceId, after, signal) {
+/** @param {string[]} logs @param {string} by @param {string} id @param {string} after @param {AbortSignal} signal */
+async function subjectPage(logs, by, id, after, signal) {
   // Browsers take these two out of a path, however they are written.
-  if (traceId === "." || traceId === "..") {
-    const { events, next } = await page(logs, [["trace_id", traceId]], { after }, signal);
+  if (by || id === "." || id === "..") {
+    const { events, next } = await page(logs, [[by || "trace_id", id]], { after }, signal);
     return { events: events.reverse(), next };
   }
-  const rest = `traces/${encodeURIComponent(traceId)}`;
+  const rest = `traces/${encodeURIComponent(id)}`;
   const found = fields(await (await ask(address(logs.slice(0, 1), rest, [["after", after]]), { signal })).text());
   const events = elements(found.get("events") ?? "[]").map((raw) => entry(raw));
   return { events, next: found.get("more") === "true" ? position(found.get("next")) : null };

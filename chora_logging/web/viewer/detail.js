@@ -19,7 +19,10 @@ const FILTER_FIELDS = [
   ["trace_id", "trace"],
 ];
 
-/** The pane with the event. Dispatches "filter", "narrow", "trace", "context", "around" and "close". */
+/** Fields that a timeline may be of, too, and their words. */
+const SUBJECTS = [["run_id", "run"], ["task_id", "task"]];
+
+/** The pane with the event. Dispatches "filter", "narrow", "subject", "context", "around" and "close". */
 export class Detail extends EventTarget {
   #root = byId("detail");
   /** @type {import("./log_event.js").LogEvent | null} */ event = null;
@@ -97,7 +100,11 @@ export class Detail extends EventTarget {
     /** @type {Record<string, string>} */
     const meant = { event: name, trace_id: traceId };
     const actions = [];
-    if (traceId && isInList) actions.push(this.#button("Timeline", "Timeline of its trace", "trace", traceId));
+    if (traceId && isInList) actions.push(this.#button("Timeline", "Timeline of its trace", "subject", ["", traceId]));
+    for (const [key, word] of isInList ? SUBJECTS : []) {
+      const id = value(found, key);
+      if (id) actions.push(this.#button(`${word} timeline`, `Timeline of its ${word}`, "subject", [key, id]));
+    }
     if (event.cursor) actions.push(this.#button("In context", "The events around it, without filters", "context", event));
     if (!Number.isNaN(event.time)) actions.push(this.#button("± 1 min", "The minute before and after it", "around", event.time));
     const narrowing = FILTER_FIELDS.flatMap(([key, words]) => {

@@ -74,12 +74,13 @@ function arrive(before) {
     opened.reset();
     following.follow(place);
   }
-  const traceId = place.get("timeline");
-  byId("events").hidden = Boolean(traceId);
-  byId("page").classList.toggle("is-timeline", Boolean(traceId));
+  const id = place.get("timeline");
+  byId("events").hidden = Boolean(id);
+  byId("page").classList.toggle("is-timeline", Boolean(id));
   opened.sayContext();
-  if (traceId && traceId !== timeline.traceId) timeline.show(allLogs, traceId);
-  if (!traceId && timeline.traceId) {
+  if (id) {
+    timeline.show(allLogs, id, place.get("by"));
+  } else if (timeline.isShown) {
     timeline.hide();
     detail.close();
     list.grid.focus();
@@ -120,13 +121,13 @@ function update() {
 }
 
 function openDetail() {
-  if (timeline.traceId) timeline.open();
+  if (timeline.isShown) timeline.open();
   else opened.open();
 }
 
 /** @param {number} step */
 function move(step) {
-  if (timeline.traceId) {
+  if (timeline.isShown) {
     timeline.move(step);
     return;
   }
@@ -138,16 +139,17 @@ function move(step) {
 function escape() {
   if (document.activeElement?.matches("input, select")) list.grid.focus();
   else if (detail.isOpen) detail.close();
-  else if (timeline.traceId) navigation.go({ timeline: "" });
+  else if (timeline.isZoomed) timeline.zoomOut();
+  else if (timeline.isShown) navigation.go({ timeline: "", by: "" });
   else if (opened.isInContext) opened.leaveContext();
   else if (following.store.isPaused) resume();
 }
 
-/** @param {string} traceId */
-function openTimeline(traceId) {
-  if (!traceId) return;
+/** @param {string} id @param {string} [by] the field that has it; empty for a trace */
+function openTimeline(id, by = "") {
+  if (!id) return;
   detail.close();
-  navigation.go({ timeline: traceId });
+  navigation.go({ timeline: id, by });
 }
 
 function zoomOut() {
@@ -167,7 +169,7 @@ function switchZone() {
 
 /** @param {number} direction */
 function findMatch(direction) {
-  if (timeline.traceId) return;
+  if (timeline.isShown) return;
   pause();
   list.find(direction, isMatch);
   list.grid.focus({ preventScroll: true });
@@ -191,10 +193,12 @@ listen({
   c: () => detail.isOpen && detail.copy(),
   l: () => detail.isOpen && detail.copyLink(),
   x: () => opened.openContext(detail.isOpen ? detail.event : list.selectedEvent),
-  o: zoomOut,
+  o: () => (timeline.isShown ? timeline.zoomOut() : zoomOut()),
+  e: () => timeline.isShown && timeline.nextError(),
+  z: () => timeline.isShown && timeline.zoomIn(),
   u: switchZone,
-  " ": () => timeline.traceId || toggle(),
-  "/": () => timeline.traceId || filters.focusText(),
+  " ": () => timeline.isShown || toggle(),
+  "/": () => timeline.isShown || filters.focusText(),
   "?": () => byId("help").showModal(),
   Escape: escape,
 });
@@ -221,7 +225,7 @@ on(following, "changed", () => {
   chart.changed();
 });
 on(following, "arrived", (event) => opened.showOfAddress(event));
-on(following, "event", (event) => timeline.traceId && event.traceId === timeline.traceId && timeline.refreshSoon());
+on(following, "event", (event) => timeline.holds(event) && timeline.refreshSoon());
 on(following, "gap", (raw) => {
   byId("gaps").hidden = false;
   byId("gaps").title = wordsOf(new Note("gap", raw, 0));
@@ -240,17 +244,18 @@ list.addEventListener("open", openDetail);
 on(list, "trace", openTimeline);
 list.addEventListener("scrollup", () => !following.store.isPaused && pause(true));
 list.addEventListener("scrollend", () => following.store.isPaused && isByScrolling && resume());
-on(timeline, "open", ({ event }) => opened.show(event, false));
+on(timeline, "open", (event) => opened.show(event, false));
 on(timeline, "login", needLogin);
-on(detail, "filter", (changes) => navigation.go({ ...changes, timeline: "", context: "" }));
-on(detail, "narrow", (condition) => navigation.go({ where: [...navigation.place.where, condition], timeline: "", context: "" }));
-on(detail, "trace", openTimeline);
+on(detail, "filter", (changes) => navigation.go({ ...changes, timeline: "", by: "", context: "" }));
+on(detail, "narrow", (condition) => navigation.go({ where: [...navigation.place.where, condition], timeline: "", by: "", context: "" }));
+on(detail, "subject", ([by, id]) => openTimeline(id, by));
 on(detail, "context", (event) => opened.openContext(event));
-on(detail, "around", (time) => navigation.go({ ...aroundTime(time), timeline: "" }));
+on(detail, "around", (time) => navigation.go({ ...aroundTime(time), timeline: "", by: "" }));
 on(detail, "close", ({ hadFocus }) => {
   opened.closed();
+  timeline.closed();
   if (!hadFocus) return;
-  if (timeline.traceId) timeline.focus();
+  if (timeline.isShown) timeline.focus();
   else list.grid.focus();
 });
 login.addEventListener("login", () => {
@@ -269,7 +274,7 @@ const presses = [
   ["count-on", () => following.tally.countOn()],
   ["empty-clear", () => filters.clear()],
   ["help-open", () => byId("help").showModal()],
-  ["timeline-back", () => navigation.go({ timeline: "" })],
+  ["timeline-back", () => navigation.go({ timeline: "", by: "" })],
   ["older", () => {
     pause();
     following.searchOlder(OLDER_EVENTS);

@@ -122,6 +122,19 @@ export class Meaning {
   }
 
   /**
+   * The id of the span, and that of the span around it; empty if there is none.
+   * @param {Found} event
+   * @returns {[string, string]}
+   */
+  spansOf(event) {
+    const [span, parent] = ["span", "parent"].map((meaning) => {
+      const [found] = this.found(meaning, event);
+      return found ? text(found[1]) : "";
+    });
+    return [span, parent];
+  }
+
+  /**
    * The duration in milliseconds; null if there is none.
    * @param {Found} event
    */

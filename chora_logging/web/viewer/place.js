@@ -3,7 +3,7 @@
 /** The filters of the server with one value each, by the names of its parameters. */
 export const FILTERS = ["level", "event", "task_id", "run_id", "trace_id", "status", "since", "until", "text"];
 /** The parameters that are no filters. */
-const OTHERS = ["log", "timeline", "at", "of", "context", "jump"];
+const OTHERS = ["log", "timeline", "by", "at", "of", "context", "jump"];
 const KNOWN = new Set([...FILTERS, ...OTHERS, "where"]);
 
 /** @typedef {[string, string][]} Pairs names and values of parameters */

@@ -1,72 +1,107 @@
-/** A trace across all logs as a waterfall: start, duration and result of each event. */
+/** A trace, a run or a task across all logs: the tree of its steps as a waterfall. */
 
-import { trace } from "./api.js";
-import { timeOfDay } from "./clock.js";
-import { LogEvent, offset, span } from "./log_event.js";
+import { subjectPages } from "./api.js";
+import { distance, idle, ticks } from "./axis.js";
+import { fields } from "./json.js";
+import { LogEvent, span, value } from "./log_event.js";
 import { meaningOf } from "./meaning.js";
-import { byId, element, plural, visible } from "./text.js";
+import { Rows } from "./rows.js";
+import { byId, plural, visible } from "./text.js";
+import { rowOf } from "./timeline_row.js";
+import { extentOf, gapsOf, rowsOf, treeOf } from "./trace_tree.js";
 
-const MOST_TICKS = 5;
-const TICK_STEPS = [1, 2, 5, 10];
-/** The steps between the ticks of a long trace, in units of clocks. */
-const CLOCK_STEPS_SECONDS = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
-/** The shortest trace with ticks: times have microseconds, so a shorter one has nothing to mark. */
-const SHORTEST_AXIS_MS = 0.01;
+/** @typedef {import("./trace_tree.js").Step} Step */
 
-/**
- * @typedef {object} Entry
- * @property {LogEvent} event
- * @property {string} log
- * @property {number} start milliseconds since 1970; NaN if it has no time, so that it has no place on the axis
- * @property {number | null} duration milliseconds; an event is written at the end of its operation
- */
+/** What a timeline may show: the name of the field, and its word. */
+const SUBJECTS = new Map([["", "Trace"], ["run_id", "Run"], ["task_id", "Task"]]);
 
-/** The view of one trace. Dispatches "open" with the chosen event, and "login" if the token is needed. */
+/** The view of one trace, run or task. Dispatches "open" with the chosen event, and "login" if the token is needed. */
 export class Timeline extends EventTarget {
   #root = byId("timeline");
-  /** @type {HTMLElement} */ #rows = byId("timeline-rows");
-  /** @type {Entry[]} */ #entries = [];
+  #rows = new Rows(byId("timeline-rows"));
+  /** @type {LogEvent[]} */ #events = [];
+  /** @type {Step[]} the outermost steps */ #tree = [];
+  /** @type {Step[]} those of the rows */ #steps = [];
+  /** @type {Set<string>} the steps that are folded, by the places of their events */ #folded = new Set();
+  /** The step that is zoomed into, by the place of its event; empty for none. */
+  #zoomed = "";
   #asking = new AbortController();
   #refreshing = 0;
   #isLoading = false;
-  /** The id of the shown trace; empty if none is shown. */
-  traceId = "";
+  #id = "";
+  #by = "";
   /** @type {string[]} the names of all logs */ #logs = [];
 
   constructor() {
     super();
-    this.#rows.addEventListener("click", (click) => this.#clicked(click));
+    this.#rows.root.addEventListener("click", (click) => this.#clicked(click));
+    this.#rows.root.addEventListener("keydown", (press) => {
+      if (press.key === "ArrowLeft") this.fold();
+      else if (press.key === "ArrowRight") this.unfold();
+      else return;
+      press.preventDefault();
+    });
+    this.#rows.root.addEventListener("dblclick", (click) => this.#zoomInto(this.#rows.indexOf(click)));
     byId("timeline-refresh").addEventListener("click", () => this.#load());
+    byId("timeline-error").addEventListener("click", () => this.nextError());
+    byId("timeline-whole").addEventListener("click", () => this.zoomOut());
   }
 
-  /** @param {string[]} logs the names of all logs @param {string} traceId */
-  show(logs, traceId) {
-    const isOther = traceId !== this.traceId;
-    this.#logs = logs;
-    this.traceId = traceId;
+  get isShown() {
+    return !this.#root.hidden;
+  }
+
+  get isZoomed() {
+    return this.#zoomed !== "";
+  }
+
+  /**
+   * @param {string[]} logs the names of all logs
+   * @param {string} id
+   * @param {string} by the field that has the id; empty for a trace
+   */
+  show(logs, id, by) {
+    const isOther = id !== this.#id || by !== this.#by;
+    if (this.isShown && !isOther) return;
+    [this.#logs, this.#id, this.#by] = [logs, id, by];
     this.#root.hidden = false;
-    byId("timeline-id").textContent = visible(traceId, 200);
+    byId("timeline-subject").textContent = SUBJECTS.get(by) ?? "Nothing";
+    byId("timeline-id").textContent = visible(id, 200);
     if (isOther) {
-      this.#entries = [];
-      this.#rows.replaceChildren();
-      byId("timeline-axis").replaceChildren();
+      [this.#events, this.#tree, this.#zoomed] = [[], [], ""];
+      this.#folded.clear();
+      this.#draw();
       this.#announce("Loading");
       byId("timeline-title").focus();
     }
-    this.#load();
+    if (SUBJECTS.has(by)) this.#load();
+    else this.#announce(`A timeline is by ${[...SUBJECTS.keys()].filter(Boolean).join(" or ")}, not by ${visible(by, 40)}`);
+  }
+
+  get #subject() {
+    return (SUBJECTS.get(this.#by) ?? "").toLowerCase();
   }
 
   hide() {
-    this.traceId = "";
+    [this.#id, this.#by] = ["", ""];
     this.#asking.abort();
     this.#root.hidden = true;
   }
 
-  /** Reload the trace shortly. */
+  /**
+   * Whether an event belongs to what is shown.
+   * @param {LogEvent} event
+   */
+  holds(event) {
+    if (!this.isShown) return false;
+    return this.#id === (this.#by ? value(fields(event.raw), this.#by) : event.traceId);
+  }
+
+  /** Reload shortly. */
   refreshSoon() {
     this.#refreshing ||= setTimeout(() => {
       this.#refreshing = 0;
-      if (!this.traceId) return;
+      if (!this.isShown) return;
       if (this.#isLoading) this.refreshSoon();
       else this.#load();
     }, 500);
@@ -80,37 +115,45 @@ export class Timeline extends EventTarget {
     const found = [];
     this.#isLoading = true;
     try {
-      for await (const { events, isLast } of trace(this.#logs, this.traceId, signal)) {
+      for await (const { events, isLast } of subjectPages(this.#logs, this.#by, this.#id, signal)) {
         if (signal.aborted) return;
         found.unshift(...events);
-        const entries = inOrder(found);
         // What is shown stays until as much has been found again.
-        if (!isLast && entries.length < this.#entries.length) continue;
-        this.#entries = entries;
-        this.#draw(isLast);
+        if (!isLast && found.length < this.#events.length) continue;
+        this.#events = found.map(({ log, cursor, raw }) => new LogEvent(raw, 0, meaningOf(log), log, cursor));
+        this.#tree = treeOf(this.#events);
+        this.#draw();
+        this.#announce(this.#summary(isLast));
       }
     } catch (failure) {
       if (signal.aborted) return;
       if (failure.status === 401) this.dispatchEvent(new Event("login"));
-      this.#announce(`The trace cannot be shown: ${failure.message}`);
+      this.#announce(`The ${this.#subject} cannot be shown: ${failure.message}`);
     } finally {
       if (!signal.aborted) this.#isLoading = false;
     }
   }
 
-  /** @param {boolean} isWhole */
-  #draw(isWhole) {
-    const timed = this.#entries.filter((entry) => !Number.isNaN(entry.start));
-    const start = Math.min(...timed.map((entry) => entry.start));
-    const end = Math.max(...timed.map((entry) => entry.start + (entry.duration ?? 0)));
-    const whole = timed.length ? Math.max(end - start, 0.001) : 0;
-    const ticks = whole < SHORTEST_AXIS_MS ? [] : axis(whole);
-    byId("timeline-axis").replaceChildren(...ticks);
-    this.#rows.style.setProperty("--tick", ticks.length ? `${(100 * stepOf(whole)) / whole}%` : "100%");
-    const focused = this.#rows.contains(document.activeElement) ? this.#focusedIndex() : -1;
-    this.#rows.replaceChildren(...this.#entries.map((entry, index) => rowOf(entry, index, start, whole)));
-    this.#step(Math.max(0, focused), focused >= 0);
-    this.#announce(summary(this.#entries, end - start, isWhole));
+  #draw() {
+    const everything = rowsOf(this.#tree, () => false).map(([step]) => step);
+    const zoomed = everything.find((step) => placeOf(step) === this.#zoomed);
+    if (!zoomed) this.#zoomed = "";
+    const shown = zoomed ? rowsOf([zoomed], () => false).map(([step]) => step) : everything;
+    const { start, end } = extentOf(shown) ?? { start: 0, end: 0 };
+    const whole = Math.max(end - start, 0.001);
+    byId("timeline-axis").replaceChildren(...ticks(whole), ...idle(gapsOf(shown), start, whole));
+    this.#rows.root.style.setProperty("--tick", `${distance(whole)}%`);
+    byId("timeline-whole").hidden = !zoomed;
+    byId("timeline-error").hidden = !everything.some((step) => step.event.isError);
+
+    const focused = this.#rows.hasFocus ? this.#steps[this.#rows.index] : null;
+    const isFolded = (/** @type {Step} */ step) => this.#folded.has(placeOf(step));
+    const rows = rowsOf(zoomed ? [zoomed] : this.#tree, isFolded);
+    this.#steps = rows.map(([step]) => step);
+    this.#rows.root.replaceChildren(...rows.map(([step, depth]) => rowOf(step, depth, isFolded(step), { start, whole })));
+    this.#rows.all.forEach((row, index) => row.setAttribute("aria-rowindex", String(index + 2)));
+    const index = this.#steps.findIndex((step) => focused && placeOf(step) === placeOf(focused));
+    this.#rows.choose(Math.max(0, index), focused !== null);
   }
 
   /** @param {string} words */
@@ -120,11 +163,75 @@ export class Timeline extends EventTarget {
 
   /** @param {MouseEvent} click */
   #clicked(click) {
-    const row = /** @type {Element} */ (click.target).closest("[role=row]");
-    const index = row ? [...this.#rows.children].indexOf(row) : -1;
+    const index = this.#rows.indexOf(click);
     if (index < 0) return;
-    this.#step(index, true);
-    this.#open(index);
+    const target = /** @type {Element} */ (click.target);
+    this.#rows.choose(index, true);
+    if (target.closest(".fold") && this.#steps[index].children.length) this.#fold(index, !this.#isFolded(index));
+    else this.#open(index, target.closest(".began") !== null);
+  }
+
+  /** @param {number} index */
+  #isFolded(index) {
+    return this.#folded.has(placeOf(this.#steps[index]));
+  }
+
+  /** @param {number} index @param {boolean} isFolded */
+  #fold(index, isFolded) {
+    if (isFolded) this.#folded.add(placeOf(this.#steps[index]));
+    else this.#folded.delete(placeOf(this.#steps[index]));
+    this.#draw();
+  }
+
+  /** Hide the steps within the one that has the focus; else go to the step around it. */
+  fold() {
+    const index = this.#rows.index;
+    const step = this.#steps[index];
+    if (!step) return;
+    if (step.children.length && !this.#isFolded(index)) this.#fold(index, true);
+    else if (step.parent && this.#steps.includes(step.parent)) this.#rows.choose(this.#steps.indexOf(step.parent), true);
+  }
+
+  /** Show the steps within the one that has the focus; else go to the first of them. */
+  unfold() {
+    const index = this.#rows.index;
+    if (!this.#steps[index]?.children.length) return;
+    if (this.#isFolded(index)) this.#fold(index, false);
+    else this.#rows.choose(index + 1, true);
+  }
+
+  /** Show the step that has the focus alone, with those within it. */
+  zoomIn() {
+    this.#zoomInto(this.#rows.index);
+  }
+
+  /** @param {number} index */
+  #zoomInto(index) {
+    if (!this.#steps[index]?.isBar) return;
+    this.#zoomed = placeOf(this.#steps[index]);
+    this.#draw();
+    this.focus();
+  }
+
+  /** Show the whole again. */
+  zoomOut() {
+    this.#zoomed = "";
+    this.#draw();
+    this.focus();
+  }
+
+  /** Go to the next step that failed, also if it is folded away. */
+  nextError() {
+    const all = rowsOf(this.#tree, () => false).map(([step]) => step);
+    const failed = all.filter((step) => step.event.isError);
+    if (!failed.length) return;
+    const place = all.indexOf(this.#steps[this.#rows.index]);
+    const isInside = this.#rows.hasFocus;
+    const next = failed.find((step) => all.indexOf(step) > (isInside ? place : -1)) ?? failed[0];
+    for (let outer = next.parent; outer; outer = outer.parent) this.#folded.delete(placeOf(outer));
+    this.#draw();
+    if (!this.#steps.includes(next)) this.zoomOut();
+    this.#rows.choose(this.#steps.indexOf(next), true);
   }
 
   /**
@@ -132,120 +239,51 @@ export class Timeline extends EventTarget {
    * @param {number} step
    */
   move(step) {
-    const isInside = this.#rows.contains(document.activeElement);
-    const target = isInside || Math.abs(step) > 1 ? this.#focusedIndex() + step : this.#focusedIndex();
-    this.#step(Math.max(0, Math.min(this.#entries.length - 1, target)), true);
+    this.#rows.move(step);
   }
 
-  /** Open the event of the row that has the focus. */
+  /** Open the event of the row that has the focus; of a step of two events, the other one if it is open. */
   open() {
-    if (this.#rows.contains(document.activeElement)) this.#open(this.#focusedIndex());
+    if (!this.#rows.hasFocus) return;
+    const row = this.#rows.all[this.#rows.index];
+    const isOpen = row.getAttribute("aria-selected") === "true" && !row.classList.contains("is-begun");
+    this.#open(this.#rows.index, isOpen);
   }
 
-  get #children() {
-    return /** @type {HTMLElement[]} */ ([...this.#rows.children]);
-  }
-
-  #focusedIndex() {
-    return this.#children.findIndex((row) => row.tabIndex === 0);
-  }
-
-  /**
-   * Make one row the only one in the tab order.
-   * @param {number} index
-   * @param {boolean} isFocused
-   */
-  #step(index, isFocused) {
-    for (const row of this.#children) row.tabIndex = -1;
-    const row = this.#children[index];
-    if (!row) return;
-    row.tabIndex = 0;
-    if (isFocused) row.focus();
-  }
-
-  /** @param {number} index */
-  #open(index) {
-    for (const row of this.#rows.children) row.setAttribute("aria-selected", "false");
-    this.#rows.children[index].setAttribute("aria-selected", "true");
-    this.dispatchEvent(new CustomEvent("open", { detail: this.#entries[index] }));
+  /** @param {number} index @param {boolean} isBeginning whether the event of its beginning is opened */
+  #open(index, isBeginning) {
+    const step = this.#steps[index];
+    const isBegun = isBeginning && step.began !== null;
+    this.#rows.select(index);
+    this.#rows.all[index].classList.toggle("is-begun", isBegun);
+    this.dispatchEvent(new CustomEvent("open", { detail: isBegun ? step.began : step.event }));
   }
 
   focus() {
-    this.#step(Math.max(0, this.#focusedIndex()), true);
+    this.#rows.choose(Math.max(0, this.#rows.index), true);
+  }
+
+  /** The pane was closed. */
+  closed() {
+    this.#rows.select(-1);
+  }
+
+  /** @param {boolean} isWhole whether all logs were searched */
+  #summary(isWhole) {
+    const steps = rowsOf(this.#tree, () => false).map(([step]) => step);
+    const timeless = steps.filter((step) => !step.isTimed).length;
+    const others = timeless ? [`${plural(timeless, "event")} without a time that can be read`] : [];
+    if (!isWhole) others.push("searching for older ones");
+    if (!steps.length) return others.join(" · ") || `No log has an event of this ${this.#subject}`;
+    const extent = extentOf(steps);
+    const errors = this.#events.filter((event) => event.isError).length;
+    const logs = new Set(this.#events.map((event) => event.log)).size;
+    const parts = [plural(this.#events.length, "event"), plural(logs, "log"), extent ? span(extent.end - extent.start) : ""];
+    return [...parts, plural(errors, "error"), ...others].filter(Boolean).join(" · ");
   }
 }
 
-/**
- * The events in the order of their beginnings, then those without a time.
- * @param {import("./api.js").Entry[]} events
- * @returns {Entry[]}
- */
-function inOrder(events) {
-  const entries = events.map(({ log, cursor, raw }) => {
-    const event = new LogEvent(raw, 0, meaningOf(log), log, cursor);
-    const { duration } = event;
-    const isLong = duration !== null && duration > 0;
-    return { event, log, duration, start: isLong ? event.time - duration : event.time };
-  });
-  const timeless = entries.filter((entry) => Number.isNaN(entry.start));
-  return [...entries.filter((entry) => !Number.isNaN(entry.start)).sort((a, b) => a.start - b.start), ...timeless];
-}
-
-/** @param {Entry} entry @param {number} index @param {number} start @param {number} whole */
-function rowOf(entry, index, start, whole) {
-  const { event } = entry;
-  const isTimed = !Number.isNaN(entry.start);
-  const began = element("div", "offset", isTimed ? offset(entry.start - start, whole) : "no time");
-  if (isTimed) began.title = timeOfDay(entry.start);
-  const log = element("div", "log", visible(entry.log, 40));
-  const name = element("div", "name", [element("bdi", "", visible(event.name || event.message || "(no name)", 120))]);
-  const bar = element("div", entry.duration ? "bar" : "bar is-moment");
-  bar.style.left = `${(100 * (entry.start - start)) / whole}%`;
-  bar.style.width = `${(100 * (entry.duration ?? 0)) / whole}%`;
-  const track = element("div", "track", isTimed ? [bar] : "");
-  const took = element("div", "took", entry.duration === null ? "" : span(entry.duration));
-  const state = element("div", "state", event.isError ? "error" : "");
-  const row = element("div", `row${event.isError ? " is-error" : ""}${isTimed ? "" : " is-timeless"}`, [began, log, name, track, took, state]);
-  for (const part of row.children) part.setAttribute("role", "gridcell");
-  row.setAttribute("role", "row");
-  row.setAttribute("aria-selected", "false");
-  row.setAttribute("aria-rowindex", String(index + 2));
-  row.tabIndex = -1;
-  return row;
-}
-
-/**
- * The step between the ticks on the axis.
- * @param {number} whole milliseconds
- */
-function stepOf(whole) {
-  const clock = CLOCK_STEPS_SECONDS.find((seconds) => seconds * 1000 * MOST_TICKS >= whole);
-  if (clock && whole > CLOCK_STEPS_SECONDS[0] * 1000 * TICK_STEPS[1]) return clock * 1000;
-  const power = 10 ** Math.floor(Math.log10(whole / MOST_TICKS));
-  return power * (TICK_STEPS.find((step) => whole / (step * power) <= MOST_TICKS) ?? 10);
-}
-
-/** @param {number} whole milliseconds */
-function axis(whole) {
-  const ticks = [];
-  // A tick near the end would have no space for its label.
-  for (let at = 0; at <= whole * 0.85; at += stepOf(whole)) {
-    const tick = element("span", "tick", at ? span(Number(at.toPrecision(6))).replace(/ 0 (s|min)$/, "") : "0");
-    tick.style.left = `${(100 * at) / whole}%`;
-    tick.style.width = `${(100 * stepOf(whole)) / whole}%`;
-    ticks.push(tick);
-  }
-  return ticks;
-}
-
-/** @param {Entry[]} entries @param {number} whole milliseconds @param {boolean} isWhole whether all logs were searched */
-function summary(entries, whole, isWhole) {
-  const timeless = entries.filter((entry) => Number.isNaN(entry.start)).length;
-  const others = timeless ? [`${plural(timeless, "event")} without a time that can be read`] : [];
-  if (!isWhole) others.push("searching for older ones");
-  if (!entries.length) return others.join(" · ") || "No log has an event of this trace";
-  const errors = entries.filter((entry) => entry.event.isError).length;
-  const logs = new Set(entries.map((entry) => entry.log)).size;
-  const parts = [plural(entries.length, "event"), plural(logs, "log"), timeless < entries.length ? span(whole) : ""];
-  return [...parts, plural(errors, "error"), ...others].filter(Boolean).join(" · ");
+/** @param {Step} step */
+function placeOf({ event }) {
+  return `${event.log} ${event.cursor}`;
 }

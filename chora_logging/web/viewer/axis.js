@@ -1,0 +1,64 @@
+/** The axis of a trace: round times after its beginning, and the times in which nothing ran. */
+
+import { span } from "./log_event.js";
+import { element } from "./text.js";
+
+const MOST_TICKS = 5;
+const TICK_STEPS = [1, 2, 5, 10];
+/** The steps between the ticks of a long trace, in units of clocks. */
+const CLOCK_STEPS_SECONDS = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
+/** The shortest trace with ticks: times have microseconds, so a shorter one has nothing to mark. */
+const SHORTEST_AXIS_MS = 0.01;
+
+/**
+ * The ticks of a length of time.
+ * @param {number} whole milliseconds
+ */
+export function ticks(whole) {
+  const made = [];
+  if (whole < SHORTEST_AXIS_MS) return [];
+  const step = stepOf(whole);
+  // A tick near the end would have no space for its label.
+  for (let at = 0; at <= whole * 0.85; at += step) {
+    const tick = element("span", "tick", at ? span(Number(at.toPrecision(6))).replace(/ 0 (s|min)$/, "") : "0");
+    tick.style.left = `${(100 * at) / whole}%`;
+    tick.style.width = `${(100 * step) / whole}%`;
+    made.push(tick);
+  }
+  return made;
+}
+
+/**
+ * The distance of the ticks in per cent of the length.
+ * @param {number} whole milliseconds
+ */
+export function distance(whole) {
+  return whole < SHORTEST_AXIS_MS ? 100 : (100 * stepOf(whole)) / whole;
+}
+
+/**
+ * The times in which nothing ran.
+ * @param {[number, number][]} gaps
+ * @param {number} start
+ * @param {number} whole milliseconds
+ */
+export function idle(gaps, start, whole) {
+  return gaps.map(([from, to]) => {
+    const made = element("span", "idle");
+    made.title = `Nothing for ${span(to - from)}`;
+    made.style.left = `${(100 * (from - start)) / whole}%`;
+    made.style.width = `${(100 * (to - from)) / whole}%`;
+    return made;
+  });
+}
+
+/**
+ * The step between the ticks on the axis.
+ * @param {number} whole milliseconds
+ */
+function stepOf(whole) {
+  const clock = CLOCK_STEPS_SECONDS.find((seconds) => seconds * 1000 * MOST_TICKS >= whole);
+  if (clock && whole > CLOCK_STEPS_SECONDS[0] * 1000 * TICK_STEPS[1]) return clock * 1000;
+  const power = 10 ** Math.floor(Math.log10(whole / MOST_TICKS));
+  return power * (TICK_STEPS.find((step) => whole / (step * power) <= MOST_TICKS) ?? 10);
+}
