@@ -21,7 +21,8 @@ PURE = ("", "1") if sys.version_info >= (3, 11) else ("",)
 #: Prints which numbers were written by a call that returned, which were reported lost, and how often the
 #: log was still locked after a call that was left; then waits.
 PROGRAM = """
-import builtins, fcntl, json, os, signal, sys, time
+import builtins, faulthandler, fcntl, json, os, signal, sys, time
+faulthandler.dump_traceback_later(100, exit=True)
 from tests.faults.writer import logger_on
 log, kind, base, raises = sys.argv[1:]
 Limit = type("Limit", (getattr(builtins, base),), {})
