@@ -107,3 +107,48 @@ def test_the_parts_bring_only_what_is_listed():
     extra = loaded(PARTS) - loaded(BASELINE)
 
     assert extra <= OWN | EARLIER | STANDARD
+
+
+#: Logs, rotates and loses its file; prints the modules that were imported meanwhile.
+CALLS = """
+import logging, os, sys
+import chora_logging
+kind, log, compress = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
+handler = getattr(chora_logging, kind)(log, maxBytes=2000, backupCount=3, compress=compress)
+handler.setFormatter(chora_logging.EventFormatter())
+handler.addFilter(chora_logging.TraceIdFilter())
+logger = logging.Logger("x")
+logger.addHandler(handler)
+found = []
+sys.addaudithook(lambda name, arguments: name == "import" and found.append(arguments[0]))
+for number in range(60):
+    logger.info("hello %d", number, extra={"task_id": "t"})
+    try:
+        raise ValueError
+    except ValueError:
+        logger.exception("bad", stack_info=True)
+handler.doRollover()
+os.unlink(log)
+logger.error("again")
+handler.close()
+print(*found)
+"""
+
+
+@pytest.mark.parametrize("pure", ["", "1"], ids=["compiled", "pure"])
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("kind", ["EventFileHandler", "BufferedEventFileHandler"])
+def test_no_call_imports(tmp_path, kind, compress, pure):
+    """No call imports a module: if a signal handler's exception leaves an import, those of all threads wait.
+
+    `importlib` takes the lock of all imports before it can be sure to release it.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", CALLS, kind, str(tmp_path / "x.log"), str(compress)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CHORA_LOGGING_PURE": pure},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.split() == []

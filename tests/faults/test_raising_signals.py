@@ -112,10 +112,13 @@ def test_a_thousand_times_a_second(tmp_path, pure, kind, base):
 
     events = [event for event in events_of(log) if "writer" not in event]
     notices = {event.get("event") for event in events if event.get("logger") == "chora_logging"}
-    written = [number_of(event) for event in events if event.get("logger") != "chora_logging"]
+    own = [event for event in events if event.get("logger") != "chora_logging"]
+    # Of a record whose formatting was left three times on end, only that is written.
+    nameless = [event for event in own if event.keys() == {"timestamp", "level", "format_error"}]
+    written = [number_of(event) for event in own if event not in nameless]
     assert held == 0
     assert written == sorted(set(written))
-    assert set(returned) <= {*written, *lost}
+    assert len(set(returned) - {*written, *lost}) <= len(nameless)
     assert not set(lost) & set(written)
     assert len(lost) == len(set(lost))
     assert "lock_timeout" not in notices
