@@ -175,18 +175,9 @@ def above_standard_streams(fd: int) -> int:
         os.close(fd)
 
 
-def load_digest() -> None:
-    """Import what `digest` needs, which is slow to import, before a call does.
-
-    An exception that a signal handler raises in an import leaves the lock of all imports held, and other
-    threads that import anything wait for ever.
-    """
-    import hashlib  # noqa: F401
-
-
 def digest(data: bytes) -> bytes:
     """Return a short hash of *data*."""
-    from hashlib import blake2b
+    from hashlib import blake2b  # slow to import, and needed only by logs and readers
 
     return blake2b(data, digest_size=DIGEST_BYTES).digest()
 

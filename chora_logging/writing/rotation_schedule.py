@@ -88,6 +88,7 @@ class RotationSchedule:
 
     def __init__(self, log: Rotated, *, compress: bool) -> None:
         self._log = log
+        _load_digest()
         self._compressor = _compressor() if compress else None
         self.retry_at, self._retry_pause = 0.0, FIRST_ROTATION_RETRY_SECONDS
         self._made: dict[int, int] = {}
@@ -203,6 +204,15 @@ class RotationSchedule:
             max_bytes=log.max_bytes,
             made=self._made,
         )
+
+
+def _load_digest() -> None:
+    """Import what digests need before a rotation does.
+
+    An exception that a signal handler raises in an import leaves the lock of all imports held: other threads
+    that import anything wait for ever.
+    """
+    import hashlib  # noqa: F401
 
 
 def _compressor() -> BackupCompressor:

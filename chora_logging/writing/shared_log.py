@@ -62,7 +62,6 @@ class SharedLog(Rotated):
         first_bytes: bytes = b"",
     ) -> None:
         super().__init__()
-        log_files.load_digest()
         self.path = self.real_path = path
         self.max_bytes, self.backup_count, self.lock_timeout = max_bytes, backup_count, lock_timeout
         self._is_lock_late = False  # lines try the lock without waiting, until one of them gets it

@@ -78,7 +78,8 @@ class TestRsyslog:
                         rsyslog.send_signal(signal.SIGTERM)
                         rsyslog.wait(PATIENCE)
                 output.seek(0)
-                assert output.read() == ""
+                # It may look at the log in the middle of a rotation, and says so.
+                assert [line for line in output if "poll_tree cannot stat file" not in line] == []
 
         assert [json.loads(line)["n"] for line in received.lines] == list(range(STEPS * EVENTS))
         assert len(list(tmp_path.glob("web.log.*"))) >= 5
