@@ -212,7 +212,8 @@ def _load_digest() -> None:
     An exception that a signal handler raises in an import leaves the lock of all imports held: other threads
     that import anything wait for ever.
     """
-    import hashlib  # noqa: F401
+    with contextlib.suppress(ImportError):  # who has dropped rights may not be able to read it any more
+        import hashlib  # noqa: F401
 
 
 def _compressor() -> BackupCompressor:
