@@ -413,13 +413,13 @@ class TestEnds:
     def test_files_of_its_own_are_gone(self, call, tmp_path, monkeypatch):
         """What did not fit in memory is deleted."""
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-        monkeypatch.setattr(database, "MEMORY", "30MB")
+        monkeypatch.setattr(database, "MEMORY", "45MB")
         (tmp_path / "temporary").mkdir()
-        events = ({"event": f"{n}" * 20, "message": f"{n}" * 100} for n in range(20_000))
+        events = ({"event": f"{n}" * 20, "message": f"{n}" * 100} for n in range(30_000))
         log = write_events(tmp_path / "app.log", *events)
         query = "SELECT count(*) AS n FROM (SELECT DISTINCT line, message, event FROM events)"
 
-        assert rows_of(call, query, log) == ([{"n": 20_000}], "")
+        assert rows_of(call, query, log) == ([{"n": 30_000}], "")
         assert os.listdir(tmp_path / "temporary") == []
 
 
