@@ -111,8 +111,9 @@ def test_the_parts_bring_only_what_is_listed():
 
 #: Logs, rotates and loses its file; prints the modules that were imported meanwhile.
 CALLS = """
-import logging, os, sys
+import logging, os, sys, traceback
 import chora_logging
+traceback.format_exception(ValueError, ValueError(), None)  # imports a module of its own, from Python 3.14 on
 kind, log, compress = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
 handler = getattr(chora_logging, kind)(log, maxBytes=2000, backupCount=3, compress=compress)
 handler.setFormatter(chora_logging.EventFormatter())
