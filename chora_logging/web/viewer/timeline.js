@@ -8,7 +8,7 @@ import { meaningOf } from "./meaning.js";
 import { Rows } from "./rows.js";
 import { byId, plural, visible } from "./text.js";
 import { rowOf } from "./timeline_row.js";
-import { extentOf, gapsOf, rowsOf, treeOf } from "./trace_tree.js";
+import { extentOf, gapsOf, rowsOf, stepsOf, treeOf } from "./trace_tree.js";
 
 /** @typedef {import("./trace_tree.js").Step} Step */
 
@@ -74,8 +74,7 @@ export class Timeline extends EventTarget {
       this.#announce("Loading");
       byId("timeline-title").focus();
     }
-    if (SUBJECTS.has(by)) this.#load();
-    else this.#announce(`A timeline is by ${[...SUBJECTS.keys()].filter(Boolean).join(" or ")}, not by ${visible(by, 40)}`);
+    this.#load();
   }
 
   get #subject() {
@@ -111,6 +110,11 @@ export class Timeline extends EventTarget {
     this.#asking.abort();
     this.#asking = new AbortController();
     const { signal } = this.#asking;
+    if (!SUBJECTS.has(this.#by)) {
+      this.#isLoading = false;
+      this.#announce(`A timeline is by ${[...SUBJECTS.keys()].filter(Boolean).join(" or ")}, not by ${visible(this.#by, 40)}`);
+      return;
+    }
     /** @type {import("./api.js").Entry[]} */
     const found = [];
     this.#isLoading = true;
@@ -135,10 +139,10 @@ export class Timeline extends EventTarget {
   }
 
   #draw() {
-    const everything = rowsOf(this.#tree, () => false).map(([step]) => step);
+    const everything = stepsOf(this.#tree);
     const zoomed = everything.find((step) => placeOf(step) === this.#zoomed);
     if (!zoomed) this.#zoomed = "";
-    const shown = zoomed ? rowsOf([zoomed], () => false).map(([step]) => step) : everything;
+    const shown = zoomed ? stepsOf([zoomed]) : everything;
     const { start, end } = extentOf(shown) ?? { start: 0, end: 0 };
     const whole = Math.max(end - start, 0.001);
     byId("timeline-axis").replaceChildren(...ticks(whole), ...idle(gapsOf(shown), start, whole));
@@ -222,7 +226,7 @@ export class Timeline extends EventTarget {
 
   /** Go to the next step that failed, also if it is folded away. */
   nextError() {
-    const all = rowsOf(this.#tree, () => false).map(([step]) => step);
+    const all = stepsOf(this.#tree);
     const failed = all.filter((step) => step.event.isError);
     if (!failed.length) return;
     const place = all.indexOf(this.#steps[this.#rows.index]);
@@ -270,7 +274,7 @@ export class Timeline extends EventTarget {
 
   /** @param {boolean} isWhole whether all logs were searched */
   #summary(isWhole) {
-    const steps = rowsOf(this.#tree, () => false).map(([step]) => step);
+    const steps = stepsOf(this.#tree);
     const timeless = steps.filter((step) => !step.isTimed).length;
     const others = timeless ? [`${plural(timeless, "event")} without a time that can be read`] : [];
     if (!isWhole) others.push("searching for older ones");

@@ -93,6 +93,14 @@ export function rowsOf(roots, isFolded) {
 }
 
 /**
+ * The steps from top to bottom, also those that are folded away.
+ * @param {Step[]} roots
+ */
+export function stepsOf(roots) {
+  return rowsOf(roots, () => false).map(([step]) => step);
+}
+
+/**
  * The first beginning and the last end, in milliseconds since 1970; null without a time.
  * @param {Step[]} steps
  * @returns {{start: number, end: number} | null}
