@@ -74,6 +74,8 @@ SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 AT_A_TIME = 4
 #: The time limit of a step in seconds: none takes half of it.
 LIMIT = 1800
+#: The variables of a step whose soaks are long, see `soaks.py`.
+LONG = {"CHORA_WHOLE": "1"}
 #: The environment with the lowest versions of the dependencies.
 LOWEST = "lowest"
 #: Seconds that an interrupted step has to clean up before it is killed.
@@ -466,7 +468,7 @@ def without(*paths: str) -> list[str]:
 def tests(name: str, version: str, paths: Iterable[str], *, whole: bool = False, **options: Any) -> Step:
     """A pytest run with the tests marked `whole` and long soaks, or without them."""
     if whole:
-        return pytest_step(name, version, paths, limit=4 * LIMIT, variables={"CHORA_WHOLE": "1"})
+        return pytest_step(name, version, paths, limit=4 * LIMIT, variables=LONG, **options)
     return pytest_step(name, version, ["-m", "not whole", *paths], **options)
 
 
@@ -577,7 +579,11 @@ def main(arguments: Sequence[str]) -> int:
     if not any(step.failed for step in done):
         others = [version for version in versions if version != chosen]
         if for_pytest:
-            done += [pytest_step("tests", version, for_pytest, live=True).run() for version in versions]
+            variables = LONG if options.whole else {}
+            steps = [
+                pytest_step("tests", each, for_pytest, live=True, variables=variables) for each in versions
+            ]
+            done += [step.run() for step in steps]
         elif options.others:
             done += in_parallel(cores(others, ends(versions)))
         else:
