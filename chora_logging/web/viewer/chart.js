@@ -60,6 +60,7 @@ export class Chart extends EventTarget {
   }
 
   #draw() {
+    clearTimeout(this.#timer);
     this.#timer = 0;
     if (document.hidden) return;
     const { width, height } = this.#canvas.getBoundingClientRect();
@@ -96,6 +97,7 @@ export class Chart extends EventTarget {
     this.#to = Math.max(this.#from + length, Math.ceil(to / length) * length);
     this.#bars = counts.bars(this.#from, this.#to, this.#step);
     if (this.#pointed !== null) this.#pointed = this.#inRange(this.#pointed);
+    if (this.#begun !== null) this.#begun = this.#inRange(this.#begun);
   }
 
   /** @param {number} time */
@@ -220,6 +222,7 @@ export class Chart extends EventTarget {
   #press(press) {
     if (press.button !== 0) return;
     this.#canvas.setPointerCapture(press.pointerId);
+    this.#draw(); // there may be events that are not drawn yet
     this.#begun = this.#pointed = this.#timeAt(press);
     this.changed();
   }
@@ -248,7 +251,7 @@ export class Chart extends EventTarget {
     const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 }[press.key] ?? 0;
     const isEdge = press.key === "Home" || press.key === "End";
     if (step || isEdge) {
-      this.#measure(this.#canvas.getBoundingClientRect().width); // there may be events that are not drawn yet
+      this.#draw(); // there may be events that are not drawn yet
       const from = this.#pointed ?? this.#to - this.#step * 1000;
       if (!press.shiftKey) this.#begun = null;
       else this.#begun ??= from;
