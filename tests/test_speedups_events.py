@@ -7,6 +7,7 @@ import logging
 import warnings
 from typing import Annotated, Any, Literal
 
+import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -267,7 +268,10 @@ def test_a_class_that_is_rebuilt(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("trace_id", [None, "context"])
 def test_an_ordinary_event_takes_the_fast_path(tmp_path, trace_id):
-    """A flat event is written by the compiled code, with or without a trace id to fill in."""
+    """A flat event is written by the compiled code, with or without a trace id to fill in.
+
+    Not before pydantic 2.11, whose `model_dump_json` and serializer write aliases in different ways.
+    """
     with EventEmitter(tmp_path / "events.jsonl") as emitter:
         for _ in range(2):  # the sidecar learns of the file, then of its size
             emitter.emit(Plain(status="success"))
@@ -275,7 +279,8 @@ def test_an_ordinary_event_takes_the_fast_path(tmp_path, trace_id):
         with surrounded(trace_id, None, {}):
             heard = writer and writer.write_event(emitter._log, Plain(status="success"))
 
-    assert (heard is not None) is speedups.in_use
+    is_new = tuple(map(int, pydantic.VERSION.split(".")[:2])) >= (2, 11)
+    assert (heard is not None) is (speedups.in_use and is_new)
 
 
 def test_who_replaces_the_json_is_asked(tmp_path, monkeypatch):

@@ -182,6 +182,9 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._started()
+        if self.should_exit and self.started:  # older versions of uvicorn would leave out the shutdown
+            await self.shutdown(sockets)
+            self.started = False
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listening in sockets or ():  # afterwards uvicorn ends the process by the signal that it got
