@@ -12,17 +12,40 @@ import collections
 import itertools
 import zlib
 from collections.abc import Mapping, Sequence, Set
+from operator import itemgetter
 from typing import TypeVar
 
 from chora_logging.eventlog.rotated.file import LogFile
-from chora_logging.log_files import FIRST_LINE_BYTES, Backups, Rotated, Sidecar, generation_of, gone_in
+from chora_logging.log_files import (
+    FIRST_LINE_BYTES,
+    Backups,
+    Rotated,
+    Sidecar,
+    digest,
+    generation_of,
+    gone_in,
+)
 
 #: The backups that a sidecar lists: see `Backups.owned`.
 Listed = Mapping[int, int]
 
-#: What is the same of a file and one in the record, of the evidence, the surest first. The first line alone
-#: is enough, if it has a time; else other lines may be the same, and the inode may be that of a new file.
-_SAME = ((0, 1, 2), (0, 1, 3), (0, 2, 3), (0, 2), (0, 1), (0, 3), (0,))
+#: What is the same of a file and one in the record, of the evidence, the surest first, and whether it counts
+#: only if as many files as recorded ones have it: then their order tells them apart, also where another tool
+#: has changed their numbers. The first line alone is enough, if it has a time; else other lines may be the
+#: same, and the inode may be that of a new file. The head differs if a late writer has added to a short file.
+_HEAD = 4
+_SAME = (
+    ((0, 1, 2), False),
+    ((0, 1), True),
+    *(
+        ((0, 1, 3), False),
+        ((0, 2, 3), False),
+        ((0, 2), False),
+        ((0, 1), False),
+        ((0, 3), False),
+        ((0,), False),
+    ),
+)
 
 _File = TypeVar("_File", bound=LogFile)
 
@@ -107,8 +130,15 @@ def _recorded(
     backups = {file.place.identity: file for file in files if file.place.number}
     gone = gone_in(record)
     seen = {identity: _evidence(file, newest, gone) for identity, file in backups.items()}
+    latest = {record[each].inode: each for each in sorted(record)}  # what had the inode before it is gone
     made = {
-        each: (rotated.first_line, rotated.size, rotated.inode, each)
+        each: (
+            rotated.first_line,
+            rotated.size,
+            rotated.inode if latest[rotated.inode] == each else None,
+            each,
+            rotated.head,
+        )
         for each, rotated in record.items()
         if rotated.first_line
     }
@@ -119,12 +149,18 @@ def _recorded(
         for identity, file in backups.items()
     }
     found: dict[tuple[int, int], int] = {}
-    for cut, same in itertools.product((False, True), _SAME):
-        alike: dict[tuple[int | None, ...], list[int]] = {}
+    for cut, head, (same, as_many) in itertools.product((False, True), ((_HEAD,), ()), _SAME):
+        at = itemgetter(*same, *head)
+        alike: dict[object, list[int]] = {}
         for generation in sorted(made, reverse=True):
-            alike.setdefault(tuple(made[generation][each] for each in same), []).append(generation)
-        for identity in [each for each in seen if is_cut[each] is cut]:
-            if generations := alike.get(tuple(seen[identity][each] for each in same)):
+            alike.setdefault(at(made[generation]), []).append(generation)
+        these = [each for each in seen if is_cut[each] is cut]
+        counts = collections.Counter(at(seen[each]) for each in these)
+        for identity in these:
+            key = at(seen[identity])
+            generations = alike.get(key)
+            if generations and not (as_many and len(generations) != counts[key]):
+                counts[key] -= 1
                 found[identity] = generations.pop()
                 del seen[identity], made[found[identity]]
     generations_of = {rotated.inode: each for each, rotated in record.items() if each not in found.values()}
@@ -135,10 +171,10 @@ def _recorded(
     return found
 
 
-def _evidence(file: LogFile, newest: int, gone: Sequence[int]) -> tuple[int, int, int, int]:
-    """Return what shows which file it is: its first line, size, inode, and the generation by its number."""
+def _evidence(file: LogFile, newest: int, gone: Sequence[int]) -> tuple[int, int, int, int, bytes]:
+    """Return what shows which file it is: its first line, size, inode, generation by its number, and head."""
     generation = generation_of(file.place.number, newest, gone)
-    return _first_line(file), file.length(), file.place.inode, generation
+    return _first_line(file), file.length(), file.place.inode, generation, digest(file.head())
 
 
 def _is_remainder(file: LogFile) -> bool:

@@ -1,0 +1,52 @@
+"""Files that begin alike have the order in which they were written, whatever tool has moved them since."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from chora_logging.eventlog import EventLog
+from chora_logging.eventlog.following import Follower
+from tests.eventlog.writing import Writer, alone, numbers
+
+KEEP = 4
+
+
+@pytest.fixture
+def writer(tmp_path):
+    with contextlib.closing(Writer(tmp_path / "app.log", KEEP)) as writer:
+        yield writer
+
+
+def write(writer, banner):
+    """Write an event into a new file, after a banner."""
+    with open(writer.log, "ab") as file:
+        file.write(b"#" * banner + b"\n")
+    writer.write(1)
+
+
+@pytest.mark.parametrize("banner", [10, 1500], ids=["another head", "the same head"])
+@pytest.mark.parametrize("files", [2, 3])
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("shifts", [0, 1])
+def test_moved_by_another_tool(monkeypatch, writer, banner, files, compressed, shifts):
+    """Our rotations are followed by one of logrotate: the number of a file is no longer that of its rotation."""
+    alone(monkeypatch)
+    follower = Follower(writer.log)
+    followed = []
+    for _ in range(files):
+        write(writer, banner)
+        followed += numbers(follower.poll_items() or [])
+        writer.rotate()
+        if compressed:
+            writer.compress(1)
+    for _ in range(shifts):
+        writer.copytruncate()
+    while (items := follower.poll_items()) is not None:
+        followed += numbers(items)
+    follower.close()
+
+    log = EventLog(writer.log, on_skip=lambda skipped: None)
+    assert numbers(log.read()) == followed == list(range(files))
+    assert numbers(log.read(newest_first=True)) == list(range(files))[::-1]
