@@ -21,6 +21,9 @@ OWN_LOGGER = "chora_logging"
 #: The levels of the standard library and their severity, lowest first.
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
+#: OpenTelemetry's names of levels that are not those of the standard library.
+OTEL_LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+
 #: Record attribute with the caller's fields that `logging` refuses in `extra` (`name`, `args`, `message`, …).
 FIELDS_ATTRIBUTE = "_chora_fields"
 
@@ -37,3 +40,17 @@ EVENT_MARK = "__chora_event__"
 
 #: The longest trace id accepted, in characters (the seed documents ask for "under 200").
 TRACE_ID_MAX = 200
+
+
+def otel_severity(level: float) -> int:
+    """Return OpenTelemetry's number for a level of the standard library, as its logging handler has it.
+
+    Levels below DEBUG, for which that has none, are those of TRACE.
+
+    >>> [otel_severity(level) for level in (5, 10, 20, 25, 30, 40, 50, 60)]
+    [1, 5, 9, 12, 13, 17, 21, 24]
+    """
+    if level < LEVELS["DEBUG"]:
+        return 1
+    group, more = divmod(int(level), 10)
+    return 24 if group > 5 else 5 + 4 * (group - 1) + min(more, 3)

@@ -34,6 +34,7 @@ OWN = {
     "chora_logging.formatting.values",
     "chora_logging.errors",
     "chora_logging.formatting.formatter",
+    "chora_logging.formatting.last_resort",
     "chora_logging.writing.handler",
     "chora_logging.writing.live_file",
     "chora_logging.writing",

@@ -13,8 +13,8 @@ and for a path into objects. Null and the empty string count as missing.
 | trace | trace_id, trace.id, traceId, traceID, @tr, dd.trace_id, otelTraceID, logging.googleapis.com/trace (its last part), record.extra.trace_id, correlation_id, request_id |
 | span | span_id, span.id, spanId, @sp, otelSpanID |
 | parent | parent_id, parent_span_id, parentSpanId |
-| duration | duration_ms, elapsed_ms, duration, elapsed, event.duration (nanoseconds), took |
-| exception | exception, exc_info, error.stack_trace, err.stack, stack_trace, stack, record.exception |
+| duration | duration_ms, elapsed_ms, duration, elapsed, event.duration (nanoseconds), took, attributes.duration_ms |
+| exception | exception, exc_info, error.stack_trace, err.stack, stack_trace, stack, record.exception, exception.stacktrace, attributes.exception.stacktrace |
 | error | error, error_message, error.message, err.message |
 
 A time is text (see `times.parse_iso`), or a number of seconds, milliseconds, microseconds or
@@ -33,6 +33,7 @@ from typing import Any
 from chora_logging.errors import ConfigurationError
 from chora_logging.eventlog.severities import SCALE_KEYS, SEVERITIES, level_name, severity, standard_number
 from chora_logging.eventlog.times import LONGEST_DURATION_MS, milliseconds, seconds
+from chora_logging.eventlog.tracebacks import traceback_of
 from chora_logging.options import parse_fields
 from chora_logging.schema import LEVELS
 
@@ -60,10 +61,18 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "span": ("span_id", "span.id", "spanId", "@sp", "otelSpanID"),
     "parent": ("parent_id", "parent_span_id", "parentSpanId"),
-    "duration": ("duration_ms", "elapsed_ms", "duration", "elapsed", "event.duration", "took"),
+    "duration": (
+        "duration_ms",
+        "elapsed_ms",
+        "duration",
+        "elapsed",
+        "event.duration",
+        "took",
+        "attributes.duration_ms",
+    ),
     "exception": (
         *("exception", "exc_info", "error.stack_trace", "err.stack", "stack_trace", "stack"),
-        "record.exception",
+        *("record.exception", "exception.stacktrace", "attributes.exception.stacktrace"),
     ),
     "error": ("error", "error_message", "error.message", "err.message"),
 }
@@ -230,13 +239,12 @@ class Meaning:
         return None
 
     def exception_of(self, event: Fields) -> str | None:
-        """Return the traceback of *event*; None if it has none. An array of lines is joined."""
-        for _, value in self._names["exception"].found(event):
-            if isinstance(value, list) and all(isinstance(line, str) for line in value):
-                value = "\n".join(line.rstrip("\n") for line in value)
-            if isinstance(value, str) and value.strip():
-                return value
-        return None
+        """Return the traceback of *event*; None if it has none.
+
+        An array of lines is joined, and an exception as an object becomes text.
+        """
+        found = self._names["exception"].found(event)
+        return next((text for _, value in found if (text := traceback_of(value)) is not None), None)
 
     def error_of(self, event: Fields) -> Any:
         """Return what *event* says about its error; None if that is absent, null, false, 0 or empty."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS, BaseJsonFormatter
@@ -31,6 +31,10 @@ STANDARD = frozenset(_blank) | {"message", "asctime"}
 
 #: The standard attributes that python-json-logger does not reserve: those of later Pythons.
 UNKNOWN_STANDARD = STANDARD - {*RESERVED_ATTRS, "taskName"}
+
+#: Writes a line in the layout of another log store: gets a prepared record, its time, the caller's fields and
+#: the static fields.
+Write = Callable[[logging.LogRecord, Any, "dict[str, Any]", Mapping[str, Any]], "dict[str, Any]"]
 
 _NEVER_FIELDS = UNKNOWN_STANDARD | {FIELDS_ATTRIBUTE, SETTLED_ATTRIBUTE}
 
@@ -56,13 +60,21 @@ class Arrangement:
         formatter: The formatter with the options.
         reserved: The record attributes that are not fields.
         events: Whether to use the event layout; otherwise python-json-logger's.
+        write: Writes lines in the layout of another log store instead.
     """
 
-    def __init__(self, formatter: BaseJsonFormatter, reserved: Container[str], events: bool) -> None:
+    def __init__(
+        self,
+        formatter: BaseJsonFormatter,
+        reserved: Container[str],
+        events: bool,
+        write: Write | None = None,
+    ) -> None:
         self.formatter = formatter
         self.reserved = reserved
         self.events = events
-        self.add = self.add_layout if events else self.add_chosen
+        self._write = write
+        self.add = self.add_written if write else self.add_layout if events else self.add_chosen
         self.names = layout_names(formatter.rename_fields, formatter.timestamp)
 
     def add_layout(
@@ -141,6 +153,20 @@ class Arrangement:
         if formatter.timestamp:
             line[output_name(formatter.rename_fields, timestamp)] = stamp
         self._keep_missing(line)
+
+    def add_written(
+        self,
+        line: dict[str, Any],
+        record: logging.LogRecord,
+        message: Mapping[Any, Any],
+        stamp: Any,
+    ) -> None:
+        """Add the fields of the layout of another log store."""
+        caller = self._caller(record.__dict__, message)
+        if "event" not in caller and record.name == ORCHESTRATOR_LOGGER:
+            caller["event"] = DEFAULT_EVENT
+        if self._write is not None:
+            line.update(self._write(record, stamp, caller, self._renamed(self.formatter.static_fields)))
 
     def add_event(self, line: dict[str, Any], record: logging.LogRecord, event: Any) -> None:
         """Add a telemetry event's own fields, then the record's other fields."""

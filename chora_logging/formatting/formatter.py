@@ -19,25 +19,22 @@ from chora_logging.formatting.fields import (
     STANDARD,
     STANDARD_ORDER,
     Arrangement,
-    describe,
     exception_of,
     message_fields,
     rendered_message,
     strictly_read,
     text_of,
 )
-from chora_logging.formatting.options import check_format, parse_inherited
+from chora_logging.formatting.last_resort import NO_STACK_LEFT, last_resort
+from chora_logging.formatting.options import check_format, checked_layout, parse_inherited
 from chora_logging.formatting.planned import HOOKS, SMALLEST_MAX_BYTES, PlannedFormatter
 from chora_logging.formatting.plans import Plans
-from chora_logging.formatting.values import LineEncoder, default, encode_plain, plain_text, sound
+from chora_logging.formatting.values import LineEncoder, default, sound
 from chora_logging.options import checked_names, parse_flag, parse_size
 from chora_logging.schema import EVENT_MARK, LAYOUT, ORCHESTRATOR_LOGGER, SETTLED_ATTRIBUTE
 
 # Attributes that are never fields, whatever reserved_attrs is: the event layout has its own form of them.
 _NEVER_EXTRA = {"exc_info", "exc_text", "stack_info", "message", "asctime"}
-_NO_STACK_LEFT = (
-    f'{{"timestamp":"{timestamps.EPOCH}","level":"ERROR","format_error":"RecursionError"}}'.encode()
-)
 
 _get_message = logging.LogRecord.getMessage
 
@@ -96,6 +93,10 @@ class EventFormatter(PlannedFormatter):
         defaults: Fields of every line unless the caller sets them.
         exc_info_as_array: Write exceptions as an array of lines.
         stack_info_as_array: Write stacks as an array of lines.
+        exc_info_as_object: Write exceptions as objects: type, message, frames, causes, members of groups; see
+            `chora_logging.formatting.exceptions`. A record without its exception has text.
+        layout: The layout of another log store: `ecs`, `gcp` or `otel`, see
+            `chora_logging.formatting.layouts`. Only without *fmt* and other options that choose names.
         json_default: Called with each object that JSON does not support; returns a replacement.
         timestamp_format: `rfc3339` (UTC, microseconds, `Z`), `local` (ISO 8601 without a zone) or
             `epoch` (seconds, a number). `None` is `rfc3339`; with *fmt*, python-json-logger's form.
@@ -124,9 +125,13 @@ class EventFormatter(PlannedFormatter):
         json_default: Callable[[Any], Any] | None = None,
         timestamp_format: str | None = None,
         max_bytes: int | str | None = None,
+        layout: str | None = None,
+        exc_info_as_object: bool | str = False,
         **options: Any,
     ) -> None:
         check_format(fmt, style, timestamp_format, json_default)
+        names = {"fmt": fmt, "datefmt": datefmt, "timestamp_format": timestamp_format}
+        checked_layout(layout, **names, exc_info_as_object=exc_info_as_object, **options)
         validate, options = parse_flag("validate", validate), parse_inherited(options)
         if max_bytes is not None:
             max_bytes = parse_size("max_bytes", max_bytes, SMALLEST_MAX_BYTES)
@@ -138,9 +143,11 @@ class EventFormatter(PlannedFormatter):
             raise ConfigurationError(
                 "fmt", fmt, f"a list of field names or a format in style {style!r} ({error})"
             ) from error
+        self.exc_info_as_object = exc_info_as_object
         self.json_default = json_default or default
         self.timestamp_format = timestamp_format
         self.max_bytes: int | None = max_bytes
+        self.layout = layout
         self._layout = fmt is None
         self._own_reserved = options.get("reserved_attrs") is not None
         self._plan()
@@ -153,8 +160,10 @@ class EventFormatter(PlannedFormatter):
         skipped: Container[str] = self._skip_fields
         if self._layout:
             skipped = self.reserved_attrs | _NEVER_EXTRA if self._own_reserved else STANDARD
-        self._arrangement = Arrangement(self, skipped, self._layout)
-        kept = [self._arrangement.names[name] for name in LAYOUT]
+        self._other = other = checked_layout(self.layout)
+        self._exception_object = _exception_object() if self.exc_info_as_object else None
+        self._arrangement = Arrangement(self, skipped, self._layout, None if other is None else other.write)
+        kept = [self._arrangement.names[name] for name in LAYOUT] if other is None else other.kept
         self._lines = LineEncoder(self.json_default, self.max_bytes, kept)
         self._quick = self._lines.quick
         self._clock = timestamps.FORMATS[self.timestamp_format or "rfc3339"]
@@ -165,7 +174,7 @@ class EventFormatter(PlannedFormatter):
         self._plans = Plans(self._arrangement, self.writer)
         self._known = self._plans.known
         by_hand = self._own_time if self._layout else "asctime" in self._required_fields
-        self._straight_on = not (own or self.prefix or by_hand)
+        self._straight_on = not (own or self.prefix or by_hand or other)
         self.__dict__.pop("encode", None)
         if "format" in changed:  # handlers call `encode`
             self.encode = lambda record: self.format(record).encode(errors="backslashreplace")  # type: ignore[method-assign]
@@ -173,6 +182,8 @@ class EventFormatter(PlannedFormatter):
     def prints(self, attribute: str) -> bool:
         """Return whether lines have the standard record *attribute*."""
         if not self._layout and attribute in self._required_fields:
+            return True
+        if self._other is not None and attribute in self._other.attributes:
             return True
         return attribute not in self._arrangement.reserved
 
@@ -202,7 +213,7 @@ class EventFormatter(PlannedFormatter):
         try:
             return type(self).encode(self, record).decode()  # not one that `_plan` has set
         except RecursionError:  # the stack is too full for this call
-            return _NO_STACK_LEFT.decode()
+            return NO_STACK_LEFT.decode()
 
     def encode(self, record: logging.LogRecord) -> bytes:
         """Return *record* as one line in UTF-8, without a newline, for handlers that write bytes."""
@@ -222,9 +233,9 @@ class EventFormatter(PlannedFormatter):
             return self._carefully(record).encode()
         except Exception as error:
             try:
-                return _last_resort(record, error).encode()
+                return last_resort(record, error)
             except Exception:  # the stack is too full for this call
-                return _NO_STACK_LEFT
+                return NO_STACK_LEFT
 
     def _straight(self, record: logging.LogRecord) -> bytes | None:
         """Return the line of a plain record (the fast path), or `None` if it needs the slow path."""
@@ -285,7 +296,7 @@ class EventFormatter(PlannedFormatter):
         """Return the line of any record through python-json-logger's hooks (the slow path)."""
         prepared, message = self._prepared(record)
         fields: dict[str, Any] = {}
-        if self._layout and getattr(type(record.msg), EVENT_MARK, False):
+        if self._layout and self._other is None and getattr(type(record.msg), EVENT_MARK, False):
             self._arrangement.add_event(fields, prepared, record.msg)
         else:
             self.add_fields(fields, prepared, message)
@@ -302,12 +313,12 @@ class EventFormatter(PlannedFormatter):
                 copied.msg = given
         elif getattr(type(record.msg), EVENT_MARK, False):
             copied.message, message = "", {}
-            if not self._layout:
+            if not self._layout or self._other is not None:
                 self._arrangement.add_event(message, logging.makeLogRecord({}), record.msg)
         else:
             copied.message, message = rendered_message(record)
         copied.exc_info = info = exception_of(record)
-        exception = self._exception_text(info) if info else self._as_array(record.exc_text)
+        exception: Any = self._exception_text(info) if info else self._as_array(record.exc_text)
         stack = self._stack_text(record.stack_info) if record.stack_info else None
         if self._layout:
             # These may be arrays of lines, by option; in the standard library they are text.
@@ -320,8 +331,10 @@ class EventFormatter(PlannedFormatter):
                 message[name] = text
         return copied, message
 
-    def _exception_text(self, info: Any) -> str | list[str]:
+    def _exception_text(self, info: Any) -> str | list[str] | dict[str, Any]:
         try:
+            if self._exception_object is not None:
+                return self._exception_object(info[1], info[2])
             return self.formatException(info)
         except Exception:
             return f"{getattr(info[0], '__name__', info[0])}: {text_of(info[1])}"
@@ -364,6 +377,12 @@ class EventFormatter(PlannedFormatter):
             return timestamps.rfc3339(time.time()), False
 
 
+def _exception_object() -> Callable[..., dict[str, Any]]:
+    from chora_logging.formatting.exceptions import exception_object  # only those who use it pay for it
+
+    return exception_object
+
+
 def _datetime(created: float) -> datetime:
     return datetime.fromtimestamp(created, tz=timezone.utc)
 
@@ -373,21 +392,3 @@ def _copy(record: logging.LogRecord) -> logging.LogRecord:
         return copy.copy(record)
     except Exception:  # a subclass that cannot be copied
         return logging.makeLogRecord(record.__dict__)
-
-
-def _last_resort(record: logging.LogRecord, error: Exception) -> str:
-    """Return a minimal line for a record that could not be formatted, using as little stack as possible."""
-    line = {"timestamp": timestamps.EPOCH, "level": "ERROR", "logger": "", "message": ""}
-    try:
-        line["timestamp"] = timestamps.rfc3339(time.time())
-        line["timestamp"] = timestamps.rfc3339(record.created)
-    except Exception:
-        pass
-    try:
-        line["level"] = plain_text(text_of(record.levelname))
-        line["logger"] = plain_text(text_of(record.name))
-        line["message"] = plain_text(text_of(record.msg))
-    except Exception:
-        pass
-    line["format_error"] = plain_text(describe(error))
-    return encode_plain(line).decode()

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.formatting import timestamps
 from chora_logging.options import parse_choice, parse_fields, parse_flag
 
+if TYPE_CHECKING:
+    from chora_logging.formatting.layouts import Layout
+
 _STYLES = ("%", "{", "$", ",")
 _MAPPINGS = ("rename_fields", "static_fields", "defaults")
-_FLAGS = ("rename_fields_keep_missing", "exc_info_as_array", "stack_info_as_array")
+#: The options that say what a layout says.
+_WITHOUT_LAYOUT = (
+    *("fmt", "datefmt", "timestamp", "timestamp_format", "rename_fields", "rename_fields_keep_missing"),
+    *("exc_info_as_array", "exc_info_as_object"),
+)
+_FLAGS = ("rename_fields_keep_missing", "exc_info_as_array", "stack_info_as_array", "exc_info_as_object")
 
 
 def check_format(fmt: Any, style: Any, timestamp_format: Any, json_default: Any) -> None:
@@ -27,6 +35,23 @@ def check_format(fmt: Any, style: Any, timestamp_format: Any, json_default: Any)
         parse_choice("timestamp_format", timestamp_format, tuple(timestamps.FORMATS))
     if json_default is not None and not callable(json_default):
         raise ConfigurationError("json_default", json_default, "callable")
+
+
+def checked_layout(name: Any, **options: Any) -> Layout | None:
+    """Return the layout *name*, and check that none of *options* is set that chooses names in another way.
+
+    Raises:
+        ConfigurationError: it is unknown, or there is such an option.
+    """
+    if name is None:
+        return None
+    from chora_logging.formatting.layouts import LAYOUTS  # only those who use one pay for them
+
+    parse_choice("layout", name, tuple(LAYOUTS))
+    for option in _WITHOUT_LAYOUT:
+        if options.get(option):
+            raise ConfigurationError(option, options[option], f"left out, because layout={name!r} says it")
+    return LAYOUTS[name]
 
 
 def parse_inherited(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
-from chora_logging.formatting.options import check_format, parse_inherited
+from chora_logging.formatting.options import check_format, checked_layout, parse_inherited
 from chora_logging.options import parse_size
 
 #: Methods that subclasses and tests replace; a formatter with another one uses the slow path.
@@ -30,7 +30,7 @@ WATCHED = frozenset({"rename_fields", "static_fields", "defaults"})
 PLANNED = WATCHED.union(
     HOOKS,
     ("datefmt", "json_default", "max_bytes", "prefix", "rename_fields_keep_missing"),
-    ("timestamp", "timestamp_format"),
+    ("timestamp", "timestamp_format", "layout", "exc_info_as_object"),
 )
 
 SMALLEST_MAX_BYTES = 512
@@ -44,6 +44,8 @@ def parsed(name: str, value: Any) -> Any:
     """
     if name == "timestamp_format":
         check_format(None, "%", value, None)
+    if name == "layout":
+        checked_layout(value)
     if name == "json_default":
         check_format(None, "%", None, value)
     if name == "max_bytes" and value is not None:
@@ -62,6 +64,8 @@ class PlannedFormatter(BaseJsonFormatter):
         {
             "_own_time",
             "_arrangement",
+            "_other",
+            "_exception_object",
             "_lines",
             "_quick",
             "_clock",

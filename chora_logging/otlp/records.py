@@ -35,7 +35,8 @@ from chora_logging.eventlog.lines import read_malformed
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.severities import SEVERITIES
 from chora_logging.eventlog.times import seconds
-from chora_logging.schema import OWN_LOGGER
+from chora_logging.eventlog.tracebacks import traceback_of
+from chora_logging.schema import OTEL_LEVELS, OWN_LOGGER, otel_severity
 
 Fields = Mapping[str, Any]
 
@@ -52,12 +53,8 @@ STACKTRACE = "exception.stacktrace"
 #: The event of a gap.
 GAP_EVENT = "gap"
 
-#: The severity number of DEBUG and of each level number above it; the highest number of all is 24.
-_DEBUG, _DEBUG_NUMBER, _HIGHEST = 10, 5, 24
+#: The severity number of a gap.
 _WARN = 13
-
-#: The names of levels that OpenTelemetry has another name for.
-_TEXTS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
 #: How deeply values can be nested; below that they are text. A level is three of protobuf, whose parsers
 #: refuse more than 100.
@@ -146,9 +143,11 @@ class Request:
                 if (field := self._field(kind, event)) is not None and str(event[field]).endswith(value):
                     used.add(field)
         exception = self._field("exception", event)
-        if exception is not None and isinstance(event[exception], str) and STACKTRACE not in event:
-            used.add(exception)
-            _add(record, STACKTRACE, event[exception])
+        if exception is not None and STACKTRACE not in event:
+            text = traceback_of(event[exception])
+            if text is not None:
+                used.add(exception)
+                _add(record, STACKTRACE, text)
         for name, value in event.items():
             if name not in used:
                 _add(record, name, value)
@@ -171,7 +170,7 @@ class Request:
     def _set_level(self, record: LogRecord, event: Fields, used: set[str]) -> None:
         number, name = self._meaning.severity_of(event), self._meaning.level_of(event) or ""
         if number is not None and number < math.inf:  # else the level is unknown
-            record.severity_number = _severity_number(number)  # type: ignore[assignment]
+            record.severity_number = otel_severity(number)  # type: ignore[assignment]
             name = name or "INFO"
         field = self._field("level", event)
         given = None if field is None else event[field]
@@ -179,7 +178,7 @@ class Request:
             used.add(field)
         if isinstance(given, str) and given.upper() not in SEVERITIES:
             name = given
-        record.severity_text = _TEXTS.get(name, name)
+        record.severity_text = OTEL_LEVELS.get(name, name)
 
     def _set_body(self, record: LogRecord, event: Fields, used: set[str]) -> None:
         name = self._meaning.event_of(event)
@@ -269,22 +268,6 @@ def _set(target: AnyValue, value: object, depth: int = 0) -> None:
             _set(target.array_value.values.add(), inner, depth + 1)
     else:
         target.string_value = str(value)
-
-
-def _severity_number(level: float) -> int:
-    """Return OpenTelemetry's number for a level of the standard library, as its logging handler has it.
-
-    Levels below DEBUG, for which that has none, are those of TRACE.
-
-    >>> [_severity_number(level) for level in (5, 10, 20, 25, 30, 40, 50, 60)]
-    [1, 5, 9, 12, 13, 17, 21, 24]
-    """
-    if level < _DEBUG:
-        return 1
-    group, more = divmod(int(level), 10)
-    if group > 5:
-        return _HIGHEST
-    return _DEBUG_NUMBER + 4 * (group - 1) + min(more, 3)
 
 
 def _nanoseconds(moment: float, value: object) -> int:

@@ -13,6 +13,7 @@ from chora_logging.eventlog import meaning
 from chora_logging.eventlog.conditions import parse_condition
 from chora_logging.eventlog.events import strict_json
 from chora_logging.eventlog.selection import Selection
+from chora_logging.eventlog.tracebacks import traceback_of
 from tests import meanings
 
 SOME = settings(max_examples=60)
@@ -227,6 +228,37 @@ class TestLogEvent:
             "duration": meaning.duration_of(event),
             "time": None if time is None else pytest.approx(time * 1000, abs=0.001),
         }
+
+
+FRAMES = [{"file": "a.py", "line": 3, "function": "f", "code": "g()"}, {"file": 3, "line": True}]
+OURS = {"type": "ValueError", "message": "boom", "stack": FRAMES, "notes": ["hint", 7]}
+STRUCTLOGS = {"exc_type": "KeyError", "exc_value": "'id'", "frames": [{"filename": "b.py", "lineno": 4}]}
+
+
+class TestTracebacks:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "Traceback\nValueError",
+            " ",
+            ["Traceback\n", "ValueError"],
+            [],
+            [1],
+            OURS,
+            {**OURS, "frames_omitted": 9, "cause": OURS, "context": {"type": "E"}},
+            {**OURS, "exceptions": [OURS, {**OURS, "exceptions": [{"type": "Inner"}, 3]}], "context": {}},
+            {"type": 3},
+            {"message": "no type"},
+            [STRUCTLOGS, {**STRUCTLOGS, "is_cause": True, "exceptions": [[STRUCTLOGS], [{}]]}, STRUCTLOGS],
+            [STRUCTLOGS, {}],
+            None,
+            7,
+        ],
+        ids=str,
+    )
+    def test_the_same_text(self, call, value):
+        """An exception of any form is the same text as in Python."""
+        assert call("traceback", "tracebackOf", strict_json(value).decode()) == (traceback_of(value) or "")
 
 
 class TestExpressions:

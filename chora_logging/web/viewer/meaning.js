@@ -2,6 +2,7 @@
 
 import { elements, fields, text } from "./json.js";
 import { TABLE } from "./table.js";
+import { tracebackOf } from "./traceback.js";
 
 /** @typedef {Map<string, string>} Found the members of an event: each key, and its value as JSON text */
 
@@ -152,9 +153,8 @@ export class Meaning {
    */
   exceptionOf(event) {
     for (const [, raw] of this.found("exception", event)) {
-      const isArray = raw[0] === "[" && elements(raw).every((line) => line[0] === '"');
-      const lines = isArray ? elements(raw).map((line) => text(line).replace(/\n+$/, "")).join("\n") : text(raw);
-      if ((isArray || raw[0] === '"') && lines.trim()) return lines;
+      const traceback = tracebackOf(raw);
+      if (traceback) return traceback;
     }
     return "";
   }

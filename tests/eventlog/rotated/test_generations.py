@@ -31,7 +31,7 @@ def write(writer, banner):
 @pytest.mark.parametrize("compressed", [True, False])
 @pytest.mark.parametrize("shifts", [0, 1])
 def test_moved_by_another_tool(monkeypatch, writer, banner, files, compressed, shifts):
-    """Our rotations are followed by one of logrotate: the number of a file is no longer that of its rotation."""
+    """logrotate rotates after us: the number of a file is no longer that of its rotation."""
     alone(monkeypatch)
     follower = Follower(writer.log)
     followed = []
