@@ -84,6 +84,8 @@ class Rollover(NamedTuple):
             self._check(found)
             step = max(found.ours, default=0)
             with self._undone_on_failure(journal, found.owned, status) as moved:
+                for inode, first_line in found.live.items():
+                    journal.live = Live(inode, status.st_size, first_line)
                 journal.begin(status.st_ino, step, found.owned, self.keep)
                 backups = self._move(journal, found, step, status, moved)
             self._finish(journal, self.keep, backups)
@@ -146,17 +148,25 @@ class Rollover(NamedTuple):
 
     def _resume(self, journal: Journal, status: os.stat_result) -> None:
         found, state = self._find(journal), journal.state
-        is_in_place = state.inode == status.st_ino and status.st_size > 0
-        if state.step == 0 and is_in_place:
+        # A rotator of the user's own may have emptied the live file, which then has been rotated.
+        is_in_place = state.inode == status.st_ino and (status.st_size > 0 or self.rotate is None)
+        is_whole = journal.live is None or journal.live.size <= status.st_size
+        if state.step == 0 and is_in_place and not is_whole:  # another tool has emptied it: it is not rotated
+            listed = journal.owned or {}
+            found = self._find(journal, {each: listed[each] for each in listed if each != state.inode})
+        elif state.step == 0 and is_in_place:
             self._remove_product(found.owned, status)
             found = self._find(journal, found.owned)
-        elif state.step == 0:
+        elif state.step == 0 and self.rotate is not None:  # else it was listed before it was renamed
             found = self._find(journal, {**found.owned, **identify(self._name(1))})
         try:
             self._check(found)
         except ForeignBackupsError:  # the other tool may have moved what is still to be moved
             journal.end(state.sequence + (-1 if is_in_place else 1), found.present())
             raise
+        if is_in_place and not status.st_size:
+            journal.end(state.sequence - 1, found.present())
+            return
         backups = found.backups
         if is_in_place:
             step = state.step
@@ -262,7 +272,12 @@ class Rollover(NamedTuple):
                 os.rename(target, source)
 
     def _remove_product(self, owned: Owned, status: os.stat_result) -> None:
-        """Delete what a rotator that failed, or was killed, has made of a live file that is still whole."""
+        """Delete what a rotator that failed, or was killed, has made of a live file that is still whole.
+
+        A rename makes nothing that would have to be deleted: then the file is another tool's.
+        """
+        if self.rotate is None:
+            return
         path = self._name(1)
         for inode in identify(path):
             if inode not in owned or inode == status.st_ino:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 
@@ -139,3 +140,31 @@ def test_random_kills(tmp_path):
     for writer, last in acknowledged.items():
         assert written[writer][: last + 1] == list(range(last + 1)), f"writer {writer}"
     assert_exact(log, {writer: len(seen) for writer, seen in written.items()})
+
+
+@pytest.mark.parametrize("way", ["copytruncate", "copy", "create"])
+def test_another_tool_in_between(tmp_path, steps, way):
+    """Killed before call 1, 2, 3 …, then logrotate rotates: what it has made stays, and no event is missing."""
+    for fatal in range(1, steps + 1):
+        log = tmp_path / str(fatal) / "events.log"
+        assert run(log, fatal) is None
+        before = numbers_of(log)
+        for number in range(9, 0, -1):
+            if os.path.exists(f"{log}.{number}"):
+                os.rename(f"{log}.{number}", f"{log}.{number + 1}")
+        if not os.path.exists(log):  # logrotate finds nothing to rotate
+            continue
+        if way == "create":
+            os.rename(log, f"{log}.1")
+        else:
+            shutil.copyfile(log, f"{log}.1")
+        if way == "copytruncate":
+            os.truncate(log, 0)
+        theirs = os.stat(f"{log}.1").st_ino
+        write(logger_on(log, **OPTIONS), "next", 1)
+
+        assert theirs in [os.stat(path).st_ino for path in log.parent.iterdir()], f"call {fatal}"
+        found = sorted(set(numbers_of(log)))
+        assert found == list(range(found[0], 40)), f"call {fatal}"
+        # Our rotation may have been completed, and keeps its number of backups, by their numbers.
+        assert found[0] <= before[0] + (12 if way == "create" else 6), f"call {fatal}"
