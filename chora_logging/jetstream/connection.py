@@ -211,15 +211,10 @@ class Connection:
 
     async def _end(self) -> None:
         assert self._supervisor is not None
-        self._supervisor.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._supervisor
+        await _cancel({self._supervisor})
         if self._live is not None:
             await _dispose(self._live.client)
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await _cancel({task for task in asyncio.all_tasks() if task is not asyncio.current_task()})
 
     async def _supervise(self) -> None:
         """Connect, wait until the connection is lost, and begin again."""
@@ -375,13 +370,18 @@ class Connection:
             reason = (str(error) or type(error).__name__).removeprefix("nats: ")
             raise NoAnswerError(str(self.address), reason) from None
         finally:
-            # Again: `wait_for` swallows a cancellation at the moment of its end (before Python 3.12).
-            while not doing.done():
-                doing.cancel()
-                await asyncio.wait({doing}, timeout=_CANCEL_SECONDS)
-            if not doing.cancelled():
-                doing.exception()  # else asyncio says that nobody has asked for it
+            await _cancel({doing})
         raise NoAnswerError(str(self.address), "the connection was lost")
+
+
+async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
+    """End *tasks*; again what goes on: before Python 3.12, `asyncio.wait_for` may swallow a cancellation."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        ended, tasks = await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
+        for task in ended:  # else asyncio says that nobody has asked for their errors
+            _ = task.cancelled() or task.exception()
 
 
 async def _dispose(client: Client) -> None:

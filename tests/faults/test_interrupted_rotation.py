@@ -144,7 +144,7 @@ def test_random_kills(tmp_path):
 
 @pytest.mark.parametrize("way", ["copytruncate", "copy", "create"])
 def test_another_tool_in_between(tmp_path, steps, way):
-    """Killed before call 1, 2, 3 …, then logrotate rotates: what it has made stays, and no event is missing."""
+    """Killed before call 1, 2, 3 …, then logrotate rotates: what it made stays, no event is missing."""
     for fatal in range(1, steps + 1):
         log = tmp_path / str(fatal) / "events.log"
         assert run(log, fatal) is None

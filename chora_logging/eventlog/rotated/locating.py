@@ -165,7 +165,8 @@ def after_recorded(files: Sequence[LogFile], position: Position) -> tuple[int, G
     newer = [index for index, file in enumerate(files) if (file.generation or 0) > position.generation]
     there = {file.generation: file for file in files}
     own = there.get(position.generation)
-    if not newer or (own is not None and own.size() >= position.offset):  # rewritten
+    # It was rewritten, or another file had its generation before it.
+    if not newer or (own is not None and own.size() >= min(position.offset, rotated.size)):
         return None
     index, record = newer[0], files[-1].record
     passed = range(position.generation + 1, files[index].generation or 0)
