@@ -33,6 +33,7 @@ class FileOrder:
 
     def __init__(self) -> None:
         self._seen = SeenFiles()  # the files that were read and older ones
+        self._next = SeenFiles()  # the one after the current file, at the last `hold`
         self._sizes: dict[int | None, int] = {}  # by generation, at the last `hold`
 
     def hold(self, files: Files, index: int) -> None:
@@ -40,6 +41,9 @@ class FileOrder:
         self._sizes = {file.generation: file.size() for file in files if not file.compressed}
         for older in files[:index]:
             self._seen.add(older)
+        self._next = SeenFiles()
+        if (following := first_filled(files, index + 1)) is not None:
+            self._next.add(files[following])
 
     def finish(self, file: LogFile) -> None:
         """Record that *file* has been read to its end."""
@@ -111,7 +115,7 @@ class FileOrder:
             size = sum(self._sizes.get((file.generation or 0) + step, 0) for step in range(1, between + 1))
             gap = locating.gap_before(files[index], file.position(), reason, between or None, size or None)
             return index, gap
-        if len(unseen) == 1 and not _steps(file, files[index]):
+        if len(unseen) == 1 and not _steps(file, files[index]) and self._next.are_among(files):
             return index, None
         reason = "the file was deleted, and other files may have been before they were read"
         return index, locating.gap_before(files[index], file.position(), reason)
@@ -164,6 +168,10 @@ class SeenFiles:
     def __contains__(self, file: LogFile) -> bool:
         return self.length_of(file) > 0
 
+    def are_among(self, files: Files) -> bool:
+        """Return whether each of them is still one of *files*."""
+        return all(any(seen.is_like(file) for file in files) for seen in self._files)
+
     def length_of(self, file: LogFile) -> int:
         """Return how many bytes of *file* were seen; 0 if it was not seen."""
         head, length, peek = file.head(), file.length(), functools.cache(file.peek)
@@ -176,6 +184,10 @@ class _SeenFile(NamedTuple):
     length: int
     guard: bytes  # the last bytes of a plain file
     trailer: bytes  # the checksum and length at the end of a compressed file; empty for a plain one
+
+    def is_like(self, file: LogFile) -> bool:
+        """Return whether *file* is this one, or was written after it has begun as this one."""
+        return file.head().startswith(self.head) and self.is_file(file, file.length(), file.peek)
 
     def is_file(self, file: LogFile, length: int, peek: ReadAt) -> bool:
         """Return whether *file*, which begins like it, is this one; *length* and *peek* are its own."""
