@@ -81,7 +81,8 @@ class FileOrder:
                 if index + 1 == len(files):
                     return None, None
                 file.expected = other.expected
-                return index + 1, locating.gap_of_hole(file, files[index + 1])
+                gap = locating.gap_of_hole(file, files[index + 1])
+                return index + 1, gap or self._gap_of_next(file, files, index + 1)
         found = self._same(file, files)
         if found is not None:  # it was compressed, or restored from a copy
             files[found].seek(file.offset)
@@ -101,7 +102,7 @@ class FileOrder:
         """Return what `next_of` returns for *file*, which was deleted."""
         exact = locating.after_recorded(files, file.position())
         if exact is not None and not self._is_seen(files[exact[0]]):
-            return exact
+            return exact[0], exact[1] or self._gap_of_next(file, files, exact[0])
         seen = [i for i, other in enumerate(files) if self._is_seen(other) or begins_with(file, other)]
         unseen = [i for i in range(len(files)) if i not in seen]
         newest = max(seen, default=-1)
@@ -119,6 +120,12 @@ class FileOrder:
             return index, None
         reason = "the file was deleted, and other files may have been before they were read"
         return index, locating.gap_before(files[index], file.position(), reason)
+
+    def _gap_of_next(self, file: LogFile, files: Files, index: int) -> Gap | None:
+        """Return the gap before the file at *index* if the one that was after *file* is gone."""
+        if self._next.are_among(files):
+            return None
+        return locating.gap_before(files[index], file.position(), "files were deleted before they were read")
 
     def _is_seen(self, file: LogFile) -> bool:
         length = self._seen.length_of(file)
@@ -186,8 +193,13 @@ class _SeenFile(NamedTuple):
     trailer: bytes  # the checksum and length at the end of a compressed file; empty for a plain one
 
     def is_like(self, file: LogFile) -> bool:
-        """Return whether *file* is this one, or was written after it has begun as this one."""
-        return file.head().startswith(self.head) and self.is_file(file, file.length(), file.peek)
+        """Return whether *file* is this one, which may have grown and been compressed since."""
+        if not file.head().startswith(self.head):
+            return False
+        if self.trailer:
+            return self.is_file(file, file.length(), file.peek)
+        start = self.length - len(self.guard)
+        return file.length() >= self.length and file.peek(len(self.guard), start) == self.guard
 
     def is_file(self, file: LogFile, length: int, peek: ReadAt) -> bool:
         """Return whether *file*, which begins like it, is this one; *length* and *peek* are its own."""
