@@ -85,7 +85,8 @@ class Rollover(NamedTuple):
             step = max(found.ours, default=0)
             with self._undone_on_failure(journal, found.owned, status) as moved:
                 for inode, first_line in found.live.items():
-                    journal.live = Live(inode, status.st_size, first_line)
+                    size = _size_at_least(journal.live, inode, first_line, status)
+                    journal.live = Live(inode, size, first_line)
                 journal.begin(status.st_ino, step, found.owned, self.keep)
                 backups = self._move(journal, found, step, status, moved)
             self._finish(journal, self.keep, backups)
@@ -189,9 +190,7 @@ class Rollover(NamedTuple):
                 backups[backup.path] = backup
         generation = journal.state.sequence // 2
         for inode, first_line in found.live.items():
-            size = status.st_size
-            if journal.live is not None and journal.live[::2] == (inode, first_line):
-                size = max(size, journal.live.size)  # more than it has if it was cut
+            size = _size_at_least(journal.live, inode, first_line, status)
             journal.record[generation] = Rotated(inode, size, first_line, digest(found.head))
         journal.write(journal.state._replace(step=0), {**found.owned, **found.live}, journal.keep)
         first, product = self._name(1), found.live
@@ -309,6 +308,12 @@ class Rollover(NamedTuple):
 
     def _name(self, number: int) -> str:
         return self.name_of(f"{self.log}.{number}")
+
+
+def _size_at_least(live: Live | None, inode: int, first_line: int, status: os.stat_result) -> int:
+    """Return the size that the live file has had: more than it has if it was cut."""
+    known = live is not None and live[::2] == (inode, first_line)
+    return max(status.st_size, live.size) if live is not None and known else status.st_size
 
 
 def _is_unchanged(log: str, status: os.stat_result) -> bool:

@@ -85,6 +85,14 @@ class Screen:
             time.sleep(INTERVAL)
         return text
 
+    def press_until(self, key, pattern):
+        """Press *key* again and again, once a second, until the pattern is on the screen."""
+        deadline = time.monotonic() + DEADLINE
+        while not re.search(pattern, text := self.text()):
+            assert time.monotonic() < deadline, f"{pattern} did not appear:\n{text}"
+            self.keys(key)
+            time.sleep(1)
+
     def text(self, *, colours=False, scrolled=False):
         """The text on the screen, optionally after what scrolled off; rows have no trailing blanks."""
         options = (("-e",) if colours else ()) + (("-S", "-") if scrolled else ())
