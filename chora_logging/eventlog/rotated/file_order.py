@@ -33,7 +33,6 @@ class FileOrder:
 
     def __init__(self) -> None:
         self._seen = SeenFiles()  # the files that were read and older ones
-        self._next = SeenFiles()  # the one after the current file, at the last `hold`
         self._sizes: dict[int | None, int] = {}  # by generation, at the last `hold`
 
     def hold(self, files: Files, index: int) -> None:
@@ -41,9 +40,6 @@ class FileOrder:
         self._sizes = {file.generation: file.size() for file in files if not file.compressed}
         for older in files[:index]:
             self._seen.add(older)
-        self._next = SeenFiles()
-        if (following := first_filled(files, index + 1)) is not None:
-            self._next.add(files[following])
 
     def finish(self, file: LogFile) -> None:
         """Record that *file* has been read to its end."""
@@ -81,8 +77,7 @@ class FileOrder:
                 if index + 1 == len(files):
                     return None, None
                 file.expected = other.expected
-                gap = locating.gap_of_hole(file, files[index + 1])
-                return index + 1, gap or self._gap_of_next(file, files, index + 1)
+                return index + 1, locating.gap_of_hole(file, files[index + 1])
         found = self._same(file, files)
         if found is not None:  # it was compressed, or restored from a copy
             files[found].seek(file.offset)
@@ -102,7 +97,7 @@ class FileOrder:
         """Return what `next_of` returns for *file*, which was deleted."""
         exact = locating.after_recorded(files, file.position())
         if exact is not None and not self._is_seen(files[exact[0]]):
-            return exact[0], exact[1] or self._gap_of_next(file, files, exact[0])
+            return exact
         seen = [i for i, other in enumerate(files) if self._is_seen(other) or begins_with(file, other)]
         unseen = [i for i in range(len(files)) if i not in seen]
         newest = max(seen, default=-1)
@@ -116,16 +111,10 @@ class FileOrder:
             size = sum(self._sizes.get((file.generation or 0) + step, 0) for step in range(1, between + 1))
             gap = locating.gap_before(files[index], file.position(), reason, between or None, size or None)
             return index, gap
-        if len(unseen) == 1 and not _steps(file, files[index]) and self._next.are_among(files):
+        if len(unseen) == 1 and not _steps(file, files[index]):
             return index, None
         reason = "the file was deleted, and other files may have been before they were read"
         return index, locating.gap_before(files[index], file.position(), reason)
-
-    def _gap_of_next(self, file: LogFile, files: Files, index: int) -> Gap | None:
-        """Return the gap before the file at *index* if the one that was after *file* is gone."""
-        if self._next.are_among(files):
-            return None
-        return locating.gap_before(files[index], file.position(), "files were deleted before they were read")
 
     def _is_seen(self, file: LogFile) -> bool:
         length = self._seen.length_of(file)
@@ -175,10 +164,6 @@ class SeenFiles:
     def __contains__(self, file: LogFile) -> bool:
         return self.length_of(file) > 0
 
-    def are_among(self, files: Files) -> bool:
-        """Return whether each of them is still one of *files*."""
-        return all(any(seen.is_like(file) for file in files) for seen in self._files)
-
     def length_of(self, file: LogFile) -> int:
         """Return how many bytes of *file* were seen; 0 if it was not seen."""
         head, length, peek = file.head(), file.length(), functools.cache(file.peek)
@@ -191,15 +176,6 @@ class _SeenFile(NamedTuple):
     length: int
     guard: bytes  # the last bytes of a plain file
     trailer: bytes  # the checksum and length at the end of a compressed file; empty for a plain one
-
-    def is_like(self, file: LogFile) -> bool:
-        """Return whether *file* is this one, which may have grown and been compressed since."""
-        if not file.head().startswith(self.head):
-            return False
-        if self.trailer:
-            return self.is_file(file, file.length(), file.peek)
-        start = self.length - len(self.guard)
-        return file.length() >= self.length and file.peek(len(self.guard), start) == self.guard
 
     def is_file(self, file: LogFile, length: int, peek: ReadAt) -> bool:
         """Return whether *file*, which begins like it, is this one; *length* and *peek* are its own."""

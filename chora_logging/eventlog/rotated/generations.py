@@ -35,16 +35,8 @@ Listed = Mapping[int, int]
 #: same, and the inode may be that of a new file. The head differs if a late writer has added to a short file.
 _HEAD = 4
 _SAME = (
-    ((0, 1, 2), False),
     ((0, 1), True),
-    *(
-        ((0, 1, 3), False),
-        ((0, 2, 3), False),
-        ((0, 2), False),
-        ((0, 1), False),
-        ((0, 3), False),
-        ((0,), False),
-    ),
+    *((same, False) for same in ((0, 1, 2), (0, 1, 3), (0, 2, 3), (0, 2), (0, 1), (0, 3), (0,))),
 )
 
 _File = TypeVar("_File", bound=LogFile)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import os
 
 import pytest
 
@@ -50,3 +52,22 @@ def test_moved_by_another_tool(monkeypatch, writer, banner, files, compressed, s
     log = EventLog(writer.log, on_skip=lambda skipped: None)
     assert numbers(log.read()) == followed == list(range(files))
     assert numbers(log.read(newest_first=True)) == list(range(files))[::-1]
+
+
+def test_inode_of_another(monkeypatch, writer):
+    """A compressed file may have got the inode of a file that was compressed before it."""
+    alone(monkeypatch)
+    for number in range(2):
+        write(writer, 1500)
+        writer.rotate()
+        if number:
+            os.rename(writer.log + ".gone", writer.log + ".1.gz.new")  # its inode is that of the first file
+            with open(writer.backup(1), "rb") as plain, open(writer.log + ".1.gz.new", "wb") as packed:
+                packed.write(gzip.compress(plain.read()))
+            os.rename(writer.log + ".1.gz.new", writer.backup(1) + ".gz")
+            os.unlink(writer.backup(1))
+        else:
+            os.link(writer.backup(1), writer.log + ".gone")
+            writer.compress(1)
+
+    assert numbers(EventLog(writer.log, on_skip=lambda skipped: None).read()) == [0, 1]
