@@ -33,14 +33,10 @@ def traceback_of(value: Any) -> str | None:
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
         return traceback_of("\n".join(line.rstrip("\n") for line in value))
     if _is_ours(value):
-        return _joined(_ours(value, _DEEPEST))
+        return "\n".join(_ours(value, _DEEPEST))
     if isinstance(value, list) and all(map(_is_structlogs, value)):
-        return _joined(_structlogs(value, _DEEPEST))
+        return "\n".join(_structlogs(value, _DEEPEST))
     return None
-
-
-def _joined(lines: Iterator[str]) -> str:
-    return "\n".join(lines)
 
 
 def _is_ours(value: Any) -> TypeGuard[Mapping[str, Any]]:

@@ -312,8 +312,9 @@ class Rollover(NamedTuple):
 
 def _size_at_least(live: Live | None, inode: int, first_line: int, status: os.stat_result) -> int:
     """Return the size that the live file has had: more than it has if it was cut."""
-    known = live is not None and live[::2] == (inode, first_line)
-    return max(status.st_size, live.size) if live is not None and known else status.st_size
+    if live is not None and live[::2] == (inode, first_line):
+        return max(status.st_size, live.size)
+    return status.st_size
 
 
 def _is_unchanged(log: str, status: os.stat_result) -> bool:

@@ -1,6 +1,6 @@
 /** Interprets the fields of an event as eventlog/meaning.py does, with its table; a test compares the answers. */
 
-import { elements, fields, text } from "./json.js";
+import { fields, text } from "./json.js";
 import { TABLE } from "./table.js";
 import { tracebackOf } from "./traceback.js";
 
