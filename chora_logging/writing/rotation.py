@@ -273,13 +273,12 @@ class Rollover(NamedTuple):
     def _remove_product(self, owned: Owned, status: os.stat_result) -> None:
         """Delete what a rotator that failed, or was killed, has made of a live file that is still whole.
 
-        A rename makes nothing that would have to be deleted: then the file is another tool's.
+        A rename makes nothing but a second name of the live file, in `_put_back`. Anything else is another
+        tool's then.
         """
-        if self.rotate is None:
-            return
         path = self._name(1)
         for inode in identify(path):
-            if inode not in owned or inode == status.st_ino:
+            if inode == status.st_ino or (self.rotate is not None and inode not in owned):
                 os.unlink(path)
 
     def _finish(self, journal: Journal, keep: int, backups: list[Backup]) -> None:

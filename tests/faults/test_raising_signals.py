@@ -150,6 +150,43 @@ def test_a_rename_that_was_left(tmp_path, monkeypatch, call):
     assert_exact(log, {"before": 6, "after": 1})
 
 
+@pytest.mark.parametrize("end", ["left", "killed"])
+def test_the_name_that_was_put_back(tmp_path, monkeypatch, end):
+    """A rotation that ends while the live file gets its name back, and so has two, doubles nothing."""
+    log = tmp_path / "events.log"
+    logger = logger_on(log, backupCount=10)
+    write(logger, "first", 1)
+    logger.handlers[0].doRollover()
+    write(logger, "before", 1)
+    links, link = [], os.link
+
+    def ending(source, target, **options):
+        links.append(target)
+        number = links.count(str(log))  # the first one is that of the next live file
+        if number != 1:
+            link(source, target, **options)
+        if number == 2 and end == "killed":
+            os._exit(9)
+        if number:
+            raise KeyboardInterrupt
+
+    child = os.fork() if end == "killed" else 0
+    if child:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        assert os.path.samefile(log, tmp_path / "events.log.1")
+    else:
+        monkeypatch.setattr(os, "link", ending)
+        with pytest.raises(KeyboardInterrupt):
+            logger.handlers[0].doRollover()
+        monkeypatch.undo()
+        assert links.count(str(log)) == 2
+    write(logger, "after", 1)
+    logger.handlers[0].doRollover()
+    write(logger, "last", 1)
+
+    assert_exact(log, {"first": 1, "before": 1, "after": 1, "last": 1})
+
+
 @pytest.mark.parametrize("act", ["write", "rotate"])
 def test_a_record_that_was_left(tmp_path, act):
     """A record that an exception has left just before its end does not hold back those that follow."""
