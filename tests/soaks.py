@@ -1,4 +1,4 @@
-"""The length of soaks: a quarter in an ordinary run, the whole with `tests/run.py --whole`."""
+"""The length of soaks: an eighth in an ordinary run, the whole with `tests/run.py --whole`."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ WHOLE = "CHORA_WHOLE" in os.environ
 
 
 def soak(amount: int) -> int:
-    """Return *amount*, seconds or a count, in a whole run, else a quarter of it."""
-    return amount if WHOLE else amount // 4
+    """Return *amount*, seconds or a count, in a whole run, else an eighth of it."""
+    return amount if WHOLE else max(1, amount // 8)

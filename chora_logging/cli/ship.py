@@ -132,7 +132,8 @@ def _address(text: str) -> Address | Endpoint:
     "listen",
     metavar="HOST:PORT",
     callback=parsed(_host_and_port),
-    help="Serve /metrics and /healthz there, to this machine alone.",
+    help="Serve to this machine alone: /metrics for Prometheus, and /healthz, which has the problem of each "
+    "log, and status 503 while one of them waits for a person.",
 )
 @click.option(
     "--once",

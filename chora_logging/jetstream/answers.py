@@ -17,6 +17,9 @@ _DENIED = re.compile(r"permissions violation for (publish|subscription) (?:to )?
 #: The status of an answer that the server itself gives.
 _NOBODY_LISTENS = "503"
 
+#: The reason why a server that is connected does not answer, but for a missing stream or JetStream.
+_NO_LEADER = "there is no leader, for which more than half of the servers must run and reach each other"
+
 
 class _Request(NamedTuple):
     subject: str  # in small letters, as in the errors of a server
@@ -54,7 +57,8 @@ class Answers:
         loop = asyncio.get_running_loop()
         reply, answer = f"{self._inbox}.{next(self._numbers)}", loop.create_future()
         self._requests[reply] = _Request(subject.lower(), answer)
-        timer = loop.call_later(timeout, _set, answer, NoAnswerError(self._address, "timeout"))
+        late = NoAnswerError(self._address, f"no answer within {timeout:g} s: perhaps {_NO_LEADER}")
+        timer = loop.call_later(timeout, _set, answer, late)
         try:
             await self._client.publish(subject, payload, reply=reply, headers=headers)
             found = await answer
@@ -68,8 +72,8 @@ class Answers:
             raise found
         if (found.headers or {}).get("Status") == _NOBODY_LISTENS:
             is_api = subject.startswith("$JS.API.")
-            hint = ": enable JetStream on the servers, or wait for its leader" * is_api
-            raise NoAnswerError(self._address, f"nobody answers to {subject}{hint}")
+            hint = "enable JetStream on the servers, unless" if is_api else "no stream takes it, or"
+            raise NoAnswerError(self._address, f"nobody answers to {subject}: {hint} {_NO_LEADER}")
         return bytes(found.data)
 
     def lose(self) -> None:

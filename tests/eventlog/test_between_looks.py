@@ -1,6 +1,7 @@
 """A log that is changed between any two file operations of a reader.
 
-Each case runs once for each call that opens, lists or reads files, with the change right before that call.
+Each case runs once for each call that opens, lists or reads files, with the change right before that call; in
+an ordinary run for every third call, beginning at a different one in each case.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import gzip
 import itertools
 import os
 import shutil
+import zlib
 from unittest import mock
 
 import pytest
@@ -21,6 +23,7 @@ from chora_logging.eventlog.rotated import file_set, stored
 from chora_logging.eventlog.selection import Selection
 from tests.eventlog.test_paging import run
 from tests.eventlog.writing import DatedWriter, Writer, alone, numbers, open_files, write
+from tests.soaks import WHOLE
 
 LOOKS = ("listdir", "stat", "open", "fstat", "pread")
 
@@ -52,6 +55,13 @@ def before_look(number, change, distance=1):
         for name in LOOKS:
             stack.enter_context(mock.patch.object(os, name, looking(getattr(os, name))))
         yield made
+
+
+def looks(first=0, stride=1):
+    """Yield the numbers of the calls before which a change is made, without end."""
+    if not WHOLE:
+        first, stride = first + zlib.crc32(os.environ["PYTEST_CURRENT_TEST"].encode()), 3 * stride
+    return itertools.count(first % stride, stride)
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +175,7 @@ def cut_and_write_on(writer):
 )
 def test_nothing_is_lost(logs, reader, change, index):
     """Files that are renamed, copied or compressed are found again: each event once, and no gap."""
-    for look in itertools.count():
+    for look in looks():
         writer = logs()
         event = next(itertools.islice(EventLog(writer.log).read(), index, None))
         with before_look(look, lambda: change(writer)) as made:
@@ -213,7 +223,7 @@ def test_a_rotation_seen_in_its_middle(tmp_path, reader, index, distance):
     """Whatever step of a rotation is made between two calls, each event is given once, without a gap."""
     folders = (str(number) for number in itertools.count())
     for step in range(6):
-        for look in itertools.count(step % 2, 2):
+        for look in looks(step, 2):
             folder = tmp_path / next(folders)
             folder.mkdir()
             with contextlib.closing(Writer(folder / "app.log", keep=4)) as writer:
@@ -239,7 +249,7 @@ def test_a_rotation_seen_in_its_middle(tmp_path, reader, index, distance):
 @pytest.mark.parametrize("reader", READERS)
 def test_a_late_line_is_given_or_told(logs, reader):
     """A line that is added to a backup is given, or is a gap to whoever resumes, and never both."""
-    for look in itertools.count():
+    for look in looks():
         writer = logs()
         backup = writer.backup(1)
         for number in (2, 1):  # times are compared in milliseconds
@@ -261,7 +271,7 @@ def test_a_late_line_is_given_or_told(logs, reader):
 @pytest.mark.parametrize("change", KEEPING)
 def test_nothing_is_lost_newest_first(logs, change, caplog):
     """Reading from the newest end gives each event once, whatever changes between two calls."""
-    for look in itertools.count():
+    for look in looks():
         writer = logs()
         with before_look(look, lambda: change(writer)) as made:
             found = numbers(EventLog(writer.log).read(newest_first=True))
@@ -277,7 +287,7 @@ def test_nothing_is_lost_newest_first(logs, change, caplog):
 @pytest.mark.parametrize("reader", READERS)
 def test_destroyed_while_it_is_opened(logs, reader, change):
     """A file that cannot be read ends no reader, and repeats no event."""
-    for look in itertools.count():
+    for look in looks():
         writer = logs()
         first = next(EventLog(writer.log).read())
         with before_look(look, lambda: change(writer)) as made:
@@ -292,7 +302,7 @@ def test_destroyed_while_it_is_opened(logs, reader, change):
 @pytest.mark.parametrize("reader", READERS)
 def test_compressed_and_cut_while_it_is_opened(logs, reader):
     """A compressed file that is truncated in place ends there, or is a gap."""
-    for look in itertools.count():
+    for look in looks():
         writer = logs()
         first = next(EventLog(writer.log).read())
         writer.compress(2)
@@ -309,7 +319,7 @@ def test_compressed_and_cut_while_it_is_opened(logs, reader):
 @pytest.mark.parametrize("change", [delete, truncate, cut_and_write_on])
 def test_destroyed_while_it_is_read(logs, change):
     """Missing events of an opened file are reported in their place."""
-    for look in itertools.count():
+    for look in looks():
         writer = logs()
         writer.rename()  # so that `delete` deletes what has not been read
         writer.write(4)
@@ -333,7 +343,7 @@ def test_destroyed_while_it_is_read(logs, change):
 @pytest.mark.parametrize("change", [copytruncate, copytruncate_and_compress, truncate])
 def test_rotated_after_it_grew_while_it_was_opened(logs, change):
     """A file that grew between two calls and is gone is searched for by the content seen before."""
-    for look in itertools.count():
+    for look in looks():
         writer = logs()
         reading = EventLog(writer.log).read(after=next(EventLog(writer.log).read()).cursor)
         with before_look(look, lambda: writer.write(2)) as made:

@@ -137,6 +137,31 @@ class TestLoss:
 
             assert wait_for(answered)["config"]["num_replicas"] == 3
 
+    def test_no_majority(self, cluster):
+        """Without more than half of its servers a stream does not answer, and the error says so."""
+        with connected(cluster.address) as stream:
+            create(stream, num_replicas=3)
+            done(stream, stream.publish(MESSAGE))
+            for server in cluster.servers[:2]:
+                server.end()
+
+            def says_it():
+                try:
+                    done(stream, stream.publish(MESSAGE, 0.5))
+                except NoAnswerError as error:
+                    return "more than half of the servers must run" in str(error)
+
+            wait_for(says_it)
+            cluster.servers[0].start()
+
+            def published():
+                try:
+                    return done(stream, stream.publish(MESSAGE))
+                except NoAnswerError:
+                    return None
+
+            assert wait_for(published).sequence >= 2
+
     def test_too_long_message(self, server):
         """A message that is too long closes the client, and the next one gets through."""
         with connected(server.address) as stream:
