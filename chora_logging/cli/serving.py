@@ -11,6 +11,7 @@ import ipaddress
 import logging.config
 import os
 import resource
+import signal
 import socket
 import stat
 import tempfile
@@ -193,6 +194,32 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+class _Supervisor(Multiprocess):
+    """Starts workers that a Ctrl-C of the terminal does not reach: this process ends them."""
+
+    def init_processes(self) -> None:
+        with _interrupts_blocked():
+            super().init_processes()
+
+    def keep_subprocess_alive(self) -> None:
+        with _interrupts_blocked():
+            super().keep_subprocess_alive()
+
+    def handle_signals(self) -> None:  # some of them start workers
+        with _interrupts_blocked():
+            super().handle_signals()
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT during the `with` block, and for ever in the processes that are started in it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def run(service: Service, listening: socket.socket, started: Callable[[], None]) -> None:
     """Serve until a signal ends it; call *started* when the server can be asked."""
     config = service.config()
@@ -203,9 +230,9 @@ def run(service: Service, listening: socket.socket, started: Callable[[], None])
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         _set_up_logging(service.console)
         started()
-        supervisor: Any = Multiprocess
+        supervisor: Any = _Supervisor
         target = {"target": uvicorn.Server(config).run}
-        older = target if "target" in inspect.signature(supervisor).parameters else {}
+        older = target if "target" in inspect.signature(Multiprocess).parameters else {}
         supervisor(config, sockets=[listening], **older).run()
 
 

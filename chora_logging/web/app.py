@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.web.access import Check, Guard
+from chora_logging.web.connections import ForcedStopMiddleware
 from chora_logging.web.counts import fields_list, histogram_page, traces_list
 from chora_logging.web.event import event_page
 from chora_logging.web.health import healthz, metrics_page
@@ -94,6 +95,7 @@ def create_app(
     tokens = _tokens(token, check)
     guard = Guard(tokens, allowed_hosts, check)
     middleware = [
+        Middleware(ForcedStopMiddleware),
         Middleware(MaskingMiddleware, masking(tokens.values())),
         Middleware(HeadersMiddleware),
         Middleware(TraceMiddleware),

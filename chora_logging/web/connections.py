@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Protocol
 
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 from chora_logging.web.limits import GRACE_SECONDS, Limits
 from chora_logging.web.metrics import Metrics
 from chora_logging.web.responses import busy
@@ -133,6 +135,40 @@ class _Monitor:
             stream.check(now)
 
 
+class ForcedStopMiddleware:
+    """Ends without an error what is cancelled by a second Ctrl-C, at which uvicorn waits for nothing more.
+
+    Args:
+        app: The application to wrap.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or the lifespan."""
+        server = running_server()  # before it gives its signal handlers up
+
+        def is_forced() -> bool:
+            return getattr(server, "force_exit", False) is True
+
+        async def receive_end() -> Message:
+            try:
+                return await receive()
+            except asyncio.CancelledError:
+                if not is_forced():
+                    raise
+                return {"type": "lifespan.shutdown"}
+
+        try:
+            await self.app(scope, receive_end if scope["type"] == "lifespan" else receive, send)
+        except asyncio.CancelledError:
+            if not is_forced():
+                raise
+            abort([scope], server)
+            await asyncio.sleep(0)  # uvicorn then knows that the connection is gone
+
+
 def server_is_stopping() -> bool:
     """Return whether the uvicorn in this process is stopping.
 
@@ -142,8 +178,10 @@ def server_is_stopping() -> bool:
     return getattr(running_server(), "should_exit", False) is True
 
 
-def abort(scopes: Iterable[Mapping[str, Any]]) -> int:
+def abort(scopes: Iterable[Mapping[str, Any]], server: object = None) -> int:
     """Abort the connections of some requests, discarding unsent data; return how many were found open.
+
+    Those of *server*, without one of that which runs.
 
     A server closes a connection when all data has been sent, which never happens if the client reads
     nothing. ASGI has no message to abort one. uvicorn knows which connection serves which request.
@@ -157,7 +195,7 @@ def abort(scopes: Iterable[Mapping[str, Any]]) -> int:
     # Middleware may have copied the scope, but its headers are still the object that the server made.
     left = {id(scope["headers"]): scope for scope in scopes if "headers" in scope}
     wanted = len(left)
-    state = getattr(running_server(), "server_state", None)
+    state = getattr(server or running_server(), "server_state", None)
     for connection in tuple(getattr(state, "connections", ())):
         served = getattr(connection, "scope", None)
         if served and left.pop(id(served["headers"]), None) is not None:

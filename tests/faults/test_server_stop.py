@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import threading
+import time
 
 import pytest
 
@@ -143,6 +144,7 @@ def test_a_stop_among_clients_that_come_and_go(tmp_path, log, name, signals):
             # A terminal sends Ctrl-C to all processes; gunicorn's workers wait for their own.
             send = os.killpg if number == signal.SIGINT else os.kill
             send(server.process.pid, number)
+            time.sleep(0.05)  # two at once are one
         server.process.wait(30)
         for visitor in visitors:
             visitor.join(30)
