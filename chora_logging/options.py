@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import functools
+import inspect
 import logging
 import os
 import re
@@ -312,6 +313,17 @@ def option_names(function: Callable[..., Any]) -> tuple[str, ...]:
     code = getattr(function, "__wrapped__", function).__code__
     names: tuple[str, ...] = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     return tuple(name for name in names if name != "self")
+
+
+def accepts(function: Callable[..., Any], number: int) -> bool:
+    """Return whether *function* can be called with *number* positional arguments, or it is not known."""
+    try:
+        inspect.signature(function).bind(*range(number))
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature
+        return True
+    return True
 
 
 def is_loopback(address: str) -> bool:

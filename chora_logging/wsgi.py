@@ -9,9 +9,16 @@ from types import TracebackType
 from typing import Any
 
 from chora_logging.context import current, new_trace_id, set_trace_id, trace_id_of_headers
+from chora_logging.errors import ConfigurationError
+from chora_logging.options import accepts
 
 #: The response header with the trace id.
 HEADER = "X-Trace-Id"
+
+_ALLOWED = (
+    "a WSGI application (for one of ASGI, as FastAPI's, use chora_logging.web.TraceMiddleware; with Django "
+    "wrap the application in wsgi.py or asgi.py instead of adding to MIDDLEWARE)"
+)
 
 _Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType]
@@ -39,9 +46,14 @@ class TraceMiddleware:
 
     Args:
         app: The application to wrap.
+
+    Raises:
+        ConfigurationError: *app* is no WSGI application.
     """
 
     def __init__(self, app: _Application) -> None:
+        if not accepts(app, 2):
+            raise ConfigurationError("app", app, _ALLOWED)
         self.app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +15,11 @@ import wsgiref.validate
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from flask import Flask
 
-from chora_logging import get_trace_id
+from chora_logging import ConfigurationError, get_trace_id
+from chora_logging.web import TraceMiddleware as OfASGI
 from chora_logging.wsgi import TraceMiddleware
 from tests.checkout import ROOT
 from tests.faults.serving import is_listening, wait_for
@@ -170,6 +174,26 @@ class TestContract:
         thread.join()
 
         assert seen == ["a-1"]
+
+    @pytest.mark.parametrize(
+        ("middleware", "app", "expected"),
+        [
+            (OfASGI, Flask("shop"), "as Flask's, use chora_logging.wsgi.TraceMiddleware"),
+            (OfASGI, Flask("shop").wsgi_app, "use chora_logging.wsgi.TraceMiddleware"),
+            (OfASGI, lambda request: None, "instead of adding to MIDDLEWARE"),
+            (
+                TraceMiddleware,
+                FastAPI(),
+                "as FastAPI's, use chora_logging.web.TraceMiddleware",
+            ),
+            (TraceMiddleware, lambda request: None, "instead of adding to MIDDLEWARE"),
+        ],
+        ids=["Flask", "its wsgi_app", "Django's MIDDLEWARE", "FastAPI", "Django's MIDDLEWARE again"],
+    )
+    def test_the_other_kind(self, middleware, app, expected):
+        """An application of the other kind is refused at once, with what is to be done."""
+        with pytest.raises(ConfigurationError, match=f"^app must be a.*{re.escape(expected)}"):
+            middleware(app)
 
     def test_a_file(self, tmp_path):
         """A file stays what the server made of it, so that it can send it in its own way."""

@@ -14,9 +14,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chora_logging.context import new_trace_id, set_trace_id, trace_id_of_headers
+from chora_logging.errors import ConfigurationError
+from chora_logging.options import accepts
 
 #: The response header with the trace id.
 HEADER = "X-Trace-Id"
+
+_ALLOWED = (
+    "an ASGI application (for one of WSGI, as Flask's, use chora_logging.wsgi.TraceMiddleware; with Django "
+    "wrap the application in asgi.py or wsgi.py instead of adding to MIDDLEWARE)"
+)
 
 # The key of the id in the scope of a request: an application mounted in another one uses the same id.
 _DONE = "chora_logging.trace_id"
@@ -41,9 +48,14 @@ class TraceMiddleware:
 
     Args:
         app: The application to wrap.
+
+    Raises:
+        ConfigurationError: *app* is no ASGI application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
+        if not accepts(app, 3):
+            raise ConfigurationError("app", app, _ALLOWED)
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
