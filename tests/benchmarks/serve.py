@@ -1,4 +1,4 @@
-"""Scenario `serve`: the delay of events to many clients of one server, and the cost of the server.
+"""Scenario `serve`: the delay of events to many clients of one server, and the cost of it and of a request.
 
 This process logs the events at a pace. The clients are a process of their own, which reports when each client
 received each event, by the clock that both share. The cost of the server is the processor time and the memory
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import http.client
 import json
 import logging
 import pathlib
@@ -21,11 +22,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing.handler import EventFileHandler
 from tests.benchmarks.listeners import Got
-from tests.benchmarks.servers import REQUIREMENTS, RIVALS, Rival, Running, nginx_version, running
+from tests.benchmarks.servers import REQUIREMENTS, RIVALS, SERVERS, Rival, Running, nginx_version, running
 from tests.benchmarks.table import table, version
 from tests.benchmarks.worker import ROOT
 
@@ -38,6 +40,10 @@ CLIENTS, PER_SECOND = 200, 100
 IDLE, REST = 1000, 5.0
 #: How long servers and clients may settle after the last client has connected, in seconds.
 SETTLING = 1.0
+#: Pauses of a stream with `CLIENTS` clients, in milliseconds; the last one is what the server takes.
+PAUSES = (0, 10, 20, 30, 40)
+#: Requests over one connection in a round, and those before it.
+REQUESTS, FIRST_REQUESTS = 2000, 200
 #: The numbers of an event that only shows which clients listen, and of the last event.
 WAKE, LAST = -1, -2
 
@@ -76,13 +82,84 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
         for turn in range(rounds):
             for key in random.Random(turn).sample(list(outcomes), len(outcomes)):
                 outcomes[key].append(once(RIVALS[key], events))
+        text = (
+            f"### Serving: {CLIENTS} clients, {PER_SECOND} events a second, one server process\n\n"
+            f"From the logging call to the client; {events:,} events, {rounds} interleaved rounds: the "
+            "delays and deliveries of all, medians of processor and memory. Then, with a fresh server, "
+            f"{IDLE:,} clients, {REST:g} s without an event, and one event for all of them. "
+            f"{versions()}.\n\n" + show(outcomes, events)
+        )
+        return "\n\n".join([text, pauses(rounds, events), requests(rounds)])
+
+
+def pauses(rounds: int, events: int) -> str:
+    """The table of the delay against the processor time, by the pause of a stream after it has sent."""
+    outcomes: dict[int, list[Load]] = {pause: [] for pause in PAUSES}
+    for turn in range(rounds):
+        for pause in random.Random(turn).sample(PAUSES, len(PAUSES)):
+            outcomes[pause].append(load(pausing(pause), events))
+    rows = []
+    for pause, of_all in outcomes.items():
+        delays = sorted(delay * 1e3 for each in of_all for delay in each.delays)
+        cells = [f"{delays[len(delays) * share // 100]:.1f}" for share in (50, 99)]
+        processor = statistics.median(each.processor for each in of_all)
+        usual = statistics.median(each.processor for each in outcomes[PAUSES[-1]])
+        rows.append([str(pause), *cells, f"{processor:.0%}", f"{processor / usual:.2f}"])
     return (
-        f"### Serving: {CLIENTS} clients, {PER_SECOND} events a second, one server process\n\n"
-        f"From the logging call to the client; {events:,} events, {rounds} interleaved rounds: the delays "
-        "and deliveries of all, medians of processor and memory. Then, with a fresh server, "
-        f"{IDLE:,} clients, {REST:g} s without an event, and one event for all of them. "
-        f"{versions()}.\n\n" + show(outcomes, events)
+        "### Serving: the delay against the processor time\n\n"
+        f"{CLIENTS} clients, {PER_SECOND} events a second, by the pause of a stream after it has sent; {events:,} "
+        f"events, {rounds} interleaved rounds. The last pause is that of the server.\n\n"
+        + table(["pause (ms)", "p50 (ms)", "p99 (ms)", "% of a core", "× the last"], rows)
     )
+
+
+def pausing(milliseconds: float) -> Rival:
+    """Our server with another pause."""
+    ours = RIVALS["ours"]
+
+    def commands(log: pathlib.Path, port: int, folder: pathlib.Path) -> list[list[str]]:
+        return [[*ours.commands(log, port, folder)[0], str(milliseconds / 1e3 / CLIENTS)]]
+
+    return dataclasses.replace(ours, commands=commands)
+
+
+def requests(rounds: int) -> str:
+    """The table of a request over a connection that is kept."""
+    taken: dict[str, list[float]] = {key: [] for key in SERVERS}
+    for turn in range(rounds):
+        for key in random.Random(turn).sample(list(SERVERS), len(SERVERS)):
+            with serving(SERVERS[key]) as (server, _, _):
+                taken[key].append(time_of_a_request(server.port, SERVERS[key].path))
+    ratios = [ours / plain for ours, plain in zip(taken["serve"], taken["plain"], strict=True)]
+    rows = [
+        [rival.name, f"{statistics.median(taken[key]) * 1e3:.2f}", f"{ratio:.2f}", spread]
+        for (key, rival), ratio, spread in zip(
+            SERVERS.items(),
+            (1.0, statistics.median(ratios)),
+            ("", f"{min(ratios):.2f} to {max(ratios):.2f}"),
+            strict=True,
+        )
+    ]
+    return (
+        "### Serving: a request over a connection that is kept\n\n"
+        f"One client, one event a page; the median of {REQUESTS:,} requests, {rounds} interleaved rounds.\n\n"
+        + table(["server", "ms", "× plain uvicorn", "of all rounds"], rows)
+    )
+
+
+def time_of_a_request(port: int, path: str) -> float:
+    """The median time of a request in seconds."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    times = []
+    with contextlib.closing(connection):
+        for _ in range(FIRST_REQUESTS + REQUESTS):
+            began = time.perf_counter()
+            connection.request("GET", path)
+            response = connection.getresponse()
+            response.read()
+            assert response.status == http.HTTPStatus.OK
+            times.append(time.perf_counter() - began)
+    return statistics.median(times[FIRST_REQUESTS:])
 
 
 def show(outcomes: dict[str, list[Outcome]], events: int) -> str:
@@ -114,8 +191,23 @@ def row(rival: Rival, outcomes: list[Outcome], events: int) -> list[str]:
     return [rival.name, *cells, "; ".join(filter(None, [verdict, rival.remark]))]
 
 
+class Load(NamedTuple):
+    """A server with a load: the first five attributes of `Outcome`."""
+
+    delays: list[float]
+    delivered: int
+    same: bool
+    processor: float
+    memory: float
+
+
 def once(rival: Rival, events: int) -> Outcome:
     """One server with a load, and one with idle clients."""
+    return Outcome(*load(rival, events), *idle(rival))
+
+
+def load(rival: Rival, events: int) -> Load:
+    """One server with a load."""
     with serving(rival) as (server, logger, path), listening(server, rival, CLIENTS) as clients:
         warm_up(logger, clients)
         processor = share(server, lambda: log_at_a_pace(logger, events))
@@ -123,7 +215,7 @@ def once(rival: Rival, events: int) -> Outcome:
         got = end(logger, clients)
         written = [json.loads(line) for line in path.read_bytes().splitlines()]
         same = got["events"] == [event for event in written if event["number"] >= 0]
-    return Outcome(got["delays"], got["delivered"], same, processor, memory, *idle(rival))
+    return Load(got["delays"], got["delivered"], same, processor, memory)
 
 
 def idle(rival: Rival) -> tuple[int, float, float]:

@@ -5,7 +5,7 @@ master, and needs the publisher). There is no access log, and none filters anyth
 code of sse-starlette's users: it polls the file, for each client. nchan does not read files: a publisher
 follows the log, with our own reader, and posts each event.
 
-`python -m tests.benchmarks.servers NAME LOG PORT` runs one of the Python servers, or the publisher.
+`python -m tests.benchmarks.servers NAME LOG PORT [PAUSE]` runs one of the Python servers, or the publisher.
 """
 
 from __future__ import annotations
@@ -138,6 +138,19 @@ RIVALS = {
 }
 
 
+#: The ways to run our application, for single requests.
+SERVERS = {
+    "plain": Rival("`create_app` under plain uvicorn", "/api/v1/events/events?limit=1", python("ours")),
+    "serve": Rival(
+        "`chora-logging serve`",
+        "/api/v1/events/events?limit=1",
+        lambda log, port, _: [
+            [sys.executable, "-m", "chora_logging", "serve", "--log", f"events={log}", "--port", str(port)]
+        ],
+    ),
+}
+
+
 class Running:
     """A running server, with all its processes.
 
@@ -207,9 +220,12 @@ def answers(port: int, process: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def ours(log: str) -> Any:
-    """The application of this package."""
-    from chora_logging.web import create_app
+def ours(log: str, pause: str = "") -> Any:
+    """The application of this package; *pause* is that of a stream for each of all, in seconds."""
+    from chora_logging.web import create_app, stream
+
+    if pause:
+        stream.STREAM_PAUSE_SECONDS = float(pause)
 
     return create_app({"events": log})
 
@@ -251,14 +267,14 @@ def publish(log: str, port: int) -> None:
         connection.getresponse().read()
 
 
-def main(name: str, log: str, port: str) -> None:
+def main(name: str, log: str, port: str, *options: str) -> None:
     """Body of a process."""
     if name == "publisher":
         publish(log, int(port))
         return
     import uvicorn
 
-    application = {"ours": ours, "generator": generator, "eager": eager}[name](log)
+    application = {"ours": ours, "generator": generator, "eager": eager}[name](log, *options)
     uvicorn.run(
         application, port=int(port), log_level="warning", access_log=False, timeout_graceful_shutdown=1
     )
