@@ -43,6 +43,9 @@ from chora_logging.writing.journal import Report, open_journal
 ROTATION_WAIT_SECONDS = 10.0
 _ROTATION_PAUSE_SECONDS = 0.002
 
+#: How long a `join` takes to notice the end of the thread, in seconds.
+_JOIN_PAUSE_SECONDS = 0.01
+
 #: The first and the longest pause after a compression for which the disk had no room, in seconds.
 FIRST_ROOM_RETRY_SECONDS = 60.0
 LONGEST_ROOM_RETRY_SECONDS = 3600.0
@@ -92,11 +95,17 @@ class BackupCompressor:
             self._release()
             raise
 
-    def join(self) -> None:
-        """Wait until everything is compressed."""
+    def join(self, lock: threading.RLock | None = None) -> None:
+        """Wait until everything is compressed.
+
+        The *lock* of the log, which the thread needs for a moment, is released meanwhile even if the caller
+        holds it, as `logging.shutdown` does.
+        """
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            with (released := threading.Condition(lock)):
+                while thread.is_alive():
+                    released.wait(_JOIN_PAUSE_SECONDS)
 
     def _run(self, log: str, count: int, name_of: NameOf) -> None:
         while True:

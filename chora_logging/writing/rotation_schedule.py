@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -152,10 +153,10 @@ class RotationSchedule:
             finally:
                 locking.flock(file.fd, locking.UNLOCK)
 
-    def join(self) -> None:
-        """Wait for a compression under way."""
+    def join(self, lock: threading.RLock | None = None) -> None:
+        """Wait for a compression under way; *lock*, that of the log, is released meanwhile."""
         if self._compressor is not None:
-            self._compressor.join()
+            self._compressor.join(lock)
 
     def after_fork(self) -> None:
         """Start anew in a forked child: a compression is the parent's."""

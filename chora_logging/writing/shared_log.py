@@ -170,12 +170,13 @@ class SharedLog(Rotated):
     def close(self) -> None:
         """Close the file, and wait for a compression under way. A later line opens and closes it again."""
         with (mutex := self.mutex).lock:
-            if not (mutex.busy and mutex.is_interrupted()):
+            if not (interrupted := mutex.busy and mutex.is_interrupted()):
                 mutex.catch_up()
             self._schedule.closing(self.file, 0 if self._is_lock_late else self.lock_timeout)
             self._close_file()
             self.is_closed = True
-        self._schedule.join()
+        if not interrupted:
+            self._schedule.join(mutex.lock)
 
     def is_due(self, size: int, length: int) -> bool:
         """Return whether to rotate a file of *size* bytes before a line of *length* bytes is added.
@@ -285,8 +286,7 @@ class SharedLog(Rotated):
         if hooks.run is None:
             if self._schedule.rotate(hooks):
                 self._close_file()
-                if self.compress:
-                    self._schedule.compress(hooks)
+                self._schedule.compress(hooks)
             return
         self._is_rotating = True
         try:

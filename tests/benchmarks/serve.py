@@ -107,8 +107,8 @@ def pauses(rounds: int, events: int) -> str:
         rows.append([str(pause), *cells, f"{processor:.0%}", f"{processor / usual:.2f}"])
     return (
         "### Serving: the delay against the processor time\n\n"
-        f"{CLIENTS} clients, {PER_SECOND} events a second, by the pause of a stream after it has sent; {events:,} "
-        f"events, {rounds} interleaved rounds. The last pause is that of the server.\n\n"
+        f"{CLIENTS} clients, {PER_SECOND} events a second, by the pause of a stream after it has sent; "
+        f"{events:,} events, {rounds} interleaved rounds. The last pause is that of the server.\n\n"
         + table(["pause (ms)", "p50 (ms)", "p99 (ms)", "% of a core", "× the last"], rows)
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -161,6 +163,24 @@ def test_writers_go_on_while_a_backup_is_packed(tmp_path, monkeypatch):
     assert rotated > 10
     assert_exact(log, {"first": 20, "second": 100})
     assert {path.suffix for path in files_of(log)[:-1]} == {".gz"}
+
+
+AT_THE_END = """
+import os, sys
+from tests.faults.writer import logger_on, write
+logger = logger_on(sys.argv[1], maxBytes=3_000_000, compress=True)
+while not os.path.exists(f"{sys.argv[1]}.1"):
+    write(logger, "w", 1, size=1000)
+"""
+
+
+def test_a_process_that_ends_meanwhile(tmp_path):
+    """`logging.shutdown` has the handler's lock while it closes it; the compression still ends."""
+    log = tmp_path / "events.log"
+    subprocess.run([sys.executable, "-c", AT_THE_END, str(log)], check=True, timeout=60)
+
+    assert (tmp_path / "events.log.1.gz").exists()
+    assert not (tmp_path / "events.log.1").exists()
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o000])
