@@ -26,10 +26,14 @@ _Result = TypeVar("_Result")
 _FLAGS = dict.fromkeys(("true", "yes", "on", "1", "t", "y"), True)
 _FLAGS |= dict.fromkeys(("false", "no", "off", "0", "f", "n"), False)
 
+#: The seconds of the units of time that texts have.
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
 _UNITS = {"": 1, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 # Sixteen digits: more are no size, and from 4,300 on `int` raises.
 _WHOLE = re.compile(r"\s*\d{1,16}\s*", re.ASCII)
 _SIZE = re.compile(r"\s*(\d{1,16})\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE | re.ASCII)
+_AGE = re.compile(r"\s*(\d{1,9})\s*([smhdw])\s*", re.IGNORECASE | re.ASCII)
 _SECONDS = re.compile(r"\s*(?:\d{1,16}(?:\.\d*)?|\.\d+)\s*", re.ASCII)
 _OCTAL = re.compile(r"\s*(?:0o?)?([0-7]{3,4})\s*", re.ASCII)
 
@@ -167,6 +171,25 @@ def parse_timeout(name: str, value: object) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9:
         return float(value)
     raise ConfigurationError(name, value, "a number of seconds, 0 or more")
+
+
+def parse_age(name: str, value: object) -> float:
+    """Return *value* as a number of seconds; it is a number, or a string such as `"90d"`, `"12h"`, `"30m"`.
+
+    >>> parse_age("maxAge", "2h")
+    7200.0
+
+    Raises:
+        ConfigurationError: it is neither, or not from 0 to below 10⁹.
+    """
+    if isinstance(value, str) and (match := _AGE.fullmatch(value)):
+        value = int(match[1]) * UNIT_SECONDS[match[2].lower()]
+    try:
+        return parse_timeout(name, value)
+    except ConfigurationError:
+        raise ConfigurationError(
+            name, value, 'a number of seconds, 0 or more, or a string like "90d"'
+        ) from None
 
 
 def level_number(value: object) -> int | None:

@@ -21,7 +21,7 @@ into folders of their own in `.venvs/`. Then:
 
 With --whole:
 
-    main        also the tests marked `whole`, and soaks four times as long, see `tests/soaks.py`
+    main        also the tests marked `whole`, and soaks eight times as long, see `tests/soaks.py`
     others      the core and the faults on each Python; tools, readers, shipping and streams on the oldest
                 and the newest
     lowest      the core tests on the oldest Python, with the lowest versions (`lowest.py`)
@@ -160,6 +160,7 @@ NEIGHBOURS = (
     "tests/faults/test_late_writers.py",
     "tests/faults/test_logrotate.py",
     "tests/faults/test_many_files.py",
+    "tests/faults/test_midnights.py",
     "tests/faults/test_readers_fast_rotation.py",
     "tests/faults/test_readers_limits.py",
     "tests/faults/test_readers_mounts.py",

@@ -6,6 +6,8 @@ import re
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
+from chora_logging.options import UNIT_SECONDS
+
 #: The maximum number of intervals while counting.
 COUNTED_INTERVALS = 4096
 
@@ -22,7 +24,6 @@ _SHOWN = (
 )
 
 _INTERVAL = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LONGEST_SECONDS = 3650 * 86400
 
 Kind = TypeVar("Kind", bound=Hashable)
@@ -31,7 +32,7 @@ Kind = TypeVar("Kind", bound=Hashable)
 def parse_interval(text: str) -> int | None:
     """Return the seconds of an interval such as `30s`, `1m`, `1h` or `1d`; None if it is none."""
     found = _INTERVAL.fullmatch(text.strip())
-    seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
+    seconds = int(found[1]) * UNIT_SECONDS[found[2]] if found else 0
     return seconds if 0 < seconds < _LONGEST_SECONDS else None
 
 

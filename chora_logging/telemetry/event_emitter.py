@@ -280,6 +280,8 @@ def _beside(handler: EventFileHandler) -> EventEmitter:
             log.path,
             max_bytes=size,
             backup_count=count,
+            periods=log.periods,
+            retention=log.retention,
             file_mode=log.file_mode,
             lock_timeout=log.lock_timeout,
             fsync=log.fsync,

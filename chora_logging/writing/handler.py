@@ -39,7 +39,9 @@ from chora_logging.schema import WRITTEN_TO_ATTRIBUTE
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
 from chora_logging.writing import loss, opening
 from chora_logging.writing.locking import Written
+from chora_logging.writing.periods import Periods
 from chora_logging.writing.reporting import ReportingHandler
+from chora_logging.writing.retention import Retention
 from chora_logging.writing.rotation_schedule import Hooks
 from chora_logging.writing.shared_log import SharedLog
 
@@ -81,6 +83,10 @@ class EventFileHandler(ReportingHandler):
             seconds. A process that is stopped while it holds the lock delays every other process once
             by this time; records are then appended without the lock, and nothing is rotated until it
             is free. While others write, the wait may last up to ten times as long.
+        when, interval, utc: Rotate before the first record of a new period too: `"midnight"`, `"H"` or other,
+            as `TimedRotatingFileHandler` has them, but by the clock; see `chora_logging.writing.periods`.
+        maxTotalBytes, maxAge: A rotation deletes the oldest backups, except the newest one, while the log may
+            become larger with them, or if their last line is older (seconds, or `"90d"`, `"12h"`). 0: any.
         fsync: Call `fsync` after each record, so that it survives a power cut. No folder is synced: that
             the name of a new file survives rests on the journal of the file system.
 
@@ -111,9 +117,16 @@ class EventFileHandler(ReportingHandler):
         compress: bool = False,
         lock_timeout: float = 1.0,
         fsync: bool = False,
+        when: str | None = None,
+        interval: int = 1,
+        utc: bool = False,
+        maxTotalBytes: int | str = 0,
+        maxAge: float | str = 0,
     ) -> None:
         max_bytes = parse_size("maxBytes", maxBytes)
         backup_count = parse_count("backupCount", backupCount)
+        periods = Periods.parse(when, interval, utc)
+        retention = Retention.parse(maxTotalBytes, maxAge, max_bytes)
         self._prepare_reports(parse_encoding("encoding", encoding))
         errors = parse_encoding_errors("errors", errors)
         mode, delay = parse_text_mode("mode", mode), parse_flag("delay", delay)
@@ -123,13 +136,15 @@ class EventFileHandler(ReportingHandler):
         self._writer: speedups.LineWriter | None = None
         self._own_rollover = type(self).shouldRollover is not EventFileHandler.shouldRollover
         # As the standard library has it: what is rotated is not overwritten.
-        begins = "a" if max_bytes else mode[0]
+        begins = "a" if max_bytes or periods else mode[0]
         log = _HandlerLog if type(self)._open is EventFileHandler._open else _OpenedByHandler
         self._log = log(
             self,
             os.path.abspath(filename),
             max_bytes=max_bytes,
             backup_count=backup_count,
+            periods=periods,
+            retention=retention,
             first_flags={"w": 0 if delay else os.O_TRUNC, "x": os.O_EXCL}.get(begins, 0),
             file_mode=parse_mode("file_mode", file_mode),
             lock_timeout=parse_timeout("lock_timeout", lock_timeout),
@@ -211,11 +226,11 @@ class EventFileHandler(ReportingHandler):
         with log.mutex.lock:
             if self.stream is None:
                 self.stream = self._open()
-            if self.maxBytes <= 0 or log.file is None or not log.file.is_rotatable:
+            if log.file is None or not log.file.is_rotatable:
                 return False
             size = os.stat(self.baseFilename).st_size
             if not size:
-                return bool(super().shouldRollover(record))
+                return self.maxBytes > 0 and bool(super().shouldRollover(record))
             return log.is_due(size, len(self._line_of(record)))
 
     def doRollover(self) -> None:

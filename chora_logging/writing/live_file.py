@@ -7,6 +7,7 @@ import errno
 import fcntl
 import io
 import itertools
+import math
 import os
 import stat
 import weakref
@@ -78,6 +79,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         end: The offset of the end of the last line written through it; -1 before the first.
         links: The expected link count; 0 has the sidecar checked before the next record.
         mark: The size that no line may reach without having it noted in the sidecar.
+        period_end: The time from which on a line belongs to the next file.
         state: What the sidecar says of the log, if there is one, since this is the live file.
     """
 
@@ -87,7 +89,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         self.name = os.fsencode(path)
         status = os.fstat(fd)
         self.inode, self.device = status.st_ino, status.st_dev
-        self.end = -1
+        self.end, self.period_end = -1, math.inf
         self.is_rotatable = stat.S_ISREG(status.st_mode) and not _leads_to_stream(path)
         self.is_shared = self.is_last = False
         said = log_files.read_backups(log)

@@ -22,6 +22,7 @@ from chora_logging.writing import adoption, loss, opening
 from chora_logging.writing.backups import Backup, Found, NameOf, Owned, find_backups, identify
 from chora_logging.writing.journal import Journal, Report, open_journal
 from chora_logging.writing.loss import Gone
+from chora_logging.writing.retention import Retention
 
 #: How many files of another tool a message names.
 _SHOWN_NAMES = 3
@@ -42,7 +43,7 @@ class Rollover(NamedTuple):
 
     Attributes:
         log: The live file, symbolic links resolved.
-        keep: How many backups to keep, at least 1.
+        retention: Which backups to keep.
         name_of: Returns a backup's name for its default name (`RotatingFileHandler.rotation_filename`).
         rotate: Moves the live file to the first backup's name (`RotatingFileHandler.rotate`); None renames.
         mode: Permission bits of new files; None copies those of the rotated file.
@@ -53,7 +54,7 @@ class Rollover(NamedTuple):
     """
 
     log: str
-    keep: int
+    retention: Retention
     name_of: NameOf
     rotate: RotateFile | None
     mode: int | None
@@ -87,9 +88,10 @@ class Rollover(NamedTuple):
                 for inode, first_line in found.live.items():
                     size = _size_at_least(journal.live, inode, first_line, status)
                     journal.live = Live(inode, size, first_line)
-                journal.begin(status.st_ino, step, found.owned, self.keep)
+                keep = self.retention.kept(found, status.st_size, self.max_bytes)
+                journal.begin(status.st_ino, step, found.owned, keep)
                 backups = self._move(journal, found, step, status, moved)
-            self._finish(journal, self.keep, backups)
+            self._finish(journal, keep, backups)
 
     def complete(self, gone: Gone | None = None) -> bool:
         """Complete the rotation of a killed process; return whether there was one.
@@ -117,7 +119,7 @@ class Rollover(NamedTuple):
 
     def _find(self, journal: Journal, owned: Owned | None = None) -> Found:
         known = journal.owned if owned is None else owned
-        found = find_backups(self.log, self.name_of, self.keep, known or {})
+        found = find_backups(self.log, self.name_of, self.retention.backups, known or {})
         if known is not None:
             if found.foreign:
                 found = found.if_owned(adoption.restore(found.backups, known, found.live))

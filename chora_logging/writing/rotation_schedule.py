@@ -15,15 +15,21 @@ from chora_logging.errors import RotationBusyError
 from chora_logging.writing import journal, locking, loss
 from chora_logging.writing.backups import NameOf
 from chora_logging.writing.journal import LARGEST_COUNT
+from chora_logging.writing.retention import Retention
 from chora_logging.writing.rotation import Rollover, RotateFile
 
 if TYPE_CHECKING:
     from chora_logging.writing.compression import BackupCompressor
     from chora_logging.writing.live_file import LiveFile
+    from chora_logging.writing.periods import Periods
 
 #: The first and the longest pause before a failed rotation is retried, in seconds.
 FIRST_ROTATION_RETRY_SECONDS = 1.0
 LONGEST_ROTATION_RETRY_SECONDS = 60.0
+
+#: How much earlier than the clock the time of a file may be, in seconds: that of the kernel's last tick.
+#: So a line of the first moment of a period is not taken for one of the period before.
+COARSE_SECONDS = 0.02
 
 #: Decides whether to rotate before a line, instead of the rule about sizes.
 Due = Callable[[], bool]
@@ -50,6 +56,8 @@ class Rotated:
     real_path: str
     max_bytes: int
     backup_count: int
+    periods: Periods | None
+    retention: Retention
     lock_timeout: float
     file_mode: int | None
 
@@ -68,6 +76,21 @@ class Rotated:
         if event not in self._reported:
             self._reported.add(event)
             self.notice(event, message, **fields)
+
+    def notice_unlocked(self, error: OSError | None = None) -> None:
+        """Report that lines are appended without the lock, because of *error* or of somebody who keeps it."""
+        if error is not None:
+            self.notice_once(
+                "lock_unsupported",
+                f"{self.path} cannot be locked ({error}): appending without the lock, never rotating",
+                error=f"{type(error).__name__}: {error}",
+            )
+        else:
+            self.notice_once(
+                "lock_timeout",
+                f"{self.path} could not be locked within {self.lock_timeout:g} s "
+                "(is a process stopped?): appending without the lock, not rotating until it is free",
+            )
 
     def notice_again(self, event: str) -> None:
         """Report *event* again if it happens again."""
@@ -116,11 +139,24 @@ class RotationSchedule:
             report = partial(log.notice_once, "compression_blocked")
             self._compressor.start(log.real_path, log.backup_count, hooks.name_of, report)
 
+    def opened(self, file: LiveFile) -> None:
+        """Note when the period of *file*, which was just opened, ends: that of its last line."""
+        if self._log.periods is not None:
+            status = os.fstat(file.fd)
+            written = status.st_mtime + COARSE_SECONDS if status.st_size else time.time()
+            file.period_end = self._log.periods.end_of(written)
+
+    def is_over(self, file: LiveFile | None) -> bool:
+        """Return whether the period of *file* has ended."""
+        return file is not None and time.time() >= file.period_end
+
     def settle(self, file: LiveFile, status: os.stat_result) -> bool:
         """Bring the sidecar up to date before a line is written to *file*, the live one, with *status*.
 
         Returns whether the file is to be opened anew: the rotation of a killed writer was completed.
         """
+        if not status.st_size:
+            self.opened(file)
         if status.st_size < file.end:
             self._gone, self.retry_at = loss.emptied(file), 0.0
             file.links, file.end, file.mark = 0, -1, 0
@@ -196,7 +232,7 @@ class RotationSchedule:
         log = self._log
         return Rollover(
             log.real_path,
-            min(log.backup_count or 1, LARGEST_COUNT),
+            log.retention._replace(backups=min(log.backup_count or 1, LARGEST_COUNT)),
             name_of=hooks.name_of,
             rotate=hooks.rotate,
             mode=log.file_mode,

@@ -18,6 +18,8 @@ from chora_logging import log_files
 from chora_logging.writing import locking, opening
 from chora_logging.writing.live_file import LiveFile, Look, Taken, line_too_long
 from chora_logging.writing.locking import Deferred, Failed, Written
+from chora_logging.writing.periods import Periods
+from chora_logging.writing.retention import UNLIMITED, Retention
 from chora_logging.writing.rotation_schedule import Due, Hooks, Rotated, RotationSchedule
 
 #: Writes to a file of a size whose lock is held or not.
@@ -37,6 +39,8 @@ class SharedLog(Rotated):
         path: The absolute path of the log. Missing folders are created. A link stays; its target is rotated.
         max_bytes: Rotate before the file reaches this size, in bytes; 0 never rotates.
         backup_count: The number of backups to keep; 0 never rotates.
+        periods: The periods at whose end the file is rotated too; None for none.
+        retention: Further limits of the backups.
         first_flags: Further flags for the first opening: `O_TRUNC`, `O_EXCL`.
         file_mode: Permission bits of the log, its backups and its sidecar; None copies those of the log.
         lock_timeout: How long to wait for the lock while its holder writes nothing, in seconds.
@@ -54,6 +58,8 @@ class SharedLog(Rotated):
         *,
         max_bytes: int,
         backup_count: int,
+        periods: Periods | None = None,
+        retention: Retention = UNLIMITED,
         first_flags: int = 0,
         file_mode: int | None = None,
         lock_timeout: float = 1.0,
@@ -64,6 +70,7 @@ class SharedLog(Rotated):
         super().__init__()
         self.path = self.real_path = path
         self.max_bytes, self.backup_count, self.lock_timeout = max_bytes, backup_count, lock_timeout
+        self.periods, self.retention = periods, retention
         self._is_lock_late = False  # lines try the lock without waiting, until one of them gets it
         self.file_mode, self.fsync, self.compress = file_mode, fsync, compress
         self.identity = os.path.realpath(path)  # the same for all logs that are one file
@@ -179,12 +186,12 @@ class SharedLog(Rotated):
             self._schedule.join(mutex.lock)
 
     def is_due(self, size: int, length: int) -> bool:
-        """Return whether to rotate a file of *size* bytes before a line of *length* bytes is added.
+        """Return whether to rotate the file, which has *size* bytes, before a line of *length* bytes.
 
         The rule is that of `RotatingFileHandler`, in bytes: a backup stays below *max_bytes*. An empty
         file is never rotated (gh-116263), so a line longer than the limit gets a file of its own.
         """
-        return size > 0 and 0 < self.max_bytes <= size + length
+        return size > 0 and (0 < self.max_bytes <= size + length or self._schedule.is_over(self.file))
 
     # For subclasses.
 
@@ -198,7 +205,7 @@ class SharedLog(Rotated):
 
     def _append_fast(self, line: bytes, due: Due | None, written: Written) -> bool:
         file = self._usual_file
-        if file is None or due is not None:
+        if file is None or due is not None or (self.periods is not None and self._schedule.is_over(file)):
             return False
         return file.append_fast(line, self.newline, self.max_bytes or sys.maxsize, written)
 
@@ -303,13 +310,14 @@ class SharedLog(Rotated):
 
     def _use(self, fd: int) -> None:
         self.file = LiveFile(fd, self.path, self.real_path, self._first_bytes, self.fsync)
+        self._schedule.opened(self.file)
         self._allow_fast_path()
 
     def _allow_fast_path(self) -> None:
         file = self.file
         is_usual = file is not None and file.is_rotatable and not self._first_bytes and not self._is_lock_late
         self._usual_file = file if is_usual else None
-        self._fast_file = file if is_usual and not self.fsync else None
+        self._fast_file = file if is_usual and not self.fsync and self.periods is None else None
 
     def _reopen(self) -> LiveFile:
         closed = self.is_closed
@@ -349,20 +357,12 @@ class SharedLog(Rotated):
     def _is_locked(self, look: Look) -> bool:
         """Return whether the lock was taken; report it if it was not."""
         if look.error is not None:
-            self.notice_once(
-                "lock_unsupported",
-                f"{self.path} cannot be locked ({look.error}): appending without the lock, never rotating",
-                error=f"{type(look.error).__name__}: {look.error}",
-            )
+            self.notice_unlocked(look.error)
         elif look.is_locked is self._is_lock_late:
             self._is_lock_late = not look.is_locked
             self._allow_fast_path()
             if not look.is_locked:
-                self.notice_once(
-                    "lock_timeout",
-                    f"{self.path} could not be locked within {self.lock_timeout:g} s "
-                    "(is a process stopped?): appending without the lock, not rotating until it is free",
-                )
+                self.notice_unlocked()
             elif self.lock_timeout:
                 self.notice_again("lock_timeout")
         return look.is_locked

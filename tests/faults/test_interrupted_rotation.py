@@ -45,9 +45,14 @@ def steps(tmp_path_factory):
     return run(tmp_path_factory.mktemp("whole") / "events.log", 0)
 
 
-@pytest.mark.parametrize("open_before", [False, True], ids=["new writer", "writer that had it open"])
-def test_every_step(tmp_path, steps, open_before):
+@pytest.mark.parametrize(
+    ("open_before", "limits"),
+    [(False, {}), (True, {}), (False, {"backupCount": 50, "maxTotalBytes": 7_500})],
+    ids=["new writer", "writer that had it open", "limit of all files"],
+)
+def test_every_step(tmp_path, monkeypatch, steps, open_before, limits):
     """Killed before call 1, 2, 3 …: the next record completes the rotation, and no event is missing."""
+    monkeypatch.setitem(globals(), "OPTIONS", {**OPTIONS, **limits})
     assert steps > 15
     for fatal in range(1, steps + 1):
         folder = tmp_path / str(fatal)

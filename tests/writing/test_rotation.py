@@ -25,6 +25,7 @@ from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing import compression, locking, opening
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.journal import open_journal, pack_sidecar
+from chora_logging.writing.retention import Retention
 from chora_logging.writing.rotation import Rollover
 from tests.accounting import lines_of, snapshot
 from tests.eventlog.writing import until
@@ -84,7 +85,7 @@ class Writer:
 def rollover(log, count=3, rotate=os.rename, **options):
     """Return a rotation of *log*."""
     options = {"name_of": str, "rotate": rotate, "mode": None, "timeout": 1, "max_bytes": 1, **options}
-    return Rollover(str(log), count, **options)
+    return Rollover(str(log), Retention(count), **options)
 
 
 def numbers(log):
