@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import logging.handlers
 import sys
@@ -13,6 +14,18 @@ from typing import Any
 from chora_logging.errors import UnsyncedError
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.schema import OWN_LOGGER
+
+_RIGHTS = " Let this user write to it and to its folder, or name another file."
+_ROOM = " Make room, or keep fewer or smaller backups."
+
+#: The advice for an error, by its number.
+_ADVICE = {
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: ' Name a file elsewhere, or log to the standard output: `setup_logging(console="stdout")`.',
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+}
 
 
 class ReportingHandler(logging.handlers.RotatingFileHandler):
@@ -51,12 +64,16 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
         """Report a record that could not be written, as `logging.Handler.handleError` does.
 
-        Of an outage (one OSError after the other) only the first error is printed. All lost records
-        are counted, and the log itself reports their number once writing works again.
+        Of an outage (one OSError after the other) only the first error is printed, and what to do instead of
+        a traceback. All lost records are counted, and the log itself reports their number once writing works
+        again.
         """
         error = sys.exc_info()[1]
-        if not isinstance(error, OSError) or self._lost <= 1:
+        if not isinstance(error, OSError):
             super().handleError(record)
+        elif self._lost <= 1 and logging.raiseExceptions and sys.stderr:
+            with contextlib.suppress(OSError):
+                sys.stderr.write(_explained(self.baseFilename, error, record))
 
     def _encode(self, text: str) -> bytes:
         """Return the bytes of *text*, without a byte order mark."""
@@ -89,6 +106,19 @@ class ReportingHandler(logging.handlers.RotatingFileHandler):
         if unsynced:
             message = f"{unsynced} records before this line are written, but perhaps not on the disk: {error}"
             self.notice("records_unsynced", message, unsynced=unsynced, error=reason)
+
+
+def _explained(path: str, error: OSError, record: logging.LogRecord) -> str:
+    """Return the lines for people about an *error* of the log *path*, which concerns *record*."""
+    meaning = "Records are lost until it can be written, and then counted in it."
+    if isinstance(error, UnsyncedError):
+        meaning = "Records are written, but perhaps not on the disk."
+    advice = _ADVICE.get(error.errno or 0, "")
+    try:
+        message = f"Message: {record.msg!r}\nArguments: {record.args}\n"
+    except Exception:  # of the code of the caller
+        message = ""
+    return f"--- Logging error ---\n{path}: {type(error).__name__}: {error}\n{meaning}{advice}\n{message}"
 
 
 class _Notice(logging.LogRecord):

@@ -234,8 +234,8 @@ done(lines=lines())
 
 
 def test_read_only_at_the_start(tmp_path):
-    """On a read-only disk a handler is one clear error, and with delay the application starts."""
-    found, _ = run(
+    """On a read-only disk a handler is one clear error, and with delay the application starts and is told."""
+    found, errors = run(
         tmp_path,
         """
 subprocess.run(["mount", "-o", "remount,ro", DISK], check=True)
@@ -245,6 +245,8 @@ except OSError as error:
     message = str(error)
 logger = logger_on(os.path.join(DISK, "folder", "app.log"), delay=True)
 write(logger, range(3))
+logger = logger_on(os.path.join(DISK, "app.log"), kind=EventFileHandler, delay=True)
+write(logger, range(3, 6))
 done(message=message)
 """,
     )
@@ -252,6 +254,8 @@ done(message=message)
     assert found["refused"] == [0, 1, 2]
     assert "Read-only file system" in found["message"]
     assert "folder" in found["message"]
+    assert errors.count("Name a file elsewhere, or log to the standard output") == 1
+    assert "Traceback" not in errors
 
 
 def test_file_size_limit(tmp_path):
@@ -323,5 +327,7 @@ done()
     )
 
     assert errors.count("--- Logging error ---") == 2
-    assert errors.count("No space left on device") == 2
+    assert errors.count("No space left on device\nRecords are lost until") == 2
+    assert errors.count("Make room") == 2
+    assert "Traceback" not in errors
     assert found["refused"] == []
