@@ -45,6 +45,9 @@ from typing import NamedTuple
 
 COMPRESSED = ".gz"
 
+#: The suffixes that other programs give to compressed files, which are not read here.
+UNREAD = (".bz2", ".xz", ".zst", ".lz4", ".lzma", ".lzo", ".br", ".Z", ".zip", ".7z")
+
 #: How a gzip file begins (RFC 1952).
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -106,6 +109,15 @@ def is_dated(filename: str, log: str) -> bool:
     """
     ending = BACKUP_ENDING.fullmatch(filename, len(log)) if filename.startswith(log) else None
     return ending is not None and ending["number"] is None
+
+
+def unread_suffix(filename: str) -> str:
+    """Return the suffix of a compression that is not read here, if *filename* has one, else an empty string.
+
+    >>> unread_suffix("app.log.2.xz"), unread_suffix("app.log.2.gz")
+    ('.xz', '')
+    """
+    return next((suffix for suffix in UNREAD if filename.endswith(suffix)), "")
 
 
 def backup_number(filename: str, log: str) -> int | None:

@@ -22,6 +22,7 @@ from chora_logging.log_files import (
     FIRST_LINE_BYTES,
     GZIP_MAGIC,
     HEAD_BYTES,
+    UNREAD,
 )
 
 NameOf = Callable[[str], str]
@@ -30,7 +31,7 @@ NameOf = Callable[[str], str]
 Owned = Mapping[int, int]
 
 #: The suffixes of compressed files.
-_PACKED = (COMPRESSED, ".bz2", ".xz", ".zst", ".lz4", ".Z")
+_PACKED = (COMPRESSED, *UNREAD)
 
 #: The `wbits` of zlib that stand for any gzip file.
 _ANY_GZIP = 16 + zlib.MAX_WBITS

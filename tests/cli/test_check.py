@@ -314,6 +314,15 @@ class TestDamage:
         assert (name, kind) == ("app.log.2.gz", "unreadable")
         assert "damaged" in reason
 
+    @pytest.mark.parametrize("name", ["app.log.2.xz", "app.log.3.zst", "app.log-20260102.bz2"])
+    def test_another_format(self, log, call, name):
+        """A backup that is compressed in a way that is not read here is reported, with what to do."""
+        log.with_name(name).write_bytes(b"\xfd7zXZ\x00")
+        [(found, _, kind, reason)] = problems_in(call, log)
+
+        assert (found, kind) == (name, "unreadable")
+        assert "unpack it, or compress with gzip" in reason
+
 
 class TestOrder:
     def test_several_writers(self, tmp_path, call):

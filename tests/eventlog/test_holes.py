@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import lzma
 import os
 import shutil
 import zlib
@@ -50,7 +51,15 @@ def replace_by_copy(path):
     os.replace(path + ".new", path)
 
 
+def pack_otherwise(path):
+    """Compress it in a way that is not read here, as logrotate with another `compresscmd` does."""
+    with open(path, "rb") as file, lzma.open(path.removesuffix(".gz") + ".xz", "wb") as packed:
+        packed.write(file.read())
+    os.unlink(path)
+
+
 DAMAGES = {
+    "packed otherwise": (pack_otherwise, False),
     "deleted": (os.unlink, False),
     "emptied": (lambda path: os.truncate(path, 0), False),
     "replaced": (replace_by_copy, False),

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from chora_logging.log_files import COMPRESSED, GZIP_MAGIC, open_regular
+from chora_logging.log_files import COMPRESSED, GZIP_MAGIC, open_regular, unread_suffix
 
 #: The size of a read, in bytes.
 CHUNK = 256 * 1024
@@ -108,8 +108,11 @@ def open_content(path: str) -> tuple[Content, os.stat_result] | None:
     fd, status = opened
     # No JSON begins with these bytes. The name is no evidence: a rotator may compress without a suffix.
     header = os.pread(fd, _HEADER_BYTES, 0)
-    packed = header.startswith(GZIP_MAGIC) and (path.endswith(COMPRESSED) or _is_gzip(header))
-    return (PackedContent(fd, path) if packed else PlainContent(fd, path, status)), status
+    if header.startswith(GZIP_MAGIC) and (path.endswith(COMPRESSED) or _is_gzip(header)):
+        return PackedContent(fd, path), status
+    if suffix := unread_suffix(path):
+        return UnreadContent(fd, path, suffix), status
+    return PlainContent(fd, path, status), status
 
 
 def _is_gzip(header: bytes) -> bool:
@@ -324,11 +327,28 @@ class PackedContent:
         try:
             data = self._file.read1(size)
         except (OSError, EOFError, zlib.error) as error:
-            self.damage = str(error)
+            self.damage = f"damaged from here on: {error}"
             return b""
         if left is not None:
             _unpacking.left = left - len(data)
         return data
+
+
+class UnreadContent(PackedContent):
+    """A file that another program has compressed in a way that is not read here: nothing is known of it."""
+
+    def __init__(self, fd: int, path: str, suffix: str) -> None:
+        super().__init__(fd, path)
+        self._time = os.fstat(fd).st_mtime_ns // 1_000_000
+        self.damage = f"not read, because of its format ({suffix}): unpack it, or compress with gzip"
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Return nothing."""
+        return b""
+
+    def length(self) -> int:
+        """Return 0."""
+        return 0
 
 
 def _time_before_compression(fd: int, status: os.stat_result) -> int:

@@ -124,7 +124,7 @@ class LogFile:
         """Return the unreadable rest of a finished file after its last line; None if there is none."""
         data = self._read(SHOWN_LINE_BYTES, self.offset)
         if self.damage:
-            reason = f"the compressed file is damaged from here on: {self.damage}"
+            reason = f"the compressed file is {self.damage}"
         elif data.strip():
             reason = "torn: the file ends in the middle of the line"
         else:

@@ -28,7 +28,14 @@ from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
 from chora_logging.eventlog.rotated.generations import in_order
 from chora_logging.eventlog.rotated.stored import HELD_FILES, Find, Lost, StoredFile
-from chora_logging.log_files import ABSENT_NAMED_NUMBERS, COMPRESSED, backup_number, is_dated, real_path
+from chora_logging.log_files import (
+    ABSENT_NAMED_NUMBERS,
+    COMPRESSED,
+    backup_number,
+    is_dated,
+    real_path,
+    unread_suffix,
+)
 from chora_logging.schema import OWN_LOGGER
 
 #: Returns the name of a backup for its default name, as `logging.handlers.BaseRotatingHandler.namer`.
@@ -233,11 +240,13 @@ class _Names(NamedTuple):
         numbers: The number of each name in the order of age; 0 is the live file.
         newer: The highest number of the names that the namer gives; the default names follow.
         dated: The numbers of the dated names, without the suffix of compression.
+        suffixes: The suffixes of compressed files, those that are not read here if there are any.
     """
 
     numbers: dict[str, int]
     newer: int
     dated: dict[str, int]
+    suffixes: tuple[str, ...] = (COMPRESSED,)
 
 
 def _list_names(path: str, namer: Namer | None) -> _Names:
@@ -246,23 +255,34 @@ def _list_names(path: str, namer: Namer | None) -> _Names:
     newer = max(named.values()) + _ABSENT_NUMBERS if named else 0
     found = named.copy()
     dated: set[str] = set()
+    suffixes = {COMPRESSED: None}
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return _Names(found, newer, {})
     for name in names:
         full = os.path.join(folder, name)
+        unread = unread_suffix(name)
+        plain = name.removesuffix(unread or COMPRESSED)
         if name == log:
             found[full] = 0
-        elif (number := backup_number(name, log)) is not None and full not in found:
+        elif (number := backup_number(plain if unread else name, log)) is not None and full not in found:
             found[full] = newer + number
-        elif is_dated(name.removesuffix(COMPRESSED), log):
+        elif is_dated(plain, log):
             dated.add(full)
+        else:
+            continue
+        if unread:
+            suffixes[unread] = None
     oldest = max(found.values(), default=0)
-    newest_first = sorted({full.removesuffix(COMPRESSED) for full in dated}, key=_by_digits, reverse=True)
+    newest_first = sorted(set(map(_unpacked, dated)), key=_by_digits, reverse=True)
     of_dated = {plain: number for number, plain in enumerate(newest_first, oldest + 1)}
-    found.update((full, of_dated[full.removesuffix(COMPRESSED)]) for full in dated)
-    return _Names(found, newer, of_dated)
+    found.update((full, of_dated[_unpacked(full)]) for full in dated)
+    return _Names(found, newer, of_dated, tuple(suffixes))
+
+
+def _unpacked(name: str) -> str:
+    return name.removesuffix(unread_suffix(name) or COMPRESSED)
 
 
 def _by_digits(name: str) -> str:
@@ -292,10 +312,10 @@ def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
     dated: dict[tuple[int, int], LogFile] = {}
     names_of_dates: set[int] = set()
 
-    def opens(plain: str, number: int, *, is_ours: bool = True) -> bool:
+    def opens(plain: str, number: int, suffixes: Iterable[str] = (), *, is_ours: bool = True) -> bool:
         found = []
         # The plain one first, because compression deletes it last. The live file has only one name.
-        for full in (plain, plain + COMPRESSED) if number else (plain,):
+        for full in (plain, *(plain + suffix for suffix in suffixes)):
             file = _open_file(full, Place(number, 0, 0, is_ours), find, is_live=full == path)
             if file is not None:
                 found.append(file)
@@ -318,12 +338,13 @@ def _open(path: str, namer: Namer | None, find: Find | None) -> list[LogFile]:
             absent = 0
             while number < following and absent < _ABSENT_NUMBERS:
                 is_ours = number <= names.newer or not names.newer
-                found = opens(_plain_name(path, number, names, namer), number, is_ours=is_ours)
+                plain = _plain_name(path, number, names, namer)
+                found = opens(plain, number, names.suffixes, is_ours=is_ours)
                 absent = 0 if found else absent + 1
                 number += 1
         names_of_dates.update(names.dated.values())
         for plain, number in names.dated.items():
-            opens(plain, number, is_ours=False)
+            opens(plain, number, names.suffixes, is_ours=False)
     except OSError:
         close_all([*files.values(), *dated.values()])
         raise
@@ -343,19 +364,20 @@ def _by_time(file: LogFile) -> tuple[bool, int, float]:
     return not file.place.number, file.time(), locating.first_time(file) or 0
 
 
-def _newest_first(pair: list[LogFile]) -> list[LogFile]:
-    """Return the plain and the compressed file of one name, newest first.
+def _newest_first(files: list[LogFile]) -> list[LogFile]:
+    """Return the plain and the compressed files of one name, newest first.
 
     Both are there while one is compressed, or if two tools rotate the log: then they have different
     events. A compressed one without a whole line is still being written, and left out.
     """
-    if len(pair) < 2:
-        return pair
-    plain, packed = pair
-    if packed.compressed and not packed.has_line():
-        packed.close()
-        return [plain]
-    return sorted(pair, key=lambda file: (file.time(), file is plain), reverse=True)
+    if len(files) < 2:
+        return files
+    plain, *packed = files
+    for file in packed:
+        if file.compressed and not file.has_line():
+            file.close()
+            files.remove(file)
+    return sorted(files, key=lambda file: (file.time(), file is plain), reverse=True)
 
 
 def _open_file(full: str, place: Place, find: Find | None, *, is_live: bool) -> LogFile | None:

@@ -204,7 +204,7 @@ def gap_of_hole(file: LogFile, following: LogFile | None) -> Gap | None:
     """Return the gap between *file*, which was read to its end, and the *following* one, if there is one."""
     reasons, size = [], file.cut_off()
     if file.damage and (size or file.expected is None):
-        reasons.append(f"a compressed file is damaged: {file.damage}")
+        reasons.append(f"a compressed file is {file.damage}")
     elif size:
         reasons.append("the end of a backup was cut off")
     count = len(reasons)
