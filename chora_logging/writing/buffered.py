@@ -171,7 +171,8 @@ class BufferedEventFileHandler(EventFileHandler):
 
     def __del__(self) -> None:
         # The end of its life is an end, too: `logger.handlers.clear()`, `removeHandler`.
-        if not (self.__dict__.get("_log") is None or self._log.is_closed):
+        is_made = "lock" in self.__dict__  # else the constructor has raised
+        if is_made and not self._log.is_closed:
             self.close()
 
     def _schedule_write(self, urgent: bool) -> None:

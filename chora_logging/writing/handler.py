@@ -65,7 +65,7 @@ class EventFileHandler(ReportingHandler):
 
     Args:
         filename: The log. Missing folders are created, at construction and whenever it is opened.
-        mode: `"a"`, or `"w"` to begin with an empty file (only without *maxBytes*).
+        mode: `"a"`, or `"w"` to begin with an empty file (only without *maxBytes* and *when*).
         maxBytes: Rotate before the file reaches this size; an int, or a string such as `"10MB"`.
             0 never rotates.
         backupCount: How many backups to keep; the next rotation deletes surplus ones of an earlier,
@@ -136,7 +136,8 @@ class EventFileHandler(ReportingHandler):
         self._writer: speedups.LineWriter | None = None
         self._own_rollover = type(self).shouldRollover is not EventFileHandler.shouldRollover
         # As the standard library has it: what is rotated is not overwritten.
-        begins = "a" if max_bytes or periods else mode[0]
+        mode = "a" if periods else mode
+        begins = "a" if max_bytes else mode[0]
         log = _HandlerLog if type(self)._open is EventFileHandler._open else _OpenedByHandler
         self._log = log(
             self,
@@ -290,9 +291,9 @@ class EventFileHandler(ReportingHandler):
         None while the file is closed. It is valid until the file is rotated or closed, and closing it
         leaves the file open.
         """
-        if self._stream is not None or self._log.file is None:
+        if self._stream is not None or (file := self._log.file) is None or file.fd < 0:
             return self._stream
-        return self._log.file.text(self._codec, self.errors)
+        return file.text(self._codec, self.errors)
 
     @stream.setter
     def stream(self, stream: Any) -> None:

@@ -84,9 +84,7 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
     """
 
     def __init__(self, fd: int, path: str, log: str, first_bytes: bytes = b"", fsync: bool = False) -> None:
-        self.fd = fd
-        self.path = path
-        self.name = os.fsencode(path)
+        self.fd, self.path, self.name = fd, path, os.fsencode(path)
         status = os.fstat(fd)
         self.inode, self.device = status.st_ino, status.st_dev
         self.end, self.period_end = -1, math.inf
@@ -187,6 +185,12 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         except OSError:  # this process may write the file, but not read it
             return b""
         return end
+
+    def end_line(self, newline: Newline, size: int) -> None:
+        """Give a partial line its *newline*, if there is room: in a backup, nothing would come after it."""
+        with contextlib.suppress(OSError):
+            if end := self._missing_newline(newline, size):
+                append_whole(self.fd, end, [], undo=True)
 
     def text(self, encoding: str, errors: str | None) -> io.TextIOWrapper:
         """Return a text stream on the file, the same one each time; closing it leaves the file open."""

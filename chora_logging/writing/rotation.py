@@ -334,7 +334,7 @@ def _foreign_reason(paths: list[str]) -> str:
         shown += f" and {len(names) - _SHOWN_NAMES} more"
     return (
         "another tool rotates this log, or its files were restored, or its sidecar was lost, because as far "
-        f"as is known this package did not make {shown}. Leave the rotation to the other tool by maxBytes=0 "
-        "or backupCount=0 (in the environment CHORA_EVENTS_MAX_BYTES=0, ORCH_LOG_MAX_BYTES=0 or "
-        "LOG_MAX_BYTES=0), or stop it if there is one and move these files away"
+        f"as is known this package did not make {shown}. Leave the rotation to the other tool by "
+        "backupCount=0, or maxBytes=0 without when (in the environment CHORA_EVENTS_MAX_BYTES=0, "
+        "ORCH_LOG_MAX_BYTES=0 or LOG_MAX_BYTES=0), or stop it if there is one and move these files away"
     )

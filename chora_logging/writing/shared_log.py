@@ -177,13 +177,14 @@ class SharedLog(Rotated):
     def close(self) -> None:
         """Close the file, and wait for a compression under way. A later line opens and closes it again."""
         with (mutex := self.mutex).lock:
-            if not (interrupted := mutex.busy and mutex.is_interrupted()):
-                mutex.catch_up()
+            if mutex.busy and mutex.is_interrupted():
+                self.is_closed = True  # the line under way closes the file
+                return
+            mutex.catch_up()
             self._schedule.closing(self.file, 0 if self._is_lock_late else self.lock_timeout)
             self._close_file()
             self.is_closed = True
-        if not interrupted:
-            self._schedule.join(mutex.lock)
+        self._schedule.join(mutex.lock)
 
     def is_due(self, size: int, length: int) -> bool:
         """Return whether to rotate the file, which has *size* bytes, before a line of *length* bytes.
@@ -193,14 +194,12 @@ class SharedLog(Rotated):
         """
         return size > 0 and (0 < self.max_bytes <= size + length or self._schedule.is_over(self.file))
 
-    # For subclasses.
-
     def reopen(self) -> None:
-        """Open the log, for a line."""
+        """Open the log, for a line; for subclasses."""
         self.open()
 
     def newline(self) -> bytes:
-        """Return the end of a line."""
+        """Return the end of a line; for subclasses."""
         return b"\n"
 
     def _append_fast(self, line: bytes, due: Due | None, written: Written) -> bool:
@@ -267,6 +266,7 @@ class SharedLog(Rotated):
                 is_due = locked and not file.is_last and self._is_due(status.st_size, length, due)
                 if is_due and status.st_ino != rotated:  # once, if the rotator leaves the file in place
                     rotated = status.st_ino
+                    file.end_line(self.newline, status.st_size)
                     self._rotate(self.hooks())
                     if self.file is not file:
                         if length is None:

@@ -547,6 +547,14 @@ class TestSlow:
 class TestInterruptions:
     """Logging in the middle of logging."""
 
+    def test_one_that_cannot_be_made(self, tmp_path, capfd):
+        """A constructor that raises leaves nothing behind that could print an error later."""
+        with pytest.raises(IsADirectoryError):
+            BufferedEventFileHandler(tmp_path)
+        gc.collect()
+
+        assert capfd.readouterr().err == ""
+
     @pytest.mark.parametrize("call", ["write", "stat", "replace", "rename", "link", "pwrite"])
     @pytest.mark.parametrize("level", [logging.INFO, logging.ERROR])
     def test_in_the_middle_of_a_write(self, tmp_path, open_log, monkeypatch, call, level):
