@@ -111,15 +111,6 @@ def is_dated(filename: str, log: str) -> bool:
     return ending is not None and ending["number"] is None
 
 
-def unread_suffix(filename: str) -> str:
-    """Return the suffix of a compression that is not read here, if *filename* has one, else an empty string.
-
-    >>> unread_suffix("app.log.2.xz"), unread_suffix("app.log.2.gz")
-    ('.xz', '')
-    """
-    return next((suffix for suffix in UNREAD if filename.endswith(suffix)), "")
-
-
 def backup_number(filename: str, log: str) -> int | None:
     """Return the number of the backup *filename* of the log *log* (both without folder).
 

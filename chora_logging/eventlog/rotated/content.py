@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from chora_logging.log_files import COMPRESSED, GZIP_MAGIC, open_regular, unread_suffix
+from chora_logging.log_files import COMPRESSED, GZIP_MAGIC, UNREAD, open_regular
 
 #: The size of a read, in bytes.
 CHUNK = 256 * 1024
@@ -113,6 +113,11 @@ def open_content(path: str) -> tuple[Content, os.stat_result] | None:
     if suffix := unread_suffix(path):
         return UnreadContent(fd, path, suffix), status
     return PlainContent(fd, path, status), status
+
+
+def unread_suffix(path: str) -> str:
+    """Return the suffix of a compression that is not read here, if *path* has one, else an empty string."""
+    return next(filter(path.endswith, UNREAD), "")
 
 
 def _is_gzip(header: bytes) -> bool:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from chora_logging import log_files
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.rotated import locating
-from chora_logging.eventlog.rotated.content import Moved, open_content
+from chora_logging.eventlog.rotated.content import Moved, open_content, unread_suffix
 from chora_logging.eventlog.rotated.copies import without_copies
 from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
@@ -34,7 +34,6 @@ from chora_logging.log_files import (
     backup_number,
     is_dated,
     real_path,
-    unread_suffix,
 )
 from chora_logging.schema import OWN_LOGGER
 
