@@ -182,20 +182,31 @@ SMOKE = (
     "tests/test_speedups_trace.py",
     "tests/test_telemetry.py",
 )
-#: These tests do not depend on the compiled part.
+#: These tests do not depend on the compiled part, or compare it with the other by themselves.
 INDEPENDENT = (
     "tests/cli",
     "tests/eventlog",
     "tests/jetstream",
     "tests/otlp",
+    "tests/test_console.py",
+    "tests/test_example_container.py",
     "tests/test_example_servers.py",
     "tests/test_examples.py",
     "tests/test_import_cost.py",
+    "tests/test_optimizing.py",
+    "tests/test_orchestrator_logging.py",
     "tests/test_packaging.py",
     "tests/test_public_names.py",
     "tests/test_readme.py",
+    "tests/test_seed_documents.py",
     "tests/test_shipping.py",
+    "tests/test_speedups.py",
+    "tests/test_speedups_events.py",
+    "tests/test_speedups_misuse.py",
+    "tests/test_speedups_records.py",
+    "tests/test_speedups_trace.py",
     "tests/test_unsupported.py",
+    "tests/test_wsgi.py",
     "tests/web",
 )
 #: Set when the whole run is interrupted.
