@@ -27,7 +27,10 @@ class Padded(TelemetryEvent):
     pad: str
 
 
-@pytest.fixture(params=["plain", "rotated", "buffered", "emitter"])
+WHOLE_ONLY = [pytest.param(kind, marks=pytest.mark.whole) for kind in ("rotated", "buffered")]
+
+
+@pytest.fixture(params=["plain", *WHOLE_ONLY, "emitter"])
 def write(request, tmp_path):
     """Write an event with so many bytes of padding; return the errors that were reported."""
     log, refused = tmp_path / "app.jsonl", []
