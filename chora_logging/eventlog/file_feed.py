@@ -201,7 +201,8 @@ class FileSubscription(Subscription):
         items, number = feed.catch_up(follower)
         if number is None:
             return items or None
-        self._number, self.fed = number, True
+        self._number = number
+        self.fed = True
         self._position, self._follower = follower.checkpoint(), None
         follower.close()
         return items

@@ -68,9 +68,9 @@ class Follower:
         on_skip: Callable[[Skipped], None] | None = None,
         namer: Namer | None = None,
     ) -> None:
-        self.path = real_path(os.path.abspath(path))
-        self.skipped = 0
-        self.bytes_read = 0
+        self.path: str = real_path(os.path.abspath(path))
+        self.skipped: int = 0
+        self.bytes_read: int = 0
         self._selection = selection or Selection()
         self._on_skip = on_skip
         self._namer = namer

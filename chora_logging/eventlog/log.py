@@ -87,11 +87,12 @@ class EventLog:
     ) -> None:
         if is_address(path):
             raise ConfigurationError("path", f"{os.fspath(path).partition(':')[0]}://…", _NO_ADDRESS)
-        self.path = self.address = os.path.abspath(path)
+        self.path: str = os.path.abspath(path)
+        self.address: str = self.path
         self._on_skip = on_skip
         self._namer = namer
         self._must_exist = must_exist
-        self.meaning = Meaning(fields)
+        self.meaning: Meaning = Meaning(fields)
         self.asked: dict[str, Asked] = {}
 
     def __repr__(self) -> str:

@@ -111,7 +111,7 @@ class Meaning:
     """
 
     def __init__(self, fields: Mapping[str, str] | None = None) -> None:
-        self.fields = _checked(fields)
+        self.fields: dict[str, str] = _checked(fields)
         own = {meaning: (name,) for meaning, name in self.fields.items()}
         self._names = {meaning: Names(own.get(meaning, ()) + names) for meaning, names in NAMES.items()}
         # The first names are asked before all others, so that our own lines cost nothing more.
@@ -336,8 +336,8 @@ class Names:
         self.all = names
         objects = {name.partition(".")[0] for name in names if "." in name}
         # `event` is an object in ECS, but text in our own lines.
-        self.is_in_event = "event" in objects
-        self.keys = frozenset(names) | objects - {"event"}
+        self.is_in_event: bool = "event" in objects
+        self.keys: frozenset[str] = frozenset(names) | objects - {"event"}
 
     def found(self, event: Fields) -> Iterable[tuple[str, Any]]:
         """Return those names that have a value in *event*, with it."""

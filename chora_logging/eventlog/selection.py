@@ -115,12 +115,12 @@ class Selection:
         self._level: QuickTest | None = None
         if level is not None:
             self._level = at_least(_least(level), meaning, self.asked.setdefault("level", Asked()))
-        self.since = _limit("since", since)
+        self.since: float | None = _limit("since", since)
         self._time: QuickTest | None = None
         if since is not None or until is not None:
             limits = self.since, _limit("until", until)
             self._time = between(*limits, meaning, self.asked.setdefault("time", Asked()))
-        self.text = None if text is None else Text(text)
+        self.text: Text | None = None if text is None else Text(text)
         self._combine()
 
     def _combine(self) -> None:
@@ -132,15 +132,17 @@ class Selection:
         self._tests = [*(quick.test for quick in before), *exact, *(quick.test for quick in after)]
         self._sieves = [*(quick.sieve for quick in before), *exact, *(quick.sieve for quick in after)]
         self._is_level_alone = not exact and not before
-        self.narrows = bool(self._tests) or self.text is not None
+        self.narrows: bool = bool(self._tests) or self.text is not None
         names = {name for name, _ in self._fields} | {quick.key for quick in (*before, *after)}
-        self.keys = frozenset(names | self._conditions.keys | self._other_keys)
+        self.keys: frozenset[str] = frozenset(names | self._conditions.keys | self._other_keys)
         # A value is searched in the whole line, so that it does not matter which field has it.
         values = [in_json(value) for _, value in self._fields if can_find(value)]
         values += [*self._other_values, *self._conditions.values]
         texts = [*self._conditions.texts, *([] if self.text is None else [self.text.folded])]
         texts = [text for text in texts if can_find_text(text)]
-        self.prefilter = Prefilter(values, texts, self._conditions.exponents) if values or texts else None
+        self.prefilter: Prefilter | None = None
+        if values or texts:
+            self.prefilter = Prefilter(values, texts, self._conditions.exponents)
 
     def value_of(self, name: str) -> str | None:
         """Return the value that the field *name* must have, if it is the only one that can match."""

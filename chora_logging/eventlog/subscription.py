@@ -84,7 +84,7 @@ class Subscription:
 
     # On the class, so that `close` works if Ctrl-C interrupted `__init__`.
     _feed: Feed | None = None
-    skipped = 0
+    skipped: int = 0
 
     def __init__(
         self, after: str | None, selection: Selection, on_skip: Callable[[Skipped], None] | None
@@ -95,7 +95,7 @@ class Subscription:
         self._skipped: list[Skipped] = []
         self._position: Any = after
         self._number = 0  # of the next batch
-        self.fed = False
+        self.fed: bool = False
 
     def take(self) -> Items | None:
         """Return the new items of the feed without waiting; None if there are none. Only while `fed`.

@@ -27,7 +27,7 @@ class Text:
     def __init__(self, text: str) -> None:
         if not isinstance(text, str) or not text:
             raise ConfigurationError("text", text, "a text to search for, not empty")
-        self.folded = _in_pairs(text).casefold()
+        self.folded: str = _in_pairs(text).casefold()
         self._bytes = self.folded.encode() if self.folded.isascii() else None
 
     def is_in(self, line: bytes) -> bool:

@@ -59,7 +59,7 @@ class RateLimitFilter(logging.Filter):
     @checked_names()
     def __init__(self, rate: int = 10, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self.rate = parse_count("rate", rate)
+        self.rate: int = parse_count("rate", rate)
         if not self.rate:
             raise ConfigurationError("rate", rate, "a whole number, 1 or more")
         self._clock = clock

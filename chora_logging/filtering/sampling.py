@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 
@@ -39,13 +40,12 @@ class TraceSampleFilter(logging.Filter):
     @checked_names()
     def __init__(self, share: float, *, always: str | int | None = None) -> None:
         super().__init__()
-        try:
+        self.share: float = -1.0
+        with contextlib.suppress(TypeError, ValueError):
             self.share = float(share)
-        except (TypeError, ValueError):
-            self.share = -1.0
         if not 0 <= self.share <= 1 or isinstance(share, bool):
             raise ConfigurationError("share", share, "a number from 0 to 1")
-        self.always = None if always is None else parse_level("always", always)
+        self.always: int | None = None if always is None else parse_level("always", always)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the trace of *record* is one of those that pass."""

@@ -144,7 +144,7 @@ class EventFormatter(PlannedFormatter):
                 "fmt", fmt, f"a list of field names or a format in style {style!r} ({error})"
             ) from error
         self.exc_info_as_object = exc_info_as_object
-        self.json_default = json_default or default
+        self.json_default: Callable[[Any], Any] = json_default or default
         self.timestamp_format = timestamp_format
         self.max_bytes: int | None = max_bytes
         self.layout = layout
@@ -170,7 +170,7 @@ class EventFormatter(PlannedFormatter):
         if self.timestamp_format is None and not self._layout:
             self._clock = _datetime
         #: Formats lines, and writes them for the handler, if the C extension is in use.
-        self.writer = self._compiled_writer() if speedups.in_use else None
+        self.writer: speedups.LineWriter | None = self._compiled_writer() if speedups.in_use else None
         self._plans = Plans(self._arrangement, self.writer)
         self._known = self._plans.known
         by_hand = self._own_time if self._layout else "asctime" in self._required_fields

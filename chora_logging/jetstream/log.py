@@ -90,12 +90,12 @@ class JetStreamLog:
         fields: Mapping[str, str] | None = None,
     ) -> None:
         self._address = Address.parse(address)
-        self.address = str(self._address)
+        self.address: str = str(self._address)
         self._on_skip = on_skip
         self._credentials = Credentials.from_environment() if credentials is None else credentials
-        self.meaning = Meaning(fields)
+        self.meaning: Meaning = Meaning(fields)
         self.asked: dict[str, Asked] = {}
-        self.bytes_read = 0
+        self.bytes_read: int = 0
         shared_connection(self._address, self._credentials, self)
 
     def __repr__(self) -> str:

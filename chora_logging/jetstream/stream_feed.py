@@ -176,6 +176,8 @@ class StreamSubscription(Subscription):
         on_skip: Called with each line, and each message, that has no event.
     """
 
+    fed: bool
+
     _reader: StoredReader | None = None
 
     def __init__(
@@ -227,7 +229,8 @@ class StreamSubscription(Subscription):
             number, position = self._join().level()
             if position is None:
                 return None
-            self._number, self._position, self.fed = number, position, True
+            self._number, self._position = number, position
+            self.fed = True
             return []
         reader = self._reader
         if reader is None:
@@ -257,7 +260,8 @@ class StreamSubscription(Subscription):
             return None
         if not reader.is_complete(position.sequence):
             return []
-        self.fed, self._position, self._reader = True, reader.position, None
+        self._position, self._reader = reader.position, None
+        self.fed = True
         reader.close()
         return []
 

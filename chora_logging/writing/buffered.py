@@ -80,13 +80,13 @@ class BufferedEventFileHandler(EventFileHandler):
         when_full: str = "block",
         **options: Any,
     ) -> None:
-        self.flush_interval = parse_timeout("flush_interval", flush_interval)
-        self.flush_size = parse_size("flush_size", flush_size)
-        self.flush_level = parse_level("flush_level", flush_level)
-        self.max_buffer = parse_size("max_buffer", max_buffer)
+        self.flush_interval: float = parse_timeout("flush_interval", flush_interval)
+        self.flush_size: int = parse_size("flush_size", flush_size)
+        self.flush_level: int = parse_level("flush_level", flush_level)
+        self.max_buffer: int = parse_size("max_buffer", max_buffer)
         if self.max_buffer < self.flush_size:
             raise ConfigurationError("max_buffer", max_buffer, f"flush_size ({self.flush_size}) or more")
-        self.when_full = parse_choice("when_full", when_full, ("block", "drop"))
+        self.when_full: str = parse_choice("when_full", when_full, ("block", "drop"))
         self._begin()
         super().__init__(filename, *args, **options)
         _handlers.add(self)

@@ -164,7 +164,7 @@ class EventFileHandler(ReportingHandler):
     def createLock(self) -> None:
         """Share one lock among all handlers of this process on this file."""
         super().createLock()
-        self.lock = self._log.mutex.lock
+        self.lock: Any = self._log.mutex.lock
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:
         """Format records with *fmt*; an `EventFormatter` gives its lines as bytes."""

@@ -72,7 +72,7 @@ class EventQueueHandler(logging.handlers.QueueHandler):
     @checked_names()
     def __init__(self, queue: Any, *, json_default: Callable[[Any], Any] | None = None) -> None:
         super().__init__(queue)
-        self.json_default = json_default or default
+        self.json_default: Callable[[Any], Any] = json_default or default
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Return a frozen copy of *record*; the record and its objects stay unchanged."""

@@ -80,10 +80,10 @@ class LogFile:
     def __init__(self, path: str, place: Place, content: Content) -> None:
         self.path = path
         self.place = place
-        self.offset = 0
+        self.offset: int = 0
         self.log_id = NO_LOG
         self.generation: int | None = None
-        self.tail = b""
+        self.tail: bytes = b""
         self._content = content
         self._head = content.read(HEAD, 0)
         self._stamp = 0
