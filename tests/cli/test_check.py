@@ -314,6 +314,13 @@ class TestDamage:
         assert (name, kind) == ("app.log.2.gz", "unreadable")
         assert "damaged" in reason
 
+    def test_one_that_is_rotated_meanwhile(self, log):
+        """A file that was listed, and has another name when it is to be looked at, is no damage."""
+        told = []
+        Examiner(told.append).examine_left_out(str(log.with_name("app.log.9")))
+
+        assert told == []
+
     @pytest.mark.parametrize("name", ["app.log.2.xz", "app.log.3.zst", "app.log-20260102.bz2"])
     def test_another_format(self, log, call, name):
         """A backup that is compressed in a way that is not read here is reported, with what to do."""

@@ -154,6 +154,8 @@ class Examiner:
                     self._report(found, COPY, "all of its content is in a newer file too", b"")
                 else:
                     self._report(found, EMPTY, "it has no line", b"")
+        except FileNotFoundError:
+            return found  # rotated since it was listed
         except OSError as error:
             self._report(found, UNREADABLE, error.strerror or str(error), b"")
         return found
