@@ -186,12 +186,6 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
             return b""
         return end
 
-    def end_line(self, newline: Newline, size: int) -> None:
-        """Give a partial line its *newline*, if there is room: in a backup, nothing would come after it."""
-        with contextlib.suppress(OSError):
-            if end := self._missing_newline(newline, size):
-                append_whole(self.fd, end, [], undo=True)
-
     def text(self, encoding: str, errors: str | None) -> io.TextIOWrapper:
         """Return a text stream on the file, the same one each time; closing it leaves the file open."""
         if self._text is None:

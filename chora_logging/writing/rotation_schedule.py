@@ -187,7 +187,8 @@ class RotationSchedule:
             try:
                 self._note(file, file.end)
             finally:
-                locking.flock(file.fd, locking.UNLOCK)
+                if file.fd >= 0:  # else a signal handler has closed it
+                    locking.flock(file.fd, locking.UNLOCK)
 
     def join(self, lock: threading.RLock | None = None) -> None:
         """Wait for a compression under way; *lock*, that of the log, is released meanwhile."""

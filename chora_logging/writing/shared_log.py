@@ -266,7 +266,6 @@ class SharedLog(Rotated):
                 is_due = locked and not file.is_last and self._is_due(status.st_size, length, due)
                 if is_due and status.st_ino != rotated:  # once, if the rotator leaves the file in place
                     rotated = status.st_ino
-                    file.end_line(self.newline, status.st_size)
                     self._rotate(self.hooks())
                     if self.file is not file:
                         if length is None:

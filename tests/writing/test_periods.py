@@ -227,18 +227,6 @@ class TestRotation:
 
         assert numbers_by_file(log) == [[0, 1]]
 
-    def test_a_partial_line(self, tmp_path, clock):
-        """A line of another program that has no end gets one before its file becomes a backup."""
-        log = tmp_path / "app.log"
-        logger = logger_on(log, when="D", utc=True)
-        write(logger, "w", 1)
-        with log.open("a") as shell:
-            shell.write('{"seq": 1}')
-        clock(log, 2026, 12, 1)
-        write(logger, "w", 3, first=2)
-
-        assert numbers_by_file(log) == [[0, 1], [2]]
-
 
 class TestLimits:
     def test_total(self, tmp_path):
