@@ -91,7 +91,9 @@ def test_midnights(tmp_path, zone, begin):
     writers = {str(number): start(str(number)) for number in range(WRITERS)}
     seen, cursor = [], None
     try:
-        for _ in range(KILLS):
+        kills = 0
+        while kills < KILLS or len(files_of(log)) <= DAYS:
+            kills += 1
             time.sleep(DAYS * DAY_SECONDS / KILLS)
             name = chance.choice(list(writers))
             end(name, signal.SIGKILL)

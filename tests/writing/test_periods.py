@@ -66,12 +66,12 @@ class TestEnds:
         [
             (BERLIN, (2026, 11, 30, 0, 0), (2026, 12, 1)),
             (BERLIN, (2026, 11, 30, 23, 59, 59), (2026, 12, 1)),
-            (BERLIN, (2026, 3, 29, 1, 30), (2026, 3, 30)),  # a day of 23 hours
-            (BERLIN, (2026, 10, 25, 0, 30), (2026, 10, 26)),  # one of 25
-            (BEIRUT, (2026, 3, 28, 12, 0), (2026, 3, 29, 1)),  # there is no midnight
-            (BEIRUT, (2026, 3, 29, 12, 0), (2026, 3, 30)),
-            (HAVANA, (2026, 10, 31, 12, 0), (2026, 11, 1)),  # the first of two midnights
-            (HAVANA, (2026, 11, 1, 0, 30), (2026, 11, 2)),
+            (BERLIN, (2024, 3, 31, 1, 30), (2024, 4, 1)),  # a day of 23 hours
+            (BERLIN, (2024, 10, 27, 0, 30), (2024, 10, 28)),  # one of 25
+            (BEIRUT, (2024, 3, 30, 12, 0), (2024, 3, 31, 1)),  # there is no midnight
+            (BEIRUT, (2024, 3, 31, 12, 0), (2024, 4, 1)),
+            (HAVANA, (2024, 11, 2, 12, 0), (2024, 11, 3)),  # the first of two midnights
+            (HAVANA, (2024, 11, 3, 0, 30), (2024, 11, 4)),
         ],
     )
     def test_midnight(self, zone, name, moment, end):
