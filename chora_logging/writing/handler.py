@@ -227,7 +227,7 @@ class EventFileHandler(ReportingHandler):
         with log.mutex.lock:
             if self.stream is None:
                 self.stream = self._open()
-            if log.file is None or not log.file.is_rotatable:
+            if not (self.maxBytes > 0 or log.periods) or log.file is None or not log.file.is_rotatable:
                 return False
             size = os.stat(self.baseFilename).st_size
             if not size:
