@@ -1,7 +1,8 @@
-"""Which backups of a log are kept: by their number, by the size of all files, by their age."""
+"""The limits of a log's backups: their number, the size of all files, their age."""
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -64,6 +65,6 @@ UNLIMITED = Retention()
 def _size_and_time(backup: Backup) -> tuple[int, float]:
     try:
         status = os.lstat(backup.path)
-    except FileNotFoundError:
-        return 0, 0.0
+    except FileNotFoundError:  # deleted meanwhile: its age is not known, and ends nothing
+        return 0, math.inf
     return status.st_size, status.st_mtime

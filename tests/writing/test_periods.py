@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chora_logging import ConfigurationError, EventFileHandler, EventFormatter
+from chora_logging import ConfigurationError, EventFileHandler, EventFormatter, log_files
 from chora_logging.eventlog import EventLog
+from chora_logging.writing.backups import find_backups
 from chora_logging.writing.periods import WHEN, Periods
+from chora_logging.writing.retention import Retention
 from tests.accounting import bytes_of, events_of, files_of
 from tests.faults.writer import logger_on, write
 
@@ -259,6 +261,17 @@ class TestLimits:
             write(logger, "w", number + 1, first=number)
 
         assert numbers_by_file(log) == [[3], [4], [5]]
+
+    def test_one_that_is_deleted_meanwhile(self, tmp_path):
+        """A backup that somebody deletes while it is looked at is of no age: those after it stay."""
+        log = tmp_path / "app.log"
+        logger = logger_on(log, maxBytes=200)
+        write(logger, "w", 4, size=100)
+        found = find_backups(str(log), str, 9, log_files.read_backups(str(log)).owned)
+        os.unlink(f"{log}.1")
+
+        assert len(found.ours) == 3
+        assert Retention(age=60).kept(found, 1, 0) == 4
 
     def test_readers_know(self, tmp_path):
         """What a limit has deleted is a gap for a reader that had not read it, as what the count deletes."""
