@@ -15,14 +15,14 @@ from chora_logging.errors import UnsyncedError
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.schema import OWN_LOGGER
 
-_RIGHTS = " Let this user write to it and to its folder, or name another file."
-_ROOM = " Make room, or keep fewer or smaller backups."
+_RIGHTS = "Let this user write to it and to its folder, or name another file."
+_ROOM = "Make room, or keep fewer or smaller backups."
 
 #: The advice for an error, by its number.
 _ADVICE = {
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
-    errno.EROFS: ' Name a file elsewhere, or log to the standard output: `setup_logging(console="stdout")`.',
+    errno.EROFS: 'Name a file elsewhere, or log to the standard output: `setup_logging(console="stdout")`.',
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
 }
@@ -113,12 +113,13 @@ def _explained(path: str, error: OSError, record: logging.LogRecord) -> str:
     meaning = "Records are lost until it can be written, and then counted in it."
     if isinstance(error, UnsyncedError):
         meaning = "Records are written, but perhaps not on the disk."
-    advice = _ADVICE.get(error.errno or 0, "")
+    if error.errno in _ADVICE:
+        meaning = f"{meaning} {_ADVICE[error.errno]}"
     try:
         message = f"Message: {record.msg!r}\nArguments: {record.args}\n"
     except Exception:  # of the code of the caller
         message = ""
-    return f"--- Logging error ---\n{path}: {type(error).__name__}: {error}\n{meaning}{advice}\n{message}"
+    return f"--- Logging error ---\n{path}: {type(error).__name__}: {error}\n{meaning}\n{message}"
 
 
 class _Notice(logging.LogRecord):

@@ -55,6 +55,18 @@ def problem_of(address, wanted="", **options):
         return wait_for(problem, wanted or "a problem")
 
 
+def published_at_last(stream):
+    """The answer to a publish that is tried until it succeeds."""
+
+    def published():
+        try:
+            return done(stream, stream.publish(MESSAGE))
+        except NoAnswerError:
+            return None
+
+    return wait_for(published)
+
+
 class TestStream:
     def test_publish_and_last_message(self, server):
         """A message is stored once with its headers, and the last one of a subject is found."""
@@ -112,13 +124,7 @@ class TestLoss:
                 done(stream, stream.publish(MESSAGE, 0.5))
             server.start()
 
-            def published():
-                try:
-                    return done(stream, stream.publish(MESSAGE))
-                except NoAnswerError:
-                    return None
-
-            assert wait_for(published).sequence >= 2
+            assert published_at_last(stream).sequence >= 2
 
     def test_another_server_of_the_cluster(self, cluster):
         """A client that was given one server goes to another one of its cluster."""
@@ -154,13 +160,7 @@ class TestLoss:
             wait_for(says_it)
             cluster.servers[0].start()
 
-            def published():
-                try:
-                    return done(stream, stream.publish(MESSAGE))
-                except NoAnswerError:
-                    return None
-
-            assert wait_for(published).sequence >= 2
+            assert published_at_last(stream).sequence >= 2
 
     def test_too_long_message(self, server):
         """A message that is too long closes the client, and the next one gets through."""

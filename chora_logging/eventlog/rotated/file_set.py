@@ -28,13 +28,7 @@ from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
 from chora_logging.eventlog.rotated.generations import in_order
 from chora_logging.eventlog.rotated.stored import HELD_FILES, Find, Lost, StoredFile
-from chora_logging.log_files import (
-    ABSENT_NAMED_NUMBERS,
-    COMPRESSED,
-    backup_number,
-    is_dated,
-    real_path,
-)
+from chora_logging.log_files import ABSENT_NAMED_NUMBERS, COMPRESSED, backup_number, is_dated, real_path
 from chora_logging.schema import OWN_LOGGER
 
 #: Returns the name of a backup for its default name, as `logging.handlers.BaseRotatingHandler.namer`.
@@ -253,7 +247,7 @@ def _list_names(path: str, namer: Namer | None) -> _Names:
     named = _list_named(path, namer) if namer is not None else {}
     newer = max(named.values()) + _ABSENT_NUMBERS if named else 0
     found = named.copy()
-    dated: set[str] = set()
+    dated: dict[str, str] = {}  # with the name without the suffix of compression
     suffixes = {COMPRESSED: None}
     try:
         names = os.listdir(folder)
@@ -268,20 +262,16 @@ def _list_names(path: str, namer: Namer | None) -> _Names:
         elif (number := backup_number(plain if unread else name, log)) is not None and full not in found:
             found[full] = newer + number
         elif is_dated(plain, log):
-            dated.add(full)
+            dated[full] = os.path.join(folder, plain)
         else:
             continue
         if unread:
             suffixes[unread] = None
     oldest = max(found.values(), default=0)
-    newest_first = sorted(set(map(_unpacked, dated)), key=_by_digits, reverse=True)
+    newest_first = sorted(set(dated.values()), key=_by_digits, reverse=True)
     of_dated = {plain: number for number, plain in enumerate(newest_first, oldest + 1)}
-    found.update((full, of_dated[_unpacked(full)]) for full in dated)
+    found.update((full, of_dated[plain]) for full, plain in dated.items())
     return _Names(found, newer, of_dated, tuple(suffixes))
-
-
-def _unpacked(name: str) -> str:
-    return name.removesuffix(unread_suffix(name) or COMPRESSED)
 
 
 def _by_digits(name: str) -> str:
