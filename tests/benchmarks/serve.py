@@ -21,8 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing.handler import EventFileHandler
@@ -49,8 +48,8 @@ WAKE, LAST = -1, -2
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """The result of one run.
+class Load:
+    """A server with a load.
 
     Attributes:
         delays: Seconds from the logging call to the client, of all events of all clients.
@@ -58,9 +57,6 @@ class Outcome:
         same: Whether the first client received exactly the events of the log.
         processor: The share of one core while the events were logged.
         memory: The memory right after, in MB.
-        idle_delivered: The number of idle clients that received the one event at the end.
-        idle_processor: The share of one core while all clients were idle.
-        idle_memory: The memory with all idle clients, in MB.
     """
 
     delays: list[float]
@@ -68,6 +64,18 @@ class Outcome:
     same: bool
     processor: float
     memory: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome(Load):
+    """The result of one run: a server with a load, and one with idle clients.
+
+    Attributes:
+        idle_delivered: The number of idle clients that received the one event at the end.
+        idle_processor: The share of one core while all clients were idle.
+        idle_memory: The memory with all idle clients, in MB.
+    """
+
     idle_delivered: int
     idle_processor: float
     idle_memory: float
@@ -100,8 +108,7 @@ def pauses(rounds: int, events: int) -> str:
             outcomes[pause].append(load(pausing(pause), events))
     rows = []
     for pause, of_all in outcomes.items():
-        delays = sorted(delay * 1e3 for each in of_all for delay in each.delays)
-        cells = [f"{delays[len(delays) * share // 100]:.1f}" for share in (50, 99)]
+        cells = percentiles(of_all)
         processor = statistics.median(each.processor for each in of_all)
         usual = statistics.median(each.processor for each in outcomes[PAUSES[-1]])
         rows.append([str(pause), *cells, f"{processor:.0%}", f"{processor / usual:.2f}"])
@@ -174,8 +181,7 @@ def show(outcomes: dict[str, list[Outcome]], events: int) -> str:
 
 def row(rival: Rival, outcomes: list[Outcome], events: int) -> list[str]:
     """A server's line of the table."""
-    delays = sorted(delay * 1e3 for outcome in outcomes for delay in outcome.delays)
-    cells = [f"{delays[len(delays) * share // 100]:.1f}" for share in (50, 99)] if delays else ["", ""]
+    cells = percentiles(outcomes)
 
     def of(wanted: int, name: str) -> str:
         delivered = sum(getattr(outcome, name) for outcome in outcomes)
@@ -191,19 +197,15 @@ def row(rival: Rival, outcomes: list[Outcome], events: int) -> list[str]:
     return [rival.name, *cells, "; ".join(filter(None, [verdict, rival.remark]))]
 
 
-class Load(NamedTuple):
-    """A server with a load: the first five attributes of `Outcome`."""
-
-    delays: list[float]
-    delivered: int
-    same: bool
-    processor: float
-    memory: float
+def percentiles(loads: Sequence[Load]) -> list[str]:
+    """The median and the 99th percentile of all delays in milliseconds; empty without any."""
+    delays = sorted(delay * 1e3 for each in loads for delay in each.delays)
+    return [f"{delays[len(delays) * share // 100]:.1f}" for share in (50, 99)] if delays else ["", ""]
 
 
 def once(rival: Rival, events: int) -> Outcome:
     """One server with a load, and one with idle clients."""
-    return Outcome(*load(rival, events), *idle(rival))
+    return Outcome(*vars(load(rival, events)).values(), *idle(rival))
 
 
 def load(rival: Rival, events: int) -> Load:
