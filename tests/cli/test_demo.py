@@ -43,7 +43,8 @@ Usage: chora-logging demo [OPTIONS]
   With the extra `web` installed, the viewer shows the same in a browser; on a
   terminal it stays until Ctrl-C.
 
-  Ends with status 1 if an event is missing, torn, doubled or out of order.
+  Each job has a secret, which a filter replaces in the logs. Ends with status
+  1 if one is left, or an event is missing, torn, doubled or out of order.
   Ctrl-C ends it early.
 
   Examples:
@@ -230,6 +231,16 @@ class TestResult:
         assert all((e["level"], e["status"]) == ("ERROR", "failed") for e in failed)
         assert all("KeyError('author')" in event["error"] for event in failed)
         assert all(event["error_message"] == "the template asks for 'author'" for event in broken)
+
+    def test_secrets_are_replaced(self, finished):
+        """Every job has an address with a secret, which the log shows without it."""
+        folder, _, result = finished
+        events = events_of(folder / LOGS["orchestrator"])
+        asked = [event["asked_by"] for event in events if event["event"] == "task_started"]
+
+        assert len(asked) == sum(result["jobs"].values()) > 0
+        assert all(address.endswith("?token=[redacted]") for address in asked)
+        assert result["logs"]["orchestrator"]["unredacted"] == 0
 
     def test_the_work_is_real(self, finished):
         """The pages exist and are complete, and no worker has left an error file."""
@@ -465,6 +476,11 @@ class TestAccount:
             (lambda lines: [*lines[:-1], lines[-1].strip()], 9, ["1 lost", "1 torn lines"]),
             (lambda lines: [*lines[:2], lines[2][:9], *lines[3:]], 8, ["2 lost", "1 torn lines"]),
             (lambda lines: [*lines, "[]\n", "\n"], 10, ["2 torn lines"]),
+            (
+                lambda lines: [*lines[:-1], lines[-1].replace("}", ', "asked_by": "?token=demo-secret-1"}')],
+                10,
+                ["1 lines with a secret"],
+            ),
             (lambda lines: lines, 8, ["2 not seen live"]),
         ],
         ids=[
@@ -477,6 +493,7 @@ class TestAccount:
             "no newline",
             "run together",
             "no objects",
+            "a secret",
             "not followed",
         ],
     )

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chora_logging.cli.amounts import many
-from chora_logging.cli.demo.crew import Report
+from chora_logging.cli.demo.crew import SECRET, Report
 from chora_logging.cli.terminal import printable
 from chora_logging.eventlog.rotated.file_set import paths_of
 
@@ -35,6 +35,7 @@ class Account:
         disordered: Events that come after a later one of the same writer.
         unknown: Events that no writer reports.
         torn: Lines that are not one whole JSON object.
+        unredacted: Lines with a secret.
         rotations: How often the log was rotated.
         size: The total size of the files in bytes.
     """
@@ -49,6 +50,7 @@ class Account:
     disordered: int = 0
     unknown: int = 0
     torn: int = 0
+    unredacted: int = 0
     rotations: int = 0
     size: int = 0
 
@@ -65,6 +67,7 @@ class Account:
             "out of order": self.disordered,
             "unexpected": self.unknown,
             "torn lines": self.torn,
+            "lines with a secret": self.unredacted,
             "not seen live": self.found - self.seen,
         }
         return [f"{number} {phrase}" for phrase, number in phrases.items() if number]
@@ -83,6 +86,7 @@ def take_account(path: str, written: Mapping[str, int], seen: int) -> Account:
     account.rotations = max(0, len(paths) - 1)
     for line in _lines(paths):
         account.size += len(line)
+        account.unredacted += SECRET.encode() in line
         event = _event(line)
         if event is None:
             account.torn += 1
@@ -199,6 +203,7 @@ class Summary:
             "doubled": [account.doubled for account in accounts],
             "torn": [account.torn for account in accounts],
             "out of order": [account.disordered for account in accounts],
+            "with a secret": [account.unredacted for account in accounts],
         }.items():
             table.add_row(
                 name, *(Text(f"{number:,}", "bold red" if number else "green") for number in numbers)
@@ -231,6 +236,7 @@ def _account_as_dict(account: Account) -> dict[str, Any]:
         "lost": account.lost,
         "doubled": account.doubled,
         "torn": account.torn,
+        "unredacted": account.unredacted,
         "out_of_order": account.disordered,
         "unknown": account.unknown,
         "rotations": account.rotations,

@@ -78,7 +78,8 @@ def command(ctx: click.Context, seconds: float, workers: int, folder: Path | Non
     With the extra `web` installed, the viewer shows the same in a browser; on a terminal it stays until
     Ctrl-C.
 
-    Ends with status 1 if an event is missing, torn, doubled or out of order. Ctrl-C ends it early.
+    Each job has a secret, which a filter replaces in the logs. Ends with status 1 if one is left, or an
+    event is missing, torn, doubled or out of order. Ctrl-C ends it early.
 
     \b
     Examples:

@@ -19,6 +19,9 @@ from typing import Any
 TELEMETRY_FILE = "events.jsonl"
 ORCHESTRATOR_FILE = "orchestrator.log"
 
+#: The beginning of every secret in the events; no line of the logs may have it.
+SECRET = "demo-secret-"
+
 #: How long a worker may take to finish its job at the end, in seconds.
 WORKER_WAIT_SECONDS = 45.0
 

@@ -1,12 +1,13 @@
 """A worker of the demo: builds pages from templates, job after job, until its stdin is closed.
 
-Each job has a trace id of its own. One job in ten has a template with a value that does not exist, and
-fails as programs do: with an exception.
+Each job has a trace id of its own, and an address with a secret, which a filter replaces in the log. One job
+in ten has a template with a value that does not exist, and fails as programs do: with an exception.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import select
 import subprocess
@@ -17,11 +18,13 @@ from collections.abc import Callable
 from string import Template
 from typing import Any
 
-from chora_logging.cli.demo.crew import program
+from chora_logging.cli.demo.crew import SECRET, program
 from chora_logging.config import setup_logging
 from chora_logging.context import child_env, get_trace_id, trace_context
 from chora_logging.errors import ChoraLoggingError
+from chora_logging.filtering.redaction import RedactFilter
 from chora_logging.orchestrator import log_orchestrator_event
+from chora_logging.schema import ORCHESTRATOR_LOGGER
 from chora_logging.telemetry import (
     ArtifactAssembledEvent,
     ContentGeneratedEvent,
@@ -83,6 +86,8 @@ class Pen:
 
     def __init__(self, writer: str, max_bytes: int) -> None:
         setup_logging(console=False, max_bytes=max_bytes, backup_count=BACKUPS)
+        for handler in logging.getLogger(ORCHESTRATOR_LOGGER).handlers:
+            handler.addFilter(RedactFilter())
         self.writer = writer
         self.written = {TELEMETRY: Counter({writer: 0}), ORCHESTRATOR: Counter({writer: 0})}
         self.traces: dict[str, Counter[str]] = {}
@@ -149,7 +154,8 @@ class Worker:
         """Build one page, and log the result."""
         task, run = f"build-page-{number % OF}", f"{self.pen.writer}-{number:04}"
         began = time.perf_counter()
-        self.pen.log("task_started", task, run, status="running")
+        asked_by = f"https://pages.test/{task}?token={SECRET}{os.urandom(4).hex()}"
+        self.pen.log("task_started", task, run, status="running", asked_by=asked_by)
         try:
             path = self.build(number)
         except BuildError as error:
