@@ -68,7 +68,13 @@ class bind(ContextBlock[Mapping[str, Any]]):  # noqa: N801 - reads as a verb, as
 
 
 def get_bound_fields() -> dict[str, Any]:
-    """Return a copy of the fields that a record logged now would get."""
+    """Return a copy of the fields that a record logged now would get.
+
+    Example:
+        >>> with bind(user_id=7):
+        ...     get_bound_fields()
+        {'user_id': 7}
+    """
     return dict(_fields.get() or {})
 
 

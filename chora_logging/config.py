@@ -99,6 +99,15 @@ def get_logging_config(
 
     Raises:
         ConfigurationError: one or more values are invalid; the message lists them all.
+
+    Example:
+        >>> import logging.config
+        >>> config = get_logging_config(log_file="var/app.log", static_fields={"service": "billing"})
+        >>> logging.config.dictConfig(config)
+        >>> logging.getLogger("shop").warning("Stock is low", extra={"left": 3})
+        >>> event = EventLog("var/app.log").last(1)[0]
+        >>> event["service"], event["left"]
+        ('billing', 3)
     """
     found = settings.resolve(
         log_level,
@@ -195,6 +204,12 @@ def setup_logging(
 
     Raises:
         ConfigurationError: a value is invalid; nothing has been changed.
+
+    Example:
+        >>> setup_logging("INFO", log_file="var/app.log", max_bytes="10MB")
+        >>> logging.getLogger("shop").info("Order placed", extra={"event": "order_placed", "total": 30})
+        >>> EventLog("var/app.log").last(1)[0]["total"]
+        30
     """
     captures, optimizes = parse_flag("capture_warnings", capture_warnings), parse_flag("optimize", optimize)
     config = get_logging_config(log_level, log_file, **options)

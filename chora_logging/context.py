@@ -11,7 +11,6 @@ import contextlib
 import functools
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
@@ -20,7 +19,8 @@ from typing import Any, Generic, TypeVar, cast
 
 from chora_logging import speedups
 from chora_logging.errors import TraceIdError
-from chora_logging.schema import EVENT_MARK, OWN_LOGGER, SETTLED_ATTRIBUTE, TRACE_ID_MAX
+from chora_logging.schema import EVENT_MARK, OWN_LOGGER, SETTLED_ATTRIBUTE
+from chora_logging.trace_ids import NO_TRACE, check_trace_id, new_trace_id, parse_traceparent
 
 #: The environment variable that carries a trace id to a child process.
 TRACE_ID_VARIABLE = "CHORA_TRACE_ID"
@@ -32,33 +32,6 @@ current: ContextVar[str | None] = ContextVar("chora_trace_id", default=None)
 
 #: Puts the bound fields among a record's attributes; set by `chora_logging.binding` once it is imported.
 put_bound_fields: Callable[[Any, dict[str, Any]], None] | None = None
-
-# Control characters, the two line separators of Unicode, and unpaired surrogates.
-_forbidden = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
-_NO_TRACE = "0" * 32
-_traceparent = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?").fullmatch
-
-
-def check_trace_id(trace_id: str) -> str:
-    """Return *trace_id* if it is valid in lines, headers and environments.
-
-    Raises:
-        TraceIdError: It is not a string, empty, too long, or has control characters.
-    """
-    if not isinstance(trace_id, str):
-        raise TraceIdError(trace_id, "be a string")
-    if not trace_id:
-        raise TraceIdError(trace_id, "not be empty")
-    if len(trace_id) > TRACE_ID_MAX:
-        raise TraceIdError(trace_id, f"have at most {TRACE_ID_MAX} characters")
-    if _forbidden(trace_id):
-        raise TraceIdError(trace_id, "have no control characters")
-    return trace_id
-
-
-def new_trace_id() -> str:
-    """Make a random trace id, in the form that W3C trace context and OpenTelemetry use."""
-    return os.urandom(16).hex()
 
 
 class ContextBlock(Generic[_Value]):
@@ -176,7 +149,13 @@ class trace_context(ContextBlock[str]):  # noqa: N801 - reads as a verb: `with t
 
 
 def get_trace_id() -> str | None:
-    """Return the trace id that a record logged now would get, or `None`."""
+    """Return the trace id that a record logged now would get, or `None`.
+
+    Example:
+        >>> with trace_context("order-7"):
+        ...     get_trace_id()
+        'order-7'
+    """
     return current.get() or surrounding_ids()[0]
 
 
@@ -197,6 +176,12 @@ def set_trace_id(trace_id: str | None) -> Token[str | None]:
 
     Raises:
         TraceIdError: The id is invalid.
+
+    Example:
+        >>> token = set_trace_id("order-7")
+        >>> get_trace_id()
+        'order-7'
+        >>> token.var.reset(token)
     """
     return current.set(None if trace_id is None else check_trace_id(trace_id))
 
@@ -288,7 +273,7 @@ def _usable_id(trace_id: Any, parent: Any) -> str | None:
         return None
     value = os.fsdecode(parent)
     parsed = parse_traceparent(value)
-    if parsed is None and _NO_TRACE not in value:
+    if parsed is None and NO_TRACE not in value:
         _ignore(f"TRACEPARENT must be a W3C traceparent, got {value[:80]!r}")
     return parsed
 
@@ -303,33 +288,6 @@ def _ignore(problem: str) -> None:
         logging.getLogger(OWN_LOGGER).warning("%s; it is ignored", problem, extra=fields)
 
 
-# Visible ASCII: what headers, environments, URLs and terminals carry unchanged.
-_in_header = re.compile(f"[\x21-\x7e]{{1,{TRACE_ID_MAX}}}").fullmatch
-
-
-def trace_id_of_headers(get: Callable[[str], str]) -> str | None:
-    """Return the trace id in the headers of a request, or `None`.
-
-    Args:
-        get: Returns the value of the header with a lower-case name, or an empty string.
-    """
-    parent = parse_traceparent(get("traceparent"))
-    if parent is not None:
-        return parent
-    given = (get("x-trace-id"), get("x-request-id"))
-    return next((value for value in given if _in_header(value)), None)
-
-
-def parse_traceparent(value: str) -> str | None:
-    """Return the trace id of a W3C `traceparent`, or `None` if that is invalid."""
-    match = _traceparent(value)
-    if match is None or match[1] == "ff" or match[2] == _NO_TRACE:
-        return None
-    if match[1] == "00" and len(value) != 55:
-        return None
-    return match[2]
-
-
 class TraceIdFilter(logging.Filter):
     """Put `trace_id` and the fields of `bind` on each record, and `span_id` with an OpenTelemetry span.
 
@@ -342,6 +300,14 @@ class TraceIdFilter(logging.Filter):
     Never drops a record and never raises. Id and fields are those of the thread or task that calls the
     handler with the filter. If records are kept back before they are written, attach it to the handler
     that keeps them, such as a `MemoryHandler`; `EventQueueHandler` has it built in.
+
+    Example:
+        >>> record = logging.makeLogRecord({"msg": "Order placed"})
+        >>> with trace_context("order-7"):
+        ...     TraceIdFilter().filter(record)
+        True
+        >>> record.trace_id
+        'order-7'
     """
 
     def __init__(self) -> None:

@@ -29,7 +29,15 @@ from typing import Any
 
 
 class ChoraLoggingError(Exception):
-    """Base class of the exceptions of this package."""
+    """Base class of the exceptions of this package.
+
+    Example:
+        >>> try:
+        ...     EventFileHandler("app.log", maxBytes="ten")
+        ... except ChoraLoggingError as error:
+        ...     print(type(error).__name__)
+        ConfigurationError
+    """
 
 
 class ConfigurationError(ChoraLoggingError, ValueError):
@@ -39,6 +47,13 @@ class ConfigurationError(ChoraLoggingError, ValueError):
         name: The argument or environment variable, as the user wrote it.
         value: The invalid value.
         allowed: The rule for values, as a phrase that completes "must be …".
+
+    Example:
+        >>> try:
+        ...     EventFileHandler("app.log", backupCount=-1)
+        ... except ConfigurationError as error:
+        ...     print(error)
+        backupCount must be a whole number, 0 or more, got -1
     """
 
     def __init__(self, name: str, value: Any, allowed: str) -> None:
@@ -91,6 +106,13 @@ class TraceIdError(ChoraLoggingError, ValueError):
     Attributes:
         trace_id: The invalid trace id.
         rule: The rule that it breaks, as a phrase that completes "must …".
+
+    Example:
+        >>> try:
+        ...     set_trace_id("two\\nlines")
+        ... except TraceIdError as error:
+        ...     print(error)
+        trace_id must have no control characters, got 'two\\nlines'
     """
 
     def __init__(self, trace_id: Any, rule: str) -> None:
@@ -109,6 +131,10 @@ class MissingExtraError(ChoraLoggingError, ImportError):
     Attributes:
         package: The missing distribution.
         extra: The extra of this package that installs it.
+
+    Example:
+        >>> print(MissingExtraError("starlette", "web"))
+        starlette is not installed: pip install 'chora_logging[web]'
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -125,6 +151,13 @@ class CursorError(ChoraLoggingError, ValueError):
 
     Attributes:
         cursor: The malformed cursor.
+
+    Example:
+        >>> try:
+        ...     next(EventLog("app.log").read(after="no cursor"))
+        ... except CursorError as error:
+        ...     print(error)
+        cursor must be one that an event came with, unchanged, got 'no cursor'
     """
 
     def __init__(self, cursor: Any) -> None:

@@ -69,6 +69,12 @@ def log_orchestrator_event(
         level: A level's name, in any case, or its number. An event with any other value is logged
             as INFO, with that value in the field `level_`.
         fields: The other fields of the line. `exc_info` is an ordinary field here.
+
+    Example:
+        >>> logger = setup_orchestrator_logging(log_file="var/orch.log")
+        >>> log_orchestrator_event("task_failed", task_id="t-1", level="ERROR", reason="no memory")
+        >>> EventLog("var/orch.log").last(1)[0]["reason"]
+        'no memory'
     """
     number = level_number(level)
     if number is None:
@@ -133,6 +139,12 @@ def setup_orchestrator_logging(
 
     Raises:
         ConfigurationError: a value is invalid.
+
+    Example:
+        >>> logger = setup_orchestrator_logging(log_file="var/orch.log", max_bytes="10MB", backup_count=5)
+        >>> logger.info("Run started", extra={"event": "run_started", "run_id": "r-1"})
+        >>> EventLog("var/orch.log").last(1, run_id="r-1")[0]["event"]
+        'run_started'
     """
     return config.attach_orchestrator_log(
         settings.resolve_orch_log_file(orch_id, log_file, "log_file"),
@@ -167,6 +179,12 @@ async def get_orchestrator_events(
 
     Raises:
         OSError: the log exists and cannot be read.
+
+    Example:
+        >>> import asyncio
+        >>> log_orchestrator_event("task_started", task_id="t-1", worker="w2")
+        >>> [event["worker"] for event in asyncio.run(get_orchestrator_events(task_id="t-1"))]
+        ['w2']
     """
     log = EventLog(_log_path(log_file))
 
@@ -203,6 +221,15 @@ async def stream_orchestrator_events(
 
     Raises:
         OSError: the log exists and cannot be read.
+
+    Example:
+        >>> import asyncio
+        >>> async def first(run_id):
+        ...     async for event in stream_orchestrator_events(run_id=run_id):
+        ...         return event["event"]
+        >>> log_orchestrator_event("run_started", run_id="r-1")
+        >>> asyncio.run(first("r-1"))
+        'run_started'
     """
     log = EventLog(_log_path(log_file))
     found = log.follow(task_id=task_id, run_id=run_id, trace_id=trace_id, event=event)
@@ -225,6 +252,10 @@ def get_request_logger(
         request_id: The request; each argument that is None is left out.
         user_id: The user who made it.
         client_ip: The client's address.
+
+    Example:
+        >>> get_request_logger("r-1", user_id="u-7").extra
+        {'request_id': 'r-1', 'user_id': 'u-7'}
     """
     given = {"request_id": request_id, "user_id": user_id, "client_ip": client_ip}
     fields = {name: value for name, value in given.items() if value is not None}

@@ -8,9 +8,10 @@ from contextvars import Token
 from types import TracebackType
 from typing import Any
 
-from chora_logging.context import current, new_trace_id, set_trace_id, trace_id_of_headers
+from chora_logging.context import current, set_trace_id
 from chora_logging.errors import ConfigurationError
 from chora_logging.options import accepts
+from chora_logging.trace_ids import new_trace_id, trace_id_of_headers
 
 #: The response header with the trace id.
 HEADER = "X-Trace-Id"

@@ -23,6 +23,7 @@ LAYERS = {
     "freezing": 0,
     "log_files": 0,
     "schema": 0,
+    "trace_ids": 1,
     "console": 1,
     "options": 1,
     "eventlog": 2,

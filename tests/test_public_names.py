@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib
 import importlib.util
+import logging
 import pathlib
 import pickle
 import subprocess
@@ -222,3 +224,23 @@ class TestCost:
 
         assert said == " ".join(["([], 30, True)"] + ["([], 0, True)"] * 3)
         assert list(tmp_path.iterdir()) == []
+
+
+class TestExamples:
+    """The examples in the docstrings of public names."""
+
+    @pytest.mark.parametrize("name", sorted({*chora_logging.__all__, *OF_EXTRAS} - {"__version__"}))
+    def test_each_name_has_one_that_runs(self, name, tmp_path, monkeypatch):
+        """Each public name shows its use, and the example gives what it says."""
+        monkeypatch.chdir(tmp_path)
+        value = getattr(chora_logging, name)
+        names = {public: getattr(chora_logging, public) for public in (*chora_logging.__all__, *OF_EXTRAS)}
+        (example,) = doctest.DocTestFinder(recurse=False).find(
+            value, name, globs={**names, "logging": logging}
+        )
+        printed = []
+
+        doctest.DocTestRunner(verbose=False).run(example, out=printed.append)
+
+        assert example.examples, f"{name} has no example"
+        assert not printed, "".join(printed)

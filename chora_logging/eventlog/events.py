@@ -99,6 +99,16 @@ class Gap(NamedTuple):
         until: The time of the event at which reading resumes. The missing events are older.
         resumes: Where reading resumes: the absolute path of a file, or the name that another source has
             for the place; None if there is none yet.
+
+    Example:
+        >>> logger = logging.getLogger("shop")
+        >>> logger.addHandler(EventFileHandler("app.log", maxBytes=200, backupCount=1))
+        >>> logger.warning('{"event": "first"}')
+        >>> seen = EventLog("app.log").last(1)[0].cursor
+        >>> for number in range(30):
+        ...     logger.warning('{"event": "next", "number": %d}', number)
+        >>> isinstance(next(EventLog("app.log").read(after=seen)), Gap)
+        True
     """
 
     reason: str

@@ -63,6 +63,17 @@ class EventEmitter:
 
     Thread safe, fork safe, and picklable: an emitter sent to a worker process writes to the same file
     from there.
+
+    Example:
+        >>> emitter = EventEmitter("var/events.jsonl", max_bytes="10MB", backup_count=5)
+        >>> emitter.emit(
+        ...     ValidationCompletedEvent(
+        ...         content_config_id="intro", validation_passed=True, rule_count=2,
+        ...         status="success", duration_ms=3,
+        ...     )
+        ... )
+        >>> EventLog("var/events.jsonl").last(1)[0]["content_config_id"]
+        'intro'
     """
 
     @checked_names()
@@ -242,6 +253,12 @@ def get_emitter() -> EventEmitter:
 
     Raises:
         ConfigurationError: one of these variables is invalid.
+
+    Example:
+        >>> get_emitter() is get_emitter()
+        True
+        >>> get_emitter().events_file.name
+        'events.jsonl'
     """
     emitter = _shared.get("emitter")
     if emitter is None:
@@ -254,7 +271,18 @@ def get_emitter() -> EventEmitter:
 
 
 def emit_event(event: TelemetryEvent) -> None:
-    """Write *event* with the emitter of this process, as `EventEmitter.emit` does."""
+    """Write *event* with the emitter of this process, as `EventEmitter.emit` does.
+
+    Example:
+        >>> with trace_context("workflow-1"):
+        ...     emit_event(
+        ...         ContentGeneratedEvent(
+        ...             content_config_id="intro", generator_type="llm", status="success", duration_ms=42
+        ...         )
+        ...     )
+        >>> EventLog("var/telemetry/events.jsonl").last(1)[0]["trace_id"]
+        'workflow-1'
+    """
     emitter = _shared.get("emitter") or get_emitter()
     emitter._emit(event)
 

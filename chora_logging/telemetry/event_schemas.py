@@ -94,7 +94,14 @@ if speedups.in_use and (BaseModel.model_dump_json.__kwdefaults__ or {}).get("by_
 
 
 class ContentGeneratedEvent(TelemetryEvent, _ContentSubject):
-    """A generator produced content, or failed (`status="error"`, `error_message`)."""
+    """A generator produced content, or failed (`status="error"`, `error_message`).
+
+    Example:
+        >>> ContentGeneratedEvent(
+        ...     content_config_id="intro", generator_type="llm", status="success", duration_ms=42
+        ... ).event_type
+        'chora.content_generated'
+    """
 
     event_type: Literal["chora.content_generated"] = "chora.content_generated"
     duration_ms: int = Field(ge=0)
@@ -102,7 +109,14 @@ class ContentGeneratedEvent(TelemetryEvent, _ContentSubject):
 
 
 class ArtifactAssembledEvent(TelemetryEvent, _ArtifactSubject):
-    """An artifact was assembled from its sections, or its assembly failed."""
+    """An artifact was assembled from its sections, or its assembly failed.
+
+    Example:
+        >>> ArtifactAssembledEvent(
+        ...     artifact_config_id="guide", section_count=3, status="success", duration_ms=90
+        ... ).event_type
+        'chora.artifact_assembled'
+    """
 
     event_type: Literal["chora.artifact_assembled"] = "chora.artifact_assembled"
     duration_ms: int = Field(ge=0)
@@ -110,7 +124,15 @@ class ArtifactAssembledEvent(TelemetryEvent, _ArtifactSubject):
 
 
 class ValidationCompletedEvent(TelemetryEvent, _ValidationSubject):
-    """Content was checked against its rules."""
+    """Content was checked against its rules.
+
+    Example:
+        >>> ValidationCompletedEvent(
+        ...     content_config_id="intro", validation_passed=True, rule_count=2,
+        ...     status="success", duration_ms=3,
+        ... ).event_type
+        'chora.validation_completed'
+    """
 
     event_type: Literal["chora.validation_completed"] = "chora.validation_completed"
     duration_ms: int = Field(ge=0)

@@ -91,6 +91,11 @@ def create_app(
 
     Raises:
         ConfigurationError: an argument or variable is invalid.
+
+    Example:
+        >>> import uvicorn
+        >>> app = create_app({"app": "var/app.log", "orchestrator": ".devlogs/orch-default.log"})
+        >>> uvicorn.run(app, port=8480)  # doctest: +SKIP
     """
     tokens = _tokens(token, check)
     guard = Guard(tokens, allowed_hosts, check)
@@ -155,6 +160,11 @@ def routes(
 
     Raises:
         ConfigurationError: an argument or variable is invalid.
+
+    Example:
+        >>> from starlette.applications import Starlette
+        >>> from starlette.routing import Mount
+        >>> app = Starlette(routes=[Mount("/logs", routes=routes({"app": "var/app.log"}))])
     """
     return Routes(_guarded(Site(logs, limits, fields), Guard(_tokens(None, check), None, check)))
 
@@ -186,6 +196,11 @@ def include(
 
     Raises:
         ConfigurationError: an argument or variable is invalid.
+
+    Example:
+        >>> from starlette.applications import Starlette
+        >>> app = Starlette()
+        >>> include(app, {"app": "var/app.log"}, prefix="/logs", check=lambda request: request.user.is_staff)
     """
     dependencies = list(dependencies)
     is_fastapi = hasattr(app, "add_api_route")

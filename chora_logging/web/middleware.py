@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chora_logging.context import new_trace_id, set_trace_id, trace_id_of_headers
+from chora_logging.context import set_trace_id
 from chora_logging.errors import ConfigurationError
 from chora_logging.options import accepts
+from chora_logging.trace_ids import new_trace_id, trace_id_of_headers
 
 #: The response header with the trace id.
 HEADER = "X-Trace-Id"
@@ -51,6 +52,11 @@ class TraceMiddleware:
 
     Raises:
         ConfigurationError: *app* is no ASGI application.
+
+    Example:
+        >>> from starlette.applications import Starlette
+        >>> app = Starlette()
+        >>> app.add_middleware(TraceMiddleware)
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -66,6 +66,15 @@ class BufferedEventFileHandler(EventFileHandler):
 
     Thread and process safe; a forked child starts with an empty buffer. A subclass
     that overrides `shouldRollover` buffers nothing: it is called for each record.
+
+    Example:
+        >>> handler = BufferedEventFileHandler("var/app.log", maxBytes="10MB", backupCount=5)
+        >>> handler.setFormatter(EventFormatter())
+        >>> logging.getLogger("shop").addHandler(handler)
+        >>> logging.getLogger("shop").warning("Stock is low", extra={"event": "stock_low"})
+        >>> handler.flush()
+        >>> EventLog("var/app.log").last(1)[0]["event"]
+        'stock_low'
     """
 
     @checked_names(EventFileHandler.__init__)

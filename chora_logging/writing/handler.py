@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import os
-import weakref
 from collections.abc import Callable
 from functools import partial
 from io import TextIOWrapper
@@ -38,12 +37,11 @@ from chora_logging.options import (
 from chora_logging.schema import WRITTEN_TO_ATTRIBUTE
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
 from chora_logging.writing import loss, opening
+from chora_logging.writing.handler_log import HandlerLog, OpenedByHandler
 from chora_logging.writing.locking import Written
 from chora_logging.writing.periods import Periods
 from chora_logging.writing.reporting import ReportingHandler
 from chora_logging.writing.retention import Retention
-from chora_logging.writing.rotation_schedule import Hooks
-from chora_logging.writing.shared_log import SharedLog
 
 
 class EventFileHandler(ReportingHandler):
@@ -100,6 +98,14 @@ class EventFileHandler(ReportingHandler):
     ends may wait for ever for a daemon thread that was stopped with the lock, as in the standard library.
     What a signal handler raises in the middle of a record ends that call; if it is an `Exception`, the record
     may instead be reported as lost, or its formatting as failed (`format_error`).
+
+    Example:
+        >>> handler = EventFileHandler("var/app.log", maxBytes="10MB", backupCount=5)
+        >>> handler.setFormatter(EventFormatter())
+        >>> logging.getLogger("shop").addHandler(handler)
+        >>> logging.getLogger("shop").warning("Stock is low", extra={"event": "stock_low", "left": 3})
+        >>> EventLog("var/app.log").last(1)[0]["left"]
+        3
     """
 
     @checked_names()
@@ -138,7 +144,7 @@ class EventFileHandler(ReportingHandler):
         # As the standard library has it: what is rotated is not overwritten.
         mode = "a" if periods else mode
         begins = "a" if max_bytes else mode[0]
-        log = _HandlerLog if type(self)._open is EventFileHandler._open else _OpenedByHandler
+        log = HandlerLog if type(self)._open is EventFileHandler._open else OpenedByHandler
         self._log = log(
             self,
             os.path.abspath(filename),
@@ -322,79 +328,18 @@ class EventFileHandler(ReportingHandler):
                 raise
             failed(error)
 
+    def _rotates_as_usual(self) -> bool:
+        return (
+            self.namer is None
+            and self.rotator is None
+            and all(
+                getattr(getattr(self, name), "__func__", None) is usual
+                for name, usual in _USUAL_ROTATION.items()
+            )
+        )
+
 
 #: The methods by which a subclass, or whoever sets them in a handler, may name, move and rotate otherwise.
 _USUAL_ROTATION = {
     name: getattr(EventFileHandler, name) for name in ("doRollover", "rotation_filename", "rotate")
 }
-
-
-def _rotates_as_usual(handler: EventFileHandler) -> bool:
-    return (
-        handler.namer is None
-        and handler.rotator is None
-        and all(
-            getattr(getattr(handler, name), "__func__", None) is usual
-            for name, usual in _USUAL_ROTATION.items()
-        )
-    )
-
-
-class _HandlerLog(SharedLog):
-    """The log of a handler, which may name, move and rotate its files otherwise."""
-
-    def __init__(self, handler: EventFileHandler, path: str, **options: Any) -> None:
-        self._handler = weakref.ref(handler)
-        super().__init__(path, **options)
-
-    def newline(self) -> bytes:
-        handler = self._handler()
-        return b"\n" if handler is None else handler._encode(handler.terminator)
-
-    def hooks(self) -> Hooks:
-        handler = self._handler()
-        if handler is None or _rotates_as_usual(handler):
-            return Hooks()
-        return Hooks(self._run_rotation, self._backup_name, self._move_to_backup)
-
-    # By a weak reference: a thread that compresses must not keep the handler alive.
-
-    def _run_rotation(self) -> None:
-        handler = self._handler()
-        if handler is None:
-            self.rotate()
-        else:
-            handler.doRollover()
-
-    def _backup_name(self, default: str) -> str:
-        handler = self._handler()
-        return default if handler is None else handler.rotation_filename(default)
-
-    def _move_to_backup(self, source: str, target: str) -> None:
-        handler = self._handler()
-        if handler is not None:
-            handler.rotate(source, target)
-        elif os.path.exists(source):
-            os.rename(source, target)
-
-    def notice(self, event: str, message: str, **fields: Any) -> None:
-        handler = self._handler()
-        if handler is not None:
-            handler.notice(event, message, **fields)
-
-    def after_fork(self) -> None:
-        super().after_fork()
-        handler = self._handler()
-        if handler is not None:
-            handler._lost = handler._unsynced = 0  # the parent reports them
-
-
-class _OpenedByHandler(_HandlerLog):
-    """The log of a handler of a class that opens it otherwise."""
-
-    def reopen(self) -> None:
-        handler = self._handler()
-        if handler is None:
-            super().reopen()
-        else:
-            handler.stream = handler._open()

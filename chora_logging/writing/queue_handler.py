@@ -67,6 +67,20 @@ class EventQueueHandler(logging.handlers.QueueHandler):
     Args:
         queue: Any object with `put_nowait`; a multiprocessing queue works, too.
         json_default: Called with each object that JSON cannot represent; returns its replacement.
+
+    Example:
+        >>> import queue, logging.handlers
+        >>> records = queue.Queue()
+        >>> file = EventFileHandler("var/app.log")
+        >>> file.setFormatter(EventFormatter())
+        >>> listener = logging.handlers.QueueListener(records, file)
+        >>> listener.start()
+        >>> logging.getLogger("shop").addHandler(EventQueueHandler(records))
+        >>> with trace_context("order-7"):
+        ...     logging.getLogger("shop").warning("Stock is low")
+        >>> listener.stop()
+        >>> EventLog("var/app.log").last(1)[0]["trace_id"]
+        'order-7'
     """
 
     @checked_names()

@@ -8,9 +8,10 @@ import sys
 
 import pytest
 
-from chora_logging.context import TraceIdFilter, new_trace_id, trace_context
+from chora_logging.context import TraceIdFilter, trace_context
 from chora_logging.errors import ConfigurationError
 from chora_logging.filtering.sampling import TraceSampleFilter
+from chora_logging.trace_ids import new_trace_id
 from tests.records import Event, Raises, record_of
 
 IDS = [f"trace-{number}" for number in range(2000)]
