@@ -147,6 +147,7 @@ class EventFileHandler(ReportingHandler):
         log = HandlerLog if type(self)._open is EventFileHandler._open else OpenedByHandler
         self._log = log(
             self,
+            _rotates_as_usual,
             os.path.abspath(filename),
             max_bytes=max_bytes,
             backup_count=backup_count,
@@ -328,18 +329,19 @@ class EventFileHandler(ReportingHandler):
                 raise
             failed(error)
 
-    def _rotates_as_usual(self) -> bool:
-        return (
-            self.namer is None
-            and self.rotator is None
-            and all(
-                getattr(getattr(self, name), "__func__", None) is usual
-                for name, usual in _USUAL_ROTATION.items()
-            )
-        )
-
 
 #: The methods by which a subclass, or whoever sets them in a handler, may name, move and rotate otherwise.
 _USUAL_ROTATION = {
     name: getattr(EventFileHandler, name) for name in ("doRollover", "rotation_filename", "rotate")
 }
+
+
+def _rotates_as_usual(handler: EventFileHandler) -> bool:
+    return (
+        handler.namer is None
+        and handler.rotator is None
+        and all(
+            getattr(getattr(handler, name), "__func__", None) is usual
+            for name, usual in _USUAL_ROTATION.items()
+        )
+    )

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from chora_logging.writing.reporting import ReportingHandler
 from chora_logging.writing.rotation_schedule import Hooks
 from chora_logging.writing.shared_log import SharedLog
 
-if TYPE_CHECKING:
-    from chora_logging.writing.handler import EventFileHandler
-
 
 class HandlerLog(SharedLog):
-    """The log of a handler, which may name, move and rotate its files otherwise."""
+    """The log of a handler, which may name, move and rotate its files otherwise.
 
-    def __init__(self, handler: EventFileHandler, path: str, **options: Any) -> None:
+    Args:
+        handler: The handler.
+        rotates_as_usual: Returns whether it does not.
+        path: As for `SharedLog`.
+        options: As for `SharedLog`.
+    """
+
+    def __init__(
+        self,
+        handler: ReportingHandler,
+        rotates_as_usual: Callable[[Any], bool],
+        path: str,
+        **options: Any,
+    ) -> None:
         self._handler = weakref.ref(handler)
+        self._rotates_as_usual = rotates_as_usual
         super().__init__(path, **options)
 
     def newline(self) -> bytes:
@@ -28,7 +41,7 @@ class HandlerLog(SharedLog):
     def hooks(self) -> Hooks:
         """Return the handler's own steps of a rotation, if it has any."""
         handler = self._handler()
-        if handler is None or handler._rotates_as_usual():
+        if handler is None or self._rotates_as_usual(handler):
             return Hooks()
         return Hooks(self._run_rotation, self._backup_name, self._move_to_backup)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
+import time
 
 import pytest
 
@@ -240,6 +242,29 @@ def test_deleted_sidecar(tmp_path, handler_on):
     days.write(write, 30)
 
     assert days.found() == (days.kept(30), ["rotation_failed"] * 2)
+
+
+@pytest.mark.parametrize("first", ["logrotate", "ours"])
+def test_both_at_midnight(tmp_path, handler_on, monkeypatch, first):
+    """With a handler that rotates at midnight too, each event is kept, whichever of both is first."""
+    days = Days(tmp_path, names="dateext\ndateformat -%Y%m%d-{day}")
+    stanza = days.configuration.read_text()
+    now = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    write = handler_on(days.log, when="midnight", backupCount=100)
+    for day in range(9):
+        days.configuration.write_text(stanza.replace("{day}", str(day + 1)))
+        days.write(write, 3)
+        os.utime(days.log, (now[0], now[0]))
+        now[0] += 86_400
+        if first == "ours":
+            days.write(write, 2)
+        days.end()
+        os.utime(days.log, (now[0], now[0]))
+
+        numbers, notices = days.found()
+        assert numbers == days.kept(30)
+        assert len(notices) <= 1
 
 
 def test_defaults(tmp_path):
