@@ -441,6 +441,26 @@ class TestCopiesOfOldFiles:
 
         assert [item for item in found if not isinstance(item, Gap)] == [2, 3]
 
+    @pytest.mark.parametrize("begin", [None, "end"])
+    def test_restored_with_the_inode_of_another_file(self, log, begin):
+        """An older backup whose copy has got the inode of a shorter one that was read has no late lines."""
+        banner = b"#" * 1500 + b"\n"
+        older, newer = banner + line(0) + line(1) + line(2), banner + line(3)
+        for ending, data in ((".2", older), (".1", newer), ("", banner + line(4))):
+            with open(log + ending, "wb") as file:
+                file.write(data)
+        with Follower(log, after=begin) as follower:
+            assert drain(follower) == ([] if begin else [0, 1, 2, 3, 4])
+            os.rename(log + ".2", log + ".old")
+            os.rename(log + ".1", log + ".2")
+            with open(log + ".2", "r+b") as file:
+                file.write(older)
+            with open(log + ".1", "wb") as file:
+                file.write(newer)
+            assert drain(follower) == []
+            write(log, 5)
+            assert drain(follower) == [5]
+
     def test_truncated_after_its_first_line(self, log):
         """A deleted log of which only the banner was read is not continued in an old backup."""
         banner = b"#" * 10 + b"\n"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from chora_logging.eventlog.events import Block
 from chora_logging.eventlog.rotated.content import CHUNK, Moved
+from chora_logging.eventlog.rotated.cursor import GUARD
 from chora_logging.eventlog.rotated.file import LogFile, Replaced
 
 #: How many files that have grown are held open.
@@ -19,13 +20,14 @@ _OPEN_FILES = 8
 
 
 class _Read(NamedTuple):
-    """How much of a file was read, and its first bytes, because inodes are reused.
+    """How much of a file was read, its first bytes and the last of these, because inodes are reused.
 
     What counts as read without having been read may end within a line.
     """
 
     size: int
     head: bytes
+    tail: bytes
     is_exact: bool = False
 
 
@@ -43,7 +45,7 @@ class LateLines:
 
     def leave(self, file: LogFile) -> None:
         """Record that *file* was read up to its offset."""
-        self._passed[file.place.identity] = _Read(file.offset, file.head_as_read(), is_exact=True)
+        self._passed[file.place.identity] = _Read(file.offset, file.head_as_read(), file.tail, is_exact=True)
 
     def hold(self, older: Iterable[LogFile]) -> None:
         """Record that *older* are the files before the current one; those seen first now count as read."""
@@ -51,8 +53,7 @@ class LateLines:
         for file in self._grown:
             now.pop(file.place.identity, None)
         self._passed = {
-            identity: self._passed.get(identity) or _Read(file.size(), file.head_as_read())
-            for identity, file in now.items()
+            identity: self._passed.get(identity) or _as_it_is(file) for identity, file in now.items()
         }
 
     def next_block(self, *, look: bool) -> tuple[LogFile, Block] | None:
@@ -103,9 +104,17 @@ class LateLines:
         read = self._passed.get(file.place.identity)
         if read is None or file.size() <= read.size or not file.head().startswith(read.head):
             return False
-        file.resume()
-        del self._passed[file.place.identity]
         start = max(0, read.size - CHUNK)
         before = file.peek(read.size - start, start)
+        if not before.endswith(read.tail):
+            return False
+        file.resume()
+        del self._passed[file.place.identity]
         file.seek(read.size if read.is_exact else start + before.rfind(b"\n") + 1)
         return True
+
+
+def _as_it_is(file: LogFile) -> _Read:
+    size = file.size()
+    start = max(0, size - GUARD)
+    return _Read(size, file.head_as_read(), file.peek(size - start, start))
