@@ -123,6 +123,10 @@ CONDITIONS = st.sampled_from(
 )
 
 
+#: Why a line is skipped whose number has more digits than Python converts.
+TOO_LONG = "JSON beyond Python's limits"
+
+
 @st.composite
 def filters(draw):
     """Return filters that are not all decided by the bytes of a line."""
@@ -142,7 +146,7 @@ def filters(draw):
     return chosen
 
 
-@settings(max_examples=soak(400))
+@settings(max_examples=soak(240))
 @given(st.lists(LINES, max_size=12), filters(), st.sampled_from([1, 2, 3, 128]), st.sampled_from([60, 2**18]))
 def test_a_filter_finds_the_same(lines, chosen, number, chunk):
     """Events, lines that are skipped, and what cannot be known are the same as if all were decoded whole."""
@@ -160,9 +164,9 @@ def test_a_filter_finds_the_same(lines, chosen, number, chunk):
             slow = answers(path)
 
         assert quick[:2] == slow[:2]
-        # A number that is too long is noticed only if its line is decoded whole: else that counts, too.
         assert set(quick[3]) <= set(slow[3])
-        assert quick[2] == slow[2] or quick[3] != slow[3]
+        # A number that is too long is noticed only when its line is decoded whole: until then it counts, too.
+        assert quick[2] == slow[2] or TOO_LONG in {reason for _, reason in slow[3]}
 
 
 @settings(max_examples=150)
