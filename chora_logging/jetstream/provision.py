@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from chora_logging.errors import AnswerError, NoAnswerError, RefusedError, ServerError
+from chora_logging.errors import AnswerError, RefusedError, ServerError
 from chora_logging.jetstream.stream import NO_STREAM, Stream
 
 NANOSECONDS = 1_000_000_000
 
 #: How long the server finds duplicates by their ids, in seconds. The shipper does not need it.
 DUPLICATE_SECONDS = 120
-
-#: The errors of JetStream that pass: a message with the same id is under way; there is no leader; the storage
-#: has failed.
-OUTAGE = {10158, 10008, 10077}
 
 #: The retention of a stream that keeps its messages, whoever reads them.
 KEEPING = "limits"
@@ -135,12 +131,10 @@ async def what_is_wrong(stream: Stream, subject: str) -> str:
     )
 
 
-def with_advice(error: AnswerError) -> ServerError:
-    """Return *error* as one that says whether trying again helps, and else what to do."""
+def with_advice(error: AnswerError) -> RefusedError:
+    """Return *error* as one that says what to do."""
     advice = _ADVICE.get(error.code)
     reason = f"{error.reason} ({error.code})"
-    if error.code in OUTAGE:
-        return NoAnswerError(error.address, reason)
     return RefusedError(error.address, reason if advice is None else f"{reason}: {advice}")
 
 

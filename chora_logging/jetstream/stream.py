@@ -15,6 +15,9 @@ from chora_logging.jetstream.messages import Message
 #: The errors of JetStream for a message, and a stream, that is not there.
 NO_MESSAGE, NO_STREAM = 10037, 10059
 
+#: Those that pass: a message with the same id is under way; there is no leader; the storage has failed.
+_OUTAGE = {10158, 10008, 10077}
+
 
 class Ack(NamedTuple):
     """The answer of a stream that has stored a message.
@@ -45,7 +48,7 @@ class Stream:
         connection: The connection; its address names the stream.
 
     All methods raise:
-        NoAnswerError: nobody has answered; a message may be stored all the same.
+        NoAnswerError: nobody has answered, or that nobody can now; a message may be stored all the same.
         RefusedError: this client may not do that.
         AnswerError: JetStream answers with an error.
     """
@@ -114,8 +117,11 @@ class Stream:
             raise self._unclear(subject)
         error = answer.get("error")
         if isinstance(error, dict):
-            code = error.get("err_code") or error.get("code") or 0
-            raise AnswerError(str(self.connection.address), str(error.get("description", "")), int(code))
+            code = int(error.get("err_code") or error.get("code") or 0)
+            address, reason = str(self.connection.address), str(error.get("description", ""))
+            if code in _OUTAGE:
+                raise NoAnswerError(address, f"{reason} ({code})")
+            raise AnswerError(address, reason, code)
         return answer
 
     def _unclear(self, subject: str) -> NoAnswerError:

@@ -90,6 +90,23 @@ class TestStream:
                 done(stream, stream.publish(wrong))
             assert caught.value.code == 10071
 
+    def test_servers_without_a_leader(self, newest_program, tmp_path):
+        """What JetStream answers while too few servers run may be another answer later."""
+        with Servers(newest_program, tmp_path / "servers", 3) as servers:
+            for server in servers.servers[1:]:
+                server.end()
+            with connected(servers.address) as stream:
+
+                def is_unavailable():
+                    try:
+                        done(stream, stream.info())
+                    except NoAnswerError as error:
+                        return "temporarily unavailable (10008)" in str(error)
+                    except AnswerError as error:  # it believes for some seconds that it is the leader
+                        assert error.code == 10059
+
+                wait_for(is_unavailable, "the loss of the leader")
+
     def test_no_stream(self, server):
         """A subject that no stream takes gets no answer."""
         nobody = pytest.raises(NoAnswerError, match=r"nobody answers to clog\.web1\.app")
