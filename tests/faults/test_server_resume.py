@@ -28,7 +28,7 @@ while not os.path.exists(stop):
     logger.info("x", extra={"task_id": "mine", "writer": int(writer), "n": count, "pad": "x" * 150})
     logger.info("x", extra={"task_id": "other"})
     count += 1
-    time.sleep(0.005)
+    time.sleep(0.01)
 print(count)
 """
 
