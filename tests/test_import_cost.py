@@ -25,6 +25,7 @@ OWN = {
     "chora_logging.writing.appending",
     "chora_logging.writing.adoption",
     "chora_logging.writing.backups",
+    "chora_logging.compressed_files",
     "chora_logging.context",
     "chora_logging.options",
     "chora_logging.settings",

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from chora_logging.eventlog import EventLog
-from chora_logging.writing import compression
+from chora_logging.writing import compression, packing
 from tests.accounting import assert_exact, files_of
 from tests.faults.writer import logger_on, write
 
@@ -22,7 +22,7 @@ STEPS = (
     "open", "replace", "unlink", "stat", "fstat", "fchmod", "fchown", "fsync", "ftruncate", "pwrite", "pread",
     "close", "rename", "link",
 )  # fmt: skip
-PLACES = [*((os, name) for name in STEPS), (compression.zlib, "compressobj"), (builtins, "open")]
+PLACES = [*((os, name) for name in STEPS), (packing, "new_packer"), (builtins, "open")]
 
 
 def die_at(fatal, work):
@@ -141,14 +141,14 @@ def test_writers_go_on_while_a_backup_is_packed(tmp_path, monkeypatch):
     """A slow compression delays no record and no rotation."""
     log = tmp_path / "events.log"
     begun, go_on = threading.Event(), threading.Event()
-    original = compression._compress
+    original = compression.pack
 
     def slow(*files):
         begun.set()
         assert go_on.wait(60)
         return original(*files)
 
-    monkeypatch.setattr(compression, "_compress", slow)
+    monkeypatch.setattr(compression, "pack", slow)
     logger = logger_on(log, **OPTIONS, compress=True)
     write(logger, "first", 20, size=100)
     assert begun.wait(60)
@@ -188,13 +188,13 @@ def test_nobody_else_can_read_it_meanwhile(tmp_path, monkeypatch, umask):
     """While a backup that only its owner may read is compressed, nobody else may read the unfinished file."""
     log = tmp_path / "events.log"
     modes = []
-    original = compression._compress
+    original = compression.pack
 
     def looked_at(*files):
         modes.append(os.stat(tmp_path / ".events.log.gz.new").st_mode & 0o777)
         return original(*files)
 
-    monkeypatch.setattr(compression, "_compress", looked_at)
+    monkeypatch.setattr(compression, "pack", looked_at)
     before = os.umask(umask)
     try:
         logger = logger_on(log, **OPTIONS, compress=True, file_mode=0o600)

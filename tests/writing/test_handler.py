@@ -770,11 +770,11 @@ class TestCompression:
     def test_closing_does_not_interrupt_it(self, tmp_path, open_log, monkeypatch):
         """A backup is packed though its compression ends while the handler is being closed."""
         closing = threading.Event()
-        compress, open_journal = compression._compress, loss.open_journal
+        pack, open_journal = compression.pack, loss.open_journal
 
         def compress_later(*args):
             assert closing.wait(20)
-            return compress(*args)
+            return pack(*args)
 
         @contextlib.contextmanager
         def open_long(*args):
@@ -785,7 +785,7 @@ class TestCompression:
                         thread.join(0.5)
                 yield journal
 
-        monkeypatch.setattr(compression, "_compress", compress_later)
+        monkeypatch.setattr(compression, "pack", compress_later)
         logger = open_log(maxBytes=20, backupCount=9, compress=True)
         for number in range(3):
             logger.info("line %d", number)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from chora_logging.cli import amounts
+from chora_logging.compressed_files import suffix_of
 from chora_logging.eventlog.decoding import REFUSED, decode
 from chora_logging.eventlog.lines import SHOWN_LINE_BYTES, read_malformed
 from chora_logging.eventlog.meaning import USUAL, Meaning
 from chora_logging.eventlog.rotated.file import LogFile
-from chora_logging.log_files import COMPRESSED
 
 TORN, FOREIGN, DUPLICATED, UNREADABLE, MISSING = "torn", "foreign", "duplicated", "unreadable", "missing"
 LATE, UNFINISHED, COPY, EMPTY, GONE, LINK = "out of order", "unfinished", "copy", "empty", "gone", "link"
@@ -218,7 +218,7 @@ def _missing(file: LogFile, older: int | None) -> str:
     """
     log = os.path.basename(file.path)
     if file.place.number:
-        log = log.removesuffix(COMPRESSED).removesuffix(f".{file.place.number}")
+        log = log.removesuffix(suffix_of(log)).removesuffix(f".{file.place.number}")
     count, first = file.missing_before, file.place.number + 1
     names = [f"{log}.{number}" for number in range(first, first + count if older is None else older)]
     if len(names) != count or any(rotated.is_gone for rotated in file.record.values()):

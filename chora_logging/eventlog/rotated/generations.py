@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import collections
 import itertools
-import zlib
 from collections.abc import Mapping, Sequence, Set
 from operator import itemgetter
 from typing import TypeVar
 
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.log_files import (
-    FIRST_LINE_BYTES,
     Backups,
     Rotated,
     Sidecar,
     digest,
+    first_line_checksum,
     generation_of,
     gone_in,
 )
@@ -112,7 +111,7 @@ def is_listed(file: LogFile, listed: Listed) -> bool:
 
 
 def _first_line(file: LogFile) -> int:
-    return zlib.crc32(file.head()[:FIRST_LINE_BYTES].partition(b"\n")[0])
+    return first_line_checksum(file.head())
 
 
 def _recorded(
