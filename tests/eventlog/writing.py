@@ -12,6 +12,7 @@ import threading
 import time
 
 from chora_logging import log_files
+from chora_logging.compressed_files import COMPRESSED
 from chora_logging.eventlog import feed as feeds
 from chora_logging.eventlog import following
 from chora_logging.formatting.formatter import EventFormatter
@@ -150,7 +151,7 @@ class Writer:
         if not os.path.exists(self.log):
             return False
         for number in range(self.keep, 0, -1):
-            for ending in ("", ".gz"):
+            for ending in ("", *COMPRESSED):
                 with contextlib.suppress(FileNotFoundError):
                     if number == self.keep:
                         os.unlink(f"{self.log}.{number}{ending}")

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from chora_logging.compressed_files import GZIP, ZSTD
 from chora_logging.eventlog import EventLog
 from chora_logging.writing import compression, packing
 from tests.accounting import assert_exact, files_of
@@ -79,16 +80,22 @@ def backups_on(log, count):
     return logger
 
 
-def test_every_step(tmp_path):
-    """Killed before call 1, 2, 3 …: a reader has every event once; the next writer compresses the rest."""
+@pytest.mark.parametrize(
+    ("format", "following"), [(GZIP, ZSTD), (ZSTD, GZIP), pytest.param(ZSTD, ZSTD, marks=pytest.mark.whole)]
+)
+def test_every_step(tmp_path, format, following):
+    """Killed before call 1, 2, 3 …: a reader has every event once; the next writer compresses the rest.
+
+    It may do so in another format.
+    """
     for fatal in range(1, 1000):
         folder = tmp_path / str(fatal)
         log = folder / "events.log"
         backups_on(log, 12).handlers[0].close()
-        calls = die_at(fatal, lambda log=log: compression.compress_backups(str(log), 100, str))
+        calls = die_at(fatal, lambda log=log: compression.compress_backups(str(log), 100, str, format))
         assert read(log) == list(range(12)), f"call {fatal}"
 
-        logger = logger_on(log, **OPTIONS, compress=True)
+        logger = logger_on(log, **OPTIONS, compress=following.name)
         write(logger, "next", 8, size=100)
         during = read(log)
         logger.handlers[0].close()
@@ -97,7 +104,7 @@ def test_every_step(tmp_path):
         assert_exact(log, {"killed": 12, "next": 8})
         *packed, live = files_of(log)
         assert len(packed) > 2
-        assert {path.suffix for path in packed} == {".gz"}, f"call {fatal}"
+        assert following.suffix in {path.suffix for path in packed} <= {format.suffix, following.suffix}
         assert sorted(os.listdir(folder)) == sorted(
             [".events.log.lock", *(path.name for path in (*packed, live))]
         ), f"call {fatal}"
@@ -106,27 +113,31 @@ def test_every_step(tmp_path):
     assert fatal > 40
 
 
-def kept_both(log):
-    """Leave the oldest backup in both forms, as a kill before the plain one is deleted does."""
+def kept_all(log):
+    """Leave the oldest backup in all forms, as kills before the others are deleted do."""
 
     def interrupted(*args):
         os._exit(0)
 
-    pid = os.fork()
-    if not pid:
-        os.unlink = interrupted
-        compression.compress_backups(str(log), 100, str)
-        os._exit(1)
-    assert os.waitpid(pid, 0)[1] == 0
-    assert len({path.name.removesuffix(".gz") for path in log.parent.glob("*.gz")}) == 1
+    for format in (GZIP, ZSTD):
+        pid = os.fork()
+        if not pid:
+            os.unlink = interrupted
+            compression.compress_backups(str(log), 100, str, format)
+            os._exit(1)
+        assert os.waitpid(pid, 0)[1] == 0
+    oldest = files_of(log)[0].with_suffix("")
+    assert {path.name for path in log.parent.glob(f"{oldest.name}*")} == {
+        oldest.name, f"{oldest.name}.gz", f"{oldest.name}.zst"
+    }  # fmt: skip
 
 
 def test_every_step_of_the_rotation_after_it(tmp_path):
-    """A backup in both forms is read once, at whichever step the rotation that moves it is killed."""
+    """A backup in all forms is read once, at whichever step the rotation that moves it is killed."""
     for fatal in range(1, 1000):
         log = tmp_path / str(fatal) / "events.log"
         logger = backups_on(log, 12)
-        kept_both(log)
+        kept_all(log)
         calls = die_at(fatal, logger.handlers[0].doRollover)
 
         assert read(log) == list(range(12)), f"call {fatal}"

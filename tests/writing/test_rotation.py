@@ -18,6 +18,7 @@ import time
 import pytest
 
 from chora_logging import log_files
+from chora_logging.compressed_files import FORMATS
 from chora_logging.errors import ForeignBackupsError, RotationBlockedError
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.following import Follower
@@ -612,30 +613,36 @@ class TestCompression:
 
         assert numbers(log) == list(range(4))
 
+    @pytest.mark.parametrize("format", FORMATS)
     @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
-    def test_obstacle_is_reported(self, log, writer, trap):
+    def test_obstacle_is_reported(self, log, writer, trap, format):
         """Why backups are not compressed is reported at the next rotation."""
-        trap(log.with_name(".app.jsonl.gz.new"))
+        trap(log.with_name(f".app.jsonl{format.suffix}.new"))
         writer.write(3)
-        compressor, reports = compression.BackupCompressor(), []
+        compressor, reports = compression.BackupCompressor(format.name), []
         for _ in range(2):
             compressor.start(str(log), 9, str, reports.append)
             compressor.join()
 
         assert len(reports) == 1
-        assert str(log.with_name(".app.jsonl.gz.new")) in reports[0]
+        assert str(log.with_name(f".app.jsonl{format.suffix}.new")) in reports[0]
 
-    @pytest.mark.parametrize("content", [b"", gzip.compress(b"somebody's"), b"\x1f\x8b\x08\x04"])
-    def test_file_of_somebody_else(self, log, writer, content):
-        """An empty file and a gzip file that we have not made are left alone, too, and reported."""
-        path = log.with_name(".app.jsonl.gz.new")
+    @pytest.mark.parametrize("format", FORMATS)
+    @pytest.mark.parametrize(
+        "content",
+        [b"", gzip.compress(b"somebody's"), b"\x1f\x8b\x08\x04", b"\x28\xb5\x2f\xfd\x20\x00\x01\x00\x00"],
+        ids=["empty", "gzip", "beginning", "zstd"],
+    )
+    def test_file_of_somebody_else(self, log, writer, content, format):
+        """An empty file and a compressed file that we have not made are left alone, too, and reported."""
+        path = log.with_name(f".app.jsonl{format.suffix}.new")
         path.write_bytes(content)
         writer.write(3)
         with pytest.raises(compression.ObstacleError, match="somebody else's"):
-            compression.compress_backups(str(log), 9, str)
+            compression.compress_backups(str(log), 9, str, format)
 
         assert path.read_bytes() == content
-        assert not list(log.parent.glob("app.jsonl.*.gz"))
+        assert not list(log.parent.glob(f"app.jsonl.*{format.suffix}"))
 
 
 def test_copied_folder(log, writer):
