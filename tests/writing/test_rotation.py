@@ -18,7 +18,7 @@ import time
 import pytest
 
 from chora_logging import log_files
-from chora_logging.compressed_files import FORMATS
+from chora_logging.compressed_files import FORMATS, GZIP, ZSTD
 from chora_logging.errors import ForeignBackupsError, RotationBlockedError
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.following import Follower
@@ -30,6 +30,7 @@ from chora_logging.writing.retention import Retention
 from chora_logging.writing.rotation import Rollover
 from tests.accounting import lines_of, snapshot
 from tests.eventlog.writing import until
+from tests.needs import need
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def notices(log, event="rotation_failed"):
 
 
 FOREIGN = [
-    *("app.jsonl.1", "app.jsonl.2.gz", "app.jsonl.4", "app.jsonl.4.gz", "app.jsonl.4.xz"),
+    *("app.jsonl.1", "app.jsonl.2.gz", "app.jsonl.4", "app.jsonl.4.gz", "app.jsonl.4.zst", "app.jsonl.4.xz"),
     *("app.jsonl-20260101", "app.jsonl-20260101.gz", "app.jsonl-20260101-1767225600.zst"),
     *("app.jsonl.20260101", "app.jsonl-2026010112", "app.jsonl.1767225600"),
     *("app.jsonl.2026-01-01", "app.jsonl.2026-01-01_12-30-05.bz2"),
@@ -470,7 +471,9 @@ def described(path):
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
-@pytest.mark.parametrize("name", [".app.jsonl.lock", ".app.jsonl.gz.new", ".app.jsonl.rotating"])
+@pytest.mark.parametrize(
+    "name", [".app.jsonl.lock", ".app.jsonl.gz.new", ".app.jsonl.zst.new", ".app.jsonl.rotating"]
+)
 class TestTraps:
     """Something else has the name of a file that a rotation makes."""
 
@@ -772,25 +775,31 @@ def test_copy_of_a_backup(log, writer, compress, number):
 
 
 @pytest.mark.parametrize(
-    "command", ["gunzip app.jsonl.2.gz", "gunzip *.gz", "gunzip *.gz && gzip app.jsonl.?"]
+    ("format", "command"),
+    [
+        (GZIP, "gunzip app.jsonl.2.gz"),
+        (GZIP, "gunzip *.gz"),
+        (GZIP, "gunzip *.gz && gzip app.jsonl.?"),
+        (ZSTD, "unzstd --quiet --rm app.jsonl.2.zst"),
+    ],
+    ids=lambda param: param if isinstance(param, str) else param.name,
 )
-def test_an_unpacked_backup(log, writer, command):
+def test_an_unpacked_backup(log, writer, format, command):
     """A backup that an administrator unpacks, or packs again, is rotated as before."""
-    writer.open(compress=True, backupCount=3, maxBytes=500)
+    need("zstd")
+    writer.open(compress=format.name, backupCount=3, maxBytes=500)
     writer.write(20)
     writer.close()
     before = numbers(log)
     subprocess.run(command, shell=True, cwd=log.parent, check=True)
     assert numbers(log) == before
-    writer.open(compress=True, backupCount=3, maxBytes=500)
+    writer.open(compress=format.name, backupCount=3, maxBytes=500)
     writer.write(10)
     writer.close()
 
     assert not notices(log)
     assert sorted(path.name for path in log.parent.glob("app.jsonl.*")) == [
-        "app.jsonl.1.gz",
-        "app.jsonl.2.gz",
-        "app.jsonl.3.gz",
+        f"app.jsonl.{number}{format.suffix}" for number in (1, 2, 3)
     ]
 
 

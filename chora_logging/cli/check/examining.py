@@ -6,6 +6,7 @@ file and the number of a line, and whether the same line came before.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections import Counter
@@ -18,6 +19,7 @@ from chora_logging.compressed_files import suffix_of
 from chora_logging.eventlog.decoding import REFUSED, decode
 from chora_logging.eventlog.lines import SHOWN_LINE_BYTES, read_malformed
 from chora_logging.eventlog.meaning import USUAL, Meaning
+from chora_logging.eventlog.rotated.content import open_content
 from chora_logging.eventlog.rotated.file import LogFile
 
 TORN, FOREIGN, DUPLICATED, UNREADABLE, MISSING = "torn", "foreign", "duplicated", "unreadable", "missing"
@@ -149,15 +151,20 @@ class Examiner:
             self._report(found, LINK, "a symbolic link, which readers do not follow", b"")
             return found
         try:
-            with open(path, "rb") as file:
-                if file.read(1):
-                    self._report(found, COPY, "all of its content is in a newer file too", b"")
-                else:
-                    self._report(found, EMPTY, "it has no line", b"")
+            if (opened := open_content(path)) is None:
+                return found
         except FileNotFoundError:
             return found  # rotated since it was listed
         except OSError as error:
             self._report(found, UNREADABLE, error.strerror or str(error), b"")
+            return found
+        with contextlib.closing(opened[0]) as content:
+            if content.read(1, 0):
+                self._report(found, COPY, "all of its content is in a newer file too", b"")
+            elif content.damage:
+                self._report(found, UNREADABLE, f"the compressed file is {content.damage}", b"")
+            else:
+                self._report(found, EMPTY, "it has no line", b"")
         return found
 
     def _line(self, found: Examination, line: bytes) -> None:

@@ -19,11 +19,13 @@ class Content(Protocol):
 
     Attributes:
         packed: Whether it is compressed; if so, it does not change and is best read forwards.
-        damage: Why it cannot be read to its end; empty unless a read has failed.
+        damage: Why it cannot be read to its end; empty unless a read has failed, or would.
+        first_line: The checksum of its first line if that is known without reading it; else 0.
     """
 
     packed: bool
     damage: str
+    first_line: int
 
     def read(self, size: int, offset: int) -> bytes:
         """Return at most *size* bytes from *offset* on; fewer only at the end."""

@@ -171,6 +171,7 @@ class PackedContent:
     """
 
     packed = True
+    first_line = 0
 
     def __init__(self, fd: int, path: str, header: bytes, new_reader: NewReader = _gzip_reader) -> None:
         status = os.fstat(fd)
@@ -286,20 +287,27 @@ class PackedContent:
 
 
 class UnreadContent(PackedContent):
-    """A compressed file that is not read here, for the reason *damage*: nothing is known of it."""
+    """A compressed file that is not read here, for the reason *damage*.
+
+    Of the file of another program nothing is known; ours says what its first line is, and its length.
+    """
 
     def __init__(self, fd: int, path: str, header: bytes, damage: str) -> None:
         super().__init__(fd, path, header)
-        self._time = os.fstat(fd).st_mtime_ns // 1_000_000
         self.damage = damage
+        self._is_ours = (ours := format_of_ours(header)) is not None
+        if ours is not None:
+            self.first_line = ours.first_line(header) or 0
+        else:
+            self._time = os.fstat(fd).st_mtime_ns // 1_000_000
 
     def read(self, size: int, offset: int) -> bytes:
         """Return nothing."""
         return b""
 
     def length(self) -> int:
-        """Return 0."""
-        return 0
+        """Return the number of unpacked bytes that the end of a file of ours states, else 0."""
+        return super().length() if self._is_ours else 0
 
 
 def _time_before_compression(header: bytes, status: os.stat_result) -> int:

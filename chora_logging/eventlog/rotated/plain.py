@@ -40,6 +40,7 @@ class PlainContent:
 
     packed = False
     damage = ""
+    first_line = 0
 
     def __init__(self, fd: int, path: str, status: os.stat_result) -> None:
         self._fd = fd
