@@ -21,8 +21,8 @@ _CHUNK_BYTES = 256 * 1024
 #: How much of the disk a compression leaves to the writers, in bytes.
 _ROOM_BYTES = 1024 * 1024
 
-#: The level of zstd: of those that take less than 30 MiB of memory, the one that packs logs best.
-_ZSTD_LEVEL = 9
+#: The level of zstd: logs become smaller than with the highest of gzip, in less time, with 10 MiB of memory.
+_ZSTD_LEVEL = 6
 
 
 class Packer(Protocol):

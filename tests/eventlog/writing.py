@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import json
 import logging
 import os
 import shutil
+import tempfile
 import threading
 import time
 
@@ -20,6 +22,7 @@ from chora_logging.writing import live_file
 from chora_logging.writing.backups import find_backups
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.journal import open_journal
+from chora_logging.writing.packing import pack
 
 #: The longest wait for a condition, in seconds.
 DEADLINE = 20
@@ -32,6 +35,14 @@ def line(number, size=0):
 def write(path, *numbers, size=0):
     with open(path, "ab") as file:
         file.write(b"".join(line(number, size) for number in numbers))
+
+
+def write_packed(path, format, data):
+    """Write *data* as this package compresses it in a format."""
+    with tempfile.TemporaryFile(buffering=0) as source, io.FileIO(path, "w+") as target:
+        source.write(data)
+        source.seek(0)
+        assert pack(source, target, format) == len(data)
 
 
 def numbers(events):
