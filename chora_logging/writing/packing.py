@@ -8,7 +8,7 @@ import io
 import os
 import sys
 import zlib
-from typing import Protocol
+from typing import Protocol, cast
 
 from chora_logging.compressed_files import GZIP, Format, zstd_library
 from chora_logging.errors import ConfigurationError, MissingExtraError
@@ -35,8 +35,13 @@ class Packer(Protocol):
         """Return the rest of the compressed file."""
 
 
-def new_packer(format: Format) -> Packer:
+def new_packer(format: Format, size: int | None = None) -> Packer:
     """Return what compresses a file in a *format*, without the header and the end of ours.
+
+    Args:
+        format: The format.
+        size: The number of bytes that will be given to it, if it is known: readers of a small file then need
+            little memory.
 
     Raises:
         MissingExtraError: the extra that brings its library is not installed.
@@ -47,10 +52,11 @@ def new_packer(format: Format) -> Packer:
     zstd = zstd_library()
     if zstd is not None:
         options = zstd.CompressionParameter
-        packer: Packer = zstd.ZstdCompressor(
+        packer = zstd.ZstdCompressor(
             options={options.compression_level: _ZSTD_LEVEL, options.checksum_flag: 1}
         )
-        return packer
+        packer.set_pledged_input_size(size)
+        return cast(Packer, packer)
     if sys.version_info >= (3, 14):
         allowed = 'true, false or "gzip", because this Python was built without compression.zstd'
         raise ConfigurationError("compress", format.name, allowed)
@@ -58,7 +64,7 @@ def new_packer(format: Format) -> Packer:
 
 
 def pack(source: io.FileIO, target: io.FileIO, format: Format) -> int:
-    """Compress *source* into *target*, with a header that says that this package did it.
+    """Compress *source*, up to its present size, into *target*, with a header that says that we did it.
 
     Returns the number of bytes that *target* has of *source*.
 
@@ -71,13 +77,15 @@ def pack(source: io.FileIO, target: io.FileIO, format: Format) -> int:
     os.pwrite(target.fileno(), header, 0)  # never shorter, else it would not be known as ours
     os.ftruncate(target.fileno(), len(header))
     target.seek(len(header))
-    packer = new_packer(format)
+    packer = new_packer(format, status.st_size)
     checksum = size = 0
-    while data := source.read(_CHUNK_BYTES):
+    while data := source.read(min(_CHUNK_BYTES, status.st_size - size)):
         checksum = zlib.crc32(data, checksum)
         size += len(data)
         _write(target, packer.compress(data))
         _check_room(target, status.st_size)
+    if size < status.st_size:
+        raise OSError(errno.ESTALE, "the backup was cut while it was compressed")
     _write(target, packer.flush() + format.end(checksum, size))
     # As `gzip`: by the time readers know whether the original had got a line since they read it.
     with contextlib.suppress(PermissionError):

@@ -128,9 +128,10 @@ class _ZstdReader:
         """Go back to the beginning."""
         self._raw.seek(len(ZSTD.header()))
         options = {self._zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
-        self._unpacker = self._zstd.ZstdDecompressor(options=options)
+        self._unpacker: Any = self._zstd.ZstdDecompressor(options=options)
         self._checksum = self._length = 0
         self._end: bytes | None = None
+        self._damage = ""
 
     def tell(self) -> int:
         """Return the number of bytes before the next ones."""
@@ -139,13 +140,16 @@ class _ZstdReader:
     def read1(self, size: int, /) -> bytes:
         """Return the next bytes, at most *size*; none only at the end."""
         while not self._unpacker.eof:
+            if self._damage:  # what follows is no beginning, but would be taken for one
+                raise OSError(self._damage)
             packed = self._raw.read(_CHUNK) if self._unpacker.needs_input else b""
             if self._unpacker.needs_input and not packed:
                 raise EOFError("the end of the file is missing")
             try:
                 data: bytes = self._unpacker.decompress(packed, size)
             except self._zstd.ZstdError as error:
-                raise OSError(str(error)) from error
+                self._damage = str(error)
+                continue
             if data:
                 self._checksum = zlib.crc32(data, self._checksum)
                 self._length += len(data)
@@ -157,7 +161,8 @@ class _ZstdReader:
         return b""
 
     def close(self) -> None:
-        """Let go of everything but the file."""
+        """Let go of everything but the file: of the window, above all."""
+        self._unpacker = None
 
 
 class PackedContent:
