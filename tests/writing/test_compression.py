@@ -153,9 +153,10 @@ def test_a_file_of_somebody_else(log, theirs):
 
 #: Without the library: refuses, reads, checks, and writes.
 WITHOUT = """
-import sys
+import contextlib, io, json, sys
 sys.modules.update({"backports.zstd": None, "compression.zstd": None})
 from chora_logging import ChoraLoggingError, EventFileHandler, EventLog, Gap
+from chora_logging.cli import main
 from tests.writing.test_compression import written
 log, cursor = sys.argv[1:]
 try:
@@ -164,6 +165,11 @@ except ChoraLoggingError as error:
     print(error)
 for item in EventLog(log).read(after=cursor):
     print(f"{item.files} files: {item.reason}" if isinstance(item, Gap) else item["writer"])
+sys.argv[1:] = ["check", "--log", log, "--json"]
+with contextlib.redirect_stdout(io.StringIO()) as checked, contextlib.suppress(SystemExit):
+    main()
+[verdict] = json.loads(checked.getvalue())["logs"]
+print(*(problem["kind"] for problem in verdict["problems"]))
 written(log, "without", 20, compress=True)
 """
 
@@ -187,6 +193,7 @@ def test_without_the_library(log):
     assert read == [
         f"1 files: the file that the cursor points into is not read, because {reason}: {advice}",
         *["with"] * 4,
+        "unreadable unreadable",
     ]
     assert_exact(log, {"with": 12, "without": 20})
     assert suffixes(log)[:2] == [".zst", ".zst"]
