@@ -1,7 +1,7 @@
 """The files of a log that writers and readers share: the names of its backups, and its sidecar.
 
 A log `NAME` has the backups `NAME.1` (newest) to `NAME.<backupCount>` (oldest), as in
-`logging.handlers.RotatingFileHandler`; a compressed backup has `.gz` after its number.
+`logging.handlers.RotatingFileHandler`; a compressed backup has `.gz` or `.zst` after its number.
 
 The sidecar `.NAME.lock` identifies the log and counts its rotations, in 64 bytes, little-endian:
 magic (8), random log id (16), CRC-32 of these (4), 4 unused, sequence (8), inode under rotation (8),
@@ -43,13 +43,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-COMPRESSED = ".gz"
-
-#: The suffixes that other programs give to compressed files, which are not read here.
-UNREAD = (".bz2", ".xz", ".zst", ".lz4", ".lzma", ".lzo", ".br", ".Z", ".zip", ".7z")
-
-#: How a gzip file begins (RFC 1952).
-GZIP_MAGIC = b"\x1f\x8b"
+from chora_logging.compressed_files import suffix_of
 
 #: The longest line, its end included, in bytes: writers refuse a longer one, readers skip it. `speedups.h`
 #: repeats it.
@@ -92,10 +86,10 @@ LARGEST_SIDECAR_BYTES = 4 * 1024 * 1024
 #: How many numbers in a row without a file end the backups of a namer, which may be in several folders.
 ABSENT_NAMED_NUMBERS = 20
 
-#: What stands after the name of a log in that of a backup: a number of up to seven digits; from other tools
-#: a date with or without a time (logrotate's `dateext`, `TimedRotatingFileHandler`), or a Unix time.
+#: What stands between the name of a log and the suffix of a compression: a number of up to seven digits; from
+#: others a date with or without a time (logrotate's `dateext`, `TimedRotatingFileHandler`), or a Unix time.
 BACKUP_ENDING = re.compile(
-    r"\.(?P<number>[1-9]\d{0,6})(?:\.gz)?|[.-](?:\d{8,}|\d{4}-\d\d-\d\d)(?:[-_T.]?\d[\d_:-]*)?", re.ASCII
+    r"\.(?P<number>[1-9]\d{0,6})|[.-](?:\d{8,}|\d{4}-\d\d-\d\d)(?:[-_T.]?\d[\d_:-]*)?", re.ASCII
 )
 
 
@@ -112,7 +106,7 @@ def is_dated(filename: str, log: str) -> bool:
 
 
 def backup_number(filename: str, log: str) -> int | None:
-    """Return the number of the backup *filename* of the log *log* (both without folder).
+    """Return the number of the backup *filename*, compressed or not, of the log *log* (both without folder).
 
     None if *filename* is not the name of a backup of *log*, or a dated one.
 
@@ -121,7 +115,8 @@ def backup_number(filename: str, log: str) -> int | None:
     >>> backup_number("app.log", "app.log"), backup_number("app.log.bak", "app.log")
     (None, None)
     """
-    ending = BACKUP_ENDING.fullmatch(filename, len(log)) if filename.startswith(log) else None
+    plain = filename.removesuffix(suffix_of(filename))
+    ending = BACKUP_ENDING.fullmatch(plain, len(log)) if filename.startswith(log) else None
     return None if ending is None or ending["number"] is None else int(ending["number"])
 
 
@@ -176,6 +171,11 @@ def above_standard_streams(fd: int) -> int:
         return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
     finally:
         os.close(fd)
+
+
+def first_line_checksum(head: bytes) -> int:
+    """Return the CRC-32 of the first line of a file that begins with *head*; 0 for an empty file."""
+    return zlib.crc32(head[:FIRST_LINE_BYTES].partition(b"\n")[0])
 
 
 def digest(data: bytes) -> bytes:

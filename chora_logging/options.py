@@ -29,6 +29,7 @@ _FLAGS |= dict.fromkeys(("false", "no", "off", "0", "f", "n"), False)
 #: The seconds of the units of time that texts have.
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
+_COMPRESSIONS = ("gzip", "zstd")
 _UNITS = {"": 1, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 # Sixteen digits: more are no size, and from 4,300 on `int` raises.
 _WHOLE = re.compile(r"\s*\d{1,16}\s*", re.ASCII)
@@ -79,6 +80,21 @@ def parse_flag(name: str, value: object, allowed: str = "true or false (or yes/n
         if flag is not None:
             return flag
     raise ConfigurationError(name, value, allowed)
+
+
+def parse_compression(name: str, value: object) -> str:
+    """Return *value* as the name of a format of compressed files; empty for none. A flag stands for gzip.
+
+    >>> parse_compression("compress", "yes"), parse_compression("compress", False)
+    ('gzip', '')
+
+    Raises:
+        ConfigurationError: it is neither a flag nor a format.
+    """
+    if isinstance(value, str) and (name_of := value.strip().lower()) in _COMPRESSIONS:
+        return name_of
+    allowed = 'true, which is "gzip", false (or yes/no, on/off, 1/0), "gzip" or "zstd"'
+    return "gzip" if parse_flag(name, value, allowed) else ""
 
 
 def parse_count(name: str, value: object) -> int:

@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 
+from chora_logging.compressed_files import zstd_library
 from chora_logging.log_files import backup_number
 
 
@@ -25,7 +26,10 @@ def files_of(log):
 
 def bytes_of(path):
     """The bytes of one file of the log, decompressed."""
-    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    data = path.read_bytes()
+    if path.suffix == ".zst":
+        return zstd_library().decompress(data)
+    return gzip.decompress(data) if path.suffix == ".gz" else data
 
 
 def lines_of(log):

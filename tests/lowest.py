@@ -19,7 +19,7 @@ def constraints() -> list[str]:
     extras = parser["options.extras_require"]
     texts = [parser["options"]["install_requires"]]
     texts += [text for name, text in extras.items() if name not in ("all", "test")]
-    bounds = re.findall(r"^([\w-]+)(?:\[\w+\])?>=([\d.]+)$", "\n".join(texts), re.MULTILINE)
+    bounds = re.findall(r"^([\w.-]+)(?:\[\w+\])?>=([\d.]+)(?:;.*)?$", "\n".join(texts), re.MULTILINE)
     return [f"{name}=={version}" for name, version in bounds]
 
 

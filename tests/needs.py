@@ -219,6 +219,7 @@ NEEDS = {
     "tmux": _program("tmux"),
     "typescript": _program("node-typescript", "tsc"),
     "zsh": _program("zsh"),
+    "zstd": _program("zstd"),
     "mounts": Need(
         lambda: namespace() is not None,
         "run the tests as root, in a container with CAP_SYS_ADMIN, or where users may make namespaces",

@@ -25,6 +25,7 @@ OWN = {
     "chora_logging.writing.appending",
     "chora_logging.writing.adoption",
     "chora_logging.writing.backups",
+    "chora_logging.compressed_files",
     "chora_logging.context",
     "chora_logging.options",
     "chora_logging.settings",
@@ -119,7 +120,7 @@ CALLS = """
 import logging, os, sys, traceback
 import chora_logging
 traceback.format_exception(ValueError, ValueError(), None)  # imports a module of its own, from Python 3.14 on
-kind, log, compress = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
+kind, log, compress = sys.argv[1:4]
 handler = getattr(chora_logging, kind)(log, maxBytes=2000, backupCount=3, compress=compress)
 handler.setFormatter(chora_logging.EventFormatter())
 handler.addFilter(chora_logging.TraceIdFilter())
@@ -142,7 +143,7 @@ print(*found)
 
 
 @pytest.mark.parametrize("pure", ["", "1"], ids=["compiled", "pure"])
-@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("compress", [False, True, "zstd"])
 @pytest.mark.parametrize("kind", ["EventFileHandler", "BufferedEventFileHandler"])
 def test_no_call_imports(tmp_path, kind, compress, pure):
     """No call imports a module: if a signal handler's exception leaves an import, those of all threads wait.

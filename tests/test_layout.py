@@ -18,13 +18,14 @@ PACKAGE = ROOT / "chora_logging"
 #: Every module, or folder of modules, and its layer. Imports point to lower layers.
 LAYERS = {
     "_version": 0,
+    "compressed_files": 0,
     "errors": 0,
     "foreign_loggers": 0,
     "freezing": 0,
-    "log_files": 0,
     "schema": 0,
     "trace_ids": 1,
     "console": 1,
+    "log_files": 1,
     "options": 1,
     "eventlog": 2,
     "settings": 2,
@@ -57,6 +58,7 @@ READ_SIDE = {"eventlog"}
 
 #: Packages that need an extra or are slow to import, and the modules or folders that may import them.
 OPTIONAL = {
+    "backports": {"compressed_files"},
     "starlette": {"web"},
     "uvicorn": {"web", "cli"},
     "prometheus_client": {"web"},

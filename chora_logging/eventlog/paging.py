@@ -12,10 +12,10 @@ from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in, parse
 from chora_logging.eventlog.reading import blocks_backwards, end_of_lines
 from chora_logging.eventlog.rotated import cursor, locating
-from chora_logging.eventlog.rotated.content import TooLarge
 from chora_logging.eventlog.rotated.cursor import GUARD, Position
 from chora_logging.eventlog.rotated.file import CHUNK, LogFile, ReadAt
 from chora_logging.eventlog.rotated.file_set import Namer, close_all, open_at, open_set, paths_of
+from chora_logging.eventlog.rotated.packed import TooLarge
 from chora_logging.eventlog.rotated.stored import hold_next
 from chora_logging.eventlog.selection import Selection
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from chora_logging import settings
 from chora_logging.errors import ConfigurationError
-from chora_logging.eventlog.rotated.content import unpacking_at_most
+from chora_logging.eventlog.rotated.packed import unpacking_at_most
 from chora_logging.eventlog.source import Health, Source, is_address, open_source
 from chora_logging.settings import StrPath
 from chora_logging.web.connections import PART_OF_A_CLIENT, Streams

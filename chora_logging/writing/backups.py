@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from chora_logging import log_files
+from chora_logging.compressed_files import COMPRESSED, GZIP, format_of_ours, suffix_of
 from chora_logging.log_files import (
     ABSENT_NAMED_NUMBERS,
     BACKUP_ENDING,
-    COMPRESSED,
     FIRST_LINE_BYTES,
-    GZIP_MAGIC,
     HEAD_BYTES,
-    UNREAD,
+    first_line_checksum,
 )
 
 NameOf = Callable[[str], str]
@@ -30,28 +28,11 @@ NameOf = Callable[[str], str]
 #: Which backups we made: the checksum of the first line by inode; 0 for a line that could not be read.
 Owned = Mapping[int, int]
 
-#: The suffixes of compressed files.
-_PACKED = (COMPRESSED, *UNREAD)
-
 #: The `wbits` of zlib that stand for any gzip file.
 _ANY_GZIP = 16 + zlib.MAX_WBITS
 
 #: How much of a compressed file is read to unpack its first line, in bytes.
 _PACKED_BEGINNING_BYTES = 4096
-
-#: The beginning of a file that `compression` has packed: gzip (RFC 1952) with an extra field of ours.
-_PACKED_HEADER = GZIP_MAGIC + b"\x08\x04"
-_PACKED_EXTRA = b"\x04\x00" + b"ch\x00\x00"
-
-
-def packed_header(mtime: int = 0) -> bytes:
-    """Return the beginning of the compressed file of a backup that was changed at *mtime*."""
-    return _PACKED_HEADER + struct.pack("<IBB", mtime & 0xFFFFFFFF, 2, 255) + _PACKED_EXTRA
-
-
-def is_packed_by_us(data: bytes) -> bool:
-    """Return whether a file that begins with *data* was compressed by this package, perhaps not whole yet."""
-    return data.startswith(_PACKED_HEADER) and data.startswith(_PACKED_EXTRA, len(_PACKED_HEADER) + 6)
 
 
 class Backup(NamedTuple):
@@ -61,7 +42,7 @@ class Backup(NamedTuple):
         path: Its path.
         number: Its number; 0 without one.
         is_default: Whether it has a default name although the handler has a namer.
-        suffix: `.gz` if its name has it in addition to the one that our handler gives.
+        suffix: That of a compression if its name has one in addition to the one that our handler gives.
         inode, first_line: What identifies it under any name.
         packed_by_us: Whether its header says that this package compressed it.
     """
@@ -176,7 +157,8 @@ def _names(log: str, name_of: NameOf) -> Iterator[_Name]:
     while has_namer and absent < ABSENT_NAMED_NUMBERS:
         number += 1
         plain = name_of(f"{log}.{number}")
-        paths = [path for path in (plain, plain + COMPRESSED) if os.path.lexists(path) and path not in seen]
+        forms = (plain, *(plain + suffix for suffix in COMPRESSED))
+        paths = [path for path in forms if os.path.lexists(path) and path not in seen]
         absent = 0 if paths else absent + 1
         seen.update(paths)
         for path in paths:
@@ -185,18 +167,19 @@ def _names(log: str, name_of: NameOf) -> Iterator[_Name]:
         path = os.path.join(folder, filename)
         if not filename.startswith(name) or path in seen:
             continue
-        suffix = next((suffix for suffix in _PACKED if filename.endswith(suffix)), "")
+        suffix = suffix_of(filename)
         plain = filename.removesuffix(suffix)
         ending = BACKUP_ENDING.fullmatch(plain, len(name))
         if ending is not None:
-            given = ending["number"] if suffix in ("", COMPRESSED) else None
+            given = ending["number"] if suffix in ("", *COMPRESSED) else None
             yield _Name(path, int(given or 0), has_namer, suffix)
 
 
 def _beginning(path: str) -> tuple[int, bool, bytes]:
     """Return the checksum of the first line, 0 if it cannot be read; whether we packed the file; its head.
 
-    The line of a compressed file is the unpacked one, so that it is the same if somebody unpacks the file.
+    The line of a compressed file is the unpacked one, so that it is the same if somebody unpacks the file. Of
+    a format whose library may be missing, the header of our file says it.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -204,14 +187,15 @@ def _beginning(path: str) -> tuple[int, bool, bytes]:
             fd = log_files.above_standard_streams(fd)
         try:
             data = packed = os.pread(fd, HEAD_BYTES, 0)
-            if packed.startswith(GZIP_MAGIC):
+            if packed.startswith(GZIP.magic):
                 data = _unpacked(os.pread(fd, _PACKED_BEGINNING_BYTES, 0)) or packed
         finally:
             os.close(fd)
     except OSError:  # this process may rename it, but not read it; or it was a regular file until now
         return 0, False, b""
-    line = data[:FIRST_LINE_BYTES].partition(b"\n")[0]
-    return zlib.crc32(line) if data else 0, is_packed_by_us(packed), data
+    ours = format_of_ours(packed)
+    said = None if ours is None else ours.first_line(packed)
+    return first_line_checksum(data) if said is None else said, ours is not None, data
 
 
 def _unpacked(packed: bytes) -> bytes:

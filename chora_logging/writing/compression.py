@@ -1,9 +1,9 @@
-"""Compresses backups with gzip, in a thread of the writer's process.
+"""Compresses backups in a thread of the writer's process.
 
 The writers' lock is held only while a compressed file takes the place of its backup.
-The compressed file of `NAME.3` is written under another name first, and becomes `NAME.3.gz` when it
-is whole. A process that is killed in between leaves the backup as it was, or both files. The next
-compression continues from there, and readers give the events of one of them.
+The compressed file of `NAME.3` is written under another name first, and becomes `NAME.3.gz` or `NAME.3.zst`
+when it is whole. A process that is killed in between leaves the backup as it was, or both files. The next
+compression, in whichever format, continues from there, and readers give the events of one of them.
 
 A backup that some process still has open for writing stays as it is until the next rotation: a shell's
 `>>` goes on in the renamed file, and its lines would be lost with it.
@@ -17,26 +17,17 @@ import fcntl
 import io
 import os
 import signal
-import struct
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 
 from chora_logging import log_files
+from chora_logging.compressed_files import COMPRESSED, FORMATS, GZIP, HEADER_BYTES, Format, format_of_ours
 from chora_logging.errors import RotationBusyError
-from chora_logging.log_files import COMPRESSED
 from chora_logging.writing import locking, opening
-from chora_logging.writing.backups import (
-    Backup,
-    NameOf,
-    Owned,
-    find_backups,
-    identify,
-    is_packed_by_us,
-    packed_header,
-)
+from chora_logging.writing.backups import Backup, NameOf, Owned, find_backups, identify
 from chora_logging.writing.journal import Report, open_journal
+from chora_logging.writing.packing import new_packer, pack
 
 #: How long to wait for other writers and a rotation before a compressed file is put in place, in seconds, and
 #: how long between two attempts.
@@ -53,20 +44,22 @@ LONGEST_ROOM_RETRY_SECONDS = 3600.0
 #: The errors of a disk, a quota or a limit that has no room.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-#: How much is read at a time, in bytes.
-_CHUNK_BYTES = 256 * 1024
-
-#: How much of the disk a compression leaves to the writers, in bytes.
-_ROOM_BYTES = 1024 * 1024
-
 
 class BackupCompressor:
     """Compresses the backups of one log in a thread of its own.
 
     Nothing waits for its lock, because a `__del__` that logs, and so rotates, may run at any point of it.
+
+    Args:
+        name: The name of the format.
+
+    Raises:
+        MissingExtraError, ConfigurationError: the library of the format is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = GZIP.name) -> None:
+        self._format = next(each for each in FORMATS if each.name == name)
+        new_packer(self._format)  # loads its library, which must not happen in a logging call
         self._thread: threading.Thread | None = None
         self._wanted, self._running = False, threading.Lock()
         self._obstacle = ""
@@ -85,7 +78,10 @@ class BackupCompressor:
             return  # the thread looks again when it has released the lock
         try:
             thread = threading.Thread(
-                target=self._run, args=(log, count, name_of), name="chora-logging-gzip", daemon=True
+                target=self._run,
+                args=(log, count, name_of),
+                name=f"chora-logging-{self._format.name}",
+                daemon=True,
             )
             thread.start()
             self._thread = thread  # `join` may run in another thread meanwhile
@@ -126,7 +122,7 @@ class BackupCompressor:
         if time.monotonic() < self._retry_at:
             return
         try:
-            compress_backups(log, count, name_of)
+            compress_backups(log, count, name_of, self._format)
             self._retry_pause = FIRST_ROOM_RETRY_SECONDS
         except ObstacleError as error:
             self._obstacle = str(error)
@@ -145,15 +141,14 @@ class ObstacleError(OSError):
         super().__init__(f"backups are not compressed, because {path} {reason}")
 
 
-def compress_backups(log: str, count: int, name_of: NameOf) -> None:
+def compress_backups(log: str, count: int, name_of: NameOf, format: Format = GZIP) -> None:
     """Compress the plain backups of *log* that this package made, unless another process is doing so.
 
     Raises:
         ObstacleError: something else has the name of the unfinished file.
         OSError: a file could not be read or written; its backup is unchanged.
     """
-    folder, name = os.path.split(log)
-    unfinished = os.path.join(folder, f".{name}.gz.new")
+    unfinished = _unfinished(log, format)
     in_use: set[int] = set()
     while (backup := _plain_backup(log, count, name_of, in_use)) is not None:
         source_fd = _open(backup.path)
@@ -163,19 +158,26 @@ def compress_backups(log: str, count: int, name_of: NameOf) -> None:
             if _is_in_use(source):
                 in_use.add(backup.inode)
                 continue
-            with locking.closed_in_children(io.FileIO(_open_unfinished(unfinished), "r+")) as target:
+            if not all(_remove_leftover(_unfinished(log, other)) for other in FORMATS if other is not format):
+                return  # another process compresses
+            with locking.closed_in_children(io.FileIO(_open_unfinished(unfinished, format), "r+")) as target:
                 if not (locking.try_lock(target.fileno()) and _is_ours(target, unfinished)):
                     return  # another process compresses
                 with _removed_on_failure(target, unfinished):
-                    size = _compress(source, target)
-                    if not _put_in_place(log, source, size, unfinished, count, name_of):
+                    size = pack(source, target, format)
+                    if not _put_in_place(log, source, size, format, count, name_of):
                         return
             if os.fstat(source_fd).st_nlink:
                 in_use.add(backup.inode)
 
 
+def _unfinished(log: str, format: Format) -> str:
+    folder, name = os.path.split(log)
+    return os.path.join(folder, f".{name}{format.suffix}.new")
+
+
 def _plain_backup(log: str, count: int, name_of: NameOf, in_use: set[int]) -> Backup | None:
-    """Return our oldest plain backup that is not *in_use* and whose compressed name is free or ours."""
+    """Return our oldest plain backup that is not *in_use* and whose compressed names are free or ours."""
     owned = log_files.read_backups(log).owned
     if owned is None:
         return None
@@ -183,7 +185,7 @@ def _plain_backup(log: str, count: int, name_of: NameOf, in_use: set[int]) -> Ba
     for number in sorted((number for number in ours if number <= count), reverse=True):
         for backup in ours[number]:
             is_plain = not backup.suffix and backup.inode not in in_use
-            if is_plain and _is_free(backup.path + COMPRESSED, owned):
+            if is_plain and _are_free(backup.path, owned):
                 return backup
     return None
 
@@ -206,6 +208,11 @@ def _is_in_use(file: io.FileIO) -> bool:
     return False
 
 
+def _are_free(path: str, owned: Owned) -> bool:
+    """Return whether nobody else has a compressed file of the backup *path*, in any format."""
+    return all(_is_free(path + suffix, owned) for suffix in COMPRESSED)
+
+
 def _is_free(path: str, owned: Owned) -> bool:
     files = identify(path)
     return files.items() <= owned.items() if files else not os.path.lexists(path)
@@ -220,13 +227,29 @@ def _open(path: str) -> int | None:
     return None if opened is None else opened[0]
 
 
-def _open_unfinished(path: str) -> int:
+def _remove_leftover(path: str) -> bool:
+    """Delete the unfinished file *path* of a killed process; return False if some process still writes it."""
+    try:
+        opened = log_files.open_regular(path, os.O_RDWR)
+    except OSError:  # mostly there is none
+        return True
+    if opened is None:
+        return True
+    with locking.closed_in_children(io.FileIO(opened[0], "r+")) as file, contextlib.suppress(ObstacleError):
+        if _is_ours(file, path):
+            if not locking.try_lock(file.fileno()):
+                return False
+            os.unlink(path)
+    return True
+
+
+def _open_unfinished(path: str, format: Format) -> int:
     """Open the file *path*, created with the header of ours if it is missing; its mode is set at the end."""
     try:
         try:
             opened = log_files.open_regular(path, os.O_RDWR)
         except FileNotFoundError:
-            opening.create(path, 0o600, content=packed_header())
+            opening.create(path, 0o600, content=format.header())
             opened = log_files.open_regular(path, os.O_RDWR)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
@@ -249,8 +272,8 @@ def _is_ours(file: io.FileIO, path: str) -> bool:
             return False
     except FileNotFoundError:
         return False
-    header = os.pread(file.fileno(), len(packed_header()), 0)
-    if status.st_nlink > 1 or not is_packed_by_us(header):
+    header = os.pread(file.fileno(), HEADER_BYTES, 0)
+    if status.st_nlink > 1 or format_of_ours(header) is None:
         raise ObstacleError(path, "is somebody else's file")
     return True
 
@@ -268,47 +291,8 @@ def _removed_on_failure(file: io.FileIO, path: str) -> Iterator[None]:
         raise
 
 
-def _compress(source: io.FileIO, target: io.FileIO) -> int:
-    """Compress as `gzip` does, with an extra field (RFC 1952) that says that this package did it.
-
-    Returns the number of bytes that *target* has of *source*.
-    """
-    status = os.fstat(source.fileno())
-    header = packed_header(int(status.st_mtime))
-    os.pwrite(target.fileno(), header, 0)  # never shorter, else it would not be known as ours
-    os.ftruncate(target.fileno(), len(header))
-    target.seek(len(header))
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    checksum = size = 0
-    while data := source.read(_CHUNK_BYTES):
-        checksum = zlib.crc32(data, checksum)
-        size += len(data)
-        _write(target, packer.compress(data))
-        _check_room(target, status.st_size)
-    _write(target, packer.flush() + struct.pack("<II", checksum, size & 0xFFFFFFFF))
-    # As `gzip`: by the time readers know whether the original had got a line since they read it.
-    with contextlib.suppress(PermissionError):
-        os.utime(target.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
-    opening.own(target.fileno(), status)
-    os.fchmod(target.fileno(), opening.permissions(status))
-    os.fsync(target.fileno())
-    return size
-
-
-def _write(file: io.FileIO, data: bytes) -> None:
-    while data:
-        data = data[file.write(data) :]
-
-
-def _check_room(file: io.FileIO, size: int) -> None:
-    """Raise if the disk of *file* has less room left than *size* bytes, or than the writers are to have."""
-    disk = os.fstatvfs(file.fileno())
-    if disk.f_blocks and disk.f_bavail * disk.f_frsize < min(size, _ROOM_BYTES):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
 def _put_in_place(
-    log: str, source: io.FileIO, size: int, unfinished: str, count: int, name_of: NameOf
+    log: str, source: io.FileIO, size: int, format: Format, count: int, name_of: NameOf
 ) -> bool:
     """Replace the backup by the compressed file as soon as nobody writes; return as `_replace`.
 
@@ -322,7 +306,7 @@ def _put_in_place(
         with mutex.lock:
             try:
                 mutex.busy = True
-                return _replace(log, source, size, unfinished, count, name_of)
+                return _replace(log, source, size, format, count, name_of)
             except RotationBusyError:
                 if waited >= ROTATION_WAIT_SECONDS:
                     raise
@@ -336,24 +320,28 @@ def _put_in_place(
 locking.LogMutex.busy_code.add(_put_in_place.__code__)
 
 
-def _replace(log: str, source: io.FileIO, size: int, unfinished: str, count: int, name_of: NameOf) -> bool:
+def _replace(log: str, source: io.FileIO, size: int, format: Format, count: int, name_of: NameOf) -> bool:
     """Replace the backup by the compressed file, under the number that it has now, if it is still there.
 
     Not if it has more than *size* bytes now, or may get more. Until the plain file is deleted, both are known
     as ours. Returns whether to look for more backups.
     """
-    status = os.fstat(source.fileno())
+    status, unfinished = os.fstat(source.fileno()), _unfinished(log, format)
     with _not_rotating(log) as is_current, open_journal(log, status, None, 0) as journal:
         owned = None if journal is None or not is_current else journal.owned
         path = "" if owned is None else _path_of(status, log, owned, count, name_of)
         is_whole = not _is_in_use(source) and os.fstat(source.fileno()).st_size == size
-        if journal is None or owned is None or not (path and is_whole and _is_free(path + COMPRESSED, owned)):
+        if journal is None or owned is None or not (path and is_whole and _are_free(path, owned)):
             os.unlink(unfinished)
             return owned is not None
         packed = identify(unfinished)
         owned = {**owned, **packed}
         journal.write(journal.state, owned, journal.keep)
-        os.replace(unfinished, path + COMPRESSED)
+        os.replace(unfinished, path + format.suffix)
+        for suffix in COMPRESSED:  # what an interrupted compression in another format has left
+            for inode in identify(path + suffix) if suffix != format.suffix else ():
+                os.unlink(path + suffix)
+                del owned[inode]
         os.unlink(path)
         del owned[status.st_ino]
         journal.pack(status.st_ino, *packed)

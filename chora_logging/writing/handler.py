@@ -24,6 +24,7 @@ from chora_logging.errors import UnsyncedError
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.options import (
     checked_names,
+    parse_compression,
     parse_count,
     parse_encoding,
     parse_encoding_errors,
@@ -74,9 +75,10 @@ class EventFileHandler(ReportingHandler):
         file_mode: Permission bits of the log, its backups and its sidecar: 0o640 or `"0640"`, and 640
             as files without octal numbers have it. None leaves a new log to the umask; each rotation
             then copies the bits of the rotated file.
-        compress: Compress backups with gzip, in a thread of this process. Writers wait only while a
-            compressed file takes the place of its backup. On Linux a backup that any process still has open
-            for writing stays plain until a later rotation.
+        compress: Compress backups with `"gzip"`, which True is too, or `"zstd"`, in a thread of this process.
+            Writers wait only while a compressed file takes the place of its backup. On Linux a backup that
+            any process still has open for writing stays plain until a later rotation. zstd is in Python
+            3.14, or in the extra `zstd`; readers without it give a gap for such a backup.
         lock_timeout: How long to wait for the lock while the process that holds it writes nothing, in
             seconds. A process that is stopped while it holds the lock delays every other process once
             by this time; records are then appended without the lock, and nothing is rotated until it
@@ -92,6 +94,7 @@ class EventFileHandler(ReportingHandler):
 
     Raises:
         ConfigurationError: an argument is invalid or unknown.
+        MissingExtraError: *compress* is `"zstd"`, and the extra `zstd` is not installed.
         OSError: the file cannot be opened. With *delay* the first record reports it instead.
 
     Thread and process safe. A forked child opens the file anew. A `__del__` that logs while the interpreter
@@ -120,7 +123,7 @@ class EventFileHandler(ReportingHandler):
         errors: str | None = None,
         *,
         file_mode: int | str | None = None,
-        compress: bool = False,
+        compress: bool | str = False,
         lock_timeout: float = 1.0,
         fsync: bool = False,
         when: str | None = None,
@@ -157,7 +160,7 @@ class EventFileHandler(ReportingHandler):
             file_mode=parse_mode("file_mode", file_mode),
             lock_timeout=parse_timeout("lock_timeout", lock_timeout),
             fsync=parse_flag("fsync", fsync),
-            compress=parse_flag("compress", compress),
+            compress=parse_compression("compress", compress),
             first_bytes=self._bom,
         )
         if begins == "w":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from chora_logging import log_files
@@ -58,7 +57,7 @@ def deleted(file: LiveFile) -> Gone | None:
     gone = Gone(file.state, file.inode, status.st_size)
     with contextlib.suppress(OSError):  # this process may not read it
         head = os.pread(file.fd, HEAD_BYTES, 0)
-        gone = gone._replace(first_line=_first_line(head), head=log_files.digest(head))
+        gone = gone._replace(first_line=log_files.first_line_checksum(head), head=log_files.digest(head))
     return gone
 
 
@@ -132,7 +131,8 @@ def note(file: LiveFile, log: str, size: int, mode: int | None) -> None:
             return
         file.state = journal.state
         if size > live.size:
-            first_line = live.first_line or _first_line(os.pread(file.fd, FIRST_LINE_BYTES, 0))
+            head = os.pread(file.fd, FIRST_LINE_BYTES, 0)
+            first_line = live.first_line or log_files.first_line_checksum(head)
             journal.note(Live(file.inode, size, first_line))
 
 
@@ -155,7 +155,3 @@ def forget(log: str, *, backups: bool = False) -> None:
             journal.live = None
             state = journal.state._replace(sequence=journal.state.sequence + 2)
             journal.write(state, journal.owned, journal.keep)
-
-
-def _first_line(head: bytes) -> int:
-    return zlib.crc32(head[:FIRST_LINE_BYTES].partition(b"\n")[0]) if head else 0

@@ -104,16 +104,17 @@ class RotationSchedule:
 
     Args:
         log: The log, which has the settings, names the backups and reports failures.
-        compress: Compress backups with gzip in a thread.
+        compress: The format in which a thread compresses backups, `"gzip"` or `"zstd"`; empty for none.
 
     Attributes:
         retry_at: When a rotation may be tried again, by the monotonic clock.
     """
 
-    def __init__(self, log: Rotated, *, compress: bool) -> None:
+    def __init__(self, log: Rotated, *, compress: str) -> None:
         self._log = log
         _load_digest()
-        self._compressor = _compressor() if compress else None
+        self._compress = compress
+        self._compressor = _compressor(compress) if compress else None
         self.retry_at, self._retry_pause = 0.0, FIRST_ROTATION_RETRY_SECONDS
         self._made: dict[int, int] = {}
         self._gone: loss.Gone | None = None
@@ -198,7 +199,7 @@ class RotationSchedule:
     def after_fork(self) -> None:
         """Start anew in a forked child: a compression is the parent's."""
         if self._compressor is not None:
-            self._compressor = _compressor()
+            self._compressor = _compressor(self._compress)
 
     def _note(self, file: LiveFile, size: int) -> None:
         loss.note(file, self._log.real_path, size, self._log.file_mode)
@@ -254,7 +255,7 @@ def _load_digest() -> None:
         import hashlib  # noqa: F401
 
 
-def _compressor() -> BackupCompressor:
-    from chora_logging.writing.compression import BackupCompressor  # gzip is slow to import
+def _compressor(compress: str) -> BackupCompressor:
+    from chora_logging.writing.compression import BackupCompressor  # only who compresses needs it
 
-    return BackupCompressor()
+    return BackupCompressor(compress)

@@ -45,7 +45,7 @@ class SharedLog(Rotated):
         file_mode: Permission bits of the log, its backups and its sidecar; None copies those of the log.
         lock_timeout: How long to wait for the lock while its holder writes nothing, in seconds.
         fsync: Call `fsync` after each `write`.
-        compress: Compress backups with gzip in a thread.
+        compress: The format in which backups are compressed, `"gzip"` or `"zstd"`; empty for none.
         first_bytes: The beginning of each file, before its first line: a byte order mark.
 
     Thread and process safe. A line that a signal handler or a `__del__` appends in the middle of another is
@@ -64,7 +64,7 @@ class SharedLog(Rotated):
         file_mode: int | None = None,
         lock_timeout: float = 1.0,
         fsync: bool = False,
-        compress: bool = False,
+        compress: str = "",
         first_bytes: bytes = b"",
     ) -> None:
         super().__init__()

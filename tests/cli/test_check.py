@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from chora_logging.cli.check.examining import DAMAGE, Examination, Examiner, Window
 from chora_logging.cli.check.verdict import judge, retention_of
 from chora_logging.cli.logs import Log
+from chora_logging.compressed_files import FORMATS
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.rotated.file_set import close_all, open_set
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.settings import BACKUP_COUNT, MAX_BYTES
 from chora_logging.writing.handler import EventFileHandler
 from tests.cli.calling import HOSTILE, assert_tame
-from tests.eventlog.writing import Writer
+from tests.eventlog.writing import Writer, write_packed
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
@@ -304,14 +305,16 @@ class TestDamage:
         assert [problem.kind for problem in told] == ["unfinished", "torn"]
 
     @pytest.mark.parametrize("harm", ["cut", "changed"])
-    def test_a_broken_compressed_file(self, log, call, harm):
+    @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
+    def test_a_broken_compressed_file(self, log, call, format, harm):
         """A compressed backup that cannot be read to its end is reported."""
-        data = gzip.compress(b"".join(line_at(-n) for n in range(3000, 0, -1)))
-        backup = log.with_name("app.log.2.gz")
+        backup = log.with_name(f"app.log.2{format.suffix}")
+        write_packed(backup, format, b"".join(line_at(-n) for n in range(3000, 0, -1)))
+        data = backup.read_bytes()
         backup.write_bytes(data[: len(data) // 2] if harm == "cut" else data[:-8] + b"\0" * 8)
         [(name, _, kind, reason)] = problems_in(call, log)
 
-        assert (name, kind) == ("app.log.2.gz", "unreadable")
+        assert (name, kind) == (backup.name, "unreadable")
         assert "damaged" in reason
 
     def test_one_that_is_rotated_meanwhile(self, log):

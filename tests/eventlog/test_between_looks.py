@@ -17,10 +17,12 @@ from unittest import mock
 
 import pytest
 
+from chora_logging.compressed_files import ZSTD
 from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
 from chora_logging.eventlog.rotated import file_set, stored
 from chora_logging.eventlog.selection import Selection
+from chora_logging.writing.compression import compress_backups
 from tests.eventlog.test_paging import run
 from tests.eventlog.writing import DatedWriter, Writer, alone, numbers, open_files, write
 from tests.soaks import WHOLE
@@ -144,6 +146,11 @@ def compress(writer):
     writer.compress(1)
 
 
+def compress_with_zstd(writer):
+    writer.take_over()
+    compress_backups(writer.log, 9, str, ZSTD)
+
+
 KEEPING = [write_more, rename, copytruncate, copytruncate_and_compress, compress]
 
 
@@ -169,7 +176,7 @@ def cut_and_write_on(writer):
     writer.write(9)
 
 
-@pytest.mark.parametrize("change", KEEPING)
+@pytest.mark.parametrize("change", [*KEEPING, pytest.param(compress_with_zstd, marks=pytest.mark.whole)])
 @pytest.mark.parametrize(
     ("reader", "index"), [(read, 1), (page, 1), (follow, 1), pytest.param(follow, 7, marks=pytest.mark.whole)]
 )

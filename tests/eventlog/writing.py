@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import json
 import logging
 import os
 import shutil
+import tempfile
 import threading
 import time
 
 from chora_logging import log_files
+from chora_logging.compressed_files import COMPRESSED
 from chora_logging.eventlog import feed as feeds
 from chora_logging.eventlog import following
 from chora_logging.formatting.formatter import EventFormatter
@@ -19,6 +22,7 @@ from chora_logging.writing import live_file
 from chora_logging.writing.backups import find_backups
 from chora_logging.writing.handler import EventFileHandler
 from chora_logging.writing.journal import open_journal
+from chora_logging.writing.packing import pack
 
 #: The longest wait for a condition, in seconds.
 DEADLINE = 20
@@ -31,6 +35,14 @@ def line(number, size=0):
 def write(path, *numbers, size=0):
     with open(path, "ab") as file:
         file.write(b"".join(line(number, size) for number in numbers))
+
+
+def write_packed(path, format, data):
+    """Write *data* as this package compresses it in a format."""
+    with tempfile.TemporaryFile(buffering=0) as source, io.FileIO(path, "w+") as target:
+        source.write(data)
+        source.seek(0)
+        assert pack(source, target, format) == len(data)
 
 
 def numbers(events):
@@ -150,7 +162,7 @@ class Writer:
         if not os.path.exists(self.log):
             return False
         for number in range(self.keep, 0, -1):
-            for ending in ("", ".gz"):
+            for ending in ("", *COMPRESSED):
                 with contextlib.suppress(FileNotFoundError):
                     if number == self.keep:
                         os.unlink(f"{self.log}.{number}{ending}")

@@ -6,6 +6,8 @@ Writers have numbers; a process has `WRITERS_OF_A_PROCESS`, for its threads and 
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import os
 import random
 import threading
@@ -42,10 +44,13 @@ class Notes:
         os.write(self.fd, b"%d %d\n" % (writer, number))
 
 
-def last_noted(path):
-    """The last number of each writer in the notes."""
+def noted(path):
+    """The numbers of each writer in the notes."""
+    found = collections.defaultdict(list)
     with open(path, encoding="ascii") as file:
-        return {int(writer): int(number) for writer, number in map(str.split, file)}
+        for writer, number in map(str.split, file):
+            found[int(writer)].append(int(number))
+    return found
 
 
 def write_by_handler(logger, writer, notes, count=10**9):
@@ -122,7 +127,11 @@ def run(kind, log, writer, notes, max_bytes, alive):
 
 
 def append_foreign(log, notes, stop):
-    """Append lines of about 50 kB as a shell's `>>` does, until the file *stop* exists."""
+    """Append lines of about 50 kB as a shell's `>>` does, until the file *stop* exists.
+
+    A line is noted if its file was still the log after the `write`. One that comes two rotations late, on a
+    busy machine, is lost by the rotator, which compresses its file meanwhile.
+    """
     made = Notes(notes)
     number = 0
     while not os.path.exists(stop):
@@ -130,7 +139,9 @@ def append_foreign(log, notes, stop):
         line = b'{"writer": %d, "seq": %d, "padding": "%s"}\n' % (FOREIGN, number, b"x" * size)
         fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         assert os.write(fd, line) == len(line)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(fd), os.stat(log)):
+                made.add(FOREIGN, number)
         os.close(fd)
-        made.add(FOREIGN, number)
         number += 1
         time.sleep(random.uniform(0, 4 * PAUSE))

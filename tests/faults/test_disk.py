@@ -151,11 +151,11 @@ def test_no_room_to_compress(tmp_path, looks):
         tmp_path,
         f"""
 import time
-from chora_logging.writing import compression
+from chora_logging.writing import compression, packing
 tried, calls = [], compression.compress_backups
 compression.compress_backups = lambda *args: tried.append(args) or calls(*args)
 if not {looks}:
-    compression._check_room = lambda *args: None
+    packing._check_room = lambda *args: None
 logger = logger_on(LOG, maxBytes=1_000_000, backupCount=1, compress=True)
 number = 0
 while not os.path.exists(LOG + ".1"):

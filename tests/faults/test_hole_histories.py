@@ -18,6 +18,7 @@ import zlib
 import pytest
 
 from chora_logging import log_files
+from chora_logging.compressed_files import COMPRESSED, FORMATS, GZIP, ZSTD, suffix_of, zstd_library
 from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
 from chora_logging.writing.backups import find_backups
@@ -145,14 +146,14 @@ class History:
         os.truncate(path, int(os.path.getsize(path) * self.random.random()))
 
     def cut_between_lines(self, path):
-        if not path.endswith(".gz"):
+        if not suffix_of(path):
             with open(path, "rb+") as file:
                 lines = file.readlines()
                 file.truncate(sum(map(len, lines[: self.random.randrange(len(lines) or 1)])))
 
     def copy(self, path):
         """A copy has the name of a backup that is not kept."""
-        shutil.copyfile(path, f"{self.log}.{self.random.randint(KEEP + 2, 9)}{'.gz' * path.endswith('.gz')}")
+        shutil.copyfile(path, f"{self.log}.{self.random.randint(KEEP + 2, 9)}{suffix_of(path)}")
 
     def delete_copies(self, path):
         for path in self.paths(range(KEEP + 1, 10)):
@@ -177,21 +178,21 @@ class History:
 
     def pack(self, path):
         """Another tool compresses it."""
-        if not path.endswith(".gz"):
+        if not suffix_of(path):
             self.writer.compress(int(path.rpartition(".")[2]))
 
     def compress(self, path):
         """The handler compresses the backups."""
-        compress_backups(self.log, KEEP, lambda name: name)
+        compress_backups(self.log, KEEP, str, self.random.choice(FORMATS))
 
     def like(self, path):
-        """Any backup that is compressed if *path* is."""
+        """Any backup that is compressed as *path* is."""
         paths = self.paths(range(1, KEEP + 1))
-        return self.random.choice([each for each in paths if each.endswith(".gz") == path.endswith(".gz")])
+        return self.random.choice([each for each in paths if suffix_of(each) == suffix_of(path)])
 
     def paths(self, backups):
         paths = itertools.chain.from_iterable(
-            (f"{self.log}.{each}", f"{self.log}.{each}.gz") for each in backups
+            (f"{self.log}.{each}{suffix}" for suffix in ("", *COMPRESSED)) for each in backups
         )
         return [path for path in paths if os.path.exists(path)]
 
@@ -207,14 +208,13 @@ def _lines(path):
     """The whole lines of a file that is compressed or not, up to where it is damaged."""
     data = b""
     with open(path, "rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            file.seek(0)
-            data = file.read()
-        else:
-            file.seek(0)
-            with gzip.open(file) as packed, contextlib.suppress(EOFError, OSError, zlib.error):
-                while part := packed.read1():
-                    data += part
+        magic, zstd = file.read(4), zstd_library()
+        file.seek(0)
+        unpacks = {GZIP.magic: gzip.open, ZSTD.magic: zstd.open}
+        opened = next((unpacks[each] for each in unpacks if magic.startswith(each)), contextlib.nullcontext)
+        with opened(file) as plain, contextlib.suppress(EOFError, OSError, zlib.error, zstd.ZstdError):
+            while part := plain.read1():
+                data += part
     return data.split(b"\n")[:-1]
 
 

@@ -12,8 +12,9 @@ import time
 
 import pytest
 
+from chora_logging.compressed_files import GZIP, ZSTD
 from chora_logging.eventlog import EventLog
-from chora_logging.writing import compression
+from chora_logging.writing import compression, packing
 from tests.accounting import assert_exact, files_of
 from tests.faults.writer import logger_on, write
 
@@ -22,7 +23,7 @@ STEPS = (
     "open", "replace", "unlink", "stat", "fstat", "fchmod", "fchown", "fsync", "ftruncate", "pwrite", "pread",
     "close", "rename", "link",
 )  # fmt: skip
-PLACES = [*((os, name) for name in STEPS), (compression.zlib, "compressobj"), (builtins, "open")]
+PLACES = [*((os, name) for name in STEPS), (packing, "new_packer"), (builtins, "open")]
 
 
 def die_at(fatal, work):
@@ -79,16 +80,22 @@ def backups_on(log, count):
     return logger
 
 
-def test_every_step(tmp_path):
-    """Killed before call 1, 2, 3 …: a reader has every event once; the next writer compresses the rest."""
+@pytest.mark.parametrize(
+    ("format", "following"), [(GZIP, ZSTD), (ZSTD, GZIP), pytest.param(ZSTD, ZSTD, marks=pytest.mark.whole)]
+)
+def test_every_step(tmp_path, format, following):
+    """Killed before call 1, 2, 3 …: a reader has every event once; the next writer compresses the rest.
+
+    It may do so in another format.
+    """
     for fatal in range(1, 1000):
         folder = tmp_path / str(fatal)
         log = folder / "events.log"
         backups_on(log, 12).handlers[0].close()
-        calls = die_at(fatal, lambda log=log: compression.compress_backups(str(log), 100, str))
+        calls = die_at(fatal, lambda log=log: compression.compress_backups(str(log), 100, str, format))
         assert read(log) == list(range(12)), f"call {fatal}"
 
-        logger = logger_on(log, **OPTIONS, compress=True)
+        logger = logger_on(log, **OPTIONS, compress=following.name)
         write(logger, "next", 8, size=100)
         during = read(log)
         logger.handlers[0].close()
@@ -97,7 +104,7 @@ def test_every_step(tmp_path):
         assert_exact(log, {"killed": 12, "next": 8})
         *packed, live = files_of(log)
         assert len(packed) > 2
-        assert {path.suffix for path in packed} == {".gz"}, f"call {fatal}"
+        assert following.suffix in {path.suffix for path in packed} <= {format.suffix, following.suffix}
         assert sorted(os.listdir(folder)) == sorted(
             [".events.log.lock", *(path.name for path in (*packed, live))]
         ), f"call {fatal}"
@@ -106,27 +113,30 @@ def test_every_step(tmp_path):
     assert fatal > 40
 
 
-def kept_both(log):
-    """Leave the oldest backup in both forms, as a kill before the plain one is deleted does."""
+def kept_all(log):
+    """Leave the oldest backup in all forms, as kills before the others are deleted do."""
 
     def interrupted(*args):
         os._exit(0)
 
-    pid = os.fork()
-    if not pid:
-        os.unlink = interrupted
-        compression.compress_backups(str(log), 100, str)
-        os._exit(1)
-    assert os.waitpid(pid, 0)[1] == 0
-    assert len({path.name.removesuffix(".gz") for path in log.parent.glob("*.gz")}) == 1
+    for format in (GZIP, ZSTD):
+        pid = os.fork()
+        if not pid:
+            os.unlink = interrupted
+            compression.compress_backups(str(log), 100, str, format)
+            os._exit(1)
+        assert os.waitpid(pid, 0)[1] == 0
+    (packed,) = log.parent.glob("*.gz")
+    assert packed.with_suffix("").exists()
+    assert packed.with_suffix(".zst").exists()
 
 
 def test_every_step_of_the_rotation_after_it(tmp_path):
-    """A backup in both forms is read once, at whichever step the rotation that moves it is killed."""
+    """A backup in all forms is read once, at whichever step the rotation that moves it is killed."""
     for fatal in range(1, 1000):
         log = tmp_path / str(fatal) / "events.log"
         logger = backups_on(log, 12)
-        kept_both(log)
+        kept_all(log)
         calls = die_at(fatal, logger.handlers[0].doRollover)
 
         assert read(log) == list(range(12)), f"call {fatal}"
@@ -141,14 +151,14 @@ def test_writers_go_on_while_a_backup_is_packed(tmp_path, monkeypatch):
     """A slow compression delays no record and no rotation."""
     log = tmp_path / "events.log"
     begun, go_on = threading.Event(), threading.Event()
-    original = compression._compress
+    original = compression.pack
 
     def slow(*files):
         begun.set()
         assert go_on.wait(60)
         return original(*files)
 
-    monkeypatch.setattr(compression, "_compress", slow)
+    monkeypatch.setattr(compression, "pack", slow)
     logger = logger_on(log, **OPTIONS, compress=True)
     write(logger, "first", 20, size=100)
     assert begun.wait(60)
@@ -188,13 +198,13 @@ def test_nobody_else_can_read_it_meanwhile(tmp_path, monkeypatch, umask):
     """While a backup that only its owner may read is compressed, nobody else may read the unfinished file."""
     log = tmp_path / "events.log"
     modes = []
-    original = compression._compress
+    original = compression.pack
 
     def looked_at(*files):
         modes.append(os.stat(tmp_path / ".events.log.gz.new").st_mode & 0o777)
         return original(*files)
 
-    monkeypatch.setattr(compression, "_compress", looked_at)
+    monkeypatch.setattr(compression, "pack", looked_at)
     before = os.umask(umask)
     try:
         logger = logger_on(log, **OPTIONS, compress=True, file_mode=0o600)

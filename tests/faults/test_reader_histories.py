@@ -17,8 +17,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from chora_logging.compressed_files import FORMATS
 from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
+from chora_logging.writing.compression import compress_backups
 from tests.eventlog.writing import Writer, alone, numbers
 from tests.faults.test_interrupted_compression import die_at
 from tests.soaks import soak
@@ -131,13 +133,18 @@ class Histories(RuleBasedStateMachine):
     def compress(self, number):
         self.writer.compress(number)
 
+    @rule(format=st.sampled_from(FORMATS))
+    def compress_ours(self, format):
+        """Our handler compresses the backups that are its own."""
+        compress_backups(self.log, KEEP, str, format)
+
     @rule()
     def truncate(self):
         if os.path.exists(self.log):
             with self.destroying():
                 os.truncate(self.log, 0)
 
-    @rule(ending=st.sampled_from(["", ".1", ".2", ".3", ".1.gz", ".2.gz"]))
+    @rule(ending=st.sampled_from(["", ".1", ".2", ".3", ".1.gz", ".2.gz", ".1.zst", ".2.zst"]))
     def delete(self, ending):
         with self.destroying(), contextlib.suppress(FileNotFoundError):
             os.unlink(self.log + ending)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
+import os
 
 import httpx
 import pytest
 
+from chora_logging.compressed_files import GZIP, ZSTD
 from chora_logging.web import Limits, create_app
-from tests.eventlog.writing import line, write
+from tests.eventlog.writing import line, write, write_packed
 from tests.web.serving import all_pages, ask, event_source, serving
 
 EVENTS = "/api/v1/orchestrator/events"
@@ -51,15 +52,15 @@ def test_short_lines_are_read_for_as_long_as_long_ones(log, order):
     assert sorted(numbers(pages)) == [1, 2]
 
 
-class TestGzipBomb:
-    @pytest.fixture(params=["no line", "no content"])
+class TestBomb:
+    @pytest.fixture(
+        params=[(GZIP, b"\0"), (GZIP, b"\n"), (ZSTD, b"\0")], ids=["no line", "no content", "zstd"]
+    )
     def app(self, log, request):
         """An application with a backup of 8 kB that unpacks to 8 MB, of which 1 may be unpacked."""
-        filling = {"no line": b"\0", "no content": b"\n"}[request.param]
-        with gzip.open(f"{log}.1.gz", "wb", 9) as packed:
-            packed.write(line(1))
-            for _ in range(8):
-                packed.write(filling * 2**20)
+        format, filling = request.param
+        write_packed(f"{log}.1{format.suffix}", format, line(1) + filling * 2**23)
+        assert os.path.getsize(f"{log}.1{format.suffix}") < 10_000
         write(log, 2, 3)
         return create_app({"orchestrator": log}, limits=Limits(unpacked=2**20, scanned=1))
 

@@ -751,30 +751,31 @@ def interrupted(*args):
 
 
 class TestCompression:
-    """Backups compressed with gzip in the background."""
+    """Backups compressed in the background."""
 
-    def test_backups_are_packed(self, tmp_path, open_log):
-        """Each backup becomes .gz with the same content, permissions and place in the order."""
-        logger = open_log(maxBytes=200, backupCount=50, compress=True, file_mode=0o640)
+    @pytest.mark.parametrize(("compress", "suffix"), [(True, ".gz"), ("zstd", ".zst")])
+    def test_backups_are_packed(self, tmp_path, open_log, compress, suffix):
+        """Each backup is compressed with the same content, permissions and place in the order."""
+        logger = open_log(maxBytes=200, backupCount=50, compress=compress, file_mode=0o640)
         for number in range(300):
             logger.info("line %d", number)
         logger.handlers[0].close()
 
         *backups, live = files_of(tmp_path / "app.log")
         assert live.name == "app.log"
-        assert {path.suffix for path in backups} == {".gz"}
+        assert {path.suffix for path in backups} == {suffix}
         assert {stat.S_IMODE(path.stat().st_mode) for path in backups} == {0o640}
         assert lines_of(tmp_path / "app.log") == [b"line %d" % number for number in range(300)]
-        assert not (tmp_path / ".app.log.gz.new").exists()
+        assert not (tmp_path / f".app.log{suffix}.new").exists()
 
     def test_closing_does_not_interrupt_it(self, tmp_path, open_log, monkeypatch):
         """A backup is packed though its compression ends while the handler is being closed."""
         closing = threading.Event()
-        compress, open_journal = compression._compress, loss.open_journal
+        pack, open_journal = compression.pack, loss.open_journal
 
         def compress_later(*args):
             assert closing.wait(20)
-            return compress(*args)
+            return pack(*args)
 
         @contextlib.contextmanager
         def open_long(*args):
@@ -785,7 +786,7 @@ class TestCompression:
                         thread.join(0.5)
                 yield journal
 
-        monkeypatch.setattr(compression, "_compress", compress_later)
+        monkeypatch.setattr(compression, "pack", compress_later)
         logger = open_log(maxBytes=20, backupCount=9, compress=True)
         for number in range(3):
             logger.info("line %d", number)

@@ -18,6 +18,7 @@ import time
 import pytest
 
 from chora_logging import log_files
+from chora_logging.compressed_files import FORMATS, GZIP, ZSTD
 from chora_logging.errors import ForeignBackupsError, RotationBlockedError
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.following import Follower
@@ -29,6 +30,7 @@ from chora_logging.writing.retention import Retention
 from chora_logging.writing.rotation import Rollover
 from tests.accounting import lines_of, snapshot
 from tests.eventlog.writing import until
+from tests.needs import need
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ def notices(log, event="rotation_failed"):
 
 
 FOREIGN = [
-    *("app.jsonl.1", "app.jsonl.2.gz", "app.jsonl.4", "app.jsonl.4.gz", "app.jsonl.4.xz"),
+    *("app.jsonl.1", "app.jsonl.2.gz", "app.jsonl.4", "app.jsonl.4.gz", "app.jsonl.4.zst", "app.jsonl.4.xz"),
     *("app.jsonl-20260101", "app.jsonl-20260101.gz", "app.jsonl-20260101-1767225600.zst"),
     *("app.jsonl.20260101", "app.jsonl-2026010112", "app.jsonl.1767225600"),
     *("app.jsonl.2026-01-01", "app.jsonl.2026-01-01_12-30-05.bz2"),
@@ -469,7 +471,9 @@ def described(path):
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
-@pytest.mark.parametrize("name", [".app.jsonl.lock", ".app.jsonl.gz.new", ".app.jsonl.rotating"])
+@pytest.mark.parametrize(
+    "name", [".app.jsonl.lock", ".app.jsonl.gz.new", ".app.jsonl.zst.new", ".app.jsonl.rotating"]
+)
 class TestTraps:
     """Something else has the name of a file that a rotation makes."""
 
@@ -612,30 +616,36 @@ class TestCompression:
 
         assert numbers(log) == list(range(4))
 
+    @pytest.mark.parametrize("format", FORMATS)
     @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.__name__)
-    def test_obstacle_is_reported(self, log, writer, trap):
+    def test_obstacle_is_reported(self, log, writer, trap, format):
         """Why backups are not compressed is reported at the next rotation."""
-        trap(log.with_name(".app.jsonl.gz.new"))
+        trap(log.with_name(f".app.jsonl{format.suffix}.new"))
         writer.write(3)
-        compressor, reports = compression.BackupCompressor(), []
+        compressor, reports = compression.BackupCompressor(format.name), []
         for _ in range(2):
             compressor.start(str(log), 9, str, reports.append)
             compressor.join()
 
         assert len(reports) == 1
-        assert str(log.with_name(".app.jsonl.gz.new")) in reports[0]
+        assert str(log.with_name(f".app.jsonl{format.suffix}.new")) in reports[0]
 
-    @pytest.mark.parametrize("content", [b"", gzip.compress(b"somebody's"), b"\x1f\x8b\x08\x04"])
-    def test_file_of_somebody_else(self, log, writer, content):
-        """An empty file and a gzip file that we have not made are left alone, too, and reported."""
-        path = log.with_name(".app.jsonl.gz.new")
+    @pytest.mark.parametrize("format", FORMATS)
+    @pytest.mark.parametrize(
+        "content",
+        [b"", gzip.compress(b"somebody's"), b"\x1f\x8b\x08\x04", b"\x28\xb5\x2f\xfd\x20\x00\x01\x00\x00"],
+        ids=["empty", "gzip", "beginning", "zstd"],
+    )
+    def test_file_of_somebody_else(self, log, writer, content, format):
+        """An empty file and a compressed file that we have not made are left alone, too, and reported."""
+        path = log.with_name(f".app.jsonl{format.suffix}.new")
         path.write_bytes(content)
         writer.write(3)
         with pytest.raises(compression.ObstacleError, match="somebody else's"):
-            compression.compress_backups(str(log), 9, str)
+            compression.compress_backups(str(log), 9, str, format)
 
         assert path.read_bytes() == content
-        assert not list(log.parent.glob("app.jsonl.*.gz"))
+        assert not list(log.parent.glob(f"app.jsonl.*{format.suffix}"))
 
 
 def test_copied_folder(log, writer):
@@ -765,25 +775,31 @@ def test_copy_of_a_backup(log, writer, compress, number):
 
 
 @pytest.mark.parametrize(
-    "command", ["gunzip app.jsonl.2.gz", "gunzip *.gz", "gunzip *.gz && gzip app.jsonl.?"]
+    ("format", "command"),
+    [
+        (GZIP, "gunzip app.jsonl.2.gz"),
+        (GZIP, "gunzip *.gz"),
+        (GZIP, "gunzip *.gz && gzip app.jsonl.?"),
+        (ZSTD, "unzstd --quiet --rm app.jsonl.2.zst"),
+    ],
+    ids=lambda param: param if isinstance(param, str) else param.name,
 )
-def test_an_unpacked_backup(log, writer, command):
+def test_an_unpacked_backup(log, writer, format, command):
     """A backup that an administrator unpacks, or packs again, is rotated as before."""
-    writer.open(compress=True, backupCount=3, maxBytes=500)
+    need("zstd")
+    writer.open(compress=format.name, backupCount=3, maxBytes=500)
     writer.write(20)
     writer.close()
     before = numbers(log)
     subprocess.run(command, shell=True, cwd=log.parent, check=True)
     assert numbers(log) == before
-    writer.open(compress=True, backupCount=3, maxBytes=500)
+    writer.open(compress=format.name, backupCount=3, maxBytes=500)
     writer.write(10)
     writer.close()
 
     assert not notices(log)
     assert sorted(path.name for path in log.parent.glob("app.jsonl.*")) == [
-        "app.jsonl.1.gz",
-        "app.jsonl.2.gz",
-        "app.jsonl.3.gz",
+        f"app.jsonl.{number}{format.suffix}" for number in (1, 2, 3)
     ]
 
 

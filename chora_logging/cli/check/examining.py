@@ -6,6 +6,7 @@ file and the number of a line, and whether the same line came before.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections import Counter
@@ -14,11 +15,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from chora_logging.cli import amounts
+from chora_logging.compressed_files import suffix_of
 from chora_logging.eventlog.decoding import REFUSED, decode
 from chora_logging.eventlog.lines import SHOWN_LINE_BYTES, read_malformed
 from chora_logging.eventlog.meaning import USUAL, Meaning
+from chora_logging.eventlog.rotated.content import open_content
 from chora_logging.eventlog.rotated.file import LogFile
-from chora_logging.log_files import COMPRESSED
 
 TORN, FOREIGN, DUPLICATED, UNREADABLE, MISSING = "torn", "foreign", "duplicated", "unreadable", "missing"
 LATE, UNFINISHED, COPY, EMPTY, GONE, LINK = "out of order", "unfinished", "copy", "empty", "gone", "link"
@@ -149,15 +151,20 @@ class Examiner:
             self._report(found, LINK, "a symbolic link, which readers do not follow", b"")
             return found
         try:
-            with open(path, "rb") as file:
-                if file.read(1):
-                    self._report(found, COPY, "all of its content is in a newer file too", b"")
-                else:
-                    self._report(found, EMPTY, "it has no line", b"")
+            if (opened := open_content(path)) is None:
+                return found
         except FileNotFoundError:
             return found  # rotated since it was listed
         except OSError as error:
             self._report(found, UNREADABLE, error.strerror or str(error), b"")
+            return found
+        with contextlib.closing(opened[0]) as content:
+            if content.read(1, 0):
+                self._report(found, COPY, "all of its content is in a newer file too", b"")
+            elif content.damage:
+                self._report(found, UNREADABLE, f"the compressed file is {content.damage}", b"")
+            else:
+                self._report(found, EMPTY, "it has no line", b"")
         return found
 
     def _line(self, found: Examination, line: bytes) -> None:
@@ -218,7 +225,7 @@ def _missing(file: LogFile, older: int | None) -> str:
     """
     log = os.path.basename(file.path)
     if file.place.number:
-        log = log.removesuffix(COMPRESSED).removesuffix(f".{file.place.number}")
+        log = log.removesuffix(suffix_of(log)).removesuffix(f".{file.place.number}")
     count, first = file.missing_before, file.place.number + 1
     names = [f"{log}.{number}" for number in range(first, first + count if older is None else older)]
     if len(names) != count or any(rotated.is_gone for rotated in file.record.values()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zlib
 from typing import NamedTuple
 
 from chora_logging import log_files
@@ -87,7 +86,7 @@ def _look(log: str) -> _Seen:
         data = os.pread(fd, FIRST_LINE_BYTES, 0)
     finally:
         os.close(fd)
-    return _Seen(status.st_ino, status.st_size, zlib.crc32(data.partition(b"\n")[0]) if data else 0)
+    return _Seen(status.st_ino, status.st_size, log_files.first_line_checksum(data))
 
 
 def _inodes_of_backups(log: str) -> set[int]:

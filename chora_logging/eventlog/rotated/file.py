@@ -17,7 +17,7 @@ from chora_logging.eventlog.rotated.content import CHUNK as CHUNK
 from chora_logging.eventlog.rotated.content import Content
 from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, NO_LOG, FileOrigin, Position
 from chora_logging.log_files import LONGEST_LINE_BYTES as LONGEST_LINE_BYTES
-from chora_logging.log_files import Rotated, digest
+from chora_logging.log_files import Rotated, digest, first_line_checksum
 
 ReadAt = Callable[[int, int], bytes]
 
@@ -191,6 +191,10 @@ class LogFile:
     def head(self) -> bytes:
         """Return its first bytes, at most `HEAD`."""
         return self._first(HEAD)
+
+    def first_line(self) -> int:
+        """Return the checksum of its first line, also if that cannot be read; 0 if it is unknown."""
+        return self._content.first_line or first_line_checksum(self.head())
 
     def head_as_read(self) -> bytes:
         """Return its first bytes as they were when they were read."""

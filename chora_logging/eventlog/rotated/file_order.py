@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import collections
 import functools
-import struct
 import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from chora_logging.compressed_files import check
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.rotated import locating
 from chora_logging.eventlog.rotated.content import CHUNK
@@ -187,14 +187,14 @@ class _SeenFile(NamedTuple):
 
 
 def _trailer(file: LogFile, length: int) -> bytes:
-    """Return the gzip trailer that *file* would have if it were compressed; empty for another length."""
+    """Return the end that *file* would have if we compressed it; empty for another length."""
     if file.length() != length:
         return b""
     checksum = offset = 0
     while data := file.peek(CHUNK, offset):
         checksum = zlib.crc32(data, checksum)
         offset += len(data)
-    return struct.pack("<II", checksum, offset & 0xFFFFFFFF)
+    return check(checksum, offset)
 
 
 def first_filled(files: Files, index: int | None) -> int | None:

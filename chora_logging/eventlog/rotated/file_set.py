@@ -20,15 +20,17 @@ from functools import partial
 from typing import NamedTuple
 
 from chora_logging import log_files
+from chora_logging.compressed_files import COMPRESSED, suffix_of
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.rotated import locating
-from chora_logging.eventlog.rotated.content import Moved, open_content, unread_suffix
+from chora_logging.eventlog.rotated.content import open_content
 from chora_logging.eventlog.rotated.copies import without_copies
 from chora_logging.eventlog.rotated.cursor import Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
 from chora_logging.eventlog.rotated.generations import in_order
+from chora_logging.eventlog.rotated.plain import Moved
 from chora_logging.eventlog.rotated.stored import HELD_FILES, Find, Lost, StoredFile
-from chora_logging.log_files import ABSENT_NAMED_NUMBERS, COMPRESSED, backup_number, is_dated, real_path
+from chora_logging.log_files import ABSENT_NAMED_NUMBERS, backup_number, is_dated, real_path
 from chora_logging.schema import OWN_LOGGER
 
 #: Returns the name of a backup for its default name, as `logging.handlers.BaseRotatingHandler.namer`.
@@ -193,7 +195,7 @@ def paths_of(path: str, namer: Namer | None = None) -> list[str]:
     there: dict[str, int] = {}
     for name, number in numbers.items():
         # A backup may have been compressed since it was listed.
-        names = (name, name + COMPRESSED) if number else (name,)
+        names = _forms(name) if number else (name,)
         there.update((full, number) for full in names if os.path.isfile(full))
     return sorted(there, key=lambda name: -there[name])
 
@@ -233,13 +235,13 @@ class _Names(NamedTuple):
         numbers: The number of each name in the order of age; 0 is the live file.
         newer: The highest number of the names that the namer gives; the default names follow.
         dated: The numbers of the dated names, without the suffix of compression.
-        suffixes: The suffixes of compressed files, those that are not read here if there are any.
+        suffixes: The suffixes of compressed files, with those that are not read here if there are any.
     """
 
     numbers: dict[str, int]
     newer: int
     dated: dict[str, int]
-    suffixes: tuple[str, ...] = (COMPRESSED,)
+    suffixes: tuple[str, ...] = COMPRESSED
 
 
 def _list_names(path: str, namer: Namer | None) -> _Names:
@@ -248,25 +250,25 @@ def _list_names(path: str, namer: Namer | None) -> _Names:
     newer = max(named.values()) + _ABSENT_NUMBERS if named else 0
     found = named.copy()
     dated: dict[str, str] = {}  # with the name without the suffix of compression
-    suffixes = {COMPRESSED: None}
+    suffixes = dict.fromkeys(COMPRESSED)
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return _Names(found, newer, {})
     for name in names:
         full = os.path.join(folder, name)
-        unread = unread_suffix(name)
-        plain = name.removesuffix(unread or COMPRESSED)
+        suffix = suffix_of(name)
+        plain = name.removesuffix(suffix)
         if name == log:
             found[full] = 0
-        elif (number := backup_number(plain if unread else name, log)) is not None and full not in found:
+        elif (number := backup_number(name, log)) is not None and full not in found:
             found[full] = newer + number
         elif is_dated(plain, log):
             dated[full] = os.path.join(folder, plain)
         else:
             continue
-        if unread:
-            suffixes[unread] = None
+        if suffix:
+            suffixes[suffix] = None
     oldest = max(found.values(), default=0)
     newest_first = sorted(set(dated.values()), key=_by_digits, reverse=True)
     of_dated = {plain: number for number, plain in enumerate(newest_first, oldest + 1)}
@@ -278,12 +280,17 @@ def _by_digits(name: str) -> str:
     return "".join(filter(str.isdigit, os.path.basename(name)))
 
 
+def _forms(name: str) -> tuple[str, ...]:
+    """Return the names that a backup may have, compressed or not."""
+    return (name, *(name + suffix for suffix in COMPRESSED))
+
+
 def _list_named(path: str, namer: Namer) -> dict[str, int]:
     found: dict[str, int] = {}
     missing = 0
     for number in itertools.count(1):
         name = namer(f"{path}.{number}")
-        there = [full for full in (name, name + COMPRESSED) if full != path and os.path.isfile(full)]
+        there = [full for full in _forms(name) if full != path and os.path.isfile(full)]
         found.update(dict.fromkeys(there, number))
         missing = 0 if there else missing + 1
         if missing == ABSENT_NAMED_NUMBERS:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterable, Iterator
 
 from chora_logging import log_files
-from chora_logging.eventlog.rotated.content import Moved
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated.file_set import close_all
+from chora_logging.eventlog.rotated.plain import Moved
 
 #: How long ago the folder was changed last, at least, in seconds, if its time is to show the next change: the
 #: clock of a file system ticks.

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import collections
 import itertools
-import zlib
 from collections.abc import Mapping, Sequence, Set
 from operator import itemgetter
 from typing import TypeVar
 
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.log_files import (
-    FIRST_LINE_BYTES,
     Backups,
     Rotated,
     Sidecar,
@@ -63,7 +61,9 @@ def in_order(
     known = _recorded(files, record, state.generation)
     spent = [file for file in files if file.place.number and file.place.inode in recorded]
     spent = [
-        file for file in spent if not file.head() or _is_remainder(file) > (file.place.identity in known)
+        file
+        for file in spent
+        if not (file.head() or file.first_line()) or _is_remainder(file) > (file.place.identity in known)
     ]
     for file in spent:
         file.close()
@@ -108,11 +108,7 @@ def is_listed(file: LogFile, listed: Listed) -> bool:
     first_line = listed.get(file.place.inode)
     if first_line is None:
         return False
-    return file.compressed or not first_line or _first_line(file) == first_line
-
-
-def _first_line(file: LogFile) -> int:
-    return zlib.crc32(file.head()[:FIRST_LINE_BYTES].partition(b"\n")[0])
+    return file.compressed or not first_line or file.first_line() == first_line
 
 
 def _recorded(
@@ -166,7 +162,7 @@ def _recorded(
 def _evidence(file: LogFile, newest: int, gone: Sequence[int]) -> tuple[int, int, int, int, bytes]:
     """Return what shows which file it is: its first line, size, inode, generation by its number, and head."""
     generation = generation_of(file.place.number, newest, gone)
-    return _first_line(file), file.length(), file.place.inode, generation, digest(file.head())
+    return file.first_line(), file.length(), file.place.inode, generation, digest(file.head())
 
 
 def _is_remainder(file: LogFile) -> bool:
@@ -181,7 +177,7 @@ def _has_number_of_ours(file: LogFile, listed: Listed | None, recorded: Set[int]
         return False
     # Another file may have got the inode of one that is gone. What has no record does not know the first
     # line of a compressed file.
-    is_other = listed is not None and recorded and listed[file.place.inode] != _first_line(file)
+    is_other = listed is not None and recorded and listed[file.place.inode] != file.first_line()
     return file.place.is_ours and not is_other
 
 

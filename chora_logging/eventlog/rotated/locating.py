@@ -175,7 +175,8 @@ def after_recorded(files: Sequence[LogFile], position: Position) -> tuple[int, G
     missing = [size for size in sizes if size > 0]
     if not missing:
         return index, None
-    reason = "the file that the cursor points into was deleted or cut"
+    reason = f"is {own.damage}" if own is not None and own.damage else "was deleted or cut"
+    reason = f"the file that the cursor points into {reason}"
     return index, gap_before(files[index], position, reason, len(missing), sum(missing))
 
 

@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from chora_logging.eventlog.rotated.content import Content, Moved
+from chora_logging.eventlog.rotated.content import Content
 from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, Position
 from chora_logging.eventlog.rotated.file import LogFile, Place
+from chora_logging.eventlog.rotated.plain import Moved
 
 #: How many bytes of the next files are held open. Files that are rotated fast are small, so they are
 #: all read at any speed. Large files are opened when they are read: a reader that pauses keeps only its

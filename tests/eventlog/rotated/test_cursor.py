@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chora_logging import log_files
+from chora_logging.compressed_files import ZSTD
 from chora_logging.errors import CursorError
 from chora_logging.eventlog import Event, EventLog, Gap
 from chora_logging.eventlog.rotated.cursor import Position, decode, encode
+from chora_logging.writing.compression import compress_backups
 from tests.eventlog.writing import Writer, numbers, write
 
 times = st.integers(2**31, 2**48 - 1)
@@ -90,7 +92,9 @@ class TestResuming:
             assert numbers(log.read(after=event.cursor)) == list(range(event["n"] + 1, writer.count))
 
     @pytest.mark.parametrize("sidecar_kept", [True, False])
-    @pytest.mark.parametrize("change", ["rotate", "rename", "copytruncate", "gzip", "copy", "logrotate date"])
+    @pytest.mark.parametrize(
+        "change", ["rotate", "rename", "copytruncate", "gzip", "zstd", "copy", "logrotate date"]
+    )
     def test_what_a_cursor_outlives(self, tmp_path, writer, change, sidecar_kept):
         """A cursor stays valid across rotation, compression and copying, with and without sidecar."""
         writer.write(6, 200)
@@ -100,6 +104,10 @@ class TestResuming:
         if change == "gzip":
             writer.rotate()
             writer.compress()
+        if change == "zstd":
+            writer.rotate()
+            compress_backups(writer.log, 3, str, ZSTD)
+            assert os.path.exists(writer.backup(1) + ".zst")
         if change == "copy":
             shutil.copytree(tmp_path, tmp_path / "elsewhere")
             log = str(tmp_path / "elsewhere" / "app.log")
