@@ -91,7 +91,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
         self.is_rotatable = stat.S_ISREG(status.st_mode) and not _leads_to_stream(path)
         self.is_shared = self.is_last = False
         said = log_files.read_backups(log)
-        self.state = said.state
+        # If others have rotated this file since it was opened, the sidecar speaks of a later one.
+        self.state = said.state if self.stat_if_current() is not None else None
         self.links = 1 if said.fits(status) else 0
         self.mark = journal.next_mark(status.st_size)
         self._first_bytes, self._fsync = first_bytes, fsync

@@ -278,6 +278,28 @@ class TestNothingIsGone:
 
         assert self.recorded(writer) == []
 
+    def test_rotated_by_another_at_its_opening(self, writer, monkeypatch):
+        """So does one that sleeps between the opening of the file and its look at the sidecar."""
+        read = log_files.read_backups
+
+        def read_late(log):
+            monkeypatch.setattr(log_files, "read_backups", read)
+            child = os.fork()
+            if not child:
+                other = Writer(writer.log, keep=1)
+                for _ in range(3):
+                    other.write(1)
+                    other.rotate()
+                os._exit(0)
+            os.waitpid(child, 0)
+            return read(log)
+
+        writer.close()
+        monkeypatch.setattr(log_files, "read_backups", read_late)
+
+        assert self.recorded(writer) == []
+        assert log_files.read_backups is read
+
     @pytest.mark.parametrize("delay", [True, False])
     def test_overwritten_by_a_handler(self, writer, delay):
         """A handler that begins the file anew records nothing, nor does another one that has it open."""
