@@ -41,8 +41,18 @@ export function summarize(following) {
   byId("wider").hidden = !place.get("since") && !place.get("until");
   byId("unreadable").textContent = words(following.unreadable);
   byId("unreadable").hidden = !words(following.unreadable);
+  sayWaiting(store);
   sayEnds(following, shown);
   sayEmpty(following, shown);
+}
+
+/** @param {import("./store.js").Store} store */
+function sayWaiting({ isPaused, waiting }) {
+  byId("pause").setAttribute("aria-pressed", String(isPaused));
+  byId("pause-words").textContent = isPaused ? "Resume" : "Pause";
+  byId("list").classList.toggle("is-paused", isPaused);
+  byId("waiting").hidden = waiting === 0;
+  byId("waiting").textContent = `↓ ${plural(waiting, "new event")}`;
 }
 
 /** @param {import("./following.js").Following} following @param {number} shown */

@@ -1,0 +1,194 @@
+/** The heads of the chosen columns: each is moved, sized and removed there, with the pointer or the keyboard. */
+
+import { WIDTH } from "./columns.js";
+import { element, visible } from "./text.js";
+
+/** The width that the message keeps; columns that would leave it less are shown behind it as text. */
+const LEAST_MESSAGE_PX = 200;
+/** A press that moves less is none that drags. */
+const LEAST_DRAG_PX = 5;
+const LONGEST_NAME_CHARS = 80;
+
+/** @typedef {{cells: readonly string[], texts: readonly string[]}} Layout the columns with a cell, and those behind the message */
+
+/** Shows the heads, and decides which columns have space. Dispatches "choose" when a head is pressed. */
+export class ColumnHeads extends EventTarget {
+  /** @type {Layout} another object whenever it is another layout */ layout = { cells: [], texts: [] };
+  /** @type {Map<string, HTMLElement>} */ #heads = new Map();
+  #row;
+  #trace;
+
+  /**
+   * @param {HTMLElement} grid
+   * @param {import("./columns.js").Columns} columns
+   */
+  constructor(grid, columns) {
+    super();
+    this.grid = grid;
+    this.columns = columns;
+    this.#row = /** @type {HTMLElement} */ (grid.querySelector(".head"));
+    this.#trace = this.#row.querySelector(".trace");
+    columns.addEventListener("sized", () => this.fit());
+  }
+
+  /** Give as many columns a cell as leave the message its width. */
+  fit() {
+    const { names } = this.columns;
+    let space = names.length ? this.#space() : 0;
+    let number = 0;
+    while (number < names.length && (space -= this.#widthOf(names[number])) >= LEAST_MESSAGE_PX) number += 1;
+    const [cells, texts] = [names.slice(0, number), names.slice(number)];
+    this.grid.style.setProperty("--columns", cells.map((name) => `${this.columns.widthOf(name)}px`).join(" "));
+    for (const [name, head] of this.#heads) sayWidth(head, this.columns.widthOf(name));
+    if (isSame(cells, this.layout.cells) && isSame(texts, this.layout.texts)) return;
+    this.layout = { cells, texts };
+    this.#show(cells);
+  }
+
+  /** What the message and the columns share, in pixels; none where the list has no heads. */
+  #space() {
+    this.grid.style.removeProperty("--columns");
+    const shown = [...this.#heads.values()];
+    for (const head of shown) head.hidden = true;
+    const content = /** @type {HTMLElement} */ (this.#row.querySelector(".content"));
+    const { width } = content.getBoundingClientRect();
+    for (const head of shown) head.hidden = false;
+    return width;
+  }
+
+  /** @param {string} name */
+  #widthOf(name) {
+    return this.columns.widthOf(name) + parseFloat(getComputedStyle(this.#row).columnGap);
+  }
+
+  /** @param {readonly string[]} names */
+  #show(names) {
+    const focused = this.#row.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement) : null;
+    for (const [name, head] of this.#heads) {
+      if (names.includes(name)) continue;
+      head.remove();
+      this.#heads.delete(name);
+    }
+    for (const name of names) {
+      const head = this.#heads.get(name) ?? this.#made(name);
+      this.#heads.set(name, head);
+      this.#row.insertBefore(head, this.#trace);
+    }
+    // An element that is moved loses the focus.
+    if (focused) (this.#row.contains(focused) ? focused : this.grid).focus();
+  }
+
+  /** @param {string} name */
+  #made(name) {
+    const shown = visible(name, LONGEST_NAME_CHARS);
+    const button = element("button", "column-name", [element("bdi", "", shown)]);
+    button.type = "button";
+    button.title = `${shown}: drag it to another place, or Shift and ← or →; Delete removes it`;
+    const edge = element("span", "edge");
+    edge.tabIndex = 0;
+    edge.setAttribute("role", "separator");
+    edge.setAttribute("aria-orientation", "vertical");
+    edge.setAttribute("aria-valuemin", String(WIDTH.least));
+    edge.setAttribute("aria-valuemax", String(WIDTH.most));
+    edge.ariaLabel = `Width of the column ${shown}`;
+    edge.title = "Drag to size, or ← and →";
+    const head = element("div", "chosen", [button, edge]);
+    head.setAttribute("role", "columnheader");
+    sayWidth(head, this.columns.widthOf(name));
+    button.addEventListener("keydown", (press) => this.#moveByKey(press, name));
+    edge.addEventListener("keydown", (press) => this.#sizeByKey(press, name));
+    this.#dragToMove(button, head, name);
+    this.#dragToSize(edge, name);
+    return head;
+  }
+
+  /** @param {KeyboardEvent} press @param {string} name */
+  #moveByKey(press, name) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[press.key] ?? 0;
+    if (step && press.shiftKey) this.columns.move(name, this.columns.names.indexOf(name) + step);
+    else if (press.key === "Delete" || press.key === "Backspace") this.columns.remove(name);
+    else return;
+    take(press);
+  }
+
+  /** @param {KeyboardEvent} press @param {string} name */
+  #sizeByKey(press, name) {
+    const step = { ArrowLeft: -WIDTH.step, ArrowRight: WIDTH.step }[press.key] ?? 0;
+    if (step) this.columns.resize(name, this.columns.widthOf(name) + step);
+    else if (press.key === "Home") this.columns.resize(name, WIDTH.least);
+    else if (press.key === "End") this.columns.resize(name, WIDTH.most);
+    else return;
+    take(press);
+  }
+
+  /** @param {HTMLElement} edge @param {string} name */
+  #dragToSize(edge, name) {
+    let [from, width] = [NaN, 0];
+    edge.addEventListener("pointerdown", (press) => {
+      if (press.button !== 0) return;
+      edge.setPointerCapture(press.pointerId);
+      [from, width] = [press.clientX, this.columns.widthOf(name)];
+    });
+    edge.addEventListener("pointermove", (move) => {
+      // Columns stand at the right: a wider one moves its left edge.
+      if (!Number.isNaN(from)) this.columns.resize(name, width - (move.clientX - from));
+    });
+    edge.addEventListener("lostpointercapture", () => (from = NaN));
+  }
+
+  /** @param {HTMLElement} button @param {HTMLElement} head @param {string} name */
+  #dragToMove(button, head, name) {
+    let from = NaN;
+    let isDragged = false;
+    button.addEventListener("pointerdown", (press) => {
+      if (press.button !== 0) return;
+      button.setPointerCapture(press.pointerId);
+      [from, isDragged] = [press.clientX, false];
+    });
+    button.addEventListener("pointermove", (move) => {
+      if (Number.isNaN(from)) return;
+      isDragged ||= Math.abs(move.clientX - from) >= LEAST_DRAG_PX;
+      if (isDragged) head.style.translate = `${move.clientX - from}px`;
+      head.classList.toggle("is-dragged", isDragged);
+    });
+    button.addEventListener("pointerup", (release) => isDragged && this.columns.move(name, this.#indexAt(release.clientX, name)));
+    button.addEventListener("lostpointercapture", () => {
+      from = NaN;
+      head.style.translate = "";
+      head.classList.remove("is-dragged");
+    });
+    button.addEventListener("click", () => {
+      if (!isDragged) this.dispatchEvent(new Event("choose"));
+      isDragged = false;
+    });
+  }
+
+  /**
+   * The place among the columns at a point of the screen.
+   * @param {number} x
+   * @param {string} name the column that is put there
+   */
+  #indexAt(x, name) {
+    const others = this.layout.cells.filter((each) => each !== name);
+    return others.filter((each) => {
+      const { left, width } = /** @type {HTMLElement} */ (this.#heads.get(each)).getBoundingClientRect();
+      return left + width / 2 < x;
+    }).length;
+  }
+}
+
+/** @param {HTMLElement} head @param {number} width */
+function sayWidth(head, width) {
+  head.lastElementChild?.setAttribute("aria-valuenow", String(width));
+}
+
+/** @param {KeyboardEvent} press */
+function take(press) {
+  press.preventDefault();
+  press.stopPropagation();
+}
+
+/** @param {readonly string[]} one @param {readonly string[]} other */
+function isSame(one, other) {
+  return one.length === other.length && one.every((each, index) => each === other[index]);
+}
