@@ -164,11 +164,14 @@ class TestLooks:
         check(reader, tmp_path)
 
     def test_timeline(self, visit, tmp_path):
-        """A timeline passes axe and fits the width."""
+        """A timeline that is zoomed into, with its small map, passes axe and fits the width."""
         reader = visit()
         reader.page.keyboard.press("k")
         reader.page.keyboard.press("t")
         reader.says("#timeline-summary", "4 events · 2 logs · 900 ms · 1 error")
+        reader.page.keyboard.press("j")
+        reader.page.keyboard.press("z")
+        expect(reader.page.locator("#minimap")).to_be_visible()
 
         check(reader, tmp_path)
 
