@@ -140,6 +140,13 @@ class TestColumns:
         assert width(listed, "tags") == 136 + 50
         drawn = listed.page.locator("#space .row", has_text="Request 3").locator(".chosen").first.bounding_box()
         assert round(drawn["width"]) == 136 + 50
+        mouse.move(edge["x"] - 47, edge["y"] + 10)
+        mouse.down()
+        mouse.move(20, edge["y"] + 10, steps=4)
+        mouse.up()
+        message = listed.page.locator("#list .head .content").bounding_box()
+        assert message["width"] == pytest.approx(200, abs=1)
+        heads(listed, "tags", "user")
         listed.page.locator(".column-name", has_text="user").click()
         expect(listed.page.locator("#columns")).to_be_visible()
 

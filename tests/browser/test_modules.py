@@ -70,6 +70,15 @@ def call(site, browser):
               Number(step.event.cursor), step.began && Number(step.began.cursor), depth, step.isCritical,
             ]);
           },
+          stored: ({ Store }, number) => {
+            const store = new Store();
+            const entry = (n) => ({ log: "a", cursor: String(n), raw: `{"n":${n},"time":"2025-10-17T12:00:00Z"}` });
+            for (let n = 0; n < number; n += 1) store.add(entry(n));
+            const held = store.held;
+            store.prepend([entry(-1)]);
+            const [last] = store.view.slice(-1);
+            return { held, added: store.held - held, isWhole: store.isWhole, isFull: store.isFull, last: last.cursor };
+          },
           pieces: ({ format }, depth) => format("[".repeat(depth) + "]".repeat(depth)).length,
         }; }"""
     )
@@ -325,6 +334,15 @@ def test_counts_of_days(call):
 
     assert (events, errors) == (20_000, 10_000)
     assert bars <= 101
+
+
+@pytest.mark.whole
+def test_a_hundred_thousand_events(call):
+    """A list has a hundred thousand events; of more, the newest stay."""
+    found = call("store", "stored", 115_000)
+
+    assert 100_000 <= found["held"] <= 110_000
+    assert found == {"held": found["held"], "added": 1, "isWhole": False, "isFull": True, "last": "114999"}
 
 
 class TestDecoder:

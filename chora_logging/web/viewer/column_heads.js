@@ -5,16 +5,26 @@ import { element, visible } from "./text.js";
 
 /** The width that the message keeps; columns that would leave it less are shown behind it as text. */
 const LEAST_MESSAGE_PX = 200;
+/** Few characters are narrower; text that would not be seen is not made, because making it takes longest. */
+const NARROW_CHARACTER_PX = 4;
+const CHARACTERS_STEP = 50;
 /** A press that moves less is none that drags. */
 const LEAST_DRAG_PX = 5;
 const LONGEST_NAME_CHARS = 80;
 
-/** @typedef {{cells: readonly string[], texts: readonly string[]}} Layout the columns with a cell, and those behind the message */
+/**
+ * @typedef {object} Layout
+ * @property {readonly string[]} cells the columns with a cell
+ * @property {readonly string[]} texts those behind the message
+ * @property {number} characters as many as the message and what is behind it may have
+ */
 
 /** Shows the heads, and decides which columns have space. Dispatches "choose" when a head is pressed. */
 export class ColumnHeads extends EventTarget {
-  /** @type {Layout} another object whenever it is another layout */ layout = { cells: [], texts: [] };
+  /** @type {Layout} another object whenever it is another layout */ layout = { cells: [], texts: [], characters: 0 };
   /** @type {Map<string, HTMLElement>} */ #heads = new Map();
+  /** What the message could give up, in pixels. */
+  #spare = 0;
   #row;
   #trace;
 
@@ -34,15 +44,25 @@ export class ColumnHeads extends EventTarget {
   /** Give as many columns a cell as leave the message its width. */
   fit() {
     const { names } = this.columns;
-    let space = names.length ? this.#space() : 0;
     let number = 0;
-    while (number < names.length && (space -= this.#widthOf(names[number])) >= LEAST_MESSAGE_PX) number += 1;
+    this.#spare = this.#space() - LEAST_MESSAGE_PX;
+    while (number < names.length && this.#widthOf(names[number]) <= this.#spare) {
+      this.#spare -= this.#widthOf(names[number]);
+      number += 1;
+    }
     const [cells, texts] = [names.slice(0, number), names.slice(number)];
     this.grid.style.setProperty("--columns", cells.map((name) => `${this.columns.widthOf(name)}px`).join(" "));
     for (const [name, head] of this.#heads) sayWidth(head, this.columns.widthOf(name));
-    if (isSame(cells, this.layout.cells) && isSame(texts, this.layout.texts)) return;
-    this.layout = { cells, texts };
-    this.#show(cells);
+    const width = this.#hasHeads ? this.#spare + LEAST_MESSAGE_PX : this.grid.clientWidth;
+    const characters = Math.ceil(width / NARROW_CHARACTER_PX / CHARACTERS_STEP) * CHARACTERS_STEP;
+    const isOther = !isSame(cells, this.layout.cells);
+    if (!isOther && isSame(texts, this.layout.texts) && characters === this.layout.characters) return;
+    this.layout = { cells, texts, characters };
+    if (isOther) this.#show(cells);
+  }
+
+  get #hasHeads() {
+    return this.#row.getClientRects().length > 0;
   }
 
   /** What the message and the columns share, in pixels; none where the list has no heads. */
@@ -114,11 +134,20 @@ export class ColumnHeads extends EventTarget {
   /** @param {KeyboardEvent} press @param {string} name */
   #sizeByKey(press, name) {
     const step = { ArrowLeft: -WIDTH.step, ArrowRight: WIDTH.step }[press.key] ?? 0;
-    if (step) this.columns.resize(name, this.columns.widthOf(name) + step);
-    else if (press.key === "Home") this.columns.resize(name, WIDTH.least);
-    else if (press.key === "End") this.columns.resize(name, WIDTH.most);
+    if (step) this.#size(name, this.columns.widthOf(name) + step);
+    else if (press.key === "Home") this.#size(name, WIDTH.least);
+    else if (press.key === "End") this.#size(name, WIDTH.most);
     else return;
     take(press);
+  }
+
+  /**
+   * Give a column another width, but not one that takes its head away from under the hand.
+   * @param {string} name
+   * @param {number} width
+   */
+  #size(name, width) {
+    this.columns.resize(name, Math.min(width, Math.floor(this.columns.widthOf(name) + this.#spare)));
   }
 
   /** @param {HTMLElement} edge @param {string} name */
@@ -131,7 +160,7 @@ export class ColumnHeads extends EventTarget {
     });
     edge.addEventListener("pointermove", (move) => {
       // Columns stand at the right: a wider one moves its left edge.
-      if (!Number.isNaN(from)) this.columns.resize(name, width - (move.clientX - from));
+      if (!Number.isNaN(from)) this.#size(name, width - (move.clientX - from));
     });
     edge.addEventListener("lostpointercapture", () => (from = NaN));
   }

@@ -32,7 +32,7 @@ function isName(name) {
  */
 export class Columns extends EventTarget {
   /** @type {readonly string[]} from left to right */ names = [];
-  /** What the browser remembers. @type {readonly string[]} */ remembered;
+  /** @type {readonly string[]} those that the reader chose last, maybe other ones than those of a link */ remembered;
   /** @type {Map<string, number>} */ #widths;
 
   constructor() {
@@ -97,19 +97,19 @@ export class Columns extends EventTarget {
    */
   resize(name, width) {
     this.#widths.set(name, within(width));
-    this.#remember(this.names);
+    this.#remember();
     this.dispatchEvent(new Event("sized"));
   }
 
   /** @param {string[]} names */
   #want(names) {
-    this.#remember(names);
+    this.remembered = names;
+    this.#remember();
     this.dispatchEvent(new CustomEvent("change", { detail: names }));
   }
 
-  /** @param {readonly string[]} names */
-  #remember(names) {
-    store(KEY, JSON.stringify(names.map((name) => [name, this.widthOf(name)])));
+  #remember() {
+    store(KEY, JSON.stringify(this.remembered.map((name) => [name, this.widthOf(name)])));
   }
 }
 

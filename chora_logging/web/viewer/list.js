@@ -85,8 +85,8 @@ export class List extends EventTarget {
     this.#frame ||= requestAnimationFrame((now) => {
       this.#frame = 0;
       this.#drawn = now;
-      this.#draw();
-      this.dispatchEvent(new Event("drawn"));
+      if (this.#draw()) this.dispatchEvent(new Event("drawn"));
+      else this.respond();
     });
   }
 
@@ -226,6 +226,7 @@ export class List extends EventTarget {
     this.dispatchEvent(new Event("open"));
   }
 
+  /** @returns {boolean} whether all rows in sight are shown */
   #draw() {
     const { store } = this;
     const centre = (this.#lastTop + this.#lastHeight / 2 - this.space.offsetTop) / this.#rowHeight;
@@ -243,9 +244,10 @@ export class List extends EventTarget {
       this.#lastLength = store.view.length;
       this.grid.setAttribute("aria-rowcount", String(store.view.length + 1));
     }
-    const rows = this.#rows.draw(store, this.#rowHeight, this.selected, this.#heads.layout);
-    this.#showColumn("has-names", rows.some(({ name }) => name.textContent !== ""));
-    this.#showColumn("has-traces", rows.some(({ trace }) => trace.textContent !== ""));
+    const isWhole = this.#rows.draw(store, this.#rowHeight, this.selected, this.#heads.layout);
+    this.#showColumn("has-names", this.#rows.events.some(({ name }) => name.textContent !== ""));
+    this.#showColumn("has-traces", this.#rows.events.some(({ trace }) => trace.textContent !== ""));
+    return isWhole;
   }
 
   /**

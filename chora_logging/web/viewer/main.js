@@ -276,7 +276,8 @@ const presses = [
   ["timeline-back", () => navigation.go({ timeline: "", by: "" })],
   ["older", () => {
     pause();
-    following.searchOlder(OLDER_EVENTS);
+    // Each time as many as there are: few presses lead far back.
+    following.searchOlder(Math.max(OLDER_EVENTS, following.store.held));
   }],
   ["newer", () => following.loadNewer()],
   ["waiting", () => {

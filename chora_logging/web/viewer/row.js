@@ -20,8 +20,10 @@ const LONGEST_VALUE_CHARS = 120;
 /** One row, reused for different events. */
 export class Row {
   /** @type {import("./store.js").Item | null} */ item = null;
+  /** Whether it is to be filled anew, because what is shown of an event has changed. */
+  isStale = false;
   /** @type {Map<string, {raw: string, part: HTMLElement}>} what it shows of an event, by what that is */ shown = new Map();
-  /** @type {Layout} */ #layout = { cells: [], texts: [] };
+  /** @type {Layout} */ #layout = { cells: [], texts: [], characters: 0 };
   /** @type {HTMLElement[]} the cells of the chosen columns */ #chosen = [];
 
   constructor() {
@@ -38,14 +40,22 @@ export class Row {
   }
 
   /**
+   * Whether it shows an item, laid out like this.
+   * @param {import("./store.js").Item} item
+   * @param {Layout} layout
+   */
+  isOf(item, layout) {
+    return this.item === item && this.#layout === layout && !this.isStale;
+  }
+
+  /**
    * @param {import("./store.js").Item} item
    * @param {(traceId: string) => string} addressOf
    * @param {Layout} layout
    */
   fill(item, addressOf, layout) {
-    if (this.item === item && this.#layout === layout) return;
     if (this.#layout !== layout) this.#lay(layout);
-    this.item = item;
+    [this.item, this.isStale] = [item, false];
     this.shown = new Map();
     this.root.id = `row-${item.id}`;
     if (item instanceof LogEvent) this.#fillEvent(item, addressOf);
@@ -85,7 +95,7 @@ export class Row {
 
   /** @param {LogEvent} event @param {Map<string, string>} found @param {string} message */
   #fillContent(event, found, message) {
-    const { cells, texts } = this.#layout;
+    const { cells, texts, characters } = this.#layout;
     for (const [index, name] of cells.entries()) {
       const chosen = valueAt(found, name);
       const shown = chosen && chosen.raw !== "null" ? visible(text(chosen.raw), LONGEST_VALUE_CHARS) : "";
@@ -94,12 +104,15 @@ export class Row {
       if (chosen) this.shown.set(`field ${name}`, { raw: chosen.raw, part: this.#chosen[index] });
     }
     const parts = message ? [element("bdi", "message", marked(visible(message, LONGEST_MESSAGE_CHARS)))] : [];
+    let left = characters - message.length;
     for (const [name, each] of [...chosenTexts(found, texts), ...othersOf(event, found, [...cells, ...texts])]) {
-      const label = element("bdi", "key", visible(name, LONGEST_VALUE_CHARS) + "=");
-      const field = element("span", "field", [label, element("bdi", "value", marked(visible(text(each.raw), LONGEST_VALUE_CHARS)))]);
+      if (left <= 0) break;
+      const [label, shown] = [visible(name, LONGEST_VALUE_CHARS) + "=", visible(text(each.raw), LONGEST_VALUE_CHARS)];
+      const field = element("span", "field", [element("bdi", "key", label), element("bdi", "value", marked(shown))]);
       hold(field, each);
       this.shown.set(`field ${name}`, { raw: each.raw, part: field });
       parts.push(field);
+      left -= label.length + shown.length;
     }
     this.content.replaceChildren(...parts.flatMap((part) => [part, new Text(" ")]));
   }

@@ -4,11 +4,14 @@ import { LogEvent } from "./log_event.js";
 import { fadeRepeats } from "./repeats.js";
 import { Row } from "./row.js";
 
-const EXTRA_ROWS = 6;
+const EXTRA_ROWS = 4;
+/** The most rows that are filled at a time, so that the page answers between: the others follow with the next draw. */
+const MOST_FILLED = 16;
 
 /** Owns the rows in an element. */
 export class RowPool {
   /** @type {Row[]} */ #rows = [];
+  /** @type {Row[]} those in sight that are filled */ drawn = [];
 
   /**
    * @param {HTMLElement} grid the element that scrolls
@@ -23,7 +26,7 @@ export class RowPool {
 
   /** Fill all rows anew with the next draw. */
   forget() {
-    for (const row of this.#rows) row.item = null;
+    for (const row of this.#rows) row.isStale = true;
   }
 
   /** @param {Element} target @returns {Row | undefined} */
@@ -37,35 +40,46 @@ export class RowPool {
    * @param {number} height of a row
    * @param {number | null} selected the id of an event
    * @param {import("./row.js").Layout} layout
-   * @returns {Row[]} the rows of events
+   * @returns {boolean} whether all of them are shown
    */
   draw({ view, forgotten }, height, selected, layout) {
-    const first = Math.max(0, Math.floor((this.grid.scrollTop - this.space.offsetTop) / height) - EXTRA_ROWS);
+    const seen = Math.max(0, Math.floor((this.grid.scrollTop - this.space.offsetTop) / height));
+    const first = Math.max(0, seen - EXTRA_ROWS);
     const number = Math.min(view.length - first, Math.ceil(this.grid.clientHeight / height) + 2 * EXTRA_ROWS);
     while (this.#rows.length < number) this.#grow();
+    this.drawn = [];
     /** @type {Set<Row>} */
     const used = new Set();
-    for (let index = first; index < first + number; index += 1) {
+    let left = MOST_FILLED;
+    for (let place = 0; place < number; place += 1) {
+      // Those before the first one in sight come last.
+      const index = first + ((place + seen - first) % number);
       // A row keeps its event while the list moves on, so that only rows with new events are filled.
       const size = this.#rows.length;
       const row = this.#rows[(((forgotten + index) % size) + size) % size];
       used.add(row);
-      row.fill(view[index], this.addressOf, layout);
-      row.root.hidden = false;
+      if (!row.isOf(view[index], layout) && --left >= 0) row.fill(view[index], this.addressOf, layout);
+      row.root.hidden = row.item !== view[index];
+      if (row.root.hidden) continue;
+      this.drawn.push(row);
       row.root.style.transform = `translateY(${index * height}px)`;
       row.root.setAttribute("aria-rowindex", String(index + 2));
       row.root.setAttribute("aria-selected", String(view[index].id === selected));
     }
     for (const row of this.#rows) if (!used.has(row)) row.root.hidden = true;
-    this.#pointAtSelection(used, selected);
-    const events = [...used].filter(({ item }) => item instanceof LogEvent);
-    fadeRepeats(events);
-    return events;
+    this.#pointAtSelection(selected);
+    if (left >= 0) fadeRepeats(this.events);
+    return left >= 0;
   }
 
-  /** @param {Set<Row>} used @param {number | null} selected */
-  #pointAtSelection(used, selected) {
-    const isDrawn = [...used].some((row) => row.item?.id === selected);
+  /** The rows in sight that show events. */
+  get events() {
+    return this.drawn.filter(({ item }) => item instanceof LogEvent);
+  }
+
+  /** @param {number | null} selected */
+  #pointAtSelection(selected) {
+    const isDrawn = this.drawn.some((row) => row.item?.id === selected);
     if (isDrawn) this.grid.setAttribute("aria-activedescendant", `row-${selected}`);
     else this.grid.removeAttribute("aria-activedescendant");
   }
