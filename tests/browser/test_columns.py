@@ -9,19 +9,19 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.reader import until
 from tests.browser.site import Site
 from tests.browser.test_looks import AXE, problems
 
 HOSTILE = "<img src=x onerror=\"document.title='run'\">\u202e"
 BIG = "x" * 3_000_000
 #: Storage that refuses, as with cookies blocked.
-NO_STORAGE = (
-    "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } })"
-)
+NO_STORAGE = """Object.defineProperty(window, "localStorage", {
+  get() { throw new DOMException("no", "SecurityError"); }
+})"""
 #: The line and the left edge of the message in a row, and those of its fields.
 PLACES = """(words) => {
-  const row = [...document.querySelectorAll("#space .row:not([hidden])")].find((each) => each.textContent.includes(words));
+  const rows = [...document.querySelectorAll("#space .row:not([hidden])")];
+  const row = rows.find((each) => each.textContent.includes(words));
   const lineAt = (top) => Math.round((top - row.getBoundingClientRect().top) / 20);
   const place = (part) => [lineAt(part.getBoundingClientRect().top), part.getBoundingClientRect().left];
   const shown = (part) => part.getClientRects().length;
@@ -85,7 +85,7 @@ def width(reader, name):
 
 class TestColumns:
     def test_chosen_ordered_sized_and_kept_with_the_keyboard(self, listed):
-        """A dialog offers fields; keys at the head of a column move, size and remove it; all of it is kept."""
+        """A dialog offers fields; keys at the head of a column move, size and remove it; all is kept."""
         press = listed.page.keyboard.press
         press("f")
         expect(listed.page.locator("#columns-field")).to_be_focused()
@@ -138,7 +138,9 @@ class TestColumns:
         mouse.move(edge["x"] - 47, edge["y"] + 10, steps=4)
         mouse.up()
         assert width(listed, "tags") == 136 + 50
-        drawn = listed.page.locator("#space .row", has_text="Request 3").locator(".chosen").first.bounding_box()
+        drawn = (
+            listed.page.locator("#space .row", has_text="Request 3").locator(".chosen").first.bounding_box()
+        )
         assert round(drawn["width"]) == 136 + 50
         mouse.move(edge["x"] - 47, edge["y"] + 10)
         mouse.down()
@@ -151,7 +153,7 @@ class TestColumns:
         expect(listed.page.locator("#columns")).to_be_visible()
 
     def test_from_an_event_and_in_a_link(self, listed, site, open_page):
-        """A button beside a field makes it a column, and none again; a link shows the same; going back too."""
+        """A button beside a field makes it a column, and none again; a link and going back show the same."""
         listed.page.locator("#space .row", has_text="Request 3").click()
         line = listed.page.locator("#json .line", has_text='"status"')
         line.hover()
@@ -189,7 +191,7 @@ class TestColumns:
 
 class TestTheMessage:
     def test_it_comes_first(self, reader):
-        """At every width the message is before all fields, and has space however many columns there are."""
+        """At every width the message is before all fields, and has space beside however many columns."""
         columns = ["http.status", *(f"c{n}" for n in range(9)), "user"]
         reader.open("?" + urlencode({"column": columns}, True))
         reader.counts(8)
@@ -234,7 +236,7 @@ class TestRepeats:
 
 class TestHostileColumns:
     def test_names_and_values_are_text(self, site, open_page):
-        """Markup, invisible characters, `__proto__`, thousands of keys and megabytes are cells like others."""
+        """Markup, invisible characters, `__proto__`, many keys and megabytes are cells like others."""
         names = [HOSTILE, "__proto__", "__proto__", "key19999", "x" * 500, "__proto__.a.b", "user"]
         reader = open_page(site, viewport={"width": 1900, "height": 700})
         reader.open("?" + urlencode({"log": "telemetry", "column": names}, True))

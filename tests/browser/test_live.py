@@ -102,7 +102,7 @@ class TestLiveList:
             logger.info("n", extra={"number": number, "long": "x" * 100_000})
 
         reader.counts(800)
-        reader.says("#oldest", re.compile("^Older events are in the log; this page has the newest 6[0-9][0-9]$"))
+        reader.says("#oldest", re.compile("^Older events are in the log; this page has the newest 6..$"))
         until(lambda: "number=799" in reader.rows()[-1])
         assert int(reader.page.locator("#list").get_attribute("aria-rowcount")) <= 710
 

@@ -72,12 +72,14 @@ def call(site, browser):
           },
           stored: ({ Store }, number) => {
             const store = new Store();
-            const entry = (n) => ({ log: "a", cursor: String(n), raw: `{"n":${n},"time":"2025-10-17T12:00:00Z"}` });
+            const raw = '{"time":"2025-10-17T12:00:00Z"}';
+            const entry = (n) => ({ log: "a", cursor: String(n), raw });
             for (let n = 0; n < number; n += 1) store.add(entry(n));
             const held = store.held;
             store.prepend([entry(-1)]);
             const [last] = store.view.slice(-1);
-            return { held, added: store.held - held, isWhole: store.isWhole, isFull: store.isFull, last: last.cursor };
+            const { isWhole, isFull } = store;
+            return { held, added: store.held - held, isWhole, isFull, last: last.cursor };
           },
           pieces: ({ format }, depth) => format("[".repeat(depth) + "]".repeat(depth)).length,
         }; }"""

@@ -155,5 +155,5 @@ class TestPausing:
 
         full.counts(900)
         until(lambda: "n 799" in full.rows()[-1])
-        full.says("#oldest", re.compile("^Older events are in the log; this page has the newest 6[0-9][0-9]$"))
+        full.says("#oldest", re.compile("^Older events are in the log; this page has the newest 6..$"))
         assert int(full.page.locator("#list").get_attribute("aria-rowcount")) <= 710

@@ -255,7 +255,7 @@ class TestTree:
 
 @pytest.fixture
 def long_trace(reader, run, write):
-    """A reader of the timeline of a run of sixty steps of a second, one after the other, in one step around them."""
+    """A reader of the timeline of a run of sixty steps of half a second, one after the other, in one."""
     for number in range(60):
         write("orchestrator", number / 2 + 0.5, f"step-{number}", duration_ms=500)
     write("telemetry", 30, "all", duration_ms=30_000)

@@ -12,7 +12,7 @@ const LONGEST_CHARS = 1000;
 export function fadeRepeats(rows) {
   const same = rows.length < LEAST_ROWS ? new Map() : common(rows);
   for (const { shown } of rows) {
-    for (const [what, { part }] of shown) part.classList.toggle("is-same", same.has(what));
+    for (const [what, { part }] of shown) part?.classList.toggle("is-same", same.has(what));
   }
 }
 

@@ -22,7 +22,7 @@ export class Row {
   /** @type {import("./store.js").Item | null} */ item = null;
   /** Whether it is to be filled anew, because what is shown of an event has changed. */
   isStale = false;
-  /** @type {Map<string, {raw: string, part: HTMLElement}>} what it shows of an event, by what that is */ shown = new Map();
+  /** @type {Map<string, {raw: string, part: HTMLElement | null}>} what it shows of an event, by what that is */ shown = new Map();
   /** @type {Layout} */ #layout = { cells: [], texts: [], characters: 0 };
   /** @type {HTMLElement[]} the cells of the chosen columns */ #chosen = [];
 
@@ -106,13 +106,12 @@ export class Row {
     const parts = message ? [element("bdi", "message", marked(visible(message, LONGEST_MESSAGE_CHARS)))] : [];
     let left = characters - message.length;
     for (const [name, each] of [...chosenTexts(found, texts), ...othersOf(event, found, [...cells, ...texts])]) {
-      if (left <= 0) break;
-      const [label, shown] = [visible(name, LONGEST_VALUE_CHARS) + "=", visible(text(each.raw), LONGEST_VALUE_CHARS)];
-      const field = element("span", "field", [element("bdi", "key", label), element("bdi", "value", marked(shown))]);
-      hold(field, each);
-      this.shown.set(`field ${name}`, { raw: each.raw, part: field });
-      parts.push(field);
-      left -= label.length + shown.length;
+      // One that has no space is compared with those of other rows all the same.
+      const part = left > 0 || texts.includes(name) ? fieldOf(name, each) : null;
+      this.shown.set(`field ${name}`, { raw: each.raw, part });
+      if (!part) continue;
+      parts.push(part);
+      left -= String(part.textContent).length;
     }
     this.content.replaceChildren(...parts.flatMap((part) => [part, new Text(" ")]));
   }
@@ -155,6 +154,14 @@ function cell(className) {
   const made = element("div", className);
   made.setAttribute("role", "gridcell");
   return made;
+}
+
+/** @param {string} name @param {import("./values.js").Value} value */
+function fieldOf(name, value) {
+  const label = element("bdi", "key", visible(name, LONGEST_VALUE_CHARS) + "=");
+  const field = element("span", "field", [label, element("bdi", "value", marked(visible(text(value.raw), LONGEST_VALUE_CHARS)))]);
+  hold(field, value);
+  return field;
 }
 
 /**
