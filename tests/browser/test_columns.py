@@ -96,6 +96,7 @@ class TestColumns:
         expect(listed.page.locator("#columns-chosen bdi")).to_have_text(["http.status", "user"])
         press("Escape")
         heads(listed, "http.status", "user")
+        expect(listed.page.locator("#list .head .name")).to_be_visible()
         cells(listed, "Request 3", "203", "user-3")
 
         listed.page.locator(".column-name", has_text="user").focus()
@@ -243,6 +244,8 @@ class TestHostileColumns:
         reader.counts(3)
         shown = HOSTILE.replace("\u202e", "\\u202e")
         heads(reader, shown, "__proto__", "key19999", "__proto__.a.b", "user")
+        # No event has a name, so that the message has the space of that column.
+        expect(reader.page.locator("#list .head .name")).to_be_hidden()
         cells(reader, "hostile", shown, "p", "", "", "")
         cells(reader, "many", "", "", "19999", "", "")
         cells(reader, "big", "", '{"a.b": 1}', "", "1", re.compile("^x{120}…$"))

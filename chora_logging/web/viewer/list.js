@@ -20,6 +20,8 @@ export class List extends EventTarget {
   #drawn = 0;
   #rowHeight = 0;
   #isSized = true;
+  /** Whether no event of the store has been drawn yet. */
+  #isOther = true;
   #lastTop = 0;
   #lastHeight = 0;
   /** Whether a pointer is pressed on the list, such as on its scroll bar. */
@@ -47,7 +49,7 @@ export class List extends EventTarget {
     this.#heads = new ColumnHeads(grid, columns);
     this.#heads.addEventListener("choose", () => this.dispatchEvent(new Event("columns")));
     columns.addEventListener("shown", () => this.#resized());
-    columns.addEventListener("sized", () => this.#resized());
+    columns.addEventListener("sized", () => this.respond());
     grid.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     grid.addEventListener("wheel", (wheel) => wheel.deltaY < 0 && this.#scrollsUp(), { passive: true });
     grid.addEventListener("pointerdown", () => (this.#isPressed = true));
@@ -63,7 +65,7 @@ export class List extends EventTarget {
     this.selected = null;
     this.#lastForgotten = 0;
     this.grid.classList.toggle("has-logs", isOfSeveral);
-    this.grid.classList.remove("has-names", "has-traces");
+    this.#isOther = true;
     this.#resized();
   }
 
@@ -245,20 +247,25 @@ export class List extends EventTarget {
       this.grid.setAttribute("aria-rowcount", String(store.view.length + 1));
     }
     const isWhole = this.#rows.draw(store, this.#rowHeight, this.selected, this.#heads.layout);
-    this.#showColumn("has-names", this.#rows.events.some(({ name }) => name.textContent !== ""));
-    this.#showColumn("has-traces", this.#rows.events.some(({ trace }) => trace.textContent !== ""));
+    this.#showColumns(this.#rows.events);
     return isWhole;
   }
 
   /**
-   * Show a column from the first event on that has something there.
-   * @param {string} name of the class
-   * @param {boolean} isNeeded
+   * Show the names and the traces from the first event on that has one.
+   * @param {import("./row.js").Row[]} rows
    */
-  #showColumn(name, isNeeded) {
-    if (!isNeeded || this.grid.classList.contains(name)) return;
-    this.grid.classList.add(name);
-    this.#resized();
+  #showColumns(rows) {
+    if (!rows.length) return;
+    const { classList } = this.grid;
+    const needed = { "has-names": rows.some(({ name }) => name.textContent), "has-traces": rows.some(({ trace }) => trace.textContent) };
+    for (const [each, isNeeded] of Object.entries(needed)) {
+      // Until another list has its first events, it looks like the one before it.
+      if (classList.contains(each) === isNeeded || !(isNeeded || this.#isOther)) continue;
+      classList.toggle(each, isNeeded);
+      this.#resized();
+    }
+    this.#isOther = false;
   }
 
   /**
