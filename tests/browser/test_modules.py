@@ -81,6 +81,17 @@ def call(site, browser):
             const { isWhole, isFull } = store;
             return { held, added: store.held - held, isWhole, isFull, last: last.cursor };
           },
+          paused: ({ Store }, number) => {
+            const store = new Store();
+            store.add({ log: "a", cursor: "before", raw: "{}" });
+            store.pause();
+            const raw = `{"long":"${"x".repeat(1_000_000)}"}`;
+            for (let n = 0; n < number; n += 1) store.add({ log: "a", cursor: String(n), raw });
+            const { waiting, held } = store;
+            store.resume();
+            const cursors = store.view.map((event) => event.cursor);
+            return { waiting, held, cursors, isWhole: store.isWhole };
+          },
           pieces: ({ format }, depth) => format("[".repeat(depth) + "]".repeat(depth)).length,
         }; }"""
     )
@@ -345,6 +356,16 @@ def test_a_hundred_thousand_events(call):
 
     assert 100_000 <= found["held"] <= 110_000
     assert found == {"held": found["held"], "added": 1, "isWhole": False, "isFull": True, "last": "114999"}
+
+
+def test_a_long_pause(call):
+    """Of more waiting text than the limit the newest events are shown, and all are counted."""
+    found = call("store", "paused", 100)
+    shown = len(found["cursors"])
+
+    assert (found["waiting"], found["held"], found["isWhole"]) == (100, 1, False)
+    assert found["cursors"] == [str(number) for number in range(100 - shown, 100)]
+    assert 60 <= shown <= 70
 
 
 class TestDecoder:

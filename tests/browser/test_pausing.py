@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from playwright.sync_api import expect
 
@@ -141,19 +139,3 @@ class TestPausing:
 
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "true")
         full.page.mouse.up()
-
-    @pytest.mark.whole
-    def test_a_long_pause_costs_bounded_memory(self, logger, full):
-        """Of more waiting text than the limit the newest events are shown, and all are counted."""
-        full.page.keyboard.press("Space")
-        before = full.rows()
-        for number in range(800):
-            logger.info("n %d", number, extra={"long": "x" * 100_000})
-        full.says("#waiting", "↓ 800 new events")
-        assert full.rows() == before
-        full.page.keyboard.press("Space")
-
-        full.counts(900)
-        until(lambda: "n 799" in full.rows()[-1])
-        full.says("#oldest", re.compile("^Older events are in the log; this page has the newest 6..$"))
-        assert int(full.page.locator("#list").get_attribute("aria-rowcount")) <= 710
