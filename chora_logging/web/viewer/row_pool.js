@@ -6,7 +6,7 @@ import { Row } from "./row.js";
 
 const EXTRA_ROWS = 4;
 /** The most rows that are filled at a time, so that the page answers between: the others follow with the next draw. */
-const MOST_FILLED = 16;
+const MOST_FILLED = 12;
 
 /** Owns the rows in an element. */
 export class RowPool {
