@@ -43,6 +43,8 @@ export class ColumnHeads extends EventTarget {
 
   /** Give as many columns a cell as leave the message its width. */
   fit() {
+    // Behind a timeline the list has no width, and stays as it is.
+    if (!this.grid.clientWidth) return;
     const { names } = this.columns;
     let number = 0;
     this.#spare = this.#space() - LEAST_MESSAGE_PX;
@@ -51,7 +53,8 @@ export class ColumnHeads extends EventTarget {
       number += 1;
     }
     const [cells, texts] = [names.slice(0, number), names.slice(number)];
-    this.grid.style.setProperty("--columns", cells.map((name) => `${this.columns.widthOf(name)}px`).join(" "));
+    const tracks = cells.map((name) => `${this.columns.widthOf(name)}px`).join(" ");
+    if (tracks !== this.grid.style.getPropertyValue("--columns")) this.grid.style.setProperty("--columns", tracks);
     for (const [name, head] of this.#heads) sayWidth(head, this.columns.widthOf(name));
     const width = this.#hasHeads ? this.#spare + LEAST_MESSAGE_PX : this.grid.clientWidth;
     const characters = Math.ceil(width / NARROW_CHARACTER_PX / CHARACTERS_STEP) * CHARACTERS_STEP;
@@ -67,18 +70,30 @@ export class ColumnHeads extends EventTarget {
 
   /** What the message and the columns share, in pixels; none where the list has no heads. */
   #space() {
-    this.grid.style.removeProperty("--columns");
-    const shown = [...this.#heads.values()];
-    for (const head of shown) head.hidden = true;
+    if (!this.#hasHeads) return 0;
     const content = /** @type {HTMLElement} */ (this.#row.querySelector(".content"));
     const { width } = content.getBoundingClientRect();
-    for (const head of shown) head.hidden = false;
-    return width;
+    if (width > 0) return this.layout.cells.reduce((sum, name) => sum + this.#drawnWidthOf(name), width);
+    // The columns have too little space themselves. To set them costs a new layout of all rows.
+    this.grid.style.removeProperty("--columns");
+    for (const head of this.#heads.values()) head.hidden = true;
+    const whole = content.getBoundingClientRect().width;
+    for (const head of this.#heads.values()) head.hidden = false;
+    return whole;
+  }
+
+  /** @param {string} name */
+  #drawnWidthOf(name) {
+    return Number(this.#heads.get(name)?.getBoundingClientRect().width) + this.#gap;
+  }
+
+  get #gap() {
+    return parseFloat(getComputedStyle(this.#row).columnGap);
   }
 
   /** @param {string} name */
   #widthOf(name) {
-    return this.columns.widthOf(name) + parseFloat(getComputedStyle(this.#row).columnGap);
+    return this.columns.widthOf(name) + this.#gap;
   }
 
   /** @param {readonly string[]} names */
