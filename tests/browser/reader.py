@@ -103,14 +103,17 @@ class Reader:
         found: dict[int, str] = {}
         before, top = -1, self.page.evaluate(SCROLL, 0)
         while before != top:
-            self._next_frame()
+            self._next_frames()
             found.update(self.page.evaluate(ROWS))
             before, top = top, self.page.evaluate(SCROLL, 0.8)
         return [found[index] for index in sorted(found)]
 
-    def _next_frame(self) -> None:
+    def _next_frames(self) -> None:
+        """Wait until all rows in sight are drawn: a long list fills them in several frames."""
         self.page.evaluate(
-            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+            """async () => {
+              for (let left = 5; left; left -= 1) await new Promise((done) => requestAnimationFrame(done));
+            }"""
         )
 
     def focused(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -157,7 +159,7 @@ class TestFilters:
         cells = mixed.page.locator("#space .row:not(.note):not([hidden]) .log")
 
         assert cells.all_inner_texts() == ["orchestrator"] * 10 + ["telemetry"]
-        expect(mixed.page.locator("#list")).to_have_class("has-logs")
+        expect(mixed.page.locator("#list")).to_have_class(re.compile(r"\bhas-logs\b"))
 
     def test_back_and_forward(self, mixed, open_page, site):
         """Each change of a filter is a step for the back button; the address alone gives the same view."""

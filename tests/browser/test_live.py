@@ -96,15 +96,16 @@ class TestLiveList:
 
     @pytest.mark.whole
     def test_memory_is_bounded(self, logger, reader, run):
-        """Of more events than the limit the newest stay; all are counted, and the list says so."""
+        """Of more text than the limit the newest events stay; all are counted, and the list says so."""
         reader.open(f"?run_id={run}")
-        for number in range(12_000):
-            logger.info("n", extra={"number": number})
+        for number in range(800):
+            logger.info("n", extra={"number": number, "long": "x" * 100_000})
 
-        reader.counts(12_000)
-        reader.says("#oldest", "Older events are in the log; this page has the newest 10,000")
-        until(lambda: "number=11999" in reader.rows()[-1])
-        assert int(reader.page.locator("#list").get_attribute("aria-rowcount")) <= 11_002
+        # Eighty megabytes take their time on a busy machine.
+        expect(reader.page.locator("#count")).to_have_text("800 events", timeout=90_000)
+        reader.says("#oldest", re.compile("^Older events are in the log; this page has the newest 6..$"))
+        until(lambda: "number=799" in reader.rows()[-1])
+        assert int(reader.page.locator("#list").get_attribute("aria-rowcount")) <= 710
 
     def test_a_new_day_is_said(self, site, reader, run):
         """The list has a row at the beginning of each day; a late event of the day before adds none."""

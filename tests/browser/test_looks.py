@@ -133,8 +133,26 @@ def problems(page, options):
 
 class TestLooks:
     def test_list(self, visit, tmp_path):
-        """The list passes axe and fits the width."""
-        check(visit(), tmp_path)
+        """The list with columns, and what repeats in it, pass axe and fit the width."""
+        reader = visit()
+        reader.page.goto(f"{reader.url}?log=orchestrator&column=run_id&column=duration_ms")
+        reader.counts(16)
+        expect(reader.page.locator("#space .chosen.is-same").first).to_have_text("run-1")
+        reader.page.locator("#space .row", has_text="Step 12").click()
+        reader.page.locator("#detail-close").click()
+
+        check(reader, tmp_path)
+
+    @pytest.mark.whole
+    def test_columns(self, visit, tmp_path):
+        """The dialog of the columns passes axe and fits the width."""
+        reader = visit()
+        reader.page.goto(f"{reader.url}?log=orchestrator&column=run_id&column={'long' * 40}")
+        reader.counts(16)
+        reader.page.locator("#columns-open").click()
+        expect(reader.page.get_by_role("button", name="Add duration_ms")).to_be_visible()
+
+        check(reader, tmp_path)
 
     @pytest.mark.whole
     def test_event(self, visit, tmp_path):
@@ -146,11 +164,14 @@ class TestLooks:
         check(reader, tmp_path)
 
     def test_timeline(self, visit, tmp_path):
-        """A timeline passes axe and fits the width."""
+        """A timeline that is zoomed into, with its small map, passes axe and fits the width."""
         reader = visit()
         reader.page.keyboard.press("k")
         reader.page.keyboard.press("t")
         reader.says("#timeline-summary", "4 events · 2 logs · 900 ms · 1 error")
+        reader.page.keyboard.press("j")
+        reader.page.keyboard.press("z")
+        expect(reader.page.locator("#minimap")).to_be_visible()
 
         check(reader, tmp_path)
 

@@ -70,6 +70,28 @@ def call(site, browser):
               Number(step.event.cursor), step.began && Number(step.began.cursor), depth, step.isCritical,
             ]);
           },
+          stored: ({ Store }, number) => {
+            const store = new Store();
+            const raw = '{"time":"2025-10-17T12:00:00Z"}';
+            const entry = (n) => ({ log: "a", cursor: String(n), raw });
+            for (let n = 0; n < number; n += 1) store.add(entry(n));
+            const held = store.held;
+            store.prepend([entry(-1)]);
+            const [last] = store.view.slice(-1);
+            const { isWhole, isFull } = store;
+            return { held, added: store.held - held, isWhole, isFull, last: last.cursor };
+          },
+          paused: ({ Store }, number) => {
+            const store = new Store();
+            store.add({ log: "a", cursor: "before", raw: "{}" });
+            store.pause();
+            const raw = `{"long":"${"x".repeat(1_000_000)}"}`;
+            for (let n = 0; n < number; n += 1) store.add({ log: "a", cursor: String(n), raw });
+            const { waiting, held } = store;
+            store.resume();
+            const cursors = store.view.map((event) => event.cursor);
+            return { waiting, held, cursors, isWhole: store.isWhole };
+          },
           pieces: ({ format }, depth) => format("[".repeat(depth) + "]".repeat(depth)).length,
         }; }"""
     )
@@ -325,6 +347,25 @@ def test_counts_of_days(call):
 
     assert (events, errors) == (20_000, 10_000)
     assert bars <= 101
+
+
+@pytest.mark.whole
+def test_a_hundred_thousand_events(call):
+    """A list has a hundred thousand events; of more, the newest stay."""
+    found = call("store", "stored", 115_000)
+
+    assert 100_000 <= found["held"] <= 110_000
+    assert found == {"held": found["held"], "added": 1, "isWhole": False, "isFull": True, "last": "114999"}
+
+
+def test_a_long_pause(call):
+    """Of more waiting text than the limit the newest events are shown, and all are counted."""
+    found = call("store", "paused", 100)
+    shown = len(found["cursors"])
+
+    assert (found["waiting"], found["held"], found["isWhole"]) == (100, 1, False)
+    assert found["cursors"] == [str(number) for number in range(100 - shown, 100)]
+    assert 60 <= shown <= 70
 
 
 class TestDecoder:

@@ -139,19 +139,3 @@ class TestPausing:
 
         expect(full.page.locator("#pause")).to_have_attribute("aria-pressed", "true")
         full.page.mouse.up()
-
-    @pytest.mark.whole
-    def test_a_long_pause_costs_bounded_memory(self, logger, full):
-        """Of more waiting events than the limit the newest are shown, and all are counted."""
-        full.page.keyboard.press("Space")
-        before = full.rows()
-        for number in range(12_000):
-            logger.info("n %d", number)
-        full.says("#waiting", "↓ 12,000 new events")
-        assert full.rows() == before
-        full.page.keyboard.press("Space")
-
-        full.counts(12_100)
-        until(lambda: "n 11999" in full.rows()[-1])
-        full.says("#oldest", "Older events are in the log; this page has the newest 10,000")
-        assert int(full.page.locator("#list").get_attribute("aria-rowcount")) <= 11_002

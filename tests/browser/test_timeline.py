@@ -251,3 +251,88 @@ class TestTree:
         nested.says("#detail-title", "task_completed")
         nested.page.locator("#timeline-rows .began").click()
         nested.says("#detail-title", "task_started")
+
+
+@pytest.fixture
+def long_trace(reader, run, write):
+    """A reader of the timeline of a run of sixty steps of half a second, one after the other, in one."""
+    for number in range(60):
+        write("orchestrator", number / 2 + 0.5, f"step-{number}", duration_ms=500)
+    write("telemetry", 30, "all", duration_ms=30_000)
+    reader.page.goto(f"{reader.url}?log=orchestrator&timeline={run}&by=run_id")
+    expect(reader.page.locator("#timeline-rows .row")).to_have_count(61)
+    return reader
+
+
+def map_says(reader, words):
+    """Wait until the small map says this of the part that is shown."""
+    expect(reader.page.locator("#minimap")).to_have_attribute("aria-valuetext", re.compile(f"^{words}$"))
+
+
+def steps(reader):
+    """The first and the last step that have a row, within the first one."""
+    names = reader.page.locator("#timeline-rows .name").all_inner_texts()
+    assert names[0] == "all"
+    return names[1], names[-1]
+
+
+class TestMinimap:
+    def test_a_part_is_dragged(self, long_trace):
+        """In the small map of a long trace a part is chosen, moved and sized; only its steps have rows."""
+        map_says(long_trace, "all of 30 s")
+        mouse = long_trace.page.mouse
+        box = long_trace.page.locator("#minimap").bounding_box()
+
+        def drag(*seconds):
+            """Drag from a second to others."""
+            for number, second in enumerate(seconds):
+                mouse.move(box["x"] + box["width"] * second / 30, box["y"] + 20)
+                if number == 0:
+                    mouse.down()
+            mouse.up()
+
+        drag(10.25, 12, 15.25)
+        map_says(long_trace, r"10\.[23] s to 15\.[23] s of 30 s")
+        assert steps(long_trace) == ("step-20", "step-30")
+        expect(long_trace.page.locator(".tick")).to_have_text(["12 s", "14 s"])
+        bar = long_trace.page.locator("#timeline-rows .bar").nth(4).bounding_box()
+        tick = long_trace.page.locator(".tick").first.bounding_box()
+        assert bar["x"] + bar["width"] == pytest.approx(tick["x"], abs=1)
+        drag(12.25, 18, 22.25)
+        map_says(long_trace, r"20\.[23] s to 25\.[23] s of 30 s")
+        assert steps(long_trace) == ("step-40", "step-50")
+        drag(25.25, 28, 100)
+        map_says(long_trace, r"20\.[23] s to 30 s of 30 s")
+        drag(5, 5)
+        map_says(long_trace, r"1\d\d ms to 9\.[89]\d* s of 30 s")
+        long_trace.page.keyboard.press("Escape")
+        map_says(long_trace, "all of 30 s")
+        drag(20.1, 20.1)
+
+        expect(long_trace.page.locator("#timeline-rows .row:focus .name")).to_have_text("step-40")
+
+    def test_keys_move_the_part(self, nested, run):
+        """A short trace has a map as long as it is zoomed into; keys move the part in it and size it."""
+        nested.page.goto(f"{nested.url}?log=orchestrator&timeline={run}&by=run_id")
+        tree(nested, 4)
+        expect(nested.page.locator("#minimap")).to_be_hidden()
+        for key in ("j", "j", "z"):
+            nested.page.keyboard.press(key)
+        map_says(nested, "500 ms to 1.5 s of 5 s")
+        nested.page.locator("#minimap").focus()
+        for key, words in (
+            ("ArrowRight", "600 ms to 1.6 s of 5 s"),
+            ("PageDown", "1.6 s to 2.6 s of 5 s"),
+            ("End", "4 s to 5 s of 5 s"),
+            ("Home", "0 ms to 1 s of 5 s"),
+            ("+", "250 ms to 750 ms of 5 s"),
+        ):
+            nested.page.keyboard.press(key)
+            map_says(nested, words)
+        assert tree(nested, 2) == [[1, "task_started → task_completed"], [2, "fetched"]]
+        for _ in range(4):
+            nested.page.keyboard.press("-")
+
+        expect(nested.page.locator("#minimap")).to_be_hidden()
+        expect(nested.page.locator("#timeline-rows .row:focus")).to_have_count(1)
+        assert len(tree(nested, 4)) == 4

@@ -10,18 +10,22 @@ const CLOCK_STEPS_SECONDS = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 720
 /** The shortest trace with ticks: times have microseconds, so a shorter one has nothing to mark. */
 const SHORTEST_AXIS_MS = 0.01;
 
+/** @typedef {import("./trace_view.js").Axis} Axis */
+
 /**
- * The ticks of a length of time.
- * @param {number} whole milliseconds
+ * The ticks of an axis.
+ * @param {Axis} axis
  */
-export function ticks(whole) {
+export function ticks({ start, whole, origin }) {
   const made = [];
   if (whole < SHORTEST_AXIS_MS) return [];
   const step = stepOf(whole);
+  const before = start - origin;
   // A tick near the end would have no space for its label.
-  for (let at = 0; at <= whole * 0.85; at += step) {
-    const tick = element("span", "tick", at ? span(Number(at.toPrecision(6))).replace(/ 0 (s|min)$/, "") : "0");
-    tick.style.left = `${(100 * at) / whole}%`;
+  for (let number = Math.ceil(before / step); number * step <= before + whole * 0.85; number += 1) {
+    const at = number * step;
+    const tick = element("span", "tick", at ? span(Number(at.toPrecision(9))).replace(/ 0 (s|min)$/, "") : "0");
+    tick.style.left = `${(100 * (at - before)) / whole}%`;
     tick.style.width = `${(100 * step) / whole}%`;
     made.push(tick);
   }
@@ -29,20 +33,22 @@ export function ticks(whole) {
 }
 
 /**
- * The distance of the ticks in per cent of the length.
- * @param {number} whole milliseconds
+ * The distance of the ticks, and the place of the first one, in per cent of the length.
+ * @param {Axis} axis
  */
-export function distance(whole) {
-  return whole < SHORTEST_AXIS_MS ? 100 : (100 * stepOf(whole)) / whole;
+export function grid({ start, whole, origin }) {
+  if (whole < SHORTEST_AXIS_MS) return { distance: 100, first: 0 };
+  const step = stepOf(whole);
+  const before = start - origin;
+  return { distance: (100 * step) / whole, first: (100 * (Math.ceil(before / step) * step - before)) / whole };
 }
 
 /**
  * The times in which nothing ran.
  * @param {[number, number][]} gaps
- * @param {number} start
- * @param {number} whole milliseconds
+ * @param {Axis} axis
  */
-export function idle(gaps, start, whole) {
+export function idle(gaps, { start, whole }) {
   return gaps.map(([from, to]) => {
     const made = element("span", "idle");
     made.title = `Nothing for ${span(to - from)}`;

@@ -52,6 +52,15 @@ export function dateOf(time) {
 }
 
 /**
+ * The end of the day of a time, in milliseconds since 1970.
+ * @param {number} time
+ */
+export function endOfDay(time) {
+  const at = new Date(time);
+  return isUtc ? at.setUTCHours(24, 0, 0, 0) : at.setHours(24, 0, 0, 0);
+}
+
+/**
  * The day in words.
  * @param {number} time
  */

@@ -27,8 +27,10 @@ export class Detail extends EventTarget {
   #root = byId("detail");
   /** @type {import("./log_event.js").LogEvent | null} */ event = null;
 
-  constructor() {
+  /** @param {import("./columns.js").Columns} columns */
+  constructor(columns) {
     super();
+    this.columns = columns;
     byId("detail-close").addEventListener("click", () => this.close());
     byId("copy").addEventListener("click", () => this.copy());
     byId("copy-link").addEventListener("click", () => this.copyLink());
@@ -49,7 +51,8 @@ export class Detail extends EventTarget {
     byId("detail-facts").textContent = factsOf(event, found);
     byId("detail-actions").replaceChildren(...this.#actions(event, found, isInList));
     byId("detail-tracebacks").replaceChildren(...tracebacks(event, found));
-    byId("json").replaceChildren(...linesOf(event.raw, (chosen) => this.#dispatch("narrow", chosen)));
+    const acts = { narrow: (/** @type {string} */ chosen) => this.#dispatch("narrow", chosen), columns: this.columns };
+    byId("json").replaceChildren(...linesOf(event.raw, acts));
     byId("copied").textContent = "";
     for (const name of ["copy-link", "copy-curl"]) byId(name).hidden = !event.cursor;
     this.#root.classList.toggle("is-error", event.isError);

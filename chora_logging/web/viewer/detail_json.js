@@ -1,4 +1,4 @@
-/** The JSON of an event as lines, each value with buttons to filter by it and to copy it. */
+/** The JSON of an event as lines, each value with buttons to filter by it, to copy it, and to make its field a column. */
 
 import { format, text } from "./json.js";
 import { marked } from "./marks.js";
@@ -36,8 +36,8 @@ class Path {
   }
 }
 
-/** @param {string} raw @param {(condition: string) => void} narrow @returns {Node[]} */
-export function linesOf(raw, narrow) {
+/** @param {string} raw @param {import("./values.js").Acts} acts of the buttons @returns {Node[]} */
+export function linesOf(raw, acts) {
   const lines = [line("")];
   const path = new Path();
   let left = MOST_CHARS;
@@ -53,7 +53,7 @@ export function linesOf(raw, narrow) {
     const names = ["string", "number", "word"].includes(kind) ? path.names : null;
     if (names && buttons > 0) {
       buttons -= 1;
-      last.append(element("span", "value-actions", buttonsFor({ path: names, raw: piece }, narrow)));
+      last.append(element("span", "value-actions", buttonsFor({ path: names, raw: piece }, acts)));
     }
     left -= Math.min(piece.length, cut);
     if (left <= 0) break;

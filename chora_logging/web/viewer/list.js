@@ -1,24 +1,27 @@
 /** A virtual list of events: only the rows on screen exist, however many events there are. */
 
+import { ColumnHeads } from "./column_heads.js";
 import { LogEvent } from "./log_event.js";
-import { Row } from "./row.js";
+import { RowPool } from "./row_pool.js";
 import { Note } from "./store.js";
 import { element } from "./text.js";
 
-const EXTRA_ROWS = 6;
 /** The shortest interval between two draws of a live list: nobody reads faster, and it is open all day. */
 const DRAW_INTERVAL_MS = 100;
 /** The height of the end of the list that the button with the number of waiting events covers. */
 const COVERED_PX = 52;
 
-/** Shows a store. Dispatches "select", "open", "trace", "scrollup", "scrollend" and "drawn". */
+/** Shows a store. Dispatches "select", "open", "trace", "columns", "scrollup", "scrollend" and "drawn". */
 export class List extends EventTarget {
-  /** @type {Row[]} */ #pool = [];
+  #rows;
+  #heads;
   #timer = 0;
   #frame = 0;
   #drawn = 0;
   #rowHeight = 0;
   #isSized = true;
+  /** Whether no event of the store has been drawn yet. */
+  #isOther = true;
   #lastTop = 0;
   #lastHeight = 0;
   /** Whether a pointer is pressed on the list, such as on its scroll bar. */
@@ -35,13 +38,18 @@ export class List extends EventTarget {
    * @param {HTMLElement} space the element with the height of all rows together
    * @param {import("./store.js").Store} store
    * @param {(traceId: string) => string} addressOf the address of a trace's timeline
+   * @param {import("./columns.js").Columns} columns
    */
-  constructor(grid, space, store, addressOf) {
+  constructor(grid, space, store, addressOf, columns) {
     super();
     this.grid = grid;
     this.space = space;
     this.store = store;
-    this.addressOf = addressOf;
+    this.#rows = new RowPool(grid, space, addressOf);
+    this.#heads = new ColumnHeads(grid, columns);
+    this.#heads.addEventListener("choose", () => this.dispatchEvent(new Event("columns")));
+    columns.addEventListener("shown", () => this.#resized());
+    columns.addEventListener("sized", () => this.respond());
     grid.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     grid.addEventListener("wheel", (wheel) => wheel.deltaY < 0 && this.#scrollsUp(), { passive: true });
     grid.addEventListener("pointerdown", () => (this.#isPressed = true));
@@ -51,17 +59,19 @@ export class List extends EventTarget {
     new ResizeObserver(() => this.#resized()).observe(grid);
   }
 
-  /** @param {import("./store.js").Store} store */
-  show(store) {
+  /** @param {import("./store.js").Store} store @param {boolean} isOfSeveral whether it has events of several logs */
+  show(store, isOfSeveral) {
     this.store = store;
     this.selected = null;
     this.#lastForgotten = 0;
-    this.respond();
+    this.grid.classList.toggle("has-logs", isOfSeveral);
+    this.#isOther = true;
+    this.#resized();
   }
 
   /** Fill all rows anew, because what they show of an event has changed. */
   refill() {
-    for (const row of this.#pool) row.item = null;
+    this.#rows.forget();
     this.respond();
   }
 
@@ -77,8 +87,8 @@ export class List extends EventTarget {
     this.#frame ||= requestAnimationFrame((now) => {
       this.#frame = 0;
       this.#drawn = now;
-      this.#draw();
-      this.dispatchEvent(new Event("drawn"));
+      if (this.#draw()) this.dispatchEvent(new Event("drawn"));
+      else this.respond();
     });
   }
 
@@ -204,7 +214,7 @@ export class List extends EventTarget {
   /** @param {MouseEvent} click */
   #clicked(click) {
     const target = /** @type {Element} */ (click.target);
-    const row = this.#pool.find(({ root }) => root.contains(target));
+    const row = this.#rows.rowOf(target);
     if (!(row?.item instanceof LogEvent)) return;
     if (target === row.link) {
       if (click.ctrlKey || click.metaKey || click.shiftKey || click.button !== 0) return;
@@ -218,6 +228,7 @@ export class List extends EventTarget {
     this.dispatchEvent(new Event("open"));
   }
 
+  /** @returns {boolean} whether all rows in sight are shown */
   #draw() {
     const { store } = this;
     const centre = (this.#lastTop + this.#lastHeight / 2 - this.space.offsetTop) / this.#rowHeight;
@@ -235,41 +246,26 @@ export class List extends EventTarget {
       this.#lastLength = store.view.length;
       this.grid.setAttribute("aria-rowcount", String(store.view.length + 1));
     }
-    this.#drawRows();
+    const isWhole = this.#rows.draw(store, this.#rowHeight, this.selected, this.#heads.layout);
+    this.#showColumns(this.#rows.events);
+    return isWhole;
   }
 
-  #drawRows() {
-    const { view, forgotten } = this.store;
-    const first = Math.max(0, Math.floor((this.grid.scrollTop - this.space.offsetTop) / this.#rowHeight) - EXTRA_ROWS);
-    const number = Math.min(view.length - first, Math.ceil(this.grid.clientHeight / this.#rowHeight) + 2 * EXTRA_ROWS);
-    while (this.#pool.length < number) this.#grow();
-    const used = new Set();
-    for (let index = first; index < first + number; index += 1) {
-      // A row keeps its event while the list moves on, so that only rows with new events are filled.
-      const size = this.#pool.length;
-      const row = this.#pool[(((forgotten + index) % size) + size) % size];
-      used.add(row);
-      row.fill(view[index], this.addressOf);
-      row.root.hidden = false;
-      row.root.style.transform = `translateY(${index * this.#rowHeight}px)`;
-      row.root.setAttribute("aria-rowindex", String(index + 2));
-      row.root.setAttribute("aria-selected", String(view[index].id === this.selected));
+  /**
+   * Show the names and the traces from the first event on that has one.
+   * @param {import("./row.js").Row[]} rows
+   */
+  #showColumns(rows) {
+    if (!rows.length) return;
+    const { classList } = this.grid;
+    const needed = { "has-names": rows.some(({ name }) => name.textContent), "has-traces": rows.some(({ trace }) => trace.textContent) };
+    for (const [each, isNeeded] of Object.entries(needed)) {
+      // Until another list has its first events, it looks like the one before it.
+      if (classList.contains(each) === isNeeded || !(isNeeded || this.#isOther)) continue;
+      classList.toggle(each, isNeeded);
+      this.#resized();
     }
-    for (const row of this.#pool) if (!used.has(row)) row.root.hidden = true;
-    this.#pointAtSelection(used);
-  }
-
-  /** @param {Set<Row>} used */
-  #pointAtSelection(used) {
-    const isDrawn = [...used].some((row) => row.item?.id === this.selected);
-    if (isDrawn) this.grid.setAttribute("aria-activedescendant", `row-${this.selected}`);
-    else this.grid.removeAttribute("aria-activedescendant");
-  }
-
-  #grow() {
-    const row = new Row();
-    this.#pool.push(row);
-    this.space.append(row.root);
+    this.#isOther = false;
   }
 
   /**
@@ -283,6 +279,7 @@ export class List extends EventTarget {
   /** @returns {boolean} whether the height of the rows has changed */
   #measure() {
     const before = this.#rowHeight;
+    this.#heads.fit();
     const probe = element("div", "row");
     this.space.append(probe);
     this.#rowHeight = probe.getBoundingClientRect().height || 24;

@@ -62,6 +62,22 @@ export function value(found, key) {
 }
 
 /**
+ * The value of a field as JSON, and the names that lead to it; null if there is none.
+ * @param {Map<string, string>} found
+ * @param {string} name a key, or a path into objects
+ * @returns {import("./values.js").Value | null}
+ */
+export function valueAt(found, name) {
+  const raw = found.get(name);
+  const dot = name.indexOf(".");
+  if (raw !== undefined || dot < 0) return raw === undefined ? null : { path: [name], raw };
+  const outer = name.slice(0, dot);
+  const inner = found.get(outer);
+  const value = inner?.[0] === "{" ? valueAt(fields(inner), name.slice(dot + 1)) : null;
+  return value && { path: [outer, ...value.path], raw: value.raw };
+}
+
+/**
  * A span of time for people: 12 µs, 3.4 ms, 1.25 s, 2 min 5 s.
  * @param {number} milliseconds
  */

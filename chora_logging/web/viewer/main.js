@@ -3,6 +3,8 @@
 import { logs } from "./api.js";
 import { Chart } from "./chart.js";
 import { isInUtc, showUtc, zoneName } from "./clock.js";
+import { Columns } from "./columns.js";
+import { ColumnsDialog } from "./columns_dialog.js";
 import { Detail } from "./detail.js";
 import { Download } from "./download.js";
 import { Filters } from "./filters.js";
@@ -21,7 +23,7 @@ import { Note } from "./store.js";
 import { summarize } from "./summary.js";
 import { byId } from "./text.js";
 import { Timeline } from "./timeline.js";
-import { ValueButtons } from "./values.js";
+import { pressColumns, ValueButtons } from "./values.js";
 
 const RETRY_MS = 2_000;
 const OLDER_EVENTS = 500;
@@ -30,15 +32,17 @@ const navigation = new Navigation();
 const status = new Status();
 const filters = new Filters();
 const range = new Range();
-const detail = new Detail();
+const columns = new Columns();
+const columnsDialog = new ColumnsDialog(columns);
+const detail = new Detail(columns);
 const timeline = new Timeline();
 const login = new Login();
 const download = new Download();
 const following = new Following();
 const chart = new Chart(following.tally);
-const list = new List(byId("list"), byId("space"), following.store, (traceId) => navigation.place.with({ timeline: traceId }).address);
+const list = new List(byId("list"), byId("space"), following.store, (traceId) => navigation.place.with({ timeline: traceId }).address, columns);
 const opened = new Opened(detail, list, navigation);
-const valueButtons = new ValueButtons(byId("space"));
+const valueButtons = new ValueButtons(byId("space"), columns);
 
 /** @type {string[]} */
 let allLogs = [];
@@ -53,7 +57,7 @@ async function begin() {
       filters.offer(found.logs);
       setFields(found.fields ?? {});
       byId("logout").hidden = !found.login;
-      navigation.begin(found.logs[0]);
+      navigation.begin(found.logs[0], columns.remembered);
       return;
     } catch (failure) {
       if (failure.status === 401) return needLogin();
@@ -68,6 +72,7 @@ function arrive(before) {
   const { place } = navigation;
   filters.fill(place);
   range.fill(place);
+  columns.fill(place);
   mark(place.get("text"));
   byId("zone").textContent = zoneName();
   if (before?.asked !== place.asked) {
@@ -107,17 +112,6 @@ function resume() {
 function toggle() {
   if (following.store.isPaused) resume();
   else pause();
-}
-
-function update() {
-  const { store } = following;
-  summarize(following);
-  byId("pause").setAttribute("aria-pressed", String(store.isPaused));
-  byId("pause-words").textContent = store.isPaused ? "Resume" : "Pause";
-  byId("list").classList.toggle("is-paused", store.isPaused);
-  byId("list").classList.toggle("has-logs", navigation.place.logs.length > 1);
-  byId("waiting").hidden = store.waiting === 0;
-  byId("waiting").textContent = `↓ ${store.waiting.toLocaleString("en")} new event${store.waiting === 1 ? "" : "s"}`;
 }
 
 function openDetail() {
@@ -197,6 +191,7 @@ listen({
   e: () => timeline.isShown && timeline.nextError(),
   z: () => timeline.isShown && timeline.zoomIn(),
   u: switchZone,
+  f: () => timeline.isShown || columnsDialog.open(navigation.place),
   " ": () => timeline.isShown || toggle(),
   "/": () => timeline.isShown || filters.focusText(),
   "?": () => byId("help").showModal(),
@@ -213,9 +208,11 @@ on(filters, "change", ({ changes, isTyping }) => navigation.go(changes, isTyping
 on(filters, "clear", () => navigation.goTo(navigation.place.unfiltered));
 on(range, "change", (changes) => navigation.go(changes));
 on(chart, "zoom", ([since, until]) => navigation.go(between(since, until)));
+on(columns, "change", (names) => navigation.go({ column: names }, true));
+on(columns, "shown", () => pressColumns(columns));
 on(valueButtons, "narrow", (condition) => navigation.go({ where: [...navigation.place.where, condition] }));
 on(following, "reset", () => {
-  list.show(following.store);
+  list.show(following.store, navigation.place.logs.length > 1);
   chart.changed();
   byId("gaps").hidden = true;
   document.title = `${navigation.place.get("log")} · events`;
@@ -235,7 +232,8 @@ on(following, "state", (state) => {
   status.show(state);
   byId("pause").hidden = state.kind === "still";
 });
-list.addEventListener("drawn", update);
+list.addEventListener("drawn", () => summarize(following));
+on(list, "columns", () => columnsDialog.open(navigation.place));
 list.addEventListener("select", () => {
   pause();
   if (detail.isOpen) openDetail();
@@ -271,13 +269,15 @@ const presses = [
   ["zone", switchZone],
   ["wider", zoomOut],
   ["download-open", () => download.open(navigation.place)],
+  ["columns-open", () => columnsDialog.open(navigation.place)],
   ["count-on", () => following.tally.countOn()],
   ["empty-clear", () => filters.clear()],
   ["help-open", () => byId("help").showModal()],
   ["timeline-back", () => navigation.go({ timeline: "", by: "" })],
   ["older", () => {
     pause();
-    following.searchOlder(OLDER_EVENTS);
+    // Each time as many as there are: few presses lead far back.
+    following.searchOlder(Math.max(OLDER_EVENTS, following.store.held));
   }],
   ["newer", () => following.loadNewer()],
   ["waiting", () => {

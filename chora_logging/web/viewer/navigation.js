@@ -8,15 +8,17 @@ export class Navigation extends EventTarget {
 
   constructor() {
     super();
-    addEventListener("popstate", () => this.#arrive(Place.now));
+    addEventListener("popstate", () => this.#goBack());
   }
 
   /**
-   * Begin at the address of the page, with a log if it names none.
+   * Begin at the address of the page, with a log and with columns if it names none.
    * @param {string} log
+   * @param {readonly string[]} columns
    */
-  begin(log) {
+  begin(log, columns) {
     if (!this.place.get("log")) this.place = this.place.with({ log });
+    if (!this.place.columns.length) this.place = this.place.with({ column: [...columns] });
     history.replaceState(null, "", this.place.address);
     this.dispatchEvent(new CustomEvent("arrive", { detail: null }));
   }
@@ -35,6 +37,13 @@ export class Navigation extends EventTarget {
     if (next.address === this.place.address) return;
     if (isReplacing) history.replaceState(null, "", next.address);
     else history.pushState(null, "", next.address);
+    this.#arrive(next);
+  }
+
+  /** Columns are how the reader looks at events, and so stay. */
+  #goBack() {
+    const next = Place.now.with({ column: this.place.columns });
+    history.replaceState(null, "", next.address);
     this.#arrive(next);
   }
 

@@ -4,7 +4,7 @@
 export const FILTERS = ["level", "event", "task_id", "run_id", "trace_id", "status", "since", "until", "text"];
 /** The parameters that are no filters. */
 const OTHERS = ["log", "timeline", "by", "at", "of", "context", "jump"];
-const KNOWN = new Set([...FILTERS, ...OTHERS, "where"]);
+const KNOWN = new Set([...FILTERS, ...OTHERS, "where", "column"]);
 
 /** @typedef {[string, string][]} Pairs names and values of parameters */
 
@@ -30,6 +30,14 @@ export class Place {
    */
   get where() {
     return this.parameters.getAll("where").filter(Boolean);
+  }
+
+  /**
+   * The fields that are columns of the list.
+   * @returns {string[]}
+   */
+  get columns() {
+    return this.parameters.getAll("column").filter(Boolean);
   }
 
   /** The names of the logs. */

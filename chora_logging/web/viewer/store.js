@@ -1,12 +1,12 @@
 /** The events of the page, shown or waiting while it is paused, in bounded memory. */
 
-import { dateOf } from "./clock.js";
+import { dateOf, endOfDay } from "./clock.js";
 import { LogEvent } from "./log_event.js";
 import { meaningOf } from "./meaning.js";
 
 /** The most events, and the most characters of their JSON, that are shown; as many may wait. */
-export const MOST_EVENTS = 10_000;
-const MOST_CHARS = 32_000_000;
+const MOST_EVENTS = 100_000;
+const MOST_CHARS = 64_000_000;
 /** How far a limit is exceeded before trimming, so that it removes several events at a time. */
 const TRIM_FACTOR = 1.1;
 
@@ -26,19 +26,31 @@ export class Note {
 class Window {
   /** @type {Item[]} */ items = [];
   characters = 0;
+  /** The number of items that are events. */
+  events = 0;
 
   /** @param {Item[]} added */
   append(added) {
     for (const item of added) {
       this.items.push(item);
-      this.characters += item.raw.length;
+      this.#count(item, 1);
     }
   }
 
   /** @param {Item[]} added */
   prepend(added) {
     this.items = added.concat(this.items);
-    this.characters += added.reduce((sum, item) => sum + item.raw.length, 0);
+    for (const item of added) this.#count(item, 1);
+  }
+
+  /** @param {Item} item @param {1 | -1} sign whether it comes or goes */
+  #count(item, sign) {
+    this.characters += sign * item.raw.length;
+    if (item instanceof LogEvent) this.events += sign;
+  }
+
+  get isFull() {
+    return this.items.length >= MOST_EVENTS || this.characters >= MOST_CHARS;
   }
 
   get isOver() {
@@ -48,13 +60,11 @@ class Window {
   /** Drop the oldest items beyond the limits, and return their number. */
   trim() {
     let gone = 0;
-    let left = this.characters;
-    while (this.items.length - gone > MOST_EVENTS || (left > MOST_CHARS && gone < this.items.length - 1)) {
-      left -= this.items[gone].raw.length;
+    while (this.items.length - gone > MOST_EVENTS || (this.characters > MOST_CHARS && gone < this.items.length - 1)) {
+      this.#count(this.items[gone], -1);
       gone += 1;
     }
     this.items.splice(0, gone);
-    this.characters = left;
     return gone;
   }
 }
@@ -65,7 +75,10 @@ export class Store {
   #waiting = new Window();
   #nextId = 0;
   #oldestId = 0;
+  /** The latest day of an event. */
   #day = "";
+  /** The time at which it ends. */
+  #dayEnd = -Infinity;
   #lastGap = "";
   #hasForgotten = false;
 
@@ -83,11 +96,11 @@ export class Store {
 
   /** The number of events in the list. */
   get held() {
-    return this.view.reduce((sum, item) => sum + (item instanceof LogEvent ? 1 : 0), 0);
+    return this.#shown.events;
   }
 
   get isFull() {
-    return this.#shown.items.length >= MOST_EVENTS;
+    return this.#shown.isFull;
   }
 
   /** @param {import("./api.js").Entry} entry @returns {LogEvent} */
@@ -124,8 +137,8 @@ export class Store {
    */
   prepend(entries, gaps = []) {
     const first = (this.#oldestId -= 2 * entries.length + gaps.length);
-    const last = this.#day;
-    this.#day = "";
+    const [last, lastEnd] = [this.#day, this.#dayEnd];
+    [this.#day, this.#dayEnd] = ["", -Infinity];
     /** @type {Item[]} */
     const items = [...entries].reverse().flatMap((entry, index) => {
       const event = eventOf(entry, first + 2 * index + 1);
@@ -133,7 +146,7 @@ export class Store {
     });
     items.push(...gaps.map((gap, index) => new Note("gap", gap, first + 2 * entries.length + index)));
     this.#dropDayNote(this.#day);
-    if (last > this.#day) this.#day = last;
+    if (last > this.#day) [this.#day, this.#dayEnd] = [last, lastEnd];
     this.#shown.prepend(items);
     this.forgotten -= items.length;
   }
@@ -215,7 +228,7 @@ export class Store {
 
   /** Find the beginnings of days anew: the zone is another one. */
   redate() {
-    this.#day = "";
+    [this.#day, this.#dayEnd] = ["", -Infinity];
     for (const window of [this.#shown, this.#waiting]) {
       window.items = window.items.flatMap((item) => {
         if (item instanceof LogEvent) return [...this.#dayBefore(item), item];
@@ -226,11 +239,11 @@ export class Store {
 
   /** @param {LogEvent} event */
   #dayBefore(event) {
-    if (Number.isNaN(event.time)) return [];
-    const day = dateOf(event.time);
     // Events of several writers mix around midnight: only a later day gets a note.
+    if (Number.isNaN(event.time) || event.time < this.#dayEnd) return [];
+    const day = dateOf(event.time);
     if (day <= this.#day) return [];
-    this.#day = day;
+    [this.#day, this.#dayEnd] = [day, endOfDay(event.time)];
     return [new Note("day", String(event.time), event.id - 0.5)];
   }
 }

@@ -1,8 +1,8 @@
 /** Suggests fields, and the values of one, from the newest events of the logs. */
 
-import { fieldsOf } from "./api.js";
 import { parts, valueOf } from "./expression.js";
 import { text } from "./json.js";
+import { knownFields } from "./known_fields.js";
 import { byId, count, element, visible } from "./text.js";
 
 const MOST_SHOWN = 12;
@@ -23,7 +23,7 @@ export class Suggestions extends EventTarget {
   #active = -1;
   #asking = new AbortController();
   #isWanted = false;
-  /** @type {Map<string, {events: number, values: Map<string, number>}> | null} */ #fields = null;
+  /** @type {Map<string, import("./known_fields.js").Known> | null} */ #fields = null;
 
   /** @param {HTMLInputElement} field */
   constructor(field) {
@@ -98,19 +98,7 @@ export class Suggestions extends EventTarget {
     this.forget();
     this.#asking = new AbortController();
     const { signal } = this.#asking;
-    /** @type {Map<string, {events: number, values: Map<string, number>}>} */
-    const fields = new Map();
-    // A suggestion that cannot be had is none; what is wrong is said where the events are asked for.
-    const found = await Promise.allSettled(place.logs.map((log) => fieldsOf(log, [], signal)));
-    for (const answer of found) {
-      if (answer.status === "rejected") continue;
-      for (const { name, events, values } of answer.value) {
-        const field = fields.get(name) ?? { events: 0, values: new Map() };
-        field.events += events;
-        for (const [value, number] of values) field.values.set(value, (field.values.get(value) ?? 0) + number);
-        fields.set(name, field);
-      }
-    }
+    const fields = await knownFields(place, signal);
     if (!signal.aborted) this.#fields = fields;
   }
 

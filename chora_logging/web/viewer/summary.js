@@ -1,7 +1,6 @@
 /** What the page says of the events: how many there are, what was read of them, and why there are none. */
 
 import { wholeTime } from "./clock.js";
-import { MOST_EVENTS } from "./store.js";
 import { byId, count, plural } from "./text.js";
 import { words } from "./unreadable.js";
 
@@ -41,8 +40,18 @@ export function summarize(following) {
   byId("wider").hidden = !place.get("since") && !place.get("until");
   byId("unreadable").textContent = words(following.unreadable);
   byId("unreadable").hidden = !words(following.unreadable);
+  sayWaiting(store);
   sayEnds(following, shown);
   sayEmpty(following, shown);
+}
+
+/** @param {import("./store.js").Store} store */
+function sayWaiting({ isPaused, waiting }) {
+  byId("pause").setAttribute("aria-pressed", String(isPaused));
+  byId("pause-words").textContent = isPaused ? "Resume" : "Pause";
+  byId("list").classList.toggle("is-paused", isPaused);
+  byId("waiting").hidden = waiting === 0;
+  byId("waiting").textContent = `↓ ${plural(waiting, "new event")}`;
 }
 
 /** @param {import("./following.js").Following} following @param {number} shown */
@@ -62,7 +71,7 @@ function sayEnds(following, shown) {
  * @param {import("./following.js").Following} following
  */
 function beginning({ store, place, isSearching, readTo }) {
-  if (!store.isWhole || store.isFull) return `Older events are in the log; this page has the newest ${count(MOST_EVENTS)}`;
+  if (!store.isWhole || store.isFull) return `Older events are in the log; this page has the newest ${count(store.held)}`;
   if (isSearching) return `Searching older events${backTo(readTo)}`;
   if (place.filters.length || place.get("jump")) return "No older event matches";
   return place.logs.length > 1 ? "The logs begin here" : "The log begins here";

@@ -1,14 +1,17 @@
 /** A trace, a run or a task across all logs: the tree of its steps as a waterfall. */
 
 import { subjectPages } from "./api.js";
-import { distance, idle, ticks } from "./axis.js";
+import { grid, idle, ticks } from "./axis.js";
 import { fields } from "./json.js";
-import { LogEvent, span, value } from "./log_event.js";
+import { LogEvent, value } from "./log_event.js";
 import { meaningOf } from "./meaning.js";
+import { Minimap } from "./minimap.js";
 import { Rows } from "./rows.js";
-import { byId, plural, visible } from "./text.js";
+import { byId, visible } from "./text.js";
 import { rowOf } from "./timeline_row.js";
-import { extentOf, gapsOf, rowsOf, stepsOf, treeOf } from "./trace_tree.js";
+import { summaryOf } from "./trace_summary.js";
+import { treeOf } from "./trace_tree.js";
+import { placeOf, TraceView } from "./trace_view.js";
 
 /** @typedef {import("./trace_tree.js").Step} Step */
 
@@ -20,11 +23,10 @@ export class Timeline extends EventTarget {
   #root = byId("timeline");
   #rows = new Rows(byId("timeline-rows"));
   /** @type {LogEvent[]} */ #events = [];
-  /** @type {Step[]} the outermost steps */ #tree = [];
+  #view = new TraceView();
+  #minimap = new Minimap();
   /** @type {Step[]} those of the rows */ #steps = [];
-  /** @type {Set<string>} the steps that are folded, by the places of their events */ #folded = new Set();
-  /** The step that is zoomed into, by the place of its event; empty for none. */
-  #zoomed = "";
+  #drawing = 0;
   #asking = new AbortController();
   #refreshing = 0;
   #isLoading = false;
@@ -45,6 +47,9 @@ export class Timeline extends EventTarget {
     byId("timeline-refresh").addEventListener("click", () => this.#load());
     byId("timeline-error").addEventListener("click", () => this.nextError());
     byId("timeline-whole").addEventListener("click", () => this.zoomOut());
+    byId("timeline-table").addEventListener("scroll", () => this.#minimap.see(byId("timeline-table"), this.#steps), { passive: true });
+    this.#minimap.addEventListener("zoom", (event) => this.#zoomTo(/** @type {CustomEvent} */ (event).detail));
+    this.#minimap.addEventListener("go", (event) => this.#goTo(/** @type {CustomEvent} */ (event).detail));
   }
 
   get isShown() {
@@ -52,7 +57,7 @@ export class Timeline extends EventTarget {
   }
 
   get isZoomed() {
-    return this.#zoomed !== "";
+    return this.#view.isZoomed;
   }
 
   /**
@@ -68,8 +73,8 @@ export class Timeline extends EventTarget {
     byId("timeline-subject").textContent = SUBJECTS.get(by) ?? "Nothing";
     byId("timeline-id").textContent = visible(id, 200);
     if (isOther) {
-      [this.#events, this.#tree, this.#zoomed] = [[], [], ""];
-      this.#folded.clear();
+      this.#events = [];
+      this.#view.clear();
       this.#draw();
       this.#announce("Loading");
       byId("timeline-title").focus();
@@ -125,9 +130,9 @@ export class Timeline extends EventTarget {
         // What is shown stays until as much has been found again.
         if (!isLast && found.length < this.#events.length) continue;
         this.#events = found.map(({ log, cursor, raw }) => new LogEvent(raw, 0, meaningOf(log), log, cursor));
-        this.#tree = treeOf(this.#events);
+        this.#view.show(treeOf(this.#events));
         this.#draw();
-        this.#announce(this.#summary(isLast));
+        this.#announce(summaryOf(this.#view, this.#events, isLast) || `No log has an event of this ${this.#subject}`);
       }
     } catch (failure) {
       if (signal.aborted) return;
@@ -139,25 +144,44 @@ export class Timeline extends EventTarget {
   }
 
   #draw() {
-    const everything = stepsOf(this.#tree);
-    const zoomed = everything.find((step) => placeOf(step) === this.#zoomed);
-    if (!zoomed) this.#zoomed = "";
-    const shown = zoomed ? stepsOf([zoomed]) : everything;
-    const { start, end } = extentOf(shown) ?? { start: 0, end: 0 };
-    const whole = Math.max(end - start, 0.001);
-    byId("timeline-axis").replaceChildren(...ticks(whole), ...idle(gapsOf(shown), start, whole));
-    this.#rows.root.style.setProperty("--tick", `${distance(whole)}%`);
-    byId("timeline-whole").hidden = !zoomed;
-    byId("timeline-error").hidden = !everything.some((step) => step.event.isError);
+    cancelAnimationFrame(this.#drawing);
+    const { axis, gaps, isZoomed, rows, steps } = this.#view;
+    const { distance, first } = grid(axis);
+    byId("timeline-axis").replaceChildren(...ticks(axis), ...idle(gaps, axis));
+    this.#rows.root.style.setProperty("--tick", `${distance}%`);
+    // A place in per cent is one of the space that a tick leaves.
+    this.#rows.root.style.setProperty("--first-tick", `${distance < 100 ? (100 * first) / (100 - distance) : 0}%`);
+    byId("timeline-whole").hidden = !isZoomed;
+    byId("timeline-error").hidden = !steps.some((step) => step.event.isError);
 
     const focused = this.#rows.hasFocus ? this.#steps[this.#rows.index] : null;
-    const isFolded = (/** @type {Step} */ step) => this.#folded.has(placeOf(step));
-    const rows = rowsOf(zoomed ? [zoomed] : this.#tree, isFolded);
     this.#steps = rows.map(([step]) => step);
-    this.#rows.root.replaceChildren(...rows.map(([step, depth]) => rowOf(step, depth, isFolded(step), { start, whole })));
+    this.#rows.root.replaceChildren(...rows.map(([step, depth]) => rowOf(step, depth, this.#view.isFolded(step), axis)));
     this.#rows.all.forEach((row, index) => row.setAttribute("aria-rowindex", String(index + 2)));
     const index = this.#steps.findIndex((step) => focused && placeOf(step) === placeOf(focused));
     this.#rows.choose(Math.max(0, index), focused !== null);
+    const isInMap = document.activeElement?.id === "minimap";
+    this.#minimap.show(this.#view);
+    if (isInMap && byId("minimap").hidden) this.focus();
+    this.#minimap.see(byId("timeline-table"), this.#steps);
+  }
+
+  /** @param {import("./trace_tree.js").Extent} part */
+  #zoomTo(part) {
+    this.#view.zoomTo(part);
+    // The next drag of the pointer begins with it; one that goes, goes with the rows, and gives them the focus.
+    if (this.#view.isZoomed) this.#minimap.show(this.#view);
+    cancelAnimationFrame(this.#drawing);
+    this.#drawing = requestAnimationFrame(() => this.#draw());
+  }
+
+  /**
+   * Go to the step that began nearest to a time.
+   * @param {number} time
+   */
+  #goTo(time) {
+    const far = this.#steps.map(({ start }) => (Number.isNaN(start) ? Infinity : Math.abs(start - time)));
+    this.#rows.choose(far.indexOf(Math.min(...far)), true);
   }
 
   /** @param {string} words */
@@ -177,13 +201,12 @@ export class Timeline extends EventTarget {
 
   /** @param {number} index */
   #isFolded(index) {
-    return this.#folded.has(placeOf(this.#steps[index]));
+    return this.#view.isFolded(this.#steps[index]);
   }
 
   /** @param {number} index @param {boolean} isFolded */
   #fold(index, isFolded) {
-    if (isFolded) this.#folded.add(placeOf(this.#steps[index]));
-    else this.#folded.delete(placeOf(this.#steps[index]));
+    this.#view.fold(this.#steps[index], isFolded);
     this.#draw();
   }
 
@@ -212,29 +235,28 @@ export class Timeline extends EventTarget {
   /** @param {number} index */
   #zoomInto(index) {
     if (!this.#steps[index]?.isBar) return;
-    this.#zoomed = placeOf(this.#steps[index]);
+    this.#view.zoomInto(this.#steps[index]);
     this.#draw();
     this.focus();
   }
 
   /** Show the whole again. */
   zoomOut() {
-    this.#zoomed = "";
+    this.#view.zoomOut();
     this.#draw();
     this.focus();
   }
 
   /** Go to the next step that failed, also if it is folded away. */
   nextError() {
-    const all = stepsOf(this.#tree);
+    const all = this.#view.steps;
     const failed = all.filter((step) => step.event.isError);
     if (!failed.length) return;
     const place = all.indexOf(this.#steps[this.#rows.index]);
     const isInside = this.#rows.hasFocus;
     const next = failed.find((step) => all.indexOf(step) > (isInside ? place : -1)) ?? failed[0];
-    for (let outer = next.parent; outer; outer = outer.parent) this.#folded.delete(placeOf(outer));
+    this.#view.reveal(next);
     this.#draw();
-    if (!this.#steps.includes(next)) this.zoomOut();
     this.#rows.choose(this.#steps.indexOf(next), true);
   }
 
@@ -271,23 +293,4 @@ export class Timeline extends EventTarget {
   closed() {
     this.#rows.select(-1);
   }
-
-  /** @param {boolean} isWhole whether all logs were searched */
-  #summary(isWhole) {
-    const steps = stepsOf(this.#tree);
-    const timeless = steps.filter((step) => !step.isTimed).length;
-    const others = timeless ? [`${plural(timeless, "event")} without a time that can be read`] : [];
-    if (!isWhole) others.push("searching for older ones");
-    if (!steps.length) return others.join(" · ") || `No log has an event of this ${this.#subject}`;
-    const extent = extentOf(steps);
-    const errors = this.#events.filter((event) => event.isError).length;
-    const logs = new Set(this.#events.map((event) => event.log)).size;
-    const parts = [plural(this.#events.length, "event"), plural(logs, "log"), extent ? span(extent.end - extent.start) : ""];
-    return [...parts, plural(errors, "error"), ...others].filter(Boolean).join(" · ");
-  }
-}
-
-/** @param {Step} step */
-function placeOf({ event }) {
-  return `${event.log} ${event.cursor}`;
 }

@@ -8,11 +8,11 @@ import { element, visible } from "./text.js";
  * @param {import("./trace_tree.js").Step} step
  * @param {number} depth
  * @param {boolean} isFolded whether the steps within it are not shown
- * @param {{start: number, whole: number}} axis milliseconds
+ * @param {import("./trace_view.js").Axis} axis
  */
-export function rowOf(step, depth, isFolded, { start, whole }) {
+export function rowOf(step, depth, isFolded, { start, whole, origin }) {
   const { event } = step;
-  const began = element("div", "offset", step.isTimed ? offset(step.start - start, whole) : "no time");
+  const began = element("div", "offset", step.isTimed ? offset(step.start - origin, start - origin + whole) : "no time");
   if (step.isTimed) began.title = timeOfDay(step.start);
   const track = element("div", "track", step.isTimed ? [barOf(step, start, whole)] : "");
   const took = element("div", "took", step.duration === null ? "" : span(step.duration));

@@ -12,6 +12,7 @@ const ROUNDING_MS = 1;
 const LEAST_GAP = 0.05;
 
 /** @typedef {import("./log_event.js").LogEvent} LogEvent */
+/** @typedef {{start: number, end: number}} Extent milliseconds since 1970 */
 
 /** A step of a trace: an event, which is written at the end of an operation, or two that begin and end one. */
 export class Step {
@@ -101,9 +102,9 @@ export function stepsOf(roots) {
 }
 
 /**
- * The first beginning and the last end, in milliseconds since 1970; null without a time.
+ * The first beginning and the last end; null without a time.
  * @param {Step[]} steps
- * @returns {{start: number, end: number} | null}
+ * @returns {Extent | null}
  */
 export function extentOf(steps) {
   let [start, end] = [Infinity, -Infinity];
@@ -118,17 +119,19 @@ export function extentOf(steps) {
 /**
  * The times in which nothing ran or was written.
  * @param {Step[]} steps
+ * @param {Extent | null} part the time that is looked at
  * @returns {[number, number][]}
  */
-export function gapsOf(steps) {
-  const extent = extentOf(steps);
-  if (!extent) return [];
+export function gapsOf(steps, part) {
+  if (!part) return [];
   /** @type {[number, number][]} */
   const gaps = [];
-  let end = extent.start;
-  for (const step of inOrder(steps.filter((each) => each.isTimed))) {
-    if (step.start - end > (extent.end - extent.start) * LEAST_GAP) gaps.push([end, step.start]);
-    end = Math.max(end, step.end);
+  const least = (part.end - part.start) * LEAST_GAP;
+  let from = part.start;
+  for (const { start, end } of [...inOrder(steps.filter((step) => step.isTimed)), { start: part.end, end: part.end }]) {
+    const to = Math.min(start, part.end);
+    if (to - from > least) gaps.push([from, to]);
+    from = Math.max(from, end);
   }
   return gaps;
 }

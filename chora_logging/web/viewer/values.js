@@ -1,11 +1,18 @@
-/** The buttons at the value under the pointer: only it, without it, copy it. */
+/** The buttons at a value: only it, without it, copy it, its field as a column. */
 
 import { copied } from "./clipboard.js";
+import { columnOf } from "./columns.js";
 import { condition } from "./expression.js";
 import { text } from "./json.js";
 import { byId, element, visible } from "./text.js";
 
 /** @typedef {{path: string[], raw: string}} Value a value as JSON, and the names that lead to it */
+
+/**
+ * @typedef {object} Acts what the buttons do
+ * @property {(condition: string) => void} narrow called with the condition that is chosen
+ * @property {import("./columns.js").Columns} columns
+ */
 
 /** @type {WeakMap<Element, Value>} */
 const held = new WeakMap();
@@ -23,17 +30,39 @@ export function hold(shown, value) {
 /**
  * The buttons for a value.
  * @param {Value} value
- * @param {(condition: string) => void} narrow called with the condition that is chosen
+ * @param {Acts} acts
  * @returns {HTMLButtonElement[]}
  */
-export function buttonsFor({ path, raw }, narrow) {
+export function buttonsFor({ path, raw }, { narrow, columns }) {
   const shown = `${visible(path.join("."), 60)}=${visible(text(raw), 60)}`;
   const copy = button("copy-value", `Copy ${shown}`, async () => {
     copy.classList.add((await copied(text(raw))) ? "is-done" : "is-refused");
   });
   const [only, not] = [condition(path, raw), condition(path, raw, true)];
-  if (only === null || not === null) return [copy];
-  return [button("only-value", `Only ${shown}`, () => narrow(only)), button("not-value", `Without ${shown}`, () => narrow(not)), copy];
+  const narrowing = only === null || not === null ? [] : [
+    button("only-value", `Only ${shown}`, () => narrow(only)),
+    button("not-value", `Without ${shown}`, () => narrow(not)),
+  ];
+  const column = columnOf(path);
+  return [...narrowing, copy, ...(column === null ? [] : [columnButton(column, columns)])];
+}
+
+/** @param {string} name @param {import("./columns.js").Columns} columns */
+function columnButton(name, columns) {
+  const made = button("column-value", `Column ${visible(name, 60)}`, () => columns.toggle(name));
+  made.value = name;
+  made.ariaPressed = String(columns.has(name));
+  return made;
+}
+
+/**
+ * Press the buttons of the columns.
+ * @param {import("./columns.js").Columns} columns
+ */
+export function pressColumns(columns) {
+  for (const made of /** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll(".column-value"))) {
+    made.ariaPressed = String(columns.has(made.value));
+  }
 }
 
 /**
@@ -58,9 +87,13 @@ export class ValueButtons extends EventTarget {
   #root = byId("value-buttons");
   /** @type {Element | null} */ #at = null;
 
-  /** @param {HTMLElement} space where the values are */
-  constructor(space) {
+  /**
+   * @param {HTMLElement} space where the values are
+   * @param {import("./columns.js").Columns} columns
+   */
+  constructor(space, columns) {
     super();
+    this.columns = columns;
     space.addEventListener("pointerover", (over) => this.#over(/** @type {Element} */ (over.target), over));
     space.parentElement?.addEventListener("scroll", () => this.hide(), { passive: true });
     byId("events").addEventListener("pointerleave", () => this.hide());
@@ -75,7 +108,7 @@ export class ValueButtons extends EventTarget {
   #over(target, over) {
     // A finger opens the event; its values have the same buttons there.
     if (over.pointerType === "touch") return;
-    const shown = target.closest(".field, .level, .name, .trace");
+    const shown = target.closest(".field, .level, .name, .trace, .chosen");
     const value = shown && held.get(shown);
     if (!shown || !value) {
       this.hide();
@@ -83,10 +116,11 @@ export class ValueButtons extends EventTarget {
     }
     if (shown === this.#at) return;
     this.#at = shown;
-    this.#root.replaceChildren(...buttonsFor(value, (chosen) => {
+    const narrow = (/** @type {string} */ chosen) => {
       this.hide();
       this.dispatchEvent(new CustomEvent("narrow", { detail: chosen }));
-    }));
+    };
+    this.#root.replaceChildren(...buttonsFor(value, { narrow, columns: this.columns }));
     this.#root.hidden = false;
     const [box, around] = [shown.getBoundingClientRect(), byId("events").getBoundingClientRect()];
     const left = Math.min(box.right, around.right - 24) - around.left - this.#root.offsetWidth;

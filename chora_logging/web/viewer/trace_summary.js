@@ -1,0 +1,21 @@
+/** What the page says of a trace in one line. */
+
+import { span } from "./log_event.js";
+import { plural } from "./text.js";
+
+/**
+ * @param {import("./trace_view.js").TraceView} view
+ * @param {import("./log_event.js").LogEvent[]} events
+ * @param {boolean} isWhole whether all logs were searched
+ * @returns {string} empty if there is nothing, and no more to come
+ */
+export function summaryOf({ steps, extent }, events, isWhole) {
+  const timeless = steps.filter((step) => !step.isTimed).length;
+  const others = timeless ? [`${plural(timeless, "event")} without a time that can be read`] : [];
+  if (!isWhole) others.push("searching for older ones");
+  if (!steps.length) return others.join(" · ");
+  const errors = events.filter((event) => event.isError).length;
+  const logs = new Set(events.map((event) => event.log)).size;
+  const parts = [plural(events.length, "event"), plural(logs, "log"), extent ? span(extent.end - extent.start) : ""];
+  return [...parts, plural(errors, "error"), ...others].filter(Boolean).join(" · ");
+}
