@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -125,6 +126,12 @@ def picture_viewer(browser: Browser, logs: Logs, path: pathlib.Path) -> None:
         expect(page.locator("#status-words")).to_have_text("Live")
         page.locator("#space .row:not([hidden])", has_text="job_failed").last.click()
         expect(page.locator("#detail")).to_be_visible()
+        chart = page.locator("#chart")
+        chart.press("End")
+        expect(chart).to_have_attribute("aria-valuetext", re.compile(r" events?[,( ]"))  # it has been read
+        chart.press("Escape")
+        page.mouse.move(0, 0)  # away from the row, which else shows its buttons
+        chart.blur()
         page.screenshot(path=path)
         page.close()
 
