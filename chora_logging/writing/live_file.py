@@ -310,7 +310,8 @@ class LiveFile(_Appender):  # type: ignore[misc, valid-type]  # chosen at import
                 if self._text is not None:
                     self._text.close()
             with contextlib.suppress(OSError):
-                flock(self.fd, UNLOCK)  # closing is not enough: a forked child may share it
+                if not self.is_shared:  # else the lock is the parent's
+                    flock(self.fd, UNLOCK)  # closing is not enough: a forked child may share it
             with contextlib.suppress(OSError):
                 try:
                     os.close(self.fd)

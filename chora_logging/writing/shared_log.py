@@ -378,9 +378,10 @@ class SharedLog(Rotated):
         self._schedule.after_fork()
         if file is None or not file.is_open():
             return
+        file.is_shared = file.is_rotatable
         fd = opening.open_again(file.fd, file.path) if file.is_rotatable else None
         if fd is None:
-            self.file, file.is_shared = file, file.is_rotatable
+            self.file = file
             return
         self._use(fd)
         file.close()

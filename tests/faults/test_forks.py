@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from chora_logging.writing import compression, locking
+from chora_logging.writing import compression, locking, opening
 from tests.accounting import assert_exact, assert_small, files_of
 from tests.faults.writer import logger_on, write
 
@@ -212,3 +212,22 @@ def test_forked_in_the_middle_of_a_compression(tmp_path, monkeypatch):
         assert answer.read() == str(log)
     assert_exact(log, {"first": 20})
     assert {path.suffix for path in files_of(log)[:-1]} == {".gz"}
+
+
+@pytest.mark.parametrize("may_open", [True, False])
+def test_a_child_leaves_its_parent_the_lock(tmp_path, monkeypatch, may_open):
+    """A forked child, which shares the open file of its parent, does not release the lock of that."""
+    log = tmp_path / "app.log"
+    logger = logger_on(log)
+    write(logger, "parent", 1)
+    fcntl.flock(logger.handlers[0]._log.file.fd, fcntl.LOCK_EX)
+    if not may_open:  # as a child that has dropped its rights
+        monkeypatch.setattr(opening, "open_again", lambda fd, path: None)
+    child = os.fork()
+    if not child:
+        logger.handlers[0].close()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    with open(log) as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
