@@ -27,6 +27,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+#: How much of a bad value a message has: a long path as a whole.
+_SHOWN_CHARS = 1000
+
 
 class ChoraLoggingError(Exception):
     """Base class of the exceptions of this package.
@@ -63,7 +66,15 @@ class ConfigurationError(ChoraLoggingError, ValueError):
         self.allowed = allowed
 
     def __str__(self) -> str:
-        return f"{self.name} must be {self.allowed}, got {self.value!r}"
+        return f"{self.name} must be {self.allowed}, got {_shown(self.value)}"
+
+
+def _shown(value: object, most: int = _SHOWN_CHARS) -> str:
+    try:
+        text = repr(value)
+    except Exception:  # a number with more digits than Python converts, or an object that raises
+        return f"a value of the type {type(value).__name__} that cannot be printed"
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 class UnknownOptionError(ConfigurationError, TypeError):
@@ -121,8 +132,7 @@ class TraceIdError(ChoraLoggingError, ValueError):
         self.rule = rule
 
     def __str__(self) -> str:
-        shown = repr(self.trace_id)
-        return f"trace_id must {self.rule}, got {shown if len(shown) <= 80 else shown[:77] + '...'}"
+        return f"trace_id must {self.rule}, got {_shown(self.trace_id, 80)}"
 
 
 class MissingExtraError(ChoraLoggingError, ImportError):

@@ -53,8 +53,11 @@ def parse_path(name: str, value: object) -> str:
     """
     try:
         path = os.fsdecode(os.fspath(value))  # type: ignore[call-overload]  # raises TypeError
+        os.fsencode(path)
     except TypeError:
         raise ConfigurationError(name, value, "a path (str or os.PathLike)") from None
+    except UnicodeEncodeError:
+        raise ConfigurationError(name, value, "a path in characters that the file system has") from None
     if not path.strip():
         raise ConfigurationError(name, value, "the path of a file, not empty")
     if "\0" in path:
@@ -75,7 +78,7 @@ def parse_flag(name: str, value: object, allowed: str = "true or false (or yes/n
     """
     if isinstance(value, bool):
         return value
-    if isinstance(value, (str, int)):
+    if isinstance(value, str) or (isinstance(value, int) and value in (0, 1)):
         flag = _FLAGS.get(str(value).strip().lower())
         if flag is not None:
             return flag
@@ -290,7 +293,7 @@ def parse_encoding(name: str, value: object) -> str:
         codec = codecs.lookup(str(value)).name
         "".encode(codec)
         return codec
-    except LookupError:
+    except (LookupError, ValueError):
         raise ConfigurationError(name, value, "an encoding of text that this Python has") from None
 
 
@@ -304,7 +307,7 @@ def parse_encoding_errors(name: str, value: object) -> str | None:
         return None
     try:
         codecs.lookup_error(str(value))
-    except LookupError:
+    except (LookupError, ValueError):
         allowed = 'one that codecs.register_error knows, such as "strict", "replace" or "backslashreplace"'
         raise ConfigurationError(name, value, allowed) from None
     return str(value)

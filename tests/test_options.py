@@ -304,3 +304,29 @@ class TestNames:
             'where must be a mapping such as {"user_id": 7}, or expressions such as "duration_ms>=1000", '
             f"got {where!r}"
         )
+
+
+class TestUnprintable:
+    """Values that Python itself cannot print or encode."""
+
+    OPTIONS = (
+        *("compress", "fsync", "delay", "encoding", "errors", "when", "interval", "utc"),
+        *("maxAge", "file_mode", "lock_timeout", "mode", "maxBytes", "backupCount", "maxTotalBytes"),
+    )
+
+    @pytest.mark.parametrize("option", OPTIONS)
+    def test_a_number_of_five_thousand_digits(self, tmp_path, option):
+        """It is refused by the name of its option, and the message can be printed."""
+        given = {"when": "S", option: -(10**5000)} if option == "interval" else {option: -(10**5000)}
+        with pytest.raises(ConfigurationError) as caught:
+            EventFileHandler(tmp_path / "app.log", **given)
+
+        assert str(caught.value).startswith(f"{option} must be ")
+        assert "a value of the type int that cannot be printed" in str(caught.value)
+
+    @pytest.mark.parametrize("option", ["filename", "encoding", "errors"])
+    @pytest.mark.parametrize("value", ["\ud800", "a\0b"])
+    def test_characters_that_have_no_encoding(self, tmp_path, option, value):
+        """So is text that no file system and no codec takes."""
+        with pytest.raises(ConfigurationError, match=f"^{option} must be "):
+            EventFileHandler(**{"filename": tmp_path / "app.log", option: value})

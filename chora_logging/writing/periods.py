@@ -37,7 +37,7 @@ class Periods:
     """
 
     def __init__(self, when: str, interval: int | str = 1, utc: bool | str = False) -> None:
-        unit = str(when).upper()
+        unit = when.upper() if isinstance(when, str) else ""
         if unit not in _SECONDS and unit not in _DAYS:
             parse_choice("when", when, WHEN)
         days, seconds = _DAYS.get(unit, 0), _SECONDS.get(unit, 0)
@@ -85,7 +85,7 @@ def _count(interval: int | str, days: float) -> int:
         count = parse_count("interval", interval)
     except ConfigurationError:
         count = 0
-    if not count or count * days > _MOST_DAYS:
+    if not count or count > _MOST_DAYS / days:
         allowed = f"a whole number, 1 or more, for a period of at most {_MOST_DAYS} days"
         raise ConfigurationError("interval", interval, allowed)
     return count
