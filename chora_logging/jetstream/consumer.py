@@ -85,15 +85,12 @@ class Consumer:
         self._subscription: Any = None
         self._inbox = ""
         self._requests = 0
-        self._reply, self._expected = "", 0
         self._delivered = 0
         self._arrived: list[Any] = []
         self._news = asyncio.Event()
 
     async def fetch(self, count: int) -> list[Received]:
         """Return the next messages of those that are stored; fewer than *count* only at the end.
-
-        So many more may arrive in memory until the next call, which then need not wait.
 
         Raises:
             ServerError: the messages cannot be read now.
@@ -117,24 +114,14 @@ class Consumer:
                 await self._stream.api(f"CONSUMER.DELETE.{self._stream.name}.{self._name}")
 
     async def _fetch(self, client: Any, count: int) -> list[Received]:
-        if not self._expected:
-            await self._expect(client, count)
-        elif self._client is not client:
-            raise self._lost("the connection was lost")
+        reply = await self._ask(client, {"batch": count, "no_wait": True})
         found: list[Received] = []
-        while self._expected:
-            messages, status = await self._next(self._reply, ANSWER_SECONDS)
+        while len(found) < count:
+            messages, status = await self._next(reply, ANSWER_SECONDS)
             found += messages
-            self._expected -= len(messages)
             if status in (_EMPTY, _EXPIRED) or (messages and not messages[-1].pending):
-                self._expected = 0
-                return found
-        await self._expect(client, count)  # these arrive while the caller looks at what was found
+                break
         return found
-
-    async def _expect(self, client: Any, count: int) -> None:
-        self._reply = await self._ask(client, {"batch": count, "no_wait": True})
-        self._expected = count
 
     async def _follow(self, client: Any, deliver: Callable[[list[Received]], None]) -> None:
         request = {
