@@ -1,5 +1,6 @@
 /** The bars of events over time, as the server counted them; a part of them can be chosen to zoom in. */
 
+import { cleared } from "./canvas.js";
 import { dateOf, timeOfDay } from "./clock.js";
 import { stepFor } from "./counts.js";
 import { byId, count, element, plural } from "./text.js";
@@ -63,15 +64,10 @@ export class Chart extends EventTarget {
     clearTimeout(this.#timer);
     this.#timer = 0;
     if (document.hidden) return;
-    const { width, height } = this.#canvas.getBoundingClientRect();
-    if (!width || !height) return;
+    const drawn = cleared(this.#canvas);
+    if (!drawn) return;
+    const { context, width, height } = drawn;
     this.#measure(width);
-    const scale = devicePixelRatio || 1;
-    const context = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext("2d"));
-    if (this.#canvas.width !== Math.round(width * scale)) this.#canvas.width = Math.round(width * scale);
-    if (this.#canvas.height !== Math.round(height * scale)) this.#canvas.height = Math.round(height * scale);
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, width, height);
     this.#drawUnread(context, width, height);
     this.#drawBars(context, width, height);
     this.#drawChoice(context, width, height);

@@ -1,5 +1,6 @@
 /** The whole of a trace, small, with the part marked that is shown; the part is moved and sized there. */
 
+import { cleared } from "./canvas.js";
 import { span } from "./log_event.js";
 import { byId } from "./text.js";
 
@@ -80,12 +81,9 @@ export class Minimap extends EventTarget {
   }
 
   #draw() {
-    const { width, height } = this.#canvas.getBoundingClientRect();
-    if (!width || !height) return;
-    const scale = devicePixelRatio || 1;
-    [this.#canvas.width, this.#canvas.height] = [Math.round(width * scale), Math.round(height * scale)];
-    const context = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext("2d"));
-    context.scale(scale, scale);
+    const drawn = cleared(this.#canvas);
+    if (!drawn) return;
+    const { context, width, height } = drawn;
     const style = getComputedStyle(this.#canvas);
     const [bar, error, back, accent] = ["--bar", "--bar-error", "--back", "--accent"].map((name) => style.getPropertyValue(name));
     const row = height / Math.max(1, this.#steps.length);
