@@ -117,6 +117,11 @@ def suffix_of(path: str) -> str:
     return next(filter(path.endswith, SUFFIXES), "")
 
 
+def forms_of(name: str) -> tuple[str, ...]:
+    """Return the names that the backup *name* may have: its own, and those of its compressed files."""
+    return (name, *(name + suffix for suffix in COMPRESSED))
+
+
 def format_of_ours(data: bytes) -> Format | None:
     """Return the format of a file of ours, perhaps unfinished, that begins with *data*; None for others."""
     return next((each for each in FORMATS if each.has_header(data)), None)

@@ -15,14 +15,13 @@ from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in
 from chora_logging.eventlog.reading import end_of_lines
 from chora_logging.eventlog.rotated import cursor, locating
-from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import END, Checkpoint, checkpoint_of
 from chora_logging.eventlog.rotated.file import LogFile, Replaced
 from chora_logging.eventlog.rotated.file_order import FileOrder, first_filled
 from chora_logging.eventlog.rotated.file_set import Namer, close_all, is_live, open_at, open_set
 from chora_logging.eventlog.rotated.files_ahead import FilesAhead, closed_if_moved
 from chora_logging.eventlog.rotated.late_lines import LateLines
-from chora_logging.eventlog.rotated.plain import Moved
+from chora_logging.eventlog.rotated.plain import CHUNK, Moved
 from chora_logging.eventlog.selection import Selection
 from chora_logging.log_files import real_path
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from chora_logging import log_files
-from chora_logging.compressed_files import COMPRESSED, GZIP, format_of_ours, suffix_of
+from chora_logging.compressed_files import COMPRESSED, GZIP, format_of_ours, forms_of, suffix_of
 from chora_logging.log_files import (
     ABSENT_NAMED_NUMBERS,
     BACKUP_ENDING,
@@ -157,8 +157,7 @@ def _names(log: str, name_of: NameOf) -> Iterator[_Name]:
     while has_namer and absent < ABSENT_NAMED_NUMBERS:
         number += 1
         plain = name_of(f"{log}.{number}")
-        forms = (plain, *(plain + suffix for suffix in COMPRESSED))
-        paths = [path for path in forms if os.path.lexists(path) and path not in seen]
+        paths = [path for path in forms_of(plain) if os.path.lexists(path) and path not in seen]
         absent = 0 if paths else absent + 1
         seen.update(paths)
         for path in paths:

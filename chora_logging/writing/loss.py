@@ -131,8 +131,9 @@ def note(file: LiveFile, log: str, size: int, mode: int | None) -> None:
             return
         file.state = journal.state
         if size > live.size:
-            head = os.pread(file.fd, FIRST_LINE_BYTES, 0)
-            first_line = live.first_line or log_files.first_line_checksum(head)
+            first_line = live.first_line
+            if not first_line:
+                first_line = log_files.first_line_checksum(os.pread(file.fd, FIRST_LINE_BYTES, 0))
             journal.note(Live(file.inode, size, first_line))
 
 

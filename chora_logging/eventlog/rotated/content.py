@@ -10,9 +10,6 @@ from chora_logging.eventlog.rotated.packed import packed_content
 from chora_logging.eventlog.rotated.plain import PlainContent
 from chora_logging.log_files import open_regular
 
-#: The size of a read, in bytes.
-CHUNK = 256 * 1024
-
 
 class Content(Protocol):
     """The content of an open file.

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
-from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.file import LogFile
 from chora_logging.eventlog.rotated.generations import Listed, is_listed
+from chora_logging.eventlog.rotated.plain import CHUNK
 
 #: How much of each file is compared first, in bytes: more than files begin with that begin alike.
 _COMPARED_BYTES = 4096

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from chora_logging.eventlog.events import Block, Skipped
 from chora_logging.eventlog.lines import SHOWN_LINE_BYTES
-from chora_logging.eventlog.rotated.content import CHUNK as CHUNK
 from chora_logging.eventlog.rotated.content import Content
 from chora_logging.eventlog.rotated.cursor import GUARD, HEAD, NO_LOG, FileOrigin, Position
+from chora_logging.eventlog.rotated.plain import CHUNK as CHUNK
 from chora_logging.log_files import LONGEST_LINE_BYTES as LONGEST_LINE_BYTES
 from chora_logging.log_files import Rotated, digest, first_line_checksum
 

@@ -17,10 +17,10 @@ from typing import NamedTuple
 from chora_logging.compressed_files import check
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.rotated import locating
-from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.copies import begins_with
 from chora_logging.eventlog.rotated.cursor import GUARD, Position
 from chora_logging.eventlog.rotated.file import LogFile, ReadAt
+from chora_logging.eventlog.rotated.plain import CHUNK
 
 Files = Sequence[LogFile]
 

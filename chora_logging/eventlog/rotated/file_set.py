@@ -20,7 +20,7 @@ from functools import partial
 from typing import NamedTuple
 
 from chora_logging import log_files
-from chora_logging.compressed_files import COMPRESSED, suffix_of
+from chora_logging.compressed_files import COMPRESSED, forms_of, suffix_of
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.rotated import locating
 from chora_logging.eventlog.rotated.content import open_content
@@ -195,7 +195,7 @@ def paths_of(path: str, namer: Namer | None = None) -> list[str]:
     there: dict[str, int] = {}
     for name, number in numbers.items():
         # A backup may have been compressed since it was listed.
-        names = _forms(name) if number else (name,)
+        names = forms_of(name) if number else (name,)
         there.update((full, number) for full in names if os.path.isfile(full))
     return sorted(there, key=lambda name: -there[name])
 
@@ -280,17 +280,12 @@ def _by_digits(name: str) -> str:
     return "".join(filter(str.isdigit, os.path.basename(name)))
 
 
-def _forms(name: str) -> tuple[str, ...]:
-    """Return the names that a backup may have, compressed or not."""
-    return (name, *(name + suffix for suffix in COMPRESSED))
-
-
 def _list_named(path: str, namer: Namer) -> dict[str, int]:
     found: dict[str, int] = {}
     missing = 0
     for number in itertools.count(1):
         name = namer(f"{path}.{number}")
-        there = [full for full in _forms(name) if full != path and os.path.isfile(full)]
+        there = [full for full in forms_of(name) if full != path and os.path.isfile(full)]
         found.update(dict.fromkeys(there, number))
         missing = 0 if there else missing + 1
         if missing == ABSENT_NAMED_NUMBERS:

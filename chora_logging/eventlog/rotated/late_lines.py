@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from chora_logging.eventlog.events import Block
-from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import GUARD
 from chora_logging.eventlog.rotated.file import LogFile, Replaced
-from chora_logging.eventlog.rotated.plain import Moved
+from chora_logging.eventlog.rotated.plain import CHUNK, Moved
 
 #: How many files that have grown are held open.
 _OPEN_FILES = 8

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.lines import parse
 from chora_logging.eventlog.meaning import time_of
-from chora_logging.eventlog.rotated.content import CHUNK
 from chora_logging.eventlog.rotated.cursor import HEAD, NO_LOG, Position
 from chora_logging.eventlog.rotated.file import LogFile
+from chora_logging.eventlog.rotated.plain import CHUNK
 from chora_logging.eventlog.rotated.stored import Lost
 from chora_logging.log_files import Rotated, generation_of, gone_in
 

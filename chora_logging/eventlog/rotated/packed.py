@@ -23,10 +23,7 @@ from chora_logging.compressed_files import (
     zstd_library,
 )
 from chora_logging.errors import MissingExtraError
-from chora_logging.eventlog.rotated.plain import open_again
-
-#: The size of a read, in bytes: the same as that of plain files.
-_CHUNK = 256 * 1024
+from chora_logging.eventlog.rotated.plain import CHUNK, open_again
 
 #: How much of a compressed file is kept in memory while it is closed, in bytes.
 _KEPT_BYTES = 4096
@@ -142,7 +139,7 @@ class _ZstdReader:
         while not self._unpacker.eof:
             if self._damage:  # what follows is no beginning, but would be taken for one
                 raise OSError(self._damage)
-            packed = self._raw.read(_CHUNK) if self._unpacker.needs_input else b""
+            packed = self._raw.read(CHUNK) if self._unpacker.needs_input else b""
             if self._unpacker.needs_input and not packed:
                 raise EOFError("the end of the file is missing")
             try:
@@ -155,7 +152,7 @@ class _ZstdReader:
                 self._length += len(data)
                 return data
         if self._end is None:
-            self._end = self._unpacker.unused_data + self._raw.read(_CHUNK)
+            self._end = self._unpacker.unused_data + self._raw.read(CHUNK)
         if self._end != ZSTD.end(self._checksum, self._length):
             raise OSError("its end is not that of its content")
         return b""
@@ -207,7 +204,7 @@ class PackedContent:
             if not self._seek(offset):
                 return b""
         parts = [self._buffer[offset - self._begin :]]
-        while end < offset + size and (data := self._unpack(_CHUNK)):
+        while end < offset + size and (data := self._unpack(CHUNK)):
             parts.append(data)
             end += len(data)
         if end < offset + size:
@@ -219,7 +216,7 @@ class PackedContent:
         """Return the number of unpacked bytes, up to where the file is damaged."""
         if self._size is None:
             offset = 0
-            while data := self.read(_CHUNK, offset):
+            while data := self.read(CHUNK, offset):
                 offset += len(data)
             self._size = offset
         return self._size
@@ -271,7 +268,7 @@ class PackedContent:
         if self._file.tell() > offset:
             self._file.rewind()
         while (left := offset - self._file.tell()) > 0:
-            if not self._unpack(min(_CHUNK, left)):
+            if not self._unpack(min(CHUNK, left)):
                 return False
         return True
 

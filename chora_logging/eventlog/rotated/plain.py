@@ -10,6 +10,9 @@ from collections.abc import Iterator
 
 from chora_logging.log_files import open_regular
 
+#: The size of a read, in bytes; of a compressed file, once it is unpacked.
+CHUNK = 256 * 1024
+
 
 class Moved(OSError):  # noqa: N818  # an event, not an error
     """The file that was suspended has another name now, or none."""
