@@ -43,6 +43,10 @@ COMMANDS = {
     "ship": ("chora_logging.cli.ship", "Copy logs into a NATS JetStream stream, from many machines."),
     "audit": ("chora_logging.cli.audit", "Compare logs with what a NATS JetStream stream has of them."),
     "config": ("chora_logging.cli.config", "Print the configuration that the environment gives."),
+    "lnav-format": (
+        "chora_logging.cli.lnav_format",
+        "Print the file with which lnav, a viewer in the terminal, reads the logs.",
+    ),
     "completion": ("chora_logging.cli.completion", "Print the script for shell completion."),
 }
 
