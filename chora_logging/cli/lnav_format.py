@@ -42,9 +42,9 @@ def command() -> None:
     ~/.lnav). Then `lnav app.log*` shows the time, level, logger, trace id, name and message of each event,
     and all other fields below it; the keys o and O go to the next and the previous event of the trace.
 
-    In SQL (key ;) the table is chora_logging, and its columns are log_time, log_level, log_body, logger, event,
-    event_type, task_id, run_id, trace_id, status, duration_ms and exception; a field of your own is
-    jget(log_raw_text, '/order_id').
+    In SQL (key ;) the table is chora_logging, and its columns are log_time, log_level, log_body, logger,
+    event, event_type, task_id, run_id, trace_id, status, duration_ms and exception; a field of your own
+    is jget(log_raw_text, '/order_id').
 
     An unknown level is lnav's highest, fatal, so that no filter hides it. An event without a level, as
     typed ones are, is lnav's info, even if it failed: see its status.
