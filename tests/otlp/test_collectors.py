@@ -18,7 +18,8 @@ from tests.jetstream.shippers import written
 from tests.needs import find_program, need, syslog_ng
 
 COLLECTORS = ROOT / "examples" / "collectors"
-STEPS, EVENTS = 20, 300  # less than a file is written in a step
+#: In a step less than a file is written, and in the first one after the restart none is rotated away.
+STEPS, EVENTS = 20, 300
 
 #: By file that is run, the places in it, and those of a test.
 PLACES = {
