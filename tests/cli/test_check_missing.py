@@ -130,13 +130,14 @@ class TestTheLiveFile:
 
     @pytest.mark.parametrize("is_open", [True, False])
     def test_perhaps_moved(self, tmp_path, missing, is_open):
-        """Deleted where this package never rotates: only a writer that has it open knows that it is gone."""
+        """Gone where this package never rotates: only a writer that has it open knows that it was deleted."""
         writer = Writer(tmp_path / "app.log", keep=KEEP)
         writer.write(5)
-        if not is_open:
+        if is_open:
+            os.unlink(writer.log)
+        else:
             writer.close()
-        os.unlink(writer.log)
-        (tmp_path / "other").touch()  # takes the inode of a file that nobody has open
+            os.rename(writer.log, tmp_path / "other")
         writer.write(1)
 
         assert len(missing(writer.log)) == is_open
