@@ -88,6 +88,7 @@ TOOLS = (
     "tests/cli/test_demo.py",
     "tests/faults/test_description.py",
     "tests/test_benchmarks.py",
+    "tests/test_benchmarks_otlp.py",
     "tests/test_benchmarks_read.py",
     "tests/test_benchmarks_scale.py",
     "tests/test_benchmarks_serve.py",

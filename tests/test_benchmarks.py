@@ -129,7 +129,7 @@ def test_an_unknown_scenario_is_wrong_use():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     assert done.returncode == 2
-    assert "emit, processes, import, read, scale, follow, serve, shipping, got emitt" in done.stderr
+    assert f"must be one of {', '.join(SCENARIOS)}, got emitt" in done.stderr
 
 
 GOOD = [json.dumps(expected(7, number)).encode() for number in range(emit.COMPARED)]

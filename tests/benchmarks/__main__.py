@@ -36,6 +36,7 @@ SCENARIOS = {
     "follow": "follow",
     "serve": "serve",
     "shipping": "shipping",
+    "otlp": "otlp",
 }
 #: The dependencies of the package, and its rivals, on which neither the package nor its tests depend.
 REQUIREMENTS = (
@@ -45,6 +46,7 @@ REQUIREMENTS = (
     "orjson>=3.10",
     "concurrent-log-handler>=0.9.31",
     "opentelemetry-api>=1.20",
+    "opentelemetry-exporter-otlp-proto-http>=1.35",
     "structlog>=25",
     "loguru>=0.7",
     "eliot>=1.17",
