@@ -142,4 +142,5 @@ def zstd_library() -> ModuleType | None:
             from backports import zstd
     except ImportError:
         return None
-    return zstd
+    library: ModuleType = zstd
+    return library
