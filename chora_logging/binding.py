@@ -107,6 +107,8 @@ if TYPE_CHECKING:
 else:  # it is generic since Python 3.11
     _LoggerAdapter = logging.LoggerAdapter
 
+_usual_process = logging.LoggerAdapter.process
+
 
 class BoundLogger(_LoggerAdapter):
     """An adapter of a logger that adds fields to each of its records.
@@ -116,8 +118,11 @@ class BoundLogger(_LoggerAdapter):
     `extra` (`name`, `args`, `filename`, …) raises nothing: `EventFormatter` writes it as it does any other.
 
     Args:
-        logger: The logger, or an adapter of one.
+        logger: The logger, or an adapter of one, whose fields are added too.
         fields: The fields.
+
+    Raises:
+        ConfigurationError: *logger* is no logger, a name say.
 
     Example:
         >>> log = BoundLogger(logging.getLogger("shop"), user_id=7).bind(order_id=12)
@@ -127,6 +132,11 @@ class BoundLogger(_LoggerAdapter):
     """
 
     def __init__(self, logger: Any, /, **fields: Any) -> None:
+        # The usual `process` of an adapter would replace what this one passes on.
+        while isinstance(logger, logging.LoggerAdapter) and type(logger).process is _usual_process:
+            logger, fields = logger.logger, {**(logger.extra or {}), **fields}
+        if not hasattr(logger, "isEnabledFor"):
+            raise ConfigurationError("logger", logger, "a logger, as logging.getLogger gives, or an adapter")
         super().__init__(logger, fields)
 
     def bind(self, /, **fields: Any) -> BoundLogger:

@@ -100,15 +100,15 @@ def parse_compression(name: str, value: object) -> str:
     return "gzip" if parse_flag(name, value, allowed) else ""
 
 
-def parse_count(name: str, value: object) -> int:
-    """Return *value* as a number of backups; it is an int, or a string of digits.
+def parse_count(name: str, value: object, least: int = 0) -> int:
+    """Return *value* as a number of things; it is an int, or a string of digits.
 
     Raises:
-        ConfigurationError: it is not a whole number of 0 or more.
+        ConfigurationError: it is not a whole number of *least* or more.
     """
     count = _whole(value)
-    if count is None:
-        raise ConfigurationError(name, value, "a whole number, 0 or more")
+    if count is None or count < least:
+        raise ConfigurationError(name, value, f"a whole number, {least} or more")
     return count
 
 
@@ -311,6 +311,16 @@ def parse_encoding_errors(name: str, value: object) -> str | None:
         allowed = 'one that codecs.register_error knows, such as "strict", "replace" or "backslashreplace"'
         raise ConfigurationError(name, value, allowed) from None
     return str(value)
+
+
+def check_callable(name: str, value: object) -> None:
+    """Check that *value* can be called; None may be.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    if value is not None and not callable(value):
+        raise ConfigurationError(name, value, "callable")
 
 
 def refuse_unknown(owner: str, given: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -18,10 +18,11 @@ from typing import Any
 from chora_logging.context import TraceIdFilter
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.formatting.values import encode_plain, plain
-from chora_logging.options import parse_level
+from chora_logging.options import check_callable, parse_level
 from chora_logging.writing.handler import EventFileHandler
 
-_MOST_SHOWN = 10
+#: The events that a failure shows, and the characters of each.
+_MOST_SHOWN, _MOST_CHARACTERS = 10, 1_000
 
 # The captures under way. A tuple that is replaced, not changed: threads log meanwhile.
 _active: tuple[capture_events, ...] = ()
@@ -45,7 +46,7 @@ class capture_events:  # noqa: N801 - reads as a verb, as `trace_context` does
         clock: Gives the time of each event, in seconds since 1970; None leaves it.
 
     Raises:
-        ConfigurationError: There is no such level.
+        ConfigurationError: There is no such level, or *clock* cannot be called.
 
     Example:
         >>> with capture_events(level="INFO") as captured:
@@ -56,6 +57,7 @@ class capture_events:  # noqa: N801 - reads as a verb, as `trace_context` does
 
     def __init__(self, *, level: str | int | None = None, clock: Callable[[], float] | None = None) -> None:
         self._level = None if level is None else parse_level("level", level)
+        check_callable("clock", clock)
         self._clock = clock
         self._former_level: int | None = None
         self._folder = ""
@@ -112,7 +114,7 @@ class capture_events:  # noqa: N801 - reads as a verb, as `trace_context` does
             self._former_level = root.level
         root.setLevel(number)
 
-    def find(self, event: str | None = None, **fields: Any) -> list[dict[str, Any]]:
+    def find(self, /, event: str | None = None, **fields: Any) -> list[dict[str, Any]]:
         """Return the events that have all of these fields.
 
         Args:
@@ -123,7 +125,7 @@ class capture_events:  # noqa: N801 - reads as a verb, as `trace_context` does
         wanted = _wanted(event, fields)
         return [found for found in self.events if not _differences(wanted, found)]
 
-    def assert_logged(self, event: str | None = None, **fields: Any) -> dict[str, Any]:
+    def assert_logged(self, /, event: str | None = None, **fields: Any) -> dict[str, Any]:
         """Return the first event that has all of these fields, as for `find`.
 
         Raises:
@@ -134,7 +136,7 @@ class capture_events:  # noqa: N801 - reads as a verb, as `trace_context` does
             raise AssertionError(self._explained(_wanted(event, fields)))
         return found[0]
 
-    def assert_not_logged(self, event: str | None = None, **fields: Any) -> None:
+    def assert_not_logged(self, /, event: str | None = None, **fields: Any) -> None:
         """Check that no event has all of these fields, as for `find`.
 
         Raises:
@@ -209,14 +211,29 @@ def _differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
         there = found.get("event_type") if name == "event" and name not in found else found.get(name)
         if there is None and name not in found and value is not None:
             texts.append(f"has no {name}, which should be {value!r}")
-        elif not (value == there or plain(value) == there):
-            texts.append(f"{name} is {there!r}, not {value!r}")
+        elif not (_equal(value, there) or _equal(plain(value), there)):
+            texts.append(f"{name} is {_cut(repr(there))}, not {_cut(repr(value))}")
     return texts
 
 
+def _equal(wanted: Any, there: Any) -> bool:
+    """Return whether both have the same form in a line, where `true` and 1 are not the same."""
+    if isinstance(wanted, dict) and isinstance(there, dict):
+        return wanted.keys() == there.keys() and all(_equal(wanted[name], there[name]) for name in wanted)
+    if isinstance(wanted, list) and isinstance(there, list):
+        return len(wanted) == len(there) and all(map(_equal, wanted, there))
+    if isinstance(wanted, int | float) and isinstance(there, int | float):
+        return wanted == there and isinstance(wanted, bool) == isinstance(there, bool)
+    return bool(wanted == there)
+
+
 def _told(wanted: dict[str, Any]) -> str:
-    return " ".join(f"{name}={value!r}" for name, value in wanted.items()) or "anything"
+    return " ".join(f"{name}={_cut(repr(value))}" for name, value in wanted.items()) or "anything"
 
 
 def _shown(event: dict[str, Any]) -> str:
-    return f"  {encode_plain(event).decode()}"
+    return f"  {_cut(encode_plain(event).decode())}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}… ({len(text):,} characters)"

@@ -218,6 +218,39 @@ class TestBoundLogger:
         assert (message, kwargs) == ("m", {"extra": {"user_id": 7, "step": 2, "total": 3}, "stacklevel": 1})
         assert BoundLogger(log, more=1).bind(last=2).extra == {"more": 1, "last": 2}
 
+    @pytest.mark.parametrize("merge", [{}, {"merge_extra": True}] if sys.version_info >= (3, 13) else [{}])
+    def test_of_an_adapter(self, tmp_path, merge):
+        """Fields of an adapter of the standard library, of this one and of the call are on the record."""
+        log_to(tmp_path / "app.jsonl")
+        below = logging.LoggerAdapter(logging.LoggerAdapter(library, {"tenant": 1}), {"step": 1}, **merge)
+        log = BoundLogger(below, order_id=7, user="a").bind(user="b")
+        log.warning("m", extra={"total": 30})
+
+        (line,) = lines_of(tmp_path / "app.jsonl")
+        fields = {"tenant": 1, "step": 1, "order_id": 7, "user": "b", "total": 30}
+        assert fields.items() <= line.items()
+
+    def test_of_an_adapter_with_a_process_of_its_own(self, tmp_path):
+        """It goes on doing what it does to messages."""
+
+        class Prefix(logging.LoggerAdapter):
+            def process(self, msg, kwargs):
+                return f"[{self.extra['shop']}] {msg}", kwargs
+
+        log_to(tmp_path / "app.jsonl")
+        BoundLogger(Prefix(library, {"shop": "s1"}), order_id=7).warning("m")
+
+        (line,) = lines_of(tmp_path / "app.jsonl")
+        assert (line["message"], line["order_id"]) == ("[s1] m", 7)
+
+    @pytest.mark.parametrize("logger", ["shop", None, logging])
+    def test_of_no_logger(self, logger):
+        """The name of a logger, or anything else, is refused at once."""
+        with pytest.raises(
+            ConfigurationError, match=r"^logger must be a logger, as logging\.getLogger gives"
+        ):
+            BoundLogger(logger)
+
     def test_names_that_logging_refuses(self, tmp_path):
         """A field with the name of a record attribute is a field of the line; nothing is raised."""
         log_to(tmp_path / "app.jsonl")

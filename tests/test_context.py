@@ -169,6 +169,11 @@ class TestDecorator:
             with pytest.raises(TypeError, match="inside it"):
                 trace_context("a")(function)
 
+    def test_what_cannot_be_called_is_refused(self):
+        """A class method is a function only after the other decorator; the error says what to do."""
+        with pytest.raises(TypeError, match="write it below the other decorator"):
+            trace_context("a")(classmethod(lambda cls: None))
+
 
 class TestWhereItGoes:
     """Tasks, threads and processes."""

@@ -96,6 +96,11 @@ class TestCapture:
         with pytest.raises(ConfigurationError, match="level must be one of"):
             capture_events(level="loud")
 
+    def test_a_clock_that_cannot_be_called(self):
+        """It is refused at construction, not by a logging call."""
+        with pytest.raises(ConfigurationError, match="clock must be callable, got 5"):
+            capture_events(clock=5)
+
     def test_a_tool_that_wraps_the_same_method(self):
         """If another tool wraps the method in the block, both see each record once, and later ones too."""
         seen = []
@@ -129,6 +134,27 @@ class TestAssertions:
         captured.assert_not_logged("e", price=2)
         with pytest.raises(AssertionError, match=r"1 of the events has event='e':\n  \{"):
             captured.assert_not_logged("e")
+
+    @pytest.mark.parametrize(
+        "wrong", [{"one": True}, {"yes": 1}, {"deep": {"a": [True]}}, {"deep": {"a": [1, 2]}}]
+    )
+    def test_true_is_not_1(self, wrong):
+        """What JSON tells apart is not equal, at any depth; 1 and 1.0 are the same number."""
+        with capture_events() as captured:
+            shop.warning("m", extra={"one": 1, "yes": True, "deep": {"a": (1,)}, "self": 2})
+
+        captured.assert_logged(one=1.0, yes=True, deep={"a": [1]}, self=2)
+        captured.assert_not_logged(**wrong)
+
+    def test_a_failure_is_bounded(self):
+        """Of a long line, and of a long value, the beginning is shown and the length said."""
+        with capture_events() as captured:
+            shop.warning("m", extra={"event": "e", "text": "x" * 100_000})
+
+        with pytest.raises(AssertionError, match=r"x… \(100,\d\d\d characters\)") as caught:
+            captured.assert_logged("e", text="y" * 100_000)
+
+        assert len(str(caught.value)) < 10_000
 
     def test_a_failure_shows_the_nearest(self):
         """The message has the events with the fewest differences, and these."""

@@ -12,9 +12,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from chora_logging.errors import ConfigurationError
 from chora_logging.formatting.fields import message_fields, text_of
-from chora_logging.options import checked_names, parse_count
+from chora_logging.options import check_callable, checked_names, parse_count
 from chora_logging.schema import EVENT_MARK, SETTLED_ATTRIBUTE
 from chora_logging.writing.flushing import Flusher
 
@@ -47,7 +46,8 @@ class RateLimitFilter(logging.Filter):
         clock: A monotonic clock in seconds, for tests.
 
     Raises:
-        ConfigurationError: *rate* is not a whole number of 1 or more, or an option is unknown.
+        ConfigurationError: *rate* is not a whole number of 1 or more, *clock* cannot be called, or an
+            option is unknown.
 
     Example:
         >>> limit = RateLimitFilter(rate=2)
@@ -59,9 +59,8 @@ class RateLimitFilter(logging.Filter):
     @checked_names()
     def __init__(self, rate: int = 10, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self.rate: int = parse_count("rate", rate)
-        if not self.rate:
-            raise ConfigurationError("rate", rate, "a whole number, 1 or more")
+        self.rate: int = parse_count("rate", rate, 1)
+        check_callable("clock", clock)
         self._clock = clock
         self._begin()
         _filters.add(self)

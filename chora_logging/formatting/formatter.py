@@ -129,7 +129,7 @@ class EventFormatter(PlannedFormatter):
         exc_info_as_object: bool | str = False,
         **options: Any,
     ) -> None:
-        check_format(fmt, style, timestamp_format, json_default)
+        check_format(fmt, datefmt, style, timestamp_format, json_default)
         names = {"fmt": fmt, "datefmt": datefmt, "timestamp_format": timestamp_format}
         checked_layout(layout, **names, exc_info_as_object=exc_info_as_object, **options)
         validate, options = parse_flag("validate", validate), parse_inherited(options)
@@ -144,6 +144,8 @@ class EventFormatter(PlannedFormatter):
                 "fmt", fmt, f"a list of field names or a format in style {style!r} ({error})"
             ) from error
         self.exc_info_as_object = exc_info_as_object
+        if self.exc_info_as_object and self.exc_info_as_array:
+            raise ConfigurationError("exc_info_as_array", True, "left out, because exc_info_as_object is set")
         self.json_default: Callable[[Any], Any] = json_default or default
         self.timestamp_format = timestamp_format
         self.max_bytes: int | None = max_bytes

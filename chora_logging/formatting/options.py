@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.formatting import timestamps
-from chora_logging.options import parse_choice, parse_fields, parse_flag
+from chora_logging.options import check_callable, parse_choice, parse_fields, parse_flag
 
 if TYPE_CHECKING:
     from chora_logging.formatting.layouts import Layout
@@ -22,7 +22,13 @@ _WITHOUT_LAYOUT = (
 _FLAGS = ("rename_fields_keep_missing", "exc_info_as_array", "stack_info_as_array", "exc_info_as_object")
 
 
-def check_format(fmt: Any, style: Any, timestamp_format: Any, json_default: Any) -> None:
+def check_format(
+    fmt: Any = None,
+    datefmt: Any = None,
+    style: Any = "%",
+    timestamp_format: Any = None,
+    json_default: Any = None,
+) -> None:
     """Check the options that are used as they are.
 
     Raises:
@@ -30,11 +36,12 @@ def check_format(fmt: Any, style: Any, timestamp_format: Any, json_default: Any)
     """
     if fmt is not None and (not isinstance(fmt, Sequence) or isinstance(fmt, bytes)):
         raise ConfigurationError("fmt", fmt, "a format or a list of field names")
+    if not isinstance(datefmt, str | None):
+        raise ConfigurationError("datefmt", datefmt, "a format of time.strftime")
     parse_choice("style", style, _STYLES)
     if timestamp_format is not None:
         parse_choice("timestamp_format", timestamp_format, tuple(timestamps.FORMATS))
-    if json_default is not None and not callable(json_default):
-        raise ConfigurationError("json_default", json_default, "callable")
+    check_callable("json_default", json_default)
 
 
 def checked_layout(name: Any, **options: Any) -> Layout | None:
@@ -69,6 +76,10 @@ def parse_inherited(options: Mapping[str, Any]) -> dict[str, Any]:
             parsed[name] = parse_flag(name, parsed[name])
     if not all(isinstance(new, str) for new in (parsed.get("rename_fields") or {}).values()):
         raise ConfigurationError("rename_fields", parsed["rename_fields"], "a mapping of names to names")
+    if not all(isinstance(field, str) for field in parsed.get("static_fields") or {}):
+        raise ConfigurationError("static_fields", parsed["static_fields"], "a mapping of names to values")
+    if not isinstance(parsed.get("timestamp", False), bool | str):
+        raise ConfigurationError("timestamp", parsed["timestamp"], "true, false or the name of a field")
     reserved = parsed.get("reserved_attrs")
     # A text would be taken for a list of letters.
     if reserved is not None and (isinstance(reserved, str) or not isinstance(reserved, Iterable)):

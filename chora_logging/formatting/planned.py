@@ -42,12 +42,10 @@ def parsed(name: str, value: Any) -> Any:
     Raises:
         ConfigurationError: it is invalid.
     """
-    if name == "timestamp_format":
-        check_format(None, "%", value, None)
+    if name in ("datefmt", "timestamp_format", "json_default"):
+        check_format(**{name: value})
     if name == "layout":
         checked_layout(value)
-    if name == "json_default":
-        check_format(None, "%", None, value)
     if name == "max_bytes" and value is not None:
         return parse_size(name, value, SMALLEST_MAX_BYTES)
     return parse_inherited({name: value})[name]

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 from chora_logging.context import TraceIdFilter
+from chora_logging.errors import ConfigurationError
 from chora_logging.formatting.fields import describe, exception_of, message_fields, rendered_message, text_of
 from chora_logging.formatting.values import default, plain, plain_key, plain_text
-from chora_logging.options import checked_names
+from chora_logging.options import check_callable, checked_names
 from chora_logging.schema import EVENT_MARK, FIELDS_ATTRIBUTE, SETTLED_ATTRIBUTE, WRITTEN_TO_ATTRIBUTE
 
 _AS_THEY_ARE = (str, int, float, bool, type(None))
@@ -86,6 +87,10 @@ class EventQueueHandler(logging.handlers.QueueHandler):
     @checked_names()
     def __init__(self, queue: Any, *, json_default: Callable[[Any], Any] | None = None) -> None:
         super().__init__(queue)
+        check_callable("json_default", json_default)
+        usual = type(self).enqueue is logging.handlers.QueueHandler.enqueue
+        if usual and not hasattr(queue, "put_nowait"):
+            raise ConfigurationError("queue", queue, "a queue with put_nowait, as queue.SimpleQueue() is")
         self.json_default: Callable[[Any], Any] = json_default or default
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:

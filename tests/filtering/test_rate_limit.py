@@ -206,8 +206,13 @@ class TestBadInput:
     @pytest.mark.parametrize("rate", [0, -1, 1.5, "many", None])
     def test_is_refused(self, rate):
         """A rate that is no whole number above 0 is refused in one sentence."""
-        with pytest.raises(ConfigurationError, match=r"^rate must be a whole number"):
+        with pytest.raises(ConfigurationError, match=r"^rate must be a whole number, 1 or more, got "):
             RateLimitFilter(rate)
+
+    def test_a_clock_that_cannot_be_called(self):
+        """It is refused at construction, not by a logging call."""
+        with pytest.raises(ConfigurationError, match="clock must be callable, got 5"):
+            RateLimitFilter(clock=5)
 
     def test_an_unknown_option(self):
         """A misspelt option names those that there are."""

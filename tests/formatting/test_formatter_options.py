@@ -295,6 +295,13 @@ class TestBadOptions:
             ({"max_bytes": 10}, f"max_bytes must be {SIZE}, got 10"),
             ({"max_bytes": "10 cows"}, f"max_bytes must be {SIZE}, got '10 cows'"),
             ({"json_default": "str"}, "json_default must be callable, got 'str'"),
+            ({"datefmt": 5}, "datefmt must be a format of time.strftime, got 5"),
+            ({"timestamp": 5}, "timestamp must be true, false or the name of a field, got 5"),
+            ({"static_fields": {5: 1}}, "static_fields must be a mapping of names to values, got {5: 1}"),
+            (
+                {"exc_info_as_object": "yes", "exc_info_as_array": True},
+                "exc_info_as_array must be left out, because exc_info_as_object is set, got True",
+            ),
             ({"rename_fields": ["a"]}, f"rename_fields must be {MAPPING}, got ['a']"),
             ({"rename_fields": {"a": 1}}, "rename_fields must be a mapping of names to names, got {'a': 1}"),
             ({"static_fields": "a"}, f"static_fields must be {MAPPING}, got 'a'"),

@@ -17,6 +17,7 @@ import threading
 import pytest
 
 from chora_logging.context import TraceIdFilter, trace_context
+from chora_logging.errors import ConfigurationError
 from chora_logging.formatting.formatter import EventFormatter
 from chora_logging.writing.queue_handler import EventQueueHandler, FrozenRecord
 from tests.records import Event, Raises, record_of, strict
@@ -284,7 +285,33 @@ class TestProcesses:
 
 
 class TestConfiguration:
-    """From dictConfig."""
+    """As code and dictConfig give it."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"queue": None}, "queue must be a queue with put_nowait, as queue.SimpleQueue() is, got None"),
+            ({"queue": queue.SimpleQueue(), "json_default": 5}, "json_default must be callable, got 5"),
+        ],
+    )
+    def test_bad_input(self, arguments, message):
+        """It is refused at construction, not by a logging call."""
+        with pytest.raises(ConfigurationError) as caught:
+            EventQueueHandler(**arguments)
+
+        assert str(caught.value) == message
+
+    def test_a_transport_of_ones_own(self):
+        """A subclass that sends records in its own way may have anything for a queue."""
+
+        class Sender(EventQueueHandler):
+            def enqueue(self, record):
+                self.queue.append(record)
+
+        handler = Sender([])
+        handler.handle(record_of("m"))
+
+        assert [record.msg for record in handler.queue] == ["m"]
 
     def config(self, path, handler):
         return {
