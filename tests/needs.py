@@ -195,19 +195,12 @@ NEEDS = {
     "a C compiler": _program("gcc", "cc"),
     "Python's headers": _part_of_python(_has_headers, f"python{_VERSION}-dev"),
     "CPython's tests": _part_of_python(_has_tests_of_python, f"libpython{_VERSION}-testsuite"),
-    "aiohttp-sse-client": Need(
-        lambda: importlib.util.find_spec("aiohttp_sse_client") is not None,
-        "pip install aiohttp-sse-client, or use another Python",
-    ),
     "caddy": _program("caddy"),
     "chromium-headless-shell": _program("chromium-headless-shell"),
     "curl": _program("curl"),
     "firefox": _program("firefox-esr"),
     "fish": _program("fish"),
     "git": _program("git"),
-    "granian": Need(
-        lambda: importlib.util.find_spec("granian") is not None, "pip install granian, or use another Python"
-    ),
     "haproxy": _program("haproxy"),
     "iproute2": _program("iproute2", "ss"),
     "jq": _program("jq"),

@@ -136,7 +136,6 @@ def test_none_misses_an_event(tmp_path):
     nginx, without the lines of the example, has answered 502.
     """
     need("nginx with nchan", "haproxy", "chromium-headless-shell", "firefox", "Node.js and clients from npm")
-    need("aiohttp-sse-client")
     log, reports, ports = tmp_path / "orch.log", Reports(), [free_port() for _ in range(4)]
     names = ("nginx", "nginx-gzip", "haproxy-gzip", "haproxy")
     ways = {name: f"http://127.0.0.1:{port}/" for name, port in zip(names, ports, strict=True)}

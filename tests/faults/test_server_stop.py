@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import signal
+import sys
 import threading
 import time
 
@@ -13,7 +15,6 @@ import pytest
 
 from tests.eventlog.writing import write
 from tests.faults.serving import APP, GUNICORN, SERVE, STREAM, UVICORN, Client, Server, wait_for
-from tests.needs import need
 from tests.ports import free_port
 
 #: Much longer than a stop takes, and shorter than every server's own limit for it, in seconds.
@@ -83,8 +84,15 @@ def test_the_limit_of_descriptors(tmp_path, log):
 #: Servers that are told their port.
 OTHERS = {
     "hypercorn": ["-m", "hypercorn", APP, "--graceful-timeout", "2", "--bind"],
-    "granian": ["-m", "granian", "--interface", "asgi", "--workers-kill-timeout", "2", APP, "--port"],
 }
+if sys.version_info < (3, 15):  # it cannot be installed on later ones yet, see setup.cfg
+    OTHERS["granian"] = ["-m", "granian", "--interface", "asgi", "--workers-kill-timeout", "2", APP, "--port"]
+#: Python 3.15 prints this for each connection that hypercorn leaves to the garbage collector.
+OF_ASYNCIO = re.compile(
+    r"Exception ignored while calling deallocator <function _SelectorTransport\.__del__ .*?"
+    r"^TypeError: 'NoneType' object is not iterable\n",
+    re.DOTALL | re.MULTILINE,
+)
 WORKERS = {
     "serve --workers": [*SERVE, "--workers", "2"],
     "gunicorn --workers": [*GUNICORN, "--workers", "2"],
@@ -133,8 +141,6 @@ def test_a_stop_among_clients_that_come_and_go(tmp_path, log, name, signals):
     """While streams begin, run and are cut, a stop gives no 5xx and no traceback: all clients come back."""
     command, port = {**COMMANDS, **WORKERS}.get(name), None
     if name in OTHERS:
-        if name == "granian":
-            need("granian")
         port = free_port()
         command = [*OTHERS[name], f"127.0.0.1:{port}" if name == "hypercorn" else str(port)]
     with Server(command, log, tmp_path, port) as server:
@@ -150,5 +156,6 @@ def test_a_stop_among_clients_that_come_and_go(tmp_path, log, name, signals):
             visitor.join(30)
 
         assert {answer for visitor in visitors for answer in visitor.answers} <= {200, None}
-        assert "Traceback" not in server.said
-        assert "Exception" not in server.said
+        said = OF_ASYNCIO.sub("", server.said) if name == "hypercorn" else server.said
+        assert "Traceback" not in said
+        assert "Exception" not in said
