@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given, settings
@@ -69,6 +70,11 @@ def call(site, browser):
             return rowsOf(treeOf(events), () => false).map(([step, depth]) => [
               Number(step.event.cursor), step.began && Number(step.began.cursor), depth, step.isCritical,
             ]);
+          },
+          slowest: async ({ treeOf, stepsOf, slowestOf }, raws) => {
+            const { LogEvent } = await import("./viewer/log_event.js");
+            const found = slowestOf(stepsOf(treeOf(raws.map((raw, n) => new LogEvent(raw, 0, undefined, "a", String(n))))));
+            return found && [Number(found.step.event.cursor), found.own];
           },
           stored: ({ Store }, number) => {
             const store = new Store();
@@ -385,6 +391,59 @@ class TestDecoder:
         ]
 
 
+def instant(day, clock):
+    """The time of a clock of this machine as the page writes it."""
+    local = datetime.fromisoformat(f"{day}T{clock}").astimezone(timezone.utc)
+    return local.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class TestTypedTimes:
+    @pytest.mark.parametrize(
+        ("typed", "since", "until"),
+        [
+            ("2025-10-17 14:00-14:05", ("2025-10-17", "14:00"), ("2025-10-17", "14:05")),
+            (" 2025-10-17T14:00:30 – 14:05:01 ", ("2025-10-17", "14:00:30"), ("2025-10-17", "14:05:01")),
+            ("2025-10-17 23:50 to 00:10", ("2025-10-17", "23:50"), ("2025-10-18", "00:10")),
+            ("2025-10-17 23:50-2025-10-19 00:10", ("2025-10-17", "23:50"), ("2025-10-19", "00:10")),
+        ],
+    )
+    def test_ranges(self, call, typed, since, until):
+        """Two times are a range of the zone that is shown, if need be over midnight."""
+        changes = call("typed_time", "readTimes", typed)["changes"]
+
+        assert (changes["since"], changes["until"]) == (instant(*since), instant(*until))
+
+    def test_a_time(self, call):
+        """A time alone is gone to."""
+        changes = call("typed_time", "readTimes", "2025-10-17 14:00")["changes"]
+
+        assert (changes["since"], changes["jump"]) == ("", instant("2025-10-17", "14:00"))
+
+    @pytest.mark.parametrize(
+        "typed",
+        [
+            "14:0",
+            "14:00-",
+            "25:00",
+            "14:00-14:65",
+            "2025-10-17 14:05-2025-10-17 14:00",
+            "at 14:00",
+            "14:00=x",
+            "",
+        ],
+    )
+    def test_others(self, call, typed):
+        """What is no time, or none yet, leads nowhere."""
+        assert call("typed_time", "readTimes", typed) is None
+
+    def test_a_time_without_a_day_was_the_last(self, call):
+        """A time without a day is today's, or yesterday's if it is still to come."""
+        for hour in range(24):
+            found = call("typed_time", "readTimes", f"{hour:02}:30")["changes"]["jump"]
+            ago = datetime.now(timezone.utc) - datetime.fromisoformat(found.replace("Z", "+00:00"))
+            assert timedelta(0) <= ago < timedelta(hours=25)
+
+
 class TestTimes:
     @pytest.mark.parametrize(
         ("milliseconds", "words"),
@@ -487,6 +546,21 @@ class TestTree:
         found = call("trace_tree", "tree", [json.dumps(event) for event in events])
 
         assert {number for number, _, _, is_critical in found if is_critical} == {1, 2, 3, 4, 5}
+
+    @pytest.mark.parametrize(
+        ("events", "found"),
+        [
+            ([step(100, 100), step(30, 30), step(90, 40)], [2, 40]),
+            ([step(100, 100), step(90, 80), step(40, 30), step(80, 45)], [3, 45]),  # 1 has 5 of its own
+            ([step(100, 100), step(90, 80), step(40, 30), step(45, 30)], [1, 45]),  # two take 35 together
+            ([step(30, 30), step(90, 10)], [0, 30]),
+            ([step(100, 100)], None),
+            ([], None),
+        ],
+    )
+    def test_the_slowest_step(self, call, events, found):
+        """It has the most time of its own; what runs beside another within it counts once, the whole not."""
+        assert call("trace_tree", "slowest", [json.dumps(event) for event in events]) == found
 
     @SOME
     @given(

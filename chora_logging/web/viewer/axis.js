@@ -1,7 +1,7 @@
 /** The axis of a trace: round times after its beginning, and the times in which nothing ran. */
 
 import { span } from "./log_event.js";
-import { element } from "./text.js";
+import { byId, element } from "./text.js";
 
 const MOST_TICKS = 5;
 const TICK_STEPS = [1, 2, 5, 10];
@@ -13,10 +13,24 @@ const SHORTEST_AXIS_MS = 0.01;
 /** @typedef {import("./trace_view.js").Axis} Axis */
 
 /**
+ * Draw the axis above the rows, and lines from its ticks down through them.
+ * @param {Axis} axis
+ * @param {[number, number][]} gaps
+ * @param {HTMLElement} rows
+ */
+export function drawAxis(axis, gaps, rows) {
+  const { distance, first } = grid(axis);
+  byId("timeline-axis").replaceChildren(...ticks(axis), ...idle(gaps, axis));
+  rows.style.setProperty("--tick", `${distance}%`);
+  // A place in per cent is one of the space that a tick leaves.
+  rows.style.setProperty("--first-tick", `${distance < 100 ? (100 * first) / (100 - distance) : 0}%`);
+}
+
+/**
  * The ticks of an axis.
  * @param {Axis} axis
  */
-export function ticks({ start, whole, origin }) {
+function ticks({ start, whole, origin }) {
   const made = [];
   if (whole < SHORTEST_AXIS_MS) return [];
   const step = stepOf(whole);
@@ -36,7 +50,7 @@ export function ticks({ start, whole, origin }) {
  * The distance of the ticks, and the place of the first one, in per cent of the length.
  * @param {Axis} axis
  */
-export function grid({ start, whole, origin }) {
+function grid({ start, whole, origin }) {
   if (whole < SHORTEST_AXIS_MS) return { distance: 100, first: 0 };
   const step = stepOf(whole);
   const before = start - origin;
@@ -48,7 +62,7 @@ export function grid({ start, whole, origin }) {
  * @param {[number, number][]} gaps
  * @param {Axis} axis
  */
-export function idle(gaps, { start, whole }) {
+function idle(gaps, { start, whole }) {
   return gaps.map(([from, to]) => {
     const made = element("span", "idle");
     made.title = `Nothing for ${span(to - from)}`;

@@ -1,10 +1,11 @@
-/** The form with the filters: the logs, the level, and one field for conditions and text. */
+/** The form with the filters: the logs, the level, and one field for conditions, text and times. */
 
 import { Chips } from "./chips.js";
 import { read } from "./expression.js";
 import { Place } from "./place.js";
 import { Suggestions } from "./suggestions.js";
 import { byId, plural } from "./text.js";
+import { beginsTime, readTimes } from "./typed_time.js";
 
 const TYPING_PAUSE_MS = 250;
 const NOTHING = { where: "", text: "" };
@@ -23,6 +24,9 @@ export class Filters extends EventTarget {
   #place = new Place(new URLSearchParams());
   /** What the field has added to the place, as long as it is typed. */
   #draft = NOTHING;
+  /** Whether the pointer is down. */
+  #isPressed = false;
+  #isLeft = false;
 
   constructor() {
     super();
@@ -31,7 +35,9 @@ export class Filters extends EventTarget {
     this.#level.addEventListener("change", () => this.#change({ level: this.#level.value }));
     this.#ask.addEventListener("input", () => this.#typed());
     this.#ask.addEventListener("focus", () => this.#ask.value && this.#suggest());
-    this.#ask.addEventListener("blur", () => this.#commit());
+    this.#ask.addEventListener("blur", () => this.#leave());
+    addEventListener("pointerdown", () => (this.#isPressed = true), true);
+    for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => this.#release(), true);
     this.#ask.addEventListener("keydown", (press) => this.#key(press));
     this.#suggestions.addEventListener("chosen", (event) => this.#take(/** @type {CustomEvent} */ (event).detail));
     this.#chips.addEventListener("remove", (event) => this.#change(/** @type {CustomEvent} */ (event).detail));
@@ -117,7 +123,8 @@ export class Filters extends EventTarget {
   /** Filter by what is typed; what was typed before goes. */
   #apply() {
     const before = this.#draft;
-    this.#draft = read(this.#ask.value);
+    // A time is gone to when it is complete.
+    this.#draft = beginsTime(this.#ask.value) ? NOTHING : read(this.#ask.value);
     const { where, text } = this.#draft;
     if (where === before.where && text === before.text) return;
     const others = this.#place.where.filter((each) => each !== before.where && each !== where);
@@ -134,11 +141,24 @@ export class Filters extends EventTarget {
     this.#suggestions.close();
     if (!this.#ask.value) return;
     this.#apply();
+    const times = readTimes(this.#ask.value);
     const { where, text } = this.#draft;
     // What is not complete yet stays.
-    if (!where && !text) return;
+    if (!times && !where && !text) return;
     this.#forgetDraft();
-    this.fill(this.#place);
+    if (times) this.#change(times.changes);
+    else this.fill(this.#place);
+  }
+
+  /** The chip of a new filter moves what is below it: if a press of the pointer took the focus, its click comes first. */
+  #leave() {
+    this.#isLeft = this.#isPressed;
+    if (!this.#isLeft) this.#commit();
+  }
+
+  #release() {
+    if (this.#isLeft) setTimeout(() => this.#commit());
+    this.#isLeft = this.#isPressed = false;
   }
 
   #forgetDraft() {

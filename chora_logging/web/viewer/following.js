@@ -9,6 +9,8 @@ import { NONE, sum } from "./unreadable.js";
 
 /** So many events fill the window: with fewer, older ones are searched for without being asked. */
 const ENOUGH_EVENTS = 100;
+/** The fewest older events that a reader gets at once. */
+const OLDER_EVENTS = 500;
 /** So many pages are searched at a time; each is of a part of the logs. */
 const PATIENT_PAGES = 16;
 
@@ -35,6 +37,9 @@ export class Following extends EventTarget {
     super();
     this.tally.addEventListener("changed", () => this.dispatchEvent(new Event("changed")));
     this.tally.addEventListener("login", () => this.#say({ kind: "login" }));
+    addEventListener("online", () => this.retryNow());
+    document.addEventListener("visibilitychange", () => !document.hidden && this.retryNow());
+    document.addEventListener("resume", () => this.retryNow());
   }
 
   get hasOlder() {
@@ -157,6 +162,11 @@ export class Following extends EventTarget {
     if (signal.aborted) return;
     this.isSearching = false;
     this.dispatchEvent(new Event("changed"));
+  }
+
+  /** Each time as many as there are: few presses lead far back. */
+  loadOlder() {
+    return this.searchOlder(Math.max(OLDER_EVENTS, this.store.held));
   }
 
   async loadNewer() {

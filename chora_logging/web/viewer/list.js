@@ -219,7 +219,7 @@ export class List extends EventTarget {
     if (target === row.link) {
       if (click.ctrlKey || click.metaKey || click.shiftKey || click.button !== 0) return;
       click.preventDefault();
-      this.dispatchEvent(new CustomEvent("trace", { detail: row.item.traceId }));
+      this.dispatchEvent(new CustomEvent("trace", { detail: row.item }));
       return;
     }
     // Selecting text to copy it does not choose the row.

@@ -26,7 +26,6 @@ import { Timeline } from "./timeline.js";
 import { pressColumns, ValueButtons } from "./values.js";
 
 const RETRY_MS = 2_000;
-const OLDER_EVENTS = 500;
 
 const navigation = new Navigation();
 const status = new Status();
@@ -119,6 +118,12 @@ function openDetail() {
   else opened.open();
 }
 
+/** @param {() => void} act on the open event, else on the selected one */
+function withDetail(act) {
+  if (!detail.isOpen) openDetail();
+  if (detail.isOpen) act();
+}
+
 /** @param {number} step */
 function move(step) {
   if (timeline.isShown) {
@@ -139,9 +144,10 @@ function escape() {
   else if (following.store.isPaused) resume();
 }
 
-/** @param {string} id @param {string} [by] the field that has it; empty for a trace */
-function openTimeline(id, by = "") {
+/** @param {import("./log_event.js").LogEvent | null} from @param {string} [id] @param {string} [by] the field that has it; empty for a trace */
+function openTimeline(from, id = from?.traceId ?? "", by = "") {
   if (!id) return;
+  timeline.from = from;
   detail.close();
   navigation.go({ timeline: id, by });
 }
@@ -183,12 +189,13 @@ listen({
   Enter: openDetail,
   n: () => findMatch(1),
   N: () => findMatch(-1),
-  t: () => openTimeline(list.selectedEvent?.traceId ?? ""),
-  c: () => detail.isOpen && detail.copy(),
-  l: () => detail.isOpen && detail.copyLink(),
+  t: () => openTimeline(list.selectedEvent),
+  c: () => withDetail(() => detail.copy()),
+  l: () => withDetail(() => detail.copyLink()),
   x: () => opened.openContext(detail.isOpen ? detail.event : list.selectedEvent),
   o: () => (timeline.isShown ? timeline.zoomOut() : zoomOut()),
   e: () => timeline.isShown && timeline.nextError(),
+  s: () => timeline.isShown && timeline.goToSlowest(),
   z: () => timeline.isShown && timeline.zoomIn(),
   u: switchZone,
   f: () => timeline.isShown || columnsDialog.open(navigation.place),
@@ -246,7 +253,7 @@ on(timeline, "open", (event) => opened.show(event, false));
 on(timeline, "login", needLogin);
 on(detail, "filter", (changes) => navigation.go({ ...changes, timeline: "", by: "", context: "" }));
 on(detail, "narrow", (condition) => navigation.go({ where: [...navigation.place.where, condition], timeline: "", by: "", context: "" }));
-on(detail, "subject", ([by, id]) => openTimeline(id, by));
+on(detail, "subject", ([by, id]) => openTimeline(detail.event, id, by));
 on(detail, "context", (event) => opened.openContext(event));
 on(detail, "around", (time) => navigation.go({ ...aroundTime(time), timeline: "", by: "" }));
 on(detail, "close", ({ hadFocus }) => {
@@ -274,11 +281,7 @@ const presses = [
   ["empty-clear", () => filters.clear()],
   ["help-open", () => byId("help").showModal()],
   ["timeline-back", () => navigation.go({ timeline: "", by: "" })],
-  ["older", () => {
-    pause();
-    // Each time as many as there are: few presses lead far back.
-    following.searchOlder(Math.max(OLDER_EVENTS, following.store.held));
-  }],
+  ["older", () => (pause(), following.loadOlder())],
   ["newer", () => following.loadNewer()],
   ["waiting", () => {
     resume();
@@ -292,8 +295,5 @@ const presses = [
   }],
 ];
 for (const [id, act] of presses) byId(id).addEventListener("click", act);
-addEventListener("online", () => following.retryNow());
-document.addEventListener("visibilitychange", () => !document.hidden && following.retryNow());
-document.addEventListener("resume", () => following.retryNow());
 
 begin();

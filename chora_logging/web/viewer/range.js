@@ -56,6 +56,14 @@ export function wider(since, until) {
   return between(since - more, until + more);
 }
 
+/**
+ * The parameters that lead to a time, in a list of all times.
+ * @param {number} time
+ */
+export function goTo(time) {
+  return { since: "", until: "", jump: asIso(time), context: "" };
+}
+
 /** @param {number} time */
 function asIso(time) {
   return new Date(time).toISOString();
@@ -109,7 +117,7 @@ export class Range extends EventTarget {
   #set() {
     if (this.#choice.value === "jump") {
       const time = fromInput(this.#jump.value);
-      if (!Number.isNaN(time)) this.#change({ since: "", until: "", jump: asIso(time) });
+      if (!Number.isNaN(time)) this.#change(goTo(time));
       return;
     }
     const [since, until] = [this.#since, this.#until].map(({ value }) => (value ? asIso(fromInput(value)) : ""));

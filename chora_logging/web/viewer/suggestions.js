@@ -1,9 +1,10 @@
-/** Suggests fields, and the values of one, from the newest events of the logs. */
+/** Suggests fields, and the values of one, from the newest events of the logs; says which time a typed one is. */
 
 import { parts, valueOf } from "./expression.js";
 import { text } from "./json.js";
 import { knownFields } from "./known_fields.js";
 import { byId, count, element, visible } from "./text.js";
+import { beginsTime, readTimes } from "./typed_time.js";
 
 const MOST_SHOWN = 12;
 const PLAIN_FIELD = /^[^\s"=!<>~:]+$/;
@@ -104,6 +105,9 @@ export class Suggestions extends EventTarget {
 
   /** @returns {Suggestion[]} */
   #fitting() {
+    const times = readTimes(this.#field.value);
+    if (times) return [{ typed: this.#field.value, note: times.words, isWhole: true }];
+    if (beginsTime(this.#field.value)) return [];
     const { before, field, operator, value } = parts(this.#field.value);
     const name = field.replace(/^"|"$/g, "").toLowerCase();
     const has = (/** @type {string} */ found, /** @type {string} */ asked) => found.toLowerCase().includes(asked);

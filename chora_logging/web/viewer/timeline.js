@@ -1,7 +1,7 @@
 /** A trace, a run or a task across all logs: the tree of its steps as a waterfall. */
 
 import { subjectPages } from "./api.js";
-import { grid, idle, ticks } from "./axis.js";
+import { drawAxis } from "./axis.js";
 import { fields } from "./json.js";
 import { LogEvent, value } from "./log_event.js";
 import { meaningOf } from "./meaning.js";
@@ -9,7 +9,7 @@ import { Minimap } from "./minimap.js";
 import { Rows } from "./rows.js";
 import { byId, visible } from "./text.js";
 import { rowOf } from "./timeline_row.js";
-import { summaryOf } from "./trace_summary.js";
+import { offerSteps, summaryOf } from "./trace_summary.js";
 import { treeOf } from "./trace_tree.js";
 import { placeOf, TraceView } from "./trace_view.js";
 
@@ -33,6 +33,7 @@ export class Timeline extends EventTarget {
   #id = "";
   #by = "";
   /** @type {string[]} the names of all logs */ #logs = [];
+  /** @type {LogEvent | null} the event that the reader came from */ from = null;
 
   constructor() {
     super();
@@ -43,8 +44,9 @@ export class Timeline extends EventTarget {
       else return;
       press.preventDefault();
     });
-    this.#rows.root.addEventListener("dblclick", (click) => this.#zoomInto(this.#rows.indexOf(click)));
+    this.#rows.root.addEventListener("dblclick", (click) => this.zoomIn(this.#rows.indexOf(click)));
     byId("timeline-refresh").addEventListener("click", () => this.#load());
+    byId("timeline-slowest").addEventListener("click", () => this.goToSlowest());
     byId("timeline-error").addEventListener("click", () => this.nextError());
     byId("timeline-whole").addEventListener("click", () => this.zoomOut());
     byId("timeline-table").addEventListener("scroll", () => this.#minimap.see(byId("timeline-table"), this.#steps), { passive: true });
@@ -145,21 +147,19 @@ export class Timeline extends EventTarget {
 
   #draw() {
     cancelAnimationFrame(this.#drawing);
-    const { axis, gaps, isZoomed, rows, steps } = this.#view;
-    const { distance, first } = grid(axis);
-    byId("timeline-axis").replaceChildren(...ticks(axis), ...idle(gaps, axis));
-    this.#rows.root.style.setProperty("--tick", `${distance}%`);
-    // A place in per cent is one of the space that a tick leaves.
-    this.#rows.root.style.setProperty("--first-tick", `${distance < 100 ? (100 * first) / (100 - distance) : 0}%`);
-    byId("timeline-whole").hidden = !isZoomed;
-    byId("timeline-error").hidden = !steps.some((step) => step.event.isError);
+    const { axis, gaps, rows, slowest } = this.#view;
+    drawAxis(axis, gaps, this.#rows.root);
+    offerSteps(this.#view);
 
     const focused = this.#rows.hasFocus ? this.#steps[this.#rows.index] : null;
     this.#steps = rows.map(([step]) => step);
     this.#rows.root.replaceChildren(...rows.map(([step, depth]) => rowOf(step, depth, this.#view.isFolded(step), axis)));
     this.#rows.all.forEach((row, index) => row.setAttribute("aria-rowindex", String(index + 2)));
-    const index = this.#steps.findIndex((step) => focused && placeOf(step) === placeOf(focused));
-    this.#rows.choose(Math.max(0, index), focused !== null);
+    const came = this.#steps.findIndex((step) => this.from && step.isOf(this.from));
+    if (slowest) this.#rows.all[this.#steps.indexOf(slowest.step)]?.classList.add("is-slowest");
+    this.#rows.all[came]?.setAttribute("aria-current", "true");
+    const index = focused ? this.#steps.findIndex((step) => placeOf(step) === placeOf(focused)) : came;
+    this.#rows.choose(Math.max(0, index), focused !== null || (came >= 0 && document.activeElement?.id === "timeline-title"));
     const isInMap = document.activeElement?.id === "minimap";
     this.#minimap.show(this.#view);
     if (isInMap && byId("minimap").hidden) this.focus();
@@ -194,46 +194,36 @@ export class Timeline extends EventTarget {
     const index = this.#rows.indexOf(click);
     if (index < 0) return;
     const target = /** @type {Element} */ (click.target);
+    const step = this.#steps[index];
     this.#rows.choose(index, true);
-    if (target.closest(".fold") && this.#steps[index].children.length) this.#fold(index, !this.#isFolded(index));
+    if (target.closest(".fold") && step.children.length) this.#fold(step, !this.#view.isFolded(step));
     else this.#open(index, target.closest(".began") !== null);
   }
 
-  /** @param {number} index */
-  #isFolded(index) {
-    return this.#view.isFolded(this.#steps[index]);
-  }
-
-  /** @param {number} index @param {boolean} isFolded */
-  #fold(index, isFolded) {
-    this.#view.fold(this.#steps[index], isFolded);
+  /** @param {Step} step @param {boolean} isFolded */
+  #fold(step, isFolded) {
+    this.#view.fold(step, isFolded);
     this.#draw();
   }
 
   /** Hide the steps within the one that has the focus; else go to the step around it. */
   fold() {
-    const index = this.#rows.index;
-    const step = this.#steps[index];
+    const step = this.#steps[this.#rows.index];
     if (!step) return;
-    if (step.children.length && !this.#isFolded(index)) this.#fold(index, true);
+    if (step.children.length && !this.#view.isFolded(step)) this.#fold(step, true);
     else if (step.parent && this.#steps.includes(step.parent)) this.#rows.choose(this.#steps.indexOf(step.parent), true);
   }
 
   /** Show the steps within the one that has the focus; else go to the first of them. */
   unfold() {
-    const index = this.#rows.index;
-    if (!this.#steps[index]?.children.length) return;
-    if (this.#isFolded(index)) this.#fold(index, false);
-    else this.#rows.choose(index + 1, true);
+    const step = this.#steps[this.#rows.index];
+    if (!step?.children.length) return;
+    if (this.#view.isFolded(step)) this.#fold(step, false);
+    else this.#rows.move(1);
   }
 
-  /** Show the step that has the focus alone, with those within it. */
-  zoomIn() {
-    this.#zoomInto(this.#rows.index);
-  }
-
-  /** @param {number} index */
-  #zoomInto(index) {
+  /** Show a step alone, with those within it: the one that has the focus. */
+  zoomIn(index = this.#rows.index) {
     if (!this.#steps[index]?.isBar) return;
     this.#view.zoomInto(this.#steps[index]);
     this.#draw();
@@ -255,9 +245,19 @@ export class Timeline extends EventTarget {
     const place = all.indexOf(this.#steps[this.#rows.index]);
     const isInside = this.#rows.hasFocus;
     const next = failed.find((step) => all.indexOf(step) > (isInside ? place : -1)) ?? failed[0];
-    this.#view.reveal(next);
+    this.#reveal(next);
+  }
+
+  /** Go to the step with the most time of its own, also if it is folded away. */
+  goToSlowest() {
+    if (this.#view.slowest) this.#reveal(this.#view.slowest.step);
+  }
+
+  /** @param {Step} step which gets the focus */
+  #reveal(step) {
+    this.#view.reveal(step);
     this.#draw();
-    this.#rows.choose(this.#steps.indexOf(next), true);
+    this.#rows.choose(this.#steps.indexOf(step), true);
   }
 
   /**

@@ -5,6 +5,14 @@ import { offset, span } from "./log_event.js";
 import { element, visible } from "./text.js";
 
 /**
+ * The name of a step, or what stands for it.
+ * @param {import("./trace_tree.js").Step} step
+ */
+export function nameOf({ event }) {
+  return visible(event.name || event.message || "(no name)", 120);
+}
+
+/**
  * @param {import("./trace_tree.js").Step} step
  * @param {number} depth
  * @param {boolean} isFolded whether the steps within it are not shown
@@ -19,7 +27,7 @@ export function rowOf(step, depth, isFolded, { start, whole, origin }) {
   const hasHiddenError = isFolded && step.holdsError;
   const state = element("div", "state", event.isError ? "error" : hasHiddenError ? "within" : "");
   if (hasHiddenError) state.title = "A step within it failed";
-  const parts = [began, element("div", "log", visible(event.log, 40)), nameOf(step, depth, isFolded), track, took, state];
+  const parts = [began, element("div", "log", visible(event.log, 40)), nameCell(step, depth, isFolded), track, took, state];
   const row = element("div", "row", parts);
   for (const part of parts) part.setAttribute("role", "gridcell");
   row.classList.toggle("is-error", event.isError);
@@ -34,11 +42,11 @@ export function rowOf(step, depth, isFolded, { start, whole, origin }) {
 }
 
 /** @param {import("./trace_tree.js").Step} step @param {number} depth @param {boolean} isFolded */
-function nameOf(step, depth, isFolded) {
-  const { event, began } = step;
+function nameCell(step, depth, isFolded) {
+  const { began } = step;
   const fold = element("span", `fold${step.children.length ? " has-steps" : ""}${isFolded ? " is-folded" : ""}`);
   fold.ariaHidden = "true";
-  const words = visible(event.name || event.message || "(no name)", 120);
+  const words = nameOf(step);
   const parts = began ? [element("bdi", "began", visible(began.name, 120)), new Text(" → ")] : [];
   const name = element("div", "name", [fold, ...parts, element("bdi", "", words)]);
   name.style.setProperty("--depth", String(Math.min(depth, 20)));

@@ -1,7 +1,8 @@
-/** What the page says of a trace in one line. */
+/** What the page says of a trace in one line, and the buttons beside it. */
 
 import { span } from "./log_event.js";
-import { plural } from "./text.js";
+import { byId, plural } from "./text.js";
+import { nameOf } from "./timeline_row.js";
 
 /**
  * @param {import("./trace_view.js").TraceView} view
@@ -18,4 +19,15 @@ export function summaryOf({ steps, extent }, events, isWhole) {
   const logs = new Set(events.map((event) => event.log)).size;
   const parts = [plural(events.length, "event"), plural(logs, "log"), extent ? span(extent.end - extent.start) : ""];
   return [...parts, plural(errors, "error"), ...others].filter(Boolean).join(" · ");
+}
+
+/**
+ * Show the buttons that lead to a step, or back to all of them.
+ * @param {import("./trace_view.js").TraceView} view
+ */
+export function offerSteps({ isZoomed, slowest, steps }) {
+  byId("timeline-whole").hidden = !isZoomed;
+  byId("timeline-error").hidden = !steps.some((step) => step.event.isError);
+  byId("timeline-slowest").hidden = !slowest;
+  byId("timeline-slowest").textContent = slowest ? `Slowest: ${nameOf(slowest.step)}, ${span(slowest.own)}` : "";
 }

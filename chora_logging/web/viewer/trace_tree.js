@@ -13,6 +13,7 @@ const LEAST_GAP = 0.05;
 
 /** @typedef {import("./log_event.js").LogEvent} LogEvent */
 /** @typedef {{start: number, end: number}} Extent milliseconds since 1970 */
+/** @typedef {{step: Step, own: number}} Slowest a step, and the milliseconds of its own */
 
 /** A step of a trace: an event, which is written at the end of an operation, or two that begin and end one. */
 export class Step {
@@ -43,6 +44,11 @@ export class Step {
 
   get isTimed() {
     return !Number.isNaN(this.start);
+  }
+
+  /** @param {LogEvent} event whether it ends or begins the step */
+  isOf({ log, cursor }) {
+    return [this.event, this.began].some((own) => own?.log === log && own.cursor === cursor);
   }
 
   /** Whether it takes time, and is no mere moment. */
@@ -114,6 +120,31 @@ export function extentOf(steps) {
     end = Math.max(end, step.end);
   }
   return start <= end ? { start, end } : null;
+}
+
+/**
+ * The step with the most time of its own, which none within it took. The one around all of a trace is not meant.
+ * @param {Step[]} steps
+ * @returns {Slowest | null} null if there are not several that take time
+ */
+export function slowestOf(steps) {
+  const outermost = steps.filter((step) => step.isTimed && !step.parent);
+  const bars = steps.filter((step) => step.isBar);
+  const inner = outermost.length === 1 ? bars.filter((step) => step.parent) : bars;
+  if (bars.length < 2 || !inner.length) return null;
+  const found = inner.map((step) => ({ step, own: ownTime(step) }));
+  return found.reduce((best, each) => (each.own > best.own ? each : best));
+}
+
+/** @param {Step} step @returns {number} milliseconds that are of no step within it */
+function ownTime(step) {
+  const within = inOrder(step.children.filter((child) => child.isBar));
+  let [taken, until] = [0, step.start];
+  for (const { start, end } of within) {
+    taken += Math.max(0, Math.min(end, step.end) - Math.max(start, until));
+    until = Math.max(until, end);
+  }
+  return (step.duration ?? 0) - taken;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** What a timeline shows of a trace: the rows that are not folded away, and the part that is zoomed into. */
 
-import { extentOf, gapsOf, rowsOf, stepsOf } from "./trace_tree.js";
+import { extentOf, gapsOf, rowsOf, slowestOf, stepsOf } from "./trace_tree.js";
 
 /** The shortest time that can be zoomed into, as a part of the whole. */
 const LEAST_PART = 1 / 5000;
@@ -19,6 +19,7 @@ export class TraceView {
   /** @type {Step[]} the outermost steps */ #tree = [];
   /** @type {Step[]} all of them, from top to bottom */ steps = [];
   /** @type {Extent | null} of all of them */ extent = null;
+  /** @type {import("./trace_tree.js").Slowest | null} */ slowest = null;
   /** @type {Set<string>} the steps that are folded, by the places of their events */ #folded = new Set();
   /** @type {string} the step that is zoomed into, by the place of its event; empty for none */ #zoomed = "";
   /** @type {Extent | null} the time that is zoomed into */ #part = null;
@@ -35,6 +36,7 @@ export class TraceView {
     this.#tree = tree;
     this.steps = stepsOf(tree);
     this.extent = extentOf(this.steps);
+    this.slowest = slowestOf(this.steps);
     if (!this.steps.some((step) => placeOf(step) === this.#zoomed)) this.#zoomed = "";
     if (!this.extent) this.#part = null;
   }
