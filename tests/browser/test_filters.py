@@ -130,6 +130,10 @@ class TestFilters:
     def test_every_value_has_buttons(self, mixed):
         """A value in a row or of the open event becomes a filter: only it, or without it."""
         mixed.page.locator("#space .field", has_text="number=3").hover()
+        expect(mixed.page.locator("#value-buttons")).to_be_visible()
+        mixed.page.mouse.move(600, 750)  # below the last row
+        expect(mixed.page.locator("#value-buttons")).to_be_hidden()
+        mixed.page.locator("#space .field", has_text="number=3").hover()
         mixed.page.get_by_role("button", name="Without number=3").click()
         chips(mixed, "not number=3✕")
         mixed.counts(9)

@@ -22,6 +22,20 @@ TOO_WIDE = """() => [...document.querySelectorAll("body, body *")].filter((eleme
   const isPart = element.matches("button, input, select, label, h2, [role=gridcell], [role=columnheader]");
   return isPart && element.getBoundingClientRect().right > innerWidth;
 }).map((element) => element.outerHTML.slice(0, 100))"""
+#: The parts of the bar that lie over each other, or that have no width.
+MISPLACED = """() => {
+  const all = "#bar > :not(#status), #status-words, #status > button";
+  const parts = [...document.querySelectorAll(all)]
+    .filter((part) => part.checkVisibility() && part.textContent)
+    .map((part) => [part.id || part.tagName, part.getBoundingClientRect()]);
+  const isOver = (one, other) =>
+    one.left < other.right - 1 && other.left < one.right - 1 &&
+    one.top < other.bottom - 1 && other.top < one.bottom - 1;
+  return parts.flatMap(([name, box], index) => {
+    const under = parts.slice(index + 1).filter(([, other]) => isOver(box, other));
+    return [...(box.width < 10 ? [name] : []), ...under.map(([other]) => `${name} and ${other}`)];
+  });
+}"""
 #: The rules of axe for dark mode: only the colours differ.
 COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
 BUSY = 400
@@ -244,6 +258,19 @@ class TestLooks:
         (tmp_path / "away").mkdir()
 
         check(reader, tmp_path / "away")
+
+    def test_the_bar_has_space_for_all(self, busy_site, open_page):
+        """At no width the parts of the bar lie over each other, also if much is to be said."""
+        busy_site.raw("no JSON")
+        busy_site.start()
+        reader = open_page(busy_site).open()
+        reader.says("#unreadable", "1 line that is no event")
+        for state in ("^Live$", "^Disconnected: "):
+            reader.says("#status-words", re.compile(state))
+            for width in (360, 500, 800, 901, 1000, 1280):
+                reader.page.set_viewport_size({"width": width, "height": 700})
+                assert reader.page.evaluate(MISPLACED) == [], (state, width)
+            busy_site.stop()
 
     @pytest.mark.whole
     def test_login(self, visit, tmp_path):

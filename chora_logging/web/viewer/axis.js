@@ -20,7 +20,7 @@ const SHORTEST_AXIS_MS = 0.01;
  */
 export function drawAxis(axis, gaps, rows) {
   const { distance, first } = grid(axis);
-  byId("timeline-axis").replaceChildren(...ticks(axis), ...idle(gaps, axis));
+  byId("timeline-axis").replaceChildren(...idle(gaps, axis), ...ticks(axis));
   rows.style.setProperty("--tick", `${distance}%`);
   // A place in per cent is one of the space that a tick leaves.
   rows.style.setProperty("--first-tick", `${distance < 100 ? (100 * first) / (100 - distance) : 0}%`);

@@ -41,7 +41,7 @@ const following = new Following();
 const chart = new Chart(following.tally);
 const list = new List(byId("list"), byId("space"), following.store, (traceId) => navigation.place.with({ timeline: traceId }).address, columns);
 const opened = new Opened(detail, list, navigation);
-const valueButtons = new ValueButtons(byId("space"), columns);
+const valueButtons = new ValueButtons(columns);
 
 /** @type {string[]} */
 let allLogs = [];

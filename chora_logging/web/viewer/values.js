@@ -87,16 +87,14 @@ export class ValueButtons extends EventTarget {
   #root = byId("value-buttons");
   /** @type {Element | null} */ #at = null;
 
-  /**
-   * @param {HTMLElement} space where the values are
-   * @param {import("./columns.js").Columns} columns
-   */
-  constructor(space, columns) {
+  /** @param {import("./columns.js").Columns} columns */
+  constructor(columns) {
     super();
     this.columns = columns;
-    space.addEventListener("pointerover", (over) => this.#over(/** @type {Element} */ (over.target), over));
-    space.parentElement?.addEventListener("scroll", () => this.hide(), { passive: true });
+    // Also below the last row, where no value is.
+    byId("events").addEventListener("pointerover", (/** @type {PointerEvent} */ over) => this.#over(/** @type {Element} */ (over.target), over));
     byId("events").addEventListener("pointerleave", () => this.hide());
+    byId("list").addEventListener("scroll", () => this.hide(), { passive: true });
   }
 
   hide() {
@@ -107,7 +105,7 @@ export class ValueButtons extends EventTarget {
   /** @param {Element} target @param {PointerEvent} over */
   #over(target, over) {
     // A finger opens the event; its values have the same buttons there.
-    if (over.pointerType === "touch") return;
+    if (over.pointerType === "touch" || this.#root.contains(target)) return;
     const shown = target.closest(".field, .level, .name, .trace, .chosen");
     const value = shown && held.get(shown);
     if (!shown || !value) {
