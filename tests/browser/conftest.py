@@ -8,6 +8,8 @@ import uuid
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.browser.firefox import CHANNEL as FIREFOX
+from tests.browser.firefox import program as firefox_program
 from tests.browser.reader import Reader
 from tests.browser.site import RunLogger, Site
 from tests.needs import find_program, need
@@ -23,22 +25,47 @@ FLAGS = [
     "--disable-sync",
 ]
 
+#: Few processes and frames: without a graphics card both take much time of the processor.
+FIREFOX_PREFERENCES = {
+    "dom.ipc.processCount": 1,
+    "dom.ipc.processPrelaunch.enabled": False,
+    "layout.frame_rate": 20,
+}
+
 expect.set_options(timeout=20_000)
 
 
 # Not longer than this folder: while Playwright runs, its thread has a running event loop.
 @pytest.fixture(scope="package")
-def browser():
+def playwright():
+    """Playwright, once for all tests."""
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="package")
+def browser(playwright):
     """Chromium, once for all tests."""
     need("chromium-headless-shell")
     program = find_program("chromium-headless-shell")
-    with sync_playwright() as playwright:
-        # With scroll bars, as people have them.
-        browser = playwright.chromium.launch(
-            executable_path=program, args=FLAGS, ignore_default_args=["--hide-scrollbars"]
-        )
-        yield browser
-        browser.close()
+    # With scroll bars, as people have them.
+    browser = playwright.chromium.launch(
+        executable_path=program, args=FLAGS, ignore_default_args=["--hide-scrollbars"]
+    )
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="package")
+def firefox(playwright, tmp_path_factory):
+    """Firefox, once for all tests that are run in it too."""
+    need("firefox")
+    program = firefox_program(tmp_path_factory.mktemp("firefox"))
+    browser = playwright.firefox.launch(
+        channel=FIREFOX, executable_path=program, firefox_user_prefs=FIREFOX_PREFERENCES
+    )
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="package")

@@ -73,7 +73,8 @@ def call(site, browser):
           },
           slowest: async ({ treeOf, stepsOf, slowestOf }, raws) => {
             const { LogEvent } = await import("./viewer/log_event.js");
-            const found = slowestOf(stepsOf(treeOf(raws.map((raw, n) => new LogEvent(raw, 0, undefined, "a", String(n))))));
+            const events = raws.map((raw, n) => new LogEvent(raw, 0, undefined, "a", String(n)));
+            const found = slowestOf(stepsOf(treeOf(events)));
             return found && [Number(found.step.event.cursor), found.own];
           },
           stored: ({ Store }, number) => {
