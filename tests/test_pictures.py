@@ -33,6 +33,20 @@ def test_a_picture_is_small(name):
 
 
 @pytest.mark.whole
+def test_looks_are_made(tmp_path):
+    """The command makes a picture of a state of the viewer for each theme and width."""
+    need("chromium-headless-shell")
+
+    subprocess.run([sys.executable, "-m", "tests.looks", str(tmp_path), "keys", "lost"], cwd=ROOT, check=True)
+
+    made = {path.name for path in tmp_path.iterdir() if path.stat().st_size > 5_000}
+    widths, themes = ("360", "800", "1440"), ("light", "dark")
+    assert made == {
+        f"{state}-{theme}-{width}.png" for state in ("keys", "lost") for theme in themes for width in widths
+    }
+
+
+@pytest.mark.whole
 def test_pictures_are_made(tmp_path):
     """The command makes both pictures, small too, from a demo of its own."""
     need("chromium-headless-shell")
