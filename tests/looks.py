@@ -13,8 +13,9 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
 from tests.browser.conftest import FLAGS
 from tests.browser.reader import Reader
@@ -22,8 +23,12 @@ from tests.browser.site import Site
 from tests.needs import find_program
 from tests.pictures import Logs
 
-SIZES = [{"width": 360, "height": 740}, {"width": 800, "height": 600}, {"width": 1440, "height": 900}]
-THEMES = ("light", "dark")
+SIZES: list[ViewportSize] = [
+    {"width": 360, "height": 740},
+    {"width": 800, "height": 600},
+    {"width": 1440, "height": 900},
+]
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 TOKEN = "a-token-of-32-visible-characters"
 
 Scene = Callable[[Reader, Site], None]
