@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 #: How long the main thread has to notice it by itself because it writes, in seconds; and after which time
-#: it is interrupted again, in case that a finaliser has swallowed the exception.
+#: it is interrupted again, in case that a finaliser has swallowed the exception, or that it was importing.
 GRACE_SECONDS, REPEAT_SECONDS = 0.02, 0.5
 
 #: The signal that interrupts. By default it does nothing, so it does not matter if it comes too late; and no
@@ -39,7 +39,7 @@ def ended_with_reader() -> Iterator[None]:
     watched = [fd]
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if watched:
+        if watched and not _is_importing(frame):  # else after `REPEAT_SECONDS`
             raise ReaderEnded
 
     ending, end = os.pipe()
@@ -68,6 +68,14 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _watch(fd: int, ending: int, main: int) -> None:

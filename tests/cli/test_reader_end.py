@@ -54,6 +54,18 @@ def stdout_as_pipe(monkeypatch):
 
 
 class TestBlock:
+    def test_an_import_is_not_interrupted(self, monkeypatch, tmp_path):
+        """A module that is imported meanwhile is imported: an import that was left leaves files open."""
+        (tmp_path / "imported_slowly.py").write_text("import time\ntime.sleep(0.3)\nis_whole = True\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        with stdout_as_pipe(monkeypatch) as pipe, pytest.raises(ReaderEnded), ended_with_reader():
+            pipe.close()
+            import imported_slowly
+
+            threading.Event().wait(DEADLINE)
+
+        assert imported_slowly.is_whole
+
     def test_it_is_not_taken_for_an_error_of_a_file(self, monkeypatch):
         """What handles errors of files does not handle it."""
         with stdout_as_pipe(monkeypatch) as pipe, pytest.raises(ReaderEnded), ended_with_reader():
