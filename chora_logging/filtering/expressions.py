@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 import sys
 import warnings
@@ -11,16 +13,26 @@ from typing import Any
 from chora_logging.errors import ConfigurationError
 
 if sys.version_info >= (3, 11):
+    from re import _compiler as compiler  # type: ignore[attr-defined]
     from re import _constants as constants  # type: ignore[attr-defined]
     from re import _parser as parser  # type: ignore[attr-defined]
 else:
+    import sre_compile as compiler
     import sre_constants as constants
     import sre_parse as parser
 
 #: More repetitions than this count as any number.
 _MANY = 8
 
+#: The ways to share characters between repetitions that may be tried for one place of a text.
+_MOST_WAYS = 1000
+
 _REPEATS = (constants.MAX_REPEAT, constants.MIN_REPEAT)
+_CHARACTERS = (constants.LITERAL, constants.NOT_LITERAL, constants.ANY, constants.IN)
+_ALL_CHARACTERS = "".join(map(chr, range(0x3000)))
+
+# Repetitions that what follows has not ended: the characters of each, and how often it repeats at most.
+_Open = list[tuple[frozenset[str], int]]
 
 
 def parse_patterns(name: str, value: object) -> list[re.Pattern[str]]:
@@ -28,8 +40,9 @@ def parse_patterns(name: str, value: object) -> list[re.Pattern[str]]:
 
     Raises:
         ConfigurationError: It is not a list, or one of them is invalid, matches an empty text, or may take
-            time that doubles with each character: it repeats something that has a repetition, or alternatives
-            that begin alike.
+            time that doubles with each character (it repeats something that has a repetition, or alternatives
+            that begin alike), or that grows with the cube of the text (a repetition after another of the same
+            characters, without one between them that only the second or neither can match).
     """
     if isinstance(value, (str, bytes, re.Pattern)) or not hasattr(value, "__iter__"):
         raise ConfigurationError(name, value, "a list of regular expressions")
@@ -52,6 +65,12 @@ def _parsed(name: str, pattern: object) -> re.Pattern[str]:
         raise ConfigurationError(name, text, "regular expressions that match no empty text")
     if _may_explode(parts):
         raise ConfigurationError(name, text, "regular expressions without a repetition in another: no (a+)+")
+    if _shares(parts):
+        allowed = (
+            "regular expressions without two repetitions that can match the same characters: "
+            "[^,]*, or .{0,30} in place of .*"
+        )
+        raise ConfigurationError(name, text, allowed)
     return compiled
 
 
@@ -72,6 +91,68 @@ def _begin_differently(alternatives: list[Any]) -> bool:
     firsts = [branch[0] for branch in alternatives if len(branch)]
     different = len({str(first) for first in firsts}) == len(alternatives)
     return different and all(first[0] is constants.LITERAL for first in firsts)
+
+
+def _shares(parts: Any) -> bool:
+    """Whether repetitions can match the same characters in many ways, each of which is tried in vain."""
+    try:
+        _still_open(parts, [], parts.state)
+    except _SharingError:
+        return True
+    return False
+
+
+class _SharingError(Exception):
+    pass
+
+
+def _still_open(parts: Any, before: _Open, state: Any) -> _Open:
+    """Return the repetitions that could go on after *parts*, with those *before* them."""
+    for code, arguments in parts:
+        if code in _REPEATS:
+            before = _repeated(*arguments, before, state)
+        elif code is constants.BRANCH:
+            ends = [_still_open(branch, before, state) for branch in arguments[1]]
+            before = list(dict.fromkeys(itertools.chain(*ends)))
+        elif code in (constants.ASSERT, constants.ASSERT_NOT):
+            _still_open(arguments[1], [], state)
+        elif code in _CHARACTERS:
+            own = _characters([(code, arguments)], state)
+            before = [each for each in before if each[0] & own]
+        else:
+            for inner in _inner(arguments):
+                before = _still_open(inner, before, state)
+    return before
+
+
+def _repeated(least: int, most: int, inner: Any, before: _Open, state: Any) -> _Open:
+    after = _still_open(inner, before, state)
+    if most > 1 and not _is_one_character(inner):  # its end meets its beginning
+        after = _still_open(inner, after, state)
+    shared = [times for each, times in after if (each, times) in before]
+    if shared and most > _MANY and math.prod(shared) * most > _MOST_WAYS:
+        raise _SharingError
+    now = after if least else list(dict.fromkeys([*before, *after]))
+    return [*now, (_characters(inner, state), int(most))] if most > _MANY else now
+
+
+def _is_one_character(parts: Any) -> bool:
+    return len(parts) == 1 and (
+        parts[0][0] in _CHARACTERS
+        or (parts[0][0] is constants.SUBPATTERN and _is_one_character(parts[0][1][-1]))
+    )
+
+
+def _characters(parts: Any, state: Any) -> frozenset[str]:
+    """Return the characters that *parts* may match, of those that are tried."""
+    found: frozenset[str] = frozenset()
+    for code, arguments in parts:
+        if code in _CHARACTERS:
+            expression = compiler.compile(parser.SubPattern(state, [(code, arguments)]))
+            found |= frozenset(re.findall(expression, _ALL_CHARACTERS))
+        else:
+            found = found.union(*(_characters(inner, state) for inner in _inner(arguments)))
+    return found
 
 
 def _inner(arguments: Any) -> Iterator[Any]:

@@ -71,8 +71,10 @@ class RedactFilter(logging.Filter):
 
     Args:
         fields: Further names of secrets.
-        patterns: Further regular expressions, as text or compiled; each match is a secret. The
-            time that they take is yours: one that may explode is refused.
+        patterns: Further regular expressions, as text or compiled; each match is a secret. One is refused
+            that repeats a repetition, or whose repetitions can match the same characters with nothing
+            between that ends the first: `.*a.*b` (write `[^a]*a` or `.{0,30}a`). One that begins with
+            a repetition (`\\w+!`) may still take time that grows with the square of a word.
         replacement: The text in place of a secret.
         defaults: Whether to look for the names and forms above; without them, only for yours.
         json_default: Called with each object that JSON does not support; returns a replacement.
@@ -98,14 +100,15 @@ class RedactFilter(logging.Filter):
         json_default: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(fields, str) or not all(
-            isinstance(name, str) and name.strip(" _-.") for name in fields
-        ):
+        given = list(fields) if isinstance(fields, Iterable) and not isinstance(fields, str) else [None]
+        if not all(isinstance(name, str) and name.strip(" _-.[]") for name in given):
             raise ConfigurationError("fields", fields, "a list of names of fields")
         if not isinstance(replacement, str) or not replacement.strip():
             raise ConfigurationError("replacement", replacement, "text, not empty")
+        if json_default is not None and not callable(json_default):
+            raise ConfigurationError("json_default", json_default, "a function")
         by_default = parse_flag("defaults", defaults)
-        names = SecretNames((*(SECRET_NAMES if by_default else ()), *fields))
+        names = SecretNames((*(SECRET_NAMES if by_default else ()), *given))
         expressions = parse_patterns("patterns", patterns)
         self._redactor = Redactor(names, expressions, by_default, replacement, json_default or default)
 

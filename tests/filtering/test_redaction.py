@@ -342,6 +342,9 @@ class TestBadInput:
             ({"patterns": "abc"}, "patterns must be a list of regular expressions, got 'abc'"),
             ({"patterns": [b"abc"]}, "patterns must be regular expressions for text, got b'abc'"),
             ({"fields": "password"}, "fields must be a list of names of fields, got 'password'"),
+            ({"fields": 5}, "fields must be a list of names of fields, got 5"),
+            ({"fields": None}, "fields must be a list of names of fields, got None"),
+            ({"json_default": 5}, "json_default must be a function, got 5"),
             ({"fields": ["_"]}, "fields must be a list of names of fields, got ['_']"),
             ({"replacement": ""}, "replacement must be text, not empty, got ''"),
             ({"defaults": "maybe"}, "defaults must be true or false"),
@@ -360,10 +363,41 @@ class TestBadInput:
         with pytest.raises(ConfigurationError, match=r"without a repetition in another: no \(a\+\)\+, got"):
             RedactFilter(patterns=[pattern])
 
+    @pytest.mark.parametrize(
+        "pattern",
+        [
+            ".*token.*secret.*!",
+            r"\w+\w+\w+\w+!",
+            "(?s).*?a.*?a.*?a.*?a.*?b",
+            r"(?:\w*a){5}!",
+            r"(a|\w+)\w*!",
+            "(?i)a+A+b",
+            "[^x]*?(?=.*a.*b)c",
+            "(?:ab)+(?:ab)+!",
+            ".{0,90}a.{0,90}b",
+        ],
+    )
+    def test_expressions_whose_repetitions_share_characters_are_refused(self, pattern):
+        """They take time that grows with the cube of the text, or worse."""
+        with pytest.raises(ConfigurationError, match=r"can match the same characters: \[\^,\]\*, or"):
+            RedactFilter(patterns=[pattern])
+
     def test_other_expressions_are_taken(self):
-        """Repetitions beside each other, bounded ones, alternatives that begin differently."""
+        """Repetitions that a character ends, bounded ones, alternatives that begin differently."""
         RedactFilter(
-            patterns=[r"(?:\d[ -]?){13,19}", "(?:x|y)+z", r"[a-z]+\.[a-z]+", "(?:ab{1,3}){2}", "(?i)k-[0-9]+"]
+            patterns=[
+                r"(?:\d[ -]?){13,19}",
+                r"(?:\d{4}[ -]?){4}",
+                "(?:x|y)+z",
+                r"[\w.+-]+@[\w-]+\.[\w.-]+",
+                "(?:ab{1,3}){2}",
+                "(?i)k-[0-9]+",
+                r"tok-\w+",
+                r"(?i)x-api-key: \S+",
+                '"ssn": "[^"]*"',
+                r"\bpin\s*=\s*\d+",
+                "a.{0,30}b.{0,30}c",
+            ]
         )
 
     def test_an_unknown_option(self):
