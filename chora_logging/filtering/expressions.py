@@ -110,7 +110,8 @@ def _still_open(parts: Any, before: _Open, state: Any) -> _Open:
     """Return the repetitions that could go on after *parts*, with those *before* them."""
     for code, arguments in parts:
         if code in _REPEATS:
-            before = _repeated(*arguments, before, state)
+            least, most, inner = arguments
+            before = _repeated(int(least), int(most), inner, before, state)
         elif code is constants.BRANCH:
             ends = [_still_open(branch, before, state) for branch in arguments[1]]
             before = list(dict.fromkeys(itertools.chain(*ends)))
@@ -133,7 +134,7 @@ def _repeated(least: int, most: int, inner: Any, before: _Open, state: Any) -> _
     if shared and most > _MANY and math.prod(shared) * most > _MOST_WAYS:
         raise _SharingError
     now = after if least else list(dict.fromkeys([*before, *after]))
-    return [*now, (_characters(inner, state), int(most))] if most > _MANY else now
+    return [*now, (_characters(inner, state), most)] if most > _MANY else now
 
 
 def _is_one_character(parts: Any) -> bool:

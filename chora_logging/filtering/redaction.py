@@ -13,7 +13,8 @@ from chora_logging import context
 from chora_logging.binding import get_bound_fields
 from chora_logging.errors import ConfigurationError
 from chora_logging.filtering.expressions import parse_patterns
-from chora_logging.filtering.redactor import Redactor, hides
+from chora_logging.filtering.placeholders import names_a_secret, secret_arguments
+from chora_logging.filtering.redactor import Redactor
 from chora_logging.filtering.replacing import use_instead
 from chora_logging.filtering.secret_names import SECRET_NAMES, SecretNames
 from chora_logging.formatting.fields import (
@@ -35,12 +36,6 @@ _NO_STACK_LEFT = logging.makeLogRecord({"msg": _NOT_CHECKED, "levelname": "ERROR
 _exceptions = logging.Formatter()
 _trace_ids = context.TraceIdFilter()
 
-# A placeholder of a message, with the name before it if there is one: `password: %s`, `token=%r`.
-_PLACEHOLDER = re.compile(
-    r"(?:(?P<name>[A-Za-z][A-Za-z0-9_.-]{0,63})[\"']?[ =:]{1,3}[\"']?)?"
-    r"%(?P<rest>%|[#0 +-]{0,5}(?:\d{1,9}|\*)?(?:\.(?:\d{1,9}|\*))?[hlL]?[diouxXeEfFgGcrsa])"
-)
-
 
 class RedactFilter(logging.Filter):
     """Replace secrets in the records of a handler: in messages, arguments, fields, exceptions and stacks.
@@ -50,20 +45,28 @@ class RedactFilter(logging.Filter):
 
     A secret is recognised
 
-    - by its name, in any spelling and as the end of a longer one (`db_password`, `X-API-Key`,
-      `accessToken`): the value of a field in any nesting, of a pair as headers have it, of an argument of a
-      command (`--password x`), and in text after the name (`token=…` in a URL, `"secret": "…"`,
-      `Authorization: …`), or where a message has the name before `%s`;
+    - by its name: `password`, `passwd`, `passphrase`, `passcode`, `pwd`, `pass`, `secret`, `token`,
+      `authorization`, `cookie`, `credential`, `jwt`, `otp`, `sig`, `ssn`, `cvv`, `cvc`, `card_number`,
+      `basic_auth`, `http_auth`, `session_id`, `sessid`, and the keys `api_key`, `access_key`, `secret_key`,
+      `private_key`, `signing_key`, `encryption_key`, `account_key` and `session_key`; in any spelling, as the
+      end of a longer one (`db_password`, `X-API-Key`, `accessToken`) and before a number or a word such as
+      `hash`, `old` and `confirmation` (`password2`). Its value is that of a field in any nesting, of a pair
+      as headers have it, of an argument of a command (`--password x`), and in text what follows the name
+      (`token=…` in a URL, percent-encoded, too; `"secret": "…"` in JSON, however often in quotes;
+      `Authorization: …`; `<password>…</password>`), or an argument where a message has the name before `%s`;
     - by its form, in any text: bearer tokens, basic credentials, passwords in URLs, JSON Web Tokens, private
       keys, access keys of AWS, tokens of GitHub, GitLab, Slack, Stripe, Google, OpenAI, npm, Hugging Face and
       SendGrid, and card numbers whose check digit (Luhn) is right;
-    - by your own *patterns*.
+    - by your own *patterns*, which numbers and times are compared with as text.
 
     Never drops a record and never raises: a record that cannot be checked is replaced by one that says so.
+    If the arguments do not fit a message that has a secret's name, none of them is shown.
 
     Not promised: that every secret is found. A password in a sentence ("it is hunter2") looks like any word;
-    one without quotes ends at a space. Locals that a formatter of the program adds to an exception are not
-    seen. A value that looks like a secret is replaced, too.
+    one without quotes ends at a space, so that of "password: correct horse" is found in part; one in the next
+    line, or in an attribute (`<input name="password" value="…">`), is not found. Nor is what is encoded in
+    another way, as by base64. Locals that a formatter of the program adds to an exception are not seen. A
+    value that looks like a secret is replaced, too: one in a hundred long numbers is like that of a card.
 
     On Python 3.10 and 3.11, where a filter cannot replace a record, it passes the copy to the handler
     itself. On every Python, objects other than builtin ones reach the formatter as plain values, as behind
@@ -193,16 +196,22 @@ class RedactFilter(logging.Filter):
 
     def _changed_text(self, record: logging.LogRecord) -> dict[str, Any]:
         """Return the message with its arguments filled in, if it has a secret."""
+        redactor, rendered = self._redactor, record
         arguments = self._clean_arguments(record.args)
-        template, kept = self._clean_template(record.msg, arguments)
-        changed = arguments is not record.args or template is not record.msg
-        rendered = record
-        if changed:
+        if arguments is not record.args:
             rendered = _copy(record)
-            rendered.msg, rendered.args = template, kept
+            rendered.args = arguments
         text, problems = rendered_message(rendered)
-        clean, clean_problems = self._redactor.text(text), self._redactor.value(problems)
-        if not changed and clean == text and clean_problems is problems:
+        named = redactor.named(text)
+        places = named + redactor.formed(text)
+        template, names = record.msg, redactor.names
+        filled_in = record.args and not problems and type(template) is str
+        if filled_in and (places or names_a_secret(template, names)):
+            places += secret_arguments(template, arguments, text, names, named)
+        clean, clean_problems = redactor.without(places, text), redactor.value(problems)
+        if "args" in problems and names.any_in(text):  # which of them it names is not known
+            clean_problems = {**clean_problems, "args": redactor.replacement}
+        if rendered is record and clean is text and clean_problems is problems:
             return {}
         further = record.__dict__.get(FIELDS_ATTRIBUTE)
         changes: dict[str, Any] = {"msg": clean, "args": None}
@@ -213,37 +222,14 @@ class RedactFilter(logging.Filter):
     def _clean_arguments(self, arguments: Any) -> Any:
         """Return the arguments of a message without the secrets that have a name in them."""
         if isinstance(arguments, Mapping):
-            return self._redactor.value(arguments if type(arguments) is dict else dict(arguments))
+            return self._redactor.argument(arguments)
         if type(arguments) is not tuple:
             return arguments
         clean = tuple(
-            self._redactor.value(each) if type(each) in (dict, list, tuple) else each for each in arguments
+            self._redactor.argument(each) if isinstance(each, (dict, list, tuple)) else each
+            for each in arguments
         )
         return arguments if all(map(operator.is_, clean, arguments)) else clean
-
-    def _clean_template(self, template: Any, arguments: Any) -> tuple[Any, Any]:
-        """Return the message and its arguments without those that follow a secret's name."""
-        if type(template) is not str or type(arguments) is not tuple or "%" not in template:
-            return template, arguments
-        places = [match for match in _PLACEHOLDER.finditer(template) if match["rest"] != "%"]
-        if len(places) != len(arguments) or any("*" in match["rest"] for match in places):
-            return template, arguments
-        kept: list[Any] = []
-        pieces: list[str] = []
-        done = 0
-        for match, argument in zip(places, arguments, strict=True):
-            if match["name"] and match["name"] in self._redactor.names and hides(argument):
-                start = match.start("rest") - 1
-                pieces += (template[done:start], self._redactor.replacement.replace("%", "%%"))
-                done = match.end()
-            else:
-                kept.append(argument)
-        if not pieces:
-            return template, arguments
-        text = "".join((*pieces, template[done:]))
-        if kept:
-            return text, tuple(kept)
-        return text % (), ()  # without arguments, `logging` fills in nothing
 
 
 def _copy(record: logging.LogRecord) -> logging.LogRecord:

@@ -7,42 +7,24 @@ import decimal
 import operator
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from chora_logging.filtering.assignments import secret_values
+from chora_logging.filtering.placeholders import hides
 from chora_logging.filtering.secret_names import SecretNames
-from chora_logging.filtering.secret_patterns import is_card_number, redact_forms
-from chora_logging.formatting.values import plain
+from chora_logging.filtering.secret_patterns import is_card_number, secret_forms
+from chora_logging.formatting.values import NESTED_LEVELS, UNENCODABLE, Walk, plain
 
+_CARD_DIGITS = 19
+_NUMBERS: frozenset[type] = frozenset((int, float, decimal.Decimal))
 _TIMES = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
-_HARMLESS: frozenset[type] = frozenset((type(None), bool, float, *_TIMES, uuid.UUID, decimal.Decimal))
+_SCALARS: frozenset[type] = _NUMBERS | {type(None), bool, uuid.UUID, *_TIMES}
 _SHORTEST = len("pwd=x")
-_SIZED = (str, bytes, dict, list, tuple)
-_SIMPLE = _HARMLESS | {str, bytes, int}
+_SIMPLE = _SCALARS | {str, bytes}
+_BUILTIN = _SIMPLE | {dict, list, tuple, set, frozenset, bytearray, memoryview, range, complex}
 #: The levels of nesting up to which a value is redacted as it is; a deeper one is made plain first.
 _SIMPLE_LEVELS = 6
-
-# A name and what separates it from its value: `name=`, `name: `, `"name": `, `('name', `, or `--name `.
-_NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,63}(?![A-Za-z0-9_.-])"
-_ASSIGNMENT = re.compile(
-    rf"(?<![A-Za-z0-9_-])(?:-{{0,2}}(?P<name>{_NAME}(?:\[[a-z_]{{0,32}}\])?)"
-    r"(?:\\?[\"']?[ \t]{0,3}(?P<sign>=>|:=|:|=)[ \t]{0,3}|(?P<comma>[\"'] ?, ?))"
-    rf"|--(?P<option>{_NAME}) (?=[^\s-]))"
-)
-_QUOTE = re.compile(r"(?:[bBrRuU]{0,2})(\\?[\"'])")
-_IN_QUOTES = {
-    '"': re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL),
-    "'": re.compile(r"(?:[^'\\]|\\.)*", re.DOTALL),
-    '\\"': re.compile(r'(?:[^"\\]|\\(?!"))*'),
-    "\\'": re.compile(r"(?:[^'\\]|\\(?!'))*"),
-}
-_WORD = re.compile(r"[^\s\"'<>&]+")
-_SCHEME = re.compile(r"(?:bearer|basic|token|negotiate|ntlm|apikey)[ \t]{1,3}", re.IGNORECASE)
-_LONG_SCHEME = re.compile(r"(?:digest|oauth|signature|aws4-[a-z0-9-]{1,32})[ \t]", re.IGNORECASE)
-_TO_END_OF_LINE = re.compile(r"[^\r\n]+")
-_TO_QUOTE = re.compile(r"[^\r\n\"'<>]+")
-_CLOSING = {"[": "]", "(": ")", "{": "}"}
-_NO_SECRETS = {"", "null", "none", "true", "false", "nil", "undefined"}
 
 
 class Redactor:
@@ -68,43 +50,82 @@ class Redactor:
         self._patterns = patterns
         self._forms = forms
         self.replacement = replacement
-        self._hook = hook
+        self.hook = hook
 
     def text(self, text: str) -> str:
         """Return *text* without its secrets; the same object if it has none."""
-        if len(text) >= _SHORTEST:
-            if "=" in text or ":" in text or "--" in text or "('" in text or "(b'" in text:
-                text = self._assigned(text)
-            if self._forms:
-                text = redact_forms(text, self.replacement)
+        places = self.named(text) + self.formed(text)
+        return self.without(places, text) if places else text
+
+    def named(self, text: str) -> list[tuple[int, int]]:
+        """Return where secrets begin and end in *text* that have a name before them."""
+        return secret_values(text, self.names, self.replacement) if len(text) >= _SHORTEST else []
+
+    def formed(self, text: str) -> list[tuple[int, int]]:
+        """Return where secrets begin and end in *text* that are recognised by their form, or a pattern."""
+        places = secret_forms(text) if self._forms and len(text) >= _SHORTEST else []
         for pattern in self._patterns:
-            text = pattern.sub(lambda match: self.replacement, text)
-        return text
+            places += [match.span() for match in pattern.finditer(text)]
+        return places
+
+    def without(self, places: list[tuple[int, int]], text: str) -> str:
+        """Return *text* with a replacement for each of these *places*, or for several that touch."""
+        pieces: list[str] = []
+        done = 0
+        for start, end in sorted(places):
+            if pieces and start <= done:
+                done = max(done, end)
+            elif text[start:end] != self.replacement:
+                pieces += (text[done:start], self.replacement)
+                done = end
+        return "".join((*pieces, text[done:])) if pieces else text
 
     def value(self, value: Any) -> Any:
-        """Return *value* without its secrets: the same object if it is plain and has none, else a copy."""
-        kind = type(value)
-        if kind is str:
+        """Return *value* without its secrets: the same object if it is builtin and has none, else a copy."""
+        if type(value) is str:
             return self.text(value)
-        if kind in _HARMLESS:
-            return value
-        return self._walk(value if _is_simple(value, _SIMPLE_LEVELS) else plain(value, self._hook))
+        if type(value) in _SCALARS:
+            return self._scalar(value)
+        if _is_simple(value, _SIMPLE_LEVELS):
+            return self._walk(value)
+        clean, found, foreign = self._plain(value)
+        return clean if found or foreign else value
+
+    def argument(self, value: Any) -> Any:
+        """Return *value* without its secrets: the same object if it has none, whatever it is."""
+        if _is_simple(value, _SIMPLE_LEVELS):
+            return self._walk(value)
+        clean, found, _ = self._plain(value)
+        return clean if found else value
 
     def field(self, name: Any, value: Any) -> Any:
         """Return the *value* of the field *name* without its secrets."""
-        if type(name) is bytes:
-            name = name.decode("latin-1")
-        if type(name) is str and name in self.names and hides(value):
+        if self.is_secret(name, value):
             return value if type(value) is str and value == self.replacement else self.replacement
         return self.value(value)
+
+    def is_secret(self, name: Any, value: Any) -> bool:
+        """Return whether *value* is a secret by its *name*, the key of a dict or one of several in it."""
+        if type(name) is bytes:
+            name = name.decode("latin-1")
+        if type(name) is tuple:
+            return any(self.is_secret(each, value) for each in name)
+        return isinstance(name, str) and name in self.names and hides(value)
+
+    def _plain(self, value: Any) -> tuple[Any, bool, bool]:
+        """Return a plain copy without secrets, whether there were some, and whether all types are builtin."""
+        walk = _NamedWalk(self)
+        try:
+            copied = walk.value(value, 0)
+        except Exception:  # the stack was already nearly full
+            return UNENCODABLE, True, True
+        clean = self._walk(copied)
+        return clean, walk.found or clean is not copied, walk.foreign
 
     def _walk(self, value: Any) -> Any:
         kind = type(value)
         if kind is str:
             return self.text(value)
-        if kind is int:
-            card = 10**12 <= value < 10**16 and self._forms and is_card_number(str(value))
-            return self.replacement if card else value
         if kind is bytes:
             text = value.decode("latin-1")
             clean = self.text(text)
@@ -113,6 +134,19 @@ class Redactor:
             return self._pairs(value)
         if kind is list or kind is tuple:
             return self._items(value)
+        return self._scalar(value)
+
+    def _scalar(self, value: Any) -> Any:
+        """Return a number, a time or the like, or the replacement if its text is a secret."""
+        kind = type(value)
+        if kind in _NUMBERS and self._forms and (kind is decimal.Decimal or 10**12 <= value < 10**19):
+            digits = str(value).removesuffix(".0")
+            if len(digits) <= _CARD_DIGITS and digits.isdecimal() and is_card_number(digits):
+                return self.replacement
+        if self._patterns and value is not None and kind is not bool:
+            text = str(plain(value))
+            if any(pattern.search(text) for pattern in self._patterns):
+                return self.replacement
         return value
 
     def _pairs(self, pairs: dict[Any, Any]) -> dict[Any, Any]:
@@ -138,42 +172,51 @@ class Redactor:
             return items
         return tuple(clean) if type(items) is tuple else clean
 
-    def _assigned(self, text: str) -> str:
-        """Return *text* without the values of secret names: `password=…`, `"token": "…"`, `Cookie: …`."""
-        pieces: list[str] = []
-        done = 0
-        at = _ASSIGNMENT.search(text)
-        while at is not None:
-            start = end = at.end()
-            if (at["name"] or at["option"]) in self.names and (not at["comma"] or _is_pair(text, at)):
-                start, end = self._value_at(text, start, at)
-                if end > start:
-                    pieces += (text[done:start], self.replacement)
-                    done = end
-            at = _ASSIGNMENT.search(text, end)
-        return "".join((*pieces, text[done:])) if pieces else text
 
-    def _value_at(self, text: str, start: int, at: re.Match[str]) -> tuple[int, int]:
-        """Return where the value that begins at *start* begins and ends; equal if there is no secret."""
-        quote = _QUOTE.match(text, start)
-        if quote is not None:
-            start = quote.end()
-            end = _end(_IN_QUOTES[quote[1]].match(text, start), start)
-        elif text.startswith(self.replacement, start):
-            end = start + len(self.replacement)
-        elif text[start : start + 1] in _CLOSING:
-            end = _closed(text, start)
-            return start, start if end - start <= 2 else end
-        else:
-            end = _end_of_word(text, start, at)
-        value = text[start:end].strip()
-        return start, start if value.lower() in _NO_SECRETS or value == self.replacement else end
+class _NamedWalk(Walk):
+    """Makes a value plain, without the secrets whose names get lost by it: of named tuples, of keys in bytes.
 
+    Afterwards, `found` says whether there were some or what is nested too deep, and `foreign` whether there
+    were objects of other types than builtin ones.
+    """
 
-def hides(value: Any) -> bool:
-    """Return whether *value* can be a secret: it is neither empty nor a yes or no."""
-    kind = type(value)
-    return value is not None and kind is not bool and (kind not in _SIZED or bool(value))
+    __slots__ = ("foreign", "found", "redactor")
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__(redactor.hook)
+        self.redactor = redactor
+        self.found = self.foreign = False
+
+    def value(self, value: Any, depth: int) -> Any:
+        self.found = self.found or depth > NESTED_LEVELS
+        return super().value(value, depth)
+
+    def composed(self, value: Any, kind: type, depth: int) -> Any:
+        self.foreign = self.foreign or kind not in _BUILTIN
+        if issubclass(kind, (bytes, bytearray, memoryview)):
+            text = bytes(value).decode("latin-1")
+            clean = self.redactor.text(text)
+            if clean != text:
+                self.found = True
+                return clean
+        base = next((each for each in (list, tuple) if issubclass(kind, each)), None)
+        if base is not None:
+            items = list(base.__iter__(value))
+            names = getattr(kind, "_fields", ())
+            if names and len(names) == len(items) and any(map(self.redactor.is_secret, names, items)):
+                return self.pairs(zip(names, items, strict=True), depth)
+            if len(items) == 2 and type(items[0]) is bytes:  # a header
+                return [self.value(items[0], depth), self.value(self._hidden(*items), depth)]
+        return super().composed(value, kind, depth)
+
+    def pairs(self, pairs: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
+        return super().pairs([(name, self._hidden(name, value)) for name, value in pairs], depth)
+
+    def _hidden(self, name: Any, value: Any) -> Any:
+        if not self.redactor.is_secret(name, value):
+            return value
+        self.found = True
+        return self.redactor.replacement
 
 
 def _is_simple(value: Any, levels: int) -> bool:
@@ -186,49 +229,3 @@ def _is_simple(value: Any, levels: int) -> bool:
     if kind is dict:
         return all(type(key) is str and _is_simple(item, levels - 1) for key, item in value.items())
     return (kind is list or kind is tuple) and all(_is_simple(item, levels - 1) for item in value)
-
-
-def _is_pair(text: str, at: re.Match[str]) -> bool:
-    """Whether a name and a comma begin a pair: `('authorization', …)`, `(b'cookie', …)`."""
-    return text[max(at.start() - 3, 0) : at.start()].rstrip("b\"'").endswith("(")
-
-
-def _end_of_word(text: str, start: int, at: re.Match[str]) -> int:
-    """Return the end of a value without quotes; that of a header may have several words."""
-    name = (at["name"] or "").lower()
-    if name.endswith("cookie") and at["sign"] == ":":
-        return _end(_TO_QUOTE.match(text, start), start)
-    if name.endswith("authorization"):
-        if _LONG_SCHEME.match(text, start):
-            return _end(_TO_END_OF_LINE.match(text, start), start)
-        scheme = _SCHEME.match(text, start)
-        start = start if scheme is None else scheme.end()
-    word = _WORD.match(text, start)
-    return start + len(word[0].rstrip(",;.)]}\\")) if word else start
-
-
-def _end(match: re.Match[str] | None, start: int) -> int:
-    return start if match is None else match.end()
-
-
-def _closed(text: str, start: int) -> int:
-    """Return the end of the bracket that opens at *start*, or of the text."""
-    waiting: list[str] = []
-    quote = ""
-    place = start
-    while place < len(text):
-        mark = text[place]
-        if mark == "\\":
-            place += 1
-        elif quote:
-            quote = "" if mark == quote else quote
-        elif mark in "\"'":
-            quote = mark
-        elif mark in _CLOSING:
-            waiting.append(_CLOSING[mark])
-        elif waiting and mark == waiting[-1]:
-            waiting.pop()
-            if not waiting:
-                return place + 1
-        place += 1
-    return len(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 #: Names of secrets. A longer name that ends in one of them is one too: `db_password`, `X-API-Key`.
@@ -12,6 +13,7 @@ SECRET_NAMES = (
     "passphrase",
     "passcode",
     "pwd",
+    "pass",
     "secret",
     "token",
     "authorization",
@@ -39,40 +41,79 @@ SECRET_NAMES = (
     "x_amz_signature",
 )
 
+#: The characters of a name in text, for a class of an expression: letters of any script, marks over them.
+NAME_CHARACTERS = r"\w\u0300-\u036f"
+
+_WORD = re.compile(rf"[{NAME_CHARACTERS}.-]+")
 _SEPARATORS = re.compile(r"[\s_.\-\[\]]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
+# What may follow a secret's name: `password_confirmation`, `token_hash`, `password2`.
+_VARIANTS = {"confirmation", "confirm", "repeat", "repeated", "again", "verify", "old", "new", "current"}
+_VARIANTS |= {
+    "hash",
+    "hashed",
+    "digest",
+    "salt",
+    "plain",
+    "plaintext",
+    "raw",
+    "value",
+    "encoded",
+    "encrypted",
+}
 # Names of this length are recognised at the end of a word, too: `dbpassword`, `csrftoken`.
 _LONG = 5
 _REMEMBERED_NAMES = 4096
 
 
-class SecretNames:
-    """The names of secrets, in any spelling: `api_key`, `apiKey`, `API-KEY`, `x-api-key`, `api_keys`."""
+class SecretNames(dict[str, bool | None]):
+    """The names of secrets, in any spelling: `api_key`, `apiKey`, `API-KEY`, `x-api-key`, `api_keys`.
+
+    As a dict it has for each name that was looked at whether it is one, or `None` if it is the last word of
+    one that has several.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
+        super().__init__()
         words = [_words(name) for name in names]
         self._endings = tuple("_" + "_".join(each) for each in words)
         self._long = tuple("".join(each) for each in words if len("".join(each)) >= _LONG)
-        self._known: dict[str, bool] = {}
+        self._last_words = {each[-1] for each in words if len(each) > 1}
 
-    def __contains__(self, name: str) -> bool:
-        known = self._known.get(name)
-        if known is None:
-            if len(self._known) >= _REMEMBERED_NAMES:
-                self._known.clear()
-            known = self._known[name] = self._is_secret(name[-200:])
-        return known
+    def __missing__(self, name: str) -> bool | None:
+        if len(self) >= _REMEMBERED_NAMES:
+            self.clear()
+        known = self._is_secret(name[-200:])
+        self[name] = None if not known and name.casefold() in self._last_words else known
+        return self[name]
+
+    def __contains__(self, name: object) -> bool:
+        return self[name] is True  # type: ignore[index]
+
+    def ends_one(self, word: str, before: str) -> bool:
+        """Return whether *word* is the last of a name of several, the others of which end *before*."""
+        return self[word] is None and before[-1:].isspace() and " ".join((*before.split()[-3:], word)) in self
+
+    def any_in(self, text: str) -> bool:
+        """Return whether a word of *text*, or some words together, are the name of a secret."""
+        words = _WORD.findall(text)
+        return any(" ".join(words[max(place - 3, 0) : place + 1]) in self for place in range(len(words)))
 
     def _is_secret(self, name: str) -> bool:
         words = _words(name)
         forms = ["_" + "_".join(words)]
         if words and words[-1] != "tokens":  # those of language models are counted
             forms.append(forms[0].removesuffix("s"))
+        while len(words) > 1 and (words[-1] in _VARIANTS or words[-1].isdecimal()):
+            words.pop()
+        forms.append("_" + "_".join(words).rstrip("0123456789"))
         return any(
             form.endswith(self._endings) or form.replace("_", "").endswith(self._long) for form in forms
         )
 
 
 def _words(name: str) -> list[str]:
-    return [word for word in _SEPARATORS.split(_CAMEL.sub("_", name).lower()) if word]
+    name = _CAMEL.sub("_", unicodedata.normalize("NFKC", name))
+    folded = unicodedata.normalize("NFKC", name.casefold())
+    return [word for word in _SEPARATORS.split(folded) if word]

@@ -5,58 +5,69 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
 
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
     r"(.*?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
 )
-_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}(?:\.[\w-]*){2,4}", re.ASCII)
-_URL = re.compile(r"://([^\s/:@\"'<>]{0,256}):([^\s/\"'<>]{1,512})@")
-_SCHEME = re.compile(r"\b(bearer|basic)(\s{1,4})([\w.~+/=-]{8,})", re.ASCII | re.IGNORECASE)
+# Words with points between; whether a token begins in them is looked at apart, so that each is read once.
+_POINTED = re.compile(r"(?<![\w-])[\w-]{8,}(?:\.[\w-]*){2,}", re.ASCII)
+_JWT_BEGINS = re.compile(r"(?<![A-Za-z0-9])eyJ[\w-]{5}", re.ASCII)
+# A password with a slash has no colon, and is not the port before a path.
+_URL = re.compile(
+    r"://[^\s/:@\"'<>]{0,256}:(?P<secret>[^\s/\"'<>]{1,512}(?=@)|(?![/\d])[^\s@:\"'<>?#]{1,512}(?=@))"
+)
+_SCHEME = re.compile(
+    r"\b(?P<scheme>bearer|basic)(?:\s|%20|\+){1,4}(?P<secret>[\w.~+/=-]{8,})", re.ASCII | re.IGNORECASE
+)
 # Of AWS, GitHub, GitLab, Slack, Stripe, Google, OpenAI, npm, Hugging Face and SendGrid.
 _TOKEN = re.compile(
-    r"(?<![\w-])(?:A(?:KIA|SIA|ROA|IDA)[A-Z0-9]{16}(?![A-Za-z0-9])|gh[pousr]_[A-Za-z0-9]{20,}"
-    r"|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|[sr]k_(?:live|test)_[A-Za-z0-9]{10,}"
-    r"|AIza[\w-]{30,}|sk-[\w-]{20,}|npm_[A-Za-z0-9]{30,}|hf_[A-Za-z0-9]{30,}"
+    r"(?<![A-Za-z0-9])(?:A(?:KIA|SIA|ROA|IDA)[A-Z0-9]{16}(?![A-Za-z0-9])|gh[pousr]_[A-Za-z0-9]{20,}"
+    r"|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z](?:\.xox[a-z])?-[\w-]{10,}|xapp-[\w-]{10,}"
+    r"|hooks\.slack\.com/[a-z]{1,16}/[\w/]{10,}|[sr]k_(?:live|test)_[A-Za-z0-9]{10,}|whsec_[\w+/=-]{16,}"
+    r"|AIza[\w-]{30,}|ya29\.[\w.-]{20,}|sk-[\w-]{20,}|npm_[A-Za-z0-9]{30,}|hf_[A-Za-z0-9]{30,}"
     r"|SG\.[\w-]{16,}\.[\w-]{16,})",
     re.ASCII,
 )
 # Cheap to search for: without a match the text has no token, no scheme, no card.
-_TOKEN_HINT = re.compile(r"[A-Za-z_-][_.-][A-Za-z0-9]{10}|A(?:KIA|SIA|ROA|IDA|Iza)").search
+_TOKEN_HINT = re.compile(r"[A-Za-z_-][_.-][A-Za-z0-9]{10}|A(?:KIA|SIA|ROA|IDA|Iza)|xapp|ya29|hooks\.").search
 _SCHEME_HINT = re.compile(r"[Bb][EeAa][AaSs]").search
-_CARD_HINT = re.compile(r"[2-6]\d{3}[ -]?\d{4}").search
+_CARD_HINT = re.compile(r"[2-6]\d{3}[ \u00a0\u2009\u202f-]?\d{4}").search
 _CARD = re.compile(
-    r"(?<![\w.])(?<!\d-)(?:\d{13,16}|\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d{6}\2\d{4,5})(?![\w-]|\.\d)",
+    r"(?<![A-Za-z0-9.])(?<!\d-)(?:\d{13,19}"
+    r"|\d{4}([ \u00a0\u2009\u202f-])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?"
+    r"|\d{4}([ \u00a0\u2009\u202f-])\d{6}\2\d{4,5})"
+    r"(?![A-Za-z0-9-]|\.\d)",
     re.ASCII,
 )
+# Visa, Mastercard, American Express, Discover, JCB, Diners Club, UnionPay, Mir, and Maestro.
 _ISSUERS = re.compile(
-    r"4(?:\d{12}|\d{15})|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}"
-    r"|6(?:011|5\d\d|4[4-9]\d)\d{12}|35\d{14}|3(?:0[0-5]|[68]\d)\d{11}",
+    r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}"
+    r"|3[47]\d{13}|(?:6(?:011|5\d\d|4[4-9]\d|2\d\d)|35\d\d|220[0-4])\d{12,15}|3(?:0[0-5]|[68]\d)\d{11}"
+    r"|(?:50(?:18|20|38)|5893|6304|6759|676[1-3])\d{12,15}",
     re.ASCII,
 )
 
 
-def redact_forms(text: str, replacement: str) -> str:
-    """Return *text* with each secret that is recognised by its form replaced by *replacement*."""
-
-    def whole(match: re.Match[str]) -> str:
-        return replacement
-
+def secret_forms(text: str) -> list[tuple[int, int]]:
+    """Return where each secret that is recognised by its form begins and ends in *text*."""
+    places: list[tuple[int, int]] = []
     if "-----BEGIN" in text:
-        text = _PRIVATE_KEY.sub(whole, text)
+        places += [match.span() for match in _PRIVATE_KEY.finditer(text)]
     if "eyJ" in text:
-        text = _JWT.sub(whole, text)
+        for match in _POINTED.finditer(text):
+            if begins := _JWT_BEGINS.search(match[0]):
+                places.append((match.start() + begins.start(), match.end()))
     if "://" in text:
-        text = _URL.sub(lambda match: f"://{match[1]}:{replacement}@", text)
+        places += [match.span("secret") for match in _URL.finditer(text)]
     if _SCHEME_HINT(text):
-        text = _SCHEME.sub(_if(_is_credential, lambda match: match[1] + match[2] + replacement), text)
+        places += [match.span("secret") for match in _SCHEME.finditer(text) if _is_credential(match)]
     if _TOKEN_HINT(text):
-        text = _TOKEN.sub(whole, text)
+        places += [match.span() for match in _TOKEN.finditer(text)]
     if _CARD_HINT(text):
-        text = _CARD.sub(_if(_is_card, whole), text)
-    return text
+        places += [match.span() for match in _CARD.finditer(text) if _is_card(match)]
+    return places
 
 
 def is_card_number(digits: str) -> bool:
@@ -70,20 +81,14 @@ def is_card_number(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _if(
-    holds: Callable[[re.Match[str]], bool], replace: Callable[[re.Match[str]], str]
-) -> Callable[[re.Match[str]], str]:
-    return lambda match: replace(match) if holds(match) else match[0]
-
-
 def _is_card(match: re.Match[str]) -> bool:
-    return is_card_number(match[0].replace(" ", "").replace("-", ""))
+    return is_card_number(match[0].replace(match[1] or match[2] or " ", ""))
 
 
 def _is_credential(match: re.Match[str]) -> bool:
     """Whether what follows `Bearer` or `Basic` is no word of a sentence: "basic authentication"."""
-    token = match[3]
-    if match[1].lower() == "bearer":
+    token = match["secret"]
+    if match["scheme"].lower() == "bearer":
         return not token.rstrip(".").isalpha() or len(token) > 24
     try:
         return b":" in base64.b64decode(token + "=" * (-len(token) % 4), validate=True)

@@ -79,7 +79,7 @@ def plain(value: Any, hook: Callable[[Any], Any] = default) -> Any:
             in turn. If it raises, the object's `str` is used.
     """
     try:
-        return _Walk(hook).value(value, 0)
+        return Walk(hook).value(value, 0)
     except Exception:  # the stack was already nearly full
         return UNENCODABLE
 
@@ -119,7 +119,7 @@ def _whole(value: int) -> int | str:
     return value if -_LARGEST_INTEGER < value < _LARGEST_INTEGER else hex(value)
 
 
-class _Walk:
+class Walk:
     """One pass over one value; *open* has the ids of the containers around the current value."""
 
     __slots__ = ("hook", "open")
@@ -129,6 +129,7 @@ class _Walk:
         self.open: set[int] = set()
 
     def value(self, value: Any, depth: int) -> Any:
+        """Return *value*, which is inside *depth* others, as plain values."""
         kind = type(value)
         if value is None or kind is bool:
             return value
@@ -153,6 +154,7 @@ class _Walk:
             self.open.discard(id(value))
 
     def composed(self, value: Any, kind: type, depth: int) -> Any:
+        """Return a value that is neither text nor a number, of the type *kind*."""
         if issubclass(kind, enum.Enum):
             return self.value(value.value, depth)
         if issubclass(kind, str):
@@ -172,12 +174,14 @@ class _Walk:
             return self.unknown(value, depth)
 
     def pairs(self, pairs: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
+        """Return the keys and values of a dict."""
         result: dict[str, Any] = {}
         for key, value in pairs:
             result[free_name(plain_key(key), result)] = self.value(value, depth)
         return result
 
     def attributes(self, value: Any, names: list[str], depth: int) -> dict[str, Any]:
+        """Return those of the attributes *names* that *value* has."""
         result = {}
         for name in names:
             try:
@@ -190,6 +194,7 @@ class _Walk:
         return result
 
     def unknown(self, value: Any, depth: int) -> Any:
+        """Return what the hook makes of *value*."""
         try:
             replacement = self.hook(value)
         except Exception:

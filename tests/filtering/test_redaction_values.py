@@ -1,0 +1,210 @@
+"""Secrets in the forms that texts, arguments and values of programs have; and what only looks similar."""
+
+from __future__ import annotations
+
+import collections
+import decimal
+import json
+import logging
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chora_logging.filtering.redaction import RedactFilter
+from chora_logging.formatting.formatter import EventFormatter
+from tests.records import record_of
+
+Login = collections.namedtuple("Login", "user password")
+OWN = RedactFilter(
+    fields=["größe", "пароль", "mot de passe"], patterns=[r"\d{3}-\d{2}-\d{4}", r"\b99\d{7}\b", "2031-05-06"]
+)
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlX3g"
+
+
+def line_with(message, *arguments, **fields):
+    """Return the line of a record without its secrets."""
+    return EventFormatter().format(OWN.redacted(record_of(message, *arguments, **fields)))
+
+
+class TestMessages:
+    @pytest.mark.parametrize(
+        ("message", "arguments", "shown"),
+        [
+            ("Authorization: %s %s", ("Bearer", "abcdefghijk"), "Authorization: [redacted]"),
+            ("Authorization: %s %s", ("Token", "abcdefghijk"), "Authorization: [redacted]"),
+            ("ssn %s-%s-%s", ("123", "45", "6789"), "ssn [redacted]"),
+            ("card %s %s %s %s", ("4111", "1111", "1111", "1111"), "card [redacted]"),
+            ("password=%s%s for %d", ("correct ", "horse", 3), "password=[redacted] for 3"),
+            ("password=%(v)s", ({"v": "correct horse"},), "password=[redacted]"),
+            ("%(k)s: %(v)s", ({"k": "password", "v": "correct horse"},), "password: [redacted]"),
+            ("%s: %s", ("token", "correct horse"), "token: [redacted]"),
+            ("100%% of 'token': '%-9s' %5.1f %*d", ("it's x", 2.25, 4, 7), None),
+            ("token=%s for %s", (None, "bob"), "token=None for bob"),
+            ("pass %d of %d", (2, 3), "pass 2 of 3"),
+            ("at %s: %s", ("here", "password=x y"), "at here: password=[redacted] y"),
+        ],
+    )
+    def test_arguments(self, message, arguments, shown):
+        """The text is looked at as a whole; an argument that has a name is hidden up to its end."""
+        shown = shown or "100% of 'token': '[redacted]'   2.2    7"
+
+        assert json.loads(line_with(message, *arguments))["message"] == shown
+
+    @pytest.mark.parametrize(
+        ("message", "arguments"),
+        [
+            ("password=%s for %s", ("hunter2",)),
+            ("password=%s", ("hunter2", "x")),
+            ("password={}", ("hunter2",)),
+            ("the api key {}", ("hunter2",)),
+            ("password of %(a)s", ({"b": "hunter2"},)),
+        ],
+    )
+    def test_arguments_that_do_not_fit(self, message, arguments):
+        """Which of them is the secret that the message names is not known: none is shown."""
+        line = line_with(message, *arguments)
+
+        assert "hunter2" not in line
+        assert json.loads(line)["args"] == "[redacted]"
+
+    @settings(max_examples=80)
+    @given(
+        values=st.lists(st.text(min_size=1).filter(lambda text: text.strip(" =:'\"")), min_size=1, max_size=3)
+    )
+    def test_any_argument_with_a_name(self, values):
+        """Whatever an argument has in it, nothing of it is left."""
+        record = record_of("a %s password=" + "%s" * len(values), 1, *values)
+
+        assert RedactFilter().redacted(record).getMessage() == "a 1 password=[redacted]"
+
+    def test_another_way_of_formatting(self):
+        """A text that is not that of the message and its arguments is hidden as a whole."""
+
+        class Loud(logging.LogRecord):
+            def getMessage(self):
+                return super().getMessage().upper()
+
+        record = Loud("app", 20, "", 1, "password=%s", ("correct horse",), None)
+        assert RedactFilter().redacted(record).msg == "[redacted]"
+
+    @pytest.mark.parametrize(
+        "value", [{1: 2}, {"s": {1}}, {b"k": 1}, [range(3)], [1j], [frozenset({1})], Login("a", "")]
+    )
+    def test_values_without_secrets(self, value):
+        """A record without a secret is passed as it is, whatever types its values have."""
+        record = record_of("%s", value, x_value=[value] if type(value) is not Login else 1)
+
+        assert OWN.redacted(record) is record
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            Login("u", "hunter2"),
+            [Login("u", "hunter2")],
+            {1: {b"password": "hunter2"}},
+            {b"password": b"hunter2"},
+            {("password", 1): "hunter2"},
+            [{1}, (b"password", b"hunter2")],
+            [memoryview(b"password=hunter2"), bytearray(b"password=hunter2")],
+            {"größe": "hunter2", "gro\u0308ße": "hunter2", "GRÖSSE": "hunter2"},
+            dict.fromkeys(("pass", "DB_PASS", "password1", "password_confirmation"), "hunter2"),
+            dict.fromkeys(("passwordHash", "old_token", "token_old", "mot_de_passe"), "hunter2"),
+        ],
+    )
+    def test_names(self, value):
+        """A name is found where Python and JSON have names: named tuples, bytes, tuples, other scripts."""
+        for line in (line_with("m", field=value), line_with("m %s", value), line_with("m %s", [value])):
+            assert "[redacted]" in line
+            assert not any(each in line for each in ("hunter2", "aHVudGVyMg", "cGFzc3dvcmQ9"))
+
+    @pytest.mark.parametrize(
+        "value", [4111111111111111, decimal.Decimal(4111111111111111), 4111111111111111.0, 991234567]
+    )
+    def test_numbers(self, value):
+        """A number is a secret if its text is one, by its form or a pattern."""
+        assert json.loads(line_with("m", a=value, b=[value]))["b"] == ["[redacted]"]
+
+    @pytest.mark.parametrize(
+        "value", [decimal.Decimal("sNaN"), float("inf"), 10**5000, -1.5e300], ids=[*"abcd"]
+    )
+    def test_other_numbers(self, value):
+        """Other numbers stay, whatever they are."""
+        record = record_of("m", a=value, b=[value])
+
+        assert OWN.redacted(record) is record
+
+
+class TestTexts:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("card 6200000000000005", "card 6205500000000000004", "card 4917610000000000003"),
+            *("card 6759649826438453", "card 2200000000000004", "card 4111\u00a01111\u00a01111\u00a01111"),
+            *("card_4111111111111111", "xapp-1-A0123-1234567890123-abcdef0123456789"),
+            "https://hooks.slack.com/services/T00000000/B00000000/aBcDeFgHiJkLmNoPqRsTuVwX",
+            *("whsec_aB3dE6gH9kLmN0pQrStUvWxYaB3dE6gH", "ya29.a0AfH6SMBaB3dE6gH9kLmN0pQrStUvWxY_abc-def"),
+            *(f"GET /session_{JWT}", f"session1.{JWT}", "export-AKIAIOSFODNN7EXAMPLE.csv"),
+            "cred_ghp_a1B2a1B2a1B2a1B2a1B2a1B2",
+        ],
+    )
+    def test_forms(self, text):
+        """Cards of all schemes, tokens of all kinds, also after an underscore or a hyphen."""
+        clean = OWN.redacted(record_of(text)).msg
+
+        assert "[redacted]" in clean
+        assert not any(
+            each in clean for each in ("0000000", "4111", "8453", "aB", "aA", "eyJ", "AKIA", "a1B2")
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("GET /?next=%2Freset%3Ftoken%3Dhunter2%26x%3D1", "GET /?next=%2Freset%3Ftoken%3D#%26x%3D1"),
+            ("password%253Dhunter2", "password%253D#"),
+            ("<password>hunter2</password>", "<password>#</password>"),
+            ('<w:Password Type="a">hunter2</w:Password>', '<w:Password Type="a">#</w:Password>'),
+            ("password=a'hunter2 x", "password=# x"),
+            ("password=a<hunter2&b x", "password=# x"),
+            ("?password=hunter2&user=bob", "?password=#&user=bob"),
+            ('{"m":"password=hunter2","b":1}', '{"m":"password=#","b":1}'),
+            ("<https://a.org/?token=hunter2>; rel=next", "<https://a.org/?token=#>; rel=next"),
+            ("password=SecretStr('hunter 2') x", "password=# x"),
+            ('password="""hunter "2" x""" y', 'password="""#""" y'),
+            ("**password**: hunter2", "**password**: #"),
+            ("`password`: `hunter 2`", "`password`: `#`"),
+            ("Authorization: Bearer\n abcdefghi", "Authorization: #"),
+            ("\x1b[1mpwd\x1b[0m=hunter2\x1b[0m x", "\x1b[1mpwd\x1b[0m=#\x1b[0m x"),
+            ("&quot;password&quot;:&quot;hunter 2&quot;", "&quot;password&quot;:&quot;#&quot;"),
+            (json.dumps(json.dumps(json.dumps({"password": 'a"b\\ c'}))), None),
+            ("password\u00a0=\u00a0hunter2", "password\u00a0=\u00a0#"),
+            ("postgres://u:p/hunter2@h/db", "postgres://u:#@h/db"),
+            ("пароль=1 größe: 2 gro\u0308ße=3 GRÖSSE=4", "пароль=# größe: # gro\u0308ße=# GRÖSSE=#"),
+            ("mot de passe: 1, Session ID: abc", "mot de passe: #, Session ID: #"),
+            ("DB_PASS=x password1=y", "DB_PASS=# password1=#"),
+        ],
+    )
+    def test_names(self, text, shown):
+        """A name is found in the forms that texts of logs have; its value ends where that surely ends."""
+        if shown is None:
+            shown = json.dumps(json.dumps(json.dumps({"password": "#"})))
+
+        assert OWN.redacted(record_of(text)).msg == shown.replace("#", "[redacted]")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "3 passed=3 passenger=4 bypass: yes compass=north",
+            "http://[::1]:8080/a@b http://host:8080/a/b@c see user_id=5, order id: 7",
+            "<a href='x'>token</a> if a < b && c > d: 50% = half",
+            "disk-aaaaaaaaaaaaaaaaaaaaaaaaaa package.eyJ.module 1760702400123456789",
+            "{'id': 5, 'name': 'x'} key: value; basic: true",
+        ],
+    )
+    def test_what_only_looks_similar(self, text):
+        """Words that have a part of a name, addresses with ports, comparisons."""
+        record = record_of(text)
+
+        assert OWN.redacted(record) is record
