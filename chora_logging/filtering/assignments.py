@@ -31,8 +31,6 @@ _ELEMENT = re.compile(
 )
 # What a name in text may have before it that looks like a part of it: `%3Ftoken`, `\x1b[1mtoken`.
 _NOT_NAME = re.compile(r"(?<=%)(?:25){0,3}[0-9A-Fa-f]{2}|(?<=[\[;])\d{0,3}m")
-_BEFORE_NOT_NAME = ("%", "[", ";")
-
 _QUOTE = re.compile(r"[bBrRuUfF]{0,2}(\\{0,15})(\"\"\"|'''|[\"'`])|&(?:quot|#3[49]);|%(?:25){0,3}2[27]")
 _CLOSING_QUOTES = {mark: re.compile(rf"(?<!\\)(\\*){mark}") for mark in ('"""', "'''", '"', "'", "`")}
 # A value without quotes ends at a space. A quote, `&`, `<` or `>` may be a part of it, unless what follows
@@ -65,19 +63,18 @@ def secret_values(text: str, names: SecretNames, replacement: str) -> list[tuple
 
 
 def _assigned(text: str, names: SecretNames, replacement: str) -> Iterator[tuple[int, int]]:
-    search = (_ASCII_ASSIGNMENT if text.isascii() else _ASSIGNMENT).search
-    at = search(text)
-    while at is not None:
-        start = end = at.end()
-        name, option, comma = at.group("name", "option", "comma")
-        known = names[name or option]
-        if known is None or (not known and text[at.start() - 1 : at.start()] in _BEFORE_NOT_NAME):
-            known = _is_named_with_more(text, at.start(), name or option, names)
-        if known and (not comma or _is_pair(text, at)):
-            start, end = _value_at(text, start, at, replacement)
+    assignments = (_ASCII_ASSIGNMENT if text.isascii() else _ASSIGNMENT).finditer(text)
+    has_codes = "%" in text or "\x1b" in text
+    end = 0
+    for at in assignments:
+        name = at["name"] or at["option"]
+        known = names[name]
+        if (known is None or (has_codes and not known)) and at["name"]:
+            known = _is_named_with_more(text, at.start(), name, names)
+        if known and at.start() >= end and (not at["comma"] or _is_pair(text, at)):
+            start, end = _value_at(text, at.end(), at, replacement)
             if end > start and _is_secret(text[start:end], replacement):
                 yield start, end
-        at = search(text, max(end, at.end()))
 
 
 def _is_named_with_more(text: str, start: int, name: str, names: SecretNames) -> bool:
