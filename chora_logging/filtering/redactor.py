@@ -54,16 +54,18 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return *text* without its secrets; the same object if it has none."""
-        places = self.named(text) + self.formed(text)
+        if len(text) < _SHORTEST and not self._patterns:
+            return text
+        places = secret_values(text, self.names, self.replacement) + self.formed(text)
         return self.without(places, text) if places else text
 
     def named(self, text: str) -> list[tuple[int, int]]:
         """Return where secrets begin and end in *text* that have a name before them."""
-        return secret_values(text, self.names, self.replacement) if len(text) >= _SHORTEST else []
+        return secret_values(text, self.names, self.replacement)
 
     def formed(self, text: str) -> list[tuple[int, int]]:
         """Return where secrets begin and end in *text* that are recognised by their form, or a pattern."""
-        places = secret_forms(text) if self._forms and len(text) >= _SHORTEST else []
+        places = secret_forms(text) if self._forms else []
         for pattern in self._patterns:
             places += [match.span() for match in pattern.finditer(text)]
         return places
@@ -100,7 +102,7 @@ class Redactor:
 
     def field(self, name: Any, value: Any) -> Any:
         """Return the *value* of the field *name* without its secrets."""
-        if self.is_secret(name, value):
+        if self.names[name] and hides(value) if type(name) is str else self.is_secret(name, value):
             return value if type(value) is str and value == self.replacement else self.replacement
         return self.value(value)
 
