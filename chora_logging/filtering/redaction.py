@@ -26,7 +26,7 @@ from chora_logging.formatting.fields import (
     text_of,
 )
 from chora_logging.formatting.values import default, encode_plain
-from chora_logging.options import checked_names, parse_flag
+from chora_logging.options import check_callable, checked_names, parse_flag
 from chora_logging.schema import EVENT_MARK, FIELDS_ATTRIBUTE, SETTLED_ATTRIBUTE
 from chora_logging.writing.queue_handler import FrozenEvent
 
@@ -108,8 +108,7 @@ class RedactFilter(logging.Filter):
             raise ConfigurationError("fields", fields, "a list of names of fields")
         if not isinstance(replacement, str) or not replacement.strip():
             raise ConfigurationError("replacement", replacement, "text, not empty")
-        if json_default is not None and not callable(json_default):
-            raise ConfigurationError("json_default", json_default, "a function")
+        check_callable("json_default", json_default)
         by_default = parse_flag("defaults", defaults)
         names = SecretNames((*(SECRET_NAMES if by_default else ()), *given))
         expressions = parse_patterns("patterns", patterns)

@@ -348,7 +348,7 @@ class TestBadInput:
             ({"fields": "password"}, "fields must be a list of names of fields, got 'password'"),
             ({"fields": 5}, "fields must be a list of names of fields, got 5"),
             ({"fields": None}, "fields must be a list of names of fields, got None"),
-            ({"json_default": 5}, "json_default must be a function, got 5"),
+            ({"json_default": 5}, "json_default must be callable, got 5"),
             ({"fields": ["_"]}, "fields must be a list of names of fields, got ['_']"),
             ({"replacement": ""}, "replacement must be text, not empty, got ''"),
             ({"defaults": "maybe"}, "defaults must be true or false"),
