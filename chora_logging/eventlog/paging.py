@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from chora_logging.eventlog.events import Block, Event, Gap, Skipped
 from chora_logging.eventlog.lines import events_in, parse
-from chora_logging.eventlog.reading import blocks_backwards, end_of_lines
+from chora_logging.eventlog.reading import after_last_newline, blocks_backwards
 from chora_logging.eventlog.rotated import cursor, locating
 from chora_logging.eventlog.rotated.cursor import GUARD, Position
 from chora_logging.eventlog.rotated.file import CHUNK, LogFile, ReadAt
@@ -37,7 +37,8 @@ class Page(NamedTuple):
             empty.
         more: Whether there may be more events now. False at the end of the log; reading from *next*
             later returns newer events.
-        gap: The events missing from this page, if any.
+        gap: The events missing from this page, if any: before its events in the order of reading, or anywhere
+            among them if the request has *each*.
         live: The end of the log when the page was read newest first and without *after*: the cursor for
             following what comes after this page. None if the log is empty.
         unreadable: The number of events that filters passed over because what they ask for cannot be
@@ -69,7 +70,7 @@ class PageRequest(NamedTuple):
         newest_first: Read from the end of the log to its beginning.
         including: Begin with the event that ends at *after*; only with *newest_first*.
         each: Called with each event of the page, which then holds none; the page ends after one for which
-            it returns False.
+            it returns False, and goes on where events are missing.
     """
 
     after: str | None = None
@@ -142,13 +143,23 @@ class Collected:
     def may_pass(self, file: LogFile, following: LogFile | None) -> bool:
         """Return whether the page goes on from *file* to *following*, the newer of them, or back.
 
-        Where files between them are missing, the page ends, and the next one begins with the gap.
+        Where files between them are missing, or the end of *file*, a page with events in their order ends,
+        and the next one begins with the gap.
+
+        Args:
+            file: It has been read to its end, so that it is known whether it is damaged.
+            following: The next newer file; None if there is none.
         """
-        hole = None if following is None else locating.gap_of_hole(file, following)
-        if hole is not None and not self.is_empty:
+        hole = locating.gap_of_hole(file, following)
+        if hole is None:
+            return True
+        if self._is_full or not (self.is_empty or self.asked.each):
             return False
-        if hole is not None:
-            self.gap = hole if self.gap is None else locating.joined(self.gap, hole)
+        if self.gap is None:
+            self.gap = hole
+        else:
+            older, newer = (hole, self.gap) if self.asked.newest_first else (self.gap, hole)
+            self.gap = locating.joined(older, newer)
         return True
 
     def page(self, more: bool) -> Page:
@@ -255,7 +266,7 @@ def _backwards(
     selection: Selection,
     found: Collected,
 ) -> Generator[None, None, Page]:
-    offset: int | None = None
+    asked, offset = found.asked, None
     if found.gap is not None:
         files = files[:first]
     elif position is not None and first is not None:
@@ -263,14 +274,17 @@ def _backwards(
     unread = files[::-1]
     hold_next(unread)
     for file, newer in zip(unread, [None, *unread], strict=False):
-        if not found.may_pass(file, newer):
-            return found.page(more=True)
         with file.at_random() as (read_at, size):
-            for block in blocks_backwards(file, read_at, _end(file, read_at, size, offset)):
+            end = _end(read_at, size, offset)
+            # Else what is behind the end of the file was on the page before.
+            is_at_end = offset is None or (asked.including and offset == after_last_newline(read_at, size))
+            if is_at_end and not found.may_pass(file, newer):
+                return found.page(more=True)
+            for block in blocks_backwards(file, read_at, end):
                 if block.size and found.live is None:
                     found.live = block.cursor(block.size)
                 events = events_in(block, selection, found.skip, newest_first=True)
-                for event in events if offset is None else _before(offset + found.asked.including, events):
+                for event in events if offset is None else _before(offset + asked.including, events):
                     if not found.add(event):
                         return found.page(more=True)
                 enough = not found.pass_by(block.length, _within_oldest(block, read_at), block)
@@ -284,13 +298,13 @@ def _backwards(
     return found.page(more=False)
 
 
-def _end(file: LogFile, read_at: ReadAt, size: int, offset: int | None) -> int:
+def _end(read_at: ReadAt, size: int, offset: int | None) -> int:
     """Return the end of the last line, or of the line that *offset* is in or after.
 
     A line may have several events, so that *offset* may be inside it.
     """
     if offset is None:
-        return end_of_lines(file)
+        return after_last_newline(read_at, size)
     end = max(0, offset - 1)
     while end < size:
         found = read_at(CHUNK, end).find(b"\n")

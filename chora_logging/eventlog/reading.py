@@ -219,7 +219,7 @@ def events_backwards(
     """Yield the events of *files*, newest first."""
     for file in reversed(files):
         with file.at_random() as (read_at, size):
-            for block in blocks_backwards(file, read_at, _after_newline(read_at, size)):
+            for block in blocks_backwards(file, read_at, after_last_newline(read_at, size)):
                 yield from events_in(block, selection, on_skip, newest_first=True)
 
 
@@ -243,7 +243,7 @@ def _parts_backwards(read_at: ReadAt, end: int) -> Iterator[tuple[int, bytes, in
             start = 0 if end <= size else begin + (data.find(b"\n", 0, -1) + 1 or len(data))
             size *= 2
         if start == end:
-            start, data = _after_newline(read_at, end - 1), b""
+            start, data = after_last_newline(read_at, end - 1), b""
         yield start, data[start - end :], end - start
         end = start
 
@@ -251,7 +251,7 @@ def _parts_backwards(read_at: ReadAt, end: int) -> Iterator[tuple[int, bytes, in
 def end_of_lines(file: LogFile) -> int:
     """Return the offset after the last complete line of *file*."""
     with file.at_random() as (read_at, size):
-        return _after_newline(read_at, size)
+        return after_last_newline(read_at, size)
 
 
 def unended_bytes(path: str) -> int:
@@ -268,7 +268,8 @@ def unended_bytes(path: str) -> int:
         close_all(files)
 
 
-def _after_newline(read_at: ReadAt, size: int) -> int:
+def after_last_newline(read_at: ReadAt, size: int) -> int:
+    """Return the offset after the last newline in the first *size* bytes; 0 without one."""
     while size > 0:
         length = min(CHUNK, size)
         found = read_at(length, size - length).rfind(b"\n")

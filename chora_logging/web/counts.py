@@ -17,12 +17,12 @@ from chora_logging.eventlog.histogram import Histogram
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.eventlog.paging import Page
 from chora_logging.eventlog.selection import Selection
-from chora_logging.eventlog.several import Lacks, decode, encode, lacks_of, resumable
+from chora_logging.eventlog.several import decode, encode, lacks_of, resumable
 from chora_logging.eventlog.times import EARLIEST_SECONDS
 from chora_logging.formatting.timestamps import rfc3339
 from chora_logging.schema import LEVELS
 from chora_logging.web.limits import CHOSEN_INTERVALS, MOST_INTERVALS
-from chora_logging.web.pages import not_given, times_of
+from chora_logging.web.pages import not_given
 from chora_logging.web.parameters import HistogramQuery, fields_query, histogram_query, traces_query
 from chora_logging.web.reading import headers_of, read
 from chora_logging.web.responses import unchanged
@@ -174,14 +174,7 @@ async def traces_list(site: Site, request: Request) -> Response:
     steps = _find_traces(site.logs, query.prefix, query.after, query.limit, site.limits.counted)
     ids, pages = await read(site, request, steps)
     newest = sorted(ids, key=lambda trace_id: -ids[trace_id])
-    read_to = {name: page.reached for name, page in pages.items() if page.more}
-    body = {
-        "trace_ids": newest,
-        "next": encode({name: page.next or "" for name, page in pages.items()}),
-        "more": bool(read_to),
-        **({"read_to": times_of(read_to)} if read_to else {}),
-    }
-    return _json(body, headers)
+    return _json({"trace_ids": newest, **_joint_ends(pages)}, headers)
 
 
 def _find_traces(
@@ -226,20 +219,25 @@ def _level_at(severity: float | None) -> str:
 
 def _ends(pages: Mapping[str, Page]) -> dict[str, Any]:
     """Return where the next page begins, and what this one does not have."""
-    rest: dict[str, Any] = {}
-    if len(pages) == 1:
-        (page,) = pages.values()
-        rest = {"next": page.next, "more": page.more}
-        if page.gap is not None:
-            rest["gap"] = gap_fields(page.gap)
-        lacks: Page | Lacks = page
-    else:
-        rest["next"] = encode({name: page.next or "" for name, page in pages.items()})
-        rest["more"] = any(page.more for page in pages.values())
-        if gaps := {name: gap_fields(page.gap) for name, page in pages.items() if page.gap is not None}:
-            rest["gaps"] = gaps
-        lacks = lacks_of(list(pages.values()))
-    return {**rest, **not_given(lacks, {name: page.reached for name, page in pages.items() if page.more})}
+    if len(pages) > 1:
+        return _joint_ends(pages)
+    ((name, page),) = pages.items()
+    rest: dict[str, Any] = {"next": page.next, "more": page.more}
+    if page.gap is not None:
+        rest["gap"] = gap_fields(page.gap)
+    return {**rest, **not_given(page, {name: page.reached} if page.more else {})}
+
+
+def _joint_ends(pages: Mapping[str, Page]) -> dict[str, Any]:
+    """Return the same with one cursor for any number of logs, and gaps by log."""
+    rest: dict[str, Any] = {
+        "next": encode({name: page.next or "" for name, page in pages.items()}),
+        "more": any(page.more for page in pages.values()),
+    }
+    if gaps := {name: gap_fields(page.gap) for name, page in pages.items() if page.gap is not None}:
+        rest["gaps"] = gaps
+    reached = {name: page.reached for name, page in pages.items() if page.more}
+    return {**rest, **not_given(lacks_of(list(pages.values())), reached)}
 
 
 def _json(body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:

@@ -9,21 +9,27 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chora_logging.eventlog import Event, Source
+from chora_logging.eventlog import Event, Gap, Source
 from chora_logging.eventlog.rotated.cursor import same_place
+from chora_logging.eventlog.rotated.locating import joined
 from chora_logging.eventlog.selection import Selection
 from chora_logging.web.parameters import EventQuery, event_query
 from chora_logging.web.reading import headers_of, read
 from chora_logging.web.responses import Refusal, unchanged
 from chora_logging.web.site import Site
+from chora_logging.web.sse import gap_fields
 
 
 class _Around(NamedTuple):
-    """Events, oldest first, and the position of the one in the middle; None if it is not there."""
+    """Events, oldest first, and the position of the one in the middle; None if it is not there.
+
+    There may be a gap among them.
+    """
 
     events: list[Event]
     middle: int | None
-    reason: str
+    reason: str = ""
+    gap: Gap | None = None
 
 
 async def event_page(site: Site, request: Request) -> Response:
@@ -34,13 +40,15 @@ async def event_page(site: Site, request: Request) -> Response:
     headers = await headers_of(site, request, [log])
     if same := unchanged(request, headers):
         return same
-    events, middle, reason = await read(site, request, _around(log, query, site.limits.scanned // 2))
+    events, middle, reason, gap = await read(site, request, _around(log, query, site.limits.scanned // 2))
     if middle is None:
         raise Refusal(404, "no_event", f"there is no event at this cursor: {reason}")
     site.metrics.read.labels(name).inc(len(events))
     parts = (events[:middle], [events[middle]], events[middle + 1 :])
     before, (event,), after = ([_entry(each) for each in part] for part in parts)
-    body = b'{"before":[%s],"event":%s,"after":[%s]}' % (b",".join(before), event, b",".join(after))
+    missing = b"" if gap is None else b',"gap":' + msgspec.json.encode(gap_fields(gap))
+    lists = b",".join(before), event, b",".join(after)
+    body = b'{"before":[%s],"event":%s,"after":[%s]%s}' % (*lists, missing)
     return Response(body, headers=headers, media_type="application/json")
 
 
@@ -59,10 +67,13 @@ def _around(log: Source, query: EventQuery, budget: int) -> Generator[None, None
         return _Around([], None, page.gap.reason)
     if not older or not same_place(older[0].cursor, query.cursor):
         return _Around([], None, "the line that ends there is none, or has been deleted")
+    gap = page.gap
     if query.after:
         limit, each = query.after, _into(newer)
-        yield from log.page(Selection(), after=query.cursor, limit=limit, budget=budget, each=each)
-    return _Around([*older[::-1], *newer], len(older) - 1, "")
+        page = yield from log.page(Selection(), after=query.cursor, limit=limit, budget=budget, each=each)
+        if page.gap is not None:
+            gap = page.gap if gap is None else joined(gap, page.gap)
+    return _Around([*older[::-1], *newer], len(older) - 1, gap=gap)
 
 
 def _into(events: list[Event]) -> Callable[[Event], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 
@@ -142,6 +143,53 @@ def test_events_without_a_level_are_counted_once(tmp_path, limit, newest_first):
         counted += page.unreadable.get("level", 0)
 
     assert counted == 13
+
+
+def walk(log, newest_first, limit, budget=10**6):
+    """Return all pages of *log*."""
+    pages, after = [], None
+    while not pages or pages[-1].more:
+        options = {"after": after, "limit": limit, "budget": budget, "newest_first": newest_first}
+        pages.append(run(log.page(Selection(), **options))[0])
+        after = pages[-1].next
+    return pages
+
+
+@pytest.mark.parametrize("budget", [1, 10**6])
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+@pytest.mark.parametrize("newest_first", [False, True])
+class TestWhatIsLeftInBackups:
+    @pytest.mark.parametrize("is_live_there", [False, True])
+    def test_a_damaged_backup_is_one_gap(self, tmp_path, newest_first, limit, budget, is_live_there):
+        """What cannot be unpacked is a gap on one page, whichever way they go."""
+        lines = b"".join(b'{"n": %d, "pad": "%s"}\n' % (n, os.urandom(9).hex().encode()) for n in range(20))
+        packed = gzip.compress(lines)
+        (tmp_path / "log.1.gz").write_bytes(packed[: len(packed) // 2])
+        if is_live_there:
+            (tmp_path / "log").write_bytes(b'{"n": 20}\n{"n": 21}\n')
+        pages = walk(EventLog(tmp_path / "log"), newest_first, limit, budget)
+
+        found = [n for page in pages for n in numbers(page.events)]
+        assert found == sorted(found, reverse=newest_first)
+        assert 1 < len(found) < 20
+        (gap,) = (page.gap for page in pages if page.gap is not None)
+        assert "damaged" in gap.reason
+
+    def test_a_cut_backup_is_one_gap(self, tmp_path, newest_first, limit, budget):
+        """The end of a backup that was cut off is a gap on one page, also if they end inside the backup."""
+        writer = Writer(tmp_path / "log", keep=3)
+        for _ in range(2):
+            writer.write(4)
+            writer.rotate()
+        writer.write(4)
+        writer.close()
+        with open(tmp_path / "log.1", "rb+") as file:
+            file.truncate(sum(len(file.readline()) for _ in range(3)))
+        pages = walk(EventLog(tmp_path / "log"), newest_first, limit, budget)
+
+        found = [n for page in pages for n in numbers(page.events)]
+        assert found == sorted({*range(12)} - {7}, reverse=newest_first)
+        assert [page.gap.reason for page in pages if page.gap] == ["the end of a backup was cut off"]
 
 
 class TestIncluding:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+
 import pytest
 
 from chora_logging.web import Limits, create_app, limits
@@ -213,3 +216,62 @@ class TestTraceIds:
         assert {trace_id for page in found for trace_id in page["trace_ids"]} == {f"t{n}" for n in range(10)}
         assert all(len(page["trace_ids"]) <= limit + 1 for page in found)
         assert all("read_to" in page for page in found[:-1])
+
+
+class TestWhatIsMissing:
+    """What cannot be read is said wherever events are shown or counted."""
+
+    @pytest.fixture(autouse=True)
+    def damaged(self, log):
+        """A live file with one event, and a backup that can be unpacked in part."""
+        lines = [{"timestamp": START + n, "trace_id": "t", "n": n} for n in range(1000)]
+        packed = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
+        log.with_name("orch.log.1.gz").write_bytes(packed[: len(packed) // 2])
+        append(log, {"timestamp": START + 1000, "trace_id": "t", "n": 1000})
+
+    @pytest.mark.parametrize("what", ["histogram?step=1m", "fields"])
+    def test_of_one_log(self, app, what):
+        """An answer that counts events also has those from before a gap, and says what is missing."""
+        found = ask(app, f"{LOG}/{what}").json()
+
+        assert 1 < found["events"] < 1000
+        assert found["more"] is False
+        assert "damaged" in found["gap"]["reason"]
+        assert found["gap"]["until"] == "2025-01-01T00:16:40.000000Z"
+
+    @pytest.mark.parametrize("log_names", ["orchestrator,telemetry", "telemetry,orchestrator"])
+    def test_of_several_logs(self, app, log_names):
+        """It says of which log."""
+        found = ask(app, f"/api/v1/{log_names}/histogram").json()
+
+        assert 1 < found["events"] < 1000
+        assert list(found["gaps"]) == ["orchestrator"]
+
+    def test_of_the_ids_of_traces(self, app):
+        """There may be traces among what is missing."""
+        found = ask(app, f"{LOG}/traces").json()
+
+        assert (found["trace_ids"], found["more"]) == (["t"], False)
+        assert "damaged" in found["gaps"]["orchestrator"]["reason"]
+
+    @pytest.mark.parametrize("what", ["events?order=desc", "traces/t?limit=100"])
+    def test_of_pages(self, app, what):
+        """Pages in descending order say it in its place, once."""
+        pages = all_pages(app, f"{LOG}/{what}")
+
+        gaps = [
+            page["gap"] if "gap" in page else page["gaps"]["orchestrator"]
+            for page in pages
+            if page.keys() & {"gap", "gaps"}
+        ]
+        assert ["damaged" in gap["reason"] for gap in gaps] == [True]
+        assert sum(len(page["events"]) for page in pages[:1]) == 1
+
+    def test_around_an_event(self, app):
+        """The events around one may have a gap among them."""
+        cursor = ask(app, f"{LOG}/events?order=desc&cursors=true").json()["cursors"][0]
+        found = ask(app, f"{LOG}/events/{cursor}?before=3").json()
+
+        assert len(found["before"]) == 3
+        assert "damaged" in found["gap"]["reason"]
+        assert "gap" not in ask(app, f"{LOG}/events/{cursor}?before=0").json()
