@@ -44,7 +44,8 @@ class Page(NamedTuple):
         unreadable: The number of events that filters passed over because what they ask for cannot be
             read; see `Selection.unreadable`.
         missing: The fields of `where` expressions that no line has, of those that were read.
-        skipped: The number of lines that are neither blank nor an event, of those that were decoded.
+        skipped: The number of lines that are neither blank nor an event, of those that were decoded, with
+            those that a backup ends in the middle of.
         reached: The time of the last line read, in seconds since 1970; None at the end of the log, or if
             no line nearby has a time.
     """
@@ -125,7 +126,7 @@ class Collected:
         return True
 
     def skip(self, skipped: Skipped) -> None:
-        """Count a line that is not an event."""
+        """Count a line that is not an event, or what is left after the last line of a backup."""
         self._skipped += 1
 
     def pass_by(self, length: int, position: str, block: Block | None = None) -> bool:
@@ -243,6 +244,7 @@ def state_of(path: str, namer: Namer | None = None) -> tuple[tuple[int, ...], ..
 
 def _forwards(unread: list[LogFile], selection: Selection, found: Collected) -> Generator[None, None, Page]:
     hold_next(unread)
+    finished = {file for file in unread if file.place.number}  # the live file may be rotated meanwhile
     for file, following in itertools.zip_longest(unread, unread[1:]):
         while block := file.read_block():
             for event in events_in(block, selection, found.skip):
@@ -252,6 +254,8 @@ def _forwards(unread: list[LogFile], selection: Selection, found: Collected) -> 
                 return found.page(more=True)
             yield
         is_last = not found.may_pass(file, following)
+        if not is_last and file in finished and (rest := file.rest()) is not None:
+            found.skip(rest)
         file.close()
         found.miss(file)
         if is_last:
@@ -273,6 +277,7 @@ def _backwards(
         files, offset = files[: first + 1], position.offset
     unread = files[::-1]
     hold_next(unread)
+    finished = {file for file in unread if file.place.number}  # as in `_forwards`
     for file, newer in zip(unread, [None, *unread], strict=False):
         with file.at_random() as (read_at, size):
             end = _end(read_at, size, offset)
@@ -280,6 +285,8 @@ def _backwards(
             is_at_end = offset is None or (asked.including and offset == after_last_newline(read_at, size))
             if is_at_end and not found.may_pass(file, newer):
                 return found.page(more=True)
+            if is_at_end and file in finished and (rest := file.rest_after(end, read_at)) is not None:
+                found.skip(rest)
             for block in blocks_backwards(file, read_at, end):
                 if block.size and found.live is None:
                     found.live = block.cursor(block.size)

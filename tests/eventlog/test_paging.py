@@ -159,6 +159,18 @@ def walk(log, newest_first, limit, budget=10**6):
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
 @pytest.mark.parametrize("newest_first", [False, True])
 class TestWhatIsLeftInBackups:
+    def test_a_torn_line_is_counted_once(self, tmp_path, newest_first, limit, budget):
+        """The line in whose middle a backup ends is counted on one page, also if the backup is packed."""
+        (tmp_path / "log.3").write_bytes(b'{"n": 0}\n{"n": 1}\n{"n"')
+        (tmp_path / "log.2.gz").write_bytes(gzip.compress(b'{"n": 2}\n{"n": 3}\n{"n"'))
+        (tmp_path / "log.1").write_bytes(b'{"torn')
+        (tmp_path / "log").write_bytes(b'{"n": 4}\n')
+        pages = walk(EventLog(tmp_path / "log"), newest_first, limit, budget)
+
+        found = [n for page in pages for n in numbers(page.events)]
+        assert found == sorted(range(5), reverse=newest_first)
+        assert sum(page.skipped for page in pages) == 3
+
     @pytest.mark.parametrize("is_live_there", [False, True])
     def test_a_damaged_backup_is_one_gap(self, tmp_path, newest_first, limit, budget, is_live_there):
         """What cannot be unpacked is a gap on one page, whichever way they go."""
@@ -174,6 +186,7 @@ class TestWhatIsLeftInBackups:
         assert 1 < len(found) < 20
         (gap,) = (page.gap for page in pages if page.gap is not None)
         assert "damaged" in gap.reason
+        assert sum(page.skipped for page in pages) == 1
 
     def test_a_cut_backup_is_one_gap(self, tmp_path, newest_first, limit, budget):
         """The end of a backup that was cut off is a gap on one page, also if they end inside the backup."""

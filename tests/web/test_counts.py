@@ -238,6 +238,7 @@ class TestWhatIsMissing:
         assert found["more"] is False
         assert "damaged" in found["gap"]["reason"]
         assert found["gap"]["until"] == "2025-01-01T00:16:40.000000Z"
+        assert found["skipped"] == 1
 
     @pytest.mark.parametrize("log_names", ["orchestrator,telemetry", "telemetry,orchestrator"])
     def test_of_several_logs(self, app, log_names):
@@ -251,7 +252,7 @@ class TestWhatIsMissing:
         """There may be traces among what is missing."""
         found = ask(app, f"{LOG}/traces").json()
 
-        assert (found["trace_ids"], found["more"]) == (["t"], False)
+        assert (found["trace_ids"], found["more"], found["skipped"]) == (["t"], False, 1)
         assert "damaged" in found["gaps"]["orchestrator"]["reason"]
 
     @pytest.mark.parametrize("what", ["events?order=desc", "traces/t?limit=100"])

@@ -122,14 +122,18 @@ class LogFile:
 
     def rest(self) -> Skipped | None:
         """Return the unreadable rest of a finished file after its last line; None if there is none."""
-        data = self._read(SHOWN_LINE_BYTES, self.offset)
+        return self.rest_after(self.offset, self._read)
+
+    def rest_after(self, end: int, read_at: ReadAt) -> Skipped | None:
+        """Return the same of a file whose last line ends at *end*; *read_at* is from `at_random`."""
+        data = read_at(SHOWN_LINE_BYTES, end)
         if self.damage:
             reason = f"the compressed file is {self.damage}"
         elif data.strip():
             reason = "torn: the file ends in the middle of the line"
         else:
             return None
-        return Skipped(self.path, self.offset, reason, data)
+        return Skipped(self.path, end, reason, data)
 
     def unended(self) -> Block | None:
         """Return the rest after the last line, with a newline; None if there is none that can be read."""
