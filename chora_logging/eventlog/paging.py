@@ -48,6 +48,9 @@ class Page(NamedTuple):
             those that a backup ends in the middle of.
         reached: The time of the last line read, in seconds since 1970; None at the end of the log, or if
             no line nearby has a time.
+        unended_bytes: The length of what follows the last newline of the live file, if the page has the end
+            of the log: a line that is being written, or was left without a newline. It is given once it is
+            ended.
     """
 
     events: list[Event]
@@ -59,6 +62,7 @@ class Page(NamedTuple):
     missing: Sequence[str] = ()
     skipped: int = 0
     reached: float | None = None
+    unended_bytes: int = 0
 
 
 class PageRequest(NamedTuple):
@@ -90,6 +94,7 @@ class Collected:
         self.gap: Gap | None = None
         self.next = asked.after
         self.live: str | None = None
+        self.unended_bytes = 0
         self.asked = asked
         self._left = asked.budget
         self._selection = selection
@@ -167,7 +172,8 @@ class Collected:
         """Return the page; *more* says whether there may be more events now."""
         unreadable, skipped = self._counts or (self._selection.unreadable, self._skipped)
         missing, reached = self._selection.missing, self._reached() if more else None
-        return Page(self.events, self.next, more, self.gap, self.live, unreadable, missing, skipped, reached)
+        rest = missing, skipped, reached, self.unended_bytes
+        return Page(self.events, self.next, more, self.gap, self.live, unreadable, *rest)
 
     def _reached(self) -> float | None:
         """Return the time of the last line read, or of the nearest one before it that has a time."""
@@ -254,8 +260,11 @@ def _forwards(unread: list[LogFile], selection: Selection, found: Collected) -> 
                 return found.page(more=True)
             yield
         is_last = not found.may_pass(file, following)
-        if not is_last and file in finished and (rest := file.rest()) is not None:
-            found.skip(rest)
+        if not is_last and (rest := file.rest()) is not None:
+            if file in finished:
+                found.skip(rest)
+            elif following is None:
+                found.unended_bytes = file.size() - file.offset
         file.close()
         found.miss(file)
         if is_last:
@@ -285,8 +294,11 @@ def _backwards(
             is_at_end = offset is None or (asked.including and offset == after_last_newline(read_at, size))
             if is_at_end and not found.may_pass(file, newer):
                 return found.page(more=True)
-            if is_at_end and file in finished and (rest := file.rest_after(end, read_at)) is not None:
-                found.skip(rest)
+            if is_at_end and (rest := file.rest_after(end, read_at)) is not None:
+                if file in finished:
+                    found.skip(rest)
+                elif position is None:
+                    found.unended_bytes = size - end
             for block in blocks_backwards(file, read_at, end):
                 if block.size and found.live is None:
                     found.live = block.cursor(block.size)

@@ -46,6 +46,7 @@ class MergedPage(NamedTuple):
         unreadable: As that of a page, of all lines that were read for this one.
         missing: The fields that no line of any log has.
         skipped: As that of a page, of all lines that were read for this one.
+        unended_bytes: As that of a page, of all logs together.
         reached: By log that has not been given to its end, the time up to which it has been; None if it is
             unknown.
     """
@@ -58,6 +59,7 @@ class MergedPage(NamedTuple):
     unreadable: Mapping[str, int]
     missing: Sequence[str]
     skipped: int
+    unended_bytes: int
     reached: Mapping[str, float | None]
 
 
@@ -67,6 +69,7 @@ class Lacks(NamedTuple):
     unreadable: Mapping[str, int]
     missing: Sequence[str]
     skipped: int
+    unended_bytes: int
 
 
 def lacks_of(pages: Sequence[Page]) -> Lacks:
@@ -76,7 +79,8 @@ def lacks_of(pages: Sequence[Page]) -> Lacks:
         for name, number in page.unreadable.items():
             unreadable[name] = unreadable.get(name, 0) + number
     missing = [name for name in pages[0].missing if all(name in page.missing for page in pages)]
-    return Lacks(unreadable, missing, sum(page.skipped for page in pages))
+    skipped = sum(page.skipped for page in pages)
+    return Lacks(unreadable, missing, skipped, sum(page.unended_bytes for page in pages))
 
 
 def encode(cursors: Mapping[str, str]) -> str:

@@ -116,6 +116,8 @@ def not_given(page: Page | MergedPage | Lacks, reached: Mapping[str, float | Non
         rest["missing"] = page.missing
     if page.skipped:
         rest["skipped"] = page.skipped
+    if page.unended_bytes:
+        rest["unended_bytes"] = page.unended_bytes
     return rest
 
 

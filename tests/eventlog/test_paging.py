@@ -205,6 +205,35 @@ class TestWhatIsLeftInBackups:
         assert [page.gap.reason for page in pages if page.gap] == ["the end of a backup was cut off"]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 100])
+@pytest.mark.parametrize("newest_first", [False, True])
+class TestAnUnendedLine:
+    def test_its_length_is_said_once(self, tmp_path, newest_first, limit):
+        """The page that has the end of the log says how long the line is that is not ended there."""
+        (tmp_path / "log.1").write_bytes(b'{"n": 0}\n')
+        (tmp_path / "log").write_bytes(b'{"n": 1}\n{"n": 2}\n{"n": 3}')
+        log = EventLog(tmp_path / "log")
+        pages = walk(log, newest_first, limit)
+
+        assert [n for page in pages for n in numbers(page.events)] == sorted(range(3), reverse=newest_first)
+        at_end = 0 if newest_first else -1
+        assert pages[at_end].unended_bytes == len('{"n": 3}')
+        assert sum(page.unended_bytes for page in pages) == len('{"n": 3}')
+        assert not any(page.skipped for page in pages)
+
+    def test_once_it_is_ended(self, tmp_path, newest_first, limit):
+        """The cursor is before it, so that the next page has it when it is ended."""
+        (tmp_path / "log").write_bytes(b'{"n": 1}\n{"n": ')
+        log = EventLog(tmp_path / "log")
+        (page,) = walk(log, newest_first, limit)
+        with open(tmp_path / "log", "ab") as file:
+            file.write(b"2}\n ")
+        after = page.live if newest_first else page.next
+        page, _ = run(log.page(Selection(), after=after, limit=limit, budget=1000))
+
+        assert (numbers(page.events), page.unended_bytes) == ([2], 0)
+
+
 class TestIncluding:
     @pytest.mark.parametrize("limit", [1, 3, 100])
     def test_the_event_at_the_cursor(self, tmp_path, limit):

@@ -276,3 +276,14 @@ class TestWhatIsMissing:
         assert len(found["before"]) == 3
         assert "damaged" in found["gap"]["reason"]
         assert "gap" not in ask(app, f"{LOG}/events/{cursor}?before=0").json()
+
+
+@pytest.mark.parametrize("what", ["events", "events?order=desc", "histogram", "fields", "traces", "traces/t"])
+def test_an_unended_line(app, log, what):
+    """Every answer that has the end of a log says that a line there is not ended, and not given yet."""
+    append(log, {"timestamp": START, "trace_id": "t"})
+    assert "unended_bytes" not in ask(app, f"{LOG}/{what}").json()
+    with open(log, "a") as file:
+        file.write('{"n"')
+
+    assert ask(app, f"{LOG}/{what}").json()["unended_bytes"] == 4
