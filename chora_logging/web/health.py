@@ -8,7 +8,6 @@ import time
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chora_logging.eventlog.source import Health, Source
 from chora_logging.web import metrics
 from chora_logging.web.responses import json_response
 from chora_logging.web.site import Site
@@ -24,11 +23,7 @@ async def healthz(site: Site, request: Request) -> Response:
 
     A log without a file counts as readable. The answer does not contain the paths of the files.
     """
-    logs = {}
-    for name, log in site.logs.items():
-        clients = site.streams.count(name)
-        readable, following = await _health(site, log, is_used=bool(clients))
-        logs[name] = {"readable": readable, "clients": clients, "following": bool(clients) and following}
+    logs = {name: await _health(site, name) for name in site.logs}
     well = all(log["readable"] and (log["following"] or not log["clients"]) for log in logs.values())
     body = {"status": "ok" if well else "failing", "logs": logs}
     return json_response(body, status=200 if well else 503, headers=_FRESH)
@@ -39,11 +34,12 @@ async def metrics_page(site: Site, request: Request) -> Response:
     return Response(site.metrics.text(), headers={**_FRESH, "content-type": metrics.CONTENT_TYPE})
 
 
-async def _health(site: Site, log: Source, *, is_used: bool) -> Health:
-    """Return the health of *log*; a log that is used may take some time until it is followed."""
+async def _health(site: Site, name: str) -> dict[str, bool | int]:
+    """Return the health of a log; one with clients may take some time until it is followed."""
     deadline = time.monotonic() + FOLLOWER_START_SECONDS
     while True:
-        health = await site.read_health(log)
-        if health.following or not is_used or time.monotonic() > deadline:
-            return health
+        readable, following = await site.read_health(site.logs[name])
+        clients = site.streams.count(name)
+        if following or not clients or time.monotonic() > deadline:
+            return {"readable": readable, "clients": clients, "following": bool(clients) and following}
         await asyncio.sleep(0.05)

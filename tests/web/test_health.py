@@ -15,10 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chora_logging.eventlog import EventLog
 from chora_logging.eventlog.file_feed import FileFeed
+from chora_logging.eventlog.source import Health
 from chora_logging.web import create_app, health
 from chora_logging.web.site import READING_THREADS
 from tests.eventlog.writing import write
-from tests.web.serving import ask, event_source, serving
+from tests.web.serving import PATIENCE, ask, event_source, serving
 
 EVENTS = "/api/v1/orchestrator/events"
 
@@ -122,6 +123,31 @@ class TestHealth:
         found = asyncio.run(asyncio.wait_for(scenario(), 60))
 
         assert found["logs"]["orchestrator"] == {"readable": True, "clients": 1, "following": False}
+
+    def test_a_client_that_leaves_at_once(self, app, monkeypatch):
+        """A log whose last client left before it was followed is well: there is nobody to follow it for."""
+        asked = threading.Event()
+
+        def unfollowed(log):
+            asked.set()
+            return Health(readable=True, following=False)
+
+        monkeypatch.setattr(health, "FOLLOWER_START_SECONDS", PATIENCE)
+        monkeypatch.setattr(EventLog, "health", unfollowed)
+
+        async def scenario():
+            async with serving(app) as port, event_source(port, f"{EVENTS}/stream") as source:
+                await source.next(1)
+                async with httpx.AsyncClient(timeout=PATIENCE) as browser:
+                    answer = asyncio.ensure_future(browser.get(f"http://localhost:{port}/healthz"))
+                    await asyncio.to_thread(asked.wait)
+                    source.close()
+                    return await answer
+
+        answer = asyncio.run(asyncio.wait_for(scenario(), 60))
+
+        assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+        assert answer.json()["logs"]["orchestrator"]["clients"] == 0
 
 
 class TestMetrics:
