@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.options import is_loopback
+from chora_logging.options import accepts, is_loopback
 from chora_logging.web.responses import Refusal
 from chora_logging.web.sessions import Sessions
 from chora_logging.web.tokens import TOKEN_VARIABLE
@@ -22,6 +23,11 @@ Check = Callable[[Request], Any]
 
 #: The key in the scope of a request for its session, which a stream does not outlive.
 SESSION = "chora_logging.session"
+
+_WITHOUT_YIELD = (
+    "a function that returns or raises, without `yield`, or nothing of it would run (a dependency of FastAPI "
+    "with `yield` is for include(app, dependencies=[Depends(user)]))"
+)
 
 _host = re.compile(r"(\*\.)?[\w-][\w.-]*|\[[\da-fA-F:.]+\]").fullmatch
 
@@ -54,9 +60,10 @@ class Guard:
         hosts: Sequence[str] | None = None,
         check: Check | None = None,
     ) -> None:
-        if check is not None and (not callable(check) or tokens):
-            allowed = "a function of a request, and without a token"
-            raise ConfigurationError("check", check, allowed)
+        if check is not None and (tokens or not callable(check) or not accepts(check, 1)):
+            raise ConfigurationError("check", check, "a function of a request, and without a token")
+        if _is_generator_function(check):
+            raise ConfigurationError("check", check, _WITHOUT_YIELD)
         self.sessions = Sessions(tokens) if tokens else None
         self._check = check
         self._is_local = self.sessions is None and check is None
@@ -137,6 +144,14 @@ def _check_local(request: Request) -> None:
             raise Refusal(403, "forwarded", detail)
 
 
+def _is_generator_function(check: object) -> bool:
+    """Return whether a call of *check* runs nothing of it, since the body of a generator waits for `next`."""
+    while isinstance(check, functools.partial):
+        check = check.func
+    functions = [inspect.unwrap(each) for each in (check, type(check).__call__)]  # type: ignore[arg-type]
+    return any(inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each) for each in functions)
+
+
 async def _ask(check: Check, request: Request) -> Response | None:
     if any(map(inspect.iscoroutinefunction, (check, getattr(check, "__call__", None)))):  # noqa: B004
         answer = await check(request)
@@ -144,6 +159,8 @@ async def _ask(check: Check, request: Request) -> Response | None:
         answer = await run_in_threadpool(check, request)
     if isinstance(answer, Awaitable):  # a function that returns a coroutine
         answer = await answer
+    if inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+        raise ConfigurationError("check", check, _WITHOUT_YIELD)
     if answer is False:
         raise Refusal(403, "refused", "the application does not let this request read the logs")
     return answer if isinstance(answer, Response) else None

@@ -60,10 +60,11 @@ def create_app(
     """Return an application that serves logs: pages, live streams, traces and the viewer.
 
     Without a token it accepts only requests from this machine, for a loopback name or address
-    (`localhost`, `127.0.0.1`, `[::1]`). With a token, only the files of the viewer, `/login`, `/logout`
-    and `/healthz` are served without it; they contain no events. With a check, all is subject to it.
-    `uvicorn --factory chora_logging.web:create_app` runs it, and `app.mount("/logs", create_app())` mounts
-    it in an application. Streams end when uvicorn stops, alone or under gunicorn.
+    (`localhost`, `127.0.0.1`, `[::1]`). With a token, only the files of the
+    viewer, `/login`, `/logout` and `/healthz` are served without it; they contain no events. With a check,
+    all is subject to it. `uvicorn --factory chora_logging.web:create_app` runs it, and
+    `app.mount("/logs", create_app())` mounts it in an application. Streams end when uvicorn stops, alone or
+    under gunicorn.
 
     The lifespan of the application closes the connections to the addresses in *logs*, not those of given
     sources. A server calls it; an application in which this one is mounted does not, and one without it
@@ -78,8 +79,8 @@ def create_app(
             those of the variable `CHORA_LOGGING_TOKEN`, if it is set: a line is a token, or a name and
             a token.
         check: Who may read, instead of a token: a function (called in a thread) or coroutine function that
-            gets each request. It raises an `HTTPException`, returns False or a response to refuse it, such
-            as a redirect to a login, and returns anything else to accept it.
+            gets each request, without `yield`. It raises an `HTTPException`, returns False or a response to
+            refuse it, such as a redirect to a login, and returns anything else to accept it.
         allowed_hosts: The allowed host names; `*.example.org` allows all names below, `*` any name.
             None allows any name with a token, and only those of the loopback without one.
         origins: The origins of other sites whose pages may read, log in and out, with the token or with a

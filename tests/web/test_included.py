@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import json
 import logging
 import threading
@@ -45,6 +47,22 @@ def check(request):
 
 async def check_async(request):
     check(request)
+
+
+def yielding(request):
+    """A dependency with `yield`, as applications have it for FastAPI."""
+    check(request)
+    yield
+
+
+async def yielding_async(request):
+    check(request)
+    yield
+
+
+class Yielding:
+    def __call__(self, request):
+        yield check(request)
 
 
 def in_fastapi(logs):
@@ -221,6 +239,39 @@ class TestCheck:
         """A check that is no function, or beside a token, is an error."""
         with pytest.raises(ConfigurationError, match="check must be a function of a request, and without"):
             create_app(logs, **arguments)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            yielding,
+            yielding_async,
+            functools.partial(yielding),
+            contextlib.contextmanager(yielding),
+            Yielding(),
+            functools.partial(Yielding()),
+        ],
+        ids=["generator", "async generator", "partial", "context manager", "object", "partial of an object"],
+    )
+    @pytest.mark.parametrize(
+        "use", [create_app, routes, lambda *given, **named: include(FastAPI(), *given, **named)]
+    )
+    def test_one_that_would_never_run(self, logs, wrong, use):
+        """A generator function, as a dependency with `yield`, is refused: a call does not run it."""
+        with pytest.raises(ConfigurationError, match=r"Depends\(user\)"):
+            use(logs, check=wrong)
+
+    @pytest.mark.parametrize("make", [yielding, yielding_async], ids=["generator", "async generator"])
+    def test_one_that_returns_what_never_ran(self, logs, make):
+        """A function that returns a generator lets nobody in."""
+        assert ask(create_app(logs, check=lambda request: make(request)), EVENTS).status_code == 500
+
+    @pytest.mark.parametrize(
+        "wrong", [lambda: True, lambda request, user: True, Yielding], ids=["0", "2", "class"]
+    )
+    def test_one_that_takes_no_request(self, logs, wrong):
+        """A check that cannot be called with a request alone is refused."""
+        with pytest.raises(ConfigurationError, match="check must be a function of a request, and without"):
+            create_app(logs, check=wrong)
 
     def test_dependencies_are_fastapis(self, logs):
         """Dependencies in a Starlette application are refused, with the argument to use."""
