@@ -131,10 +131,11 @@ class Guard:
 
 
 def _check_local(request: Request) -> None:
-    # A client of a Unix socket has no address; the permissions of the socket file control access.
-    if request.client is not None and not is_loopback(request.client.host):
-        detail = f"without a token only requests from this machine are allowed: set {TOKEN_VARIABLE}"
-        raise Refusal(403, "not_local", detail)
+    address = request.client.host if request.client is not None else ""
+    if not is_loopback(address):
+        unknown = ", and the server knows no address of this client, as over a Unix socket"
+        detail = f"without a token only requests from this machine are allowed{'' if address else unknown}"
+        raise Refusal(403, "not_local", f"{detail}: set {TOKEN_VARIABLE}, or give a check")
     for name in _FORWARDED:
         if name in request.headers:
             detail = (

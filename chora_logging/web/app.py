@@ -60,7 +60,7 @@ def create_app(
     """Return an application that serves logs: pages, live streams, traces and the viewer.
 
     Without a token it accepts only requests from this machine, for a loopback name or address
-    (`localhost`, `127.0.0.1`, `[::1]`). With a token, only the files of the
+    (`localhost`, `127.0.0.1`, `[::1]`), and none over a Unix socket. With a token, only the files of the
     viewer, `/login`, `/logout` and `/healthz` are served without it; they contain no events. With a check,
     all is subject to it. `uvicorn --factory chora_logging.web:create_app` runs it, and
     `app.mount("/logs", create_app())` mounts it in an application. Streams end when uvicorn stops, alone or

@@ -61,6 +61,17 @@ class TestWithoutAToken:
         assert (answer.status_code, answer.json()["error"]) == (403, "not_local")
         assert "CHORA_LOGGING_TOKEN" in answer.json()["detail"]
 
+    @pytest.mark.parametrize("client", [None, ("", 0)], ids=["uvicorn, hypercorn", "granian"])
+    def test_an_unknown_client_is_refused(self, logs, client):
+        """Over a Unix socket, which proxies use, servers do not know where a client is: it is refused."""
+        answer = ask(create_app(logs), EVENTS, client=client)
+
+        assert (answer.status_code, answer.json()["error"]) == (403, "not_local")
+        assert answer.json()["detail"] == (
+            "without a token only requests from this machine are allowed, and the server knows no address of "
+            "this client, as over a Unix socket: set CHORA_LOGGING_TOKEN, or give a check"
+        )
+
     @pytest.mark.parametrize(
         "host", ["evil.example", "127.0.0.1.evil.example", "localhost.", "", "[::2]", "192.0.2.1"]
     )
