@@ -9,12 +9,14 @@ import errno
 import inspect
 import ipaddress
 import logging.config
+import multiprocessing
 import os
 import resource
 import signal
 import socket
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -78,6 +80,8 @@ class Service:
         """Set up the process that serves, and return its application."""
         _set_up_logging(self.console)
         _allow_descriptors()
+        if self.workers > 1:
+            threading.Thread(target=_end_with_supervisor, daemon=True).start()
         return create_app(**self.app)
 
     def trusts(self, host: str) -> bool:
@@ -208,6 +212,14 @@ class _Supervisor(Multiprocess):
     def handle_signals(self) -> None:  # some of them start workers
         with _interrupts_blocked():
             super().handle_signals()
+
+
+def _end_with_supervisor() -> None:
+    """End this worker, as SIGTERM does, when its supervisor is gone: nobody else would."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextlib.contextmanager

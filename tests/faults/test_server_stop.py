@@ -14,7 +14,7 @@ import time
 import pytest
 
 from tests.eventlog.writing import write
-from tests.faults.serving import APP, GUNICORN, SERVE, STREAM, UVICORN, Client, Server, wait_for
+from tests.faults.serving import APP, GUNICORN, SERVE, STREAM, UVICORN, Client, Server, is_listening, wait_for
 from tests.ports import free_port
 
 #: Much longer than a stop takes, and shorter than every server's own limit for it, in seconds.
@@ -159,3 +159,16 @@ def test_a_stop_among_clients_that_come_and_go(tmp_path, log, name, signals):
         said = OF_ASYNCIO.sub("", server.said) if name == "hypercorn" else server.said
         assert "Traceback" not in said
         assert "Exception" not in said
+
+
+def test_workers_end_with_their_supervisor(tmp_path, log):
+    """When the supervisor is killed its workers stop as at SIGTERM, and the port is free."""
+    command = WORKERS["serve --workers"]
+    with Server(command, log, tmp_path) as server, contextlib.closing(Client(server.port)) as client:
+        client.read_until(b'{"n": 1,')
+
+        server.process.kill()
+
+        assert client.read_to_end().endswith(b"\r\n0\r\n\r\n")
+        wait_for(lambda: not is_listening(server.port))
+        assert "Traceback" not in server.said
