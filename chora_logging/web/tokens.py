@@ -117,7 +117,7 @@ def tokens_from_file(path: str) -> dict[str, str]:
         ConfigurationError: a token is invalid, or there is none.
         OSError: the file cannot be read.
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
         return parse_tokens("the token file", file.read(_FILE_BYTES))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from chora_logging.errors import ConfigurationError
 from chora_logging.web import create_app
-from chora_logging.web.tokens import make_token, masking, parse_tokens
+from chora_logging.web.tokens import make_token, masking, parse_tokens, tokens_from_file
 from tests.web.serving import ask
 
 TOKEN = "a+token/of=enough-characters"
@@ -40,6 +40,12 @@ class TestParse:
             "ann@site": second,
             "token-3": third,
         }
+
+    def test_a_byte_order_mark(self, tmp_path):
+        """A file that an editor begins with a byte order mark has the token after that."""
+        (tmp_path / "token").write_text(TOKEN, encoding="utf-8-sig")
+
+        assert tokens_from_file(str(tmp_path / "token")) == {"token": TOKEN}
 
     @pytest.mark.parametrize(
         ("text", "message"),
