@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -183,8 +184,15 @@ def _tls(cert: str | None, key: str | None) -> tuple[str, str] | None:
         return None
     if cert is None or key is None:
         raise click.UsageError("--tls-cert and --tls-key belong together")
+
+    def refuse() -> NoReturn:
+        raise click.UsageError(
+            f"--tls-key {key} is encrypted, and serve asks for no password; decrypt it "
+            "(openssl pkey -in KEY -out FILE) into a file that only the server may read"
+        )
+
     try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, refuse)
     except OSError as error:
         reason = error.strerror or str(error)
         raise click.UsageError(f"cannot use --tls-cert {cert} with --tls-key {key}: {reason}") from error

@@ -236,10 +236,30 @@ class TestSockets:
         assert url.endswith("/logs/")
         assert httpx.get(url).text.startswith("<!doctype html>")
 
+    def test_an_encrypted_key(self, tmp_path, capfd):
+        """An encrypted key is refused, without a question for its password."""
+        cert, key = certificate(tmp_path, "-passout", "pass:secret")
 
-def certificate(folder):
+        assert main(["serve", "--tls-cert", cert, "--tls-key", key]) == 2
+        said = capfd.readouterr().err
+        assert f"--tls-key {key} is encrypted, and serve asks for no password; decrypt it" in said
+        assert "PEM pass phrase" not in said
+
+
+def certificate(folder, *encryption):
     """Make a certificate for 127.0.0.1; returns the paths of it and of its key."""
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        *(encryption or ("-nodes",)),
+        "-days",
+        "2",
+        "-subj",
+        "/CN=test",
+    ]
     names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"]
     subprocess.run([*command, *names], cwd=folder, check=True, capture_output=True, timeout=DEADLINE)
     return str(folder / "cert.pem"), str(folder / "key.pem")
