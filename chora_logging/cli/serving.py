@@ -281,6 +281,8 @@ def listen_unix(path: str) -> Iterator[socket.socket]:
     Raises:
         click.UsageError: it cannot be used.
     """
+    if not path:  # the kernel would choose a name that is in no folder
+        raise click.UsageError("--uds must be the path of a socket, not empty")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         try:
             _remove_dead(path)
@@ -307,7 +309,7 @@ def _remove(path: str) -> None:
 def _remove_dead(path: str) -> None:
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            return
+            raise FileExistsError(errno.EEXIST, "there is something that is not a socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

@@ -213,7 +213,12 @@ class TestSockets:
             assert os.path.exists(path)
         assert not os.path.exists(path)
         (tmp_path / "logs.sock").write_text("mine")
-        with pytest.raises(serving.click.UsageError), serving.listen_unix(path):
+        other = pytest.raises(
+            serving.click.UsageError, match="there is something that is not a socket; choose"
+        )
+        with other, serving.listen_unix(path):
+            pass
+        with other, serving.listen_unix(str(tmp_path)):
             pass
         assert (tmp_path / "logs.sock").read_text() == "mine"
 
@@ -322,6 +327,7 @@ class TestVariables:
         ("arguments", "said"),
         [
             (("--uds", "x.sock"), "--uds is for a proxy, and without a token everybody whom it serves"),
+            (("--uds", "", "--token-file", "token"), "--uds must be the path of a socket, not empty"),
             (("--tls-cert", "x"), "--tls-cert and --tls-key belong together"),
             (
                 ("--tls-cert", "/n/c", "--tls-key", "/n/k"),
@@ -336,8 +342,10 @@ class TestVariables:
         ],
         ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
     )
-    def test_wrong_use(self, arguments, said, capsys, monkeypatch):
+    def test_wrong_use(self, arguments, said, capsys, monkeypatch, tmp_path):
         """A wrong value is one message that names the option."""
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "token").write_text(TOKEN)
         monkeypatch.delenv("CHORA_LOGGING_TOKEN", raising=False)
 
         assert main(["serve", *arguments]) == 2
