@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -37,6 +38,16 @@ from chora_logging.web.table import TABLE, table_module
 from chora_logging.web.tokens import MaskingMiddleware, check_tokens, masking, tokens_from_environment
 
 _ERRORS = {404: ("not_found", "there is no such route"), 405: ("method_not_allowed", "use another method")}
+
+
+class _Text(PathConvertor):
+    """The rest of a path, also with line breaks, as ids in logs can have them."""
+
+    regex = "(?s:.*)"
+
+
+# By name, since the routes are also made by applications in which they are included.
+register_url_convertor("chora_logging_text", _Text())
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 Access = Callable[[Request], Awaitable[Response | None]]
@@ -274,7 +285,7 @@ def _routes(site: Site, guard: Guard | None) -> list[Route]:
         Route("/api/v1/{log}/histogram", on_site(histogram_page, holder)),
         Route("/api/v1/{log}/fields", on_site(fields_list, holder)),
         Route("/api/v1/{log}/traces", on_site(traces_list, holder)),
-        Route("/api/v1/{log}/traces/{trace_id:path}", on_site(trace_page, holder)),
+        Route("/api/v1/{log}/traces/{trace_id:chora_logging_text}", on_site(trace_page, holder)),
         Route("/healthz", on_site(healthz, anyone)),
         Route("/metrics", on_site(metrics_page, holder)),
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
 from chora_logging.web import Limits, create_app
@@ -27,6 +29,17 @@ def pages(app, limit):
 
 
 class TestTraces:
+    @pytest.mark.parametrize("trace_id", ["a\nb", "a\n", "\r\n", "a/b", "\u2028"], ids=repr)
+    def test_every_listed_id_has_a_page(self, app, log, trace_id):
+        """An id that the list of traces has is found at its address, also one with line breaks."""
+        append(log, {"trace_id": trace_id, "n": 1})
+
+        (listed,) = ask(app, "/api/v1/orchestrator/traces").json()["trace_ids"]
+        answer = ask(app, f"/api/v1/orchestrator/traces/{quote(listed, safe='')}")
+
+        assert (listed, answer.status_code) == (trace_id, 200)
+        assert [entry["event"]["n"] for entry in answer.json()["events"]] == [1]
+
     def test_a_trace_over_all_logs_in_time_order(self, app, log, tmp_path):
         """The events of a trace come from all logs, with their names, in time order."""
         append(log, {"trace_id": "t", "timestamp": "2025-01-01T00:00:01Z", "n": 1}, {"trace_id": "u"})
