@@ -1,14 +1,16 @@
-"""Access control: local requests, requests with a token or a session, and an application's own check."""
+"""Access control: local requests, those with a token or a session, an application's check, other origins."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -28,6 +30,8 @@ _WITHOUT_YIELD = (
     "a function that returns or raises, without `yield`, or nothing of it would run (a dependency of FastAPI "
     "with `yield` is for include(app, dependencies=[Depends(user)]))"
 )
+
+_HOSTS = "a list of host names, without scheme and port: a name, `*.` and a name, [IPv6], or `*`"
 
 _host = re.compile(r"(\*\.)?[\w-][\w.-]*|\[[\da-fA-F:.]+\]").fullmatch
 
@@ -68,12 +72,8 @@ class Guard:
         self._check = check
         self._is_local = self.sessions is None and check is None
         self._wants_loopback = hosts is None and self._is_local
-        if hosts is None:
-            hosts = ("*",)
-        if isinstance(hosts, str) or not all(map(_is_host, hosts)):
-            allowed = "a list of host names, without scheme and port: a name, `*.` and a name, [IPv6], or `*`"
-            raise ConfigurationError("allowed_hosts", hosts, allowed)
-        self._hosts = tuple(host.lower() for host in hosts)
+        names = _check_texts("allowed_hosts", ("*",) if hosts is None else hosts, _is_host, _HOSTS)
+        self._hosts = tuple(host.lower() for host in names)
 
     async def anyone(self, request: Request) -> Response | None:
         """Accept a request for an allowed host name; without tokens only from this machine.
@@ -130,6 +130,28 @@ class Guard:
             raise Refusal(401, "wrong_token", "this is not a token of this server", _CHALLENGE)
 
 
+def check_origins(origins: object) -> tuple[str, ...]:
+    """Return *origins* if it is a list of them.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    allowed = "a list of origins, each a scheme and a host: https://example.org"
+    return _check_texts("origins", origins, _is_origin, allowed)
+
+
+def cors(origins: Sequence[str]) -> Middleware:
+    """Return the middleware that lets pages of other *origins* read, log in and out."""
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_credentials=True,
+        allow_headers=["Authorization", "Last-Event-ID", "If-None-Match", "traceparent", "X-Trace-Id"],
+        expose_headers=["X-Trace-Id", "ETag", "Retry-After"],
+    )
+
+
 def _check_local(request: Request) -> None:
     address = request.client.host if request.client is not None else ""
     if not is_loopback(address):
@@ -167,8 +189,21 @@ async def _ask(check: Check, request: Request) -> Response | None:
     return answer if isinstance(answer, Response) else None
 
 
-def _is_host(host: object) -> bool:
-    return isinstance(host, str) and (host == "*" or _host(host) is not None)
+def _check_texts(name: str, value: object, fits: Callable[[str], bool], allowed: str) -> tuple[str, ...]:
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        texts = tuple(value)
+        if all(isinstance(text, str) and fits(text) for text in texts):
+            return texts
+    raise ConfigurationError(name, value, allowed)
+
+
+def _is_origin(origin: str) -> bool:
+    scheme, _, host = origin.partition("://")
+    return scheme in ("http", "https") and bool(host) and not set(host) & set("/*?# ")
+
+
+def _is_host(host: str) -> bool:
+    return host == "*" or _host(host) is not None
 
 
 def _without_port(host: str) -> str:

@@ -12,14 +12,13 @@ from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chora_logging.errors import ConfigurationError
-from chora_logging.web.access import Check, Guard
+from chora_logging.web.access import Check, Guard, check_origins, cors
 from chora_logging.web.connections import ForcedStopMiddleware
 from chora_logging.web.counts import fields_list, histogram_page, traces_list
 from chora_logging.web.event import event_page
@@ -119,8 +118,9 @@ def create_app(
     ]
     if check_prefix(prefix):
         middleware.append(Middleware(PrefixMiddleware, prefix))
+    origins = check_origins(origins)
     if origins:
-        middleware.append(_cors(origins))
+        middleware.append(cors(origins))
     site = Site(logs, limits, fields)
 
     @contextlib.asynccontextmanager
@@ -214,19 +214,28 @@ def include(
         >>> app = Starlette()
         >>> include(app, {"app": "var/app.log"}, prefix="/logs", check=lambda request: request.user.is_staff)
     """
-    dependencies = list(dependencies)
-    is_fastapi = hasattr(app, "add_api_route")
-    if dependencies and not is_fastapi:
-        raise ConfigurationError("dependencies", dependencies, "empty: Starlette has none; use check")
+    if not isinstance(app, Starlette | Router):
+        raise ConfigurationError("app", app, "a FastAPI, APIRouter, Starlette or Router")
+    add_to_fastapi: Callable[..., None] | None = getattr(app, "add_api_route", None)
+    dependencies = _check_dependencies(dependencies, add_to_fastapi is not None)
     site = Site(logs, limits, fields)
     guard = None if dependencies and check is None else Guard(_tokens(None, check), None, check)
     for route in _guarded(site, guard):
         path = check_prefix(prefix) + route.path
-        if is_fastapi:
+        if add_to_fastapi is not None:
             options = {"dependencies": dependencies, "include_in_schema": False, "response_model": None}
-            app.add_api_route(path, _for_fastapi(route.endpoint), methods=["GET", "HEAD", "POST"], **options)
+            add_to_fastapi(path, _for_fastapi(route.endpoint), methods=["GET", "HEAD", "POST"], **options)
         else:
-            getattr(app, "router", app).routes.append(Route(path, route.endpoint))
+            app.routes.append(Route(path, route.endpoint))
+
+
+def _check_dependencies(given: object, is_fastapi: bool) -> list[Any]:
+    if given and not is_fastapi:
+        raise ConfigurationError("dependencies", given, "empty: Starlette has none; use check")
+    found = list(given) if isinstance(given, Iterable) else [None]
+    if not all(callable(getattr(each, "dependency", None)) for each in found):
+        raise ConfigurationError("dependencies", given, "a list of `Depends`, such as [Depends(user)]")
+    return found
 
 
 class _Answer(Response):
@@ -303,25 +312,6 @@ def _login_routes(site: Site, guard: Guard, origins: Sequence[str]) -> list[Rout
         Route("/login", Endpoint(login.begin, site.metrics, guard.anyone, ("POST",))),
         Route("/logout", Endpoint(login.end, site.metrics, guard.anyone, ("POST",))),
     ]
-
-
-def _cors(origins: Sequence[str]) -> Middleware:
-    if isinstance(origins, str) or not all(_is_origin(origin) for origin in origins):
-        allowed = "a list of origins, each a scheme and a host: https://example.org"
-        raise ConfigurationError("origins", origins, allowed)
-    return Middleware(
-        CORSMiddleware,
-        allow_origins=origins,
-        allow_methods=["GET", "POST"],
-        allow_credentials=True,
-        allow_headers=["Authorization", "Last-Event-ID", "If-None-Match", "traceparent", "X-Trace-Id"],
-        expose_headers=["X-Trace-Id", "ETag", "Retry-After"],
-    )
-
-
-def _is_origin(origin: object) -> bool:
-    scheme, _, host = origin.partition("://") if isinstance(origin, str) else ("", "", "")
-    return scheme in ("http", "https") and bool(host) and not set(host) & set("/*?# ")
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

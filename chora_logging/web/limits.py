@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from chora_logging.errors import ConfigurationError
 
@@ -55,7 +55,8 @@ class Limits:
             enough to go on, the answer is 503. Streams unpack all that they pass.
 
     Raises:
-        ConfigurationError: a value is not greater than 0, or *page* is greater than *largest_page*.
+        ConfigurationError: a value is not greater than 0, or not a whole number where its default is one, or
+            *page* is greater than *largest_page*.
     """
 
     streams: int = 1000
@@ -70,14 +71,17 @@ class Limits:
     unpacked: int = 1024 * 1024 * 1024
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise ConfigurationError(name, value, "a number greater than 0")
-        if not isinstance(self.largest_page, int):
-            raise ConfigurationError("largest_page", self.largest_page, "a whole number")
-        if not isinstance(self.page, int) or self.page > self.largest_page:
-            allowed = f"a whole number, at most largest_page, {self.largest_page}"
-            raise ConfigurationError("page", self.page, allowed)
+        for field in fields(self):
+            value, whole = getattr(self, field.name), isinstance(field.default, int)
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int if whole else int | float)
+                or not value > 0
+            ):
+                allowed = f"a {'whole ' if whole else ''}number greater than 0"
+                raise ConfigurationError(field.name, value, allowed)
+        if self.page > self.largest_page:
+            raise ConfigurationError("page", self.page, f"at most largest_page, {self.largest_page}")
 
 
 #: The default limits.

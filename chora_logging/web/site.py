@@ -38,7 +38,7 @@ class Site:
         fields: The names of fields that mean something, for the logs that are not sources; see `EventLog`.
 
     Raises:
-        ConfigurationError: a name, a path, a variable or *fields* is invalid.
+        ConfigurationError: a name, a path, a variable, *limits* or *fields* is invalid.
     """
 
     def __init__(
@@ -47,10 +47,12 @@ class Site:
         limits: Limits | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> None:
+        if limits is not None and not isinstance(limits, Limits):
+            raise ConfigurationError("limits", limits, "a Limits, such as Limits(streams=100)")
         given = _named(default_logs() if logs is None else logs)
         self.logs = _checked(given, fields)
         self._own = [source for name, source in self.logs.items() if source is not given[name]]
-        self.limits = limits or DEFAULT_LIMITS
+        self.limits = DEFAULT_LIMITS if limits is None else limits
         self.metrics = Metrics(self.logs)
         self.streams = Streams(self.limits, self.metrics)
         self._reading: Counter[str | None] = Counter()

@@ -81,6 +81,13 @@ class TestLogs:
             ({"allowed_hosts": ["::1"]}, "allowed_hosts must be a list of host names"),
             ({"allowed_hosts": ["http://a.example"]}, "allowed_hosts must be a list of host names"),
             ({"allowed_hosts": ["*.a.*"]}, "allowed_hosts must be a list of host names"),
+            ({"allowed_hosts": 5}, "allowed_hosts must be a list of host names"),
+            ({"origins": None}, "origins must be a list of origins"),
+            ({"origins": 5}, "origins must be a list of origins"),
+            ({"origins": ""}, "origins must be a list of origins"),
+            ({"limits": 5}, r"limits must be a Limits, such as Limits\(streams=100\), got 5"),
+            ({"limits": {"streams": 5}}, "limits must be a Limits, such as"),
+            ({"limits": 0}, "limits must be a Limits, such as"),
         ],
     )
     def test_a_wrong_argument(self, logs, wrong, message):
@@ -92,9 +99,12 @@ class TestLogs:
         ("limits", "message"),
         [
             ({"stalled": 0}, "stalled must be a number greater than 0, got 0"),
-            ({"page": 1001}, "page must be a whole number, at most largest_page, 1000, got 1001"),
-            ({"page": 0.5}, "page must be a whole number, at most largest_page, 1000, got 0.5"),
-            ({"largest_page": 1.5}, "largest_page must be a whole number, got 1.5"),
+            ({"page": 1001}, "page must be at most largest_page, 1000, got 1001"),
+            ({"page": 0.5}, "page must be a whole number greater than 0, got 0.5"),
+            ({"largest_page": 1.5}, "largest_page must be a whole number greater than 0, got 1.5"),
+            ({"retry": 1.5}, "retry must be a whole number greater than 0, got 1.5"),
+            ({"scanned": "1MB"}, "scanned must be a whole number greater than 0, got '1MB'"),
+            ({"heartbeat": float("nan")}, "heartbeat must be a number greater than 0, got nan"),
         ],
     )
     def test_a_wrong_limit(self, limits, message):

@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 
+import flask
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException
@@ -277,6 +278,20 @@ class TestCheck:
         """Dependencies in a Starlette application are refused, with the argument to use."""
         with pytest.raises(ConfigurationError, match="Starlette has none; use check"):
             include(Starlette(), logs, dependencies=[Depends(user)])
+
+    @pytest.mark.parametrize(
+        "wrong", [[user], Depends(user), 5, [Depends()]], ids=["function", "one", "number", "none"]
+    )
+    def test_what_are_no_dependencies(self, logs, wrong):
+        """Something else than a list of `Depends` is refused, with what to write."""
+        with pytest.raises(ConfigurationError, match=r"such as \[Depends\(user\)\], got"):
+            include(FastAPI(), logs, dependencies=wrong)
+
+    @pytest.mark.parametrize("wrong", [None, flask.Flask("app"), FastAPI, Prefixed(FastAPI(), "/logs")])
+    def test_what_is_no_application(self, logs, wrong):
+        """What has no routes to add to is refused, with what can be given."""
+        with pytest.raises(ConfigurationError, match="app must be a FastAPI, APIRouter, Starlette or Router"):
+            include(wrong, logs)
 
 
 class TestPath:
