@@ -389,7 +389,7 @@ class TestTables:
     def test_routes(self):
         """The table has every route except those of the viewer's files."""
         shown = {path for cell, _ in README.rows("Routes") for path in re.findall(r"`GET ([^`]*)`", cell)}
-        served = {route.path.replace(":path", "") for route in chora_logging.routes({"app": "app.jsonl"})}
+        served = {route.path_format for route in chora_logging.routes({"app": "app.jsonl"})}
 
         assert shown == served - {"/viewer/{name}"}
 
