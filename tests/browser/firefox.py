@@ -1,9 +1,9 @@
 """Debian's Firefox for Playwright, which drives it by WebDriver BiDi.
 
-Playwright sends one command that Firefox 153 does not have yet, to set the colours that a page prefers;
-without an answer no page opens. So this program stands between the two: Playwright starts it, it starts
-Firefox, relays each message, and answers that command itself. Once Debian's Firefox has it, Firefox can be
-started instead.
+Playwright sends commands that a release of Firefox does not have yet: to set the colours that a page prefers
+(153), to collect the bodies of answers (140). It opens no page if one is refused. So this program stands
+between the two: Playwright starts it, it starts Firefox, relays each message, and says instead that what
+Firefox does not know was done; no test asks for it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.needs import find_program
 
 #: How Playwright calls a Firefox that it has not made.
 CHANNEL = "moz-firefox"
-UNKNOWN = "emulation.setMediaFeaturesOverride"
+UNKNOWN = "unknown command"
 LISTENING = re.compile(r"WebDriver BiDi listening on (ws://\S+)")
 
 
@@ -38,23 +38,25 @@ def program(folder: pathlib.Path) -> pathlib.Path:
 
 
 async def relay(client: ServerConnection, browser_url: str) -> None:
-    """Relay what both sides say, but for the command that Firefox does not know."""
+    """Relay what both sides say, but that Firefox does not know a command."""
     assert client.request is not None
     async with connect(browser_url + client.request.path, max_size=None, compression=None) as browser:
 
         async def answers() -> None:
             async for message in browser:
-                await client.send(message)
+                await client.send(_done_if_unknown(message))
 
         task = asyncio.create_task(answers())
         async for message in client:
-            if UNKNOWN in str(message) and json.loads(message)["method"] == UNKNOWN:
-                await client.send(
-                    json.dumps({"type": "success", "id": json.loads(message)["id"], "result": {}})
-                )
-            else:
-                await browser.send(message)
+            await browser.send(message)
         task.cancel()
+
+
+def _done_if_unknown(message: str | bytes) -> str | bytes:
+    answer = json.loads(message) if UNKNOWN in str(message) else {}
+    if answer.get("error") != UNKNOWN:
+        return message
+    return json.dumps({"type": "success", "id": answer["id"], "result": {}})
 
 
 async def main(arguments: list[str]) -> int:
