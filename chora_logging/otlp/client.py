@@ -21,6 +21,8 @@ from chora_logging.otlp.settings import CERTIFICATE, Settings
 
 #: How much of an answer is read, in bytes, and how much of its text is shown, in characters.
 _READ_BYTES, _SHOWN_CHARACTERS = 64 * 1024, 300
+#: The digits of a number of 64 bits, which may be text in JSON.
+_MOST_DIGITS = 19
 
 #: The longest pause that a collector can ask for, in seconds.
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
@@ -218,13 +220,13 @@ def _partial_success(kind: str, body: bytes) -> tuple[int, str]:
         found = _json(body).get("partialSuccess")
         if not isinstance(found, dict):
             return 0, ""
-        rejected = str(found.get("rejectedLogRecords") or 0)
+        rejected = str(found.get("rejectedLogRecords") or 0)[:_MOST_DIGITS]
         return int(rejected) if rejected.isdecimal() else 0, str(found.get("errorMessage") or "")
-    try:
-        partial = ExportLogsServiceResponse.FromString(body).partial_success if kind == _PROTOBUF else None
+    try:  # whatever its type is called: some collectors leave it out
+        partial = ExportLogsServiceResponse.FromString(body).partial_success
     except DecodeError:
-        partial = None
-    return (0, "") if partial is None else (max(0, partial.rejected_log_records), partial.error_message)
+        return 0, ""
+    return max(0, partial.rejected_log_records), partial.error_message
 
 
 def _message(kind: str, body: bytes) -> str:

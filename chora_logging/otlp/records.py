@@ -67,6 +67,8 @@ _NANOSECONDS = re.compile(r"[.,]\d{6}(\d{1,3})")
 
 #: A number from here on is a time in nanoseconds.
 _LEAST_NANOSECONDS = 10**17
+#: The first second whose nanoseconds a record cannot hold, in 2554.
+_END_SECONDS = 2**64 // 10**9
 
 
 class Request:
@@ -146,7 +148,8 @@ class Request:
         if exception is not None and STACKTRACE not in event:
             text = traceback_of(event[exception])
             if text is not None:
-                used.add(exception)
+                if not _has_stack_as_text(event[exception]):
+                    used.add(exception)
                 _add(record, STACKTRACE, text)
         for name, value in event.items():
             if name not in used:
@@ -158,7 +161,7 @@ class Request:
         moment = seconds(value)
         if moment is None or field != self._names["time"][0]:
             moment = self._meaning.time_of(event)
-        if moment is None or moment < 0:
+        if moment is None or not 0 <= moment < _END_SECONDS:
             record.observed_time_unix_nano = self._now
             return
         if field is None or seconds(value) != moment:
@@ -278,6 +281,11 @@ def _nanoseconds(moment: float, value: object) -> int:
     if isinstance(value, str) and (found := _NANOSECONDS.search(value)):
         whole += int(found[1].ljust(3, "0"))
     return whole
+
+
+def _has_stack_as_text(exception: object) -> bool:
+    """Whether it is another producer's object, of which not everything is in the text of a traceback."""
+    return isinstance(exception, dict) and isinstance(exception.get("stack"), str)
 
 
 def _iso(moment: float | None) -> str | None:

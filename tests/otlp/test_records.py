@@ -148,6 +148,24 @@ class TestForeign:
 
         assert whole.record.time_unix_nano == text.record.time_unix_nano == NOON + 123456789
 
+    @pytest.mark.parametrize(
+        "time", ["3000-01-01T00:00:00Z", "2555-01-01T00:00:00Z", 18446744074, 2**64, 1.9e16]
+    )
+    def test_a_time_that_a_record_cannot_hold(self, time):
+        """64 bits of nanoseconds end in 2554: a later time stays an attribute, and the line arrives."""
+        found = record_of({"timestamp": time, "message": "x"})
+
+        assert found.record.time_unix_nano == 0
+        assert found.record.observed_time_unix_nano > NOON
+        assert [*found.attributes] == ["timestamp"]
+
+    def test_another_object_of_an_exception(self):
+        """Of an exception whose stack is text everything is kept, since the traceback does not have it."""
+        error = {"type": "V", "message": "bad", "stack": "at x.js:1", "code": 7}
+        found = record_of({"message": "x", "exception": error})
+
+        assert found.attributes["exception"] == error
+
     def test_hostile(self):
         """Any line gives records that can be decoded: none is lost, and none raises."""
         deep = b'{"a":' * 300 + b"1" + b"}" * 300

@@ -277,6 +277,22 @@ class TestRefusedRecords:
         with Collector(first([Reply(200, body, kind="application/json; charset=utf-8")])) as collector:
             assert shipping.ship(collector).rejected == 3
 
+    @pytest.mark.parametrize("kind", ["application/octet-stream", "application/protobuf", "", "text/plain"])
+    def test_partial_success_of_another_type(self, shipping, kind):
+        """What was rejected is kept, whatever the answer says that it is."""
+        shipping.write(range(10))
+        with Collector(first([rejecting(3, "x")._replace(kind=kind)])) as collector:
+            assert shipping.ship(collector).rejected == 3
+
+        assert shipping.kept() == list(range(10))
+
+    def test_a_number_that_no_int_holds(self, shipping):
+        """More digits than Python reads are many records, and the shipper goes on."""
+        shipping.write(range(10))
+        body = json.dumps({"partialSuccess": {"rejectedLogRecords": "9" * 5000}}).encode()
+        with Collector(first([Reply(200, body, kind="application/json")])) as collector:
+            assert shipping.ship(collector).rejected == 10
+
     def test_too_large(self, shipping, caplog):
         """A batch that is too large is halved; a line that is too large is cut, marked and kept whole."""
         shipping.write(range(50))
