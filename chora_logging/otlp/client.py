@@ -7,6 +7,7 @@ import email.utils
 import gzip
 import json
 import math
+import re
 import threading
 import time
 import zlib
@@ -21,6 +22,9 @@ from chora_logging.otlp.settings import CERTIFICATE, Settings
 
 #: How much of an answer is read, in bytes, and how much of its text is shown, in characters.
 _READ_BYTES, _SHOWN_CHARACTERS = 64 * 1024, 300
+#: The user info of an address, which may be a password.
+_USER = re.compile(r"//[^/?#\s]*@")
+
 #: The digits of a number of 64 bits, which may be text in JSON.
 _MOST_DIGITS = 19
 
@@ -165,7 +169,8 @@ class Client:
                 raise RefusedError(str(self.endpoint), what)
             rejected, message = _partial_success(kind, body)
             return Answer(status, self._shown(message), rejected, wait)
-        message = f"to {headers['Location']}" if "Location" in headers else _message(kind, body)
+        to = _USER.sub("//", headers.get("Location", ""))
+        message = f"to {to}" if to else _message(kind, body)
         return Answer(status, self._shown(message), 0, wait)
 
     def _shown(self, message: str) -> str:

@@ -156,7 +156,8 @@ class Shipment:
         if block.overlong:
             where = f"it is too long to be read, and stands in {block.path} from byte {block.start} on only"
         else:
-            where = self._keep(block.lines())
+            await self._keep(block.lines())
+            where = f"the whole is in {self._oversize.path}"
         what = "%s: a line of %d bytes is too long, and cut: %s"
         _logger.warning(what, self._log.address, block.length, where)
         event = replacement(block, _LONGEST_REPLACEMENT_BYTES)
@@ -171,7 +172,7 @@ class Shipment:
             await self._put(place or block)
             return
         self._takes_records = False
-        self._reject(block.lines(), 1, self._why_rejected)
+        await self._reject(block.lines(), 1, self._why_rejected)
         await self._stored(place or block, lines=0)
 
     async def _takes_others(self) -> bool:
@@ -202,7 +203,7 @@ class Shipment:
         self.progress.gaps += self._gap is not None
         self._gap = None
         if answer.rejected:
-            self._reject(lines, min(answer.rejected, request.records), answer.message)
+            await self._reject(lines, min(answer.rejected, request.records), answer.message)
         elif answer.message:
             self._why_rejected = answer.message
             self._report(is_warning=True)
@@ -244,23 +245,27 @@ class Shipment:
     def _name(self) -> str:
         return self._address[:_LONGEST_ADDRESS]  # a checkpoint has no room for more
 
-    def _reject(self, lines: bytes, records: int, reason: str) -> None:
+    async def _reject(self, lines: bytes, records: int, reason: str) -> None:
         """Keep *lines*, of which the collector has rejected so many *records*."""
+        await self._keep(lines)
         self.progress.rejected += records
         self._unreported += records
         self._why_rejected = reason
-        where = self._keep(lines)
-        if not where.startswith("the whole is in"):
-            _logger.warning("%s: lines that %s rejects are lost: %s", self._log.address, self._address, where)
         self._report()
 
-    def _keep(self, lines: bytes) -> str:
-        """Keep *lines* whole, and return where they are, for people."""
-        try:
-            self._oversize.keep(lines)
-        except OSError as error:
-            return f"the whole cannot be kept: {error.strerror or error}"
-        return f"the whole is in {self._oversize.path}"
+    async def _keep(self, lines: bytes) -> None:
+        """Keep *lines* whole; wait while they cannot be written."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                self._oversize.keep(lines)
+            except OSError as error:
+                reason = f"{self._oversize.path}: {error.strerror or error}, so no refused line can be kept"
+                self._waiting.tell(RefusedError(self._address, reason))
+            else:
+                self._waiting.stored()
+                return
+            pause = await self._waiting.wait(pause)
 
     def _report(self, *, is_warning: bool = False) -> None:
         now = time.monotonic()
@@ -270,9 +275,10 @@ class Shipment:
         reason = self._why_rejected or "it does not say why"
         if self._unreported:
             _logger.error(
-                "%s rejects %d records of %s for good; their lines are in %s: %s",
+                "%s rejects %d record%s of %s for good; their lines are in %s: %s",
                 self._address,
                 self._unreported,
+                "s" * (self._unreported != 1),
                 self._log.address,
                 self._oversize.path,
                 reason,

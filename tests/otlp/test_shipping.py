@@ -144,6 +144,7 @@ class TestTrouble:
             ),
             (Reply(404, b"<html>", kind="text/html"), "check the path of the address", True),
             (Reply(302, headers={"Location": "https://other/"}), "address that it redirects to", True),
+            (Reply(302, headers={"Location": "https://u:geheim@other/"}), "302 (to https://other/", True),
             (Reply(200, b"<html>Log in", kind="text/html"), "a page for people", True),
         ],
     )
@@ -212,7 +213,7 @@ class TestRefusedRecords:
         assert (progress.rejected, progress.lines) == (3, 997)
         assert len(collector.requests) < 100
         reports = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-        assert f"rejects 1 records of {shipping.path} for good" in reports[0]
+        assert f"rejects 1 record of {shipping.path} for good" in reports[0]
         assert reports[0].endswith(f"their lines are in {shipping.oversize}: 400 bad n")
         assert [text.partition(" rejects ")[2].partition(" ")[0] for text in reports] == ["1", "2"]
 
@@ -253,6 +254,29 @@ class TestRefusedRecords:
 
         assert [each.record.event_name for each in collector.stored].count("gap") == 1
         assert shipping.kept() == [10]
+
+    @pytest.mark.parametrize("reply", [Reply(400), rejecting(1, "no room")], ids=["refused", "rejected"])
+    def test_nowhere_to_keep_it(self, shipping, caplog, reply):
+        """While a refused line cannot be kept the shipper waits, says so, and goes on after the line then."""
+        shipping.oversize.mkdir()
+        shipping.write([0])
+        shipping.write(range(1, 4))
+
+        def answer(request, number):
+            return reply if 0 in numbers_in(request) else Reply()
+
+        with Collector(answer) as collector:
+            progress = shipping.ship(collector, enough=3)
+            assert progress.needs_a_person
+            assert progress.end is None
+            assert (
+                f"waits: {shipping.oversize}: Is a directory, so no refused line can be kept" in caplog.text
+            )
+            shipping.oversize.rmdir()
+            shipping.ship(collector)
+
+        assert 0 in shipping.kept()
+        assert [number for number in collector.numbers() if number][-3:] == [1, 2, 3]
 
     def test_partial_success(self, shipping, caplog):
         """Records that are rejected by a success are counted, and their batch is kept, and not sent again."""
