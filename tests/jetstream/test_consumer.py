@@ -10,7 +10,7 @@ from chora_logging.errors import NoAnswerError, ServerError
 from chora_logging.jetstream import consumer as consumers
 from chora_logging.jetstream.consumer import Consumer
 from tests.jetstream.servers import connected, create, done, wait_for
-from tests.jetstream.storing import lines
+from tests.jetstream.storing import Place, lines
 
 
 def sequences(messages):
@@ -140,8 +140,9 @@ class TestFollow:
         monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.1)
         with connected(newest.address) as stream:
             create(stream)
-            with followed(stream) as (_, ended):
-                wait_for(lambda: done(stream, stream.info())["state"]["consumer_count"] == 1)
+            Place(stream).store(lines(0))
+            with followed(stream) as (found, ended):
+                wait_for(lambda: found)
                 newest.servers[0].freeze()
                 try:
                     with pytest.raises(NoAnswerError, match="silent"):
