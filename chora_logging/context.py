@@ -85,11 +85,10 @@ class ContextBlock(Generic[_Value]):
         """Return *function* wrapped so that each call runs in such a block of its own."""
         import inspect  # imported here because only decorators need it
 
+        name = type(self).__name__
         if not callable(function):  # a classmethod, say
-            name = type(self).__name__
             raise TypeError(f"{name} cannot decorate {function!r}: write it below the other decorator")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            name = type(self).__name__
             raise TypeError(
                 f"{name} cannot decorate a generator function: its body runs in the caller's "
                 f"context; use `with {name}(…):` inside it"

@@ -27,6 +27,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 
 from tests.benchmarks.follow import processor_time
+from tests.benchmarks.servers import Running
 from tests.benchmarks.table import table, version
 from tests.benchmarks.worker import ROOT
 
@@ -132,7 +133,7 @@ def memory(seconds: float) -> str:
             while (spent := time.monotonic() - began) < seconds or not sizes:
                 one.log(MEMORY_RATE, int(MEMORY_RATE * LOOK_SECONDS))
                 if spent >= seconds / 10:
-                    sizes.append(_resident(shipper.pid))
+                    sizes.append(Running(0, [shipper]).memory())
     row_ = ["shipper", *(f"{each:.1f}" for each in (sizes[0], max(sizes), sizes[-1])), ""]
     return (
         f"### To a collector: memory at {MEMORY_RATE:,} events a second\n\n"
@@ -292,12 +293,6 @@ def _start(*arguments: str, stdin: int = subprocess.DEVNULL, stdout: int) -> sub
     return subprocess.Popen(
         command, cwd=ROOT, stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL, text=True
     )
-
-
-def _resident(pid: int) -> float:
-    """The memory of a process in MB."""
-    text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(text.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def main(command: str, *arguments: str) -> None:
