@@ -12,6 +12,7 @@ import pytest
 
 from chora_logging.eventlog import EventLog, Gap
 from chora_logging.eventlog.following import Follower
+from chora_logging.eventlog.lines import parse
 from tests.faults.test_many_writers import start_writer
 from tests.needs import find_program, need
 
@@ -25,6 +26,7 @@ WAYS = {
     "dates, compressed later": f"{DATED}\ncompress\ndelaycompress",
 }
 ROTATIONS, DATED_ROTATIONS = 20, 3
+WRITERS = 2
 #: Between two events, in seconds: the number of rotations counts, not that of events.
 PAUSE = 0.0001
 DEADLINE = 60
@@ -43,12 +45,21 @@ class Rotator:
         self.configuration.chmod(0o644)
 
     def start(self):
-        """Start a rotation when there is something to rotate, and its name will be a new one."""
+        """Start a rotation when all writers write to the live file, and the backup will have a new name.
+
+        Until then a writer may still be about to write to the last backup, which this rotation compresses.
+        """
         deadline = time.monotonic() + DEADLINE
-        while not (self.log.exists() and self.log.stat().st_size) or time.time() < self.soonest:
+        while len(writers_in(self.log)) < WRITERS or time.time() < self.soonest:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         return subprocess.Popen([find_program("logrotate"), "-s", self.state, self.configuration])
+
+
+def writers_in(log):
+    """The writers of the lines in the file *log*."""
+    lines = log.read_bytes().splitlines(keepends=True) if log.exists() else []
+    return {parse(line)["writer"] for line in lines if line.endswith(b"\n")}
 
 
 class Record:
@@ -102,7 +113,7 @@ def test_live_and_resumed(tmp_path, mode, options):
     folder.mkdir(mode=0o755)
     log = folder / "events.log"
     rotator = Rotator(tmp_path, log, mode, options)
-    writers = [start_writer(log, number, 10**9, maxBytes=0, pause=PAUSE) for number in range(2)]
+    writers = [start_writer(log, number, 10**9, maxBytes=0, pause=PAUSE) for number in range(WRITERS)]
     followed, resumed = Record(), Record()
     try:
         with Follower(str(log)) as follower:
