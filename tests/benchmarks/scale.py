@@ -5,8 +5,8 @@ before. Each is started for its question by a line of bash, whose length is what
 include the start of Python.
 The processor time is that of the program, on all cores: it says more on a machine under other load, and more
 about DuckDB, which uses every core. `--events 8700000` makes 2 GB. Our number of different values is an
-estimate, as its help says. hl and angle-grinder are not among the peers: the project's scripts cannot install
-them; lnav needs a format file for such a log.
+estimate, as its help says. lnav has the format that `chora-logging lnav-format` prints. hl and angle-grinder
+are not among the peers: the project's scripts cannot install them.
 """
 
 from __future__ import annotations
@@ -80,6 +80,20 @@ def duckdb(query: str, answer: Callable[[bytes], Any]) -> Peer:
     return Peer("duckdb", f'duckdb "{query}"', answer)
 
 
+def lnav(query: str, answer: Callable[[bytes], Any]) -> Peer:
+    """Return lnav with a query of its view of the files."""
+    query = query.replace("EVENTS", "chora_logging")
+    return Peer("lnav", f'lnav -n -c ";{query}" -c ":write-json-to -" app.log*', answer)
+
+
+def _values(output: bytes) -> list[list[Any]]:
+    return sorted(([*row.values()] for row in json.loads(output)), key=repr)
+
+
+def _only(output: bytes) -> int:
+    return int(_values(output)[0][0])
+
+
 def _sum(output: bytes) -> int:
     return sum(map(int, output.split()))
 
@@ -123,6 +137,10 @@ def _groups(*columns: str) -> Callable[[bytes], list[list[Any]]]:
     return rows
 
 
+def _lnav_minutes(output: bytes) -> dict[str, int]:
+    return {minute[:16].replace(" ", "T"): events for minute, events in _values(output)}
+
+
 def _our_p95(output: bytes) -> list[list[Any]]:
     rows = _groups("event", "events", "p95_duration_ms")(output)
     return [[name, events, _to_three_digits(p95)] for name, events, p95 in rows if name is not None]
@@ -146,29 +164,35 @@ QUESTIONS = {
     "The events of one trace": [
         Peer("grep", "grep -hF $TRACE app.log*", _lines),
         ours("query --trace $TRACE --json", _lines),
+        lnav("select log_text from EVENTS where trace_id = '$TRACE'", lambda output: len(_values(output))),
     ],
     "How many errors": [
         Peer("grep", """grep -hc '"level":"ERROR"' app.log*""", _sum),
+        lnav("select count(*) from EVENTS where level = 'ERROR'", _only),
         ours("query --level error --count", _sum),
         Peer("jq", """jq 'select(.level == "ERROR") | 1' app.log*""", _sum),
     ],
     "How many events since a time, one in a hundred": [
         ours("query --since $LATE --count", _sum),
         Peer("jq", "jq --arg t $LATE 'select(.timestamp >= $t) | 1' app.log*", _sum),
+        lnav("select count(*) from EVENTS where log_time >= replace(trim('$LATE', 'Z'), 'T', ' ')", _only),
     ],
     "How many took at least a second": [
         ours("query --where 'duration_ms>=1000' --count", _sum),
         Peer("jq", "jq 'select(.duration_ms >= 1000) | 1' app.log*", _sum),
         duckdb("select count(*) from EVENTS where duration_ms >= 1000", _number),
+        lnav("select count(*) from EVENTS where duration_ms >= 1000", _only),
     ],
     "How many messages match a regular expression": [
         ours("query --where 'message~=Order [0-9]*7 of' --count", _sum),
         Peer("jq", """jq 'select((.message // "") | test("Order [0-9]*7 of")) | 1' app.log*""", _sum),
         duckdb("select count(*) from EVENTS where regexp_matches(message, 'Order [0-9]*7 of')", _number),
+        lnav("select count(*) from EVENTS where log_body regexp 'Order [0-9]*7 of'", _only),
     ],
     "How many traces": [
         Peer("jq", "jq -r .trace_id app.log* | sort -u | wc -l", _sum),
         duckdb("select count(distinct trace_id) from EVENTS", _number),
+        lnav("select count(distinct trace_id) from EVENTS", _only),
         ours("stats --distinct trace_id --json", lambda output: _groups("distinct_trace_id")(output)[0][0]),
     ],
     "Errors by minute": [
@@ -177,6 +201,10 @@ QUESTIONS = {
         duckdb(
             "select date_trunc('minute', timestamp), count(*) from EVENTS where level = 'ERROR' group by all",
             _minutes,
+        ),
+        lnav(
+            "select timeslice(log_time, '1m') m, count(*) from EVENTS where level = 'ERROR' group by m",
+            _lnav_minutes,
         ),
     ],
     "Events and the 95th percentile of durations, by event": [
@@ -192,10 +220,19 @@ QUESTIONS = {
             "select max(duration_ms) m from EVENTS group by trace_id order by m desc nulls last limit 5",
             _rows,
         ),
+        lnav(
+            "select max(duration_ms) m from EVENTS group by trace_id order by m desc nulls last limit 5",
+            _values,
+        ),
         ours("stats --by trace_id --max duration_ms --top 5 --json", _groups("max_duration_ms")),
     ],
     "Runs that have started and not ended": [
         duckdb(f"select task_id from EVENTS {_NOT_ENDED}", _rows),
+        lnav(
+            "select task_id from EVENTS group by task_id having max(event = 'job_started') "
+            "and not max(event in ('job_completed', 'job_failed'))",
+            _values,
+        ),
         ours(f'sql --json "select task_id from events {_NOT_ENDED}"', _our_rows),
     ],
 }
@@ -207,27 +244,27 @@ def run(*, quick: bool = False, rounds: int | None = None, events: int | None = 
     rounds, events = rounds or usual_rounds, events or usual_events
     parts = []
     for size in SIZES:
-        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as programs:
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as place:
             log = make(pathlib.Path(folder), events, size)
-            shims = make_shims(pathlib.Path(programs, "bin"))
+            programs = set_up(pathlib.Path(place))
             amount = f"{log.size / 1e6:,.0f} MB in {len(log.files)} rotated files, {events:,} events"
             parts.append(
                 f"### Large: {amount}\n\n"
                 f"Seconds, medians and minima of {rounds} interleaved rounds. {versions()}.\n"
             )
-            parts += [show(question, peers, log, shims, rounds) for question, peers in QUESTIONS.items()]
+            parts += [show(question, peers, log, programs, rounds) for question, peers in QUESTIONS.items()]
     return "\n".join(parts)
 
 
-def show(question: str, peers: list[Peer], log: LogSet, shims: pathlib.Path, rounds: int) -> str:
+def show(question: str, peers: list[Peer], log: LogSet, programs: pathlib.Path, rounds: int) -> str:
     """Return the table of a question."""
     there = [peer for peer in peers if not peer.missing]
-    answers = {peer.name: peer.answer(ask(peer, log, shims)[2]) for peer in there}
+    answers = {peer.name: peer.answer(ask(peer, log, programs)[2]) for peer in there}
     times: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in there}
     first = there[0].name
     for turn in range(rounds):
         for peer in random.Random(turn).sample(there, len(there)):
-            times[peer.name].append(ask(peer, log, shims)[:2])
+            times[peer.name].append(ask(peer, log, programs)[:2])
     walls = {name: [wall for wall, _ in found] for name, found in times.items()}
     least = {name: min(found) for name, found in walls.items()}
     cpus = {name: min(cpu for _, cpu in found) for name, found in times.items()}
@@ -246,12 +283,13 @@ def show(question: str, peers: list[Peer], log: LogSet, shims: pathlib.Path, rou
     return f"**{question}**\n\n```sh\n{lines}\n```\n\n" + table(head, rows)
 
 
-def ask(peer: Peer, log: LogSet, shims: pathlib.Path) -> tuple[float, float, bytes]:
+def ask(peer: Peer, log: LogSet, programs: pathlib.Path) -> tuple[float, float, bytes]:
     """Run a program; return the seconds that passed, those of the processor, and the output."""
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "XDG_CONFIG_HOME"},
+        "HOME": str(programs / "home"),
         "LC_ALL": "C.UTF-8",
-        "PATH": f"{shims}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{programs / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "TRACE": log.trace_id,
         "LATE": log.late,
@@ -268,14 +306,19 @@ def ask(peer: Peer, log: LogSet, shims: pathlib.Path) -> tuple[float, float, byt
     return time.perf_counter() - began, _processor_seconds() - before, done.stdout
 
 
-def make_shims(folder: pathlib.Path) -> pathlib.Path:
-    """Put the programs of `_SHIMS` into a new *folder* and return it."""
-    folder.mkdir()
+def set_up(programs: pathlib.Path) -> pathlib.Path:
+    """Put the programs of `_SHIMS`, and a home with our format for lnav, into an empty folder; return it."""
     for name, code in _SHIMS.items():
-        program = folder / name
+        program = programs / "bin" / name
+        program.parent.mkdir(exist_ok=True)
         program.write_text(f"#!{sys.executable}\n{code}\n")
         program.chmod(0o755)
-    return folder
+    formats = programs / "home" / ".config" / "lnav" / "formats" / "installed"
+    formats.mkdir(parents=True)
+    command = [sys.executable, "-m", "chora_logging", "lnav-format"]
+    text = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
+    (formats / "chora_logging.json").write_bytes(text)
+    return programs
 
 
 def _processor_seconds() -> float:
@@ -287,5 +330,5 @@ def versions() -> str:
     """The versions of the programs."""
     from tests.benchmarks.read import of_program
 
-    programs = [of_program(name, PROGRAMS[name]) for name in ("grep", "jq")]
+    programs = [of_program(name, PROGRAMS[name]) for name in ("grep", "jq", "lnav")]
     return ", ".join([*programs, f"duckdb {version('duckdb')}"])
