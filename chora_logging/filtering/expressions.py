@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import re
@@ -21,18 +22,32 @@ else:
     import sre_constants as constants
     import sre_parse as parser
 
-#: More repetitions than this count as any number.
+#: More repetitions than this of something that repeats are too many.
 _MANY = 8
 
-#: The ways to share characters between repetitions that may be tried for one place of a text.
+#: The ways to match the same characters that may be tried for one place of a text; and for each character of
+#: a word, if one of the choices is a repetition without an end.
 _MOST_WAYS = 1000
+_MOST_WAYS_IN_WORDS = 32
+
+#: After so many rounds of a repetition in which each adds a choice there are too many ways.
+_ROUNDS = 11
 
 _REPEATS = (constants.MAX_REPEAT, constants.MIN_REPEAT)
 _CHARACTERS = (constants.LITERAL, constants.NOT_LITERAL, constants.ANY, constants.IN)
 _ALL_CHARACTERS = "".join(map(chr, range(0x3000)))
 
-# Repetitions that what follows has not ended: the characters of each, and how often it repeats at most.
-_Open = list[tuple[frozenset[str], int]]
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Choice:
+    """A repetition or alternatives, which can match *characters* in a number of *ways*."""
+
+    characters: frozenset[str]
+    ways: float
+
+
+# Choices that what follows has not settled: it can match their characters, too.
+_Open = list[_Choice]
 
 
 def parse_patterns(name: str, value: object) -> list[re.Pattern[str]]:
@@ -107,19 +122,24 @@ class _SharingError(Exception):
 
 
 def _still_open(parts: Any, before: _Open, state: Any) -> _Open:
-    """Return the repetitions that could go on after *parts*, with those *before* them."""
+    """Return the choices that are open after *parts*, with those *before* them."""
     for code, arguments in parts:
         if code in _REPEATS:
             least, most, inner = arguments
             before = _repeated(int(least), int(most), inner, before, state)
         elif code is constants.BRANCH:
             ends = [_still_open(branch, before, state) for branch in arguments[1]]
-            before = list(dict.fromkeys(itertools.chain(*ends)))
+            after = list(dict.fromkeys(itertools.chain(*ends)))
+            ways = 1 if _begin_differently(arguments[1]) else len(arguments[1])
+            before = _with_choice(after, before, after, _characters([(code, arguments)], state), ways)
         elif code in (constants.ASSERT, constants.ASSERT_NOT):
             _still_open(arguments[1], [], state)
+        elif code is constants.GROUPREF:
+            shortest, longest = state.groupwidths[arguments]
+            before = _with_choice(before, before, before, frozenset(_ALL_CHARACTERS), longest - shortest + 1)
         elif code in _CHARACTERS:
             own = _characters([(code, arguments)], state)
-            before = [each for each in before if each[0] & own]
+            before = [each for each in before if each.characters & own]
         else:
             for inner in _inner(arguments):
                 before = _still_open(inner, before, state)
@@ -128,13 +148,31 @@ def _still_open(parts: Any, before: _Open, state: Any) -> _Open:
 
 def _repeated(least: int, most: int, inner: Any, before: _Open, state: Any) -> _Open:
     after = _still_open(inner, before, state)
-    if most > 1 and not _is_one_character(inner):  # its end meets its beginning
-        after = _still_open(inner, after, state)
-    shared = [times for each, times in after if (each, times) in before]
-    if shared and most > _MANY and math.prod(shared) * most > _MOST_WAYS:
-        raise _SharingError
+    if not _is_one_character(inner):  # its end meets its beginning
+        for _ in range(min(most, _ROUNDS) - 1):
+            known, after = len(after), _still_open(inner, after, state)
+            if len(after) <= known:
+                break
     now = after if least else list(dict.fromkeys([*before, *after]))
-    return [*now, (_characters(inner, state), most)] if most > _MANY else now
+    ways = math.inf if most >= int(constants.MAXREPEAT) else most - least + 1
+    return _with_choice(now, before, after, _characters(inner, state), ways)
+
+
+def _with_choice(now: _Open, before: _Open, after: _Open, characters: frozenset[str], ways: float) -> _Open:
+    """Return *now* with a choice between so many *ways*.
+
+    Raises:
+        _SharingError: With those that are open *before* it and *after* it there are too many.
+    """
+    if ways < 2:
+        return now
+    shared = [each.ways for each in after if each in before]
+    choices = [*shared, ways]
+    endless = choices.count(math.inf)
+    limit = _MOST_WAYS_IN_WORDS if endless else _MOST_WAYS
+    if shared and (endless > 1 or math.prod(each for each in choices if each < math.inf) > limit):
+        raise _SharingError
+    return [*now, _Choice(characters, ways)]
 
 
 def _is_one_character(parts: Any) -> bool:

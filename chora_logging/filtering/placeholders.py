@@ -15,10 +15,10 @@ from chora_logging.formatting.fields import text_of
 _LONGEST_REMEMBERED = 1000
 _SIZED = (str, bytes, dict, list, tuple)
 
-# A placeholder, with the name before it if there is one: `password: %s`, `token=%(value)r`.
+# A placeholder, with the name before it if there is one: `password: %s`, `token=%(value)r`, `pin -> (%s)`.
 _PLACEHOLDER = re.compile(
     rf"(?:(?P<name>(?<![{NAME_CHARACTERS}])\w[{NAME_CHARACTERS}.-]{{0,63}})"
-    r"[\"'`]?(?P<sign>[ =:]{1,3})[\"'`]?)?"
+    r"[\"'`]?(?P<sign>(?:->|=>|[ =:<(\[]){1,5})[\"'`]?)?"
     r"(?P<asks>%(?:\((?P<key>[^()]{0,200})\))?"
     r"(?:%|[#0 +-]{0,5}(?:\d{1,9}|\*)?(?:\.(?:\d{1,9}|\*)?)?[hlL]?[diouxXeEfFgGcrsa]))"
 )
@@ -35,8 +35,8 @@ def secret_arguments(
     """Yield where arguments begin and end in *text* that are secrets as a whole, whatever they look like.
 
     One has one of *names* before its place, or is where a secret with a name begins or goes on (*named*), or
-    follows such an argument with nothing between. If the text is not that of the template, as that of a
-    subclass of records may be, all of it is a secret.
+    follows such an argument with nothing or `=` between. If the text is not that of the template, as that of
+    a subclass of records may be, all of it is a secret.
     """
     whole, places = _filled_in(template, arguments)
     before = text.find(whole)
@@ -46,7 +46,8 @@ def secret_arguments(
     secret_until = -1
     for match, value, start, end in places:
         start, end = before + start, before + end
-        goes_on = start == secret_until or any(begins <= start < ends for begins, ends in named)
+        goes_on = secret_until >= 0 and text[secret_until:start] in ("", "=")
+        goes_on = goes_on or any(begins <= start < ends for begins, ends in named)
         if (goes_on or _is_named(match, names)) and hides(value):
             yield start, end
             secret_until = end

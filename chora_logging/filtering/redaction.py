@@ -49,11 +49,13 @@ class RedactFilter(logging.Filter):
       `authorization`, `cookie`, `credential`, `jwt`, `otp`, `sig`, `ssn`, `cvv`, `cvc`, `card_number`,
       `basic_auth`, `http_auth`, `session_id`, `sessid`, and the keys `api_key`, `access_key`, `secret_key`,
       `private_key`, `signing_key`, `encryption_key`, `account_key` and `session_key`; in any spelling, as the
-      end of a longer one (`db_password`, `X-API-Key`, `accessToken`) and before a number or a word such as
-      `hash`, `old` and `confirmation` (`password2`). Its value is that of a field in any nesting, of a pair
-      as headers have it, of an argument of a command (`--password x`), and in text what follows the name
+      end of a longer one (`db_password`, `X-API-Key`, `accessToken`; those of less than five letters only as
+      a word of its own, as in `DB_PASS`) and before a number or a word such as `hash`, `old` and
+      `confirmation` (`password2`). Its value is that of a field in any nesting, of a pair as headers have it,
+      of an argument of a command (`--password x`, `['--password', 'x']`), and in text what follows the name
       (`token=…` in a URL, percent-encoded, too; `"secret": "…"` in JSON, however often in quotes;
-      `Authorization: …`; `<password>…</password>`), or an argument where a message has the name before `%s`;
+      `Authorization: …`; `['password'] = …`; `<password>…</password>`), or an argument where a message has
+      the name directly before `%s`;
     - by its form, in any text: bearer tokens, basic credentials, passwords in URLs, JSON Web Tokens, private
       keys, access keys of AWS, tokens of GitHub, GitLab, Slack, Stripe, Google, OpenAI, npm, Hugging Face and
       SendGrid, and card numbers whose check digit (Luhn) is right;
@@ -65,8 +67,11 @@ class RedactFilter(logging.Filter):
     Not promised: that every secret is found. A password in a sentence ("it is hunter2") looks like any word;
     one without quotes ends at a space, so that of "password: correct horse" is found in part; one in the next
     line, or in an attribute (`<input name="password" value="…">`), is not found. Nor is what is encoded in
-    another way, as by base64. Locals that a formatter of the program adds to an exception are not seen. A
-    value that looks like a secret is replaced, too: one in a hundred long numbers is like that of a card.
+    another way, as by base64; nor the password of a short option (`-p x`), or in SQL. Not seen are the locals
+    that a formatter of the program adds to an exception, its static fields, and the names of loggers, threads
+    and processes. What only looks like a secret is replaced, too: one in forty numbers of 16 digits is like
+    that of a card, and so is a word after a name ("token: expired", "pass: 7"). Not taken for secrets are
+    yes and no, masks (`****`), and tokens of pages and language models (`nextPageToken`, `max_tokens`).
 
     On Python 3.10 and 3.11, where a filter cannot replace a record, it passes the copy to the handler
     itself. On every Python, objects other than builtin ones reach the formatter as plain values, as behind
@@ -104,7 +109,7 @@ class RedactFilter(logging.Filter):
     ) -> None:
         super().__init__()
         given = list(fields) if isinstance(fields, Iterable) and not isinstance(fields, str) else [None]
-        if not all(isinstance(name, str) and name.strip(" _-.[]") for name in given):
+        if not all(isinstance(name, str) and any(map(str.isalnum, name)) for name in given):
             raise ConfigurationError("fields", fields, "a list of names of fields")
         if not isinstance(replacement, str) or not replacement.strip():
             raise ConfigurationError("replacement", replacement, "text, not empty")

@@ -13,7 +13,12 @@ from typing import Any
 from chora_logging.filtering.assignments import secret_values
 from chora_logging.filtering.placeholders import hides
 from chora_logging.filtering.secret_names import SecretNames
-from chora_logging.filtering.secret_patterns import is_card_number, secret_forms
+from chora_logging.filtering.secret_patterns import (
+    begins_private_key,
+    ends_private_key,
+    is_card_number,
+    secret_forms,
+)
 from chora_logging.formatting.values import NESTED_LEVELS, UNENCODABLE, Walk, plain
 
 _CARD_DIGITS = 19
@@ -152,13 +157,15 @@ class Redactor:
         return value
 
     def _pairs(self, pairs: dict[Any, Any]) -> dict[Any, Any]:
-        # An entry of a list of names and values, as HAR files and Kubernetes have it.
-        named = pairs.get("name", pairs.get("key")) if "value" in pairs else None
+        # An entry of a list of names and values, as HAR files, Kubernetes and AWS have it.
+        of_value = "value" if "value" in pairs else "Value" if "Value" in pairs else None
+        spelt = ("name", "key") if of_value == "value" else ("Name", "Key")
+        named = next((pairs[each] for each in spelt if each in pairs), None) if of_value else None
         clean = {}
         changed = False
         for key, value in pairs.items():
             new_key = self.text(key) if type(key) is str else key
-            new = self.field(named if key == "value" and type(named) is str else key, value)
+            new = self.field(named if key == of_value and type(named) is str else key, value)
             changed = changed or new is not value or new_key is not key
             clean[new_key] = new
         return clean if changed else pairs
@@ -167,8 +174,13 @@ class Redactor:
         clean = [self._walk(item) for item in items]
         if len(items) == 2 and type(items[0]) in (str, bytes):  # a header
             clean[1] = self.field(items[0], items[1])
-        for place, item in enumerate(items[:-1]):  # the arguments of a command
-            if type(item) is str and item.startswith("-") and "=" not in item:
+        is_key = False
+        for place, item in enumerate(items):
+            if type(item) is not str or not (item.startswith("-") or is_key):
+                continue
+            if self._forms and (is_key or begins_private_key(item)):  # line by line
+                clean[place], is_key = self.replacement, not ends_private_key(item)
+            elif place + 1 < len(items) and "=" not in item:  # the arguments of a command
                 clean[place + 1] = self.field(item.lstrip("-"), items[place + 1])
         if all(map(operator.is_, clean, items)):
             return items

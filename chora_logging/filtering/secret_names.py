@@ -62,6 +62,11 @@ _VARIANTS |= {
     "encoded",
     "encrypted",
 }
+_VARIANTS |= {"md5", "sha1", "sha256", "sha512", "bcrypt", "text", "string", "base"}
+_NUMBER = re.compile(r"v?\d+")
+# Tokens that are no secrets, and the only ones that are secrets in the plural: language models count theirs.
+_HARMLESS_TOKENS = {"page", "continuation", "cancellation", "pad", "eos", "bos", "unk", "mask"}
+_SECRET_TOKENS = {"access", "api", "auth", "bearer", "csrf", "refresh", "secret", "session"}
 # Names of this length are recognised at the end of a word, too: `dbpassword`, `csrftoken`.
 _LONG = 5
 _REMEMBERED_NAMES = 4096
@@ -103,9 +108,12 @@ class SecretNames(dict[str, bool | None]):
     def _is_secret(self, name: str) -> bool:
         words = _words(name)
         forms = ["_" + "_".join(words)]
-        if words and words[-1] != "tokens":  # those of language models are counted
+        kind = words[-2] if len(words) > 1 else ""
+        if words and words[-1] == "token" and kind in _HARMLESS_TOKENS:
+            return forms[0].endswith(tuple(ending for ending in self._endings if ending != "_token"))
+        if words and (words[-1] != "tokens" or kind in _SECRET_TOKENS):
             forms.append(forms[0].removesuffix("s"))
-        while len(words) > 1 and (words[-1] in _VARIANTS or words[-1].isdecimal()):
+        while len(words) > 1 and (words[-1] in _VARIANTS or _NUMBER.fullmatch(words[-1])):
             words.pop()
         forms.append("_" + "_".join(words).rstrip("0123456789"))
         return any(

@@ -350,6 +350,7 @@ class TestBadInput:
             ({"fields": None}, "fields must be a list of names of fields, got None"),
             ({"json_default": 5}, "json_default must be callable, got 5"),
             ({"fields": ["_"]}, "fields must be a list of names of fields, got ['_']"),
+            ({"fields": ["*"]}, "fields must be a list of names of fields, got ['*']"),
             ({"replacement": ""}, "replacement must be text, not empty, got ''"),
             ({"defaults": "maybe"}, "defaults must be true or false"),
         ],
@@ -361,7 +362,9 @@ class TestBadInput:
 
         assert str(caught.value).startswith(message)
 
-    @pytest.mark.parametrize("pattern", ["(a+)+$", "(?:a|ab)*c", r"(\w+\s?)*x", "((x{2,})y?)+", "(.?)+x"])
+    @pytest.mark.parametrize(
+        "pattern", ["(a+)+$", "(?:a|ab)*c", r"(\w+\s?)*x", "((x{2,})y?)+", "(.?)+x", "(?:a|ab?){25}!"]
+    )
     def test_expressions_that_explode_are_refused(self, pattern):
         """An expression that repeats a repetition is refused, since `re` has no time limit."""
         with pytest.raises(ConfigurationError, match=r"without a repetition in another: no \(a\+\)\+, got"):
@@ -379,6 +382,15 @@ class TestBadInput:
             "[^x]*?(?=.*a.*b)c",
             "(?:ab)+(?:ab)+!",
             ".{0,90}a.{0,90}b",
+            *(
+                r"(?:\w{1,8}[ -]?){4,8};",
+                r"(?:\w{1,8}-?){6}!",
+                "(?:a{1,2}){25}b|a",
+                "(?:aa?){25}b",
+                "(?:a?a){25}!",
+            ),
+            *("(?:.{0,30}){5}b", "a?" * 24 + "b", r"\d{1,3}" * 14 + "x", "[ab]{0,9}" * 8 + "c"),
+            *("(?P<q>a*)(?P=q)(?P=q)b", r"(?:\d{1,3},?)*;"),
         ],
     )
     def test_expressions_whose_repetitions_share_characters_are_refused(self, pattern):
@@ -401,6 +413,9 @@ class TestBadInput:
                 '"ssn": "[^"]*"',
                 r"\bpin\s*=\s*\d+",
                 "a.{0,30}b.{0,30}c",
+                *(r"https?://\S+/?", r"(['\"])[^'\"]*\1", r"(?:\d{1,3}\.){3}\d{1,3}", r"acct_\d+(?:_\d+)?"),
+                r"\+?\d{1,3}[ -]?\(?\d{1,4}\)?[ -]?\d{1,4}[ -]?\d{1,9}",
+                r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?",
             ]
         )
 

@@ -6,6 +6,7 @@ import collections
 import decimal
 import json
 import logging
+import subprocess
 
 import pytest
 from hypothesis import given, settings
@@ -43,11 +44,17 @@ class TestMessages:
             ("token=%s for %s", (None, "bob"), "token=None for bob"),
             ("pass %d of %d", (2, 3), "pass 2 of 3"),
             ("at %s: %s", ("here", "password=x y"), "at here: password=[redacted] y"),
+            ("password == %s", ("correct horse",), "password == [redacted]"),
+            ("token -> (%s)", ("correct horse",), "token -> ([redacted])"),
+            ("Set cookie %s=%s", ("a b", "c d"), "Set cookie [redacted]=[redacted]"),
+            ("%s", (subprocess.CalledProcessError(1, ["mysql", "--password", "x y"]),), None),
         ],
     )
     def test_arguments(self, message, arguments, shown):
         """The text is looked at as a whole; an argument that has a name is hidden up to its end."""
-        shown = shown or "100% of 'token': '[redacted]'   2.2    7"
+        at_once = "100% of 'token': '[redacted]'   2.2    7"
+        of_command = "Command '['mysql', '--password', '[redacted]']' returned non-zero exit status 1."
+        shown = shown or (at_once if len(arguments) > 1 else of_command)
 
         assert json.loads(line_with(message, *arguments))["message"] == shown
 
@@ -112,6 +119,9 @@ class TestValues:
             {"größe": "hunter2", "gro\u0308ße": "hunter2", "GRÖSSE": "hunter2"},
             dict.fromkeys(("pass", "DB_PASS", "password1", "password_confirmation"), "hunter2"),
             dict.fromkeys(("passwordHash", "old_token", "token_old", "mot_de_passe"), "hunter2"),
+            dict.fromkeys(("api_tokens", "password_v2", "password_sha256", "SECRET_KEY_BASE"), "hunter2"),
+            [{"name": "DB_PASSWORD", "value": "hunter2"}, {"Key": "Token", "Value": "hunter2"}],
+            ["-----BEGIN PRIVATE KEY-----", "hunter2", "hunter2", "-----END PRIVATE KEY-----"],
         ],
     )
     def test_names(self, value):
@@ -148,6 +158,16 @@ class TestTexts:
             *("whsec_aB3dE6gH9kLmN0pQrStUvWxYaB3dE6gH", "ya29.a0AfH6SMBaB3dE6gH9kLmN0pQrStUvWxY_abc-def"),
             *(f"GET /session_{JWT}", f"session1.{JWT}", "export-AKIAIOSFODNN7EXAMPLE.csv"),
             "cred_ghp_a1B2a1B2a1B2a1B2a1B2a1B2",
+            *("glrt-aB3dE6fG9hJ2kL5mN8pQ", "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", f"1//0{'aB3dE6fG9h' * 4}"),
+            *(
+                "card=4111+1111+1111+1111",
+                "card=4111%201111%201111%201111",
+                "Basic YWI6YUI=.",
+                "Bearer aB3dE6",
+            ),
+            "-----BEGIN%20PRIVATE%20KEY-----%0AaBaB%0A-----END%20PRIVATE%20KEY-----",
+            f"-----BEGIN RSA PRIVATE KEY-----\\n{'aB3d' * 16}\\nwas cut off",
+            "?to=https%3A%2F%2Fu%3AaB3%40h%2F",
         ],
     )
     def test_forms(self, text):
@@ -158,6 +178,29 @@ class TestTexts:
         assert not any(
             each in clean for each in ("0000000", "4111", "8453", "aB", "aA", "eyJ", "AKIA", "a1B2")
         )
+
+    @pytest.mark.parametrize(
+        "before", [" ", '"', "\\n", "\\x1b[1m", "\x1b[31m", "%22", "%2522", "\\u0022", "_"]
+    )
+    @pytest.mark.parametrize(
+        "secret",
+        [
+            *(
+                JWT,
+                "AKIAIOSFODNN7EXAMPLQ",
+                "glpat-aB3dE6fG9hJ2kL5mN8pQ",
+                "Bearer aB3dE6fG9h",
+                "4111111111111111",
+            ),
+            *("pwd=aB3dE6f", "token=aB3dE6f", "sig: aB3dE6f"),
+        ],
+    )
+    def test_after_codes(self, before, secret):
+        """What stands before a secret in quotes, in a URL, in colour is no part of it or of its name."""
+        clean = OWN.redacted(record_of(f"ok{before}{secret} x")).msg
+
+        assert clean.startswith(f"ok{before}")
+        assert clean.endswith("[redacted] x")
 
     @pytest.mark.parametrize(
         ("text", "shown"),
@@ -184,6 +227,19 @@ class TestTexts:
             ("пароль=1 größe: 2 gro\u0308ße=3 GRÖSSE=4", "пароль=# größe: # gro\u0308ße=# GRÖSSE=#"),
             ("mot de passe: 1, Session ID: abc", "mot de passe: #, Session ID: #"),
             ("DB_PASS=x password1=y", "DB_PASS=# password1=#"),
+            ("('mysql', '--password', 'x y')", "('mysql', '--password', '#')"),
+            ('["psql","--password","x","-v"]', '["psql","--password","#","-v"]'),
+            ("--db-password  x --token\ty --secret \\\n z", "--db-password  # --token\t# --secret \\\n #"),
+            ('[["X-Api-Key", "x"], ["Accept", "y"]]', '[["X-Api-Key", "#"], ["Accept", "y"]]'),
+            (
+                "user%5Bpassword%5D=x&a[b][token]=y&token[0]=z",
+                "user%5Bpassword%5D=#&a[b][token]=#&token[0]=#",
+            ),
+            ("?api%5Fkey=x&b=1", "?api%5Fkey=#&b=1"),
+            ("os.environ['TOKEN'] = 'x y'", "os.environ['TOKEN'] = '#'"),
+            ('{"name":"DB_PASSWORD","value":"x y"}', '{"name":"DB_PASSWORD","value":"#"}'),
+            ("{'Key': 'token', 'Value': 'x'}", "{'Key': 'token', 'Value': '#'}"),
+            ("\\u0022password\\u0022:\\u0022x y\\u0022}", "\\u0022password\\u0022:\\u0022#\\u0022}"),
         ],
     )
     def test_names(self, text, shown):
@@ -201,6 +257,9 @@ class TestTexts:
             "<a href='x'>token</a> if a < b && c > d: 50% = half",
             "disk-aaaaaaaaaaaaaaaaaaaaaaaaaa package.eyJ.module 1760702400123456789",
             "{'id': 5, 'name': 'x'} key: value; basic: true",
+            "nextPageToken: x page_token=2 pad_token=0 max_tokens=512 password=**** SET password = ?",
+            "require_token=yes show_password: no basic_auth: enabled ['token', 'user', 'x']",
+            "sk-estimator-classification-report-generator -----BEGIN PRIVATE KEY----- is missing in x.pem",
         ],
     )
     def test_what_only_looks_similar(self, text):
