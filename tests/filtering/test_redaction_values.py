@@ -47,16 +47,21 @@ class TestMessages:
             ("password == %s", ("correct horse",), "password == [redacted]"),
             ("token -> (%s)", ("correct horse",), "token -> ([redacted])"),
             ("Set cookie %s=%s", ("a b", "c d"), "Set cookie [redacted]=[redacted]"),
-            ("%s", (subprocess.CalledProcessError(1, ["mysql", "--password", "x y"]),), None),
         ],
     )
     def test_arguments(self, message, arguments, shown):
         """The text is looked at as a whole; an argument that has a name is hidden up to its end."""
-        at_once = "100% of 'token': '[redacted]'   2.2    7"
-        of_command = "Command '['mysql', '--password', '[redacted]']' returned non-zero exit status 1."
-        shown = shown or (at_once if len(arguments) > 1 else of_command)
+        shown = shown or "100% of 'token': '[redacted]'   2.2    7"
 
         assert json.loads(line_with(message, *arguments))["message"] == shown
+
+    def test_a_failed_command(self):
+        """The arguments of a command are a list in the text of its error."""
+        failed = subprocess.CalledProcessError(1, ["mysql", "--password", "x y", "-v"])
+
+        shown = json.loads(line_with("failed: %s", failed))["message"]
+
+        assert shown == f"failed: {failed}".replace("x y", "[redacted]")
 
     @pytest.mark.parametrize(
         ("message", "arguments"),
