@@ -29,6 +29,7 @@ _FILE_BYTES = 65536
 
 _visible = re.compile("[\x21-\x7e]*").fullmatch
 _name = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}").fullmatch
+_named = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}[:=](.+)").fullmatch
 _digits = re.compile("[0-9]*").fullmatch
 _hexadecimal = re.compile("[0-9a-f]*|[0-9A-F]*").fullmatch
 
@@ -84,6 +85,8 @@ def check_tokens(name: str, tokens: str | Mapping[str, str]) -> dict[str, str]:
 def parse_tokens(name: str, text: str) -> dict[str, str]:
     """Return the tokens in *text* by name: a line is a token, or a name and a token; `#` begins a comment.
 
+    A line `name:TOKEN` or `name=TOKEN` is refused: as one token it would let nobody in who has TOKEN.
+
     Raises:
         ConfigurationError: a line is something else, a token is invalid, or there is none.
     """
@@ -96,6 +99,12 @@ def parse_tokens(name: str, text: str) -> dict[str, str]:
         if len(words) > 2 or key in found:
             allowed = "a token, or a name that no other line has and a token"
             raise ConfigurationError(f"line {number} of {name}", f"{len(words)} words", allowed)
+        if len(words) == 1 and (named := _named(words[0])) and _most_bits(named[1]) >= TOKEN_BITS:
+            allowed = (
+                "a token, or a name and a token with a space between them (a token that has ':' or '=' "
+                "inside needs a name, so that it is not taken for both)"
+            )
+            raise ConfigurationError(f"line {number} of {name}", "one word", allowed)
         found[key] = words[-1]
     return check_tokens(name, found) if found else check_tokens(name, "")
 

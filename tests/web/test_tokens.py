@@ -41,6 +41,11 @@ class TestParse:
             "token-3": third,
         }
 
+    def test_a_token_with_a_colon(self):
+        """A token may have one: what is before it is no name, or the token has another name."""
+        assert parse_tokens("x", f"{TOKEN}:more") == {"token": f"{TOKEN}:more"}
+        assert parse_tokens("x", f"ann bob:{TOKEN}") == {"ann": f"bob:{TOKEN}"}
+
     def test_a_byte_order_mark(self, tmp_path):
         """A file that an editor begins with a byte order mark has the token after that."""
         (tmp_path / "token").write_text(TOKEN, encoding="utf-8-sig")
@@ -56,6 +61,9 @@ class TestParse:
             (f"ä {TOKEN}", "the name of a token in x must be 1 to 64 letters"),
             ("ann short", "must be at least 128 bits"),
             ("# none", "must be at least 128 bits"),
+            (f"# two\nann:{TOKEN}", "line 2 of x must be a token, or a name and a token with a space"),
+            (f"ann={TOKEN}", "line 1 of x must be a token, or a name and a token with a space"),
+            (f"ann: {TOKEN}", "the name of a token in x must be 1 to 64 letters"),
         ],
     )
     def test_other_lines(self, text, message):
