@@ -29,13 +29,17 @@ export class Refusal extends Error {
  * @property {string} cursor its place in its log
  * @property {string} raw the event as JSON
  *
- * @typedef {object} Page
+ * @typedef {object} Lacks what an answer does not have
+ * @property {string[]} gaps what is missing, as JSON
+ * @property {import("./unreadable.js").Unreadable} unreadable
+ *
+ * @typedef {object} PageOfEvents
  * @property {Entry[]} events
  * @property {string | null} next where the next page begins; null if there is none now
  * @property {string | null} live where a stream goes on after the first page; null if the log is empty
- * @property {string[]} gaps what is missing, as JSON
  * @property {number} readTo the time back to which all logs were read, in milliseconds; NaN if it is unknown
- * @property {import("./unreadable.js").Unreadable} unreadable
+ *
+ * @typedef {PageOfEvents & Lacks} Page
  */
 
 /** @param {string[]} logs @param {string} rest @param {Pairs} parameters */
@@ -95,12 +99,16 @@ export async function page(logs, filters, { after = null, order = "desc", limit 
   if (logs.length === 1) place.push(["cursors", "true"]);
   const answer = await ask(address(logs, "events", [...filters, ...place]), { signal });
   const found = fields(await answer.text());
-  const gaps = logs.length === 1 ? [found.get("gap") ?? ""] : [...fields(found.get("gaps") ?? "{}").values()];
+  return pageOf(found, entriesOf(found, logs));
+}
+
+/** @param {Map<string, string>} found @param {Entry[]} events @returns {Page} */
+function pageOf(found, events) {
   return {
-    events: entriesOf(found, logs),
+    events,
     next: found.get("more") === "true" ? position(found.get("next")) : null,
     live: position(found.get("live")),
-    gaps: gaps.filter(Boolean),
+    gaps: gapsOf(found),
     readTo: readTo(found),
     unreadable: unreadable(found),
   };
@@ -121,11 +129,20 @@ export function entry(raw, log = "") {
   return { log: name, cursor: text(found.get("cursor") ?? '""'), raw: found.get("event") ?? "{}" };
 }
 
+/**
+ * What is missing in one log or in several, as JSON.
+ * @param {Map<string, string>} found
+ */
+function gapsOf(found) {
+  return [found.get("gap") ?? "", ...fields(found.get("gaps") ?? "{}").values()].filter(Boolean);
+}
+
 /** @param {Map<string, string>} found @returns {import("./unreadable.js").Unreadable} */
 function unreadable(found) {
   const passed = [...fields(found.get("unreadable") ?? "{}")].map(([name, number]) => [name, Number(number)]);
+  const [lines, unended] = ["skipped", "unended_bytes"].map((name) => Number(found.get(name) ?? 0));
   const missing = elements(found.get("missing") ?? "[]").map(text);
-  return { passed: Object.fromEntries(passed), lines: Number(found.get("skipped") ?? 0), missing };
+  return { passed: Object.fromEntries(passed), lines, unended, missing };
 }
 
 /**
@@ -171,13 +188,13 @@ export function pathOf(log, cursor) {
  * @param {string} cursor
  * @param {number} number how many before it and after it
  * @param {AbortSignal} signal
- * @returns {Promise<{before: Entry[], event: Entry, after: Entry[]}>}
+ * @returns {Promise<{before: Entry[], event: Entry, after: Entry[], gaps: string[]}>}
  */
 export async function around(log, cursor, number, signal) {
   const query = `before=${number}&after=${number}`;
   const found = fields(await (await ask(`${pathOf(log, cursor)}?${query}`, { signal })).text());
   const [before, after] = ["before", "after"].map((name) => elements(found.get(name) ?? "[]").map((raw) => entry(raw, log)));
-  return { before, event: entry(found.get("event") ?? "{}", log), after };
+  return { before, event: entry(found.get("event") ?? "{}", log), after, gaps: gapsOf(found) };
 }
 
 /**
@@ -186,12 +203,14 @@ export async function around(log, cursor, number, signal) {
  * @param {Pairs} filters
  * @param {{after: string | null, to: string, step: string}} part
  * @param {AbortSignal} signal
- * @returns {Promise<import("./counts.js").Page>}
+ * @returns {Promise<import("./counts.js").Page & Lacks>}
  */
 export async function histogram(logs, filters, { after, to, step }, signal) {
   /** @type {Pairs} */
   const place = [["after", after ?? ""], ["to", to], ["step", step]];
-  return (await ask(address(logs, "histogram", [...filters, ...place]), { signal })).json();
+  const answer = await (await ask(address(logs, "histogram", [...filters, ...place]), { signal })).text();
+  const found = fields(answer);
+  return { ...JSON.parse(answer), gaps: gapsOf(found), unreadable: unreadable(found) };
 }
 
 /**
@@ -221,15 +240,13 @@ export async function fieldsOf(log, filters, signal) {
  * @param {string} by the field that has the id; empty for a trace
  * @param {string} id
  * @param {AbortSignal} signal
- * @returns {AsyncGenerator<{events: Entry[], isLast: boolean}>}
+ * @returns {AsyncGenerator<Page>}
  */
 export async function* subjectPages(logs, by, id, signal) {
-  let after = "";
-  for (let isLast = false; !isLast; ) {
-    const found = await subjectPage(logs, by, id, after, signal);
-    isLast = !found.next;
-    after = found.next ?? "";
-    yield { events: found.events, isLast };
+  for (let next = /** @type {string | null} */ (""); next !== null; ) {
+    const found = await subjectPage(logs, by, id, next, signal);
+    next = found.next;
+    yield found;
   }
 }
 
@@ -237,13 +254,12 @@ export async function* subjectPages(logs, by, id, signal) {
 async function subjectPage(logs, by, id, after, signal) {
   // Browsers take these two out of a path, however they are written.
   if (by || id === "." || id === "..") {
-    const { events, next } = await page(logs, [[by || "trace_id", id]], { after }, signal);
-    return { events: events.reverse(), next };
+    const found = await page(logs, [[by || "trace_id", id]], { after }, signal);
+    return { ...found, events: found.events.reverse() };
   }
   const rest = `traces/${encodeURIComponent(id)}`;
   const found = fields(await (await ask(address(logs.slice(0, 1), rest, [["after", after]]), { signal })).text());
-  const events = elements(found.get("events") ?? "[]").map((raw) => entry(raw));
-  return { events, next: found.get("more") === "true" ? position(found.get("next")) : null };
+  return pageOf(found, elements(found.get("events") ?? "[]").map((raw) => entry(raw)));
 }
 
 /** @param {string} token */

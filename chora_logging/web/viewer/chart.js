@@ -84,7 +84,7 @@ export class Chart extends EventTarget {
     const now = Date.now();
     const to = range.until ?? (range.since === null ? found?.[1] ?? now : Math.max(now, found?.[1] ?? 0));
     let from = range.since ?? found?.[0] ?? to;
-    if (range.since === null && !counts.isWhole && found) from -= (to - from) * UNKNOWN_PART;
+    if (range.since === null && found && counts.unknown.some(([start]) => start < from)) from -= (to - from) * UNKNOWN_PART;
     // Before the first event of all there is none.
     else if (range.since === null) from = Math.min(from, to - SHORTEST_MS);
     this.#step = stepFor(to - from, Math.max(2, Math.floor(width / (BAR_PX + GAP_PX))), counts.step || 1);
@@ -113,17 +113,15 @@ export class Chart extends EventTarget {
    * @param {number} height
    */
   #drawUnread(context, width, height) {
-    const { counts } = this.#tally;
-    if (counts.isWhole) return;
-    const known = Number.isNaN(counts.readTo) ? counts.span?.[0] ?? this.#to : counts.readTo;
-    const end = Math.min(width, Math.max(0, this.#x(known, width)));
+    const inside = (/** @type {number} */ time) => Math.min(width, Math.max(0, this.#x(time, width)));
+    const parts = this.#tally.counts.unknown.map((span) => span.map(inside));
     context.save();
     context.beginPath();
-    context.rect(0, 0, end, height);
+    for (const [left, right] of parts) context.rect(left, 0, right - left, height);
     context.clip();
     context.strokeStyle = getComputedStyle(this.#canvas).getPropertyValue("--edge");
     context.globalAlpha = 0.5;
-    for (let x = -height; x < end; x += 6) {
+    for (let x = -height; x < width; x += 6) {
       context.beginPath();
       context.moveTo(x, height);
       context.lineTo(x + height, 0);

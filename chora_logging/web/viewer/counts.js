@@ -35,6 +35,8 @@ const MOST_INTERVALS = 4000;
  * @property {boolean} more
  * @property {string | null} next
  * @property {Record<string, string | null>} [read_to]
+ *
+ * @typedef {[number, number]} Span from and to, in milliseconds since 1970
  */
 
 /** The counts of one selection. */
@@ -46,7 +48,8 @@ export class Counts {
   events = 0;
   errors = 0;
   timeless = 0;
-  /** Whether all stored events are counted. */
+  /** What is missing in the logs, as JSON. @type {Set<string>} */ gaps = new Set();
+  /** Whether the logs were read to their beginning. */
   isWhole = false;
   /** The time back to which all is counted; NaN if it is unknown. */
   readTo = NaN;
@@ -103,9 +106,38 @@ export class Counts {
     for (const [start, { counts, errors }] of before) this.#add(start, counts, errors);
   }
 
+  /** Whether all events are counted that there were. */
+  get isAll() {
+    return this.isWhole && !this.gaps.size;
+  }
+
+  /**
+   * The times in which there may have been events that are not counted.
+   * @returns {Span[]}
+   */
+  get unknown() {
+    const spans = [...this.gaps].map((gap) => this.#spanOf(gap));
+    if (!this.isWhole) spans.push([-Infinity, Number.isNaN(this.readTo) ? this.span?.[0] ?? Infinity : this.readTo]);
+    return spans;
+  }
+
+  /** @param {string} gap @returns {Span} as far as it is known, between intervals with events */
+  #spanOf(gap) {
+    const { since, until } = JSON.parse(gap);
+    const [from, to] = [Date.parse(since), Date.parse(until)];
+    if (Number.isNaN(to)) return Number.isNaN(from) ? [Infinity, Infinity] : [from, Math.min(...this.#starts((start) => start > from))];
+    // The time of a file can be that of its copy, and later.
+    return [from < to ? from : Math.max(...this.#starts((start) => start < to - this.step * SECOND)) + this.step * SECOND, to];
+  }
+
+  /** @param {(start: number) => boolean} isWanted */
+  #starts(isWanted) {
+    return [...this.#intervals.keys()].filter(isWanted);
+  }
+
   /**
    * The first and the last time with an event, or null.
-   * @returns {[number, number] | null}
+   * @returns {Span | null}
    */
   get span() {
     let [first, last] = [Infinity, -Infinity];

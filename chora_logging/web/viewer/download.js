@@ -5,6 +5,7 @@ import { csvOf } from "./csv.js";
 import { reason } from "./feed.js";
 import { Place } from "./place.js";
 import { byId, count, element, plural } from "./text.js";
+import { NONE, sum, words, wordsOfGaps } from "./unreadable.js";
 
 const MOST_EVENTS = 100_000;
 const MOST_CHARS = 128_000_000;
@@ -38,11 +39,12 @@ export class Download {
     const { signal } = this.#asking;
     const { logs } = this.#place;
     try {
-      const { entries, isWhole } = await this.#read(signal);
+      const { entries, isWhole, gaps, unreadable } = await this.#read(signal);
       const lines = format === "csv" ? csvOf(entries, logs.length > 1) : entries.map((entry) => jsonLine(entry, logs.length > 1));
       save(`${logs.join("-")}.${format}`, lines, format === "csv" ? "text/csv" : "application/x-ndjson");
       const rest = isWhole ? "all that match" : `the newest; more match, and the limit is ${count(MOST_EVENTS)} events or ${count(MOST_CHARS)} characters`;
-      this.#says.textContent = `Saved ${plural(entries.length, "event")}: ${rest}`;
+      const lacks = [wordsOfGaps(gaps), words(unreadable)].filter(Boolean);
+      this.#says.textContent = [`Saved ${plural(entries.length, "event")}: ${rest}`, ...lacks].join("; ");
     } catch (failure) {
       if (!signal.aborted) this.#says.textContent = `Not saved: ${reason(failure)}`;
     }
@@ -56,6 +58,9 @@ export class Download {
     const { logs, filters } = this.#place;
     /** @type {import("./api.js").Entry[]} */
     const entries = [];
+    /** @type {string[]} */
+    const gaps = [];
+    let unreadable = NONE;
     let characters = 0;
     /** @type {string | null} */
     let after = null;
@@ -66,11 +71,13 @@ export class Download {
         entries.push(entry);
         characters += entry.raw.length;
       }
+      gaps.push(...found.gaps);
+      unreadable = sum(unreadable, found.unreadable);
       after = found.next;
       if (!after || entries.length >= MOST_EVENTS || characters >= MOST_CHARS) break;
       this.#says.textContent = `${plural(entries.length, "event")} so far`;
     }
-    return { entries: entries.reverse(), isWhole: after === null };
+    return { entries: entries.reverse(), isWhole: after === null, gaps, unreadable };
   }
 }
 

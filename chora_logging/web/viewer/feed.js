@@ -157,7 +157,7 @@ export class Feed {
         this.listener.onGap(message.data);
       } else if (message.name === "unreadable") {
         const { lines = 0, ...passed } = JSON.parse(message.data);
-        const unreadable = { passed, lines, missing: null };
+        const unreadable = { passed, lines, unended: 0, missing: null };
         this.listener.onUnreadable(difference(unreadable, this.#unreadable));
         this.#unreadable = unreadable;
       }

@@ -101,7 +101,7 @@ export class Following extends EventTarget {
       }),
       onEvent: isMine((/** @type {import("./api.js").Entry} */ entry) => this.#take(entry)),
       onGap: isMine((/** @type {string} */ raw) => this.#takeGap(raw)),
-      onUnreadable: isMine((/** @type {import("./unreadable.js").Unreadable} */ more) => this.#notice(more)),
+      onUnreadable: isMine((/** @type {import("./unreadable.js").Unreadable} */ more) => this.#takeUnreadable(more)),
       onState: isMine((/** @type {import("./feed.js").State} */ state) => this.#say(state)),
     });
     this.#feed.run();
@@ -118,8 +118,7 @@ export class Following extends EventTarget {
       const newer = await page(place.logs, after, { order: "asc", limit: ENOUGH_EVENTS }, signal);
       const older = await page(place.logs, before, { limit: ENOUGH_EVENTS }, signal);
       const [first] = this.store.append(newer.events);
-      this.#newer = newer.next;
-      this.#notice(newer.unreadable);
+      this.#takeNewer(newer);
       this.#takeOlder(older);
       this.dispatchEvent(new CustomEvent("arrived", { detail: first ?? this.store.view[this.store.view.length - 1] }));
     });
@@ -133,6 +132,7 @@ export class Following extends EventTarget {
     this.#load(async () => {
       const found = await around(place.logOfEvent, place.get("at"), number, signal);
       this.store.append([...found.before, found.event, ...found.after]);
+      if (found.gaps.length) this.dispatchEvent(new CustomEvent("gap", { detail: found.gaps[0] }));
       this.dispatchEvent(new CustomEvent("arrived", { detail: this.store.at(found.event.log, found.event.cursor) }));
     });
   }
@@ -179,8 +179,7 @@ export class Following extends EventTarget {
       const found = await page(place.logs, sides(place)[1], { after, order: "asc" }, signal);
       if (signal.aborted) return;
       this.store.append(found.events);
-      this.#newer = found.next;
-      this.#notice(found.unreadable);
+      this.#takeNewer(found);
     } catch (failure) {
       this.#newer = after;
       this.#miss(failure, signal);
@@ -230,15 +229,35 @@ export class Following extends EventTarget {
     this.#notice(found.unreadable);
   }
 
+  /** @param {import("./api.js").Page} found whose events are in the list */
+  #takeNewer(found) {
+    this.#newer = found.next;
+    if (found.gaps.length) this.dispatchEvent(new CustomEvent("gap", { detail: found.gaps[0] }));
+    this.#notice(found.unreadable);
+  }
+
   /** @param {import("./unreadable.js").Unreadable} more */
   #notice(more) {
     this.unreadable = sum(this.unreadable, more);
     this.dispatchEvent(new Event("changed"));
   }
 
+  /** @param {import("./unreadable.js").Unreadable} more */
+  #takeUnreadable(more) {
+    this.#endLine();
+    this.tally.notice(more);
+    this.#notice(more);
+  }
+
+  /** A line that had no end has one when the next comes; of several logs, none says which has it. */
+  #endLine() {
+    if (this.place.logs.length === 1) this.unreadable = { ...this.unreadable, unended: 0 };
+  }
+
   /** @param {import("./api.js").Entry} entry */
   #take(entry) {
     const event = this.store.add(entry);
+    this.#endLine();
     this.tally.add(event);
     this.dispatchEvent(new CustomEvent("event", { detail: event }));
     this.dispatchEvent(new Event("changed"));
@@ -247,6 +266,7 @@ export class Following extends EventTarget {
   /** @param {string} raw */
   #takeGap(raw) {
     this.store.addGap(raw);
+    this.tally.miss(raw);
     this.dispatchEvent(new CustomEvent("gap", { detail: raw }));
     this.dispatchEvent(new Event("changed"));
   }

@@ -2,7 +2,7 @@
 
 import { wholeTime } from "./clock.js";
 import { byId, count, plural } from "./text.js";
-import { words } from "./unreadable.js";
+import { most, words, wordsOfGaps } from "./unreadable.js";
 
 /**
  * Whether the counts are those of all events, or what is said of them.
@@ -12,9 +12,10 @@ function notesOn(tally) {
   const { counts } = tally;
   const notes = [];
   if (counts.timeless) notes.push(`${plural(counts.timeless, "event")} without a time`);
-  if (counts.isWhole || !counts.step) return notes.concat(tally.failure || []).join(" · ");
   const back = Number.isNaN(counts.readTo) ? "not to the beginning" : `back to ${wholeTime(counts.readTo)}`;
-  notes.push(`${tally.isCounting ? "counting, so far" : "counted"} ${back}; what is hatched is not known`);
+  const unknown = counts.isWhole || !counts.step ? [] : [`${tally.isCounting ? "counting, so far" : "counted"} ${back}`];
+  if (counts.gaps.size) unknown.push(wordsOfGaps(counts.gaps));
+  if (unknown.length) notes.push([...unknown, "what is hatched is not known"].join("; "));
   return notes.concat(tally.failure || []).join(" · ");
 }
 
@@ -29,7 +30,7 @@ export function summarize(following) {
   const isContext = place.get("context") !== "";
   const isKnown = counts.step > 0 && !isContext;
   byId("count").textContent = isKnown
-    ? `${counts.isWhole ? "" : "at least "}${plural(counts.events, "event")}`
+    ? `${counts.isAll ? "" : "at least "}${plural(counts.events, "event")}`
     : isContext ? plural(shown, "event") : tally.failure || "Counting";
   byId("errors").textContent = isKnown ? plural(counts.errors, "error") : "";
   byId("errors").classList.toggle("is-error", isKnown && counts.errors > 0);
@@ -38,8 +39,9 @@ export function summarize(following) {
   byId("chart-notes").textContent = notesOn(tally);
   byId("count-on").hidden = !tally.hasMore;
   byId("wider").hidden = !place.get("since") && !place.get("until");
-  byId("unreadable").textContent = words(following.unreadable);
-  byId("unreadable").hidden = !words(following.unreadable);
+  const unreadable = words(most(following.unreadable, tally.unreadable));
+  byId("unreadable").textContent = unreadable;
+  byId("unreadable").hidden = !unreadable;
   sayWaiting(store);
   sayEnds(following, shown);
   sayEmpty(following, shown);
@@ -93,11 +95,12 @@ function sayEmpty(following, shown) {
 }
 
 /** @param {import("./following.js").Following} following @param {string} state of the connection */
-function whyEmpty({ place, failure, isSearching, hasOlder, readTo }, state) {
+function whyEmpty({ place, failure, isSearching, hasOlder, readTo, unreadable }, state) {
   if (state === "refused") return byId("status-words").textContent;
   if (failure) return `No match so far: ${failure}`;
   if (isSearching || hasOlder) return `No match so far${backTo(readTo)}.${isSearching ? " Searching further." : ""}`;
   const ending = state === "live" ? " New matches appear here." : "";
   if (place.filters.length) return `No event matches.${ending}`;
-  return place.logs.length > 1 ? "These logs have no events yet. New events appear here." : "This log has no events yet. New events appear here.";
+  const none = unreadable.lines || unreadable.unended ? "no event that could be read" : "no events yet";
+  return `${place.logs.length > 1 ? "These logs have" : "This log has"} ${none}. New events appear here.`;
 }

@@ -5,6 +5,7 @@ import { asInterval, Counts, stepFor } from "./counts.js";
 import { reason } from "./feed.js";
 import { Place } from "./place.js";
 import { limits } from "./range.js";
+import { NONE, sum } from "./unreadable.js";
 
 /** So many answers are asked for; each reads a part of the logs. */
 const PATIENT_PAGES = 16;
@@ -14,6 +15,7 @@ const INTERVALS = 240;
 /** Counts a place. Dispatches "changed", and "login" if the token is needed. */
 export class Tally extends EventTarget {
   counts = new Counts();
+  unreadable = NONE;
   #asking = new AbortController();
   #place = new Place(new URLSearchParams());
   #to = "";
@@ -25,6 +27,7 @@ export class Tally extends EventTarget {
   clear() {
     this.#asking.abort();
     this.counts = new Counts();
+    this.unreadable = NONE;
     this.#place = new Place(new URLSearchParams());
     this.#next = null;
     this.isCounting = false;
@@ -85,6 +88,8 @@ export class Tally extends EventTarget {
         const found = await histogram(this.#place.logs, this.#place.filters, part, signal);
         if (signal.aborted) return;
         this.counts.addPage(found);
+        found.gaps.forEach((gap) => this.miss(gap));
+        this.notice(found.unreadable);
         this.#next = found.more ? found.next : null;
         this.dispatchEvent(new Event("changed"));
         if (!this.#next) break;
@@ -101,5 +106,15 @@ export class Tally extends EventTarget {
   /** @param {import("./log_event.js").LogEvent} event */
   add(event) {
     this.counts.add(event);
+  }
+
+  /** @param {string} raw what is missing from now on, as JSON */
+  miss(raw) {
+    this.counts.gaps.add(raw);
+  }
+
+  /** @param {import("./unreadable.js").Unreadable} more */
+  notice(more) {
+    this.unreadable = sum(this.unreadable, more);
   }
 }

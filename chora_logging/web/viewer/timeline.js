@@ -12,6 +12,7 @@ import { rowOf } from "./timeline_row.js";
 import { offerSteps, summaryOf } from "./trace_summary.js";
 import { treeOf } from "./trace_tree.js";
 import { placeOf, TraceView } from "./trace_view.js";
+import { NONE, sum } from "./unreadable.js";
 
 /** @typedef {import("./trace_tree.js").Step} Step */
 
@@ -124,17 +125,19 @@ export class Timeline extends EventTarget {
     }
     /** @type {import("./api.js").Entry[]} */
     const found = [];
+    let [gaps, unreadable] = [/** @type {string[]} */ ([]), NONE];
     this.#isLoading = true;
     try {
-      for await (const { events, isLast } of subjectPages(this.#logs, this.#by, this.#id, signal)) {
+      for await (const page of subjectPages(this.#logs, this.#by, this.#id, signal)) {
         if (signal.aborted) return;
-        found.unshift(...events);
+        found.unshift(...page.events);
+        [gaps, unreadable] = [gaps.concat(page.gaps), sum(unreadable, page.unreadable)];
         // What is shown stays until as much has been found again.
-        if (!isLast && found.length < this.#events.length) continue;
+        if (page.next && found.length < this.#events.length) continue;
         this.#events = found.map(({ log, cursor, raw }) => new LogEvent(raw, 0, meaningOf(log), log, cursor));
         this.#view.show(treeOf(this.#events));
         this.#draw();
-        this.#announce(summaryOf(this.#view, this.#events, isLast) || `No log has an event of this ${this.#subject}`);
+        this.#announce(summaryOf(this.#view, this.#events, !page.next, { gaps, unreadable }, this.#subject));
       }
     } catch (failure) {
       if (signal.aborted) return;

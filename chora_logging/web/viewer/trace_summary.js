@@ -3,18 +3,26 @@
 import { span } from "./log_event.js";
 import { byId, plural } from "./text.js";
 import { nameOf } from "./timeline_row.js";
+import { words, wordsOfGaps } from "./unreadable.js";
 
 /**
  * @param {import("./trace_view.js").TraceView} view
  * @param {import("./log_event.js").LogEvent[]} events
  * @param {boolean} isWhole whether all logs were searched
- * @returns {string} empty if there is nothing, and no more to come
+ * @param {import("./api.js").Lacks} lacks what was not read of the logs
+ * @param {string} subject what it is called: a trace, a run or a task
  */
-export function summaryOf({ steps, extent }, events, isWhole) {
+export function summaryOf({ steps, extent }, events, isWhole, { gaps, unreadable }, subject) {
   const timeless = steps.filter((step) => !step.isTimed).length;
   const others = timeless ? [`${plural(timeless, "event")} without a time that can be read`] : [];
   if (!isWhole) others.push("searching for older ones");
-  if (!steps.length) return others.join(" · ");
+  if (gaps.length) others.push(wordsOfGaps(gaps));
+  if (!steps.length) {
+    const unread = words(unreadable);
+    if (unread) others.push(unread);
+    if (!isWhole) return others.join(" · ");
+    return others.length ? [`No event of this ${subject} was read`, ...others].join(" · ") : `No log has an event of this ${subject}`;
+  }
   const errors = events.filter((event) => event.isError).length;
   const logs = new Set(events.map((event) => event.log)).size;
   const parts = [plural(events.length, "event"), plural(logs, "log"), extent ? span(extent.end - extent.start) : ""];
