@@ -29,14 +29,12 @@ from chora_logging.web.metrics import Metrics
 from chora_logging.web.middleware import TraceMiddleware
 from chora_logging.web.openapi import document
 from chora_logging.web.pages import events_page, logs_list, trace_page
-from chora_logging.web.prefix import PrefixMiddleware, check_prefix, mounted_at
+from chora_logging.web.prefix import PrefixMiddleware, check_prefix, left_before, mounted_at
 from chora_logging.web.responses import INDEX, Files, HeadersMiddleware, Refusal, json_response, protected
 from chora_logging.web.site import Logs, Site
 from chora_logging.web.stream import event_stream
 from chora_logging.web.table import TABLE, table_module
 from chora_logging.web.tokens import MaskingMiddleware, check_tokens, masking, tokens_from_environment
-
-_ERRORS = {404: ("not_found", "there is no such route"), 405: ("method_not_allowed", "use another method")}
 
 
 class _Text(PathConvertor):
@@ -146,7 +144,16 @@ class Routes(list[BaseRoute]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request by one of the routes."""
-        await Router(self, redirect_slashes=False)(scope, receive, send)
+        await Router(self, redirect_slashes=False, default=self._nothing)(scope, receive, send)
+
+    async def _nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_protected(message: Message) -> None:
+            await send(protected(message))
+
+        if scope["type"] == "http":
+            await _no_route(scope, self).response()(scope, receive, send_protected)
+        else:
+            await Router().not_found(scope, receive, send)
 
 
 def routes(
@@ -316,8 +323,16 @@ def _login_routes(site: Site, guard: Guard, origins: Sequence[str]) -> list[Rout
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    name, detail = _ERRORS.get(error.status_code, ("error", error.detail))
-    return Refusal(error.status_code, name, detail, error.headers).response()
+    if error.status_code == http.HTTPStatus.NOT_FOUND:
+        return _no_route(request.scope, request.app.routes).response()
+    if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        return Refusal(405, "method_not_allowed", "use another method", error.headers).response()
+    return Refusal(error.status_code, "error", error.detail, error.headers).response()
+
+
+def _no_route(scope: Scope, routes: Iterable[BaseRoute]) -> Refusal:
+    hint = left_before(scope, routes)
+    return Refusal(404, "not_found", ": ".join(["there is no such route", *filter(None, [hint])]))
 
 
 async def _fault(request: Request, error: Exception) -> Response:

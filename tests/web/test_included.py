@@ -17,7 +17,7 @@ from fastapi.security import HTTPBearer
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import RedirectResponse
-from starlette.routing import Mount, Router
+from starlette.routing import Mount, Route, Router
 
 from chora_logging import setup_orchestrator_logging
 from chora_logging.errors import ConfigurationError
@@ -327,6 +327,32 @@ class TestPath:
         for use in (create_app, lambda logs, prefix: include(Starlette(), logs, prefix=prefix)):
             with pytest.raises(ConfigurationError, match="prefix must be a path such as /logs"):
                 use(logs, prefix=prefix)
+
+    @pytest.mark.parametrize("make", [create_app, routes])
+    def test_a_route_takes_no_path_away(self, logs, make):
+        """Where a route or a proxy left its path in addresses, the answer says what takes it away."""
+        app = Starlette(routes=[Route("/x{rest:path}", make(logs))])
+        for path in ("/", EVENTS, f"{EVENTS}/stream", "/healthz"):
+            answer = ask(app, f"/x{path}")
+            assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
+            assert 'Mount("/x", ' in answer.json()["detail"]
+            assert 'prefix="/x"' in answer.json()["detail"]
+
+        assert ask(Starlette(routes=[Mount("/x", make(logs))]), f"/x{EVENTS}").status_code == 200
+        assert ask(create_app(logs, prefix="/x"), f"/x{EVENTS}").status_code == 200
+        for nothing in ("/x", "/x/nothing", "/x/api/v1"):
+            assert ask(app, nothing).json()["detail"] == "there is no such route"
+
+    def test_mounted_elsewhere_than_its_prefix(self, logs):
+        """A prefix is of a proxy: where an application is mounted at another path, it is to be left out."""
+        app = FastAPI()
+        app.mount("/a", create_app(logs, prefix="/b"))
+        answer = ask(app, f"/a{EVENTS}")
+
+        assert answer.status_code == 404
+        assert 'at "/a", without prefix="/b"' in answer.json()["detail"]
+        assert 'Mount("/a", create_app(...))' in answer.json()["detail"]
+        assert ask(app, f"/a/b{EVENTS}").status_code == 200
 
     @every_way
     def test_the_description(self, logs, make):
