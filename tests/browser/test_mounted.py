@@ -50,6 +50,13 @@ class TestMounted:
         assert len(asked) > 15
         assert [url for url in asked if not url.startswith(site.url)] == []
 
+    def test_a_trace_with_a_line_break(self, site, logger, reader):
+        """Its timeline is found, though no path that has a line break can be mounted."""
+        logger.info("stored", extra={"trace_id": "one\ntwo\n"})
+        reader.open("?timeline=one%0Atwo%0A")
+
+        reader.says("#timeline-summary", re.compile("^1 event · "))
+
     def test_without_the_slash(self, site, reader):
         """An address without the slash at the end redirects to the page."""
         reader.page.goto(site.url.rstrip("/"))

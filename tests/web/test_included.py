@@ -354,6 +354,17 @@ class TestPath:
         assert 'Mount("/a", create_app(...))' in answer.json()["detail"]
         assert ask(app, f"/a/b{EVENTS}").status_code == 200
 
+    def test_a_trace_id_with_a_line_break(self, logs):
+        """Starlette mounts no path with one; as a filter it finds its events anywhere."""
+        with open(logs["orchestrator"], "a") as file:
+            file.write('{"trace_id":"a\\nb","n":7}\n')
+        app = FastAPI()
+        app.mount("/logs", create_app(logs))
+
+        found = ask(app, f"/logs{EVENTS}", params={"trace_id": "a\nb"}).json()["events"]
+        assert [event["n"] for event in found] == [7]
+        assert len(ask(create_app(logs), "/api/v1/orchestrator/traces/a%0Ab").json()["events"]) == 1
+
     @every_way
     def test_the_description(self, logs, make):
         """The description has the path at which clients see it."""
