@@ -40,6 +40,18 @@ http {{
 }}
 """
 
+#: Another file of the same folder, with settings of its own and a site that has none.
+NEIGHBOUR = """
+proxy_http_version 1.0;
+proxy_set_header X-Site neighbour;
+server {{
+    listen 127.0.0.1:{port};
+    location / {{ return 200 here; }}
+    location /passed/ {{ proxy_pass http://127.0.0.1:{port}/shown/; }}
+    location /shown/ {{ return 200 "$http_host $http_x_site"; }}
+}}
+"""
+
 #: Nothing but the port of the test is listened at, and nothing is asked of anybody for a certificate.
 CADDY = "{\n\tadmin off\n\tauto_https off\n}\n"
 
@@ -198,6 +210,15 @@ def test_a_proxy(folder, proxied, name, host, path, change):
     said = (folder / "output").read_text()
     assert "127.0.0.1:0" in said
     assert "192.0.2.99:" not in said
+
+
+def test_beside_other_sites(proxied):
+    """The example sets nothing for the other sites of the same nginx, and they set nothing twice."""
+    port = free_port()
+    proxied("nginx.conf", lambda text: NEIGHBOUR.format(port=port) + text)
+
+    answer = httpx.get(f"http://127.0.0.1:{port}/passed/", headers={"Host": "neighbour.example"})
+    assert answer.text == f"127.0.0.1:{port} neighbour"
 
 
 class TestService:
