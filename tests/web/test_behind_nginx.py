@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -104,6 +105,18 @@ def test_the_login_of_a_browser(site, proxied):
         expect(page.locator("#count")).to_have_text("1 event")
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_label("Token")).to_be_focused()
+
+
+@pytest.mark.parametrize("trace_id", ["a//b", "a/../b"])
+def test_a_trace_whose_id_is_a_path(site, proxied, trace_id):
+    """nginx makes another path of some; the page finds the trace all the same."""
+    site.log.info("step", extra={"trace_id": trace_id})
+    address = f"{proxied()}/logs/"
+    with browser_page() as page:
+        page.goto(f"{address}?timeline={quote(trace_id, safe='')}")
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("#timeline-summary")).to_contain_text("1 event · ")
 
 
 def test_a_form_of_another_site(proxied):

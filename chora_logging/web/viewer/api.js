@@ -252,8 +252,8 @@ export async function* subjectPages(logs, by, id, signal) {
 
 /** @param {string[]} logs @param {string} by @param {string} id @param {string} after @param {AbortSignal} signal */
 async function subjectPage(logs, by, id, after, signal) {
-  // Browsers take these two out of a path, however they are written; applications mount none with a line break.
-  if (by || id === "." || id === ".." || id.includes("\n")) {
+  // Browsers, proxies and applications change or refuse a path with others, however they are written.
+  if (by || !/^[\w-][\w.~-]*$/.test(id)) {
     const found = await page(logs, [[by || "trace_id", id]], { after }, signal);
     return { ...found, events: found.events.reverse() };
   }
