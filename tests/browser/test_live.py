@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.reader import NUMBER, until
-from tests.browser.site import Site
+from tests.browser.site import RunLogger, Site
 
 PER_WRITER = 200
 WRITER = f"""
@@ -95,8 +95,10 @@ class TestLiveList:
         assert len(seen) == 2 * PER_WRITER
 
     @pytest.mark.whole
-    def test_memory_is_bounded(self, logger, reader, run):
+    def test_memory_is_bounded(self, site, reader, run):
         """Of more text than the limit the newest events stay; all are counted, and the list says so."""
+        # All of it is kept, also for a page that comes late.
+        logger = RunLogger(site.logger(backupCount=20), {"run_id": run})
         reader.open(f"?run_id={run}")
         for number in range(800):
             logger.info("n", extra={"number": number, "long": "x" * 100_000})
