@@ -72,7 +72,7 @@ def create_app(
     viewer, `/login`, `/logout` and `/healthz` are served without it; they contain no events. With a check,
     all is subject to it. `uvicorn --factory chora_logging.web:create_app` runs it, and
     `app.mount("/logs", create_app())` mounts it in an application. Streams end when uvicorn stops, alone or
-    under gunicorn.
+    under gunicorn; granian waits for them without end, unless it has `--workers-kill-timeout`.
 
     The lifespan of the application closes the connections to the addresses in *logs*, not those of given
     sources. A server calls it; an application in which this one is mounted does not, and one without it
