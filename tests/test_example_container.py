@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -115,3 +116,24 @@ def test_it_installs_what_there_is():
     assert re.search(
         rf"Python :: {re.escape(re.search(r'python:([0-9.]+)', given['FROM'])[1])}$", setup, re.M
     )
+
+
+def test_its_context_is_the_package(tmp_path):
+    """What is sent to be built is all that it needs, and no environment, history or file built for here."""
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] not in ("", "#")]
+    assert lines[0] == "*"
+    taken = [line[1:] for line in lines if line.startswith("!")]
+    left = [line.removeprefix("**/") for line in lines[1:] if not line.startswith("!")]
+    for name in taken:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns(*left))
+        else:
+            shutil.copy(ROOT / name, tmp_path)
+    command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", "built"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "built" / "chora_logging" / "web" / "viewer" / "main.js").is_file()
+    assert {path.suffix for path in tmp_path.rglob("*")} & {".so", ".pyc"} == set()
