@@ -65,14 +65,33 @@ settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], LOGGING_CONFIG=No
 app = TraceMiddleware(get_wsgi_application())
 setup_logging(log_file="app.jsonl", console=False)
 """
+#: The viewer beside Django's addresses, as an ASGI application.
+BESIDE = (
+    DJANGO.replace("wsgi", "asgi").replace("chora_logging.asgi", "chora_logging.web")
+    + """
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from chora_logging.web import create_app
+
+app = Starlette(routes=[Mount("/logs", create_app({"shop": "app.jsonl"})), Mount("/", app)])
+"""
+)
 
 
 @contextlib.contextmanager
-def gunicorn(folder, program):
+def gunicorn(folder, program, *more):
     """Serve a program with gunicorn; yields its address."""
     (folder / "program.py").write_text(program)
     port = free_port()
-    options = ["--bind", f"127.0.0.1:{port}", "--access-logfile", "access.txt", "--log-file", "errors.txt"]
+    options = [
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--access-logfile",
+        "access.txt",
+        "--log-file",
+        "errors.txt",
+        *more,
+    ]
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "HOME": str(folder)}
     env.pop("XDG_RUNTIME_DIR", None)
     with subprocess.Popen(
@@ -103,6 +122,20 @@ def test_an_application(tmp_path, program):
     found = by_id[failed.headers["x-trace-id"]]
     assert ("gunicorn.access", False) in found
     assert any(exception for _, exception in found)
+
+
+def test_the_viewer_beside_django(tmp_path):
+    """Starlette mounts both: the addresses below a path are the viewer's, all others Django's."""
+    with gunicorn(tmp_path, BESIDE, "--worker-class", "uvicorn_worker.UvicornWorker") as address:
+        placed = httpx.get(f"{address}/order", headers={"X-Request-Id": "order-7"}, timeout=30)
+        assert (placed.text, placed.headers["x-trace-id"]) == ("done", "order-7")
+        assert httpx.get(f"{address}/fault", timeout=30).status_code == 500
+        assert httpx.get(f"{address}/logs/", timeout=30).text.startswith("<!doctype html>")
+        found = httpx.get(f"{address}/logs/api/v1/shop/traces/order-7", timeout=30).json()["events"]
+
+    assert [each["event"]["message"] for each in found if each["event"]["logger"] == "shop"] == [
+        "Order placed"
+    ]
 
 
 def call(app, **headers):
