@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -15,6 +16,10 @@ from chora_logging.errors import ConfigurationError
 #: The key in the scope of a request for the prefix, and for the path at which the server or the application
 #: around says that this one is.
 _GIVEN = "chora_logging.prefix"
+
+#: How many parts of a path, and how many characters, are searched for the beginning of a route.
+_DEEPEST = 16
+_LONGEST = 200
 
 _prefix = re.compile(r"(/[\w.~-]+)*", re.ASCII).fullmatch
 
@@ -44,11 +49,11 @@ def left_before(scope: Scope, routes: Iterable[BaseRoute]) -> str:
         A sentence, or nothing: the path does not end with that of a route.
     """
     path = scope["path"].removeprefix(scope.get("root_path", ""))
-    starts = (found.start() for found in re.finditer("/", path))
+    starts = (found.start() for found in itertools.islice(re.finditer("/", path), _DEEPEST))
     matches = [route.path_regex.match for route in routes if isinstance(route, Route)]
     begin = next((start for start in starts if any(match(path[start:]) for match in matches)), 0)
     before = path[:begin]
-    if not before or not _prefix(before):
+    if not 0 < len(before) <= _LONGEST or not _prefix(before):
         return ""
     prefix, given = scope.get(_GIVEN, ("", ""))
     if prefix and before == given:

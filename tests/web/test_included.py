@@ -343,6 +343,10 @@ class TestPath:
         for nothing in ("/x", "/x/nothing", "/x/api/v1"):
             assert ask(app, nothing).json()["detail"] == "there is no such route"
 
+    def test_a_path_of_many_parts(self, logs):
+        """The answer to one costs no more than to another: few parts of it are looked at."""
+        assert ask(create_app(logs), "/a" * 30_000 + "/healthz").json()["detail"] == "there is no such route"
+
     def test_mounted_elsewhere_than_its_prefix(self, logs):
         """A prefix is of a proxy: where an application is mounted at another path, it is to be left out."""
         app = FastAPI()
