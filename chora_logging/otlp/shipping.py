@@ -21,7 +21,7 @@ from chora_logging.otlp.client import Answer, Client
 from chora_logging.otlp.records import Request
 from chora_logging.otlp.settings import COMPRESSION, HEADERS
 from chora_logging.schema import OWN_LOGGER
-from chora_logging.shipping.oversize import KEPT_BYTES, Oversize, pieces, replacement
+from chora_logging.shipping.oversize import KEPT_BYTES, Oversize, pieces, replacement, replacements
 from chora_logging.shipping.progress import Progress
 from chora_logging.shipping.state import Checkpoint, State
 from chora_logging.shipping.waiting import FIRST_PAUSE_SECONDS, Waiting
@@ -47,7 +47,6 @@ _ADVICE = {
     415: f"it may not take protobuf, or not compressed: try {COMPRESSION}=none",
 }
 
-_LONGEST_REPLACEMENT_BYTES = 8 * KEPT_BYTES
 _LONGEST_ADDRESS = 200
 
 _logger = logging.getLogger(OWN_LOGGER)
@@ -138,7 +137,7 @@ class Shipment:
         elif block.chunk.count(b"\n", 0, block.size) > 1:
             for piece in pieces(block, before=self.progress.end, longest=block.size // 2):
                 await self._put(piece)
-        elif outcome is _Outcome.MALFORMED and not await self._takes_others():
+        elif not await self._takes_others():
             await self._put(block)
         elif self._gap is not None:  # one of the two is refused
             if await self._send(b"") is not _Outcome.STORED:
@@ -148,7 +147,7 @@ class Shipment:
         elif outcome is _Outcome.TOO_LARGE:
             await self._put_beginning(block)
         else:
-            await self._refuse(block)
+            await self._refuse(block, block.lines())
 
     async def _put_beginning(self, block: Block) -> None:
         """Store a marked event in place of the only line of *block*, which is too long."""
@@ -160,20 +159,20 @@ class Shipment:
             where = f"the whole is in {self._oversize.path}"
         what = "%s: a line of %d bytes is too long, and cut: %s"
         _logger.warning(what, self._log.address, block.length, where)
-        event = replacement(block, _LONGEST_REPLACEMENT_BYTES)
-        if await self._send(event) is _Outcome.STORED:
-            await self._stored(block)
+        for event in replacements(block):
+            if await self._send(event) is _Outcome.STORED:
+                await self._stored(block)
+                return
+        if block.overlong and not await self._takes_others():
+            await self._put(block)
         else:
-            await self._refuse(block._replace(chunk=event, size=len(event), overlong=0), place=block)
+            await self._refuse(block, replacement(block, 8 * KEPT_BYTES) if block.overlong else b"")
 
-    async def _refuse(self, block: Block, place: Block | None = None) -> None:
-        """Keep the only line of *block*, which the collector refuses, and go on after *place*."""
-        if not await self._takes_others():
-            await self._put(place or block)
-            return
+    async def _refuse(self, block: Block, lines: bytes) -> None:
+        """Count the only line of *block*, which the collector refuses; keep *lines* of it, and go on."""
         self._takes_records = False
-        await self._reject(block.lines(), 1, self._why_rejected)
-        await self._stored(place or block, lines=0)
+        await self._reject(lines, 1, self._why_rejected)
+        await self._stored(block, lines=0)
 
     async def _takes_others(self) -> bool:
         """Wait until the collector takes an empty request, and return whether it did so at once.
@@ -246,8 +245,9 @@ class Shipment:
         return self._address[:_LONGEST_ADDRESS]  # a checkpoint has no room for more
 
     async def _reject(self, lines: bytes, records: int, reason: str) -> None:
-        """Keep *lines*, of which the collector has rejected so many *records*."""
-        await self._keep(lines)
+        """Keep *lines*, unless there are none, of which the collector has rejected so many *records*."""
+        if lines:
+            await self._keep(lines)
         self.progress.rejected += records
         self._unreported += records
         self._why_rejected = reason

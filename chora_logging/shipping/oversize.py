@@ -62,9 +62,26 @@ def replacement(block: Block, limit: int) -> bytes:
     fields = {name: known[name] for name in LAYOUT if known and name in known and _is_short(known[name])}
     event = {**fields, "truncated": True, "line_bytes": block.length}
     kept = min(KEPT_BYTES, limit // 8)  # a byte may become six characters
-    if line:
+    if line and kept:
         event["line"] = line[:kept].decode("utf-8", "replace")
     return json.dumps(event, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def replacements(block: Block) -> Iterator[bytes]:
+    """Yield marked events for the only line of *block*, for a server that does not say how much it takes.
+
+    Each is shorter than the line and than the one before it; the last has nothing of the text of the line. Of
+    a line that is hardly longer than that there is none.
+    """
+    shortest, limit = block.length, min(8 * KEPT_BYTES, block.length // 2)
+    while True:
+        event = replacement(block, limit)
+        if len(event) < shortest:
+            shortest = len(event)
+            yield event
+        if not limit:
+            return
+        limit = limit // 8 if limit > _LONGEST_FIELD_BYTES else 0
 
 
 class Oversize:

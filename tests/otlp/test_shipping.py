@@ -336,6 +336,47 @@ class TestRefusedRecords:
         assert (progress.oversize, progress.rejected) == (1, 0)
         assert f"the whole is in {shipping.oversize}" in caplog.text
 
+    @pytest.mark.parametrize(
+        ("size", "limit"), [(3000, 2000), (50_000, 40_000), (300_000, 60_000), (300_000, 5_000)]
+    )
+    def test_cut_to_what_it_takes(self, shipping, size, limit):
+        """What is sent for a line that is too large is smaller than it, until the collector takes it."""
+        shipping.write([0, 1], text="x" * 40)
+        shipping.write([2], pad="\u00e9" * (size // 2))
+        shipping.write([3])
+        with Collector(
+            lambda request, number: Reply(413 if request.ByteSize() > limit else 200)
+        ) as collector:
+            progress = shipping.ship(collector)
+        alone = [each for each in collector.requests if len(stored_of(each)) == 1]
+        (cut,) = (each.attributes for each in collector.stored if each.attributes.get("truncated"))
+
+        assert collector.numbers() == [0, 1, 3]
+        assert cut["line_bytes"] > size
+        assert max(each.ByteSize() for each in alone[1:]) < alone[0].ByteSize()
+        assert shipping.kept() == [2]
+        assert (progress.oversize, progress.rejected, progress.lines) == (1, 0, 4)
+
+    def test_not_even_its_beginning(self, shipping, caplog):
+        """A line for which nothing smaller is taken is kept once, counted and said; the others arrive."""
+        shipping.write([0])
+        shipping.write([1], pad="y" * 5000)
+        shipping.write([2], pad="y")
+        shipping.write([3])
+
+        def answer(request, number):
+            marks = {"pad", "truncated"}
+            return Reply(413 if any(marks & {*each.attributes} for each in stored_of(request)) else 200)
+
+        with Collector(answer) as collector:
+            progress = shipping.ship(collector)
+
+        assert collector.numbers() == [0, 3]
+        assert shipping.kept() == [1, 2]
+        assert (progress.oversize, progress.rejected, progress.lines) == (2, 2, 2)
+        assert f"rejects 1 record of {shipping.path} for good; their lines are in" in caplog.text
+        assert len(collector.requests) < 20
+
     def test_longest_line(self, shipping):
         """A line that no reader takes is replaced by its beginning."""
         with open(shipping.path, "wb") as file:
