@@ -170,10 +170,11 @@ def command(
     $JS.API.STREAM.CREATE.STREAM.
 
     A collector gets each line at least once, in order: after a kill the last request comes again. The
-    position is in the file of state, .LOG.otlp. What it refuses for good is kept in .LOG.oversize, counted
-    and reported. Headers such as an API key, TLS and compression come from OTEL_EXPORTER_OTLP_HEADERS,
-    _CERTIFICATE, _CLIENT_CERTIFICATE, _CLIENT_KEY, _COMPRESSION and _TIMEOUT; OTEL_SERVICE_NAME and
-    OTEL_RESOURCE_ATTRIBUTES say where the events come from.
+    position is in the file of state, .LOG.otlp. A second shipper of a log to the same address is refused, by
+    a lock beside the log; one warning says where none can be made. What the collector refuses for good is
+    kept in .LOG.oversize, counted and reported. Headers such as an API key, TLS and compression come from
+    OTEL_EXPORTER_OTLP_HEADERS, _CERTIFICATE, _CLIENT_CERTIFICATE, _CLIENT_KEY, _COMPRESSION and _TIMEOUT;
+    OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say where the events come from.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ from chora_logging.otlp.client import Client
 from chora_logging.otlp.endpoint import Endpoint
 from chora_logging.otlp.settings import Settings
 from chora_logging.shipping.oversize import Oversize
-from chora_logging.shipping.state import State
+from chora_logging.shipping.state import Fence, State
 
 
 def ship_to_collector(
@@ -52,6 +52,7 @@ def ship_to_collector(
     for name, log in logs.items():
         state = State(f"{files[name]}.otlp", log.path, is_only=True)
         stack.enter_context(contextlib.closing(state))
+        stack.enter_context(contextlib.closing(Fence(log.path, str(endpoint))))
         oversize = stack.enter_context(contextlib.closing(Oversize(f"{files[name]}.oversize")))
         resource = {
             SERVICE_NAME: name,

@@ -21,7 +21,7 @@ import zlib
 from typing import Any, NamedTuple
 
 from chora_logging.errors import OtherShipperError, RefusedError
-from chora_logging.log_files import open_regular
+from chora_logging.log_files import open_regular, real_path
 from chora_logging.schema import OWN_LOGGER
 
 #: How often the file is synced, in seconds.
@@ -180,8 +180,33 @@ class State:
         self._warn(reason)
 
     def _warn(self, reason: str) -> None:
-        if self._has_failed:
-            return
-        self._has_failed = True
+        if not self._has_failed:
+            self._has_failed = True
+            _logger.warning("%s: %s: %s", self.path, self._consequence(), reason)
+
+    def _consequence(self) -> str:
         kept = "not kept, so a restart may ship lines again" if self._is_only else "kept in the stream only"
-        _logger.warning("%s: the position is %s: %s", self.path, kept, reason)
+        return f"the position is {kept}"
+
+
+class Fence(State):
+    """A file beside a log which only one who ships it to an address can hold, wherever its position is.
+
+    It is for destinations that cannot tell two shippers apart. Where it cannot be held, as in a folder that
+    can only be read, that costs a warning, and nothing keeps out a second one.
+
+    Args:
+        log: The path of the log.
+        address: Where it is shipped to.
+
+    Raises:
+        OtherShipperError: another process holds the file.
+    """
+
+    def __init__(self, log: str, address: str) -> None:
+        folder, filename = os.path.split(real_path(log))
+        self._place = f"{log} to {address}"
+        super().__init__(os.path.join(folder, f".{filename}.fence-{zlib.crc32(address.encode()):08x}"), log)
+
+    def _consequence(self) -> str:
+        return f"nothing keeps out a second shipper of {self._place} whose --state is another"

@@ -6,11 +6,13 @@ import json
 import os
 import random
 import signal
+import socket
 import ssl
 import sys
 import threading
 import urllib.error
 import urllib.request
+import zlib
 
 import pytest
 
@@ -206,6 +208,33 @@ class TestProcess:
         assert "connected" not in text
         assert collector.headers[0]["authorization"] == f"Bearer {SECRET}"
         assert "/v1/logs: " in shipper.said
+
+    def test_one_shipper(self, log, tmp_path):
+        """A second one to the same collector is refused, wherever its state is; to another it is not."""
+        link = tmp_path / "link.log"
+        link.symlink_to(log)
+        with Collector() as collector, Collector() as other, ship(collector.address, log) as shipper:
+            wait_for(lambda: collector.numbers() == list(range(10)))
+            elsewhere = ("--once", "--state", tmp_path / "state")
+            for path in (log, link):
+                with ship(collector.address, path, *elsewhere) as second:
+                    assert second.wait() == 1
+                    assert second.said.endswith(
+                        f"process {shipper.process.pid} on {socket.gethostname()} ships {path} already\n"
+                    )
+            with ship(other.address, log, *elsewhere) as second:
+                assert second.wait() == 0, second.said
+            assert other.numbers() == collector.numbers() == list(range(10))
+            shipper.kill()
+            checksum = zlib.crc32(f"{collector.address}/v1/logs".encode())
+            fence = tmp_path / f".app.log.fence-{checksum:08x}"
+            with ship(collector.address, log, *elsewhere) as second:
+                assert second.wait() == 0, second.said
+            fence.unlink()
+            fence.mkdir()
+            with ship(collector.address, log, *elsewhere) as second:
+                assert second.wait() == 0, second.said
+                assert f"nothing keeps out a second shipper of {log} to {collector.address}" in second.said
 
     def test_several_logs(self, log, tmp_path):
         """Each log has its own position and name; OpenTelemetry's variables add where they come from."""
