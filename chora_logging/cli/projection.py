@@ -12,7 +12,8 @@ import click
 from chora_logging.cli import suggestions
 from chora_logging.cli.logs import Found
 from chora_logging.eventlog.events import Event, RawLine
-from chora_logging.eventlog.meaning import Meaning, at
+from chora_logging.eventlog.meaning import Meaning
+from chora_logging.eventlog.names import at
 
 #: What a line shows in any case.
 _COLUMNS = ("time", "level", "trace", "event")

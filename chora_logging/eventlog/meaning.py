@@ -11,11 +11,16 @@ and for a path into objects. Null and the empty string count as missing.
 | message | message, msg, @m, @mt, @message, short_message, record.message, text, body |
 | event | event, event_type, event.action, event_name |
 | trace | trace_id, trace.id, traceId, traceID, @tr, dd.trace_id, otelTraceID, logging.googleapis.com/trace (its last part), record.extra.trace_id, correlation_id, request_id |
-| span | span_id, span.id, spanId, @sp, otelSpanID |
+| span | span_id, span.id, spanId, @sp, otelSpanID, logging.googleapis.com/spanId |
 | parent | parent_id, parent_span_id, parentSpanId |
 | duration | duration_ms, elapsed_ms, duration, elapsed, event.duration (nanoseconds), took, attributes.duration_ms |
 | exception | exception, exc_info, error.stack_trace, err.stack, stack_trace, stack, record.exception, exception.stacktrace, attributes.exception.stacktrace |
 | error | error, error_message, error.message, err.message |
+| logger | logger, log.logger, logging.googleapis.com/labels.python_logger, scope.name |
+| service | service, service.name |
+
+No reader selects by the last two: they are for what events become elsewhere. An event in OpenTelemetry's layout
+has its other fields in `attributes` and `resource.attributes`.
 
 A time is text (see `times.parse_iso`), or a number of seconds, milliseconds, microseconds or
 nanoseconds since 1970. A level is a name in any case, or a number as in `logging`; pino, bunyan, GELF,
@@ -27,10 +32,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chora_logging.errors import ConfigurationError
+from chora_logging.eventlog.names import Names
 from chora_logging.eventlog.severities import SCALE_KEYS, SEVERITIES, level_name, severity, standard_number
 from chora_logging.eventlog.times import LONGEST_DURATION_MS, milliseconds, seconds
 from chora_logging.eventlog.tracebacks import traceback_of
@@ -59,7 +65,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
         *("trace_id", "trace.id", "traceId", "traceID", "@tr", "dd.trace_id", "otelTraceID"),
         *("logging.googleapis.com/trace", "record.extra.trace_id", "correlation_id", "request_id"),
     ),
-    "span": ("span_id", "span.id", "spanId", "@sp", "otelSpanID"),
+    "span": ("span_id", "span.id", "spanId", "@sp", "otelSpanID", "logging.googleapis.com/spanId"),
     "parent": ("parent_id", "parent_span_id", "parentSpanId"),
     "duration": (
         "duration_ms",
@@ -76,6 +82,17 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "error": ("error", "error_message", "error.message", "err.message"),
 }
+
+#: By what it says of where an event comes from, the names of the fields; see above.
+ORIGINS: Mapping[str, tuple[str, ...]] = {
+    "logger": ("logger", "log.logger", "logging.googleapis.com/labels.python_logger", "scope.name"),
+    "service": ("service", "service.name"),
+}
+
+#: In OpenTelemetry's layout: the fields that have the level, and the objects that have the other fields.
+OTEL_NUMBER = "severity_number"
+OTEL_LEVEL = ("severity_text", OTEL_NUMBER)
+CONTAINERS = ("attributes", "resource.attributes")
 
 #: The fields in which a failure is stated, and the words for it, in any case.
 STATUS = "status"
@@ -113,7 +130,8 @@ class Meaning:
     def __init__(self, fields: Mapping[str, str] | None = None) -> None:
         self.fields: dict[str, str] = _checked(fields)
         own = {meaning: (name,) for meaning, name in self.fields.items()}
-        self._names = {meaning: Names(own.get(meaning, ()) + names) for meaning, names in NAMES.items()}
+        table = {**NAMES, **ORIGINS}
+        self._names = {meaning: Names(own.get(meaning, ()) + names) for meaning, names in table.items()}
         # The first names are asked before all others, so that our own lines cost nothing more.
         first = {meaning: names.all[0] for meaning, names in self._names.items()}
         self._time, self._level, self._message = first["time"], first["level"], first["message"]
@@ -266,6 +284,10 @@ class Meaning:
             return names.all[0]
         return next((name for name, _ in names.found(event) if name in event), None)
 
+    def found(self, meaning: str, event: Fields) -> Iterable[tuple[str, Any]]:
+        """Return those names of *meaning*, a key of `NAMES` or `ORIGINS`, that have a value, with it."""
+        return self._names[meaning].found(event)
+
     def names(self, meaning: str) -> tuple[str, ...]:
         """Return the names of the fields that have *meaning*, a key of `NAMES`, in their order."""
         return self._names[meaning].all
@@ -321,47 +343,6 @@ class Meaning:
             if name in event and isinstance(event[name], str) and event[name].lower() in FAILED:
                 return True
         return bool(event.get(TYPE) and (event.get("error_message") or event.get(self._error)))
-
-
-class Names:
-    """The names of the fields that have one meaning.
-
-    Attributes:
-        all: The names, in their order.
-        keys: An event without these keys has none of the names, but for those in the object `event`.
-        is_in_event: Whether there are such.
-    """
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.all = names
-        objects = {name.partition(".")[0] for name in names if "." in name}
-        # `event` is an object in ECS, but text in our own lines.
-        self.is_in_event: bool = "event" in objects
-        self.keys: frozenset[str] = frozenset(names) | objects - {"event"}
-
-    def found(self, event: Fields) -> Iterable[tuple[str, Any]]:
-        """Return those names that have a value in *event*, with it."""
-        if self.keys.isdisjoint(event) and not (self.is_in_event and isinstance(event.get("event"), dict)):
-            return ()
-        return self._values(event)
-
-    def _values(self, event: Fields) -> Iterator[tuple[str, Any]]:
-        for name in self.all:
-            value = event.get(name)
-            if value is None and "." in name:
-                value = at(event, name)
-            if value is not None and value != "":
-                yield name, value
-
-
-def at(event: Fields, path: str) -> Any:
-    """Return the value at *path*, names with dots between them, in objects; None if there is none."""
-    first, _, rest = path.partition(".")
-    inner = event.get(first)
-    if not isinstance(inner, dict):
-        return None
-    value = inner.get(rest)
-    return at(inner, rest) if value is None and "." in rest else value
 
 
 def _text(value: Any) -> str:

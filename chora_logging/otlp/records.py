@@ -8,10 +8,11 @@
 | name of the event | `event_name` |
 | trace and span | `trace_id` and `span_id` if they are 32 and 16 hexadecimal digits |
 | exception | the attribute `exception.stacktrace` |
-| the field `logger` | the instrumentation scope |
-| the field `service` | the attribute `service.name` of the resource |
+| logger | the instrumentation scope |
+| service | the attribute `service.name` of the resource |
 | every other field, and each of these that has another form | an attribute, also as a map or an array |
 
+A line in one of our other layouts becomes the same record as in the usual one, as far as it has the same.
 A line that is not an event becomes a record that has it as its body.
 """
 
@@ -32,19 +33,18 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from chora_logging.eventlog.decoding import REFUSED, decode
 from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.lines import read_malformed
-from chora_logging.eventlog.meaning import Meaning
+from chora_logging.eventlog.meaning import OTEL_LEVEL, OTEL_NUMBER, Meaning
+from chora_logging.eventlog.names import without
 from chora_logging.eventlog.severities import SEVERITIES
 from chora_logging.eventlog.times import seconds
 from chora_logging.eventlog.tracebacks import traceback_of
+from chora_logging.otlp.opening import opened
 from chora_logging.schema import OTEL_LEVELS, OWN_LOGGER, otel_severity
 
 Fields = Mapping[str, Any]
 
 #: The meanings that have a place of their own in a record.
-_MEANINGS = ("time", "level", "message", "event", "trace", "span", "exception")
-
-#: The fields for which no meaning is known but the obvious one.
-LOGGER, SERVICE = "logger", "service"
+_MEANINGS = ("time", "level", "message", "event", "trace", "span", "exception", "logger", "service")
 
 #: The attributes of a resource, and the attribute of an exception, by the semantic conventions.
 SERVICE_NAME, HOST_NAME, FILE_PATH = "service.name", "host.name", "log.file.path"
@@ -53,8 +53,8 @@ STACKTRACE = "exception.stacktrace"
 #: The event of a gap.
 GAP_EVENT = "gap"
 
-#: The severity number of a gap.
-_WARN = 13
+#: The severity number of a gap, and the largest.
+_WARN, _LARGEST_SEVERITY = 13, 24
 
 #: How deeply values can be nested; below that they are text. A level is three of protobuf, whose parsers
 #: refuse more than 100.
@@ -88,8 +88,9 @@ class Request:
         self.records = 0
         self._resource = resource
         self._meaning = meaning
-        self._names = {kind: meaning.names(kind) for kind in _MEANINGS}
-        self._keys = {kind: frozenset(names) for kind, names in self._names.items()}
+        self._first = {kind: meaning.names(kind)[0] for kind in _MEANINGS}
+        self._keys = {kind: meaning.keys(kind) for kind in _MEANINGS}
+        self._has_paths = False  # whether a value inside an object was found
         self._message = ExportLogsServiceRequest()
         self._service: str | None = ""
         self._logs: ResourceLogs | None = None
@@ -124,17 +125,18 @@ class Request:
                 record.body.string_value = text
 
     def _add_event(self, event: dict[str, Any]) -> None:
-        used: set[str] = set()  # the fields that need not be attributes
-        logger, service = event.get(LOGGER), event.get(SERVICE)
-        if isinstance(logger, str):
-            used.add(LOGGER)
-        if isinstance(service, str) and service:
-            used.add(SERVICE)
-        record = self._record(
-            service if SERVICE in used else None, logger if LOGGER in used and logger else ""
-        )
+        is_theirs = OTEL_NUMBER in event and self._field("level", event)[0] in OTEL_LEVEL
+        if is_theirs:
+            event = opened(event, self._meaning)
+        self._has_paths = False
+        used: set[str] = set()  # the fields that need not be attributes, and paths of values in objects
+        logger, service = self._origin("logger", event, used), self._origin("service", event, used)
+        record = self._record(service or None, logger)
         self._set_time(record, event, used)
         self._set_level(record, event, used)
+        if is_theirs and type(number := event[OTEL_NUMBER]) is int and 1 <= number <= _LARGEST_SEVERITY:
+            record.severity_number = number  # type: ignore[assignment]
+            used.add(OTEL_NUMBER)
         self._set_body(record, event, used)
         for kind, form, value in (
             ("trace", _TRACE, self._meaning.trace_of(event)),
@@ -142,24 +144,35 @@ class Request:
         ):
             if value is not None and form.fullmatch(value) and value.strip("0"):
                 setattr(record, f"{kind}_id", bytes.fromhex(value))
-                if (field := self._field(kind, event)) is not None and str(event[field]).endswith(value):
+                field, given = self._field(kind, event)
+                if field is not None and str(given).endswith(value):
                     used.add(field)
-        exception = self._field("exception", event)
-        if exception is not None and STACKTRACE not in event:
-            text = traceback_of(event[exception])
+        field, exception = self._field("exception", event)
+        if field is not None and STACKTRACE not in event:
+            text = traceback_of(exception)
             if text is not None:
-                if not _has_stack_as_text(event[exception]):
-                    used.add(exception)
+                if not _has_stack_as_text(exception):
+                    used.add(field)
                 _add(record, STACKTRACE, text)
+        if self._has_paths:
+            for path in used - event.keys():
+                event = without(event, path)
         for name, value in event.items():
             if name not in used:
                 _add(record, name, value)
 
+    def _origin(self, kind: str, event: Fields, used: set[str]) -> str:
+        """Return the logger or the service of *event*; empty if it has none."""
+        field, value = self._field(kind, event)
+        if field is not None and isinstance(value, str):
+            used.add(field)
+            return value
+        return ""
+
     def _set_time(self, record: LogRecord, event: Fields, used: set[str]) -> None:
-        field = self._field("time", event)
-        value = None if field is None else event[field]
+        field, value = self._field("time", event)
         moment = seconds(value)
-        if moment is None or field != self._names["time"][0]:
+        if moment is None or field != self._first["time"]:
             moment = self._meaning.time_of(event)
         if moment is None or not 0 <= moment < _END_SECONDS:
             record.observed_time_unix_nano = self._now
@@ -175,36 +188,44 @@ class Request:
         if number is not None and number < math.inf:  # else the level is unknown
             record.severity_number = otel_severity(number)  # type: ignore[assignment]
             name = name or "INFO"
-        field = self._field("level", event)
-        given = None if field is None else event[field]
-        if field is not None and isinstance(given, str | int) and not isinstance(given, bool):
+        field, given = self._field("level", event)
+        if field is not None and isinstance(given, str):
             used.add(field)
-        if isinstance(given, str) and given.upper() not in SEVERITIES:
-            name = given
+            if given.upper() not in SEVERITIES:
+                name = given
+        elif field is not None and type(given) is int and number == SEVERITIES.get(name):
+            used.add(field)  # else its name does not have the number
         record.severity_text = OTEL_LEVELS.get(name, name)
 
     def _set_body(self, record: LogRecord, event: Fields, used: set[str]) -> None:
         name = self._meaning.event_of(event)
         if name is not None:
             record.event_name = name if isinstance(name, str) else json.dumps(name)
-            if (field := self._field("event", event)) is not None and event[field] is name:
+            field, given = self._field("event", event)
+            if isinstance(given, dict):  # it has the name, or others do
+                found = self._meaning.found("event", event)
+                field, given = next((each for each in found if each[1] is name), (None, None))
+                self._has_paths = True
+            if field is not None and given is name:
                 used.add(field)
-        field = self._field("message", event)
+        field, message = self._field("message", event)
         if field is not None:
             used.add(field)
-        message = self._meaning.message_of(event) if field is None else event[field]
         if message is not None or name is not None:
             _set(record.body, record.event_name if message is None else message)
 
-    def _field(self, meaning: str, event: Fields) -> str | None:
-        """Return the first field of *event* that has a meaning and a value; None if it has none."""
-        names = self._names[meaning]
-        value = event.get(names[0])
+    def _field(self, meaning: str, event: Fields) -> tuple[str | None, Any]:
+        """Return the first field of *event* with *meaning*, or path into it, and its value; None if none."""
+        first = self._first[meaning]
+        value = event.get(first)
         if value is not None and value != "":
-            return names[0]
+            return first, value
         if self._keys[meaning].isdisjoint(event):
-            return None
-        return next((name for name in names if event.get(name) not in (None, "")), None)
+            return None, None
+        for name, value in self._meaning.found(meaning, event):
+            self._has_paths = self._has_paths or name not in event
+            return name, value
+        return None, None
 
     def _record(self, service: str | None, logger: str) -> LogRecord:
         """Return a new record; only those that follow each other share a resource and a scope, in order."""

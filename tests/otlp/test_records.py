@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import logging
+import sys
 
 import pytest
 
+from chora_logging import EventFormatter
 from chora_logging.eventlog import Gap
 from chora_logging.eventlog.meaning import Meaning
 from chora_logging.otlp.records import Request
@@ -63,6 +67,63 @@ class TestOurs:
         assert [each.scope for each in found] == list("abcaabcaa")
 
 
+#: What lines of the layouts have beside what ours have, and the exceptions of ours are text in all of them.
+MORE_IN_LAYOUTS = {
+    *("code.file.path", "code.function.name", "code.line.number", "exception.type", "exception.message"),
+    *("ecs.version", "log", "process", "error", "logging.googleapis.com/sourceLocation"),
+}
+
+
+@pytest.mark.parametrize("layout", ["otel", "ecs", "gcp"])
+def test_layouts(layout):
+    """A line in another layout becomes the same record as that of the same call in ours."""
+    usual, other = (
+        EventFormatter(layout=name, static_fields={"service": "billing", "zone": "b"})
+        for name in (None, layout)
+    )
+    calls = [
+        ("Order placed", {}),
+        ("Order placed", {"trace_id": TRACE, "span_id": SPAN, "event": "order_placed", "task_id": "t-1"}),
+        ("Order placed", {"attributes": {"a": {"b": 1}}, "resource": "r", "user.id": 7, "none": None}),
+        ("Text", {"text": "other", "body": "other", "time": "noon", "severity": "high", "msg": "other"}),
+        ({"event": "order_placed", "amount": 7, "duration_ms": 1.5}, {}),
+        ({"event": "order_placed", "message": "Placed"}, {"event_type": "chora.done"}),
+        ({"amount": 7}, {"scope": {"name": "x", "more": 1}, "severity_number": 3}),
+        ("Failed", {"exc_info": True}),
+    ]
+    if layout == "otel":
+        calls[6][1].pop("severity_number")  # it has one itself
+    else:  # these have their own names at the top, beside those of the caller
+        calls[3] = ("Text", {"text": "other", "body": "other", "msg": "other"})
+        calls[5] = ({"event_type": "chora.done", "message": "Done"}, {})
+    ours, theirs = [], []
+    for number, (message, fields) in enumerate(calls):
+        try:
+            int("x")
+        except ValueError:
+            error = sys.exc_info() if fields.pop("exc_info", None) else None
+        level = (10, 20, 30, 40, 50)[number % 5]
+        record = logging.LogRecord("shop.orders", level, "a.py", 7, message, (), error, "place")
+        record.__dict__.update(fields)
+        ours.append(usual.format(record))
+        record = copy.copy(record)
+        record.exc_text = None
+        theirs.append(other.format(record))
+    ours = records_of(*map(str.encode, ours), resource={"service.name": "app", "host.name": "web1"})
+    theirs = records_of(*map(str.encode, theirs), resource={"service.name": "app", "host.name": "web1"})
+
+    assert len(ours) == len(calls)
+    for our, their in zip(ours, theirs, strict=True):
+        assert (our.resource, our.scope) == (their.resource, their.scope)
+        attributes = {k: v for k, v in their.attributes.items() if k not in MORE_IN_LAYOUTS}
+        assert attributes == our.attributes
+        for record in (our.record, their.record):
+            del record.attributes[:]
+        assert their.record == our.record
+        assert our.resource["service.name"] == "billing"
+        assert our.scope == "shop.orders"
+
+
 class TestForeign:
     @pytest.mark.parametrize(
         ("event", "severity", "body", "attributes"),
@@ -92,13 +153,30 @@ class TestForeign:
                 {"@timestamp": "2025-10-17T12:00:00Z", "log": {"level": "error"}, "message": "hi"},
                 (17, "ERROR"),
                 "hi",
-                {"log": {"level": "error"}},
+                {},
             ),
             (
                 {"event_type": "chora.done", "timestamp": "2025-10-17T12:00:00Z", "status": "failed"},
                 (17, "ERROR"),
                 "chora.done",
                 {"status": "failed"},
+            ),
+            # a number between two names; pino's trace, for which there is no name; OpenTelemetry's
+            ({"time": NOON, "level": 35, "message": "hi"}, (16, "WARN"), "hi", {"level": 35}),
+            ({"time": NOON // 10**6, "level": 10, "msg": "hi"}, (1, "DEBUG"), "hi", {"level": 10}),
+            (
+                {
+                    "timestamp": NOON,
+                    "severity_number": 14,
+                    "severity_text": "Warn",
+                    "body": "hi",
+                    "scope": {"name": "s", "version": "1"},
+                    "resource": {"attributes": {"service.name": "x", "k": 1}},
+                    "attributes": {"a": {"b": 1}, "level": "gold", "k": 2},
+                },
+                (14, "WARN"),
+                "hi",
+                {"scope": {"version": "1"}, "k_": 1, "a": {"b": 1}, "level_": "gold", "k": 2},
             ),
             ({"time": NOON, "message": {"a": [1]}}, (0, ""), {"a": [1]}, {}),
             ({"time": NOON, "level": "LOUD", "message": "hi"}, (0, "LOUD"), "hi", {}),
