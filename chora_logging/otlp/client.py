@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import errno
 import gzip
 import json
 import math
+import os
 import re
 import threading
 import time
@@ -17,8 +19,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from chora_logging._version import __version__
 from chora_logging.errors import MissingExtraError, NoAnswerError, RefusedError
+from chora_logging.otlp.certificates import check_authorities
 from chora_logging.otlp.endpoint import Endpoint
-from chora_logging.otlp.settings import CERTIFICATE, Settings
+from chora_logging.otlp.probing import NEEDS_TLS, speaks_the_other
+from chora_logging.otlp.proxies import proxy_for
+from chora_logging.otlp.settings import CERTIFICATE, CLIENT_CERTIFICATE, Settings
 
 #: How much of an answer is read, in bytes, and how much of its text is shown, in characters.
 _READ_BYTES, _SHOWN_CHARACTERS = 64 * 1024, 300
@@ -31,7 +36,19 @@ _MOST_DIGITS = 19
 #: The longest pause that a collector can ask for, in seconds.
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
-_CONNECT_SECONDS = 5.0
+_CONNECT_SECONDS, _PROBE_SECONDS = 5.0, 1.0
+
+#: The variables for certificates that all programs with `requests` use.
+_AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+#: What a server does that is spoken to in the wrong of HTTP and HTTPS, if it says nothing.
+_CUT_OFF = ("the connection was cut off", os.strerror(errno.ECONNRESET), os.strerror(errno.EPIPE))
+_HAS_TLS = "it has TLS there, so use https://"
+_HAS_NO_TLS = "it has no TLS there, so use http://"
+
+#: Parts of OpenSSL's messages in lower case: there is no TLS; the client's own certificate or key is wrong.
+_NO_TLS = ("wrong_version_number", "record layer", "packet length too long")
+_OF_CLIENT_FILES = ("pem lib", "key values mismatch", "private key is encrypted")
 _PROTOBUF = "application/x-protobuf"
 _COMPRESSION_LEVEL = 1
 _COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -68,6 +85,7 @@ class Client:
 
     Raises:
         MissingExtraError: the extra `otlp` is not installed.
+        ConfigurationError: a variable of the environment for proxies or certificates is invalid.
 
     For one event loop and one request at a time. `close` it.
     """
@@ -79,8 +97,13 @@ class Client:
         except ModuleNotFoundError as error:
             missing = "requests" if error.name == "requests" else "opentelemetry-proto"
             raise MissingExtraError(missing, "otlp") from None
+        if endpoint.url.startswith("https:") and not settings.certificate:
+            for name in list(filter(os.environ.get, _AUTHORITIES))[:1]:  # which `requests` uses then
+                check_authorities(name, os.environ[name])
         self.endpoint = endpoint
         self._settings = settings
+        self._proxy = proxy_for(endpoint.url)
+        self._has_answered = False
         self._compress = _COMPRESS[settings.compression]
         self._session = self._new_session()
 
@@ -93,9 +116,10 @@ class Client:
         """
         timeout = self._settings.timeout
         session = self._session
+        most = timeout + 1 + (0 if self._has_answered else 2 * _PROBE_SECONDS)
         try:
             # The client's own time-outs are of each step alone, and there is none for looking up a name.
-            return await asyncio.wait_for(_in_thread(lambda: self._post(session, request)), timeout + 1)
+            return await asyncio.wait_for(_in_thread(lambda: self._post(session, request)), most)
         except asyncio.TimeoutError:
             self._session = self._new_session()  # its thread still uses the other one
             raise NoAnswerError(str(self.endpoint), f"no answer within {timeout:g} s") from None
@@ -142,23 +166,50 @@ class Client:
                 stream=True,
             ) as response:
                 body = response.raw.read(_READ_BYTES, decode_content=True)
-        except requests.exceptions.SSLError as error:
-            raise self._of_tls(error) from None
         except requests.exceptions.Timeout:
-            raise NoAnswerError(str(self.endpoint), f"no answer within {timeout:g} s") from None
+            # A server without TLS may wait for the end of a line that never comes.
+            is_likely = self.endpoint.url.startswith("https:")
+            raise self._no_answer(f"no answer within {timeout:g} s", is_likely) from None
         except (OSError, requests.exceptions.RequestException) as error:
-            raise NoAnswerError(str(self.endpoint), _innermost(error)) from None
+            raise self._explained(error) from None
         except Exception as error:  # of the library below, when an answer is cut off
-            raise NoAnswerError(str(self.endpoint), f"no whole answer ({type(error).__name__})") from None
+            raise self._no_answer(f"no whole answer ({type(error).__name__})") from None
+        if response.status_code == 400 and NEEDS_TLS.search(body) and not self._proxy:
+            raise RefusedError(str(self.endpoint), _HAS_TLS)
+        self._has_answered = True
         return self._answer(response.status_code, response.headers, body)
 
-    def _of_tls(self, error: BaseException) -> NoAnswerError | RefusedError:
-        reason, text = _innermost(error), str(error).lower()
-        if "wrong_version_number" in text or "record layer" in text:
-            return RefusedError(str(self.endpoint), f"{reason}: it has no TLS there, so use http://")
-        if "certificate" in text:
-            return RefusedError(str(self.endpoint), f"{reason}: check {CERTIFICATE}")
-        return NoAnswerError(str(self.endpoint), reason)
+    def _explained(self, error: Exception) -> NoAnswerError | RefusedError:
+        """Return why there was no answer; a person has to change what trying again does not."""
+        import requests
+
+        address, reason, text = str(self.endpoint), _innermost(error), str(error).lower()
+        if isinstance(error, requests.exceptions.ProxyError) and self._proxy:
+            if "only use http and not https" in text or any(each in text for each in _NO_TLS):
+                return RefusedError(
+                    address, f"{self._proxy} has no TLS there, so use http:// in {self._proxy.name}"
+                )
+            refused = RefusedError if "tunnel connection failed: 4" in text else NoAnswerError
+            return refused(address, f"{self._proxy}: {reason}")
+        if any(each in text for each in _NO_TLS):
+            return RefusedError(address, _HAS_NO_TLS)
+        if isinstance(error, requests.exceptions.SSLError):
+            if "alert" in text or any(each in text for each in _OF_CLIENT_FILES):
+                return RefusedError(address, f"{reason}: check {CLIENT_CERTIFICATE} and _CLIENT_KEY")
+            if "certificate" in text:
+                return RefusedError(address, f"{reason}: check {CERTIFICATE}")
+        elif "invalid path" in text:  # a file of TLS that was there at the start
+            return RefusedError(address, reason)
+        return self._no_answer(reason)
+
+    def _no_answer(self, reason: str, may_be_the_other: bool = False) -> NoAnswerError | RefusedError:
+        address = str(self.endpoint)
+        if self._proxy:
+            return NoAnswerError(address, f"{reason}, through {self._proxy}")
+        may_be_the_other = may_be_the_other or reason in _CUT_OFF
+        if may_be_the_other and not self._has_answered and speaks_the_other(address, _PROBE_SECONDS):
+            return RefusedError(address, _HAS_NO_TLS if address.startswith("https:") else _HAS_TLS)
+        return NoAnswerError(address, reason)
 
     def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -211,7 +262,9 @@ def _innermost(error: BaseException) -> str:
         if isinstance(seen, OSError) and seen.strerror:
             reason = seen.strerror
         elif type(seen).__name__ in ("RemoteDisconnected", "IncompleteRead", "ProtocolError"):
-            reason = "the connection was cut off"
+            reason = _CUT_OFF[0]
+        elif type(seen) is OSError and seen.args and isinstance(seen.args[0], str):
+            reason = seen.args[0]  # of the packages for HTTP, such as what a proxy has said
         seen = seen.__cause__ or seen.__context__
     return reason
 

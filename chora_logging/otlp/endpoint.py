@@ -47,7 +47,7 @@ class Endpoint(NamedTuple):
             ConfigurationError: it is none, or has more than a host and a path. The message does not repeat
                 what may be secret.
         """
-        shown = _SECRET_PARTS.sub("…", text)
+        shown = without_secrets(text)
         try:
             parts = urlsplit(text)
             has_port = parts.port is None or parts.port > 0
@@ -66,3 +66,8 @@ class Endpoint(NamedTuple):
 
     def __str__(self) -> str:
         return self.url
+
+
+def without_secrets(address: str) -> str:
+    """Return *address* without a user, a query and a fragment, for people."""
+    return _SECRET_PARTS.sub("…", address)

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from chora_logging.errors import ConfigurationError
+from chora_logging.otlp.certificates import check_authorities, check_client
 
 #: The beginnings of the names of the variables: those for logs alone come first.
 _PREFIXES = ("OTEL_EXPORTER_OTLP_LOGS_", "OTEL_EXPORTER_OTLP_")
 
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 CERTIFICATE = "OTEL_EXPORTER_OTLP_CERTIFICATE"
+CLIENT_CERTIFICATE = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"
 COMPRESSION = "OTEL_EXPORTER_OTLP_COMPRESSION"
 
 #: How long an answer may take, in seconds.
@@ -68,23 +70,20 @@ class Settings:
             names = [prefix + part for prefix in _PREFIXES]
             return next(((name, found[name].strip()) for name in names if found.get(name)), (names[-1], None))
 
-        def file_of(part: str) -> str | None:
-            name, path = value_of(part)
-            if path and not os.access(path, os.R_OK):
-                raise ConfigurationError(name, path, "a file that can be read")
-            return path
-
         resource = _pairs("OTEL_RESOURCE_ATTRIBUTES", found.get("OTEL_RESOURCE_ATTRIBUTES", ""))
         if name := found.get("OTEL_SERVICE_NAME"):
             resource["service.name"] = name
-        client_certificate, client_key = file_of("CLIENT_CERTIFICATE"), file_of("CLIENT_KEY")
-        if client_key and not client_certificate:
-            raise ConfigurationError(
-                "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", None, "set when OTEL_EXPORTER_OTLP_CLIENT_KEY is"
-            )
+        names, files = zip(*map(value_of, ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")), strict=True)
+        certificate, client_certificate, client_key = files
+        if certificate:
+            check_authorities(names[0], certificate)
+        if client_certificate:
+            check_client((names[1], names[2]), client_certificate, client_key)
+        elif client_key:
+            raise ConfigurationError(names[1], None, f"set when {names[2]} is")
         return cls(
             headers=_headers(*value_of("HEADERS")),
-            certificate=file_of("CERTIFICATE"),
+            certificate=certificate,
             client_certificate=client_certificate,
             client_key=client_key,
             timeout=_timeout(*value_of("TIMEOUT")),

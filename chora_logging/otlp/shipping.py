@@ -44,6 +44,7 @@ _ADVICE = {
     403: f"check {HEADERS}",
     404: "check the path of the address",
     405: "check the path of the address",
+    407: "check the user and password of the proxy",
     415: f"it may not take protobuf, or not compressed: try {COMPRESSION}=none",
 }
 
