@@ -143,6 +143,7 @@ class TestSchemes:
 
     @pytest.mark.parametrize("proxied", ["no", "Go", "nginx"])
     def test_http_for_https(self, shipping, tls, caplog, proxied):
+        """Servers with TLS cut off what is none, or say so."""
         says = {
             "no": Reply(),
             "Go": Reply(400, b"Client sent an HTTP request to an HTTPS server.\n", kind="text/plain"),
@@ -157,10 +158,9 @@ class TestSchemes:
         assert progress.needs_a_person
 
     def test_https_for_http(self, shipping, caplog):
+        """Servers without TLS answer, or wait for the end of a line."""
         with Collector() as collector:
-            progress = shipping.ship(
-                Place(collector.address.replace("http", "https")), enough=8, timeout=0.3
-            )  # sometimes it answers, sometimes it waits for the end of a line
+            progress = shipping.ship(Place(collector.address.replace("http", "https")), enough=8, timeout=0.3)
 
         told = [record.getMessage() for record in caplog.records if " waits: " in record.getMessage()]
         assert [text.partition(" waits: ")[2] for text in told] == ["it has no TLS there, so use http://"]
