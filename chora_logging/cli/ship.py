@@ -36,6 +36,7 @@ CREATE_AGAIN_SECONDS = 1.0
 
 #: How long to wait after a new line for others, in seconds: a message of a stream costs less than a request.
 _LINGER_SECONDS, _LINGER_SECONDS_OF_OTLP = 0.05, 1.0
+_LONGEST_LINGER = 60
 
 #: The parameters that streams alone have.
 _OF_STREAMS = {
@@ -64,6 +65,16 @@ def _age(text: str) -> float:
 
 def _size(text: str) -> int:
     return parse_size("--max-size", text, least=1)
+
+
+def _linger(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_LINGER:
+        raise ConfigurationError("--linger", text, f"a number of seconds from 0 to {_LONGEST_LINGER}")
+    return seconds
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
@@ -115,8 +126,9 @@ def _address(text: str) -> Address | Endpoint:
 )
 @click.option(
     "--linger",
-    type=click.FloatRange(0, 60),
-    help=f"How many seconds to wait after a new line for others to send with it. Without it: "
+    metavar="SECONDS",
+    callback=parsed(_linger),
+    help=f"How long to wait after a new line for others to send with it, 0 to {_LONGEST_LINGER}. Without it: "
     f"{_LINGER_SECONDS}, and {_LINGER_SECONDS_OF_OTLP:g} for a collector.",
 )
 @click.option(

@@ -7,6 +7,9 @@ import contextlib
 import os
 from collections.abc import Mapping
 
+import click
+
+from chora_logging.cli.paths import why_absent
 from chora_logging.cli.shipments import metrics_of, run, signals_blocked
 from chora_logging.eventlog.log import EventLog
 from chora_logging.otlp.client import Client
@@ -42,6 +45,7 @@ def ship_to_collector(
         MissingExtraError: the extra `otlp` is not installed.
         ConfigurationError: a variable is invalid.
         ServerError: another process ships one of them, or its state cannot be kept.
+        ClickException: the folder of one of them is missing, or nobody can listen there.
     """
     settings = Settings.from_environment()
     clients = {name: stack.enter_context(contextlib.closing(Client(endpoint, settings))) for name in logs}
@@ -50,6 +54,9 @@ def ship_to_collector(
 
     shipments = {}
     for name, log in logs.items():
+        if not os.path.isdir(os.path.dirname(files[name]) or ".") and not log.exists():
+            where = "and so there is no place for its position: check --log, or give a --state"
+            raise click.ClickException(f"{why_absent(log.path)}, {where}")
         state = State(f"{files[name]}.otlp", log.path, is_only=True)
         stack.enter_context(contextlib.closing(state))
         stack.enter_context(contextlib.closing(Fence(log.path, str(endpoint))))

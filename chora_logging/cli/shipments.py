@@ -47,12 +47,21 @@ def metrics_of(
     listen: tuple[str, int] | None,
     connection: metrics.Connected | None = None,
 ) -> Iterator[None]:
-    """Serve the metrics of *shipments* meanwhile, if there is an address to *listen* at."""
+    """Serve the metrics of *shipments* meanwhile, if there is an address to *listen* at.
+
+    Raises:
+        ClickException: nobody can listen there.
+    """
     if listen is None:
         yield
         return
     found = {name: (logs[name], shipment.progress) for name, shipment in shipments.items()}
-    server = metrics.serve(metrics.Metrics(connection, found), *listen)
+    try:
+        server = metrics.serve(metrics.Metrics(connection, found), *listen)
+    except OSError as error:
+        place = f"{listen[0]}:{listen[1]}"
+        why = f"{error.strerror or error}; give another port"
+        raise click.ClickException(f"--metrics: cannot listen at {place}: {why}") from None
     try:
         yield
     finally:
@@ -130,8 +139,10 @@ async def run(
         if before is not None:
             await before()
         await asyncio.gather(*(ship_one(logs[name], shipment) for name, shipment in shipments.items()))
-        if refusals:
+        if refusals and len(shipments) == 1:
             raise click.ClickException(refusals[0])
+        if refusals:  # each was said when it came
+            raise click.ClickException(f"{len(refusals)} of {len(shipments)} logs are not shipped")
 
     async def end() -> None:
         stop.set()

@@ -10,10 +10,12 @@ and a right checksum counts, so that a torn write loses one step at most.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
 import os
+import re
 import secrets
 import socket
 import time
@@ -28,6 +30,9 @@ from chora_logging.schema import OWN_LOGGER
 SYNC_SECONDS = 1.0
 
 _LINE_BYTES = 512
+
+#: How a line begins, even if it is damaged after that or cut off in that.
+_BEGINNING = re.compile(rb"[0-9a-f]{1,7}\Z|[0-9a-f]{8}(?: |\Z)")
 
 _logger = logging.getLogger(OWN_LOGGER)
 
@@ -77,6 +82,7 @@ class State:
         self._is_only = is_only
         if not path:
             return
+        is_new = not os.path.lexists(path)
         try:
             opened = open_regular(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
@@ -87,7 +93,7 @@ class State:
             return
         self._fd = opened[0]
         try:
-            self._hold(log)
+            self._hold(log, is_new)
         except OSError as error:
             self.close()
             if isinstance(error, OtherShipperError):
@@ -140,20 +146,38 @@ class State:
                 os.fdatasync(fd)
             os.close(fd)
 
-    def _hold(self, log: str) -> None:
+    def _hold(self, log: str, is_new: bool) -> None:
         holder = self._read(0)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
             raise OtherShipperError(self.path, f"{who} ships {log} already") from None
+        place = real_path(os.path.abspath(log))
+        if not is_new:
+            self._check(os.pread(self._fd, 3 * _LINE_BYTES, 0), place)
         if isinstance(known := holder.get("shipper"), str) and known.isalnum() and len(known) == 8:
             self.shipper = known
-        elif os.fstat(self._fd).st_size:
-            self._warn("it is damaged")
         self._write(
-            0, {"shipper": self.shipper, "pid": os.getpid(), "host": socket.gethostname(), "log": log}
+            0, {"shipper": self.shipper, "pid": os.getpid(), "host": socket.gethostname(), "log": place}
         )
+
+    def _check(self, data: bytes, place: str) -> None:
+        """Say what is wrong with a file that was there; refuse one that nobody has made for this.
+
+        Raises:
+            OSError: it is somebody else's.
+        """
+        lines = [data[start : start + _LINE_BYTES] for start in range(0, 3 * _LINE_BYTES, _LINE_BYTES)]
+        found = [self._read(number) for number in range(3)]
+        is_blank = not data.strip(b"\0")  # as a file system may leave it after a power cut
+        if not is_blank and not any(found) and not any(map(_BEGINNING.match, lines)):
+            raise OSError(errno.EINVAL, "it is not a shipper's file, and is left alone")
+        if is_blank or not found[0] or (any(lines[1:]) and not any(found[1:])):
+            _logger.warning("%s: it is %s: %s", self.path, "damaged" if data else "empty", self._damage)
+        elif self._is_only and os.path.isabs(before := str(found[0].get("log"))) and before != place:
+            what = "%s: it has the position of %s; if that is another log, give each a --state of its own"
+            _logger.warning(what, self.path, before)
 
     def _read(self, line: int) -> dict[str, Any]:
         if self._fd < 0:
@@ -182,11 +206,18 @@ class State:
     def _warn(self, reason: str) -> None:
         if not self._has_failed:
             self._has_failed = True
-            _logger.warning("%s: %s: %s", self.path, self._consequence(), reason)
+            _logger.warning("%s: %s: %s", self.path, self._failure, reason)
 
-    def _consequence(self) -> str:
+    @property
+    def _failure(self) -> str:
         kept = "not kept, so a restart may ship lines again" if self._is_only else "kept in the stream only"
         return f"the position is {kept}"
+
+    @property
+    def _damage(self) -> str:
+        if self._is_only:
+            return "the position is lost, so the log is shipped again from its beginning"
+        return "it is written anew"
 
 
 class Fence(State):
@@ -208,5 +239,6 @@ class Fence(State):
         self._place = f"{log} to {address}"
         super().__init__(os.path.join(folder, f".{filename}.fence-{zlib.crc32(address.encode()):08x}"), log)
 
-    def _consequence(self) -> str:
+    @property
+    def _failure(self) -> str:
         return f"nothing keeps out a second shipper of {self._place} whose --state is another"

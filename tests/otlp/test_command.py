@@ -66,6 +66,10 @@ class TestWrongUse:
             (["https://c:port"], {}, "a port is a number"),
             ([ADDRESS, "--create"], {}, "--create is for streams (nats://…)"),
             ([ADDRESS, "--compress", "none"], {}, "--compress is for streams"),
+            *(
+                ([ADDRESS, "--linger", seconds], {}, f"a number of seconds from 0 to 60, got '{seconds}'")
+                for seconds in ("nan", "inf", "-1", "soon")
+            ),
             ([ADDRESS], {"OTEL_EXPORTER_OTLP_HEADERS": SECRET}, "a list such as name=value"),
             ([ADDRESS], {"OTEL_EXPORTER_OTLP_HEADERS": f"a={SECRET}%0Ab"}, "a list of valid HTTP headers"),
             ([ADDRESS], {"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}, "a number of seconds"),
@@ -101,6 +105,32 @@ class TestWrongUse:
         assert status == 1
         assert "the position cannot be kept: " in errors
         assert "choose another --state" in errors
+
+    def test_no_folder(self, call, tmp_path):
+        """A log in a folder that does not exist is rather a wrong path than one to wait for."""
+        status, _, errors = call("ship", ADDRESS, "--log", tmp_path / "no" / "app.log")
+
+        assert (status, errors.count("\n")) == (1, 1)
+        assert f"there is no folder {tmp_path / 'no'}, and so there is no place for its position" in errors
+
+    def test_port_that_is_taken(self, call, log):
+        """The message has the address at which nobody can listen."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            place = f"127.0.0.1:{server.getsockname()[1]}"
+            status, _, errors = call("ship", ADDRESS, "--log", log, "--metrics", place)
+
+        assert (status, errors.count("\n")) == (1, 1)
+        assert f"--metrics: cannot listen at {place}: Address already in use" in errors
+
+    def test_each_said_once(self, log):
+        """Of several logs each that cannot be shipped is named once, and the others are shipped."""
+        missing = log.with_name("missing.log")
+        with Collector() as collector, ship(collector.address, log, "--once", "--log", missing) as shipper:
+            assert shipper.wait() == 1
+
+        assert collector.numbers() == list(range(10))
+        assert shipper.said.count(str(missing)) == 1
+        assert shipper.said.endswith(": 1 of 2 logs are not shipped\n")
 
 
 class TestProcess:
@@ -216,20 +246,16 @@ class TestProcess:
         with Collector() as collector, Collector() as other, ship(collector.address, log) as shipper:
             wait_for(lambda: collector.numbers() == list(range(10)))
             elsewhere = ("--once", "--state", tmp_path / "state")
-            for path in (log, link):
-                with ship(collector.address, path, *elsewhere) as second:
-                    assert second.wait() == 1
-                    assert second.said.endswith(
-                        f"process {shipper.process.pid} on {socket.gethostname()} ships {path} already\n"
-                    )
+            with ship(collector.address, link, *elsewhere) as second:
+                assert second.wait() == 1
+            process = f"process {shipper.process.pid} on {socket.gethostname()}"
+            assert second.said.endswith(f"{process} ships {link} already\n")
             with ship(other.address, log, *elsewhere) as second:
                 assert second.wait() == 0, second.said
             assert other.numbers() == collector.numbers() == list(range(10))
             shipper.kill()
             checksum = zlib.crc32(f"{collector.address}/v1/logs".encode())
             fence = tmp_path / f".app.log.fence-{checksum:08x}"
-            with ship(collector.address, log, *elsewhere) as second:
-                assert second.wait() == 0, second.said
             fence.unlink()
             fence.mkdir()
             with ship(collector.address, log, *elsewhere) as second:
