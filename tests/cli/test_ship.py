@@ -66,7 +66,7 @@ class TestWrongUse:
             ([ADDRESS, "--log", "a.log", "--max-age", "7"], "a duration such as 7d"),
             ([ADDRESS, "--log", "a.log", "--max-size", "much"], "a number of bytes"),
             ([ADDRESS, "--log", "a.log", "--replicas", "9"], "1<=x<=5"),
-            ([ADDRESS, "--log", "a.log", "--linger", "-1"], "0<=x<=60"),
+            ([ADDRESS, "--log", "a.log", "--linger", "-1"], "a number of seconds from 0 to 60"),
             ([ADDRESS, "--log", "a.log", "--metrics", "9464"], "HOST:PORT"),
             ([ADDRESS, "--log", "a.log", "--metrics", "0.0.0.0:9464"], "an address of this machine alone"),
             ([ADDRESS, "--log", "a.log", "--metrics", "[::]:9464"], "an address of this machine alone"),
