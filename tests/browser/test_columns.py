@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.reader import until
 from tests.browser.site import Site
 from tests.browser.test_looks import AXE, problems
 
@@ -210,11 +211,11 @@ class TestTheMessage:
             expect(row.locator(".chosen").first).to_have_text("203")
         else:
             expect(row.locator(".field").first).to_have_text("http.status=203")
+        until(lambda: row.locator(".content").bounding_box()["width"] >= 200)
         places = reader.page.evaluate(PLACES, "Request 3")
         assert all(places["message"] < other for other in places["others"])
         message, whole = row.locator(".message").bounding_box(), row.locator(".content").bounding_box()
         assert message["x"] == whole["x"]
-        assert whole["width"] >= 200
         assert reader.page.evaluate("document.getElementById('list').scrollWidth <= innerWidth")
 
 
