@@ -68,14 +68,15 @@ while raised < int(raises):
     number += 1
     event = prepare(number)
     try:
-        armed = True
-        send(event)
-        armed = False
+        try:
+            armed = True
+            send(event)
+        finally:  # where the next signal may come, before Python 3.11
+            armed = False
     except Limit:
         armed = False
         held += bool(is_held())
     except OSError:  # what an emitter raises for a record that was not written; a logger never raises
-        armed = False
         if kind != "emitter":
             raise
         lost.append(number)
