@@ -18,7 +18,8 @@ and `event_type` keep their names in all, because our readers select by them.
 | static fields | at the top | at the top | `resource.attributes` |
 | the caller's fields | at the top | at the top | `attributes` |
 
-A field of the caller's that has the name of one of the line's gets an underscore.
+A field of the caller's that has the name of one of the line's gets an underscore; so does one that readers
+would take for the time, the level, the logger or the exception of the record, before those of the layout.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ PROJECT_VARIABLE = "GOOGLE_CLOUD_PROJECT"
 
 #: The fields of the caller that are at the top of every line.
 _AT_TOP = ("task_id", "run_id", "event_type")
+
+#: The names that readers ask before those of the layout, see `eventlog.meaning`; and before the exception.
+_ECS_SHADOWS = frozenset(("timestamp", "level", "levelname", "severity", "logger"))
+_GCP_SHADOWS = frozenset(("timestamp", "@timestamp", "level", "levelname", "logger"))
+_EXCEPTION_SHADOWS = frozenset(("exception", "exc_info"))
 
 #: Cloud Logging's severities; those of other levels are the highest that they reach.
 _GCP_NAMES = {"DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY"}
@@ -81,7 +87,7 @@ def _ecs(record: logging.LogRecord, stamp: Any, caller: Fields, static: Mapping[
         line["process"] = process
     line.update(static)
     error = _error(record, lambda kind: kind.__name__, ("type", "message", "stack_trace"))
-    return _with_caller(line, caller, {"error": error} if error else {}, record)
+    return _with_caller(line, caller, {"error": error} if error else {}, record, _ECS_SHADOWS)
 
 
 def _gcp(record: logging.LogRecord, stamp: Any, caller: Fields, static: Mapping[str, Any]) -> Fields:
@@ -99,7 +105,7 @@ def _gcp(record: logging.LogRecord, stamp: Any, caller: Fields, static: Mapping[
     line[f"{prefix}sourceLocation"] = _present(place)
     line.update(static)
     tail = {"stack_trace": record.exc_text} if record.exc_text else {}
-    return _with_caller(line, caller, tail, record)
+    return _with_caller(line, caller, tail, record, _GCP_SHADOWS)
 
 
 def _otel(record: logging.LogRecord, stamp: Any, caller: Fields, static: Mapping[str, Any]) -> Fields:
@@ -164,10 +170,14 @@ def _error(record: logging.LogRecord, name_of: Callable[[type], str], names: tup
     return _present(dict(zip(names, (*values, record.exc_text or None), strict=True)))
 
 
-def _with_caller(line: Fields, caller: Fields, tail: Fields, record: logging.LogRecord) -> Fields:
+def _with_caller(
+    line: Fields, caller: Fields, tail: Fields, record: logging.LogRecord, shadows: frozenset[str]
+) -> Fields:
+    taken = shadows | (_EXCEPTION_SHADOWS if tail else frozenset()) | tail.keys()
     if record.stack_info:
         tail["stack_info"] = record.stack_info
-    claim(line, tail, caller)
+        taken |= {"stack_info"}
+    claim(line, taken, caller)
     return {**line, **tail}
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 
 from chora_logging.errors import ConfigurationError
 
+#: The name by which OpenSSL finds the certificate of an authority in a folder.
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 _READABLE = "a file that can be read"
 _ENCRYPTED = b"ENCRYPTED"
 
@@ -19,7 +22,10 @@ def check_authorities(name: str, path: str) -> None:
     """
     if not os.access(path, os.R_OK):
         raise ConfigurationError(name, path, _READABLE)
-    if os.path.isdir(path):  # with a link for each, as `openssl rehash` makes them; read when they are needed
+    if os.path.isdir(path):
+        if not any(map(_HASHED.fullmatch, os.listdir(path))):
+            allowed = "a folder of certificates with the links that `openssl rehash` makes, or a file"
+            raise ConfigurationError(name, path, allowed)
         return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)

@@ -9,7 +9,6 @@ import gzip
 import json
 import math
 import os
-import re
 import threading
 import time
 import zlib
@@ -20,15 +19,13 @@ from typing import Any, NamedTuple, TypeVar
 from chora_logging._version import __version__
 from chora_logging.errors import MissingExtraError, NoAnswerError, RefusedError
 from chora_logging.otlp.certificates import check_authorities
-from chora_logging.otlp.endpoint import Endpoint
+from chora_logging.otlp.endpoint import Endpoint, without_secrets
 from chora_logging.otlp.probing import NEEDS_TLS, speaks_the_other
 from chora_logging.otlp.proxies import proxy_for
 from chora_logging.otlp.settings import CERTIFICATE, CLIENT_CERTIFICATE, Settings
 
 #: How much of an answer is read, in bytes, and how much of its text is shown, in characters.
 _READ_BYTES, _SHOWN_CHARACTERS = 64 * 1024, 300
-#: The user info of an address, which may be a password.
-_USER = re.compile(r"//[^/?#\s]*@")
 
 #: The digits of a number of 64 bits, which may be text in JSON.
 _MOST_DIGITS = 19
@@ -50,6 +47,7 @@ _HAS_NO_TLS = "it has no TLS there, so use http://"
 _NO_TLS = ("wrong_version_number", "record layer", "packet length too long")
 _OF_CLIENT_FILES = ("pem lib", "key values mismatch", "private key is encrypted")
 _PROTOBUF = "application/x-protobuf"
+_PAGES = {"text/html", "application/xhtml+xml"}
 _COMPRESSION_LEVEL = 1
 _COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, _COMPRESSION_LEVEL),
@@ -215,13 +213,14 @@ class Client:
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         wait = _retry_after(headers.get("Retry-After", ""))
         if 200 <= status < 300:
-            if kind == "text/html":  # of a proxy that asks for a login, say
+            # Of a proxy that asks for a login, say; no answer of a collector begins with "<".
+            if kind in _PAGES or body.lstrip()[:1] == b"<":
                 what = "it answers with a page for people: is this the address of a collector?"
                 raise RefusedError(str(self.endpoint), what)
             rejected, message = _partial_success(kind, body)
             return Answer(status, self._shown(message), rejected, wait)
-        to = _USER.sub("//", headers.get("Location", ""))
-        message = f"to {to}" if to else _message(kind, body)
+        to = headers.get("Location", "")
+        message = f"to {without_secrets(to)}" if to else _message(kind, body)
         return Answer(status, self._shown(message), 0, wait)
 
     def _shown(self, message: str) -> str:

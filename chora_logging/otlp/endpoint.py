@@ -15,7 +15,8 @@ LOGS_PATH = "/v1/logs"
 
 _FORM = "the address of a collector, such as https://collector:4318"
 _SECRETS = "put what is secret into OTEL_EXPORTER_OTLP_HEADERS"
-_SECRET_PARTS = re.compile(r"(?<=://)[^/?#]*@|[?#].*", re.DOTALL)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|")
+_AFTER_PATH = re.compile(r"[?#].*", re.DOTALL)
 
 _PLAIN = re.compile(r"[!-~]+")
 
@@ -69,5 +70,10 @@ class Endpoint(NamedTuple):
 
 
 def without_secrets(address: str) -> str:
-    """Return *address* without a user, a query and a fragment, for people."""
-    return _SECRET_PARTS.sub("…", address)
+    """Return *address* without a user, a query and a fragment, for people.
+
+    Whatever is before the last `@` counts as the user, because a password may have any character.
+    """
+    scheme = _SCHEME.match(address)[0]  # type: ignore[index]
+    before, _, rest = address[len(scheme) :].rpartition("@")
+    return scheme + "…" * bool(before) + _AFTER_PATH.sub("…", rest)

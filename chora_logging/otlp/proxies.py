@@ -49,6 +49,8 @@ def proxy_for(url: str) -> Proxy | None:
     try:
         parts = urlsplit(whole)
         is_valid = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+        # Without a scheme there is no user either: `requests` does not take one.
+        is_valid = is_valid and parts.path in ("", "/") and ("@" not in whole or whole == address)
     except ValueError:
         is_valid = False
     if not is_valid:

@@ -28,6 +28,8 @@ _LEAST_MILLISECONDS = 1000
 
 _COMPRESSIONS = ("gzip", "deflate", "none")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OWN_NAMES = {"connection", "content-encoding", "content-length", "content-type", "expect", "te", "trailer"}
+_OWN_NAMES |= {"transfer-encoding", "upgrade"}
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]+")
 
 
@@ -109,6 +111,8 @@ def _headers(name: str, text: str | None) -> dict[str, str]:
     for number, (key, value) in enumerate(headers.items(), start=1):
         if not _NAME.fullmatch(key) or not _VALUE.fullmatch(value):
             raise ConfigurationError(name, f"… (entry {number})", "a list of valid HTTP headers, name=value")
+        if key in _OWN_NAMES:
+            raise ConfigurationError(name, f"{key}=…", "headers that are not set by the shipper itself")
     return headers
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum, auto
 
@@ -38,6 +39,8 @@ _PASSING = {408, 425, 429}
 #: The answers from 500 on that are for good.
 _UNABLE = {501, 505}
 
+_REDIRECTS = {301, 302, 303, 307, 308}
+
 #: What to do about the others.
 _ADVICE = {
     401: f"check {HEADERS}",
@@ -49,6 +52,9 @@ _ADVICE = {
 }
 
 _LONGEST_ADDRESS = 200
+
+#: How many different reasons are told at once.
+_REASONS, _OTHERS = 5, "others"
 
 _logger = logging.getLogger(OWN_LOGGER)
 
@@ -96,9 +102,11 @@ class Shipment:
         self._waiting = Waiting(self._address, log, self.progress, sleep)
         self._gap: Gap | None = None
         self._takes_records = False  # whether it has stored any since it refused one
-        self._unreported = 0
-        self._why_rejected = ""
-        self._reported = float("-inf")
+        self._why_refused = ""
+        self._rejected = 0  # of the last request that was stored
+        self._rejections = Reports()
+        self._cuts = Reports()
+        self._remarks = Reports()
         self._syncing: asyncio.Future[None] | None = None  # of the last position
 
     async def resume(self, log: EventLog) -> str | None:
@@ -116,8 +124,7 @@ class Shipment:
 
     def close(self) -> None:
         """Report what has not been reported."""
-        self._reported = float("-inf")
-        self._report()
+        self._report(at_once=True)
 
     async def put(self, item: Block | Gap) -> None:
         """Store *item*; see `Destination`. A gap is stored with the block that follows it."""
@@ -134,7 +141,7 @@ class Shipment:
         lines = block.lines()
         outcome = await self._send(lines)
         if outcome is _Outcome.STORED:
-            await self._stored(block)
+            await self._stored(block, block.lines().count(b"\n") - self._rejected)
         elif block.chunk.count(b"\n", 0, block.size) > 1:
             for piece in pieces(block, before=self.progress.end, longest=block.size // 2):
                 await self._put(piece)
@@ -154,15 +161,15 @@ class Shipment:
         """Store a marked event in place of the only line of *block*, which is too long."""
         self.progress.oversize += 1
         if block.overlong:
-            where = f"it is too long to be read, and stands in {block.path} from byte {block.start} on only"
+            what = "%s: a line of %d bytes is too long to be read, and stands in %s from byte %d on only"
+            _logger.warning(what, self._log.address, block.length, block.path, block.start)
         else:
             await self._keep(block.lines())
-            where = f"the whole is in {self._oversize.path}"
-        what = "%s: a line of %d bytes is too long, and cut: %s"
-        _logger.warning(what, self._log.address, block.length, where)
         for event in replacements(block):
             if await self._send(event) is _Outcome.STORED:
-                await self._stored(block)
+                if not block.overlong:
+                    self._cuts.add(f"of {block.length} bytes")
+                await self._stored(block, 1 - self._rejected)
                 return
         if block.overlong and not await self._takes_others():
             await self._put(block)
@@ -172,7 +179,7 @@ class Shipment:
     async def _refuse(self, block: Block, lines: bytes) -> None:
         """Count the only line of *block*, which the collector refuses; keep *lines* of it, and go on."""
         self._takes_records = False
-        await self._reject(lines, 1, self._why_rejected)
+        await self._reject(lines, 1, self._why_refused)
         await self._stored(block, lines=0)
 
     async def _takes_others(self) -> bool:
@@ -193,20 +200,21 @@ class Shipment:
         if self._gap is not None:
             request.add_gap(self._gap)
         request.add_lines(lines)
+        self._rejected = 0
         if not request.records:  # blank lines
             return _Outcome.STORED
         outcome, answer = await self._deliver(request.encoded(), may_be_refused=True)
         if outcome is not _Outcome.STORED:
-            self._why_rejected = f"{answer.status} {answer.message}".strip()
+            self._why_refused = f"{answer.status} {answer.message}".strip()
             return outcome
         self._takes_records = True
         self.progress.gaps += self._gap is not None
         self._gap = None
         if answer.rejected:
-            await self._reject(lines, min(answer.rejected, request.records), answer.message)
+            self._rejected = min(answer.rejected, request.records)
+            await self._reject(lines, self._rejected, answer.message)
         elif answer.message:
-            self._why_rejected = answer.message
-            self._report(is_warning=True)
+            self._remarks.add(answer.message)
         return outcome
 
     async def _deliver(self, request: bytes, *, may_be_refused: bool = False) -> tuple[_Outcome, Answer]:
@@ -227,11 +235,11 @@ class Shipment:
             pause = await self._waiting.wait(pause, least)
             self.progress.resends += 1
 
-    async def _stored(self, block: Block, lines: int | None = None) -> None:
+    async def _stored(self, block: Block, lines: int) -> None:
         progress = self.progress
         progress.blocks += 1
         progress.bytes += block.length
-        progress.lines += block.lines().count(b"\n") if lines is None else lines
+        progress.lines += lines
         progress.end = block.cursor(block.length)
         progress.level_since = time.monotonic()
         self._report()
@@ -250,8 +258,7 @@ class Shipment:
         if lines:
             await self._keep(lines)
         self.progress.rejected += records
-        self._unreported += records
-        self._why_rejected = reason
+        self._rejections.add(reason or "it does not say why", records)
         self._report()
 
     async def _keep(self, lines: bytes) -> None:
@@ -268,25 +275,41 @@ class Shipment:
                 return
             pause = await self._waiting.wait(pause)
 
-    def _report(self, *, is_warning: bool = False) -> None:
-        now = time.monotonic()
-        if not (self._unreported or is_warning) or now - self._reported < REPORT_SECONDS:
-            return
-        self._reported = now
-        reason = self._why_rejected or "it does not say why"
-        if self._unreported:
-            _logger.error(
-                "%s rejects %d record%s of %s for good; their lines are in %s: %s",
-                self._address,
-                self._unreported,
-                "s" * (self._unreported != 1),
-                self._log.address,
-                self._oversize.path,
-                reason,
-            )
-        else:
-            _logger.warning("%s says of %s: %s", self._address, self._log.address, reason)
-        self._unreported = 0
+    def _report(self, *, at_once: bool = False) -> None:
+        log, kept = self._log.address, self._oversize.path
+        if told := self._rejections.due(at_once):
+            count, reasons = told
+            what = "%s rejects %d record%s of %s for good; their lines are in %s: %s"
+            _logger.error(what, self._address, count, "s" * (count != 1), log, kept, reasons)
+        if told := self._cuts.due(at_once):
+            count, sizes = told
+            are = f"a line {sizes} is" if count == 1 else f"{count} lines, {sizes}, are"
+            _logger.warning("%s: %s too long, and cut: the whole is in %s", log, are, kept)
+        if told := self._remarks.due(at_once):
+            _logger.warning("%s says of %s: %s", self._address, log, told[1])
+
+
+class Reports:
+    """What is to be said of many lines alike: at once, and then once in a while."""
+
+    def __init__(self) -> None:
+        self._waiting: Counter[str] = Counter()
+        self._told = float("-inf")
+
+    def add(self, reason: str, count: int = 1) -> None:
+        """Count something for which there is a *reason*."""
+        self._waiting[reason if reason in self._waiting or len(self._waiting) < _REASONS else _OTHERS] += (
+            count
+        )
+
+    def due(self, at_once: bool) -> tuple[int, str] | None:
+        """Return how much there is to say, and the reasons; None if there is nothing, or it is too early."""
+        if not self._waiting or not (at_once or time.monotonic() - self._told >= REPORT_SECONDS):
+            return None
+        found, self._waiting, self._told = self._waiting, Counter(), time.monotonic()
+        if len(found) == 1:
+            return found.total(), next(iter(found))
+        return found.total(), ", ".join(f"{reason} ({count})" for reason, count in found.most_common())
 
 
 def _outcome(answer: Answer) -> _Outcome | None:
@@ -304,5 +327,6 @@ def _error(address: str, answer: Answer) -> ServerError:
         reason += f" ({answer.message})"
     if answer.status in _PASSING or (answer.status >= 500 and answer.status not in _UNABLE):
         return NoAnswerError(address, reason)
-    advice = "give the address that it redirects to" if answer.status < 400 else _ADVICE.get(answer.status)
+    is_redirect = answer.status in _REDIRECTS
+    advice = "give the address that it redirects to" if is_redirect else _ADVICE.get(answer.status)
     return RefusedError(address, f"{reason}: {advice}" if advice else reason)

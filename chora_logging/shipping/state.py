@@ -95,9 +95,13 @@ class State:
         try:
             self._hold(log, is_new)
         except OSError as error:
-            self.close()
             if isinstance(error, OtherShipperError):
+                self.close()
                 raise
+            if is_new:  # and empty: the next start would take it for one that has lost the position
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+            self.close()
             self._fail(error.strerror or str(error))
 
     def load(self, stream: str, subject: str) -> Checkpoint | None:
@@ -136,7 +140,8 @@ class State:
             if self._fd >= 0:
                 os.fdatasync(self._fd)
         except OSError as error:
-            self._warn(error.strerror or str(error))
+            if self._fd >= 0:  # else it was closed meanwhile, which syncs it too
+                self._warn(error.strerror or str(error))
 
     def close(self) -> None:
         """Close the file and leave it to others; a second call does nothing."""

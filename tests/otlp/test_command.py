@@ -62,6 +62,16 @@ class TestWrongUse:
             ([f"https://me:{SECRET}@c:4318"], {}, "put what is secret into OTEL_EXPORTER_OTLP_HEADERS"),
             ([f"https://c:4318/?key={SECRET}"], {}, "without anything after the path"),
             ([f"htps://me:{SECRET}@c:4318"], {}, "or of a collector, such as https://collector:4318"),
+            *(
+                ([address.format(SECRET)], {}, "a collector, such as https://collector:4318")
+                for address in (
+                    "http://u:{}/x@h:1",
+                    "http://u:x#{}@h:1",
+                    "u:{}@h:1",
+                    "http:/u:{}@h",
+                    "http//u:{}@h",
+                )
+            ),
             (["https://"], {}, "must be the address of a collector"),
             (["https://c:port"], {}, "a port is a number"),
             ([ADDRESS, "--create"], {}, "--create is for streams (nats://…)"),
@@ -72,6 +82,8 @@ class TestWrongUse:
             ),
             ([ADDRESS], {"OTEL_EXPORTER_OTLP_HEADERS": SECRET}, "a list such as name=value"),
             ([ADDRESS], {"OTEL_EXPORTER_OTLP_HEADERS": f"a={SECRET}%0Ab"}, "a list of valid HTTP headers"),
+            ([ADDRESS], {"OTEL_EXPORTER_OTLP_HEADERS": "Transfer-Encoding=x"}, "set by the shipper itself"),
+            ([ADDRESS], {"OTEL_EXPORTER_OTLP_CERTIFICATE": "/etc"}, "that `openssl rehash` makes, or a file"),
             ([ADDRESS], {"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}, "a number of seconds"),
             ([ADDRESS], {"OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": "zip"}, "one of gzip, deflate, none"),
             ([ADDRESS], {"OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/ca.pem"}, "a file that can be read"),

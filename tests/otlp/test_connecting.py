@@ -111,7 +111,17 @@ def test_good_files(files):
 class TestProxies:
     @pytest.mark.parametrize(
         "proxy",
-        ["ftp://{}x", "http://{}127.0.0.1:port", "http://{}[::1", "http://", "socks5://{}127.0.0.1:1"],
+        [
+            *("ftp://{}x", "http://{}127.0.0.1:port", "http://{}[::1", "http://", "socks5://{}127.0.0.1:1"),
+            *(
+                "http://u:a/{}h:1",
+                "http://u:a#{}h:1",
+                "http://u:a?{}h:1",
+                "{}h:1",
+                "http:/{}h",
+                "http//{}h:1",
+            ),
+        ],
     )
     def test_refused(self, shipping, monkeypatch, proxy):
         """What is no address of a proxy, or of one that needs a missing package, is refused at the start."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 from chora_logging.errors import RefusedError
@@ -41,6 +43,24 @@ def test_lost(shipping, caplog, damage, said):
 
     assert len(collector.numbers()) == 10
     assert [record.getMessage() for record in caplog.records] == [f"{shipping.state}: {said}"]
+
+
+def test_a_start_that_fails(tmp_path, caplog):
+    """A file that could not be written is not taken for one that has lost a position."""
+    shipping = Shipping(tmp_path)
+    shipping.write(range(5))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Collector() as collector:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            with pytest.raises(RefusedError, match="the position cannot be kept: File too large"):
+                shipping.ship(collector)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        shipping.ship(collector)
+
+    assert collector.numbers() == list(range(5))
+    assert caplog.text == ""
 
 
 def test_torn(shipping, caplog):

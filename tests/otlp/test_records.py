@@ -89,10 +89,12 @@ def test_layouts(layout):
         ({"event": "order_placed", "amount": 7, "duration_ms": 1.5}, {}),
         ({"event": "order_placed", "message": "Placed"}, {"event_type": "chora.done"}),
         ({"amount": 7}, {"scope": {"name": "x", "more": 1}, "severity_number": 3}),
-        ("Failed", {"exc_info": True}),
+        ("Failed", {"exc_info": True, "exception": "mine"}),
+        ("Late", {"level": "debug", "timestamp": "2001-01-01T00:00:00Z", "logger": "mine"}),
     ]
     if layout == "otel":
         calls[6][1].pop("severity_number")  # it has one itself
+        calls[7][1].pop("exception")  # which is in an object apart
     else:  # these have their own names at the top, beside those of the caller
         calls[3] = ("Text", {"text": "other", "body": "other", "msg": "other"})
         calls[5] = ({"event_type": "chora.done", "message": "Done"}, {})

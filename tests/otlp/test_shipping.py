@@ -144,8 +144,15 @@ class TestTrouble:
             ),
             (Reply(404, b"<html>", kind="text/html"), "check the path of the address", True),
             (Reply(302, headers={"Location": "https://other/"}), "address that it redirects to", True),
-            (Reply(302, headers={"Location": "https://u:geheim@other/"}), "302 (to https://other/", True),
+            (
+                Reply(302, headers={"Location": f"https://u:{SECRET}@other/?t={SECRET}#{SECRET}"}),
+                "302 (to https://…other/…)",
+                True,
+            ),
+            (Reply(304), "it answers 304", True),
             (Reply(200, b"<html>Log in", kind="text/html"), "a page for people", True),
+            (Reply(200, b"\n<!DOCTYPE html>Log in", kind=""), "a page for people", True),
+            (Reply(200, b"<?xml version='1.0'?>", kind="text/plain"), "a page for people", True),
         ],
     )
     def test_passes(self, shipping, caplog, reply, said, needs_a_person):
@@ -216,6 +223,41 @@ class TestRefusedRecords:
         assert f"rejects 1 record of {shipping.path} for good" in reports[0]
         assert reports[0].endswith(f"their lines are in {shipping.oversize}: 400 bad n")
         assert [text.partition(" rejects ")[2].partition(" ")[0] for text in reports] == ["1", "2"]
+
+    def test_reasons(self, shipping, caplog):
+        """Each reason is told, of those that are told together, and none that was not one."""
+        shipping.write(range(10))
+        shipping.write([10], pad="y" * 2_000_000)
+        refusals = {3: Reply(400, b"bad n", kind="text/plain"), 5: Reply(400, b"bad n", kind="text/plain")}
+        refusals[7] = Reply(422, b"third", kind="text/plain")
+
+        def answer(request, number):
+            found = [refusals[n] for n in numbers_in(request) if n in refusals]
+            return Reply(413) if request.ByteSize() > 100_000 else (found or [Reply()])[0]
+
+        with Collector(answer) as collector:
+            shipping.ship(collector)
+
+        told = [each.getMessage() for each in caplog.records if " rejects " in each.getMessage()]
+        assert [text.partition(f"{shipping.oversize}: ")[2] for text in told] == [
+            "400 bad n",
+            "400 bad n (1), 422 third (1)",
+        ]
+
+    def test_many_that_are_cut(self, shipping, caplog):
+        """Lines that are cut are told once, and then together."""
+        shipping.write(range(30), pad="y" * 1000)
+
+        def answer(request, number):
+            return Reply(413 if any("pad" in each.attributes for each in stored_of(request)) else 200)
+
+        with Collector(answer) as collector:
+            shipping.ship(collector)
+
+        told = [each.getMessage().partition(": ")[2].partition(",")[0] for each in caplog.records]
+        assert [told[0][:17], told[1]] == ["a line of 1039 by", "29 lines"]
+        assert len(told) == 2
+        assert shipping.kept() == list(range(30))
 
     def test_everything(self, shipping, caplog):
         """A collector that refuses even an empty request is wrong itself: no line is given up."""
@@ -288,7 +330,7 @@ class TestRefusedRecords:
             shipping.ship(collector)
 
         assert collector.numbers() == list(range(101))
-        assert progress.rejected == 2
+        assert (progress.rejected, progress.lines) == (2, 98)
         assert shipping.kept() == list(range(100))
         assert f"rejects 2 records of {shipping.path} for good" in caplog.text
         assert "no room" in caplog.text
