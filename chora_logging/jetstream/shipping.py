@@ -215,8 +215,10 @@ class Shipment:
         self._expected = sequence
         progress = self.progress
         self._waiting.stored()
-        progress.gaps += self._gap is not None
-        self._gap = None
+        if self._gap is not None:
+            progress.gaps += 1
+            self._waiting.tell_gap(self._gap)
+            self._gap = None
         progress.blocks += 1
         progress.bytes += block.length
         progress.lines += int(headers[LINES])

@@ -208,8 +208,10 @@ class Shipment:
             self._why_refused = f"{answer.status} {answer.message}".strip()
             return outcome
         self._takes_records = True
-        self.progress.gaps += self._gap is not None
-        self._gap = None
+        if self._gap is not None:
+            self.progress.gaps += 1
+            self._waiting.tell_gap(self._gap)
+            self._gap = None
         if answer.rejected:
             self._rejected = min(answer.rejected, request.records)
             await self._reject(lines, self._rejected, answer.message)

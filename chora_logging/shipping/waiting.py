@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from chora_logging.errors import RefusedError, ServerError
+from chora_logging.eventlog.events import Gap
 from chora_logging.eventlog.log import EventLog
 from chora_logging.schema import OWN_LOGGER
 from chora_logging.shipping.pressure import Pressure
@@ -88,6 +89,15 @@ class Waiting:
         """Note that something is stored: the log has no pressure any more."""
         self.recover()
         self._pressure.forget()
+
+    def tell_gap(self, gap: Gap) -> None:
+        """Log that events are missing in what is shipped, which a gap now says there."""
+        sizes = [
+            f"{number} {what}" for number, what in ((gap.files, "files"), (gap.bytes, "bytes")) if number
+        ]
+        of = f" ({', '.join(sizes)})" if sizes else ""
+        what = "%s: events of %s are missing in what is shipped: %s%s"
+        _logger.warning(what, self._address, self._log.address, gap.reason, of)
 
     def _warn_of_retention(self) -> None:
         left, now = self._pressure.seconds_left(self._progress.end), time.monotonic()

@@ -111,7 +111,7 @@ class TestWell:
         assert collector.headers[0].get("content-encoding", "none") == compression
         assert shipping.kept() == []
 
-    def test_gap(self, shipping):
+    def test_gap(self, shipping, caplog):
         """What rotation has deleted unshipped is one gap, before the lines that follow."""
         written(shipping.path, 10)
         with Collector() as collector:
@@ -123,6 +123,7 @@ class TestWell:
         place = names.index("gap")
         rest = collector.numbers()[10:]
         assert (names.count("gap"), progress.gaps) == (1, 1)
+        assert f"events of {shipping.path} are missing in what is shipped: " in caplog.text
         assert collector.stored[place].record.severity_number == 13
         assert collector.stored[place].scope == "chora_logging"
         assert rest == list(range(rest[0], 510))
