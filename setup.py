@@ -21,7 +21,7 @@ class SdistWithTests(sdist):
         """Add the tests, the examples and the configuration of the checks."""
         found = [path for root in ("tests", "examples") for path in pathlib.Path(root).rglob("*")]
         more = [str(path) for path in found if path.is_file() and "__pycache__" not in path.parts]
-        super().make_release_tree(base_dir, sorted({*files, *more, ".ruff.toml"}))
+        super().make_release_tree(base_dir, sorted({*files, *more, ".dockerignore", ".ruff.toml"}))
 
 
 setup(
