@@ -37,7 +37,8 @@ def all_pages(app, path):
 @contextlib.asynccontextmanager
 async def serving(app, **options):
     """Serve *app* with uvicorn in this loop; yields the port. At the end the server stops gracefully."""
-    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", **options)
+    # No WebSockets: an old uvicorn warns of the newer package for them.
+    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none", **options)
     server = uvicorn.Server(config)
     task = asyncio.ensure_future(server.serve())
     await until(lambda: server.started)
