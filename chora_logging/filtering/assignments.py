@@ -11,7 +11,8 @@ from chora_logging.filtering.secret_names import NAME_CHARACTERS, SecretNames
 # `--name `, `'--name', `; percent-encoded, in Markdown, in colours of a terminal and in HTML, too.
 _SPACE = r"[ \t\u00a0]{0,3}"
 _STYLE = r"(?:\x1b\[[\d;]{0,16}m|\*\*(?!\*)){0,2}"
-_QUOTATION = r"\\{0,15}[\"'`]|\\{1,15}u002[27]|&(?:quot|\#3[49]);|%(?:25){0,3}2[27]"
+_ENCODED_QUOTE = r"\\{1,15}u002[27]|&(?:quot|\#3[49]);|%(?:25){0,3}2[27]"
+_QUOTATION = rf"\\{{0,15}}[\"'`]|{_ENCODED_QUOTE}"
 _BRACKET = r"\]|%(?:25){0,3}5[Dd]"
 _NEXT_ARGUMENT = r"[ \t]{1,8}(?:\\\r?\n[ \t]{0,16})?(?=[^\s-])|\\{0,15}[\"'] ?, ?(?=[bBuU]?\\{0,15}[\"'][^-])"
 
@@ -45,11 +46,7 @@ _NAMED_VALUE = re.compile(
     r"(?P=quote)value(?P=quote) ?: ?",
     re.IGNORECASE,
 )
-_QUOTE = re.compile(
-    r"[bBrRuUfF]{0,2}(\\{0,15})(\"\"\"|"
-    "'''"
-    r"|[\"'`])|\\{1,15}u002[27]|&(?:quot|#3[49]);|%(?:25){0,3}2[27]"
-)
+_QUOTE = re.compile(rf"[bBrRuUfF]{{0,2}}(\\{{0,15}})(\"\"\"|'''|[\"'`])|{_ENCODED_QUOTE}")
 _CLOSING_QUOTES = {mark: re.compile(rf"(?<!\\)(\\*){mark}") for mark in ('"""', "'''", '"', "'", "`")}
 # A value without quotes ends at a space. A quote, `&`, `<` or `>` may be a part of it, unless what follows
 # says that something else goes on: the next parameter of a URL, an element, the end of a text in quotes.
@@ -79,8 +76,9 @@ def secret_values(text: str, names: SecretNames, replacement: str) -> list[tuple
     else:
         places = []
     if "value" in text or "Value" in text:
+        end = 0
         for entry in _NAMED_VALUE.finditer(text):
-            if entry["name"] in names:
+            if entry["name"] in names and entry.start() >= end:
                 start, end = _value_at(text, entry.end(), None, replacement)
                 if _is_secret(text[start:end], replacement):
                     places.append((start, end))
@@ -100,11 +98,8 @@ def _assigned(text: str, names: SecretNames, replacement: str) -> Iterator[tuple
         known = names[name]
         if (known is None or (has_codes and not known)) and at["name"]:
             known = _is_named_with_more(text, at.start(), name, names)
-        if known and at.start() >= end:
-            start, after = _value_at(text, at.end(), at, replacement)
-            if at["comma"] and not _is_pair(text, at, after):
-                continue
-            end = after
+        if known and at.start() >= end and (not at["comma"] or _is_pair(text, at)):
+            start, end = _value_at(text, at.end(), at, replacement)
             if end > start and _is_secret(text[start:end], replacement):
                 yield start, end
 
@@ -156,13 +151,16 @@ def _closing_quote(text: str, start: int, quote: re.Match[str]) -> int:
     return len(text)
 
 
-def _is_pair(text: str, at: re.Match[str], end: int) -> bool:
+def _is_pair(text: str, at: re.Match[str]) -> bool:
     """Return whether a name and a comma begin a pair: `('authorization', …)`, `["Cookie", "…"]`.
 
-    A list may also be one of names; a pair ends after the value, at *end*.
+    A list may also be one of names; a pair ends after a value in quotes.
     """
     before = text[max(at.start() - 20, 0) : at.start()].rstrip("b\\\"'")
-    return before.endswith("(") or (before.endswith("[") and _PAIR_ENDS.match(text, end) is not None)
+    if not before.endswith("["):
+        return before.endswith("(")
+    quote = _QUOTE.match(text, at.end())
+    return bool(quote and _PAIR_ENDS.match(text, _closing_quote(text, quote.end(), quote)))
 
 
 def _end_of_word(text: str, start: int, at: re.Match[str] | None) -> int:

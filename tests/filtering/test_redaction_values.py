@@ -254,6 +254,14 @@ class TestTexts:
 
         assert OWN.redacted(record_of(text)).msg == shown.replace("#", "[redacted]")
 
+    @pytest.mark.timeout(20)
+    @pytest.mark.parametrize(
+        "part", ["'token', [", "['token', [", "['token', \"", '"name":"token","value":[']
+    )
+    def test_brackets_that_never_close(self, part):
+        """Nothing looks for the end of each one to the end of the text: for these it took minutes."""
+        OWN.redacted(record_of(part * 20_000))
+
     @pytest.mark.parametrize(
         "text",
         [
